@@ -1,0 +1,96 @@
+"""Everything that can go wrong, as one tree.
+
+    KitError
+    +-- BadInput (ValueError)        what was given cannot be what it claims to be
+    |   +-- BadFile                  a file or record that is not in its format
+    |   +-- BadSignature             signed by nobody we know, or altered
+    +-- NotOpened (PermissionError)  a sealed file stays closed
+    |   +-- NoMatch                  none of the keys given opens it
+    |   +-- WrongPassphrase
+    |   +-- CaseWithdrawn            its key was removed; nothing opens it any more
+    +-- Incomplete (EOFError)        what is there is authentic, but the end is missing
+    +-- NotPossible (OSError)        the machine said no: disk, device, port, another process
+    |   +-- HomeInUse
+    |   +-- CameraFailed
+    +-- SendFailed
+        +-- SendInterrupted (ConnectionError)   worth trying again
+        +-- SendRefused (PermissionError)       not worth trying again until something changes
+
+An error is for a person: what happened and why (the sentence), what to do (the hint). Between
+processes only its `code` travels. A refusal to film is not an error but an answer: see
+`appliance.permits.Refusal`.
+"""
+
+from typing import ClassVar
+
+
+class KitError(Exception):
+    """One sentence saying what happened and why, and a hint saying what to do."""
+
+    code: ClassVar[str] = "failed"
+    exit_status: ClassVar[int] = 1
+
+    def __init__(self, sentence: str, hint: str = "") -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.sentence}\n{self.hint}" if self.hint else self.sentence
+
+
+class BadInput(KitError, ValueError):
+    code = "bad-input"
+
+
+class BadFile(BadInput):
+    code = "bad-file"
+
+
+class BadSignature(BadInput):
+    code = "bad-signature"
+
+
+class NotOpened(KitError, PermissionError):
+    code = "not-opened"
+
+
+class NoMatch(NotOpened):
+    code = "no-match"
+
+
+class WrongPassphrase(NotOpened):
+    code = "wrong-passphrase"
+
+
+class CaseWithdrawn(NotOpened):
+    code = "case-withdrawn"
+
+
+class Incomplete(KitError, EOFError):
+    code = "incomplete"
+    exit_status = 3
+
+
+class NotPossible(KitError, OSError):
+    code = "not-possible"
+
+
+class HomeInUse(NotPossible):
+    code = "home-in-use"
+
+
+class CameraFailed(NotPossible):
+    code = "camera-failed"
+
+
+class SendFailed(KitError):
+    code = "send-failed"
+
+
+class SendInterrupted(SendFailed, ConnectionError):
+    code = "send-interrupted"
+
+
+class SendRefused(SendFailed, PermissionError):
+    code = "send-refused"

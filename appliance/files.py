@@ -1,0 +1,230 @@
+"""Where things lie on the card, and writing them so that a pulled plug leaves the old or the new.
+
+`Home` names every directory and who writes it; nothing else in the project spells a path. Facts
+are JSON, read strictly: a field we do not know is a refusal, never ignored, because what crosses
+a process may come from a process that was taken over.
+"""
+
+import base64
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TypeVar
+
+import msgspec
+
+from appliance.errors import BadFile, HomeInUse, NotPossible
+
+ID = re.compile(r"[a-z2-7]{16}")
+_TEMPORARY = ".new"
+
+
+def new_id() -> str:
+    """A random name of 80 bits, 16 characters of base32: it says nothing of whom it stands for."""
+    return base64.b32encode(secrets.token_bytes(10)).decode().lower()
+
+
+def checked_id(text: str) -> str:
+    """`text` if it is an id, so that no name from outside can become a path. Raises BadFile."""
+    if not ID.fullmatch(text):
+        raise BadFile("That is not the name of anything on this kit.")
+    return text
+
+
+class Fact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="attune"):
+    """A record on the card or between processes. Every subclass carries its own `tag`, so that a
+    record of one kind is never taken for another, whatever file it is found in."""
+
+
+_F = TypeVar("_F", bound=Fact)
+
+
+def to_json(fact: Fact) -> bytes:
+    """One line of JSON without its newline; equal facts give equal bytes."""
+    return msgspec.json.encode(fact, order="deterministic")
+
+
+def from_json(data: bytes | str, kind: type[_F]) -> _F:
+    """Read a fact strictly. Raises BadFile when a field is missing, unknown or of another type."""
+    try:
+        return msgspec.json.decode(data, type=kind, strict=True)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadFile(f"This is not a {kind.__name__} record: {error}.") from error
+
+
+@dataclass(frozen=True)
+class Home:
+    """Every path of a kit. `root` is on the card, `run` in memory (tmpfs).
+
+    One writer a directory, and only its writer deletes there:
+    recorder - kit, recordings, run/recorder; web - keys, cases, permits, requests/web, run/web;
+    sync - receipts, inbox, requests/sync, run/sync; each its own log/<process>.
+    """
+
+    root: Path
+    run: Path
+
+    @property
+    def kit(self) -> Path:
+        return self.root / "kit"
+
+    @property
+    def recordings(self) -> Path:
+        return self.root / "recordings"
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "keys"
+
+    @property
+    def cases(self) -> Path:
+        return self.root / "cases"
+
+    @property
+    def permits(self) -> Path:
+        return self.root / "permits"
+
+    @property
+    def web_requests(self) -> Path:
+        return self.root / "requests" / "web"
+
+    @property
+    def sync_requests(self) -> Path:
+        return self.root / "requests" / "sync"
+
+    @property
+    def receipts(self) -> Path:
+        return self.root / "receipts"
+
+    @property
+    def inbox(self) -> Path:
+        return self.root / "inbox"
+
+    def log(self, process: str) -> Path:
+        return self.root / "log" / process
+
+    def status(self, process: str) -> Path:
+        """The live status file of a process, replaced whole, in memory only."""
+        return self.run / process / "status.json"
+
+    def recording(self, name: str) -> Path:
+        return self.recordings / checked_id(name)
+
+    def case(self, name: str) -> Path:
+        return self.cases / checked_id(name)
+
+    def prepare(self, *directories: Path) -> None:
+        """Make the writer's own directories (0750) and clear what its last end left half-written."""
+        for directory in directories:
+            directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+            for leftover in directory.rglob(f".*{_TEMPORARY}"):
+                leftover.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def claim(self, process: str) -> Iterator[None]:
+        """Hold the home for one process of this name. Raises HomeInUse if another has it.
+
+        The lock goes with the process, however it ends.
+        """
+        directory = self.run / process
+        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self.root.mkdir(mode=0o750, parents=True, exist_ok=True)
+        # On the home itself: two kits with different run directories must still not share a home.
+        descriptor = os.open(self.root / f".{process}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise HomeInUse(
+                f"Another {process} is already running on this home.",
+                "Stop that one first, or give this one another --home.",
+            ) from error
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def save(path: Path, data: bytes, mode: int = 0o640) -> None:
+    """Put `data` under `path`, whole or not at all; on the card when this returns.
+
+    Temporary file in the same directory, fsync, rename, fsync of the directory. Raises
+    NotPossible when the disk says no; what stood there before still stands.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_TEMPORARY}")
+    try:
+        with _opened_new(temporary, mode) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_directory(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise NotPossible(
+            f"{path.name} could not be written: {error.strerror}.",
+            "Look at the card: is it full, read-only or worn?",
+        ) from error
+
+
+def save_new(path: Path, data: bytes, mode: int = 0o640) -> None:
+    """Like `save`, but never over something that is there. Raises FileExistsError then."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_TEMPORARY}")
+    try:
+        with _opened_new(temporary, mode) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, path)
+        sync_directory(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_fact(path: Path, fact: Fact, mode: int = 0o640) -> None:
+    """`save` one fact as a line of JSON."""
+    save(path, to_json(fact) + b"\n", mode)
+
+
+def load_fact(path: Path, kind: type[_F]) -> _F | None:
+    """The fact at `path`, or None when nothing is there. Raises BadFile for anything else."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return from_json(data, kind)
+
+
+def destroy(path: Path) -> None:
+    """Overwrite a key file, sync, unlink, sync the directory. Safe to call again.
+
+    A card that remaps its blocks may still hold the old ones: the certificate of a withdrawal
+    says so, and this function promises no more.
+    """
+    try:
+        size = path.stat().st_size
+        with open(path, "r+b", buffering=0) as file:
+            file.write(secrets.token_bytes(size))
+            os.fsync(file.fileno())
+        path.unlink()
+    except FileNotFoundError:
+        return
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make renames, new names and removed names in `directory` durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _opened_new(path: Path, mode: int) -> IO[bytes]:
+    return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode), "wb")

@@ -1,0 +1,1 @@
+"""The recorder: camera, microphone, one button, one light. It holds no key that opens a film."""
