@@ -1,0 +1,292 @@
+"""Cases: one family's key, and everything sealed to it.
+
+A case has an age identity of its own. Its secret lies in `identity-NNNN.age`, sealed to its
+practitioners and the service; take those files away and every copy of every film of the case is
+closed. Documents are sealed to the case and signed inside the seal: anyone who can read the public
+recipient could seal something to a case, so the seal alone says nothing of who wrote it.
+
+    cases/<id>/case.json                    public: recipient, state
+    cases/<id>/identity-0001.age            the case's secret
+    cases/<id>/documents/consent-0001.age   numbered; the highest is in force, none is overwritten
+    cases/<id>/clips/<clip>.mp4.age
+    cases/<id>/withdrawal                   the signed order, once the family has withdrawn
+"""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+
+from appliance.consent import Withdrawal
+from appliance.errors import BadFile, CaseWithdrawn, NoMatch
+from appliance.files import (
+    ID,
+    Fact,
+    Home,
+    checked_id,
+    destroy,
+    from_json,
+    load_fact,
+    new_id,
+    save,
+    save_fact,
+    save_new,
+    sync_directory,
+    to_json,
+)
+from appliance.keys import (
+    Card,
+    Identity,
+    PrivateKeys,
+    generate_identity,
+    parse_identity,
+    parse_recipient,
+)
+from appliance.sealing import seal
+from appliance.signing import Verifier, open_note
+from appliance.unsealing import unseal
+
+_NUMBERED = re.compile(r"(?P<name>[a-z]+(?:-[a-z2-7]{16})?)-(?P<number>[0-9]{4})\.age")
+
+
+class CaseRecord(Fact, frozen=True, kw_only=True, tag="case/v1"):
+    """The public face of a case."""
+
+    id: str
+    recipient: str
+    state: Literal["open", "closed", "withdrawn"]
+
+
+class Details(Fact, frozen=True, kw_only=True, tag="details/v1"):
+    """What the practitioner calls this family, and the word the family chose."""
+
+    label: str
+    check_word: str
+
+
+class Goal(Fact, frozen=True, kw_only=True, tag="goal/v1"):
+    id: str
+    text: str
+
+
+class Goals(Fact, frozen=True, kw_only=True, tag="goals/v1"):
+    """What the family wants, in its own words, or that it is not ready to say."""
+
+    goals: tuple[Goal, ...]
+    not_yet: bool = False
+
+
+class Clip(Fact, frozen=True, kw_only=True, tag="clip/v1"):
+    """A moment that went well: [start, end) of one film, in ticks of the film's time scale."""
+
+    id: str
+    recording: str
+    start: int
+    end: int
+    scale: int
+    """Ticks a second."""
+    note: str
+    frames: int
+    size: int
+    sha256: str
+    """Of the sealed file `clips/<id>.mp4.age`."""
+    made: datetime
+
+
+class _Heading(Fact, frozen=True, kw_only=True, tag="document/v1"):
+    """First line of every document: a signed one cannot be moved to another place or case."""
+
+    case: str
+    name: str
+    number: int
+
+
+_F = TypeVar("_F", bound=Fact)
+
+
+@dataclass(frozen=True)
+class OpenCase:
+    """A case whose key is in memory. Writes are sealed to it and signed by `keys`."""
+
+    directory: Path
+    record: CaseRecord
+    identity: Identity
+    keys: PrivateKeys
+    verifiers: tuple[Verifier, ...]
+    """Whose documents are believed."""
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    def write(self, fact: Fact, item: str = "") -> str:
+        """Seal `fact` as the next of its name (its tag, and `item` where there are many).
+
+        Returns the SHA-256 (hex) of the signed text, by which other records refer to it.
+        """
+        name = _name(type(fact), item)
+        number = max((n for found, n, _ in self._numbered() if found == name), default=0) + 1
+        heading = _Heading(case=self.id, name=name, number=number)
+        note = self.keys.signer.sign(f"{to_json(heading).decode()}\n{to_json(fact).decode()}\n")
+        path = self.directory / "documents" / f"{name}-{number:04}.age"
+        save_new(path, seal(note.encode(), [parse_recipient(self.record.recipient)]))
+        return hashlib.sha256(note.encode()).hexdigest()
+
+    def read(self, kind: type[_F], item: str = "") -> _F | None:
+        """The document of this kind in force, or None."""
+        found = self.read_with_digest(kind, item)
+        return found[0] if found else None
+
+    def read_with_digest(self, kind: type[_F], item: str = "") -> tuple[_F, str] | None:
+        """The document in force and the SHA-256 (hex) of its signed text.
+
+        Raises BadFile or BadSignature when what lies there is not what its name says.
+        """
+        name = _name(kind, item)
+        newest = max(((n, p) for found, n, p in self._numbered() if found == name), default=None)
+        return self._open(newest[1], name, newest[0], kind) if newest else None
+
+    def read_all(self, kind: type[_F]) -> list[_F]:
+        """Every item of a kind that there are many of, each as it is in force."""
+        stem = _name(kind, "") + "-"
+        items = {name.removeprefix(stem) for name, _, _ in self._numbered() if name.startswith(stem)}
+        return [fact for item in sorted(items) if (fact := self.read(kind, item))]
+
+    @property
+    def clips(self) -> Path:
+        return self.directory / "clips"
+
+    def _numbered(self) -> list[tuple[str, int, Path]]:
+        return [
+            (match["name"], int(match["number"]), path)
+            for path in (self.directory / "documents").iterdir()
+            if (match := _NUMBERED.fullmatch(path.name))
+        ]
+
+    def _open(self, path: Path, name: str, number: int, kind: type[_F]) -> tuple[_F, str]:
+        note = unseal(path.read_bytes(), [self.identity]).decode()
+        text, _ = open_note(note, self.verifiers)
+        lines = text.splitlines()
+        if len(lines) != 2 or from_json(lines[0], _Heading) != _Heading(
+            case=self.id, name=name, number=number
+        ):
+            raise BadFile(f"The document {path.name} belongs elsewhere.")
+        return from_json(lines[1], kind), hashlib.sha256(note.encode()).hexdigest()
+
+
+class Cases:
+    """The cases on this kit. Only the web process writes here."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def records(self) -> list[CaseRecord]:
+        """The public face of every case, in no meaningful order."""
+        if not self._home.cases.is_dir():
+            return []
+        names = sorted(p.name for p in self._home.cases.iterdir() if ID.fullmatch(p.name))
+        found = (load_fact(self._home.cases / name / "case.json", CaseRecord) for name in names)
+        return [record for record in found if record]
+
+    def create(
+        self, details: Details, keys: PrivateKeys, service: Card, verifiers: Iterable[Verifier]
+    ) -> OpenCase:
+        """Make a case with a key of its own, sealed to this practitioner and the service.
+
+        The key file is on the card before anything can be sealed to the case.
+        """
+        identity = generate_identity(x25519=service.age_recipient.kind == "x25519")
+        record = CaseRecord(id=new_id(), recipient=str(identity.recipient), state="open")
+        directory = self._home.case(record.id)
+        (directory / "documents").mkdir(mode=0o750, parents=True)
+        (directory / "clips").mkdir(mode=0o750)
+        secret = f"{identity.secret_text()}\n".encode()
+        recipients = [keys.identity.recipient, service.age_recipient]
+        save(directory / "identity-0001.age", seal(secret, recipients))
+        save_fact(directory / "case.json", record)
+        sync_directory(self._home.cases)
+        case = OpenCase(directory, record, identity, keys, tuple(verifiers))
+        case.write(details)
+        return case
+
+    def open(self, name: str, keys: PrivateKeys, verifiers: Iterable[Verifier]) -> OpenCase:
+        """Open a case with a practitioner's key. Raises CaseWithdrawn, NoMatch or BadFile."""
+        directory = self._home.case(name)
+        record = load_fact(directory / "case.json", CaseRecord)
+        if record is None or record.id != name:
+            raise BadFile("There is no such case on this kit.")
+        identity = open_case_identity(directory, [keys.identity])
+        if str(identity.recipient) != record.recipient:
+            raise BadFile("The key of this case and its record do not belong together.")
+        return OpenCase(directory, record, identity, keys, tuple(verifiers))
+
+    def withdraw(self, name: str, keys: PrivateKeys, kit: str, at: datetime) -> Withdrawal:
+        """Close a case for good. Safe to call again after a pulled plug at any step.
+
+        First the signed order, so that a half-done withdrawal is finished and never forgotten;
+        then the key; then what the key opened.
+        """
+        directory = self._home.case(name)
+        order = Withdrawal(id=new_id(), case=name, kit=kit, at=at)
+        if not (directory / "withdrawal").exists():
+            save(directory / "withdrawal", keys.signer.sign(f"{to_json(order).decode()}\n").encode())
+        self.finish_withdrawal(name)
+        found = withdrawal_note(directory)
+        if found is None:
+            raise BadFile("The order of the withdrawal could not be read back.")
+        return found[0]
+
+    def finish_withdrawal(self, name: str) -> None:
+        """Carry out what a withdrawal orders here: key first, then record, documents and clips."""
+        directory = self._home.case(name)
+        for key_file in directory.glob("identity-*.age"):
+            destroy(key_file)
+        record = load_fact(directory / "case.json", CaseRecord)
+        if record is not None and record.state != "withdrawn":
+            save_fact(directory / "case.json", msgspec.structs.replace(record, state="withdrawn"))
+        for part in ("documents", "clips"):
+            if (directory / part).exists():
+                shutil.rmtree(directory / part)
+        sync_directory(directory)
+
+
+def withdrawal_note(directory: Path) -> tuple[Withdrawal, str] | None:
+    """The order in a case's directory and the note that carries it, its signature not checked."""
+    try:
+        note = (directory / "withdrawal").read_text()
+    except FileNotFoundError:
+        return None
+    return from_json(note.split("\n", 1)[0], Withdrawal), note
+
+
+def open_case_identity(directory: Path, identities: Sequence[Identity]) -> Identity:
+    """The secret of the case in `directory`, a kit's or a store's, opened with any of `identities`.
+
+    Raises CaseWithdrawn if there is no key file, NoMatch if none of the keys opens one.
+    """
+    found = sorted(directory.glob("identity-*.age"), reverse=True)
+    if not found:
+        raise CaseWithdrawn(
+            "The key of this case is not here.",
+            "If the family has withdrawn, nothing opens its films any more.",
+        )
+    for path in found:
+        try:
+            return parse_identity(unseal(path.read_bytes(), identities).decode().strip())
+        except NoMatch:
+            continue
+    raise NoMatch(
+        "This case was not sealed to the key given.",
+        "Use the key of one of its practitioners or of the service.",
+    )
+
+
+def _name(kind: type[Fact], item: str) -> str:
+    tag = str(kind.__struct_config__.tag).partition("/")[0]
+    return f"{tag}-{checked_id(item)}" if item else tag

@@ -1,0 +1,180 @@
+"""The gate: when a press of the button may start a film.
+
+A permit is a small public order, made from a consent while the page is unlocked and signed by the
+practitioner. There is one at a time, at `permits/current`; taking it away disarms the kit. The
+recorder believes nothing else the page says: it checks the signature, the kit, the boot, the
+times, the ceilings, the films already made and the case's recipient itself, against its own books.
+"""
+
+import hashlib
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Literal
+
+from appliance.clock import Judgement
+from appliance.errors import BadFile, BadSignature
+from appliance.files import Fact, from_json
+from appliance.keys import Card, parse_recipient
+from appliance.signing import open_note
+
+CURRENT = "current"
+"""The one file in the directory of permits."""
+
+LONGEST_FILM = timedelta(minutes=60)
+LONGEST_LIFE = timedelta(hours=24)
+MOST_FILMS = 20
+
+
+class Refusal(Enum):
+    """Why a press was refused. The light, the page and the log all use these codes."""
+
+    NOT_SET_UP = "not-set-up"
+    NO_PERMIT = "no-permit"
+    PERMIT_UNREADABLE = "permit-unreadable"
+    PERMIT_NOT_SIGNED = "permit-not-signed"
+    OTHER_KIT = "other-kit"
+    OTHER_BOOT = "other-boot"
+    CLOCK_NOT_TRUSTED = "clock-not-trusted"
+    NOT_YET = "not-yet"
+    EXPIRED = "expired"
+    OVER_CEILING = "over-ceiling"
+    DISARMED = "disarmed"
+    FILMS_USED = "films-used"
+    RECIPIENT_CHANGED = "recipient-changed"
+    WITHDRAWN = "withdrawn"
+    CARD_FULL = "card-full"
+    LIGHT_BROKEN = "light-broken"
+    CAMERA_MISSING = "camera-missing"
+
+    @property
+    def sentence(self) -> str:
+        """What it means and what to do, for the page."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    Refusal.NOT_SET_UP: "This kit has not been set up. Open the page to set it up.",
+    Refusal.NO_PERMIT: "Nothing is agreed for today yet. Open the family's case and arm the kit.",
+    Refusal.PERMIT_UNREADABLE: "The order to film could not be read. Arm the kit again.",
+    Refusal.PERMIT_NOT_SIGNED: "The order to film is not signed by a practitioner of this kit, or "
+    "was altered. Unlock the page and arm the kit again.",
+    Refusal.OTHER_KIT: "The order to film was made for another kit. Arm this kit.",
+    Refusal.OTHER_BOOT: "The kit was switched off since it was armed. Unlock the page, check the "
+    "time and arm the kit again.",
+    Refusal.CLOCK_NOT_TRUSTED: "The kit is not sure what time it is. Unlock the page and confirm "
+    "the time.",
+    Refusal.NOT_YET: "The order to film is for later. Check the time, or arm the kit again.",
+    Refusal.EXPIRED: "The time agreed for filming is over. Look at the consent and arm the kit "
+    "again.",
+    Refusal.OVER_CEILING: "The order asks for more than this kit may do. Choose a shorter film.",
+    Refusal.DISARMED: "The kit was disarmed. Arm it again if everybody still agrees.",
+    Refusal.FILMS_USED: "Every film agreed for today has been made. Arm the kit again for another.",
+    Refusal.RECIPIENT_CHANGED: "The key of this case is not the one this kit knows. Do not film; "
+    "ask your service.",
+    Refusal.WITHDRAWN: "The family has withdrawn its consent. This case cannot be filmed.",
+    Refusal.CARD_FULL: "There is not enough room for a film of the agreed length. Send what is "
+    "waiting, then try again.",
+    Refusal.LIGHT_BROKEN: "The light does not work, so the kit does not film. It needs repair.",
+    Refusal.CAMERA_MISSING: "The camera does not answer. Check its cable and switch the kit off "
+    "and on.",
+}
+
+
+class Permit(Fact, frozen=True, kw_only=True, tag="permit/v1"):
+    """What may be filmed, for whom, how long and until when."""
+
+    id: str
+    kit: str
+    case: str
+    recipient: str
+    """The case's age recipient: what is filmed is sealed to this and nothing else."""
+    consent: str
+    """SHA-256 (hex) of the consent this was made from, as it stands in the case."""
+    kind: Literal["visit"]
+    limit: int
+    """Seconds of one film."""
+    sound: bool
+    """False: the practitioner chose to film without a microphone."""
+    films: int
+    boot: str
+    not_before: datetime
+    not_after: datetime
+
+
+class Enrolled(Fact, frozen=True, kw_only=True, tag="enrolled/v1"):
+    """Whom this kit obeys; every entry was confirmed with a press of the button."""
+
+    service: Card
+    practitioners: tuple[Card, ...]
+
+
+class Books(Fact, frozen=True, kw_only=True, tag="books/v1"):
+    """What the recorder remembers, whatever the page may say later."""
+
+    films: dict[str, int] = {}
+    """Films started under each permit."""
+    disarmed: tuple[str, ...] = ()
+    """Permits that were taken away: they never count again."""
+    recipients: dict[str, str] = {}
+    """Each case's recipient as first seen (SHA-256, hex)."""
+
+
+def recipient_digest(recipient: str) -> str:
+    """SHA-256 (hex) of a recipient's text."""
+    return hashlib.sha256(recipient.encode()).hexdigest()
+
+
+def judge(
+    note: str | None,
+    *,
+    kit: str,
+    enrolled: Enrolled | None,
+    books: Books,
+    boot: str,
+    clock: Judgement,
+    withdrawn: frozenset[str] = frozenset(),
+) -> Permit | Refusal:
+    """Answer a press: the permit in force, or why there is none. Anything in doubt is a refusal.
+
+    `note` is the text of `permits/current` or None, `withdrawn` the cases that are closed for
+    good. The signature comes before every other question, so that an altered permit never gets
+    a more helpful answer than "not signed".
+    """
+    if enrolled is None:
+        return Refusal.NOT_SET_UP
+    if note is None:
+        return Refusal.NO_PERMIT
+    try:
+        text, _ = open_note(note, [card.verifying_key for card in enrolled.practitioners])
+        permit = from_json(text, Permit)
+        parse_recipient(permit.recipient)
+    except BadSignature:
+        return Refusal.PERMIT_NOT_SIGNED
+    except BadFile:
+        return Refusal.PERMIT_UNREADABLE
+    if permit.kit != kit:
+        return Refusal.OTHER_KIT
+    if permit.boot != boot:
+        return Refusal.OTHER_BOOT
+    if permit.id in books.disarmed:
+        return Refusal.DISARMED
+    if permit.case in withdrawn:
+        return Refusal.WITHDRAWN
+    if (
+        not 0 < permit.limit <= LONGEST_FILM.total_seconds()
+        or not 0 < permit.films <= MOST_FILMS
+        or permit.not_after - permit.not_before > LONGEST_LIFE
+    ):
+        return Refusal.OVER_CEILING
+    if clock.now is None:
+        return Refusal.CLOCK_NOT_TRUSTED
+    if clock.now < permit.not_before:
+        return Refusal.NOT_YET
+    if clock.now >= permit.not_after:
+        return Refusal.EXPIRED
+    if books.films.get(permit.id, 0) >= permit.films:
+        return Refusal.FILMS_USED
+    known = books.recipients.get(permit.case)
+    if known is not None and known != recipient_digest(permit.recipient):
+        return Refusal.RECIPIENT_CHANGED
+    return permit

@@ -1,0 +1,116 @@
+"""What the processes say to one another, each in a file of its own directory.
+
+A request is one fact in `requests/web/<id>.json`, written by the page and read by the recorder,
+which answers in its live status. The page may ask for anything here and the recorder may believe
+none of it: a stop needs no proof, everything else carries a signature or waits for the button.
+"""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from appliance.errors import BadFile
+from appliance.files import Fact, Home, save_fact
+from appliance.keys import Card
+
+FRESH_SECONDS = 60.0
+"""An older request is not carried out: it was meant for a moment that has passed."""
+
+
+class Stop(Fact, frozen=True, kw_only=True, tag="stop/v1"):
+    """End the film now. Anyone at a paired page may ask."""
+
+    id: str
+    boot: str
+    boottime: float
+
+
+class Enrol(Fact, frozen=True, kw_only=True, tag="enrol/v1"):
+    """Obey this service and this practitioner: carried out only by a press within 60 s."""
+
+    id: str
+    boot: str
+    boottime: float
+    service: Card
+    practitioner: Card
+
+
+class SetTime(Fact, frozen=True, kw_only=True, tag="set-time/v1"):
+    """A signed `appliance.clock.Vouch`."""
+
+    id: str
+    boot: str
+    boottime: float
+    note: str
+
+
+Request = Stop | Enrol | SetTime
+
+
+def read_request(path: Path) -> Request:
+    """The request in a file, read strictly. Raises BadFile."""
+    try:
+        request: Request = msgspec.json.decode(path.read_bytes(), type=Request, strict=True)
+    except (OSError, msgspec.DecodeError) as error:
+        raise BadFile(f"The request {path.name} could not be read: {error}.") from error
+    if path.name != f"{request.id}.json":
+        raise BadFile(f"The request {path.name} carries another name inside.")
+    return request
+
+
+def place_request(home: Home, request: Request) -> str:
+    """Put a request where the recorder notices it; returns its id, under which it is answered."""
+    save_fact(home.web_requests / f"{request.id}.json", request)
+    return request.id
+
+
+Answer = Literal["done", "waiting", "refused", "timed-out"]
+
+
+class RecorderStatus(Fact, frozen=True, kw_only=True, tag="recorder-status/v1"):
+    """What the recorder is doing, for the page. In memory only, replaced as a whole."""
+
+    kit: str
+    verifier: str
+    """The kit's own verifying key, so that the page can show and check it."""
+    boot: str
+    boottime: float
+    """When this was written: the page says so when it is more than 3 s old."""
+    state: str
+    light: str
+    """Name of the pattern the light is showing."""
+    lit: bool
+    lamp_proven: bool
+    """True where a wire reads the lamp back."""
+    clock: str
+    now: datetime | None
+    reason: str
+    """Code of the last refusal or fault, '' when there is none to show."""
+    case: str
+    permit: str
+    recording: str
+    """The film under way, or the last one of this boot."""
+    limit: float
+    remaining: float
+    """Seconds of the film under way."""
+    frames_in: int
+    """Frames the camera gave."""
+    frames_out: int
+    """Frames sealed and on the card."""
+    segments: int
+    bytes_sealed: int
+    ended: str
+    """Why the last film ended, '' while none has."""
+    minutes_free: float
+    """Room left on the card, in minutes of film."""
+    camera: str
+    virtual: bool
+    """True where button and light are on the page because there is no hardware."""
+    timings_ms: dict[str, float]
+    """Measured on the last film: release_to_light, release_to_camera, release_to_sealed, stop_to_closed."""
+    answers: dict[str, Answer]
+    """The requests of this boot and what became of them."""
+
+
