@@ -1,0 +1,47 @@
+# `make help` lists what can be asked for. Each does its own set-up first; see tools/setup.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+# One version of everything for every Python we run on; wheels only, so that nothing is compiled.
+lock := .venv/bin/uv pip compile --quiet --upgrade --universal --fork-strategy fewest \
+	--python-version 3.11 --generate-hashes --only-binary :all: --no-emit-index-url \
+	--no-annotate --custom-compile-command 'make lock'
+
+.PHONY: help demo test check format lock clean
+help: ## show this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: ## all set-up, then a kit on this computer
+	@tools/setup demo
+	@.venv/bin/attune demo
+
+test: ## all set-up, then every test that this machine can run
+	@tools/setup test
+	@.venv/bin/python tools/tiers.py
+
+check: ## all set-up, then what a reviewer asks for, in under a minute
+	@tools/setup test
+	@.venv/bin/python tools/tiers.py check
+
+format: ## put the code into its form
+	@tools/setup test
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+lock: ## renew the locked versions and digests of what we install
+	@tools/setup test
+	$(lock) pyproject.toml -o requirements/kit.txt
+	$(lock) pyproject.toml --extra test --extra dev -c requirements/kit.txt -o requirements/test.txt
+	echo hatchling | $(lock) - -c requirements/test.txt -o requirements/build.txt
+	npm update --package-lock-only --loglevel=error
+	node -e 'const fs = require("fs"), lock = JSON.parse(fs.readFileSync("package-lock.json")); \
+		for (const one of Object.values(lock.packages)) delete one.funding; \
+		fs.writeFileSync("package-lock.json", JSON.stringify(lock, null, 2) + "\n")'
+	! grep -nE '://|^-' requirements/*.txt package-lock.json
+
+clean: ## remove everything that set-up and the tests made
+	rm -rf .venv node_modules web_ui/static/vendor build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find appliance firmware web_ui tests tools -name __pycache__ -prune -exec rm -rf {} +

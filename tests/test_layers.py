@@ -1,0 +1,106 @@
+"""One direction of imports: firmware -> appliance <- web_ui, and nothing into the programs."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("firmware", "appliance", "web_ui")
+# The only file that may speak to a real camera.
+PICAMERA = "firmware.cameras.picamera"
+
+
+def imports_in(source: str, module: str) -> Iterator[str]:
+    """Every module that this source imports, at whatever depth: `from a import b` gives a and a.b."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module} has a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+            ("import_module", "__import__")
+        ):
+            name = node.args[0]
+            assert isinstance(name, ast.Constant), f"{module} imports a name made at run time"
+            yield str(name.value)
+
+
+def inside(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def why_not(module: str, imported: str) -> str | None:
+    """The rule that this import breaks, or None."""
+    package = module.split(".")[0]
+    if package == "appliance" and (inside(imported, "firmware") or inside(imported, "web_ui")):
+        return "what is shared knows neither the recorder nor the page"
+    if package == "firmware" and inside(imported, "web_ui"):
+        return "the recorder never meets the page but in files"
+    if package == "web_ui" and inside(imported, "firmware"):
+        return "the page never meets the recorder but in files"
+    for program in ("appliance.sync", "appliance.base"):
+        if inside(imported, program) and not inside(module, program):
+            return f"{program} is a program of its own"
+    if package != "appliance" and inside(imported, "appliance.stores"):
+        return "only what runs apart from camera and page may speak to a store"
+    if (inside(imported, "picamera2") or inside(imported, "libcamera")) and module != PICAMERA:
+        return f"only {PICAMERA} speaks to the camera"
+    return None
+
+
+def sources() -> list[tuple[str, Path]]:
+    return [
+        (".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"), path)
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+    ]
+
+
+def test_every_import_goes_in_the_one_direction() -> None:
+    found = sources()
+    assert {module.split(".")[0] for module, _ in found} == set(PACKAGES)
+    broken = [
+        f"{module} imports {imported}: {rule}"
+        for module, path in found
+        for imported in imports_in(path.read_text(), module)
+        if (rule := why_not(module, imported))
+    ]
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("appliance.cases", "import firmware.light"),
+        ("appliance.cases", "from web_ui import create_app"),
+        ("firmware.runner", "from web_ui.access import sessions"),
+        ("web_ui.arming", "def late():\n    import firmware"),
+        ("web_ui.arming", "from appliance import sync"),
+        ("appliance.cases", "from appliance.base.orders import run"),
+        ("appliance.sync.plan", "import appliance.base"),
+        ("firmware.runner", "from appliance.stores import open_store"),
+        ("web_ui.arming", "from appliance import stores"),
+        ("firmware.camera", "from picamera2 import Picamera2"),
+        ("firmware.camera", "import libcamera"),
+        ("firmware.camera", "importlib.import_module('picamera2')"),
+    ],
+)
+def test_an_import_in_the_wrong_direction_is_seen(module: str, line: str) -> None:
+    assert any(why_not(module, imported) for imported in imports_in(line, module))
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("firmware.runner", "from appliance import permits"),
+        ("web_ui.arming", "from appliance.cases import Case"),
+        ("appliance.sync.__main__", "from appliance.sync.plan import plan"),
+        ("appliance.sync.plan", "from appliance.stores import open_store"),
+        (PICAMERA, "from picamera2 import Picamera2"),
+    ],
+)
+def test_an_import_in_the_right_direction_is_not_blamed(module: str, line: str) -> None:
+    assert not any(why_not(module, imported) for imported in imports_in(line, module))

@@ -1,0 +1,98 @@
+"""Run the tests tier by tier and end with what each took and one line of totals.
+
+    python tools/tiers.py            every tier
+    python tools/tiers.py check ...  only those named
+
+All tiers run, whatever failed before them: one run tells everything. A tier that finds no test
+is a failure, so that none is ever lost by a renamed folder. Exit 0 if nothing failed, else 1.
+"""
+
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = ROOT / ".venv" / "bin"
+REPORT = ROOT / "build" / "tests.xml"
+FOLDERS_WITH_A_TIER = ("promises", "browser", "rig")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command. `tests` says that it is pytest, whose own counts are taken."""
+
+    name: str
+    command: tuple[str, ...]
+    tests: bool = False
+
+
+def tool(name: str, *arguments: str) -> Step:
+    return Step(name, (str(BIN / name), *arguments))
+
+
+def tests(name: str, *arguments: str) -> Step:
+    pytest = (str(BIN / "pytest"), "-q", f"--junitxml={REPORT}", *arguments)
+    return Step(name, pytest, tests=True)
+
+
+MODULES = ("tests", *(f"--ignore=tests/{folder}" for folder in FOLDERS_WITH_A_TIER))
+TIERS = {
+    "check": (
+        tool("ruff", "format", "--check", "--quiet", "."),
+        tool("ruff", "check", "--quiet", "."),
+        tool("mypy"),
+        tests("unit", *MODULES, "-m", "not interop and not slow"),
+    ),
+    "interop": (tests("interop", *MODULES, "-m", "interop or slow"),),
+    "promises": (tests("promises", "tests/promises"),),
+    "browser": (tests("browser", "tests/browser"),),
+    "rehearse": (tool("attune", "rehearse"),),
+}
+
+
+def run(step: Step) -> Counter[str]:
+    """Run one step and count what passed, failed and was skipped; a tool counts as one test."""
+    print(f"\n--- {' '.join(step.command).replace(f'{ROOT}/', '')}", flush=True)
+    REPORT.unlink(missing_ok=True)
+    status = subprocess.run(step.command, cwd=ROOT, stdin=subprocess.DEVNULL).returncode
+    counts: Counter[str] = Counter()
+    if step.tests and REPORT.exists():
+        for suite in ElementTree.parse(REPORT).iter("testsuite"):  # noqa: S314 - our own
+            number = {
+                key: int(suite.get(key, 0)) for key in ("tests", "failures", "errors", "skipped")
+            }
+            counts["failed"] += number["failures"] + number["errors"]
+            counts["skipped"] += number["skipped"]
+            counts["passed"] += number["tests"] - sum(counts.values())
+    if status == 0:
+        counts["passed"] += not step.tests
+    elif not counts["failed"]:
+        # A tool that refused, or a pytest that found no test or could not begin.
+        counts["failed"] += 1
+    return counts
+
+
+def main(names: list[str]) -> int:
+    if unknown := [name for name in names if name not in TIERS]:
+        print(f"There is no tier {unknown[0]}; there are: {', '.join(TIERS)}.", file=sys.stderr)
+        return 2
+    REPORT.parent.mkdir(exist_ok=True)
+    total: Counter[str] = Counter()
+    lines = []
+    for name in names or TIERS:
+        began = time.monotonic()
+        counts = sum((run(step) for step in TIERS[name]), Counter[str]())
+        total += counts
+        told = ", ".join(f"{counts[key]} {key}" for key in ("passed", "failed", "skipped"))
+        lines.append(f"{name:10} {time.monotonic() - began:6.0f} s   {told}")
+    print("\n" + "\n".join(lines))
+    print(f"=== {', '.join(f'{total[key]} {key}' for key in ('passed', 'failed', 'skipped'))} ===")
+    return 1 if total["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
