@@ -1,0 +1,365 @@
+"""ISO base media boxes (ISO/IEC 14496-12): the few that our films are made of, read strictly.
+
+A fragmented film is `ftyp moov (moof mdat)*`. What is read here comes from our own muxer or out of
+a sealed file, but nobody has to be believed: every length is checked before it is used, and
+anything else than what we write is a BadFile.
+"""
+
+import struct
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain, groupby
+from typing import Any, Literal
+
+from appliance.errors import BadFile
+
+Kind = Literal["video", "sound"]
+_KINDS: Mapping[bytes, Kind] = {b"vide": "video", b"soun": "sound"}
+
+_NOT_SYNC = 0x10000
+
+
+@dataclass(frozen=True)
+class Box:
+    """One box: its four letters, and where it starts, where its body starts, and where it ends."""
+
+    name: bytes
+    start: int
+    body: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Track:
+    """What a moov says of a track: its number, kind, ticks a second and defaults for fragments."""
+
+    id: int
+    kind: Kind
+    timescale: int
+    duration: int
+    size: int
+    flags: int
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples of one track that lie side by side: one `trun`.
+
+    `offset` counts in bytes from the start of the moof, `time` and `durations` in the track's
+    ticks; `keys` are the places, from 0, of samples that need no other; `shifts` (composition
+    offsets) is empty when all are zero.
+    """
+
+    track: int
+    offset: int
+    time: int
+    sizes: tuple[int, ...]
+    durations: tuple[int, ...]
+    keys: tuple[int, ...]
+    shifts: tuple[int, ...]
+
+
+def header(data: bytes | bytearray, at: int = 0) -> tuple[bytes, int, int] | None:
+    """A box's name, header length and whole length; None if `data` ends before that is known."""
+    if len(data) < at + 8:
+        return None
+    size, name = struct.unpack_from(">I4s", data, at)
+    if size == 1:
+        if len(data) < at + 16:
+            return None
+        (size,) = struct.unpack_from(">Q", data, at + 8)
+        if size < 16:
+            raise BadFile("A box of this film is shorter than its own header.")
+        return name, 16, size
+    if size < 8:
+        raise BadFile("A box of this film is shorter than its own header.")
+    return name, 8, size
+
+
+def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
+    """The boxes in data[start:end], one after the other. Raises BadFile unless they fill it."""
+    end = len(data) if end is None else end
+    while start < end:
+        found = header(data, start)
+        if found is None or start + found[2] > end:
+            raise BadFile("A box of this film is longer than the box it lies in.")
+        name, head, size = found
+        yield Box(name, start, start + head, start + size)
+        start += size
+
+
+def child(data: bytes, parent: Box | None, name: bytes) -> Box:
+    """The one box of that name in `parent` (None: in `data`). Raises BadFile."""
+    inside = boxes(data) if parent is None else boxes(data, parent.body, parent.end)
+    found = [box for box in inside if box.name == name]
+    if len(found) != 1:
+        raise BadFile(f"This film should have one {name.decode()} here and has {len(found)}.")
+    return found[0]
+
+
+def make(name: bytes, *parts: bytes) -> bytes:
+    """A box of that name around `parts`."""
+    size = 8 + sum(len(part) for part in parts)
+    return b"".join((struct.pack(">I4s", size, name), *parts))
+
+
+def tracks(moov: bytes) -> tuple[Track, ...]:
+    """The tracks of a fragmented film's moov. Raises BadFile."""
+    whole = child(moov, None, b"moov")
+    defaults: dict[int, tuple[int, int, int]] = {}
+    extends = child(moov, whole, b"mvex")
+    for box in boxes(moov, extends.body, extends.end):
+        if box.name == b"trex":
+            number, _, *values = _unpack(">4xIIIII", moov, box)
+            defaults[number] = (values[0], values[1], values[2])
+    found = []
+    for box in boxes(moov, whole.body, whole.end):
+        if box.name != b"trak":
+            continue
+        media = child(moov, box, b"mdia")
+        (handler,) = _unpack(">8x4s", moov, child(moov, media, b"hdlr"))
+        number = _after_dates(moov, child(moov, box, b"tkhd"))
+        timescale = _after_dates(moov, child(moov, media, b"mdhd"))
+        if handler not in _KINDS or number not in defaults or timescale == 0:
+            raise BadFile("This film has a track that we did not write.")
+        found.append(Track(number, _KINDS[handler], timescale, *defaults[number]))
+    kinds = sorted(track.kind for track in found)
+    if kinds not in (["video"], ["sound", "video"]):
+        raise BadFile("A film has one picture track and at most one of sound.")
+    if len({track.id for track in found}) != len(found):
+        raise BadFile("Two tracks of this film have the same number.")
+    return tuple(found)
+
+
+def fragment(
+    moof: bytes, data_start: int, data_end: int, tracks: Mapping[int, Track]
+) -> tuple[Samples, ...]:
+    """What one moof says of the mdat behind it, whose payload is [data_start, data_end).
+
+    Both count from the start of the moof. Raises BadFile if a sample lies outside it, or if the
+    fragment names a track that is not there.
+    """
+    found = []
+    whole = child(moof, None, b"moof")
+    for traf in boxes(moof, whole.body, whole.end):
+        if traf.name != b"traf":
+            continue
+        track, time = _defaults(moof, traf, tracks)
+        for box in boxes(moof, traf.body, traf.end):
+            if box.name == b"trun":
+                samples = _run(moof, box, track, time, data_end - data_start)
+                if samples.offset < data_start or samples.offset + sum(samples.sizes) > data_end:
+                    raise BadFile("A fragment of this film points outside itself.")
+                time += sum(samples.durations)
+                found.append(samples)
+    return tuple(found)
+
+
+def counted(values: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Equal neighbours as (how many, which)."""
+    return ((sum(1 for _ in same), value) for value, same in groupby(values))
+
+
+@dataclass
+class Table:
+    """One track's samples over a whole film, in the order they are decoded, times in ticks."""
+
+    timescale: int
+    times: "array[int]" = field(default_factory=lambda: array("q"))
+    end: int = 0
+    """When the last sample goes."""
+    sizes: "array[int]" = field(default_factory=lambda: array("I"))
+    shifts: "array[int]" = field(default_factory=lambda: array("q"))
+    keys: "array[int]" = field(default_factory=lambda: array("I"))
+    """The key frames' numbers, from 0; empty where every sample is one."""
+    chunks: "array[int]" = field(default_factory=lambda: array("Q"))
+    """Where each run of neighbouring samples lies, from the first byte behind the head."""
+    counts: "array[int]" = field(default_factory=lambda: array("I"))
+    """How many samples each run has."""
+
+
+def progressive_head(init: bytes, tables: Mapping[int, Table], payload: int) -> bytes:
+    """ftyp, moov and the head of an mdat of `payload` bytes, from a fragmented film's ftyp and moov
+    and the samples of each of its tracks.
+
+    What `init` says of the pictures and the sound is kept; edits, dates and names are not. A track
+    that starts late gets an empty edit, so that every time counts from the start of the film.
+    """
+    ftyp = make(b"ftyp", b"isom", struct.pack(">I", 0x200), b"isomiso2avc1mp41")
+    long = payload + (64 << 20) >= 1 << 32
+    if long:
+        mdat = struct.pack(">I4sQ", 1, b"mdat", payload + 16)
+    else:
+        mdat = struct.pack(">I4s", payload + 8, b"mdat")
+    # How long the moov is does not hang on where the samples lie: the first one only measures.
+    before = len(ftyp) + len(_moov(init, tables, 0, long)) + len(mdat)
+    return ftyp + _moov(init, tables, before, long) + mdat
+
+
+def _moov(init: bytes, tables: Mapping[int, Table], before: int, long: bool) -> bytes:
+    moov = child(init, None, b"moov")
+    # Ticks of the picture throughout: an edit can then be exact.
+    ticks = next(table.timescale for table in tables.values())
+    traks, end = [], 0
+    for box in boxes(init, moov.body, moov.end):
+        if box.name == b"trak":
+            table = tables[_after_dates(init, child(init, box, b"tkhd"))]
+            lasts = -(-table.end * ticks // table.timescale)
+            traks.append(_trak(init, box, table, ticks, lasts, before, long))
+            end = max(end, lasts)
+    return make(b"moov", _timed(init, child(init, moov, b"mvhd"), 12, (ticks, end)), *traks)
+
+
+def _trak(
+    init: bytes, trak: Box, table: Table, ticks: int, lasts: int, before: int, long: bool
+) -> bytes:
+    media = child(init, trak, b"mdia")
+    minf = child(init, media, b"minf")
+    stbl = child(init, minf, b"stbl")
+    start = table.times[0] if table.times else 0
+    parts = [_timed(init, child(init, trak, b"tkhd"), 20, (lasts,))]
+    if start:
+        gap = start * ticks // table.timescale
+        rows = struct.pack(">IiIIiI", gap, -1, 1 << 16, lasts - gap, 0, 1 << 16)
+        parts.append(make(b"edts", _full(b"elst", struct.pack(">I", 2), rows)))
+    kept = [_copy(init, box) for box in boxes(init, minf.body, minf.end) if box.name != b"stbl"]
+    samples = make(
+        b"stbl", _copy(init, child(init, stbl, b"stsd")), *_sample_tables(table, before, long)
+    )
+    media_header = _timed(init, child(init, media, b"mdhd"), 16, (table.end - start,))
+    handler = _copy(init, child(init, media, b"hdlr"))
+    parts.append(make(b"mdia", media_header, handler, make(b"minf", *kept, samples)))
+    return make(b"trak", *parts)
+
+
+def _sample_tables(table: Table, before: int, long: bool) -> Iterator[bytes]:
+    """stts, ctts and stss where needed, stsc, stsz, stco or co64 (ISO/IEC 14496-12, 8.6, 8.7)."""
+    following = chain(table.times[1:], (table.end,))
+    steps = (after - time for time, after in zip(table.times, following, strict=True))
+    yield _full(b"stts", *_rows(counted(steps)))
+    if any(table.shifts):
+        # Version 1: an offset may be negative.
+        yield make(b"ctts", struct.pack(">I", 1 << 24), *_rows(counted(table.shifts)))
+    if table.keys:
+        yield _full(b"stss", *_rows((key + 1,) for key in table.keys))
+    first = 1
+    runs = []
+    for count, value in counted(table.counts):
+        runs.append((first, value, 1))
+        first += count
+    yield _full(b"stsc", *_rows(runs))
+    yield _full(b"stsz", struct.pack(">I", 0), *_rows((size,) for size in table.sizes))
+    places = [before + chunk for chunk in table.chunks]
+    width = "Q" if long else "I"
+    yield _full(
+        b"co64" if long else b"stco", struct.pack(f">I{len(places)}{width}", len(places), *places)
+    )
+
+
+def _rows(rows: Iterable[tuple[int, ...]]) -> tuple[bytes, bytes]:
+    """How many rows there are, and their 32-bit fields."""
+    listed = list(rows)
+    fields = list(chain.from_iterable(listed))
+    return struct.pack(">I", len(listed)), struct.pack(
+        f">{len(fields)}I", *(f % (1 << 32) for f in fields)
+    )
+
+
+def _full(name: bytes, *parts: bytes) -> bytes:
+    return make(name, b"\0\0\0\0", *parts)
+
+
+def _copy(data: bytes, box: Box) -> bytes:
+    return data[box.start : box.end]
+
+
+def _timed(init: bytes, box: Box, at: int, values: tuple[int, ...]) -> bytes:
+    """A header box with other times at `at` in its body. Raises BadFile for one in 64-bit form."""
+    if _version(init, box) or box.end - box.body < at + 4 * len(values):
+        raise BadFile(f"This film has a {box.name.decode()} that we did not write.")
+    if max(values) >= 1 << 32:
+        raise BadFile("This film is too long to be one of ours.")
+    at += box.body
+    new = struct.pack(f">{len(values)}I", *values)
+    return init[box.start : at] + new + init[at + len(new) : box.end]
+
+
+def _defaults(moof: bytes, traf: Box, tracks: Mapping[int, Track]) -> tuple[Track, int]:
+    """A traf's track with the defaults that hold in this fragment, and its first decode time."""
+    header_box = child(moof, traf, b"tfhd")
+    flags, number = _unpack(">II", moof, header_box)
+    if number not in tracks or not flags & 0x020000 or flags & 0x1:
+        raise BadFile("A fragment of this film is not one that we write.")
+    track, at = tracks[number], header_box.body + 8
+    values = [track.duration, track.size, track.flags]
+    if flags & 0x2:
+        at += 4
+    for place, flag in enumerate((0x8, 0x10, 0x20)):
+        if flags & flag:
+            (values[place],) = _unpack(">I", moof, Box(b"tfhd", at, at, header_box.end))
+            at += 4
+    time_box = child(moof, traf, b"tfdt")
+    (time,) = _unpack(">4xQ" if _version(moof, time_box) else ">4xI", moof, time_box)
+    return Track(number, track.kind, track.timescale, *values), time
+
+
+def _run(moof: bytes, box: Box, track: Track, time: int, room: int) -> Samples:
+    flags, count = _unpack(">II", moof, box)
+    at = box.body + 8
+    if not flags & 0x1:
+        raise BadFile("A fragment of this film does not say where its samples lie.")
+    (offset,) = _unpack(">i", moof, Box(b"trun", at, at, box.end))
+    at += 4
+    first_flags = None
+    if flags & 0x4:
+        (first_flags,) = _unpack(">I", moof, Box(b"trun", at, at, box.end))
+        at += 4
+    signed = bool(_version(moof, box))
+    names = [
+        name
+        for name, flag in (("d", 0x100), ("s", 0x200), ("f", 0x400), ("c", 0x800))
+        if flags & flag
+    ]
+    if count == 0 or box.end - at != count * 4 * len(names):
+        raise BadFile("A fragment of this film has a broken table of samples.")
+    if count > room:
+        # Without a table the count is only a number: it must not be able to fill the memory.
+        raise BadFile("A fragment of this film claims more samples than it can hold.")
+    columns: dict[str, tuple[int, ...]] = {}
+    if names:
+        form = ">" + "".join("i" if name == "c" and signed else "I" for name in names)
+        rows = struct.iter_unpack(form, moof[at : box.end])
+        columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    sizes = columns.get("s", (track.size,) * count)
+    durations = columns.get("d", (track.duration,) * count)
+    marks = list(columns.get("f", (track.flags,) * count))
+    if first_flags is not None:
+        marks[0] = first_flags
+    if 0 in sizes or 0 in durations:
+        raise BadFile("A fragment of this film has a sample without bytes or without time.")
+    shifts = columns.get("c", ())
+    keys = tuple(place for place, mark in enumerate(marks) if not mark & _NOT_SYNC)
+    return Samples(track.id, offset, time, sizes, durations, keys, shifts if any(shifts) else ())
+
+
+def _after_dates(moov: bytes, box: Box) -> int:
+    """The field behind the two dates: a tkhd's track number, a mdhd's or mvhd's timescale."""
+    (value,) = _unpack(">20xI" if _version(moov, box) else ">12xI", moov, box)
+    return int(value)
+
+
+def _version(data: bytes, box: Box) -> int:
+    """A full box's version, 0 or 1. Raises BadFile for another."""
+    if box.end <= box.body or data[box.body] > 1:
+        raise BadFile(
+            f"This film has a {box.name.decode(errors='replace')} of a kind that we do not write."
+        )
+    return data[box.body]
+
+
+def _unpack(form: str, data: bytes, box: Box) -> tuple[Any, ...]:
+    """The fields at the start of a box's body. Raises BadFile if the box ends before they do."""
+    if box.end - box.body < struct.calcsize(form):
+        raise BadFile(f"A {box.name.decode(errors='replace')} of this film is cut short.")
+    return struct.unpack_from(form, data, box.body)
