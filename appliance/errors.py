@@ -3,6 +3,10 @@
     KitError
     +-- BadInput (ValueError)        what was given cannot be what it claims to be
     |   +-- BadFile                  a file or record that is not in its format
+    |   |   +-- BadArmor             the text form around a sealed file is broken
+    |   |   +-- BadHeader            nothing of a sealed file can be opened
+    |   |   |   +-- AlteredHeader    whom it was sealed to was changed afterwards
+    |   |   +-- BadPayload           a sealed file opens, but was damaged or altered further on
     |   +-- BadSignature             signed by nobody we know, or altered
     +-- NotOpened (PermissionError)  a sealed file stays closed
     |   +-- NoMatch                  none of the keys given opens it
@@ -45,6 +49,22 @@ class BadInput(KitError, ValueError):
 
 class BadFile(BadInput):
     code = "bad-file"
+
+
+class BadArmor(BadFile):
+    code = "bad-armor"
+
+
+class BadHeader(BadFile):
+    code = "bad-header"
+
+
+class AlteredHeader(BadHeader):
+    code = "altered-header"
+
+
+class BadPayload(BadFile):
+    code = "bad-payload"
 
 
 class BadSignature(BadInput):

@@ -1,0 +1,470 @@
+"""Reading sealed files: only what is authentic, and all of it, however the file ended.
+
+Three ways in, one set of rules: `SealedReader` for a film that is played (seekable, any thread),
+`unsealed` for a stream of any length, `unseal` for a document. None of them ever hands out a byte
+that it has not authenticated. `appliance.sealing` describes the format.
+"""
+
+import base64
+import binascii
+import hmac
+import io
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from appliance.errors import (
+    AlteredHeader,
+    BadArmor,
+    BadHeader,
+    BadPayload,
+    Incomplete,
+    NoMatch,
+    WrongPassphrase,
+)
+from appliance.sealing import (
+    CHUNK,
+    COLUMNS,
+    NONCE,
+    TAG,
+    VERSION_LINE,
+    Recipient,
+    Stanza,
+    chunk_nonce,
+    header_mac,
+    payload_cipher,
+    to_base64,
+)
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+HEADER_LIMIT = 1 << 20
+"""The longest header that is read: room for 600 post-quantum recipients."""
+
+_SEALED_CHUNK = CHUNK + TAG
+_CACHED_CHUNKS = 4
+_SPACE = b" \t\r\n"
+_SPACE_LIMIT = 1024
+_ARMOR_BEGIN = b"-----BEGIN AGE ENCRYPTED FILE-----"
+_ARMOR_END = b"-----END AGE ENCRYPTED FILE-----"
+_FETCH_AGAIN = (
+    "Fetch this file again from where it came from; what stands before the damage is good."
+)
+
+
+class Identity(Protocol):
+    """What opens files sealed to its recipient. Its `repr` never shows the secret."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of its recipient: 'x25519', 'hybrid' or 'scrypt'."""
+
+    @property
+    def recipient(self) -> Recipient:
+        """Whom to seal to, so that this opens it."""
+
+    def unwrap(self, stanzas: Sequence[Stanza]) -> bytes | None:
+        """The file key, if one of the stanzas is for this identity.
+
+        Raises BadHeader for a stanza of its type that breaks the format.
+        """
+
+    def secret_text(self) -> str:
+        """The secret in its written form; for key files only."""
+
+
+class SealedReader(io.RawIOBase):
+    """A sealed file as a plain one: seekable, and with `read_at` for any thread.
+
+    `size` is the length of the plaintext that is there; `complete` says whether its end is. A file
+    that was cut anywhere after its header opens, and has every whole chunk before the cut. Opening
+    reads the header and the last chunk; only if that does not verify as the end, the file is gone
+    through once from its start. A damaged chunk inside a complete file shows when it is read, and
+    the chunks around it still open.
+
+    `file` must be seekable, is read under a lock, and is not closed here. Raises BadHeader,
+    NoMatch, WrongPassphrase. Armor is not read here: that is `unsealed`'s.
+    """
+
+    size: int
+    complete: bool
+
+    def __init__(self, file: BinaryIO, identities: Sequence[Identity]) -> None:
+        file.seek(0)
+        self._file = file
+        self._cipher = open_header(file, identities)
+        self._start = file.tell()
+        self._lock = threading.Lock()
+        self._cache: dict[int, bytes] = {}
+        self._position = 0
+        self._measure(file.seek(0, io.SEEK_END) - self._start)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset`, fewer only at the end of what is authentic. Any thread.
+
+        Raises BadPayload if a chunk in this range is damaged; then nothing of the range is given.
+        """
+        end = min(offset + length, self.size)
+        if offset < 0 or offset >= end:
+            return b""
+        first, last = offset // CHUNK, (end - 1) // CHUNK
+        with self._lock:
+            chunks = self._chunks(first, last)
+        chunks[-1] = chunks[-1][: end - last * CHUNK]
+        chunks[0] = chunks[0][offset - first * CHUNK :]
+        return b"".join(chunks) if len(chunks) > 1 else chunks[0]
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to `size` bytes from the position, all that is left for -1; b"" at the end.
+
+        Stops short before a damaged chunk; the next read raises BadPayload. Then `seek` past it.
+        """
+        wanted = size if size >= 0 else max(0, self.size - self._position)
+        try:
+            data = self.read_at(self._position, wanted)
+        except BadPayload:
+            data = self._before_damage(wanted)
+        self._position += len(data)
+        return data
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
+        if base + offset < 0:
+            raise ValueError("There is nothing before the start of a file.")
+        self._position = base + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def _before_damage(self, wanted: int) -> bytes:
+        found: list[bytes] = []
+        at, end = self._position, self._position + wanted
+        while at < end:
+            step = min(end - at, CHUNK - at % CHUNK)
+            try:
+                found.append(self.read_at(at, step))
+            except BadPayload:
+                if not found:
+                    raise
+                break
+            at += step
+        return b"".join(found)
+
+    def _measure(self, sealed_size: int) -> None:
+        last = max(0, -(-sealed_size // _SEALED_CHUNK) - 1)
+        end = _unsealed_chunk(self._cipher, last, self._sealed(last, last), last=True)
+        if end is not None and (end or last == 0):
+            self.size = last * CHUNK + len(end)
+            self.complete = True
+            return
+        # From the start, not from the end: what verifies behind a gap is no film any more.
+        self.size = 0
+        self.complete = False
+        self._file.seek(self._start)
+        try:
+            for chunk in _unsealed_payload(self._file, self._cipher):
+                self.size += len(chunk)
+        except (BadPayload, Incomplete):
+            pass  # `complete` says it.
+
+    def _chunks(self, first: int, last: int) -> list[bytes]:
+        """The chunks `first` to `last` (both included), each authenticated. Under the lock."""
+        wanted = range(first, last + 1)
+        found = {number: self._cache[number] for number in wanted if number in self._cache}
+        missing = [number for number in wanted if number not in found]
+        if missing:
+            sealed = memoryview(self._sealed(missing[0], missing[-1]))
+            for number in missing:
+                at = (number - missing[0]) * _SEALED_CHUNK
+                found[number] = self._unsealed(number, sealed[at : at + _SEALED_CHUNK])
+            for number in missing[-_CACHED_CHUNKS:]:
+                self._cache[number] = found[number]
+            while len(self._cache) > _CACHED_CHUNKS:
+                del self._cache[next(iter(self._cache))]
+        return [found[number] for number in wanted]
+
+    def _unsealed(self, number: int, sealed: memoryview) -> bytes:
+        chunk = None
+        if (number + 1) * CHUNK >= self.size:
+            chunk = _unsealed_chunk(self._cipher, number, sealed, last=True)
+        if chunk is None:
+            chunk = _unsealed_chunk(self._cipher, number, sealed, last=False)
+        if chunk is None:
+            raise _damaged(number)
+        return chunk
+
+    def _sealed(self, first: int, last: int) -> bytes:
+        self._file.seek(self._start + first * _SEALED_CHUNK)
+        return _read_exactly(self._file, (last - first + 1) * _SEALED_CHUNK)
+
+
+def unseal(data: bytes, identities: Sequence[Identity]) -> bytes:
+    """The whole of a complete sealed file, armored or not.
+
+    Raises BadFile (as BadHeader, BadPayload, BadArmor), Incomplete, NoMatch, WrongPassphrase.
+    """
+    return b"".join(unsealed(io.BufferedReader(io.BytesIO(data)), identities))
+
+
+def unsealed(file: io.BufferedReader, identities: Sequence[Identity]) -> Iterator[bytes]:
+    """The plaintext of a sealed stream, armored or not, chunk by chunk in constant memory.
+
+    The header is opened before this returns: BadHeader, NoMatch, WrongPassphrase, BadArmor. The
+    iterator gives every authentic chunk and then, unless all was well, raises Incomplete (the end
+    is missing) or BadPayload (damaged, or something stands behind the end).
+    """
+    # No other sealed file begins with a dash or white space.
+    if file.peek(1)[:1] in (b"-", b" ", b"\t", b"\r", b"\n"):
+        file = dearmored(file)
+    return _unsealed_payload(file, open_header(file, identities))
+
+
+def dearmored(file: BinaryIO) -> io.BufferedReader:
+    """The bytes inside age's strict text form. Reading raises BadArmor where it is broken."""
+    return io.BufferedReader(_Dearmored(file))
+
+
+def open_header(file: BinaryIO, identities: Sequence[Identity]) -> ChaCha20Poly1305:
+    """Read a header and find its file key; `file` then stands at the first chunk of its payload.
+
+    Returns the payload's cipher. Raises BadHeader, AlteredHeader, NoMatch, WrongPassphrase.
+    """
+    stanzas, signed, mac = _read_header(file)
+    if len(stanzas) > 1 and any(stanza.type == "scrypt" for stanza in stanzas):
+        raise _bad_header("a passphrase must be the only way in")
+    for identity in identities:
+        file_key = identity.unwrap(stanzas)
+        if file_key is not None:
+            break
+    else:
+        _refuse(stanzas, identities)
+    if not hmac.compare_digest(header_mac(file_key, signed), mac):
+        raise AlteredHeader(
+            "This sealed file was altered: its list of recipients is not the one it was made with.",
+            "Do not use it; fetch it again from where it came from.",
+        )
+    nonce = _read_exactly(file, NONCE)
+    if len(nonce) < NONCE:
+        raise _bad_header("it ends before its content begins")
+    return payload_cipher(file_key, nonce)
+
+
+def from_base64(text: bytes | str) -> bytes:
+    """Decode base64 as age writes it: no padding, one spelling only. Raises BadHeader."""
+    raw = text.encode() if isinstance(text, str) else text
+    try:
+        data = base64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True)
+    except binascii.Error:
+        data = b""
+    if to_base64(data).encode() != raw:
+        raise _bad_header("a field is not in its one spelling of base64")
+    return data
+
+
+def _read_header(file: BinaryIO) -> tuple[list[Stanza], bytes, bytes]:
+    """The stanzas, the bytes they are authenticated by, and the authentication code."""
+    header = bytearray()
+    if _read_line(file, header) != VERSION_LINE[:-1]:
+        raise BadHeader(
+            "This is not a sealed file (age, version 1).",
+            "Check that it is the right file; a sealed one ends in .age.",
+        )
+    stanzas = []
+    while not (line := _read_line(file, header)).startswith(b"---"):
+        stanzas.append(_read_stanza(file, header, line))
+    mac = from_base64(line[4:])
+    if not line.startswith(b"--- ") or len(mac) != 32 or not stanzas:
+        raise _bad_header("its last line is not an authentication code")
+    return stanzas, bytes(header[: -len(line) - 1]) + b"---", mac
+
+
+def _read_stanza(file: BinaryIO, header: bytearray, first: bytes) -> Stanza:
+    arrow, *words = first.split(b" ")
+    if arrow != b"->" or not words or not all(_is_word(word) for word in words):
+        raise _bad_header("a line that should name a recipient does not")
+    body = bytearray()
+    while True:
+        line = _read_line(file, header)
+        body += line
+        if len(line) > COLUMNS:
+            raise _bad_header("a line is too long")
+        if len(line) < COLUMNS:
+            break
+    kind, *args = (word.decode() for word in words)
+    return Stanza(kind, tuple(args), from_base64(bytes(body)))
+
+
+def _read_line(file: BinaryIO, header: bytearray) -> bytes:
+    line = file.readline(HEADER_LIMIT - len(header))
+    header += line
+    if not line.endswith(b"\n"):
+        raise _bad_header("it ends in the middle, or it is absurdly long")
+    return line[:-1]
+
+
+def _is_word(word: bytes) -> bool:
+    return len(word) > 0 and all(33 <= character <= 126 for character in word)
+
+
+def _bad_header(why: str) -> BadHeader:
+    return BadHeader(
+        f"The head of this sealed file is broken: {why}.",
+        "Nothing of it can be opened. Fetch it again from where it came from.",
+    )
+
+
+def _refuse(stanzas: Sequence[Stanza], identities: Sequence[Identity]) -> NoReturn:
+    """Say why none of the identities opened it."""
+    types = {stanza.type for stanza in stanzas}
+    kinds = {identity.kind for identity in identities}
+    if types == {"scrypt"}:
+        if "scrypt" in kinds:
+            raise WrongPassphrase(
+                "That passphrase does not open it.",
+                "Check capitals, spaces and hyphens, and try again.",
+            )
+        raise NoMatch("This is sealed with a passphrase.", "Give the passphrase instead of a key.")
+    if "mlkem768x25519" in types and "hybrid" not in kinds:
+        raise NoMatch(
+            "This is sealed to post-quantum keys, and none of the keys given is one.",
+            "Give the key that `attune keygen` made (AGE-SECRET-KEY-PQ-1...).",
+        )
+    raise NoMatch(
+        "None of the keys given opens this.",
+        "It was sealed to somebody else: ask whom, or use the service's key.",
+    )
+
+
+def _unsealed_payload(file: BinaryIO, cipher: ChaCha20Poly1305) -> Iterator[bytes]:
+    number = 0
+    while True:
+        sealed = _read_exactly(file, _SEALED_CHUNK)
+        full = len(sealed) == _SEALED_CHUNK
+        chunk = _unsealed_chunk(cipher, number, sealed, last=False) if full else None
+        if chunk is None:
+            break
+        yield chunk
+        number += 1
+    chunk = _unsealed_chunk(cipher, number, sealed, last=True)
+    if chunk is None and full:
+        raise _damaged(number)
+    if chunk is None:
+        # A file cut by a pulled plug ends like this; so does one whose last chunk was damaged.
+        raise Incomplete(
+            f"The end is missing: only the first {number * CHUNK:,} bytes are there.",
+            "What was given is authentic. Fetch the file again if there is a longer copy.",
+        )
+    if not chunk and number:
+        raise BadPayload(
+            "This sealed file was altered: its end is not the one it was made with.", _FETCH_AGAIN
+        )
+    yield chunk
+    if file.read(1):
+        raise BadPayload("Something was added behind the end of this sealed file.", _FETCH_AGAIN)
+
+
+def _unsealed_chunk(
+    cipher: ChaCha20Poly1305, number: int, sealed: bytes | memoryview, last: bool
+) -> bytes | None:
+    # decrypt, never decrypt_into: that one leaves unauthenticated bytes behind when it raises.
+    try:
+        return cipher.decrypt(chunk_nonce(number, last), sealed, None)
+    except InvalidTag:
+        return None
+
+
+def _damaged(number: int) -> BadPayload:
+    return BadPayload(
+        f"This sealed file is damaged or was altered, {number * CHUNK:,} bytes in.", _FETCH_AGAIN
+    )
+
+
+def _read_exactly(file: BinaryIO, length: int) -> bytes:
+    """`length` bytes, fewer only at the end of the file."""
+    data = file.read(length)
+    if len(data) in (0, length):
+        return data
+    parts = [data]
+    missing = length - len(data)
+    while missing and (data := file.read(missing)):
+        parts.append(data)
+        missing -= len(data)
+    return b"".join(parts)
+
+
+class _Dearmored(io.RawIOBase):
+    def __init__(self, file: BinaryIO) -> None:
+        self._blocks = _armor_blocks(file)
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        view = memoryview(buffer).cast("B")
+        if not self._rest:
+            self._rest = next(self._blocks, b"")
+        count = min(len(view), len(self._rest))
+        view[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+def _armor_blocks(file: BinaryIO) -> Iterator[bytes]:
+    skipped = 0
+    line = b""
+    while not line:
+        raw = file.readline(_SPACE_LIMIT)
+        skipped += len(raw)
+        line = raw.lstrip(_SPACE)
+        if not raw or skipped > _SPACE_LIMIT:
+            raise _bad_armor("it has no first line")
+    if _without_end(line) != _ARMOR_BEGIN:
+        raise _bad_armor("its first line is not the one it should be")
+    short = False
+    while (line := _without_end(file.readline(COLUMNS + 3))) != _ARMOR_END:
+        block = _armored_line(line)
+        if short or not block:
+            raise _bad_armor("a line is too short, or the last line is missing")
+        short = len(line) < COLUMNS or line.endswith(b"=")
+        yield block
+    if file.read(_SPACE_LIMIT).strip(_SPACE) or file.read(1):
+        raise _bad_armor("something stands behind its last line")
+
+
+def _armored_line(line: bytes) -> bytes:
+    try:
+        block = base64.b64decode(line, validate=True)
+    except binascii.Error:
+        block = b""
+    if len(line) > COLUMNS or base64.b64encode(block) != line:
+        raise _bad_armor("a line is not in its one spelling of base64")
+    return block
+
+
+def _without_end(line: bytes) -> bytes:
+    return line.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def _bad_armor(why: str) -> BadArmor:
+    return BadArmor(
+        f"The text form of this sealed file is broken: {why}.",
+        "Copy it again from where it came from, whole and unchanged.",
+    )
