@@ -7,12 +7,11 @@ word of a family, no key.
 
 import hashlib
 import os
-from datetime import datetime
 from pathlib import Path
 
 from appliance.clock import Clock
 from appliance.errors import BadFile, NotPossible
-from appliance.files import Fact, from_json, to_json
+from appliance.files import Fact, Moment, from_json, to_json
 
 START = "0" * 64
 """What the first line holds in place of a digest."""
@@ -20,7 +19,7 @@ START = "0" * 64
 
 class Entry(Fact, frozen=True, kw_only=True, tag="log/v1"):
     number: int
-    wall: datetime
+    wall: Moment
     """As this machine's clock said; the log's order is its numbers, not its times."""
     boot: str
     boottime: float
@@ -69,7 +68,11 @@ class Log:
         if len(whole) < len(data):
             os.truncate(self._path, len(whole))
         entries = check_chain(whole)
-        return (len(entries), hashlib.sha256(whole.split(b"\n")[-2]).hexdigest()) if entries else (0, START)
+        return (
+            (len(entries), hashlib.sha256(whole.split(b"\n")[-2]).hexdigest())
+            if entries
+            else (0, START)
+        )
 
 
 def check_chain(data: bytes) -> list[Entry]:

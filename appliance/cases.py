@@ -29,6 +29,7 @@ from appliance.files import (
     ID,
     Fact,
     Home,
+    Moment,
     checked_id,
     destroy,
     from_json,
@@ -96,7 +97,7 @@ class Clip(Fact, frozen=True, kw_only=True, tag="clip/v1"):
     size: int
     sha256: str
     """Of the sealed file `clips/<id>.mp4.age`."""
-    made: datetime
+    made: Moment
 
 
 class _Heading(Fact, frozen=True, kw_only=True, tag="document/v1"):
@@ -155,7 +156,9 @@ class OpenCase:
     def read_all(self, kind: type[_F]) -> list[_F]:
         """Every item of a kind that there are many of, each as it is in force."""
         stem = _name(kind, "") + "-"
-        items = {name.removeprefix(stem) for name, _, _ in self._numbered() if name.startswith(stem)}
+        items = {
+            name.removeprefix(stem) for name, _, _ in self._numbered() if name.startswith(stem)
+        }
         return [fact for item in sorted(items) if (fact := self.read(kind, item))]
 
     @property
@@ -201,13 +204,13 @@ class Cases:
 
         The key file is on the card before anything can be sealed to the case.
         """
-        identity = generate_identity(x25519=service.age_recipient.kind == "x25519")
+        identity = generate_identity(x25519=service.sealing_key().kind == "x25519")
         record = CaseRecord(id=new_id(), recipient=str(identity.recipient), state="open")
         directory = self._home.case(record.id)
         (directory / "documents").mkdir(mode=0o750, parents=True)
         (directory / "clips").mkdir(mode=0o750)
         secret = f"{identity.secret_text()}\n".encode()
-        recipients = [keys.identity.recipient, service.age_recipient]
+        recipients = [keys.identity.recipient, service.sealing_key()]
         save(directory / "identity-0001.age", seal(secret, recipients))
         save_fact(directory / "case.json", record)
         sync_directory(self._home.cases)
@@ -235,7 +238,9 @@ class Cases:
         directory = self._home.case(name)
         order = Withdrawal(id=new_id(), case=name, kit=kit, at=at)
         if not (directory / "withdrawal").exists():
-            save(directory / "withdrawal", keys.signer.sign(f"{to_json(order).decode()}\n").encode())
+            save(
+                directory / "withdrawal", keys.signer.sign(f"{to_json(order).decode()}\n").encode()
+            )
         self.finish_withdrawal(name)
         found = withdrawal_note(directory)
         if found is None:

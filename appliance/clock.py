@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from appliance.files import Fact
+from appliance.files import Fact, Moment
 
 EARLIEST = datetime(2026, 11, 1, tzinfo=UTC)
 """No kit ran before this software existed, so an earlier time is wrong."""
@@ -64,7 +64,7 @@ class Vouch(Fact, frozen=True, kw_only=True, tag="vouch/v1"):
     """'It was this time then': an unlocked practitioner's word, valid for one kit and one boot."""
 
     kit: str
-    time: datetime
+    time: Moment
     boot: str
     boottime: float
 
@@ -72,7 +72,7 @@ class Vouch(Fact, frozen=True, kw_only=True, tag="vouch/v1"):
 class Mark(Fact, frozen=True, kw_only=True, tag="clock-mark/v1"):
     """The latest time this kit has been sure of. Time does not run backwards past it."""
 
-    highest: datetime
+    highest: Moment
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ random ids only, so that it can travel and be checked without opening anything.
 from datetime import datetime
 from typing import Literal
 
-from appliance.files import Fact
+from appliance.files import Fact, Moment
 
 Purpose = Literal["filming", "supervisor", "peers", "training", "copies", "online-review"]
 PURPOSES: tuple[Purpose, ...] = (
@@ -38,13 +38,13 @@ class Consent(Fact, frozen=True, kw_only=True, tag="consent/v1"):
     purposes: tuple[Purpose, ...]
     limit: int
     """Seconds of one film."""
-    valid_until: datetime
+    valid_until: Moment
     language: str
     interpreter: str
     given: Literal["signed", "witnessed"]
     wording: str
     """Version of the words that were read out."""
-    recorded: datetime
+    recorded: Moment
 
 
 def allows(consent: Consent | None, purpose: Purpose, now: datetime) -> bool:
@@ -64,7 +64,7 @@ class Withdrawal(Fact, frozen=True, kw_only=True, tag="withdrawal/v1"):
     id: str
     case: str
     kit: str
-    at: datetime
+    at: Moment
 
 
 class Tombstone(Fact, frozen=True, kw_only=True, tag="tombstone/v1"):
@@ -72,6 +72,6 @@ class Tombstone(Fact, frozen=True, kw_only=True, tag="tombstone/v1"):
 
     order: str
     case: str
-    at: datetime
+    at: Moment
     removed: tuple[str, ...]
     """Names of the key files removed at the store, every version of each."""

@@ -13,8 +13,9 @@ import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Annotated, TypeVar
 
 import msgspec
 
@@ -22,6 +23,9 @@ from appliance.errors import BadFile, HomeInUse, NotPossible
 
 ID = re.compile(r"[a-z2-7]{16}")
 _TEMPORARY = ".new"
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time in a fact: one without its zone is refused, since comparing it would raise."""
 
 
 def new_id() -> str:
@@ -36,7 +40,9 @@ def checked_id(text: str) -> str:
     return text
 
 
-class Fact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="attune"):
+class Fact(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="attune"
+):
     """A record on the card or between processes. Every subclass carries its own `tag`, so that a
     record of one kind is never taken for another, whatever file it is found in."""
 
@@ -119,7 +125,7 @@ class Home:
         return self.cases / checked_id(name)
 
     def prepare(self, *directories: Path) -> None:
-        """Make the writer's own directories (0750) and clear what its last end left half-written."""
+        """Make a writer's own directories (0750) and clear what its last end left half-written."""
         for directory in directories:
             directory.mkdir(mode=0o750, parents=True, exist_ok=True)
             for leftover in directory.rglob(f".*{_TEMPORARY}"):
@@ -135,7 +141,9 @@ class Home:
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         self.root.mkdir(mode=0o750, parents=True, exist_ok=True)
         # On the home itself: two kits with different run directories must still not share a home.
-        descriptor = os.open(self.root / f".{process}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
+        descriptor = os.open(
+            self.root / f".{process}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640
+        )
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

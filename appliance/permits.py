@@ -7,13 +7,15 @@ times, the ceilings, the films already made and the case's recipient itself, aga
 """
 
 import hashlib
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import Enum
 from typing import Literal
 
+import msgspec
+
 from appliance.clock import Judgement
-from appliance.errors import BadFile, BadSignature
-from appliance.files import Fact, from_json
+from appliance.errors import BadInput, BadSignature
+from appliance.files import Fact, Moment, from_json
 from appliance.keys import Card, parse_recipient
 from appliance.signing import open_note
 
@@ -97,8 +99,8 @@ class Permit(Fact, frozen=True, kw_only=True, tag="permit/v1"):
     """False: the practitioner chose to film without a microphone."""
     films: int
     boot: str
-    not_before: datetime
-    not_after: datetime
+    not_before: Moment
+    not_after: Moment
 
 
 class Enrolled(Fact, frozen=True, kw_only=True, tag="enrolled/v1"):
@@ -111,11 +113,11 @@ class Enrolled(Fact, frozen=True, kw_only=True, tag="enrolled/v1"):
 class Books(Fact, frozen=True, kw_only=True, tag="books/v1"):
     """What the recorder remembers, whatever the page may say later."""
 
-    films: dict[str, int] = {}
+    films: dict[str, int] = msgspec.field(default_factory=dict)
     """Films started under each permit."""
     disarmed: tuple[str, ...] = ()
     """Permits that were taken away: they never count again."""
-    recipients: dict[str, str] = {}
+    recipients: dict[str, str] = msgspec.field(default_factory=dict)
     """Each case's recipient as first seen (SHA-256, hex)."""
 
 
@@ -145,12 +147,12 @@ def judge(
     if note is None:
         return Refusal.NO_PERMIT
     try:
-        text, _ = open_note(note, [card.verifying_key for card in enrolled.practitioners])
+        text, _ = open_note(note, [card.verifying_key() for card in enrolled.practitioners])
         permit = from_json(text, Permit)
         parse_recipient(permit.recipient)
     except BadSignature:
         return Refusal.PERMIT_NOT_SIGNED
-    except BadFile:
+    except BadInput:
         return Refusal.PERMIT_UNREADABLE
     if permit.kit != kit:
         return Refusal.OTHER_KIT

@@ -5,14 +5,13 @@ which answers in its live status. The page may ask for anything here and the rec
 none of it: a stop needs no proof, everything else carries a signature or waits for the button.
 """
 
-from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from appliance.errors import BadFile
-from appliance.files import Fact, Home, save_fact
+from appliance.files import Fact, Home, Moment, save_fact
 from appliance.keys import Card
 
 FRESH_SECONDS = 60.0
@@ -85,7 +84,7 @@ class RecorderStatus(Fact, frozen=True, kw_only=True, tag="recorder-status/v1"):
     lamp_proven: bool
     """True where a wire reads the lamp back."""
     clock: str
-    now: datetime | None
+    now: Moment | None
     reason: str
     """Code of the last refusal or fault, '' when there is none to show."""
     case: str
@@ -109,8 +108,6 @@ class RecorderStatus(Fact, frozen=True, kw_only=True, tag="recorder-status/v1"):
     virtual: bool
     """True where button and light are on the page because there is no hardware."""
     timings_ms: dict[str, float]
-    """Measured on the last film: release_to_light, release_to_camera, release_to_sealed, stop_to_closed."""
+    """On the last film: release_to_light, release_to_camera, release_to_sealed, stop_to_closed."""
     answers: dict[str, Answer]
     """The requests of this boot and what became of them."""
-
-

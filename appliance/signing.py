@@ -110,7 +110,12 @@ def split_note(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
     """
     text, found, block = note.rpartition("\n\n")
     lines = block.split("\n")
-    if not found or lines.pop() != "" or not lines or any(ord(c) < 0x20 and c != "\n" for c in note):
+    if (
+        not found
+        or lines.pop() != ""
+        or not lines
+        or any(ord(c) < 0x20 and c != "\n" for c in note)
+    ):
         raise BadFile("This is not a signed note.")
     signatures = []
     for line in lines:

@@ -1,0 +1,311 @@
+"""A whole kit on this computer: its three processes, its button, its page.
+
+For the demonstration and the rehearsal. Each process is a real one, started as systemd starts it
+on a kit, and all of them end with this object, however it ends.
+"""
+
+import contextlib
+import http.client
+import http.cookiejar
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from email.message import Message
+from html.parser import HTMLParser
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Literal, Self, TypeVar
+
+from appliance.config import Config, write_config
+from appliance.errors import BadFile, KitError, NotPossible
+from appliance.files import load_fact
+from appliance.requests import RecorderStatus
+
+Process = Literal["recorder", "web", "sync"]
+MODULES: dict[Process, str] = {
+    "recorder": "firmware",
+    "web": "web_ui",
+    "sync": "appliance.sync",
+}
+"""Each process is started by name: nothing here imports one of them."""
+
+_T = TypeVar("_T")
+
+
+def command(process: Process, config: Path, *options: str) -> list[str]:
+    """The command line that starts a process of the kit."""
+    return [sys.executable, "-m", MODULES[process], "--config", str(config), *options]
+
+
+def free_port() -> int:
+    """A port on loopback that nobody uses just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(what: str, answer: Callable[[], _T | None], seconds: float) -> _T:
+    """Ask again and again until there is an answer. Raises NotPossible when there is none."""
+    end = time.monotonic() + seconds
+    while True:
+        found = answer()
+        if found is not None and found is not False:
+            return found
+        if time.monotonic() > end:
+            raise NotPossible(f"Waited {seconds:g} s in vain for this: {what}.")
+        time.sleep(0.01)
+
+
+class Kit:
+    """The processes of one kit. Use as a context manager; leaving it stops all of them."""
+
+    def __init__(self, config: Config, logs: Path) -> None:
+        self.config = config
+        self.home = config.places
+        self._logs = logs
+        self._running: dict[Process, subprocess.Popen[bytes]] = {}
+        logs.mkdir(parents=True, exist_ok=True)
+        self.config_path = logs / "attune.toml"
+        write_config(self.config_path, config)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for process in tuple(self._running):
+            self.stop(process)
+
+    def start(self, process: Process, *options: str) -> None:
+        """Start a process. It is not ready yet when this returns."""
+        with self._log(process) as log:
+            self._running[process] = subprocess.Popen(
+                command(process, self.config_path, *options),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # A Ctrl-C at the terminal goes to us alone; we then stop them in order.
+                start_new_session=True,
+            )
+
+    def stop(self, process: Process) -> int:
+        """Ask a process to end and wait for it; after 10 s it is killed. Returns its status."""
+        running = self._running.pop(process)
+        running.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return running.wait(10)
+        running.kill()
+        return running.wait()
+
+    def pull_the_plug(self, process: Process) -> None:
+        """Kill a process where it stands."""
+        running = self._running.pop(process)
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+
+    def run(self, process: Process, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run a process to its end and give back what it said."""
+        return subprocess.run(
+            command(process, self.config_path, *options),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def ended(self) -> list[Process]:
+        """Processes that ended although nobody asked them to."""
+        return [name for name, running in self._running.items() if running.poll() is not None]
+
+    def last_words(self, process: Process) -> str:
+        """The end of what a process wrote to its log."""
+        path = self._logs / f"{process}.log"
+        return path.read_text(errors="replace")[-2000:] if path.exists() else ""
+
+    def status(self) -> RecorderStatus | None:
+        """What the recorder is doing, or None while it has not said."""
+        with contextlib.suppress(BadFile):
+            return load_fact(self.home.status("recorder"), RecorderStatus)
+        return None
+
+    def recorder_shows(
+        self, what: str, seen: Callable[[RecorderStatus], bool], seconds: float = 10.0
+    ) -> RecorderStatus:
+        """Wait until the recorder's status shows something. Raises NotPossible if it never does."""
+
+        def look() -> RecorderStatus | None:
+            status = self.status()
+            return status if status and seen(status) else None
+
+        try:
+            return wait_for(what, look, seconds)
+        except NotPossible as error:
+            raise NotPossible(
+                str(error), f"The recorder said: {self.last_words('recorder')}"
+            ) from error
+
+    def button(self, edge: Literal["down", "up"]) -> None:
+        """Move the virtual button, which a kit has only while its camera is a scene."""
+        path = self.home.run / "recorder" / "virtual-button"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wire:
+            try:
+                wire.sendto(edge.encode(), str(path))
+            except OSError as error:
+                raise NotPossible(
+                    f"The virtual button does not answer: {error.strerror}."
+                ) from error
+
+    def press(self, seconds: float = 0.2) -> None:
+        """A press of the button, let go after `seconds`."""
+        self.button("down")
+        time.sleep(seconds)
+        self.button("up")
+
+    def page(self) -> "Page":
+        """A browser's view of the kit's page, trusting the certificate that the kit made."""
+        certificate = self.home.keys / "tls.crt"
+        wait_for("the page's certificate", lambda: certificate.exists() or None, 20)
+        page = Page(f"https://127.0.0.1:{self.config.port}", certificate)
+        wait_for("the page", page.answers, 20)
+        return page
+
+    def _log(self, process: Process) -> IO[bytes]:
+        return open(self._logs / f"{process}.log", "ab")
+
+
+class Form:
+    """One form of a page: where it goes and what stands in it already."""
+
+    def __init__(self, action: str) -> None:
+        self.action = action
+        self.fields: list[tuple[str, str]] = []
+
+
+class _Forms(HTMLParser):
+    """Reads a page's forms as a browser without JavaScript would send them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[Form] = []
+        self._inside: Form | None = None
+        self._select: str = ""
+        self._area: str = ""
+        self._text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        have = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self._inside = Form(have.get("action", ""))
+            self.found.append(self._inside)
+        if self._inside is None:
+            return
+        name, value = have.get("name", ""), have.get("value", "")
+        if tag == "input" and name and have.get("type") not in ("file", "submit", "button"):
+            if have.get("type") not in ("checkbox", "radio") or "checked" in have:
+                self._inside.fields.append((name, value))
+        elif tag == "select":
+            self._select = name
+        elif tag == "option" and self._select and "selected" in have:
+            self._inside.fields.append((self._select, value))
+        elif tag == "textarea":
+            self._area, self._text = name, ""
+
+    def handle_data(self, data: str) -> None:
+        if self._area:
+            self._text += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea" and self._area and self._inside:
+            self._inside.fields.append((self._area, self._text.removeprefix("\n")))
+            self._area = ""
+        elif tag == "select":
+            self._select = ""
+        elif tag == "form":
+            self._inside = None
+
+
+class Answer:
+    """What the page answered: status, address after redirects, headers, body."""
+
+    def __init__(self, status: int, url: str, headers: Message, body: bytes) -> None:
+        self.status = status
+        self.path = urllib.parse.urlsplit(url).path
+        self.headers = headers
+        self.body = body
+
+    @property
+    def text(self) -> str:
+        return self.body.decode(errors="replace")
+
+
+class Page:
+    """The kit's page as a person without JavaScript uses it: pages, forms, cookies."""
+
+    def __init__(self, address: str, certificate: Path) -> None:
+        self.address = address
+        context = ssl.create_default_context(cafile=str(certificate))
+        self._open = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}),
+            urllib.request.HTTPSHandler(context=context),
+            urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()),
+        ).open
+
+    def answers(self) -> bool | None:
+        """True once the page is there, None before."""
+        try:
+            self.get("/")
+        except (OSError, http.client.HTTPException):
+            return None
+        return True
+
+    def get(
+        self, path: str, headers: Mapping[str, str] | None = None, method: str = "GET"
+    ) -> Answer:
+        """Ask for a page, or a part of it with a Range header. Refusals are answers, too."""
+        request = urllib.request.Request(
+            self.address + path, headers=dict(headers or {}), method=method
+        )
+        return self._send(request)
+
+    def submit(
+        self, path: str, fields: Mapping[str, str | Sequence[str]], form: str = ""
+    ) -> Answer:
+        """Fill in the form of the page at `path` whose action is `form` (`path` itself by default).
+
+        Fields not named keep what stands in them. Raises KitError if the page has no such form.
+        """
+        shown = self.get(path)
+        forms = _Forms()
+        forms.feed(shown.text)
+        action = form or path
+        found = next((f for f in forms.found if (f.action or shown.path) == action), None)
+        if found is None:
+            raise KitError(f"The page {path} ({shown.status}) has no form for {action}.")
+        pairs = [(name, value) for name, value in found.fields if name not in fields]
+        for name, values in fields.items():
+            pairs += [(name, value) for value in ([values] if isinstance(values, str) else values)]
+        request = urllib.request.Request(
+            self.address + action,
+            data=urllib.parse.urlencode(pairs).encode(),
+            headers={"Referer": self.address + path, "Origin": self.address},
+        )
+        return self._send(request)
+
+    def _send(self, request: urllib.request.Request) -> Answer:
+        try:
+            with self._open(request, timeout=60) as answer:
+                return Answer(answer.status, answer.url, answer.headers, answer.read())
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, error.url or "", error.headers, error.read())

@@ -1,0 +1,132 @@
+"""Durable writes and strict facts."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import BadFile, HomeInUse, NotPossible
+from appliance.files import (
+    ID,
+    Fact,
+    Home,
+    checked_id,
+    destroy,
+    from_json,
+    load_fact,
+    new_id,
+    save,
+    save_fact,
+    save_new,
+    to_json,
+)
+
+
+class Cup(Fact, frozen=True, kw_only=True, tag="cup/v1"):
+    size: int
+
+
+class Plate(Fact, frozen=True, kw_only=True, tag="plate/v1"):
+    size: int
+
+
+def test_what_was_saved_is_there_and_nothing_else(tmp_path: Path) -> None:
+    save(tmp_path / "a", b"one")
+    save(tmp_path / "a", b"two")
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a": b"two"}
+
+
+def test_a_file_that_is_there_is_never_replaced_by_a_new_one(tmp_path: Path) -> None:
+    save_new(tmp_path / "a", b"one")
+    with pytest.raises(FileExistsError):
+        save_new(tmp_path / "a", b"two")
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a": b"one"}
+
+
+def test_a_disk_that_says_no_leaves_the_old_file(tmp_path: Path) -> None:
+    blocked = tmp_path / "directory"
+    blocked.mkdir()
+    (blocked / "inside").write_bytes(b"still here")
+    with pytest.raises(NotPossible) as caught:
+        save(blocked, b"never")
+    assert os.strerror(errno.EISDIR) in str(caught.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["directory"]
+
+
+def test_leftovers_of_a_pulled_plug_are_cleared_by_their_writer(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", tmp_path / "run")
+    home.prepare(home.kit)
+    (home.kit / ".books.json.abcd.new").write_bytes(b"half")
+    (home.kit / "books.json").write_bytes(b"whole")
+    home.prepare(home.kit)
+    assert [p.name for p in home.kit.iterdir()] == ["books.json"]
+
+
+def test_a_destroyed_key_file_was_overwritten_before_it_went(tmp_path: Path) -> None:
+    key = tmp_path / "identity.age"
+    key.write_bytes(b"secret" * 100)
+    link = tmp_path / "same-file"
+    os.link(key, link)
+    destroy(key)
+    assert not key.exists()
+    assert b"secret" not in link.read_bytes()
+    destroy(key)
+
+
+def test_a_record_with_an_unknown_field_is_refused() -> None:
+    with pytest.raises(BadFile):
+        from_json(b'{"attune":"cup/v1","size":1,"handle":true}', Cup)
+
+
+def test_a_record_of_one_kind_is_never_taken_for_another() -> None:
+    with pytest.raises(BadFile):
+        from_json(to_json(Cup(size=1)), Plate)
+
+
+def test_a_missing_record_is_none_and_a_broken_one_is_an_error(tmp_path: Path) -> None:
+    assert load_fact(tmp_path / "cup.json", Cup) is None
+    save_fact(tmp_path / "cup.json", Cup(size=3))
+    assert load_fact(tmp_path / "cup.json", Cup) == Cup(size=3)
+    (tmp_path / "cup.json").write_bytes(b'{"attune":"cup/v1"')
+    with pytest.raises(BadFile):
+        load_fact(tmp_path / "cup.json", Cup)
+
+
+def test_ids_say_nothing_and_do_not_repeat() -> None:
+    ids = {new_id() for _ in range(1000)}
+    assert len(ids) == 1000 and all(ID.fullmatch(i) for i in ids)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "..", "../etc", "a" * 15, "A" * 16, "a" * 15 + "/", "a" * 16 + "\n"]
+)
+def test_a_name_from_outside_never_becomes_a_path(name: str) -> None:
+    with pytest.raises(BadFile):
+        checked_id(name)
+
+
+def test_two_processes_of_one_name_cannot_share_a_home(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", tmp_path / "run")
+    other = Home(tmp_path / "home", tmp_path / "other-run")
+    with home.claim("recorder"):
+        with pytest.raises(HomeInUse), other.claim("recorder"):
+            pass
+        with other.claim("web"):
+            pass
+    with other.claim("recorder"):
+        pass
+
+
+def test_a_killed_process_leaves_the_home_free(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys; from pathlib import Path; from appliance.files import Home\n"
+        "with Home(Path(sys.argv[1]), Path(sys.argv[2])).claim('recorder'):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    run = [sys.executable, "-c", program, str(tmp_path / "home"), str(tmp_path / "run")]
+    assert subprocess.run(run, check=False).returncode == -9
+    with Home(tmp_path / "home", tmp_path / "run").claim("recorder"):
+        pass

@@ -1,0 +1,149 @@
+"""The gate: whatever the page says, only a permit that is right in every field starts a film."""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.clock import Judgement, Trust
+from appliance.files import new_id, to_json
+from appliance.keys import PrivateKeys, generate_identity
+from appliance.permits import (
+    LONGEST_FILM,
+    Books,
+    Enrolled,
+    Permit,
+    Refusal,
+    judge,
+    recipient_digest,
+)
+
+NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
+PRACTITIONER = PrivateKeys.generate("practitioner", x25519=True)
+SERVICE = PrivateKeys.generate("service", x25519=True)
+ENROLLED = Enrolled(service=SERVICE.card(), practitioners=(PRACTITIONER.card(),))
+CASE_RECIPIENT = str(generate_identity(x25519=True).recipient)
+NOW = Judgement(Trust.TRUSTED, NOON)
+PERMIT = Permit(
+    id=new_id(),
+    kit=new_id(),
+    case=new_id(),
+    recipient=CASE_RECIPIENT,
+    consent="0" * 64,
+    kind="visit",
+    limit=300,
+    sound=True,
+    films=1,
+    boot="this boot",
+    not_before=NOON - timedelta(hours=1),
+    not_after=NOON + timedelta(hours=1),
+)
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything `judge` is told, right in every point unless a test changes one."""
+
+    permit: Permit = PERMIT
+    keys: PrivateKeys = PRACTITIONER
+    enrolled: Enrolled | None = ENROLLED
+    books: Books = field(default_factory=Books)
+    boot: str = "this boot"
+    clock: Judgement = NOW
+    withdrawn: frozenset[str] = frozenset()
+
+    @property
+    def note(self) -> str:
+        return self.keys.signer.sign(to_json(self.permit).decode() + "\n")
+
+    def answer(self, note: str | None = None) -> Permit | Refusal:
+        return judge(
+            note or self.note,
+            kit=PERMIT.kit,
+            enrolled=self.enrolled,
+            books=self.books,
+            boot=self.boot,
+            clock=self.clock,
+            withdrawn=self.withdrawn,
+        )
+
+
+def changed(**fields: Any) -> World:
+    return World(permit=msgspec.structs.replace(PERMIT, **fields))
+
+
+def test_a_permit_that_is_right_in_every_field_is_in_force() -> None:
+    assert World().answer() == PERMIT
+
+
+@pytest.mark.parametrize(
+    ("world", "refusal"),
+    [
+        (World(enrolled=None), Refusal.NOT_SET_UP),
+        (World(keys=PrivateKeys.generate("practitioner", x25519=True)), Refusal.PERMIT_NOT_SIGNED),
+        (World(keys=SERVICE), Refusal.PERMIT_NOT_SIGNED),
+        (changed(kit=new_id()), Refusal.OTHER_KIT),
+        (changed(boot="the boot before"), Refusal.OTHER_BOOT),
+        (changed(recipient="age1nobody"), Refusal.PERMIT_UNREADABLE),
+        (changed(limit=0), Refusal.OVER_CEILING),
+        (changed(limit=int(LONGEST_FILM.total_seconds()) + 1), Refusal.OVER_CEILING),
+        (changed(films=0), Refusal.OVER_CEILING),
+        (changed(films=1000), Refusal.OVER_CEILING),
+        (changed(not_after=NOON + timedelta(days=30)), Refusal.OVER_CEILING),
+        (changed(not_before=NOON + timedelta(seconds=1)), Refusal.NOT_YET),
+        (changed(not_after=NOON), Refusal.EXPIRED),
+        (World(clock=Judgement(Trust.DOUBTFUL)), Refusal.CLOCK_NOT_TRUSTED),
+        (World(clock=Judgement(Trust.WRONG)), Refusal.CLOCK_NOT_TRUSTED),
+        (World(withdrawn=frozenset({PERMIT.case})), Refusal.WITHDRAWN),
+        (World(books=Books(disarmed=(PERMIT.id,))), Refusal.DISARMED),
+        (World(books=Books(films={PERMIT.id: 1})), Refusal.FILMS_USED),
+        (World(books=Books(recipients={PERMIT.case: "0" * 64})), Refusal.RECIPIENT_CHANGED),
+    ],
+)
+def test_one_thing_wrong_is_a_refusal_that_names_it(world: World, refusal: Refusal) -> None:
+    assert world.answer() is refusal
+
+
+def test_no_permit_is_a_refusal() -> None:
+    found = judge(
+        None,
+        kit=PERMIT.kit,
+        enrolled=ENROLLED,
+        books=Books(),
+        boot="this boot",
+        clock=Judgement(Trust.TRUSTED, NOON),
+    )
+    assert found is Refusal.NO_PERMIT
+
+
+def test_the_last_moment_still_counts() -> None:
+    assert isinstance(changed(not_after=NOON + timedelta(microseconds=1)).answer(), Permit)
+    assert isinstance(changed(not_before=NOON).answer(), Permit)
+    longest = int(LONGEST_FILM.total_seconds())
+    assert isinstance(changed(limit=longest).answer(), Permit)
+    used = replace(changed(films=2), books=Books(films={PERMIT.id: 1}))
+    assert isinstance(used.answer(), Permit)
+    known = Books(recipients={PERMIT.case: recipient_digest(CASE_RECIPIENT)})
+    assert isinstance(World(books=known).answer(), Permit)
+
+
+@given(st.integers(0, len(World().note.encode()) - 1), st.integers(1, 255))
+def test_a_permit_altered_by_one_byte_never_films(place: int, change: int) -> None:
+    data = bytearray(World().note.encode())
+    data[place] ^= change
+    found = World().answer(data.decode("utf-8", errors="replace"))
+    # The last base64 character of a signature has bits that nobody reads: same text, same permit.
+    assert found in (PERMIT, Refusal.PERMIT_NOT_SIGNED, Refusal.PERMIT_UNREADABLE)
+
+
+@given(st.text(max_size=300))
+def test_no_text_at_all_makes_the_gate_fall_over(text: str) -> None:
+    assert isinstance(World().answer(text or "x"), Refusal)
+
+
+def test_every_refusal_has_words_for_the_page() -> None:
+    assert all(refusal.sentence for refusal in Refusal)
