@@ -1,0 +1,349 @@
+"""`attune`: the commands, each a small function that calls its room.
+
+Exit status: 0 done, 1 failed, 2 not understood, 3 incomplete (what is there was delivered). An
+error is told on standard error as what happened, why, and what to do; there is never a traceback.
+A command that needs a heavy room imports it itself, so that `attune seal` starts at once.
+"""
+
+import contextlib
+import os
+import secrets
+import signal
+import stat
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn, TypeVar
+
+import click
+
+from appliance.errors import BadInput, BadPayload, Incomplete, KitError, NotPossible
+from appliance.files import load_fact, save_new, sync_directory, to_json
+from appliance.keys import (
+    Card,
+    Identity,
+    PrivateKeys,
+    Recipient,
+    Role,
+    ScryptIdentity,
+    ScryptRecipient,
+    check_passphrase,
+    load_identities,
+    lock,
+    make_passphrase,
+    parse_recipient,
+)
+from appliance.sealing import SealedWriter
+from appliance.unsealing import unsealed
+
+_BLOCK = 1 << 20
+_INTERRUPTED = 128 + signal.SIGINT
+_AGE_WORK_LIMIT = 22
+"""What `age` itself tries when a passphrase opens a file; the kit's own key files stay below."""
+
+_C = TypeVar("_C", bound=Callable[..., object])
+
+
+def main() -> NoReturn:
+    """The console script."""
+    # So that what was half written is cleared away, as it is after Ctrl-C.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit status. The one place where an error becomes words."""
+    try:
+        # Not attune.main(): that would take Incomplete, an EOFError, for a Ctrl-D.
+        with attune.make_context("attune", list(arguments)) as context:
+            attune.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say("Stopped.")
+        return _INTERRUPTED
+    except KitError as error:
+        _say(str(error))
+        return error.exit_status
+    except BrokenPipeError:
+        # The reader of our output went away; Python must not try to flush to it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        _say(_os_sentence(error))
+        return 1
+    except Exception as error:
+        _say(
+            f"A fault in Attune itself: {type(error).__name__}: {error}\n"
+            "Please report this line and the command that gave it."
+        )
+        return 1
+    return 0
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="attune", message="%(version)s")
+def attune() -> None:
+    """Film what a family agreed to, sealed before it touches the card."""
+
+
+def passphrase_options(command: _C) -> _C:
+    """`-p`, `--passphrase-file` and `--passphrase-fd`: never the passphrase itself."""
+    for option in (
+        click.option("--passphrase-fd", type=int, metavar="N", help="Read it from a descriptor."),
+        click.option("--passphrase-file", type=_PATH, metavar="FILE", help="Read it from a file."),
+        click.option("-p", "--passphrase", "prompt", is_flag=True, help="Ask for a passphrase."),
+    ):
+        command = option(command)
+    return command
+
+
+_PATH = click.Path(path_type=Path)
+_OUT = click.option("-o", "--output", "out", type=_PATH, metavar="OUT", help="Write to this file.")
+_IN = click.argument("source", metavar="[IN]", type=_PATH, default=Path("-"))
+
+
+@attune.command()
+@click.option("--x25519", is_flag=True, help="A key that every age tool knows; not post-quantum.")
+@click.option(
+    "--role",
+    type=click.Choice(["practitioner", "service"]),
+    default="practitioner",
+    show_default=True,
+    help="Whose keys these are.",
+)
+@passphrase_options
+@click.option("-o", "--output", "out", type=_PATH, metavar="FILE", help="Also writes FILE.pub.")
+def keygen(
+    x25519: bool,
+    role: Role,
+    prompt: bool,
+    passphrase_file: Path | None,
+    passphrase_fd: int | None,
+    out: Path | None,
+) -> None:
+    """Make somebody's keys: one that opens, and one that signs.
+
+    FILE holds the secret half, under a passphrase if one is asked for; FILE.pub the public half, to
+    give away. Neither is ever written over a file that is there.
+    """
+    passphrase = _given_passphrase(passphrase_file, passphrase_fd)
+    if prompt and passphrase is None:
+        passphrase = _ask_new_passphrase()
+    keys = PrivateKeys.generate(role, x25519)
+    data = keys.text().encode() if passphrase is None else lock(keys, passphrase)
+    if out is None:
+        _refuse_terminal(data)
+        sys.stdout.buffer.write(data)
+        return
+    public = out.with_name(out.name + ".pub")
+    for path in (public, out):
+        if path.exists():
+            raise NotPossible(
+                f"{path} is there already; keys are never written over others.",
+                "Choose another name, or move the old keys away if nothing needs them any more.",
+            )
+    save_new(out, data, mode=0o600)
+    save_new(public, to_json(keys.card()) + b"\n", mode=0o644)
+
+
+@attune.command()
+@click.option(
+    "-r", "--recipient", "to", multiple=True, help="A recipient (age1...) or somebody's .pub file."
+)
+@passphrase_options
+@_OUT
+@_IN
+def seal(
+    to: tuple[str, ...],
+    prompt: bool,
+    passphrase_file: Path | None,
+    passphrase_fd: int | None,
+    out: Path | None,
+    source: Path,
+) -> None:
+    """Seal IN (or standard input) so that only the recipients can open it."""
+    recipients = [_recipient(text) for text in to]
+    passphrase = _given_passphrase(passphrase_file, passphrase_fd)
+    if prompt and passphrase is None:
+        passphrase = _ask_new_passphrase()
+    if passphrase is not None:
+        check_passphrase(passphrase)
+        recipients.append(ScryptRecipient(passphrase))
+    if not recipients:
+        raise click.UsageError("Say whom to seal it to: -r RECIPIENT, or -p for a passphrase.")
+    with opened_input(source) as file, opened_output(out) as sealed:
+        writer = SealedWriter(sealed, recipients)
+        block = memoryview(bytearray(_BLOCK))
+        while count := file.readinto(block):
+            writer.write(block[:count])
+        writer.close()
+
+
+@attune.command()
+@click.option(
+    "-i", "--identity", "keys", multiple=True, type=_PATH, metavar="FILE", help="A key file."
+)
+@passphrase_options
+@_OUT
+@_IN
+def unseal(
+    keys: tuple[Path, ...],
+    prompt: bool,
+    passphrase_file: Path | None,
+    passphrase_fd: int | None,
+    out: Path | None,
+    source: Path,
+) -> None:
+    """Open IN (or standard input), which was sealed to a key or under a passphrase.
+
+    With -i the passphrase is the key file's, without it that of IN. If the end of IN is missing or
+    damaged, what is authentic is given, and with -o it is called OUT.partial.
+    """
+    if not keys and not prompt and passphrase_file is None and passphrase_fd is None:
+        raise click.UsageError("Say what opens it: -i FILE, or -p for a passphrase.")
+    given = _given_passphrase(passphrase_file, passphrase_fd)
+    identities: list[Identity] = []
+    for path in keys:
+        ask = _asking(given, f"Passphrase of {path.name}")
+        identities += load_identities(path, ask)
+    if not keys:
+        identities.append(ScryptIdentity(_asking(given, "Passphrase")(), limit=_AGE_WORK_LIMIT))
+    with opened_input(source) as file:
+        # Before the output: where the head fails, nothing is made.
+        chunks = unsealed(file, identities)
+        with opened_output(out, secret=True) as plain:
+            for chunk in chunks:
+                plain.write(chunk)
+
+
+@contextlib.contextmanager
+def opened_input(source: Path) -> Iterator[Any]:
+    """A buffered reader of a file, or of standard input for `-`."""
+    if str(source) == "-":
+        yield sys.stdin.buffer
+        return
+    with open(source, "rb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def opened_output(out: Path | None, secret: bool = False) -> Iterator[BinaryIO]:
+    """Where a command writes: under its final name only once it is whole and on the disk.
+
+    What is authentic of an incomplete or damaged file stays as OUT.partial; any other end leaves
+    nothing. `secret` keeps the file from other users. Without `out` it is standard output.
+    """
+    if out is None or str(out) == "-":
+        if not secret:
+            _refuse_terminal(b"\0")
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    if out.exists() and not stat.S_ISREG(out.stat().st_mode):
+        with open(out, "wb") as device:
+            yield device
+        return
+    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.new")
+    mode = 0o600 if secret else 0o666
+    name = None
+    try:
+        with open(temporary, "xb", opener=lambda path, flags: os.open(path, flags, mode)) as file:
+            try:
+                yield file
+                name = out
+            except (Incomplete, BadPayload):
+                name = out.with_name(out.name + ".partial")
+                raise
+            finally:
+                if name is not None:
+                    file.flush()
+                    os.fsync(file.fileno())
+                    os.replace(temporary, name)
+                    sync_directory(out.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _recipient(text: str) -> Recipient:
+    if text.startswith("age1"):
+        return parse_recipient(text)
+    card = load_fact(Path(text), Card)
+    if card is None:
+        raise BadInput(
+            f"{text} is neither a recipient nor a file.",
+            "Give age1..., or the .pub file that `attune keygen` made.",
+        )
+    return card.sealing_key()
+
+
+def _given_passphrase(file: Path | None, descriptor: int | None) -> str | None:
+    """The first line of a file or descriptor; None if neither was given."""
+    if file is None and descriptor is None:
+        return None
+    if file is not None and descriptor is not None:
+        raise click.UsageError("Give the passphrase in one way, not two.")
+    source = file if descriptor is None else descriptor
+    assert source is not None
+    try:
+        with open(source, encoding="utf-8") as stream:
+            line = stream.readline().rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise BadInput("The passphrase is not text.", "Put it on the first line.") from error
+    if not line:
+        raise BadInput("There is no passphrase in its file.", "Put it on the first line.")
+    return line
+
+
+def _asking(given: str | None, what: str) -> Callable[[], str]:
+    def ask() -> str:
+        if given is not None:
+            return given
+        return str(click.prompt(what, hide_input=True, err=True))
+
+    return ask
+
+
+def _ask_new_passphrase() -> str:
+    typed = str(
+        click.prompt(
+            "New passphrase (press Enter to be given six words)",
+            hide_input=True,
+            default="",
+            show_default=False,
+            err=True,
+        )
+    )
+    if not typed:
+        made = make_passphrase()
+        click.echo(
+            f"The passphrase is: {made}\nWrite it down now; it is not shown again.", err=True
+        )
+        return made
+    check_passphrase(typed)
+    if click.prompt("Once more", hide_input=True, err=True) != typed:
+        raise BadInput("The two were not the same.", "Try again.")
+    return typed
+
+
+def _refuse_terminal(data: bytes) -> None:
+    if sys.stdout.isatty() and (b"\0" in data or not data.isascii()):
+        raise click.UsageError("That would fill the terminal with signs: use -o OUT, or a pipe.")
+
+
+def _say(text: str) -> None:
+    click.echo(f"attune: {text}", err=True)
+
+
+def _os_sentence(error: OSError) -> str:
+    name = f"{error.filename}: " if error.filename else ""
+    return f"{name}{error.strerror or error}.\nCheck the name, the disk and who may write there."
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
