@@ -13,7 +13,7 @@ PICAMERA = "firmware.cameras.picamera"
 
 
 def imports_in(source: str, module: str) -> Iterator[str]:
-    """Every module that this source imports, at whatever depth: `from a import b` gives a and a.b."""
+    """Every module that this source imports, at any depth; `from a import b` gives a.b."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
