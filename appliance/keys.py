@@ -79,7 +79,7 @@ class X25519Recipient:
     kind = "x25519"
 
     def __init__(self, public: bytes) -> None:
-        self._public = public
+        self.public = public
         self._key = X25519PublicKey.from_public_bytes(public)
         self._text = to_bech32("age", public)
 
@@ -90,10 +90,10 @@ class X25519Recipient:
         return f"<{self._text}>"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, X25519Recipient) and self._public == other._public
+        return isinstance(other, X25519Recipient) and self.public == other.public
 
     def __hash__(self) -> int:
-        return hash(self._public)
+        return hash(self.public)
 
     def wrap(self, file_key: bytes) -> list[Stanza]:
         ephemeral = X25519PrivateKey.generate()
@@ -104,7 +104,7 @@ class X25519Recipient:
             ValueError
         ) as error:  # A point of low order: anybody could open what is sealed to it.
             raise BadInput("This recipient is not a real public key.") from error
-        body = _x25519_cipher(shared, share, self._public).encrypt(_ZERO_NONCE, file_key, None)
+        body = _x25519_cipher(shared, share, self.public).encrypt(_ZERO_NONCE, file_key, None)
         return [Stanza("X25519", (to_base64(share),), body)]
 
 
@@ -131,7 +131,7 @@ class X25519Identity:
             (encoded,) = _arguments(stanza, 1)
             share = from_base64(encoded)
             shared = _exchanged(self._key, share)
-            cipher = _x25519_cipher(shared, share, bytes(self.recipient._public))
+            cipher = _x25519_cipher(shared, share, self.recipient.public)
             file_key = _decrypted(cipher, stanza.body)
             if file_key is not None:
                 return file_key
@@ -144,7 +144,7 @@ class HybridRecipient:
     kind = "hybrid"
 
     def __init__(self, public: bytes) -> None:
-        self._public = public
+        self.public = public
         self._key = hpke.MLKEM768X25519PublicKey(
             MLKEM768PublicKey.from_public_bytes(public[:_MLKEM_PUBLIC]),
             X25519PublicKey.from_public_bytes(public[_MLKEM_PUBLIC:]),
@@ -158,10 +158,10 @@ class HybridRecipient:
         return f"<{self._text[:24]}...>"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, HybridRecipient) and self._public == other._public
+        return isinstance(other, HybridRecipient) and self.public == other.public
 
     def __hash__(self) -> int:
-        return hash(self._public)
+        return hash(self.public)
 
     def wrap(self, file_key: bytes) -> list[Stanza]:
         sealed = _HYBRID.encrypt(file_key, self._key, _HYBRID_INFO)

@@ -80,6 +80,7 @@ class SealedWriter:
         self._pending = 0
         self._count = 0
         self._closed = False
+        self._broken = False
         self._put(format_header(stanzas, file_key) + nonce)
 
     @property
@@ -131,6 +132,7 @@ class SealedWriter:
         """
         if self._closed:
             return
+        self._check_open()
         if self._count and not self._pending:
             raise BadInput(
                 "At least one byte must be written after the last full chunk was flushed."
@@ -139,6 +141,8 @@ class SealedWriter:
         self._closed = True
 
     def _check_open(self) -> None:
+        if self._broken:
+            raise BadInput("The disk refused a part of this sealed file; it must stay as it is.")
         if self._closed:
             raise BadInput("This sealed file was closed; nothing can be added to it.")
 
@@ -160,7 +164,7 @@ class SealedWriter:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except BaseException:
-            self._closed = True
+            self._broken = True
             raise
 
 
