@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from appliance.errors import BadFile
 
+Bytes = bytes | bytearray
 Kind = Literal["video", "sound"]
 _KINDS: Mapping[bytes, Kind] = {b"vide": "video", b"soun": "sound"}
 
@@ -60,7 +61,7 @@ class Samples:
     shifts: tuple[int, ...]
 
 
-def header(data: bytes | bytearray, at: int = 0) -> tuple[bytes, int, int] | None:
+def header(data: Bytes, at: int = 0) -> tuple[bytes, int, int] | None:
     """A box's name, header length and whole length; None if `data` ends before that is known."""
     if len(data) < at + 8:
         return None
@@ -77,7 +78,7 @@ def header(data: bytes | bytearray, at: int = 0) -> tuple[bytes, int, int] | Non
     return name, 8, size
 
 
-def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
+def boxes(data: Bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
     """The boxes in data[start:end], one after the other. Raises BadFile unless they fill it."""
     end = len(data) if end is None else end
     while start < end:
@@ -89,7 +90,7 @@ def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
         start += size
 
 
-def child(data: bytes, parent: Box | None, name: bytes) -> Box:
+def child(data: Bytes, parent: Box | None, name: bytes) -> Box:
     """The one box of that name in `parent` (None: in `data`). Raises BadFile."""
     inside = boxes(data) if parent is None else boxes(data, parent.body, parent.end)
     found = [box for box in inside if box.name == name]
@@ -195,6 +196,27 @@ def progressive_head(init: bytes, tables: Mapping[int, Table], payload: int) -> 
     # How long the moov is does not hang on where the samples lie: the first one only measures.
     before = len(ftyp) + len(_moov(init, tables, 0, long)) + len(mdat)
     return ftyp + _moov(init, tables, before, long) + mdat
+
+
+def moov_first(film: bytes) -> tuple[bytes, ...]:
+    """A plain MP4 that was written with its moov last, in parts, as ftyp, moov, mdat: it can play
+    before it is all there. Filling is left out. Raises BadFile."""
+    ftyp, mdat, moov = (child(film, None, name) for name in (b"ftyp", b"mdat", b"moov"))
+    moved = bytearray(_copy(film, moov))
+    by = ftyp.end - ftyp.start + len(moved) - mdat.start
+    whole = child(moved, None, b"moov")
+    for trak in boxes(moved, whole.body, whole.end):
+        if trak.name == b"trak":
+            table = trak
+            for name in (b"mdia", b"minf", b"stbl"):
+                table = child(moved, table, name)
+            for box in boxes(moved, table.body, table.end):
+                if box.name in (b"stco", b"co64"):
+                    (count,) = _unpack(">4xI", moved, box)
+                    form = f">{count}{'Q' if box.name == b'co64' else 'I'}"
+                    places = struct.unpack_from(form, moved, box.body + 8)
+                    struct.pack_into(form, moved, box.body + 8, *(place + by for place in places))
+    return _copy(film, ftyp), bytes(moved), _copy(film, mdat)
 
 
 def _moov(init: bytes, tables: Mapping[int, Table], before: int, long: bool) -> bytes:
@@ -358,7 +380,7 @@ def _version(data: bytes, box: Box) -> int:
     return data[box.body]
 
 
-def _unpack(form: str, data: bytes, box: Box) -> tuple[Any, ...]:
+def _unpack(form: str, data: Bytes, box: Box) -> tuple[Any, ...]:
     """The fields at the start of a box's body. Raises BadFile if the box ends before they do."""
     if box.end - box.body < struct.calcsize(form):
         raise BadFile(f"A {box.name.decode(errors='replace')} of this film is cut short.")
