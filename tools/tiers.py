@@ -50,7 +50,7 @@ TIERS = {
     "interop": (tests("interop", *MODULES, "-m", "interop or slow"),),
     "promises": (tests("promises", "tests/promises"),),
     "browser": (tests("browser", "tests/browser"),),
-    "rehearse": (tool("attune", "rehearse"),),
+    "rehearse": (tool("attune", "rehearse", "--stock-age", f"node {ROOT}/tests/typage/age.mjs"),),
 }
 
 
