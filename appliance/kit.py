@@ -24,8 +24,8 @@ from types import TracebackType
 from typing import IO, Literal, Self, TypeVar
 
 from appliance.config import Config, write_config
-from appliance.errors import BadFile, KitError, NotPossible
-from appliance.files import load_fact
+from appliance.errors import BadFile, NotPossible
+from appliance.files import load_fact, new_id
 from appliance.requests import RecorderStatus
 
 Process = Literal["recorder", "web", "sync"]
@@ -181,6 +181,26 @@ class Kit:
         wait_for("the page", page.answers, 20)
         return page
 
+    def set_up(
+        self, page: "Page", service_card: str, practitioner_key: bytes, passphrase: str
+    ) -> RecorderStatus:
+        """First set-up as a person does it: two files on the page, one press of the button.
+
+        Returns what the recorder showed while it waited for the press.
+        """
+        answer = page.submit(
+            "/setup",
+            {"service_card": service_card, "passphrase": passphrase},
+            files={"practitioner_key_file": practitioner_key},
+        )
+        if answer.status != 200:
+            raise NotPossible(f"The page refused the set-up ({answer.status}).")
+        shown = self.recorder_shows("presence asked for", lambda s: s.state == "presence")
+        self.press()
+        self.recorder_shows("the answer", lambda s: "done" in s.answers.values())
+        wait_for("the page to know", lambda: "unlock" in page.get("/").path or None, 10)
+        return shown
+
     def _log(self, process: Process) -> IO[bytes]:
         return open(self._logs / f"{process}.log", "ab")
 
@@ -280,11 +300,16 @@ class Page:
         return self._send(request)
 
     def submit(
-        self, path: str, fields: Mapping[str, str | Sequence[str]], form: str = ""
+        self,
+        path: str,
+        fields: Mapping[str, str | Sequence[str]],
+        *,
+        form: str = "",
+        files: Mapping[str, bytes] | None = None,
     ) -> Answer:
         """Fill in the form of the page at `path` whose action is `form` (`path` itself by default).
 
-        Fields not named keep what stands in them. Raises KitError if the page has no such form.
+        Fields not named keep what stands in them. Raises NotPossible if there is no such form.
         """
         shown = self.get(path)
         forms = _Forms()
@@ -292,16 +317,13 @@ class Page:
         action = form or path
         found = next((f for f in forms.found if (f.action or shown.path) == action), None)
         if found is None:
-            raise KitError(f"The page {path} ({shown.status}) has no form for {action}.")
+            raise NotPossible(f"The page {path} ({shown.status}) has no form for {action}.")
         pairs = [(name, value) for name, value in found.fields if name not in fields]
         for name, values in fields.items():
             pairs += [(name, value) for value in ([values] if isinstance(values, str) else values)]
-        request = urllib.request.Request(
-            self.address + action,
-            data=urllib.parse.urlencode(pairs).encode(),
-            headers={"Referer": self.address + path, "Origin": self.address},
-        )
-        return self._send(request)
+        body, kind = _multipart(pairs, files or {})
+        headers = {"Content-Type": kind, "Referer": self.address + path, "Origin": self.address}
+        return self._send(urllib.request.Request(self.address + action, body, headers))
 
     def _send(self, request: urllib.request.Request) -> Answer:
         try:
@@ -309,3 +331,17 @@ class Page:
                 return Answer(answer.status, answer.url, answer.headers, answer.read())
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.url or "", error.headers, error.read())
+
+
+def _multipart(pairs: Sequence[tuple[str, str]], files: Mapping[str, bytes]) -> tuple[bytes, str]:
+    """A form as browsers send one that has files in it (RFC 7578): the body and its type."""
+    boundary = f"form-{new_id()}"
+    parts = [
+        *((f'name="{name}"', value.encode()) for name, value in pairs),
+        *((f'name="{name}"; filename="file"', data) for name, data in files.items()),
+    ]
+    body = b"".join(
+        f"--{boundary}\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode() + data + b"\r\n"
+        for head, data in parts
+    )
+    return body + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"

@@ -56,6 +56,53 @@ class Step:
     saw: str
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a film held when it was decoded from its first frame to its last."""
+
+    times: tuple[Fraction, ...]
+    """When each frame is shown, in seconds."""
+    sound_seconds: float
+
+    @classmethod
+    def of(cls, film: bytes) -> "Seen":
+        """Decode a whole film. Raises PromiseBroken if it is none."""
+        times: list[Fraction] = []
+        sound = 0.0
+        try:
+            with av.open(io.BytesIO(film), "r") as container:
+                for packet in container.demux():
+                    for frame in packet.decode():
+                        if isinstance(frame, av.VideoFrame) and frame.time is not None:
+                            times.append(Fraction(frame.pts or 0) * (frame.time_base or 0))
+                        elif isinstance(frame, av.AudioFrame):
+                            sound += frame.samples / frame.sample_rate
+        except av.FFmpegError as error:
+            raise PromiseBroken(f"What came out is not a film: {error}.") from error
+        require(len(times) > 1, "what came out has no picture")
+        return cls(tuple(times), sound)
+
+    @property
+    def frames(self) -> int:
+        return len(self.times)
+
+    @property
+    def rate(self) -> float:
+        """Frames a second, on average."""
+        return (self.frames - 1) / float(self.times[-1] - self.times[0])
+
+    @property
+    def seconds(self) -> float:
+        """From the first frame to the end of the last."""
+        return self.frames / self.rate
+
+    def __str__(self) -> str:
+        return (
+            f"{self.frames} frames, {self.seconds:.2f} s of picture, "
+            f"{self.sound_seconds:.2f} s of sound"
+        )
+
+
 @dataclass
 class Rehearsal:
     """What a rehearsal knows as it goes along."""
@@ -141,7 +188,7 @@ class Rehearsal:
             "keygen", "--passphrase-file", str(phrase), "-o", str(self.root / "practitioner.key")
         )
         phrase.unlink()
-        self.card = self.root / "practitioner.pub"
+        self.card = self.root / "practitioner.key.pub"
         shutil.copy(self.card, self.keys / "practitioners")
         kind = "post-quantum" if b"age1pq1" in self.card.read_bytes() else "X25519"
         return f"service and practitioner, {kind}; the practitioner's under a passphrase"
@@ -155,19 +202,12 @@ class Rehearsal:
         return f"recorder and page ready in {time.monotonic() - began:.1f} s, light {status.light}"
 
     def set_up(self) -> str:
-        sent = self.page.submit(
-            "/setup",
-            {
-                "service_card": (self.keys / "service.pub").read_text(),
-                "practitioner_key": (self.root / "practitioner.key").read_bytes().hex(),
-                "passphrase": self.passphrase,
-            },
+        shown = self.kit.set_up(
+            self.page,
+            (self.keys / "service.key.pub").read_text(),
+            (self.root / "practitioner.key").read_bytes(),
+            self.passphrase,
         )
-        expect(sent, 200)
-        shown = self.kit.recorder_shows("presence asked for", lambda s: s.state == "presence")
-        self.kit.press()
-        self.kit.recorder_shows("the answer", lambda s: "done" in s.answers.values())
-        wait_for("the page to know", lambda: "unlock" in self.page.get("/").path or None, 5)
         require(
             not secret_of(self.keys / "service.key", self.home.root),
             "the service's key is on the kit",
@@ -461,53 +501,6 @@ class Rehearsal:
             path.unlink()
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What a film held when it was decoded from its first frame to its last."""
-
-    times: tuple[Fraction, ...]
-    """When each frame is shown, in seconds."""
-    sound_seconds: float
-
-    @classmethod
-    def of(cls, film: bytes) -> "Seen":
-        """Decode a whole film. Raises PromiseBroken if it is none."""
-        times: list[Fraction] = []
-        sound = 0.0
-        try:
-            with av.open(io.BytesIO(film), "r") as container:
-                for packet in container.demux():
-                    for frame in packet.decode():
-                        if isinstance(frame, av.VideoFrame) and frame.time is not None:
-                            times.append(Fraction(frame.pts or 0) * (frame.time_base or 0))
-                        elif isinstance(frame, av.AudioFrame):
-                            sound += frame.samples / frame.sample_rate
-        except av.FFmpegError as error:
-            raise PromiseBroken(f"What came out is not a film: {error}.") from error
-        require(len(times) > 1, "what came out has no picture")
-        return cls(tuple(times), sound)
-
-    @property
-    def frames(self) -> int:
-        return len(self.times)
-
-    @property
-    def rate(self) -> float:
-        """Frames a second, on average."""
-        return (self.frames - 1) / float(self.times[-1] - self.times[0])
-
-    @property
-    def seconds(self) -> float:
-        """From the first frame to the end of the last."""
-        return self.frames / self.rate
-
-    def __str__(self) -> str:
-        return (
-            f"{self.frames} frames, {self.seconds:.2f} s of picture, "
-            f"{self.sound_seconds:.2f} s of sound"
-        )
-
-
 def films(home: Home) -> list[Path]:
     """The recordings on a kit."""
     return sorted(home.recordings.iterdir()) if home.recordings.exists() else []
@@ -533,7 +526,7 @@ def expect(answer: Answer, status: int) -> None:
 def attune(*words: str, status: int = 0) -> str:
     """Run a command of ours as a person would. Raises PromiseBroken at another exit status."""
     done = subprocess.run(
-        [sys.executable, "-m", "appliance.cli", *words],
+        [sys.executable, "-m", "appliance", *words],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -1,25 +1,23 @@
-// typage under the words of the age command, for `attune rehearse --stock-age "node .../age.mjs"`:
+// typage as a command that looks like age: node age.mjs -d -i KEYS FILE > PLAIN
 //
-//   node age.mjs -d -i KEYS FILE >OUT
+// Exit 1, with typage's own words, for a file that it does not open.
 
-import { webcrypto } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeSync } from "node:fs";
 import { Decrypter } from "age-encryption";
 
-globalThis.crypto ??= webcrypto; // Debian 12's node does not bring it by itself
-
-const [decrypt, identity, keys, file, ...more] = process.argv.slice(2);
-if (decrypt !== "-d" || identity !== "-i" || !file || more.length) {
+const [decrypt, option, keys, file] = process.argv.slice(2);
+if (decrypt !== "-d" || option !== "-i" || !file) {
   console.error("usage: age.mjs -d -i KEYS FILE");
   process.exit(2);
 }
 const decrypter = new Decrypter();
 for (const line of readFileSync(keys, "utf8").split("\n")) {
-  if (line.startsWith("AGE-SECRET-KEY-")) decrypter.addIdentity(line.trim());
+  if (line && !line.startsWith("#")) decrypter.addIdentity(line);
 }
 try {
-  writeFileSync(1, await decrypter.decrypt(readFileSync(file)));
+  const plain = await decrypter.decrypt(readFileSync(file));
+  for (let at = 0; at < plain.length; ) at += writeSync(1, plain, at);
 } catch (error) {
-  console.error(`age: ${error.message}`);
+  console.error(`${file}: ${error.message}`);
   process.exit(1);
 }

@@ -1,0 +1,76 @@
+"""A kit on this computer to try out: a scene as camera, button and light on the page.
+
+Everything is real but the hardware and the people: the three processes of a kit, the service's
+program beside its folder, and keys made for this one time.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from appliance.config import Config
+from appliance.errors import NotPossible
+from appliance.files import save, to_json
+from appliance.keys import PrivateKeys, lock, make_passphrase
+from appliance.kit import Kit, free_port
+
+
+def demonstrate(root: Path, film: Path | None, port: int, say: Callable[[str], None]) -> None:
+    """Run a kit below `root` until KeyboardInterrupt; then nothing of it runs any more.
+
+    `film` is the scene (None: the test card), `port` the page's (0: a free one). Raises
+    NotPossible if one of the processes ends by itself.
+    """
+    store, keys = root / "service-folder", root / "service-keys"
+    store.mkdir(parents=True)
+    (keys / "practitioners").mkdir(mode=0o700, parents=True)
+    service, practitioner = PrivateKeys.generate("service"), PrivateKeys.generate("practitioner")
+    passphrase = make_passphrase()
+    save(keys / "service.key", service.text().encode(), mode=0o600)
+    save(keys / "practitioners" / "demonstration.pub", to_json(practitioner.card()))
+    config = Config(
+        home=str(root / "home"),
+        run=str(root / "run"),
+        camera="scene",
+        scene=str(film.resolve()) if film else "",
+        port=port or free_port(),
+        store=store.as_uri(),
+    )
+    with Kit(config, root / "logs") as kit:
+        say("Starting the recorder and the page ...")
+        kit.start("recorder")
+        kit.start("web")
+        kit.recorder_shows("the recorder idle", lambda s: s.state == "idle", 30)
+        page = kit.page()
+        say("Setting the kit up ...")
+        kit.set_up(
+            page, to_json(service.card()).decode(), lock(practitioner, passphrase), passphrase
+        )
+        kit.start("sync")
+        base = [sys.executable, "-m", "appliance.base", store.as_uri(), "-i", str(keys)]
+        with (
+            open(root / "logs" / "base.log", "ab") as log,
+            subprocess.Popen(base, stdout=log, stderr=log, start_new_session=True) as service_side,
+        ):
+            say(
+                "\n"
+                f"  The page                 {page.address}\n"
+                "                           Your browser does not know the certificate that the\n"
+                "                           kit made for itself and says so: go on.\n"
+                f"  Passphrase               {passphrase}\n"
+                f"  The service's folder     {store}\n"
+                f"  What the processes say   {root / 'logs'}\n"
+                "\n"
+                "The camera is a scene; button and light are on the page, as a virtual kit.\n"
+                "Ctrl-C stops everything.\n"
+            )
+            try:
+                while not (ended := kit.ended()):
+                    time.sleep(0.5)
+                raise NotPossible(
+                    f"The {ended[0]} ended by itself.", f"It said: {kit.last_words(ended[0])}"
+                )
+            finally:
+                service_side.terminate()

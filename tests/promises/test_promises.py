@@ -1,0 +1,219 @@
+"""The promises, one after the other, on a real recorder.
+
+README.md lists them; each test's name is the sentence it shows.
+"""
+
+import base64
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from appliance.cases import Cases
+from appliance.errors import NoMatch
+from appliance.files import new_id, to_json
+from appliance.film import open_recording
+from appliance.keys import PrivateKeys
+from appliance.permits import CURRENT, Refusal
+from appliance.rehearsal import Seen
+from appliance.unsealing import SealedReader
+
+from tests.promises.conftest import Visit
+
+
+def recordings(visit: Visit) -> list[Path]:
+    return sorted(visit.kit.home.recordings.glob("*"))
+
+
+def played(visit: Visit, recording: str) -> Seen:
+    opened = open_recording(visit.kit.home.recording(recording), [visit.case.identity])
+    return Seen.of(opened.film.read_at(0, opened.film.size))
+
+
+# 1. No agreement, no film.
+
+
+def refused(visit: Visit, reason: Refusal) -> None:
+    visit.kit.press(0.1)
+    status = visit.kit.recorder_shows("a refusal", lambda s: s.reason == reason.value)
+    assert status.frames_in == 0
+    assert recordings(visit) == []
+
+
+def test_1_without_a_permit_a_press_opens_no_camera(visit: Visit) -> None:
+    refused(visit, Refusal.NO_PERMIT)
+
+
+def test_1_a_permit_altered_by_one_byte_opens_no_camera(visit: Visit) -> None:
+    note = visit.keys.signer.sign(to_json(visit.permit()).decode() + "\n")
+    visit.place(note.replace('"limit":20', '"limit":30'))
+    refused(visit, Refusal.PERMIT_NOT_SIGNED)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"not_after": datetime.now(UTC) - timedelta(seconds=30)}, Refusal.EXPIRED),
+        ({"kit": new_id()}, Refusal.OTHER_KIT),
+        ({"boot": "the boot before"}, Refusal.OTHER_BOOT),
+    ],
+)
+def test_1_a_permit_that_is_not_for_here_and_now_opens_no_camera(
+    visit: Visit, changes: dict[str, object], reason: Refusal
+) -> None:
+    visit.place(visit.keys.signer.sign(to_json(visit.permit(**changes)).decode() + "\n"))
+    refused(visit, reason)
+
+
+def test_1_a_permit_that_is_taken_away_never_counts_again(visit: Visit) -> None:
+    visit.arm()
+    note = (visit.kit.home.permits / CURRENT).read_text()
+    (visit.kit.home.permits / CURRENT).unlink()
+    visit.kit.recorder_shows("disarmed", lambda s: s.state == "idle")
+    visit.place(note)
+    refused(visit, Refusal.DISARMED)
+
+
+# 3. A film ends when it was agreed to end.
+
+
+def test_3_a_film_ends_at_its_limit_and_does_not_begin_again(visit: Visit) -> None:
+    visit.arm(limit=5)
+    began = visit.film()
+    ended = visit.ended()
+    assert ended.ended == "limit"
+    assert 4.8 <= played(visit, began.recording).seconds <= 5.05
+    time.sleep(1.5)
+    assert len(recordings(visit)) == 1 and visit.status.state == "ready"
+
+
+# 4. Anyone can stop it.
+
+
+def test_4_a_press_ends_the_film_at_once(visit: Visit) -> None:
+    visit.arm()
+    visit.film()
+    visit.kit.button("down")
+    ended = visit.ended()
+    visit.kit.button("up")
+    assert ended.ended == "button"
+    assert ended.frames_in == ended.frames_out
+    assert ended.timings_ms["stop_to_closed"] < 1000
+
+
+def test_4_the_press_that_ends_a_film_does_not_begin_another(visit: Visit) -> None:
+    visit.arm()
+    visit.film()
+    visit.kit.press(0.2)
+    visit.ended()
+    time.sleep(1)
+    assert len(recordings(visit)) == 1 and visit.status.state == "ready"
+
+
+# 5. Never on the card in clear.
+
+
+def test_5_no_box_of_a_film_and_no_key_lies_in_the_open(visit: Visit, tmp_path: Path) -> None:
+    visit.arm()
+    began = visit.film()
+    time.sleep(4)
+    visit.kit.press(0.1)
+    visit.ended()
+    opened = open_recording(visit.kit.home.recording(began.recording), [visit.case.identity])
+    film = opened.film.read_at(0, opened.film.size)
+    # Pieces of picture and sound as they lie in the film, from all over it.
+    canaries = [film[at : at + 24] for at in range(2000, len(film) - 24, len(film) // 200)]
+    canaries = [c for c in canaries if len(set(c)) > 12]
+    assert len(canaries) > 50
+    secrets = [visit.case.identity.secret_text().encode(), b"AGE-SECRET-KEY-", b"moof", b"mdat"]
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            assert not [c for c in (*canaries, *secrets) if c in data], path.name
+
+
+# 6. A stolen kit is a brick.
+
+
+def test_6_what_was_filmed_opens_for_the_case_and_for_no_other_key(visit: Visit) -> None:
+    visit.arm()
+    began = visit.film()
+    visit.kit.press(0.1)
+    visit.ended()
+    assert visit.case.record.recipient.startswith("age1pq1")
+    for sealed in visit.kit.home.recording(began.recording).glob("*.age"):
+        with open(sealed, "rb") as file, pytest.raises(NoMatch):
+            SealedReader(file, [PrivateKeys.generate("practitioner").identity])
+        with open(sealed, "rb") as file:
+            assert SealedReader(file, [visit.case.identity]).complete
+
+
+# 7. Pull the plug: at most one second is lost.
+
+
+def test_7_a_killed_recorder_loses_a_second_at_most_and_says_so(visit: Visit) -> None:
+    visit.arm()
+    began = visit.film()
+    visit.kit.recorder_shows("four seconds", lambda s: s.limit - s.remaining > 4)
+    time.sleep(0.37)
+    last = visit.status
+    visit.kit.pull_the_plug("recorder")
+    visit.kit.start("recorder")
+    visit.kit.recorder_shows("the recorder", lambda s: s.boottime > last.boottime, 20)
+    opened = open_recording(visit.kit.home.recording(began.recording), [visit.case.identity])
+    assert opened.manifest.ended is not None and opened.manifest.ended.why == "power"
+    assert not opened.complete
+    found = played(visit, began.recording)
+    assert last.frames_in / found.rate - found.seconds <= 1.0
+    assert len(recordings(visit)) == 1
+
+
+# 9. A withdrawal reaches every copy (this kit's part).
+
+
+def test_9_a_withdrawal_ends_the_film_and_closes_every_copy(visit: Visit) -> None:
+    visit.arm()
+    visit.film()
+    Cases(visit.kit.home).withdraw(visit.case.id, visit.keys, visit.status.kit, datetime.now(UTC))
+    assert visit.ended().ended == "withdrawn"
+    visit.kit.press(0.1)
+    visit.kit.recorder_shows("a refusal", lambda s: s.reason == Refusal.WITHDRAWN.value)
+    assert len(recordings(visit)) == 1
+
+
+# 10. What happened can be proven.
+
+
+def test_10_a_manifest_is_checked_with_a_dozen_lines_of_public_tools(visit: Visit) -> None:
+    visit.arm()
+    began = visit.film()
+    visit.kit.press(0.1)
+    visit.ended()
+    directory = visit.kit.home.recording(began.recording)
+    name, _, key = visit.status.verifier.split("+", 2)
+    text, _, last = (directory / "manifest").read_text().rpartition("\n\n")
+    signature = base64.b64decode(last.split(" ")[2])[4:]
+    public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key)[1:])
+    public.verify(signature, text.encode() + b"\n")
+    lines = [json.loads(line) for line in text.splitlines()]
+    for line in lines[1:-1]:
+        sealed = (directory / line["name"]).read_bytes()
+        assert (len(sealed), hashlib.sha256(sealed).hexdigest()) == (line["size"], line["sha256"])
+    assert lines[0]["case"] == visit.case.id and lines[-1]["why"] == "button"
+    assert name == last.split(" ")[1]
+
+
+def test_a_film_that_is_no_film_is_a_fault_and_not_a_traceback(
+    new_visit: Callable[..., Visit], tmp_path: Path
+) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"this is not a film" * 1000)
+    visit = new_visit(scene=str(tmp_path / "film.mp4"))
+    visit.arm()
+    visit.kit.press(0.1)
+    visit.kit.recorder_shows("a fault", lambda s: bool(s.reason) and s.state != "filming")
+    assert "Traceback" not in visit.kit.last_words("recorder")
