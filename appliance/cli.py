@@ -253,7 +253,14 @@ def opened_output(out: Path | None, secret: bool = False) -> Iterator[BinaryIO]:
     mode = 0o600 if secret else 0o666
     name = None
     try:
-        with open(temporary, "xb", opener=lambda path, flags: os.open(path, flags, mode)) as file:
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
+    except OSError as error:
+        raise NotPossible(
+            f"{out} cannot be written: {error.strerror}.",
+            "Check that its folder is there, and that you may write in it.",
+        ) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
             try:
                 yield file
                 name = out

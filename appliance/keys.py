@@ -392,7 +392,9 @@ def lock(keys: PrivateKeys, passphrase: str, work: int | None = None) -> bytes:
 def unlock(data: bytes, passphrase: str) -> PrivateKeys:
     """The keys that `lock` put under this passphrase. Raises WrongPassphrase, BadFile,
     Incomplete."""
-    return PrivateKeys.parse(unseal(data, [ScryptIdentity(normalised(passphrase))]).decode())
+    return PrivateKeys.parse(
+        unseal(data, [ScryptIdentity(normalised(passphrase))]).decode(errors="replace")
+    )
 
 
 def load_identities(path: Path, ask: Callable[[], str] | None = None) -> list[Identity]:

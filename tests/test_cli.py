@@ -1,0 +1,267 @@
+"""The commands as a script meets them: what is written where, and the exit status."""
+
+import contextlib
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from appliance.cli import run
+from appliance.keys import PrivateKeys, lock
+from appliance.sealing import CHUNK, seal
+from appliance.unsealing import unseal
+
+PASSPHRASE = "lobe kadu vano resi jutu hapo"
+FILM = os.urandom(3 * CHUNK + 99)
+KEYS = PrivateKeys.generate("service", x25519=True)
+SEALED = seal(FILM, [KEYS.identity.recipient])
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Path]:
+    """A folder with a key, a card, a film, and the same sealed; also the working directory."""
+    (tmp_path / "key").write_text(KEYS.text())
+    (tmp_path / "film").write_bytes(FILM)
+    (tmp_path / "film.age").write_bytes(SEALED)
+    (tmp_path / "cut.age").write_bytes(SEALED[:-50])
+    damaged = bytearray(SEALED)
+    damaged[-CHUNK] ^= 1
+    (tmp_path / "damaged.age").write_bytes(damaged)
+    (tmp_path / "phrase").write_text(PASSPHRASE + "\n")
+    with contextlib.chdir(tmp_path):
+        yield tmp_path
+
+
+def attune(*arguments: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """The real program, in a process of its own."""
+    command = [sys.executable, "-c", "from appliance.cli import main; main()", *arguments]
+    return subprocess.run(command, input=data, capture_output=True, timeout=60)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_made_keys_seal_and_open_a_stream(here: Path) -> None:
+    assert run(["keygen", "--role", "service", "-o", "mine"]) == 0
+    assert stat.S_IMODE((here / "mine").stat().st_mode) == 0o600
+    card = json.loads((here / "mine.pub").read_text())
+    assert card["role"] == "service"
+    assert card["recipient"].startswith("age1pq1")
+    for to in ("mine.pub", card["recipient"]):
+        sealed = attune("seal", "-r", to, data=FILM)
+        assert sealed.stdout.startswith(b"age-encryption.org/v1\n")
+        assert attune("unseal", "-i", "mine", data=sealed.stdout).stdout == FILM
+
+
+def test_keys_are_never_written_over_others(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["keygen", "-o", "mine"]) == 0
+    before = (here / "mine").read_bytes()
+    (here / "mine.pub").unlink()
+    assert run(["keygen", "-o", "mine"]) == 1
+    assert "there already" in capsys.readouterr().err
+    assert (here / "mine").read_bytes() == before
+    assert not (here / "mine.pub").exists()
+
+
+def test_keys_under_a_passphrase_open_with_it(here: Path) -> None:
+    assert run(["keygen", "--x25519", "--passphrase-file", "phrase", "-o", "mine"]) == 0
+    assert b"SECRET" not in (here / "mine").read_bytes()
+    assert run(["seal", "-r", "mine.pub", "-o", "sealed", "film"]) == 0
+    assert run(["unseal", "-i", "mine", "--passphrase-file", "phrase", "-o", "out", "sealed"]) == 0
+    assert (here / "out").read_bytes() == FILM
+
+
+def test_a_passphrase_can_come_through_a_descriptor(here: Path) -> None:
+    (here / "mine").write_bytes(lock(KEYS, PASSPHRASE, work=10))
+    with open("phrase", "rb") as file:
+        status = run(
+            [
+                "unseal",
+                "-i",
+                "mine",
+                "--passphrase-fd",
+                str(os.dup(file.fileno())),
+                "-o",
+                "out",
+                "film.age",
+            ]
+        )
+    assert status == 0
+    assert (here / "out").read_bytes() == FILM
+
+
+def test_a_file_can_be_sealed_under_a_passphrase(here: Path) -> None:
+    assert run(["seal", "--passphrase-file", "phrase", "-o", "sealed", "film"]) == 0
+    assert run(["unseal", "--passphrase-file", "phrase", "-o", "out", "sealed"]) == 0
+    assert (here / "out").read_bytes() == FILM
+
+
+def test_an_opened_film_is_for_its_owner_alone(here: Path) -> None:
+    assert run(["unseal", "-i", "key", "-o", "out", "film.age"]) == 0
+    assert stat.S_IMODE((here / "out").stat().st_mode) == 0o600
+
+
+def test_of_an_incomplete_file_the_authentic_bytes_are_given_and_the_status_is_3(
+    here: Path,
+) -> None:
+    done = attune("unseal", "-i", "key", "cut.age")
+    assert (done.returncode, done.stdout) == (3, FILM[: 3 * CHUNK])
+    assert b"end is missing" in done.stderr
+
+
+def test_an_incomplete_file_never_gets_the_final_name(here: Path) -> None:
+    assert run(["unseal", "-i", "key", "-o", "out", "cut.age"]) == 3
+    assert not (here / "out").exists()
+    assert (here / "out.partial").read_bytes() == FILM[: 3 * CHUNK]
+
+
+def test_of_a_damaged_file_the_bytes_before_the_damage_are_given_and_the_status_is_1(
+    here: Path,
+) -> None:
+    done = attune("unseal", "-i", "key", data=(here / "damaged.age").read_bytes())
+    assert (done.returncode, done.stdout) == (1, FILM[: 2 * CHUNK])
+    assert run(["unseal", "-i", "key", "-o", "out", "damaged.age"]) == 1
+    assert (here / "out.partial").read_bytes() == FILM[: 2 * CHUNK]
+    assert not (here / "out").exists()
+
+
+@pytest.mark.parametrize("data", [b"", b"hello\n", SEALED[:100], b"-----BEGIN AGE ENC"])
+def test_where_the_head_fails_nothing_is_given_and_nothing_made(here: Path, data: bytes) -> None:
+    before = names(here)
+    done = attune("unseal", "-i", "key", "-o", "out", data=data)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.startswith(b"attune: ")
+    assert names(here) == before
+
+
+def test_what_stood_under_the_name_stays_when_the_new_one_fails(here: Path) -> None:
+    (here / "out").write_bytes(b"the old one")
+    assert run(["unseal", "-i", "key", "-o", "out", "cut.age"]) == 3
+    assert (here / "out").read_bytes() == b"the old one"
+    assert run(["unseal", "-i", "key", "-o", "out", "film.age"]) == 0
+    assert (here / "out").read_bytes() == FILM
+
+
+@pytest.mark.parametrize(
+    ("status", "arguments"),
+    [
+        (2, ["unseal", "film.age"]),
+        (2, ["seal", "film"]),
+        (2, ["frobnicate"]),
+        (2, ["keygen", "--role", "king"]),
+        (2, ["unseal", "-p", "--passphrase-file", "phrase", "--passphrase-fd", "0", "film.age"]),
+        (1, ["unseal", "-i", "nothing", "film.age"]),
+        (1, ["unseal", "-i", "key", "nothing"]),
+        (1, ["unseal", "-i", "film", "film.age"]),
+        (1, ["unseal", "-i", ".", "film.age"]),
+        (1, ["unseal", "-i", "key", "."]),
+        (1, ["unseal", "--passphrase-file", "film", "film.age"]),
+        (1, ["unseal", "--passphrase-fd", "99", "film.age"]),
+        (1, ["seal", "-r", "age1nobody", "film"]),
+        (1, ["seal", "-r", "nothing.pub", "film"]),
+        (1, ["seal", "-r", "film", "film"]),
+        (1, ["seal", "-r", "key.pub", "--passphrase-file", "weak", "film"]),
+        (1, ["unseal", "-i", "key", "-o", "no/such/folder", "film.age"]),
+        (1, ["unseal", "-i", "key", "-o", "/dev/full", "film.age"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_every_refusal_is_words_and_a_status_never_a_traceback(
+    here: Path, status: int, arguments: Sequence[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    (here / "key.pub").write_text(str(KEYS.identity.recipient))
+    (here / "weak").write_text("password")
+    before = names(here)
+    assert run(arguments) == status
+    told = capfd.readouterr().err
+    assert told.strip()
+    assert "Traceback" not in told
+    assert "A fault in Attune" not in told
+    assert "SECRET-KEY" not in told
+    assert names(here) == before
+
+
+def test_a_key_of_the_wrong_kind_is_told_apart(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["keygen", "-o", "pq"]) == 0
+    assert run(["seal", "-r", "pq.pub", "-o", "sealed", "film"]) == 0
+    assert run(["unseal", "-i", "key", "-o", "out", "sealed"]) == 1
+    assert "post-quantum" in capsys.readouterr().err
+
+
+def test_output_goes_through_a_pipe_that_closes_early(here: Path) -> None:
+    command = [sys.executable, "-c", "from appliance.cli import main; main()"]
+    with subprocess.Popen(
+        [*command, "unseal", "-i", "key", "film.age"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout and process.stderr
+        process.stdout.read(10)
+        process.stdout.close()
+        assert b"Traceback" not in process.stderr.read()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_leaves_nothing_behind(here: Path, number: signal.Signals) -> None:
+    before = names(here)
+    command = [sys.executable, "-c", "from appliance.cli import main; main()"]
+    with subprocess.Popen(
+        [*command, "unseal", "-i", "key", "-o", "out"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin and process.stderr
+        process.stdin.write(SEALED[: 2 * CHUNK])
+        process.stdin.flush()
+        while names(here) == before:  # until it has begun to write
+            time.sleep(0.01)
+        process.send_signal(number)
+        assert process.wait(10) == 130
+        assert b"Traceback" not in process.stderr.read()
+    assert names(here) == before
+
+
+@pytest.mark.slow
+def test_a_large_stream_is_sealed_and_opened_in_little_memory(here: Path) -> None:
+    # Not getrusage: that remembers what the test's own process took before it became this one.
+    script = (
+        "import re, sys; from appliance.cli import run; status = run(sys.argv[1:]);"
+        "told = open('/proc/self/status').read();"
+        "print(re.search(r'VmHWM:\\s+(\\d+) kB', told)[1], file=sys.stderr); sys.exit(status)"
+    )
+    zeros = ["head", "-c", str(256 << 20), "/dev/zero"]
+    with (
+        subprocess.Popen(zeros, stdout=subprocess.PIPE) as source,
+        open("large.age", "wb") as sealed,
+    ):
+        recipient = str(PrivateKeys.parse(KEYS.text()).identity.recipient)
+        sealing = subprocess.run(
+            [sys.executable, "-c", script, "seal", "-r", recipient],
+            stdin=source.stdout,
+            stdout=sealed,
+            stderr=subprocess.PIPE,
+            check=True,
+        )
+    opening = subprocess.run(
+        [sys.executable, "-c", script, "unseal", "-i", "key", "large.age"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        check=True,
+    )
+    for done in (sealing, opening):
+        assert int(done.stderr) < 40 * 1024  # KiB
+
+
+def test_what_run_seals_the_library_opens(here: Path) -> None:
+    assert run(["seal", "-r", str(KEYS.identity.recipient), "-o", "sealed", "film"]) == 0
+    assert unseal((here / "sealed").read_bytes(), [KEYS.identity]) == FILM
