@@ -7,8 +7,11 @@
 //
 // Exit 1, with typage's own words, for the first file that it does not take.
 
+import { webcrypto } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { Decrypter, Encrypter } from "age-encryption";
+
+globalThis.crypto ??= webcrypto; // Debian 12's node does not bring it by itself
 
 const [order, keys, ...names] = process.argv.slice(2);
 const lines = readFileSync(keys, "utf8")
