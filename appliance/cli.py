@@ -11,6 +11,7 @@ import secrets
 import signal
 import stat
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TypeVar
@@ -220,6 +221,75 @@ def unseal(
         with opened_output(out, secret=True) as plain:
             for chunk in chunks:
                 plain.write(chunk)
+
+
+@attune.command()
+@click.option("--film", type=_PATH, metavar="FILE", help="The scene: a film (default: test card).")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0.17, 60),
+    default=0.25,
+    show_default=True,
+    help="The agreed limit of a film.",
+)
+@click.option("--stock-age", metavar="COMMAND", help="Another age, to open what we sealed.")
+@click.option("--json", "as_json", is_flag=True, help="One object with every step.")
+def rehearse(film: Path | None, minutes: float, stock_age: str | None, as_json: bool) -> None:
+    """Walk through a whole visit on this computer and say what was seen.
+
+    Real processes, real film, real keys; only the family is missing. Ends with status 1 if a
+    promise was broken.
+    """
+    from appliance import rehearsal
+
+    def show(step: rehearsal.Step) -> None:
+        if not as_json:
+            click.echo(f"{'ok    ' if step.ok else 'BROKEN'}  {step.name}\n        {step.saw}")
+
+    ok, steps = rehearsal.rehearse(film, minutes, stock_age, show)
+    if as_json:
+        click.echo(rehearsal.as_json(ok, steps))
+    elif ok:
+        click.echo(f"Every promise was kept in {len(steps)} steps.")
+    sys.exit(0 if ok else 1)
+
+
+@attune.command()
+@click.option("--film", type=_PATH, metavar="FILE", help="The scene: a film (default: test card).")
+@click.option("--port", type=click.IntRange(0, 65535), default=8443, show_default=True)
+def demo(film: Path | None, port: int) -> None:
+    """Run a kit on this computer to try out, until Ctrl-C."""
+    from appliance.demo import demonstrate
+
+    with tempfile.TemporaryDirectory(prefix="attune-demo-") as root:
+        try:
+            demonstrate(Path(root), film, port, click.echo)
+        except KeyboardInterrupt:
+            click.echo("\nEverything is stopped and removed.")
+
+
+_PROGRAMS = {
+    "recorder": ("firmware", "Run the recorder: camera, button, light."),
+    "web": ("web_ui", "Run the page."),
+    "sync": ("appliance.sync", "Send what is sealed to the service."),
+    "base": ("appliance.base", "At base: carry out what families have asked for at the store."),
+}
+"""Programs of their own: started by name, for nothing may import them."""
+
+
+def _program(name: str, module: str, promise: str) -> click.Command:
+    @click.argument("options", nargs=-1, type=click.UNPROCESSED)
+    def start(options: tuple[str, ...]) -> None:
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, "-m", module, *options])  # noqa: S606
+
+    # Its options are its own, --help among them.
+    settings = {"ignore_unknown_options": True, "help_option_names": []}
+    return click.command(name, help=promise, context_settings=settings)(start)
+
+
+for _name, (_module, _promise) in _PROGRAMS.items():
+    attune.add_command(_program(_name, _module, _promise))
 
 
 @contextlib.contextmanager
