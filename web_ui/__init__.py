@@ -1,0 +1,120 @@
+"""The page: what the practitioner and the family see of the kit, in a browser.
+
+`create_app` puts the rooms together; `web_ui.access` stands in front of all of them. Each room is
+one module with one `blueprint(parts)`.
+"""
+
+import importlib.util
+import secrets
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, redirect, send_from_directory, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import Babel
+from flask_wtf import CSRFProtect
+from jinja2 import ChainableUndefined, ChoiceLoader, FileSystemLoader, PackageLoader
+from werkzeug.routing import BaseConverter
+
+from web_ui import (
+    access,
+    arming,
+    cases,
+    consent,
+    errors,
+    films,
+    setup,
+    status,
+    times,
+    unlock,
+    withdrawal,
+)
+from web_ui.language import locale
+from web_ui.parts import Parts
+
+HERE = Path(__file__).parent
+LARGEST_FORM = 256 * 1024
+"""Bytes of a request: the largest thing anybody sends is a key file."""
+
+
+class _Id(BaseConverter):
+    """An id in an address; anything else leads nowhere."""
+
+    regex = "[a-z2-7]{16}"
+
+
+def create_app(parts: Parts) -> Flask:
+    """The page of one kit."""
+    app = Flask(__name__, static_folder=None)
+    app.config.update(
+        SECRET_KEY=secrets.token_bytes(32),
+        SESSION_COOKIE_NAME="__Host-attune",
+        SESSION_COOKIE_SECURE=True,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Strict",
+        MAX_CONTENT_LENGTH=LARGEST_FORM,
+        MAX_FORM_MEMORY_SIZE=LARGEST_FORM,
+        # A token lives as long as its session, and that ends with the process; `access` looks at
+        # where a form comes from.
+        WTF_CSRF_TIME_LIMIT=None,
+        WTF_CSRF_SSL_STRICT=False,
+        PREFERRED_URL_SCHEME="https",
+    )
+    app.jinja_options = {
+        # The macros of the design system are .jinja files, which Flask would not escape.
+        "autoescape": True,
+        "undefined": ChainableUndefined,
+        "loader": ChoiceLoader(
+            [FileSystemLoader(HERE / "templates"), PackageLoader("nhsuk_frontend_jinja")]
+        ),
+        "trim_blocks": True,
+        "lstrip_blocks": True,
+    }
+    app.url_map.converters["id"] = _Id
+    Babel(app, default_locale="en", default_translation_directories=str(HERE / "translations"))
+    access.install(app, parts)
+    CSRFProtect(app)
+    errors.install(app, parts)
+    _install_front(app, parts)
+    for room in (setup, unlock, cases, consent, arming, films, withdrawal, status):
+        app.register_blueprint(room.blueprint(parts))
+    virtual = has_virtual_kit(parts)
+    if virtual:
+        from web_ui import virtual as virtual_kit
+
+        app.register_blueprint(virtual_kit.blueprint(parts))
+
+    @app.context_processor
+    def common() -> dict[str, Any]:
+        return {"line": status.line(parts), "virtual": virtual, "language": locale()}
+
+    app.jinja_env.filters.update(
+        ended=status.ended_in_words,
+        lasting=times.length,
+        listed=times.day_and_time,
+        last_day=times.last_day_before,
+        stamp=times.stamp,
+        when=times.in_words,
+    )
+    return app
+
+
+def has_virtual_kit(parts: Parts) -> bool:
+    """True where the camera is a scene, and this is not the package of a real kit."""
+    there = importlib.util.find_spec("web_ui.virtual") is not None
+    return parts.config.camera == "scene" and there
+
+
+def _install_front(app: Flask, parts: Parts) -> None:
+    @app.get("/")
+    @access.anyone
+    def home() -> ResponseReturnValue:
+        return redirect(url_for("setup.show" if parts.enrolled is None else "cases.show"), 303)
+
+    @app.get("/assets/<path:name>")
+    @access.anyone
+    @access.data
+    def assets(name: str) -> ResponseReturnValue:
+        answer = send_from_directory(HERE / "static", name, max_age=0)
+        answer.headers["Cache-Control"] = "no-cache"
+        return answer

@@ -1,0 +1,121 @@
+"""`python -m web_ui --config FILE`: the page of this kit, until it is told to end."""
+
+import argparse
+import logging
+import os
+import sys
+import threading
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+from pathlib import Path
+
+from flask import Flask
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.log import LogLevels
+
+from appliance.audit import Log
+from appliance.cases import Cases
+from appliance.clock import Clock, SystemClock
+from appliance.config import Config, load_config
+from appliance.errors import KitError, NotPossible
+from web_ui import create_app
+from web_ui.enrolment import Enrolment
+from web_ui.keeper import Keeper
+from web_ui.parts import Parts
+from web_ui.seat import Seat
+from web_ui.tls import ensure_certificate
+
+THREADS = 16
+"""Requests answered at once: a few players, the status line of a few browsers, and a form."""
+
+_STOP_SECONDS = 3
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve the page. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="attune web", description="The page of this kit.")
+    parser.add_argument("--config", type=Path, required=True, help="the kit's settings (TOML)")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        config = load_config(options.config)
+        with config.places.claim("web"):
+            _serve(config)
+    except KitError as error:
+        print(error, file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+def build_parts(config: Config, clock: Clock) -> Parts:
+    """The parts of the page for these settings, with what a pulled plug left undone carried out."""
+    home = config.places
+    cases = Cases(home)
+    for record in cases.records():
+        if (home.case(record.id) / "withdrawal").exists():
+            cases.finish_withdrawal(record.id)
+    return Parts(
+        home=home,
+        config=config,
+        clock=clock,
+        log=Log(home.log("web"), clock),
+        seat=Seat(clock),
+        enrolment=Enrolment(home, clock),
+        cases=cases,
+    )
+
+
+def _serve(config: Config) -> None:
+    home = config.places
+    home.prepare(home.keys, home.cases, home.permits, home.web_requests, home.run / "web")
+    certificate, key = ensure_certificate(home.keys, config.listen)
+    server = Granian(
+        "web_ui",
+        address=config.listen,
+        port=config.port,
+        interface=Interfaces.WSGI,
+        # One: the unlocked key is in the memory of one process.
+        workers=1,
+        blocking_threads=THREADS,
+        http=HTTPModes.auto,
+        ssl_cert=certificate,
+        ssl_key=key,
+        ssl_protocol_min=SSLProtocols.tls12,
+        log_level=LogLevels.warning,
+        workers_kill_timeout=_STOP_SECONDS,
+    )
+    try:
+        server.serve(target_loader=lambda: _load(config), wrap_loader=False)
+    except OSError as error:
+        raise NotPossible(
+            f"The page cannot listen at {config.listen}, port {config.port}: {error}.",
+            "Is something else using it? Set another `port` in the settings.",
+        ) from error
+
+
+def _load(config: Config) -> Flask:
+    """Runs in the worker."""
+    threading.excepthook = _fall
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    parts = build_parts(config, SystemClock())
+    Keeper(parts).start()
+    return create_app(parts)
+
+
+def _fall(problem: threading.ExceptHookArgs) -> None:
+    """A thread that dies takes the process with it: half a page is worse than none."""
+    logging.getLogger(__name__).error("%s died of %s", problem.thread, problem.exc_type.__name__)
+    os._exit(1)
+
+
+def _end_with_parent() -> None:
+    """However the parent ends, also by SIGKILL: no worker is left behind with an unlocked key."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""Who may ask for what. Everything is refused unless the page is unlocked in this browser.
+
+An exception is written on its view, where a reader sees it: `@anyone`, `@paired` (a browser that
+once unlocked this kit). `@data` marks what a player or a script asks for: it is refused in words
+of one line, not sent to the passphrase, and asking for it is no sign that somebody is there.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+import secrets
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Flask, Response, abort, g, redirect, request, session, url_for
+from flask.typing import ResponseReturnValue
+
+from appliance.files import Fact, Home, load_fact, save_fact
+from web_ui.language import _
+from web_ui.parts import Parts
+from web_ui.seat import Practitioner
+
+NAMES = frozenset({"localhost", "attune.local"})
+"""Host names of a kit. An address of digits is right by itself: only a name can be rebound."""
+
+PAIRED_COOKIE = "__Host-attune-paired"
+_PAIRED_BROWSERS = 20
+_SEAT = "seat"
+_NEXT = "next"
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; media-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    # Not no-referrer: a browser would then send "Origin: null" with our own forms.
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+
+def anyone(view: _View) -> _View:
+    """This view is for everybody who can reach the kit, locked or not."""
+    view.open_to = "anyone"  # type: ignore[attr-defined]
+    return view
+
+
+def paired(view: _View) -> _View:
+    """This view is also for a browser that has unlocked this kit before."""
+    view.open_to = "paired"  # type: ignore[attr-defined]
+    return view
+
+
+def data(view: _View) -> _View:
+    """This view is asked by a player or a script, not opened by a person."""
+    view.for_scripts = True  # type: ignore[attr-defined]
+    return view
+
+
+class Paired(Fact, frozen=True, kw_only=True, tag="paired/v1"):
+    """Browsers that have unlocked this kit: SHA-256 (hex) of each one's cookie, the newest last."""
+
+    digests: tuple[str, ...] = ()
+
+
+def install(app: Flask, parts: Parts) -> None:
+    """Ask these questions of every request before any view sees it, and mark every answer."""
+
+    @app.before_request
+    def admit() -> ResponseReturnValue | None:
+        _check_host()
+        _check_origin()
+        parts.seat.leave_if_idle()
+        g.practitioner = parts.seat.of(session.get(_SEAT, ""))
+        g.paired = g.practitioner is not None or _is_paired(parts.home)
+        view = app.view_functions.get(request.endpoint or "")
+        for_scripts = getattr(view, "for_scripts", False)
+        if g.practitioner and not for_scripts:
+            parts.seat.used()
+        open_to = getattr(view, "open_to", "practitioner")
+        if g.practitioner or open_to == "anyone" or (open_to == "paired" and g.paired):
+            return None
+        if for_scripts:
+            abort(403)
+        if parts.enrolled is None:
+            return redirect(url_for("setup.show"), 303)
+        if request.method == "GET":
+            session[_NEXT] = request.path
+        return redirect(url_for("unlock.show"), 303)
+
+    @app.after_request
+    def mark(response: Response) -> Response:
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+def practitioner() -> Practitioner:
+    """Who is unlocked in this browser. Only for views that are not open to others."""
+    found: Practitioner | None = g.practitioner
+    if found is None:
+        abort(403)
+    return found
+
+
+def sit_down(token: str) -> str:
+    """Give this browser the seat; returns where it wanted to go."""
+    wanted: str = session.get(_NEXT) or url_for("cases.show")
+    session.clear()
+    session[_SEAT] = token
+    return wanted
+
+
+def stand_up() -> None:
+    """Take the seat from this browser."""
+    session.clear()
+
+
+def pair(home: Home, response: Response) -> None:
+    """Let this browser stop a film later on, even while the page is locked."""
+    if _is_paired(home):
+        return
+    cookie = secrets.token_urlsafe(32)
+    known = _paired(home).digests
+    digest = hashlib.sha256(cookie.encode()).hexdigest()
+    save_fact(home.keys / "paired.json", Paired(digests=(*known, digest)[-_PAIRED_BROWSERS:]))
+    response.set_cookie(
+        PAIRED_COOKIE, cookie, max_age=400 * 86400, secure=True, httponly=True, samesite="Strict"
+    )
+
+
+def local_path(wanted: str) -> str:
+    """`wanted` if it is a path on this kit, otherwise the front page."""
+    ours = wanted.startswith("/") and not wanted.startswith("//") and "\\" not in wanted
+    return wanted if ours else "/"
+
+
+def _paired(home: Home) -> Paired:
+    return load_fact(home.keys / "paired.json", Paired) or Paired()
+
+
+def _is_paired(home: Home) -> bool:
+    cookie = request.cookies.get(PAIRED_COOKIE, "")
+    digest = hashlib.sha256(cookie.encode()).hexdigest()
+    return any(hmac.compare_digest(digest, known) for known in _paired(home).digests)
+
+
+def _check_host() -> None:
+    """Refuse a name that is not ours: a hostile page could make its own name lead to this kit."""
+    host = request.host.rpartition(":")[0] if _has_port(request.host) else request.host
+    if host.lower().rstrip(".") in NAMES:
+        return
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        abort(400, _("This kit does not answer to that name."))
+
+
+def _has_port(host: str) -> bool:
+    return host.rpartition(":")[2].isdecimal() and not host.endswith("]")
+
+
+def _check_origin() -> None:
+    """Refuse what another site's page sends, before its form is even looked at."""
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        return
+    origin = request.headers.get("Origin")
+    if origin is not None and origin != f"https://{request.host}":
+        abort(403, _("This came from another site."))
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        abort(403, _("This came from another site."))

@@ -1,0 +1,148 @@
+"""Arming the kit: a signed permit, made from the consent in force. And disarming it."""
+
+from datetime import datetime
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from wtforms import BooleanField, IntegerField
+from wtforms.validators import Optional
+
+from appliance.cases import Details, Goals, OpenCase
+from appliance.consent import Consent, allows
+from appliance.files import new_id, save, sync_directory, to_json
+from appliance.permits import CURRENT, LONGEST_LIFE, MOST_FILMS, Permit
+from appliance.requests import RecorderStatus
+from web_ui.access import practitioner
+from web_ui.cases import armed_case, open_case
+from web_ui.forms import Form
+from web_ui.language import _
+from web_ui.parts import Parts
+from web_ui.status import ask_to_stop, fresh_status, trusted_now
+from web_ui.times import end_of
+
+FILMS = 3
+"""How many films one arming allows unless another number is asked for."""
+
+
+class ArmForm(Form):
+    films = IntegerField(default=FILMS, validators=[Optional()])
+    silent = BooleanField()
+
+
+def blueprint(parts: Parts) -> Blueprint:
+    pages = Blueprint("arming", __name__)
+
+    @pages.route("/cases/<id:case>/arm", methods=["GET", "POST"])
+    def arm(case: str) -> ResponseReturnValue:
+        opened = open_case(case)
+        form = ArmForm()
+        status = fresh_status(parts.home, parts.clock)
+        now = trusted_now(status, parts.clock)
+        found = opened.read_with_digest(Consent)
+        consent = found[0] if found else None
+        stops = what_stops_arming(opened.read(Goals), consent, status, now)
+        films = FILMS if form.films.data is None else form.films.data
+        if request.method == "POST" and not 1 <= films <= MOST_FILMS:
+            form.films.errors = [_("Choose from 1 to %(most)s films.", most=MOST_FILMS)]
+        elif form.validate_on_submit() and not stops and status and now and found:
+            permit = _permit(opened, found[0], found[1], status, now, films, not form.silent.data)
+            note = practitioner().keys.signer.sign(f"{to_json(permit).decode()}\n")
+            save(parts.home.permits / CURRENT, note.encode())
+            parts.note("armed", case=case, permit=permit.id)
+            return redirect(url_for("cases.one", case=case), 303)
+        page = render_template(
+            "arm.html",
+            form=form,
+            case=opened,
+            details=opened.read(Details),
+            goals=opened.read(Goals),
+            consent=consent,
+            until=_end(consent, now) if consent and now else None,
+            stops=stops,
+            other=armed_case(parts) not in ("", case),
+        )
+        return page, 400 if request.method == "POST" else 200
+
+    @pages.post("/disarm")
+    def disarm() -> ResponseReturnValue:
+        case = armed_case(parts)
+        take_permit(parts)
+        return redirect(url_for("cases.one", case=case) if case else url_for("cases.show"), 303)
+
+    return pages
+
+
+def what_stops_arming(
+    goals: Goals | None,
+    consent: Consent | None,
+    status: RecorderStatus | None,
+    now: datetime | None,
+) -> list[str]:
+    """What must be put right first, in words; an empty list means that the kit may be armed."""
+    stops = []
+    if goals is None:
+        stops.append(_("Write a goal first, or that there is none yet."))
+    if status is None:
+        stops.append(_("The recorder does not answer. Look at the kit itself."))
+    elif now is None:
+        stops.append(
+            _(
+                "The kit is not sure what time it is. Lock the page, then unlock it with the right time."
+            )
+        )
+    if consent is None:
+        stops.append(_("Record the consent first."))
+    elif "filming" not in consent.purposes:
+        stops.append(_("Filming was not agreed to."))
+    elif not all(person.agrees for person in consent.people):
+        stops.append(_("Not everybody who will be in the room agrees."))
+    elif not any(person.responsibility for person in consent.people):
+        stops.append(_("Nobody with parental responsibility has agreed."))
+    elif now is not None and not allows(consent, "filming", now):
+        stops.append(_("The consent is no longer valid. Talk it through again and record it."))
+    return stops
+
+
+def take_permit(parts: Parts) -> None:
+    """Take the permit away: the recorder disarms the kit and never believes that permit again."""
+    case = armed_case(parts)
+    (parts.home.permits / CURRENT).unlink(missing_ok=True)
+    sync_directory(parts.home.permits)
+    parts.note("disarmed", case=case)
+
+
+def stop_if_filming(parts: Parts, case: str) -> None:
+    """Ask for a stop if this case is being filmed now."""
+    status = fresh_status(parts.home, parts.clock)
+    if status is not None and status.case == case:
+        ask_to_stop(parts)
+
+
+def _end(consent: Consent, now: datetime) -> datetime:
+    """When a permit made now ends: tonight, or with the consent."""
+    return min(end_of(now.astimezone().date()), consent.valid_until, now + LONGEST_LIFE)
+
+
+def _permit(
+    case: OpenCase,
+    consent: Consent,
+    digest: str,
+    status: RecorderStatus,
+    now: datetime,
+    films: int,
+    sound: bool,
+) -> Permit:
+    return Permit(
+        id=new_id(),
+        kit=status.kit,
+        case=case.id,
+        recipient=case.record.recipient,
+        consent=digest,
+        kind="visit",
+        limit=consent.limit,
+        sound=sound,
+        films=films,
+        boot=status.boot,
+        not_before=now,
+        not_after=_end(consent, now),
+    )

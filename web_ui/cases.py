@@ -1,0 +1,166 @@
+"""The cases of whoever is unlocked: the list, a new one, the page of one, and its goals."""
+
+from dataclasses import dataclass
+
+from flask import Blueprint, abort, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+from wtforms import BooleanField, StringField
+
+from appliance.cases import CaseRecord, Details, Goal, Goals, OpenCase, withdrawal_note
+from appliance.consent import Consent, allows
+from appliance.errors import BadFile, BadSignature, CaseWithdrawn, NoMatch
+from appliance.files import from_json, new_id
+from appliance.permits import CURRENT, Permit
+from appliance.signing import open_note, split_note
+from web_ui.access import practitioner
+from web_ui.forms import Form, at_most, needed, stripped
+from web_ui.language import _
+from web_ui.parts import Parts
+from web_ui.status import FILMING, fresh_status, trusted_now
+
+LABEL_LENGTH = 80
+GOAL_LENGTH = 300
+GOALS = 5
+
+
+class CaseForm(Form):
+    label = StringField(
+        filters=[stripped],
+        validators=[
+            needed(lambda: _("Write what you call this family, so that you find it again.")),
+            at_most(LABEL_LENGTH),
+        ],
+    )
+    check_word = StringField(
+        filters=[stripped],
+        validators=[
+            needed(lambda: _("Write the word that the family chose.")),
+            at_most(LABEL_LENGTH),
+        ],
+    )
+
+
+class GoalsForm(Form):
+    goal = StringField(filters=[stripped], validators=[at_most(GOAL_LENGTH)])
+    not_yet = BooleanField()
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A line of the list."""
+
+    id: str
+    label: str
+    withdrawn: bool
+    armed: bool
+
+
+def blueprint(parts: Parts) -> Blueprint:
+    pages = Blueprint("cases", __name__, url_prefix="/cases")
+
+    @pages.get("")
+    def show() -> ResponseReturnValue:
+        armed = armed_case(parts)
+        found = [
+            listed
+            for record in parts.cases.records()
+            if (listed := _listed(parts, record, armed)) is not None
+        ]
+        found.sort(key=lambda case: (case.withdrawn, case.label.casefold(), case.id))
+        return render_template("cases.html", cases=found)
+
+    @pages.route("/new", methods=["GET", "POST"])
+    def new() -> ResponseReturnValue:
+        form = CaseForm()
+        if not form.validate_on_submit():
+            return render_template("case-new.html", form=form), 400 if form.errors else 200
+        holder = practitioner()
+        case = parts.cases.create(
+            Details(label=form.label.data, check_word=form.check_word.data),
+            holder.keys,
+            holder.service,
+            holder.verifiers,
+        )
+        parts.note("case-made", case=case.id)
+        return redirect(url_for("cases.one", case=case.id), 303)
+
+    @pages.get("/<id:case>")
+    def one(case: str) -> ResponseReturnValue:
+        if (parts.home.case(case) / "withdrawal").exists():
+            return redirect(url_for("withdraw.certificate", case=case), 303)
+        opened = open_case(case)
+        status = fresh_status(parts.home, parts.clock)
+        now = trusted_now(status, parts.clock) or practitioner().now(parts.clock)
+        goals, consent = opened.read(Goals), opened.read(Consent)
+        return render_template(
+            "case.html",
+            case=opened,
+            details=opened.read(Details),
+            goals=goals,
+            consent=consent,
+            agreed=allows(consent, "filming", now),
+            may_arm=goals is not None and allows(consent, "filming", now),
+            armed=armed_case(parts) == case,
+            filming_here=status is not None and status.state == FILMING and status.case == case,
+            films=practitioner().viewing.films_of(case),
+        )
+
+    @pages.route("/<id:case>/goals", methods=["GET", "POST"])
+    def goals(case: str) -> ResponseReturnValue:
+        opened = open_case(case)
+        known = opened.read(Goals) or Goals(goals=())
+        form = GoalsForm()
+        if form.validate_on_submit():
+            if not form.goal.data and not form.not_yet.data and not known.goals:
+                form.goal.errors = [_("Write a goal, or tick that there is none yet.")]
+            elif form.goal.data and len(known.goals) >= GOALS:
+                form.goal.errors = [_("There are enough goals for one cycle.")]
+            else:
+                added = (Goal(id=new_id(), text=form.goal.data),) if form.goal.data else ()
+                every = (*known.goals, *added)
+                opened.write(Goals(goals=every, not_yet=form.not_yet.data and not every))
+                parts.note("goals-written", case=case)
+                return redirect(url_for("cases.one", case=case), 303)
+        page = render_template(
+            "goals.html", form=form, case=opened, details=opened.read(Details), known=known
+        )
+        return page, 400 if form.errors else 200
+
+    return pages
+
+
+def open_case(name: str) -> OpenCase:
+    """The case of whoever is unlocked. Answers 404 for another practitioner's or none, 410 for a
+    withdrawn one."""
+    holder = practitioner()
+    if not holder.knows(name):
+        abort(404)
+    try:
+        return holder.case(name)
+    except CaseWithdrawn:
+        abort(410)
+    except NoMatch:
+        abort(404)
+
+
+def armed_case(parts: Parts) -> str:
+    """The case that the kit is armed for, '' if none. What the recorder makes of it is its own."""
+    try:
+        text, _signatures = split_note((parts.home.permits / CURRENT).read_text())
+        return from_json(text, Permit).case
+    except (FileNotFoundError, BadFile):
+        return ""
+
+
+def _listed(parts: Parts, record: CaseRecord, armed: str) -> Listed | None:
+    holder = practitioner()
+    order = withdrawal_note(parts.home.case(record.id))
+    if order is not None:
+        try:
+            # Whose case it was is only in the order's signature: everything else is gone.
+            open_note(order[1], [holder.card.verifying_key()])
+        except BadSignature:
+            return None
+        return Listed(record.id, _("Withdrawn case %(id)s", id=record.id[:4]), True, False)
+    details = holder.details(record)
+    return Listed(record.id, details.label, False, record.id == armed) if details else None

@@ -1,0 +1,141 @@
+"""First set-up of a kit: what was brought to it, and the press of the button that it waits for.
+
+A practitioner's locked key is kept at keys/<name>/ before the button is asked for, so that a
+pulled plug between the press and the page cannot leave a kit that obeys a key nobody has. Until
+the recorder has written `kit/enrolled.json` it opens nothing.
+"""
+
+import shutil
+import threading
+from typing import Literal
+
+from appliance.clock import Clock
+from appliance.errors import BadFile, KitError
+from appliance.files import Home, destroy, from_json, new_id, save, save_fact, sync_directory
+from appliance.keys import Card, PrivateKeys, unlock
+from appliance.requests import FRESH_SECONDS, Enrol, RecorderStatus, place_request
+
+Progress = Literal["nothing", "ready", "waiting", "refused", "timed-out"]
+
+_SECRET_MARKS = (b"AGE-SECRET-KEY-", b"PRIVATE+KEY+", b"age-encryption.org/v1", b"BEGIN AGE")
+
+
+class SecretBrought(KitError):
+    """A secret key was given where only a public card belongs."""
+
+    code = "secret-brought"
+
+
+class Enrolment:
+    """The set-up under way, if there is one. Any thread."""
+
+    def __init__(self, home: Home, clock: Clock) -> None:
+        self._home = home
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._cards: tuple[Card, Card] | None = None
+        self._request = ""
+        self._asked = 0.0
+
+    def bring(self, service: Card, keys: PrivateKeys, sealed: bytes) -> None:
+        """Keep the practitioner's locked key and remember both cards; the button is not asked yet.
+
+        Raises BadFile if practitioner and service cannot seal to each other.
+        """
+        practitioner = keys.card()
+        if practitioner.role != "practitioner":
+            raise SecretBrought(
+                "That is the service's own key. It must never come near a kit.",
+                "Take the file away from here. Bring the practitioner's key, and of the service "
+                "only its public card, whose name ends in .pub.",
+            )
+        if practitioner.sealing_key().kind != service.sealing_key().kind:
+            kind = " --x25519" if service.sealing_key().kind == "x25519" else ""
+            raise BadFile(
+                "The practitioner's key is not of the type that this service chose.",
+                f"Make one that is: attune keygen --role practitioner{kind}",
+            )
+        with self._lock:
+            self._forget_earlier()
+            directory = self._home.keys / practitioner.name
+            directory.mkdir(mode=0o700, parents=True)
+            save(directory / "identity.age", sealed, mode=0o600)
+            save_fact(directory / "card.json", practitioner)
+            sync_directory(self._home.keys)
+            self._cards = (service, practitioner)
+            self._request = ""
+
+    def ask(self) -> None:
+        """Ask the recorder for a press of the button. Raises BadFile if nothing was brought."""
+        with self._lock:
+            if self._cards is None:
+                raise BadFile("Nothing was brought to this kit yet.", "Start the set-up again.")
+            now = self._clock.read()
+            service, practitioner = self._cards
+            self._request = place_request(
+                self._home,
+                Enrol(
+                    id=new_id(),
+                    boot=now.boot,
+                    boottime=now.boottime,
+                    service=service,
+                    practitioner=practitioner,
+                ),
+            )
+            self._asked = now.boottime
+
+    def progress(self, status: RecorderStatus | None) -> Progress:
+        """How far the set-up is. When it is done, the kit is enrolled and nobody asks here."""
+        with self._lock:
+            if self._cards is None:
+                return "nothing"
+            if not self._request:
+                return "ready"
+            answer = status.answers.get(self._request) if status else None
+            if answer in ("refused", "timed-out"):
+                return answer
+            if self._clock.read().boottime - self._asked > FRESH_SECONDS + 5:
+                return "timed-out"
+            return "waiting"
+
+    def _forget_earlier(self) -> None:
+        """Remove keys that were brought earlier and never enrolled; there are no others yet."""
+        for directory in self._home.keys.iterdir():
+            if directory.is_dir():
+                destroy(directory / "identity.age")
+                shutil.rmtree(directory)
+
+
+def read_service_card(data: bytes) -> Card:
+    """The service's public card. Raises SecretBrought for anything with a secret in it, BadFile."""
+    if any(mark in data for mark in _SECRET_MARKS):
+        raise SecretBrought(
+            "That is a secret key, and only the service's public card belongs here. "
+            "Nothing of it was kept.",
+            "Take the file away from here and bring the one whose name ends in .pub.",
+        )
+    try:
+        card = from_json(data.strip(), Card)
+    except BadFile as error:
+        raise BadFile(
+            "That is not the service's public card.", "It is the file whose name ends in .pub."
+        ) from error
+    if card.role != "service":
+        raise BadFile(
+            "That is the card of a practitioner, not of the service.",
+            "Ask your service for its own card; its file is usually called service.pub.",
+        )
+    return card
+
+
+def read_practitioner_key(data: bytes, passphrase: str) -> PrivateKeys:
+    """The practitioner's keys out of the locked file.
+
+    Raises WrongPassphrase, SecretBrought, BadFile.
+    """
+    if any(mark in data for mark in (b"AGE-SECRET-KEY-", b"PRIVATE+KEY+")):
+        raise SecretBrought(
+            "That key lies open: it is not under a passphrase. Nothing of it was kept.",
+            "Make one that is: attune keygen --role practitioner. Then remove the open one.",
+        )
+    return unlock(data, passphrase)

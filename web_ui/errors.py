@@ -1,0 +1,122 @@
+"""What went wrong, as a page: what happened and why, and what to do. Never a stack trace."""
+
+import logging
+import traceback
+
+from flask import Flask, g, render_template, request
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException
+
+from appliance.errors import (
+    BadInput,
+    CaseWithdrawn,
+    Incomplete,
+    KitError,
+    NoMatch,
+    NotOpened,
+    NotPossible,
+)
+from web_ui.language import _
+from web_ui.parts import Parts
+from web_ui.seat import Taken, TooSoon
+
+_log = logging.getLogger(__name__)
+
+# The first that fits.
+_STATUS: tuple[tuple[type[KitError], int], ...] = (
+    (TooSoon, 429),
+    (Taken, 409),
+    (CaseWithdrawn, 410),
+    (NoMatch, 404),
+    (NotOpened, 403),
+    (BadInput, 400),
+    (Incomplete, 409),
+    (NotPossible, 503),
+)
+
+
+def status_of(error: KitError) -> int:
+    """The HTTP status that goes with an error."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+def install(app: Flask, parts: Parts) -> None:
+    """Turn every error into a page."""
+
+    @app.errorhandler(KitError)
+    def refuse(error: KitError) -> ResponseReturnValue:
+        parts.note("refused", code=error.code)
+        return _page(status_of(error), _("That did not work"), error.sentence, error.hint)
+
+    @app.errorhandler(CSRFError)
+    def out_of_date(error: CSRFError) -> ResponseReturnValue:
+        return _page(
+            400,
+            _("This form is out of date"),
+            _("The page was locked or restarted since the form was opened, so nothing was done."),
+            _("Go back, load the page again and send the form once more."),
+        )
+
+    @app.errorhandler(HTTPException)
+    def refuse_request(error: HTTPException) -> ResponseReturnValue:
+        code = error.code or 500
+        title, sentence, hint = _http_words(code)
+        own_words = error.description != type(error).description and error.description
+        answer = _page(code, title, own_words or sentence, hint)
+        if isinstance(answer, tuple) and error.get_response().headers.get("Allow"):
+            return (*answer, {"Allow": error.get_response().headers["Allow"]})
+        return answer
+
+    @app.errorhandler(Exception)
+    def fail(error: Exception) -> ResponseReturnValue:
+        # Where it happened, never what was in it: a message may hold words of a family.
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        _log.error(
+            "%s at %s:%s in %s", type(error).__name__, last.filename, last.lineno, request.endpoint
+        )
+        return _page(
+            500,
+            _("The page made a mistake"),
+            _("Something went wrong that should not. Nothing that was saved before is lost."),
+            _("Try again. If it happens again, tell your service what you were doing."),
+        )
+
+
+def _http_words(code: int) -> tuple[str, str, str]:
+    if code == 404:
+        return (
+            _("There is nothing here"),
+            _("This address leads to nothing on this kit."),
+            _("Go back to the list of cases."),
+        )
+    if code == 410:
+        return (
+            _("This has been withdrawn"),
+            _("The family has withdrawn. Nothing of this case opens any more."),
+            _("The certificate of the case says what was removed."),
+        )
+    if code == 403:
+        return (_("Not allowed"), _("The page is locked."), _("Unlock it, then try again."))
+    if code == 413:
+        return (
+            _("This is too large"),
+            _("What was sent is larger than anything this page takes."),
+            _("Check that you chose the right file."),
+        )
+    return (
+        _("That did not work"),
+        _("The page could not make sense of what was sent."),
+        _("Go back, load the page again and try once more."),
+    )
+
+
+def _page(status: int, title: str, sentence: str, hint: str) -> ResponseReturnValue:
+    # A request that was refused before anybody was looked up has nobody.
+    g.setdefault("practitioner", None)
+    g.setdefault("paired", False)
+    try:
+        return render_template("error.html", title=title, sentence=sentence, hint=hint), status
+    except Exception as error:
+        _log.error("%s while showing an error", type(error).__name__)
+        return f"{title}\n{sentence}\n{hint}\n", status, {"Content-Type": "text/plain"}

@@ -1,0 +1,37 @@
+"""What the page is made of: built once in `__main__`, passed to every room of the page."""
+
+import threading
+from dataclasses import dataclass, field
+
+from appliance.audit import Log
+from appliance.cases import Cases
+from appliance.clock import Clock
+from appliance.config import Config
+from appliance.files import Home, load_fact
+from appliance.permits import Enrolled
+from web_ui.enrolment import Enrolment
+from web_ui.seat import Seat
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One kit's page. Every part is passed in, so that a test builds its own."""
+
+    home: Home
+    config: Config
+    clock: Clock
+    log: Log
+    seat: Seat
+    enrolment: Enrolment
+    cases: Cases
+    _log_lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def enrolled(self) -> Enrolled | None:
+        """Whom the kit obeys, or None while it is new."""
+        return load_fact(self.home.kit / "enrolled.json", Enrolled)
+
+    def note(self, event: str, **ids: str) -> None:
+        """Write an event to the page's log: codes and random ids only. Any thread."""
+        with self._log_lock:
+            self.log.write(event, **ids)

@@ -1,0 +1,209 @@
+"""The one seat at the kit: which practitioner is unlocked, in which browser, and for how long.
+
+The unlocked key is here and nowhere else. It goes when the practitioner locks the page, when
+nothing has happened for ten minutes, and with the process. While a film is being made or watched
+the ten minutes are put off, but never for longer than ninety.
+"""
+
+import hmac
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from appliance.cases import CaseRecord, Cases, Details, OpenCase
+from appliance.clock import Clock, Vouch
+from appliance.errors import CaseWithdrawn, KitError, NoMatch, NotOpened
+from appliance.files import Home
+from appliance.keys import Card, PrivateKeys
+from appliance.permits import Enrolled
+from appliance.signing import Verifier
+from web_ui.viewing import Viewing
+from web_ui.work import Work
+
+IDLE_SECONDS = 600.0
+PUT_OFF_SECONDS = 5400.0
+"""A film under way or a shared review puts the idle lock off, at most this long."""
+
+LONGEST_WAIT = 300.0
+"""Seconds: the delay after wrong passphrases grows to this and no further. Nothing is wiped."""
+
+
+class Taken(KitError):
+    """Somebody else is unlocked."""
+
+    code = "taken"
+
+
+class TooSoon(KitError):
+    """Too many wrong passphrases; `seconds` must pass first."""
+
+    code = "too-soon"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("The passphrase was wrong several times.", "Wait, then try again.")
+        self.seconds = seconds
+
+
+class Practitioner:
+    """Whoever is unlocked: their keys, and what they have open. Any thread."""
+
+    def __init__(
+        self,
+        keys: PrivateKeys,
+        card: Card,
+        enrolled: Enrolled,
+        vouch: Vouch,
+        kit: Sequence[Verifier],
+        home: Home,
+    ) -> None:
+        """`kit`: the verifying key of this kit's recorder, whose films are believed."""
+        self.keys = keys
+        self.card = card
+        self.service = enrolled.service
+        self.verifiers = tuple(p.verifying_key() for p in enrolled.practitioners)
+        self.vouch = vouch
+        self.viewing = Viewing(home, kit)
+        self.work = Work()
+        self._home = home
+        self._cases = Cases(home)
+        self._open: dict[str, OpenCase] = {}
+        self._details: dict[str, Details] = {}
+        self._lock = threading.RLock()
+        self._gone = False
+
+    def now(self, clock: Clock) -> datetime:
+        """The time as vouched for at the unlock, reckoned on by the boot clock."""
+        return self.vouch.time + timedelta(seconds=clock.read().boottime - self.vouch.boottime)
+
+    def knows(self, name: str) -> bool:
+        """True if there is such a case on this kit, whoever's it is."""
+        return (self._home.case(name) / "case.json").exists()
+
+    def case(self, name: str) -> OpenCase:
+        """A case with its key. Raises CaseWithdrawn, NoMatch or BadFile."""
+        with self._lock:
+            if self._gone:
+                raise NotOpened("The page was locked.")
+            # The order counts from the moment it is on the card, whatever is still in memory.
+            if (self._home.case(name) / "withdrawal").exists():
+                self.forget(name)
+                raise CaseWithdrawn(
+                    "The family has withdrawn. Nothing of this case opens any more."
+                )
+            if name not in self._open:
+                self._open[name] = self._cases.open(name, self.keys, self.verifiers)
+            return self._open[name]
+
+    def details(self, record: CaseRecord) -> Details | None:
+        """What the practitioner calls a case, or None if it is not theirs or is withdrawn."""
+        with self._lock:
+            try:
+                if record.id not in self._details:
+                    found = self.case(record.id).read(Details)
+                    if found is None:
+                        return None
+                    self._details[record.id] = found
+                return self._details[record.id]
+            except (NoMatch, NotOpened):
+                return None
+
+    def forget(self, name: str) -> None:
+        """Drop a case's key and close what it opened."""
+        with self._lock:
+            self._open.pop(name, None)
+            self._details.pop(name, None)
+        self.viewing.close(name)
+
+    def close(self) -> None:
+        """Drop everything. Whoever is still at something with this object gets no further."""
+        with self._lock:
+            self._gone = True
+            self._open.clear()
+            self._details.clear()
+        self.work.close()
+        self.viewing.close()
+
+
+class Seat:
+    """Who is unlocked. One practitioner in one browser; any thread may ask."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._trying = threading.Lock()
+        self._holder: Practitioner | None = None
+        self._token = ""
+        self._used = 0.0
+        self._watched = 0.0
+        self._wrong = 0
+        self._next_try = 0.0
+
+    def take(self, unlock: Callable[[], Practitioner]) -> str:
+        """Unlock with `unlock` and sit down; returns the token that names this browser from now on.
+
+        Raises Taken while somebody is unlocked, TooSoon after wrong passphrases, and whatever
+        `unlock` raises. One passphrase is tried at a time, whoever asks.
+        """
+        with self._trying:
+            with self._lock:
+                if self._holder:
+                    raise Taken(
+                        "The kit is already unlocked in another browser.",
+                        "Lock it there first, or wait until it locks itself.",
+                    )
+                wait = self._next_try - self._clock.monotonic()
+                if wait > 0:
+                    raise TooSoon(wait)
+            try:
+                practitioner = unlock()
+            except NotOpened:
+                self._wrong += 1
+                delay = min(2.0 ** (self._wrong - 1), LONGEST_WAIT)
+                self._next_try = self._clock.monotonic() + delay
+                raise
+            with self._lock:
+                self._wrong = 0
+                self._holder = practitioner
+                self._token = secrets.token_urlsafe(32)
+                self._used = self._watched = self._clock.monotonic()
+                return self._token
+
+    def of(self, token: str) -> Practitioner | None:
+        """Who sits here, if this token is theirs."""
+        with self._lock:
+            mine = self._holder and hmac.compare_digest(token.encode(), self._token.encode())
+            return self._holder if mine else None
+
+    @property
+    def taken(self) -> bool:
+        with self._lock:
+            return self._holder is not None
+
+    def used(self) -> None:
+        """Something was done on the page just now."""
+        with self._lock:
+            self._used = self._watched = self._clock.monotonic()
+
+    def watched(self) -> None:
+        """A film is being made or played: put the idle lock off."""
+        with self._lock:
+            self._watched = self._clock.monotonic()
+
+    def leave_if_idle(self) -> bool:
+        """Lock if nothing has happened for long enough. True if it did."""
+        with self._lock:
+            now = self._clock.monotonic()
+            idle = self._holder is not None and (
+                now - self._watched >= IDLE_SECONDS or now - self._used >= PUT_OFF_SECONDS
+            )
+        if idle:
+            self.leave()
+        return idle
+
+    def leave(self) -> None:
+        """Lock: the key and everything it opened are gone from here."""
+        with self._lock:
+            holder, self._holder, self._token = self._holder, None, ""
+        if holder:
+            holder.close()

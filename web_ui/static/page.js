@@ -1,0 +1,140 @@
+// What makes the page livelier where scripts run; every page also works without them.
+
+import { initAll } from "./vendor/nhsuk-frontend.min.js";
+
+const EVERY = 1000;
+const line = document.getElementById("line");
+const main = document.getElementById("maincontent");
+const unlocked = document.querySelector("form[action='/lock']") !== null;
+
+initAll();
+followKit();
+offerTime();
+connectVirtualButton();
+
+// --- The kit's line, once a second ----------------------------------------------------------------
+
+function followKit() {
+  let known = main.dataset.follow;
+  const look = async () => {
+    try {
+      const playing = [...document.querySelectorAll("video")].some((video) => !video.paused);
+      const answer = await fetch(line.dataset.status + (playing ? "?watching" : ""), { cache: "no-store" });
+      const told = await answer.json();
+      show(told);
+      if (unlocked && told.locked) {
+        location.assign("/");
+        return;
+      }
+      if (known && told.follow !== known) {
+        known = told.follow;
+        await refresh();
+      }
+    } catch {
+      showSilence();
+    }
+    setTimeout(look, EVERY);
+  };
+  setTimeout(look, EVERY);
+}
+
+function show(told) {
+  text("line-doing", told.doing);
+  text("line-lamp", told.lamp);
+  text("line-countdown", told.countdown);
+  document.querySelector(".app-line__countdown").hidden = !told.countdown;
+  for (const name of ["reason", "clock", "free", "unproven", "sent"]) {
+    text(`line-${name}`, told[name]);
+    document.getElementById(`line-${name}`).hidden = !told[name];
+  }
+  line.classList.toggle("app-line--filming", told.filming);
+  const stop = line.querySelector(".app-line__stop");
+  stop.hidden = !(told.filming && "mayStop" in stop.dataset);
+  for (const lamp of document.querySelectorAll(".app-lamp")) {
+    if (lamp.dataset.light !== told.light) lamp.dataset.light = told.light;
+  }
+  text("virtual-words", told.lamp);
+  for (const [job, percent] of Object.entries(told.making)) {
+    const bar = document.querySelector(`progress[data-job="${job}"]`);
+    if (bar) bar.value = percent;
+  }
+}
+
+function showSilence() {
+  text("line-doing", line.dataset.silent);
+  text("line-lamp", "");
+  document.querySelector(".app-line__countdown").hidden = true;
+  for (const lamp of document.querySelectorAll(".app-lamp")) lamp.dataset.light = "";
+}
+
+function text(id, words) {
+  const element = document.getElementById(id);
+  if (element && element.textContent !== words) element.textContent = words;
+}
+
+// What the page shows beyond the line is out of date: fetch it, and put in the parts that changed.
+async function refresh() {
+  const answer = await fetch(location.href, { cache: "no-store" });
+  if (new URL(answer.url).pathname !== location.pathname) {
+    location.assign(answer.url);
+    return;
+  }
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const part of document.querySelectorAll("[data-fresh]")) {
+    const other = fresh.getElementById(part.id);
+    if (other && other.innerHTML !== part.innerHTML) part.replaceChildren(...other.childNodes);
+  }
+}
+
+// --- The time that is vouched for -----------------------------------------------------------------
+
+function offerTime() {
+  const field = document.querySelector("#unlock #time");
+  if (!field) return;
+  let touched = false;
+  field.addEventListener("input", () => (touched = true));
+  const set = () => {
+    if (touched) return;
+    const now = new Date();
+    const east = -now.getTimezoneOffset();
+    field.value = new Date(now.getTime() + east * 60_000).toISOString().slice(0, 19);
+    document.getElementById("offset").value = east;
+  };
+  set();
+  setInterval(set, 1000);
+}
+
+// --- The virtual kit's button: down while it is held, up when it is let go ------------------------
+
+function connectVirtualButton() {
+  const form = document.getElementById("virtual-button");
+  if (!form) return;
+  const button = form.querySelector("button");
+  let sent = Promise.resolve();
+  let down = false;
+  const move = (edge) => {
+    if (down === (edge === "down")) return;
+    down = !down;
+    button.classList.toggle("app-virtual__button--down", down);
+    const body = new FormData(form);
+    body.set("edge", edge);
+    // One after the other, so that up never overtakes down.
+    sent = sent.then(() => fetch(form.action, { method: "POST", body })).catch(showSilence);
+  };
+  form.addEventListener("submit", (event) => event.preventDefault());
+  button.addEventListener("pointerdown", (event) => {
+    button.setPointerCapture(event.pointerId);
+    move("down");
+  });
+  for (const name of ["pointerup", "pointercancel"]) button.addEventListener(name, () => move("up"));
+  button.addEventListener("contextmenu", (event) => event.preventDefault());
+  button.addEventListener("keydown", (event) => {
+    if (event.key !== " " && event.key !== "Enter") return;
+    event.preventDefault();
+    if (!event.repeat) move("down");
+  });
+  button.addEventListener("keyup", (event) => {
+    if (event.key === " " || event.key === "Enter") move("up");
+  });
+  button.addEventListener("blur", () => move("up"));
+}

@@ -1,0 +1,240 @@
+"""What the kit is doing, in words: the line on every page, and Stop.
+
+The recorder's live status is a file in memory. The page only ever says what it read there, how old
+that is, and when it does not know.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+from flask import Blueprint, Response, g, redirect, request
+from flask.typing import ResponseReturnValue
+
+from appliance.clock import Clock, Trust
+from appliance.errors import BadFile
+from appliance.files import Home, load_fact, new_id
+from appliance.permits import Refusal
+from appliance.receipts import SyncStatus
+from appliance.requests import RecorderStatus, Stop, place_request
+from web_ui.access import anyone, data, local_path, paired
+from web_ui.language import _, ngettext
+from web_ui.parts import Parts
+from web_ui.times import in_words
+
+STALE_SECONDS = 3.0
+FILMING = "filming"
+
+
+@dataclass(frozen=True)
+class Line:
+    """The status line: words for people, codes for the lamp and the scripts."""
+
+    answers: bool
+    """False: the recorder is silent, and of the rest only `sent` is known."""
+    filming: bool
+    light: str
+    """The pattern's name, '' if unknown."""
+    lamp: str
+    doing: str
+    countdown: str
+    free: str
+    clock: str
+    trusted: bool
+    reason: str
+    unproven: str
+    sent: str
+    follow: str
+    """Differs from before when a page that shows more than this line is out of date."""
+
+
+def read_status(home: Home) -> RecorderStatus | None:
+    """The recorder's last word, however old, or None if there is none that can be read."""
+    try:
+        return load_fact(home.status("recorder"), RecorderStatus)
+    except BadFile:
+        return None
+
+
+def fresh_status(home: Home, clock: Clock) -> RecorderStatus | None:
+    """The recorder's status if it is of this boot and not older than three seconds."""
+    status = read_status(home)
+    now = clock.read()
+    if status is None or status.boot != now.boot:
+        return None
+    return status if now.boottime - status.boottime <= STALE_SECONDS else None
+
+
+def trusted_now(status: RecorderStatus | None, clock: Clock) -> datetime | None:
+    """The time as the recorder believes it at this moment, or None while it does not."""
+    if status is None or status.now is None or status.clock != Trust.TRUSTED.value:
+        return None
+    return status.now + timedelta(seconds=clock.read().boottime - status.boottime)
+
+
+def line(parts: Parts) -> Line:
+    """The status line as it stands now."""
+    status = fresh_status(parts.home, parts.clock)
+    progress = parts.enrolment.progress(status) if parts.enrolled is None else "enrolled"
+    holder = g.get("practitioner")
+    jobs = holder.work.marker() if holder else ""
+    if status is None:
+        return Line(
+            answers=False,
+            filming=False,
+            light="",
+            lamp=_("Unknown"),
+            doing=_("The recorder does not answer. Do not film: look at the kit itself."),
+            countdown="",
+            free="",
+            clock="",
+            trusted=False,
+            reason="",
+            unproven="",
+            sent=_sent(parts.home),
+            follow=f"silent {progress} {jobs}",
+        )
+    filming = status.state == FILMING
+    return Line(
+        answers=True,
+        filming=filming,
+        light=status.light,
+        lamp=_lamp(status.light),
+        doing=_doing(status.state),
+        countdown=_countdown(status.remaining) if filming else "",
+        free=_free(status.minutes_free),
+        clock=_clock(status.clock),
+        trusted=status.clock == Trust.TRUSTED.value,
+        reason=reason_in_words(status.reason),
+        unproven="" if status.lamp_proven else _("No wire reads the lamp back on this kit."),
+        sent=_sent(parts.home),
+        follow=f"{status.state} {status.clock} {status.permit} {status.recording} {status.ended} "
+        f"{status.reason} {progress} {jobs}",
+    )
+
+
+def blueprint(parts: Parts) -> Blueprint:
+    pages = Blueprint("status", __name__)
+
+    @pages.get("/status.json")
+    @anyone
+    @data
+    def tell() -> ResponseReturnValue:
+        """The line for the script that keeps it fresh. `?watching` while a film is playing."""
+        if g.practitioner and "watching" in request.args:
+            parts.seat.watched()
+        told = asdict(line(parts)) | {
+            "locked": g.practitioner is None,
+            "making": g.practitioner.work.making() if g.practitioner else {},
+        }
+        return Response(msgspec.json.encode(told), mimetype="application/json")
+
+    @pages.post("/stop")
+    @paired
+    def stop() -> ResponseReturnValue:
+        """End the film now. Needs no passphrase: anybody in the room may ask for this."""
+        ask_to_stop(parts)
+        return redirect(local_path(request.form.get("back", "")), 303)
+
+    return pages
+
+
+def ask_to_stop(parts: Parts) -> None:
+    """Place a Stop request."""
+    now = parts.clock.read()
+    place_request(parts.home, Stop(id=new_id(), boot=now.boot, boottime=now.boottime))
+    parts.note("stop-asked")
+
+
+def reason_in_words(code: str) -> str:
+    """Why a press was refused or what is broken, and what to do; '' for no code."""
+    if not code:
+        return ""
+    try:
+        return _(Refusal(code).sentence)
+    except ValueError:
+        pass
+    return _endings().get(code) or _("The kit reports: %(code)s.", code=code)
+
+
+def ended_in_words(code: str) -> str:
+    """Why a film ended."""
+    return _endings().get(code) or _("It ended: %(code)s.", code=code)
+
+
+def _doing(state: str) -> str:
+    words = {
+        "idle": _("Not armed. A press of the button films nothing."),
+        "presence": _("Waiting for a press of the button."),
+        "ready": _("Armed. A short press of the button starts a film."),
+        "filming": _("Filming. Any press of the button stops it."),
+        "stopping": _("The film is being closed."),
+        "refused": _("A press was refused. The kit does not film."),
+        "fault": _("Something is broken. The kit does not film."),
+    }
+    return words.get(state) or _("The recorder says: %(state)s.", state=state)
+
+
+def _lamp(pattern: str) -> str:
+    words = {
+        "off": _("Off"),
+        "ready": _("Slow pulse: ready"),
+        "preview": _("Even quick blink: the camera is on, nothing is stored"),
+        "filming": _("On: filming"),
+        "last-minute": _("On with a dip each second: the last minute"),
+        "refused": _("Two flashes: refused"),
+        "removing": _("Quickening: the last film is about to be removed"),
+        "presence": _("Double pulse: press the button to confirm"),
+        "fault": _("Three flashes and one: something is broken"),
+        "recovered": _("A wink each ten seconds: the power was cut, look at the last film"),
+    }
+    return words.get(pattern) or pattern
+
+
+def _clock(trust: str) -> str:
+    words = {
+        "trusted": _("The time is confirmed"),
+        "doubtful": _("The time is not confirmed: unlock the page"),
+        "wrong": _("The time is wrong: unlock the page and correct it"),
+    }
+    return words.get(trust) or trust
+
+
+def _endings() -> dict[str, str]:
+    return {
+        "button": _("It was ended with the button."),
+        "limit": _("It ended at the agreed length."),
+        "page": _("It was stopped from the page."),
+        "power": _("The power was cut. What was filmed until then is here."),
+        "shutdown": _("The kit was switched off. What was filmed until then is here."),
+        "withdrawn": _("It ended because the consent was withdrawn."),
+        "camera-failed": _("The camera stopped. Check its cable, then switch the kit off and on."),
+        "frames-stopped": _("The camera gave no more pictures, so the film was ended."),
+        "sound-failed": _("The microphone stopped, so the film was ended."),
+        "light-failed": _("The light stopped, so the film was ended. The kit needs repair."),
+        "disk-failed": _(
+            "The card refused a write, so the film was ended. Is the card full or worn?"
+        ),
+        "slow-card": _("The card was too slow, so the film was ended."),
+        "fault": _("Something broke, so the film was ended."),
+    }
+
+
+def _countdown(seconds: float) -> str:
+    minutes, rest = divmod(max(0, int(seconds + 0.5)), 60)
+    return f"{minutes}:{rest:02}"
+
+
+def _free(minutes: float) -> str:
+    whole = max(0, int(minutes))
+    return ngettext("Room for %(num)s minute of film", "Room for %(num)s minutes of film", whole)
+
+
+def _sent(home: Home) -> str:
+    try:
+        status = load_fact(home.status("sync"), SyncStatus)
+    except BadFile:
+        status = None
+    if status is None or status.last_confirmed is None:
+        return _("Nothing confirmed by the service since the kit was switched on")
+    return _("Last confirmed by the service: %(when)s", when=in_words(status.last_confirmed))

@@ -1,0 +1,172 @@
+"""Unlock and lock. Who unlocks also says what time it is: the kit itself cannot know."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+from flask import Blueprint, make_response, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+from wtforms import HiddenField, PasswordField, StringField
+from wtforms.widgets import DateTimeLocalInput
+
+from appliance.clock import EARLIEST, Reading, Vouch
+from appliance.errors import BadInput, KitError, NotOpened, NotPossible, WrongPassphrase
+from appliance.files import new_id, to_json
+from appliance.keys import unlock
+from appliance.requests import SetTime, place_request
+from appliance.signing import Verifier
+from web_ui.access import anyone, pair, sit_down, stand_up
+from web_ui.errors import status_of
+from web_ui.forms import Form
+from web_ui.language import _, ngettext
+from web_ui.parts import Parts
+from web_ui.seat import Practitioner, TooSoon
+from web_ui.status import fresh_status, read_status, trusted_now
+
+_FORMAT = "%Y-%m-%dT%H:%M:%S"
+
+
+class UnlockForm(Form):
+    passphrase = PasswordField()
+    time = StringField(widget=DateTimeLocalInput())
+    offered = HiddenField()
+    """What stood in `time` when the page was made: left as it was, it means 'the kit is right'."""
+    offset = HiddenField()
+    """Minutes east of UTC, from a browser that has put its own time there."""
+
+
+def blueprint(parts: Parts) -> Blueprint:
+    pages = Blueprint("unlock", __name__)
+
+    def kit_time() -> datetime:
+        status = fresh_status(parts.home, parts.clock)
+        return trusted_now(status, parts.clock) or parts.clock.read().wall
+
+    def offered_form() -> UnlockForm:
+        now = kit_time().astimezone().strftime(_FORMAT)
+        return UnlockForm(formdata=None, time=now, offered=now, offset="")
+
+    @pages.get("/unlock")
+    @anyone
+    def show() -> ResponseReturnValue:
+        if parts.enrolled is None:
+            return redirect(url_for("setup.show"), 303)
+        return render_template("unlock.html", form=offered_form(), taken=parts.seat.taken)
+
+    @pages.post("/unlock")
+    @anyone
+    def open_page() -> ResponseReturnValue:
+        form = UnlockForm()
+        try:
+            # Read before the passphrase is stretched, which takes a second.
+            reading = parts.clock.read()
+            moment = _moment(form, kit_time())
+            token = parts.seat.take(
+                lambda: _opened(parts, form.passphrase.data or "", moment, reading)
+            )
+        except KitError as error:
+            parts.note("unlock-refused", code=error.code)
+            again = offered_form()
+            page = render_template(
+                "unlock.html", form=again, refused=_in_words(error), taken=parts.seat.taken
+            )
+            return page, status_of(error)
+        holder = parts.seat.of(token)
+        if holder is None:  # Locked again by somebody in this very moment.
+            return redirect(url_for("unlock.show"), 303)
+        answer = make_response(redirect(sit_down(token), 303))
+        pair(parts.home, answer)
+        now = parts.clock.read()
+        place_request(
+            parts.home,
+            SetTime(
+                id=new_id(),
+                boot=now.boot,
+                boottime=now.boottime,
+                note=holder.keys.signer.sign(f"{to_json(holder.vouch).decode()}\n"),
+            ),
+        )
+        parts.note("unlocked", practitioner=holder.card.name)
+        return answer
+
+    @pages.post("/lock")
+    def close_page() -> ResponseReturnValue:
+        parts.seat.leave()
+        stand_up()
+        parts.note("locked")
+        return redirect(url_for("unlock.show"), 303)
+
+    return pages
+
+
+def _opened(parts: Parts, passphrase: str, moment: datetime, reading: Reading) -> Practitioner:
+    """The practitioner whose key this passphrase opens. Raises WrongPassphrase, NotPossible."""
+    enrolled = parts.enrolled
+    status = read_status(parts.home)
+    if enrolled is None or status is None:
+        raise NotPossible(
+            _("The recorder has not said yet which kit this is."),
+            _("Wait a few seconds, then try again. If it stays silent, switch the kit off and on."),
+        )
+    refused: NotOpened | None = None
+    for card in enrolled.practitioners:
+        sealed = parts.home.keys / card.name / "identity.age"
+        if not sealed.exists():
+            continue
+        try:
+            keys = unlock(sealed.read_bytes(), passphrase)
+        except NotOpened as error:
+            refused = error
+            continue
+        if keys.card() != card:
+            raise BadInput(_("The key on this kit is not the one that was enrolled."))
+        vouch = Vouch(kit=status.kit, time=moment, boot=reading.boot, boottime=reading.boottime)
+        kit = (Verifier.parse(status.verifier),)
+        return Practitioner(keys, card, enrolled, vouch, kit, parts.home)
+    raise refused or NotPossible(
+        _("There is no practitioner's key on this kit."), _("Set the kit up again.")
+    )
+
+
+def _moment(form: UnlockForm, kit_time: datetime) -> datetime:
+    """The time that is vouched for. Raises BadInput for what is no time."""
+    given = (form.time.data or "").strip()
+    if not given or given == (form.offered.data or "").strip():
+        return kit_time
+    try:
+        found = datetime.fromisoformat(given)
+        if found.tzinfo is not None:
+            moment = found
+        elif form.offset.data:
+            zone = timezone(timedelta(minutes=int(form.offset.data)))
+            moment = found.replace(tzinfo=zone)
+        else:
+            moment = found.astimezone()
+    except (ValueError, OverflowError) as error:
+        raise BadInput(
+            _("The time could not be read."), _("Write it like this: 2026-11-21T14:05.")
+        ) from error
+    if moment < EARLIEST:
+        raise BadInput(
+            _("That time cannot be right: it lies before this kit was made."),
+            _("Correct date and time, then unlock again."),
+        )
+    return moment.astimezone(UTC)
+
+
+def _in_words(error: KitError) -> KitError:
+    """The refusal as the person at the page needs it."""
+    if isinstance(error, TooSoon):
+        seconds = int(error.seconds) + 1
+        return KitError(
+            _("The passphrase was wrong several times."),
+            ngettext(
+                "Wait %(num)s second, then try again. Nothing has been removed.",
+                "Wait %(num)s seconds, then try again. Nothing has been removed.",
+                seconds,
+            ),
+        )
+    if isinstance(error, WrongPassphrase):
+        return KitError(
+            _("That passphrase does not open this kit."),
+            _("Check each word, then try again. Nothing is ever removed because of a wrong one."),
+        )
+    return error

@@ -1,0 +1,192 @@
+"""What is open to be watched: films joined from their segments, and clips.
+
+Openers are kept while the page is unlocked, for finding one's way in a film asks for many small
+parts. Closing a case cuts off whoever still reads from it.
+"""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from appliance.cases import Clip, OpenCase
+from appliance.errors import KitError, NoMatch
+from appliance.files import ID, Home, new_id
+from appliance.film import EndReason, FilmStarted, Manifest
+from appliance.joined import JoinedFilm, OpenedFilm, open_recording, read_manifest
+from appliance.signing import Verifier
+from appliance.unsealing import SealedReader
+
+_KEPT_OPEN = 6
+
+
+class Readable(Protocol):
+    """Something that plays: its length, what changes when a byte of it would, its bytes."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def etag(self) -> str: ...
+
+    def read_at(self, offset: int, length: int, /) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class ListedFilm:
+    """A film as its manifest tells of it; nothing was opened for this."""
+
+    id: str
+    started: FilmStarted
+    seconds: float
+    segments: int
+    why: EndReason | None
+    """None: it is being made just now, or the power went and the recorder has not looked yet."""
+
+
+class OpenedClip:
+    """A sealed clip that plays."""
+
+    def __init__(self, path: Path, case: OpenCase) -> None:
+        self._file = path.open("rb")
+        try:
+            self._reader = SealedReader(self._file, [case.identity])
+        except BaseException:
+            self._file.close()
+            raise
+        self.size = self._reader.size
+        self.etag = hashlib.sha256(f"{path.name} {self.size}".encode()).hexdigest()[:32]
+
+    def read_at(self, offset: int, length: int, /) -> bytes:
+        return self._reader.read_at(offset, length)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class OpenedView:
+    """A film that plays, and what it is made of."""
+
+    def __init__(self, opened: OpenedFilm) -> None:
+        self.opened = opened
+        self.size = opened.film.size
+        self.etag = opened.film.etag
+
+    def read_at(self, offset: int, length: int, /) -> bytes:
+        return self.opened.film.read_at(offset, length)
+
+    def close(self) -> None:
+        self.opened.close()
+
+
+class Viewing:
+    """The films and clips that one practitioner has open. Any thread."""
+
+    def __init__(self, home: Home, kit: Sequence[Verifier]) -> None:
+        """`kit`: whose manifests are believed."""
+        self._home = home
+        self._kit = kit
+        self._lock = threading.Lock()
+        self._open: OrderedDict[tuple[str, str, str], Readable] = OrderedDict()
+        self._lent: dict[tuple[str, str, str], Readable] = {}
+        self._case_of: dict[str, str] = {}
+
+    def films_of(self, case: str) -> list[ListedFilm]:
+        """The films of a case, the newest first, as far as their manifests can be read."""
+        listed = []
+        for name in self._names():
+            if self._case_of.get(name, case) != case:
+                continue
+            with suppress(KitError):
+                manifest = read_manifest(self._home.recording(name), self._kit)
+                # The first line never changes, so what belongs elsewhere is read only once.
+                self._case_of[name] = manifest.started.case
+                if manifest.started.case == case:
+                    listed.append(_listed(name, manifest))
+        return sorted(listed, key=lambda film: film.started.started, reverse=True)
+
+    def film(self, case: OpenCase, name: str) -> OpenedView:
+        """A film of this case. Raises NoMatch if there is none, and what opening raises."""
+        directory = self._home.recording(name)
+        try:
+            written = (directory / "manifest").stat()
+        except FileNotFoundError:
+            raise NoMatch("There is no such film in this case.") from None
+        # A film that was cut short gets its end later: what was opened before is then out of date.
+        key = (case.id, name, f"{written.st_mtime_ns} {written.st_size}")
+        with self._lock:
+            found = self._open.get(key)
+            if not isinstance(found, OpenedView):
+                found = self._opened(case, name)
+                self._keep(key, found)
+            self._open.move_to_end(key)
+            return found
+
+    @contextmanager
+    def lend(self, case: OpenCase, name: str) -> Iterator[JoinedFilm]:
+        """A film opened for a longer piece of work, which playing others does not close.
+
+        Raises as `film`; closing its case closes it too.
+        """
+        key = (case.id, name, new_id())
+        with closing(self._opened(case, name)) as view:
+            with self._lock:
+                self._lent[key] = view
+            try:
+                yield view.opened.film
+            finally:
+                with self._lock:
+                    self._lent.pop(key, None)
+
+    def clip(self, case: OpenCase, name: str) -> OpenedClip:
+        """A clip of this case. Raises NoMatch if there is none."""
+        key = (case.id, name, "clip")
+        with self._lock:
+            found = self._open.get(key)
+            if not isinstance(found, OpenedClip):
+                path = case.clips / f"{name}.mp4.age"
+                if case.read(Clip, name) is None or not path.exists():
+                    raise NoMatch("There is no such clip in this case.")
+                found = OpenedClip(path, case)
+                self._keep(key, found)
+            self._open.move_to_end(key)
+            return found
+
+    def close(self, case: str = "") -> None:
+        """Close what is open of one case, or everything. Who is reading gets no more."""
+        with self._lock:
+            for opened in (self._open, self._lent):
+                for key in [key for key in opened if case in ("", key[0])]:
+                    opened.pop(key).close()
+
+    def _opened(self, case: OpenCase, name: str) -> OpenedView:
+        directory = self._home.recording(name)
+        if read_manifest(directory, self._kit).started.case != case.id:
+            raise NoMatch("There is no such film in this case.")
+        return OpenedView(open_recording(directory, [case.identity], self._kit))
+
+    def _keep(self, key: tuple[str, str, str], opened: Readable) -> None:
+        self._open[key] = opened
+        while len(self._open) > _KEPT_OPEN:
+            self._open.popitem(last=False)[1].close()
+
+    def _names(self) -> list[str]:
+        if not self._home.recordings.is_dir():
+            return []
+        return [path.name for path in self._home.recordings.iterdir() if ID.fullmatch(path.name)]
+
+
+def _listed(name: str, manifest: Manifest) -> ListedFilm:
+    return ListedFilm(
+        id=name,
+        started=manifest.started,
+        seconds=sum(segment.seconds for segment in manifest.segments),
+        segments=len(manifest.segments),
+        why=manifest.ended.why if manifest.ended else None,
+    )
