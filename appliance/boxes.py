@@ -18,6 +18,8 @@ Bytes = bytes | bytearray
 Kind = Literal["video", "sound"]
 _KINDS: Mapping[bytes, Kind] = {b"vide": "video", b"soun": "sound"}
 
+LAST_TICK = (1 << 32) - 1
+"""Every time in a film of ours has room in 32 bits: 13 hours at 90 kHz."""
 _NOT_SYNC = 0x10000
 
 
@@ -153,6 +155,8 @@ def fragment(
                 if samples.offset < data_start or samples.offset + sum(samples.sizes) > data_end:
                     raise BadFile("A fragment of this film points outside itself.")
                 time += sum(samples.durations)
+                if time > LAST_TICK:
+                    raise BadFile("This film is too long to be one of ours.")
                 found.append(samples)
     return tuple(found)
 
@@ -225,8 +229,11 @@ def _moov(init: bytes, tables: Mapping[int, Table], before: int, long: bool) -> 
     ticks = next(table.timescale for table in tables.values())
     traks, end = [], 0
     for box in boxes(init, moov.body, moov.end):
-        if box.name == b"trak":
-            table = tables[_after_dates(init, child(init, box, b"tkhd"))]
+        if box.name != b"trak":
+            continue
+        table = tables[_after_dates(init, child(init, box, b"tkhd"))]
+        # A track without one sample, such as sound that never came, would only puzzle a player.
+        if table.times:
             lasts = -(-table.end * ticks // table.timescale)
             traks.append(_trak(init, box, table, ticks, lasts, before, long))
             end = max(end, lasts)
@@ -239,7 +246,7 @@ def _trak(
     media = child(init, trak, b"mdia")
     minf = child(init, media, b"minf")
     stbl = child(init, minf, b"stbl")
-    start = table.times[0] if table.times else 0
+    start = table.times[0]
     parts = [_timed(init, child(init, trak, b"tkhd"), 20, (lasts,))]
     if start:
         gap = start * ticks // table.timescale
@@ -257,7 +264,7 @@ def _trak(
 
 def _sample_tables(table: Table, before: int, long: bool) -> Iterator[bytes]:
     """stts, ctts and stss where needed, stsc, stsz, stco or co64 (ISO/IEC 14496-12, 8.6, 8.7)."""
-    following = chain(table.times[1:], (table.end,))
+    following = chain(table.times[1:], [table.end])
     steps = (after - time for time, after in zip(table.times, following, strict=True))
     yield _full(b"stts", *_rows(counted(steps)))
     if any(table.shifts):
@@ -300,7 +307,7 @@ def _timed(init: bytes, box: Box, at: int, values: tuple[int, ...]) -> bytes:
     """A header box with other times at `at` in its body. Raises BadFile for one in 64-bit form."""
     if _version(init, box) or box.end - box.body < at + 4 * len(values):
         raise BadFile(f"This film has a {box.name.decode()} that we did not write.")
-    if max(values) >= 1 << 32:
+    if max(values) > LAST_TICK:
         raise BadFile("This film is too long to be one of ours.")
     at += box.body
     new = struct.pack(f">{len(values)}I", *values)

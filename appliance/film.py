@@ -304,6 +304,11 @@ def _fragment(init: Init, data: bytes) -> Fragment:
 # --- The index ----------------------------------------------------------------------------------
 
 
+Place = Annotated[int, msgspec.Meta(ge=0, le=1 << 48)]
+Tick = Annotated[int, msgspec.Meta(ge=0, le=boxes.LAST_TICK)]
+Shift = Annotated[int, msgspec.Meta(ge=-(1 << 31), lt=1 << 31)]
+
+
 class Run(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Samples of one track that lie side by side.
 
@@ -312,12 +317,12 @@ class Run(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
     how long; `keys` are the places of the key frames (empty for sound, where every sample is one).
     """
 
-    offset: int
-    time: int
-    sizes: tuple[int, ...]
-    durations: tuple[tuple[int, int], ...]
+    offset: Place
+    time: Tick
+    sizes: tuple[Place, ...]
+    durations: tuple[tuple[Tick, Tick], ...]
     keys: tuple[int, ...] = ()
-    shifts: tuple[tuple[int, int], ...] = ()
+    shifts: tuple[tuple[Tick, Shift], ...] = ()
 
 
 class TrackIndex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -332,7 +337,7 @@ class SegmentIndex(Fact, frozen=True, kw_only=True, tag="index/v1"):
 
     recording: str
     number: int
-    size: int
+    size: Place
     init: bytes
     tracks: tuple[TrackIndex, ...]
 

@@ -212,6 +212,8 @@ def _table(indexes: Sequence[SegmentIndex], place: int) -> boxes.Table:
                 table.times.append(time)
                 time += duration
             table.end = time
+            if time > boxes.LAST_TICK:
+                raise BadFile("This film is too long to be one of ours.")
         base += index.size
     return table
 

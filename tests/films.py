@@ -1,0 +1,94 @@
+"""Films for tests: each frame carries its number as black and white blocks."""
+
+import io
+import random
+from array import array
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+
+import av
+
+from appliance.film import MUXER, MUXER_OPTIONS
+
+RATE = 48_000
+TICKS = 90_000
+_BITS = 16
+_BLOCK = 16
+WIDTH, HEIGHT = _BITS * _BLOCK, 64
+LIKE_OURS = {"preset": "ultrafast", "tune": "zerolatency", "g": "30"}
+LIKE_OTHERS = {"preset": "medium", "bf": "3", "g": "40", "x264-params": "open-gop=1:b-pyramid=2"}
+
+
+def numbered(number: int, noisy: bool = False) -> av.VideoFrame:
+    frame = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
+    bits = f"{number:0{_BITS}b}"
+    row = b"".join(bytes([235 if bit == "1" else 16]) * _BLOCK for bit in bits)
+    # Grey below, of another shade in each frame: a picture that is not still.
+    grey = bytes([60 + 7 * number % 120]) * WIDTH
+    line = frame.planes[0].line_size
+    rows = [row.ljust(line, b"\0")] * (HEIGHT // 2) + [grey.ljust(line, b"\0")] * (HEIGHT // 2)
+    frame.planes[0].update(b"".join(rows))
+    dice = random.Random(number)
+    for plane in frame.planes[1:]:
+        size = plane.buffer_size
+        plane.update(dice.randbytes(size) if noisy else bytes([128]) * size)
+    return frame
+
+
+def number_in(frame: av.VideoFrame) -> int:
+    plane = frame.reformat(format="gray").planes[0]
+    data = bytes(plane)[8 * plane.line_size :]
+    return int("".join(str(int(data[n * _BLOCK + 8] > 128)) for n in range(_BITS)), 2)
+
+
+def film(
+    frames: int,
+    *,
+    rate: Fraction = Fraction(30),
+    sound: Callable[[int], float] | None = None,
+    encoder: Mapping[str, str] = LIKE_OURS,
+    container: str = MUXER,
+    options: Mapping[str, str] = MUXER_OPTIONS,
+    times: Callable[[int], int] | None = None,
+    noisy: bool = False,
+) -> bytes:
+    """A film of so many frames; `sound` gives each sample, `times` each frame's ticks."""
+    out = io.BytesIO()
+    with av.open(out, "w", format=container, options=dict(options)) as made:
+        picture = made.add_stream("libx264", rate=rate, options=dict(encoder))
+        picture.width, picture.height, picture.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        picture.time_base = picture.codec_context.time_base = Fraction(1, TICKS)
+        heard = made.add_stream("aac", rate=RATE, layout="mono") if sound else None
+        when = times or (lambda n: round(n * TICKS / rate))
+        made_samples = 0
+        for number in range(frames):
+            frame = numbered(number, noisy)
+            frame.pts, frame.time_base = when(number), Fraction(1, TICKS)
+            for packet in picture.encode(frame):
+                packet.duration = when(number + 1) - when(number)
+                made.mux(packet)
+            while heard and sound and made_samples * TICKS < when(number + 1) * RATE:
+                block = array("f", map(sound, range(made_samples, made_samples + 1024)))
+                part = av.AudioFrame("fltp", "mono", 1024)
+                part.planes[0].update(block.tobytes())
+                # Behind the encoder's own first block, so that no packet lies before zero.
+                part.pts, part.time_base = made_samples + 1024, Fraction(1, RATE)
+                part.sample_rate = RATE
+                made_samples += 1024
+                made.mux(heard.encode(part))
+        made.mux(picture.encode(None))
+        if heard:
+            made.mux(heard.encode(None))
+    return out.getvalue()
+
+
+def packets(data: bytes | io.RawIOBase) -> list[tuple[str, int, int, int, bytes]]:
+    """Every packet: its track, times and length in ticks, its bytes."""
+    source = io.BytesIO(data) if isinstance(data, bytes) else data
+    with av.open(source, "r") as opened:
+        found = [
+            (p.stream.type, p.pts, p.dts, p.duration or 0, bytes(p))
+            for p in opened.demux()
+            if p.size
+        ]
+    return sorted(found, key=lambda p: (p[0], p[2]))
