@@ -7,14 +7,17 @@ A command that needs a heavy room imports it itself, so that `attune seal` start
 
 import contextlib
 import os
+import re
 import secrets
 import signal
 import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import click
 
@@ -37,7 +40,7 @@ from appliance.keys import (
 from appliance.sealing import SealedWriter
 from appliance.unsealing import unsealed
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 19
 _INTERRUPTED = 128 + signal.SIGINT
 _AGE_WORK_LIMIT = 22
 """What `age` itself tries when a passphrase opens a file; the kit's own key files stay below."""
@@ -93,6 +96,19 @@ def attune() -> None:
     """Film what a family agreed to, sealed before it touches the card."""
 
 
+class _Seconds(click.ParamType):
+    """Seconds of a film, exactly as they are written: a tenth is a tenth."""
+
+    name = "seconds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Fraction:
+        if isinstance(value, str) and not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
+            self.fail(f"{value!r} is not a number of seconds, such as 12.5.", param, ctx)
+        return Fraction(value)
+
+
 def passphrase_options(command: _C) -> _C:
     """`-p`, `--passphrase-file` and `--passphrase-fd`: never the passphrase itself."""
     for option in (
@@ -105,7 +121,14 @@ def passphrase_options(command: _C) -> _C:
 
 
 _PATH = click.Path(path_type=Path)
+_KEYS = click.option(
+    "-i", "--identity", "keys", multiple=True, type=_PATH, metavar="FILE", help="A key file."
+)
 _OUT = click.option("-o", "--output", "out", type=_PATH, metavar="OUT", help="Write to this file.")
+_FILE = click.option(
+    "-o", "--output", "out", type=_PATH, metavar="OUT", required=True, help="Write to this file."
+)
+_SECONDS = _Seconds()
 _IN = click.argument("source", metavar="[IN]", type=_PATH, default=Path("-"))
 
 
@@ -187,9 +210,7 @@ def seal(
 
 
 @attune.command()
-@click.option(
-    "-i", "--identity", "keys", multiple=True, type=_PATH, metavar="FILE", help="A key file."
-)
+@_KEYS
 @passphrase_options
 @_OUT
 @_IN
@@ -209,10 +230,7 @@ def unseal(
     if not keys and not prompt and passphrase_file is None and passphrase_fd is None:
         raise click.UsageError("Say what opens it: -i FILE, or -p for a passphrase.")
     given = _given_passphrase(passphrase_file, passphrase_fd)
-    identities: list[Identity] = []
-    for path in keys:
-        ask = _asking(given, f"Passphrase of {path.name}")
-        identities += load_identities(path, ask)
+    identities = _identities(keys, given)
     if not keys:
         identities.append(ScryptIdentity(_asking(given, "Passphrase")(), limit=_AGE_WORK_LIMIT))
     with opened_input(source) as file:
@@ -221,6 +239,68 @@ def unseal(
         with opened_output(out, secret=True) as plain:
             for chunk in chunks:
                 plain.write(chunk)
+
+
+@attune.command("open")
+@click.argument("recording")
+@_KEYS
+@passphrase_options
+@_FILE
+def open_film(
+    recording: str,
+    keys: tuple[Path, ...],
+    prompt: bool,
+    passphrase_file: Path | None,
+    passphrase_fd: int | None,
+    out: Path,
+) -> None:
+    """Join and open a film: RECORDING is its directory, on a kit or in a store (or a file:// URL).
+
+    -i is a key of a practitioner of the case or of the service; the passphrase is that file's. If
+    a part of the film is missing, the rest is written and plays, and the status is 3.
+    """
+    from appliance.cases import open_case_identity
+    from appliance.joined import case_directory, open_recording, read_manifest, write_film
+
+    if not keys:
+        raise click.UsageError("Say what opens it: -i FILE.")
+    directory = _folder(recording)
+    case = case_directory(directory, read_manifest(directory))
+    identities = _identities(keys, _given_passphrase(passphrase_file, passphrase_fd))
+    identity = open_case_identity(case, identities)
+    with contextlib.closing(open_recording(directory, [identity], check=True)) as opened:
+        with opened_output(out, secret=True) as plain:
+            write_film(opened, plain)
+        missing = opened.missing
+    if missing:
+        raise Incomplete(
+            "\n".join(["The film was written, and this is missing from it:", *map(str, missing)])
+        )
+
+
+@attune.command()
+@click.argument("film", type=_PATH)
+@click.option("--from", "start", type=_SECONDS, required=True, help="The first moment in it.")
+@click.option("--to", "end", type=_SECONDS, required=True, help="The first moment after it.")
+@_FILE
+def cut(film: Path, start: Fraction, end: Fraction, out: Path) -> None:
+    """Cut an exact clip from a plain film: nothing from outside the marks is in it."""
+    from appliance import cutting
+
+    with open(film, "rb") as source, opened_output(out, secret=True) as clip:
+        cutting.cut(source, start, end, clip)
+
+
+@attune.command()
+@click.argument("film", type=_PATH)
+@click.option("--at", type=_SECONDS, required=True, help="The moment that is seen.")
+@_FILE
+def still(film: Path, at: Fraction, out: Path) -> None:
+    """Write the frame that is seen at a moment of a plain film as a JPEG."""
+    from appliance import cutting
+
+    with open(film, "rb") as source, opened_output(out, secret=True) as picture:
+        cutting.still(source, at, picture)
 
 
 @attune.command()
@@ -357,6 +437,25 @@ def _recipient(text: str) -> Recipient:
             "Give age1..., or the .pub file that `attune keygen` made.",
         )
     return card.sealing_key()
+
+
+def _folder(place: str) -> Path:
+    """A directory given by its path or as a file:// URL."""
+    address = urlsplit(place)
+    if address.scheme not in ("", "file") or address.netloc not in ("", "localhost"):
+        raise BadInput(
+            f"{place} is not a folder on this computer.",
+            "Give a recording's folder, or fetch it from its store first.",
+        )
+    return Path(unquote(address.path) if address.scheme else place)
+
+
+def _identities(keys: Sequence[Path], given: str | None) -> list[Identity]:
+    """What lies in these key files; the passphrase of a locked one is `given` or asked for."""
+    found: list[Identity] = []
+    for path in keys:
+        found += load_identities(path, _asking(given, f"Passphrase of {path.name}"))
+    return found
 
 
 def _given_passphrase(file: Path | None, descriptor: int | None) -> str | None:

@@ -114,9 +114,12 @@ class SealedReader(io.RawIOBase):
         first, last = offset // CHUNK, (end - 1) // CHUNK
         with self._lock:
             chunks = self._chunks(first, last)
-        chunks[-1] = chunks[-1][: end - last * CHUNK]
-        chunks[0] = chunks[0][offset - first * CHUNK :]
-        return b"".join(chunks) if len(chunks) > 1 else chunks[0]
+        if first == last:
+            return chunks[0][offset - first * CHUNK : end - first * CHUNK]
+        pieces = [memoryview(chunk) for chunk in chunks]
+        pieces[-1] = pieces[-1][: end - last * CHUNK]
+        pieces[0] = pieces[0][offset - first * CHUNK :]
+        return b"".join(pieces)
 
     def read(self, size: int = -1, /) -> bytes:
         """Up to `size` bytes from the position, all that is left for -1; b"" at the end.
