@@ -1,0 +1,183 @@
+"""`python -m appliance.base STORE -i KEYS`: carry out the orders that kits have brought."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import NoReturn
+
+import click
+import msgspec
+
+from appliance.base.orders import Desk, Outcome, choose_keys, make_new
+from appliance.clock import SystemClock
+from appliance.errors import BadFile, BadInput, KitError, SendFailed
+from appliance.files import load_fact
+from appliance.keys import Card, PrivateKeys, unlock
+from appliance.stores import open_store
+
+REST_SECONDS = 30.0
+
+_PATH = click.Path(path_type=Path)
+_STAYS = (
+    "The sealed films stay in the store; without these keys nobody can open them, the service "
+    "included.\nA backup or snapshot of the store is not reached from here: remove the keys there "
+    "too."
+)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("store", metavar="STORE")
+@click.option(
+    "-i",
+    "--identity",
+    "keys",
+    type=_PATH,
+    required=True,
+    metavar="KEYS",
+    help="The service's key file, or the folder with it. Beside it, in practitioners/, lie the "
+    ".pub files of those whose orders count.",
+)
+@click.option("--passphrase-file", type=_PATH, metavar="FILE", help="The key file's passphrase.")
+@click.option("--new", is_flag=True, help="Make an empty store this service's own first.")
+@click.option("--once", is_flag=True, help="Carry out what is there, then end.")
+@click.option("--json", "as_json", is_flag=True, help="Print each round as one JSON object.")
+def base(
+    store: str, keys: Path, passphrase_file: Path | None, new: bool, once: bool, as_json: bool
+) -> None:
+    """Carry out the withdrawals that kits have brought to STORE, and sign for them."""
+    place = open_store(store)
+    own = read_keys(keys, _asking(passphrase_file))
+    if new:
+        if len(own) > 1:
+            raise BadInput(
+                f"There are {len(own)} key files in {keys}.",
+                "Name the one that the store shall belong to.",
+            )
+        make_new(place, own[0])
+    desk = Desk(place, choose_keys(place, own), read_practitioners(keys), SystemClock())
+    shown: set[Outcome] = set()
+    while True:
+        try:
+            outcomes = desk.work()
+        except SendFailed as error:
+            if once:
+                raise
+            click.echo(f"attune base: {error}", err=True)
+        else:
+            _print(outcomes if once else [o for o in outcomes if o not in shown], as_json, once)
+            shown.update(outcomes)
+            if once:
+                sys.exit(1 if any(outcome.state == "refused" for outcome in outcomes) else 0)
+        time.sleep(REST_SECONDS)
+
+
+def read_keys(keys: Path, ask: Callable[[], str]) -> list[PrivateKeys]:
+    """The service's keys in a file or in every *.key of a folder. Raises BadInput, BadFile,
+    WrongPassphrase."""
+    paths = sorted(keys.glob("*.key")) if keys.is_dir() else [keys]
+    found = []
+    for path in paths:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise BadInput(f"{path} could not be read: {error.strerror}.") from error
+        if data.startswith(b"age-encryption.org/"):
+            own = unlock(data, ask())
+        else:
+            try:
+                own = PrivateKeys.parse(data.decode())
+            except UnicodeDecodeError as error:
+                raise BadFile(f"{path} is not a key file.") from error
+        if own.card().role != "service":
+            raise BadInput(
+                f"{path} holds a practitioner's keys.", "Give the keys of the service itself."
+            )
+        found.append(own)
+    if not found:
+        raise BadInput(
+            f"There is no key file (*.key) in {keys}.",
+            "Make the service's keys with: attune keygen --role service -o service.key",
+        )
+    return found
+
+
+def read_practitioners(keys: Path) -> list[Card]:
+    """The cards in practitioners/, beside the service's keys. Raises BadFile."""
+    folder = (keys if keys.is_dir() else keys.parent) / "practitioners"
+    cards = []
+    for path in sorted(folder.glob("*.pub")):
+        card = load_fact(path, Card)
+        if card is None or card.role != "practitioner":
+            raise BadFile(
+                f"{path} is not the card of a practitioner.",
+                "Put the .pub file there that `attune keygen` made for them.",
+            )
+        cards.append(card)
+    return cards
+
+
+def _asking(file: Path | None) -> Callable[[], str]:
+    def ask() -> str:
+        if file is None:
+            return str(click.prompt("Passphrase of the service's keys", hide_input=True, err=True))
+        try:
+            return file.read_text().partition("\n")[0].rstrip("\r")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"The passphrase could not be read from {file}.") from error
+
+    return ask
+
+
+def _print(outcomes: Sequence[Outcome], as_json: bool, once: bool) -> None:
+    refused = [outcome for outcome in outcomes if outcome.state == "refused"]
+    if as_json:
+        answer = {"ok": not refused, "orders": [asdict(outcome) for outcome in outcomes]}
+        if once or outcomes:
+            click.echo(msgspec.json.encode(answer).decode())
+        return
+    for outcome in outcomes:
+        if outcome.state == "refused":
+            click.echo(f"Order {outcome.order} was refused: {outcome.why}", err=True)
+        elif outcome.state == "done":
+            names = ", ".join(name.rpartition("/")[2] for name in outcome.removed) or "none"
+            click.echo(f"Case {outcome.case} is withdrawn. Keys removed just now: {names}.")
+    if any(outcome.state == "done" for outcome in outcomes):
+        click.echo(_STAYS)
+    if refused:
+        click.echo(
+            "A refused order changes nothing. If its practitioner is yours, put their .pub file "
+            "into practitioners/ beside the keys and run this again.",
+            err=True,
+        )
+    if once:
+        before = sum(outcome.state == "done-before" for outcome in outcomes)
+        new = len(outcomes) - before - len(refused)
+        click.echo(f"Orders carried out: {new} now, {before} before, {len(refused)} refused.")
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main() -> NoReturn:
+    """The program: an error becomes words here, and nowhere else."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        base(standalone_mode=False, prog_name="attune base")
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("attune base: stopped; what is not finished is finished next time.", err=True)
+        sys.exit(130)
+    except KitError as error:
+        click.echo(f"attune base: {error}", err=True)
+        sys.exit(error.exit_status)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

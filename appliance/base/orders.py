@@ -1,0 +1,170 @@
+"""Carrying out withdrawals at the store: once each, and to the end whatever is cut between.
+
+For each order: check who signed it; write down which key files there are; remove them; and only
+then sign a tombstone. An order without a tombstone is worked again from the start. The films
+themselves stay: without a key they are closed to everybody, the service included.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from appliance.clock import Clock
+from appliance.consent import Tombstone, Withdrawal
+from appliance.errors import BadFile, BadInput, SendInterrupted, SendRefused
+from appliance.files import Fact, checked_id, from_json, to_json
+from appliance.keys import Card, PrivateKeys
+from appliance.receipts import SERVICE_CARD, case_object, order_object, tombstone_object
+from appliance.signing import Verifier, open_note
+from appliance.stores import Put, ServiceStore, read_small
+
+
+class Begun(Fact, frozen=True, kw_only=True, tag="begun/v1"):
+    """A key file that is about to be removed: a cut must not make us forget that it was there."""
+
+    order: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one order."""
+
+    order: str
+    state: Literal["done", "done-before", "refused"]
+    case: str = ""
+    removed: tuple[str, ...] = ()
+    """Key files removed in this run."""
+    code: str = ""
+    why: str = ""
+    """A sentence, where it was refused."""
+
+
+def choose_keys(store: ServiceStore, keys: Sequence[PrivateKeys]) -> PrivateKeys:
+    """Those of the service's keys that this store belongs to.
+
+    Raises SendRefused if it is no service's store yet or another's: an empty folder with the right
+    name may be a share that is not mounted.
+    """
+    data = read_small(store, SERVICE_CARD)
+    if data is None:
+        raise SendRefused(
+            f"{store.url} is not the store of a service yet: its card is not there.",
+            "Is the share mounted? If this is a new store, add --new, once.",
+        )
+    for mine in keys:
+        if data == _card(mine):
+            return mine
+    raise SendRefused(
+        f"{store.url} belongs to other keys than those given.",
+        f"Give the keys of the service whose card lies there as {SERVICE_CARD}.",
+    )
+
+
+def make_new(store: ServiceStore, keys: PrivateKeys) -> None:
+    """Make an empty store the service's own, so that kits will send to it. Safe to call again."""
+    store.create(SERVICE_CARD, io.BytesIO(_card(keys)))
+
+
+class Desk:
+    """The service's store, its keys, and the practitioners whose orders count."""
+
+    def __init__(
+        self, store: ServiceStore, keys: PrivateKeys, practitioners: Sequence[Card], clock: Clock
+    ) -> None:
+        self._store = store
+        self._signer = keys.signer
+        self._practitioners: list[Verifier] = [card.verifying_key() for card in practitioners]
+        self._clock = clock
+
+    def work(self) -> list[Outcome]:
+        """Carry out every order in the store. Raises SendInterrupted or SendRefused."""
+        return [self._one(e.name.removeprefix("orders/")) for e in self._store.list("orders/")]
+
+    def _one(self, name: str) -> Outcome:
+        try:
+            order = self._order(name)
+        except (BadInput, UnicodeDecodeError) as error:
+            if isinstance(error, BadInput):
+                return Outcome(name, "refused", code=error.code, why=error.sentence)
+            return Outcome(name, "refused", code=BadFile.code, why="This order is not text.")
+        answered = self._tombstone(order.case)
+        # Even when it was answered: a kit restored from a copy may have brought a key back.
+        removed = self._remove_keys(order)
+        if answered:
+            return Outcome(name, "done" if removed else "done-before", order.case, removed)
+        self._answer(order)
+        return Outcome(name, "done", order.case, removed)
+
+    def _order(self, name: str) -> Withdrawal:
+        note = read_small(self._store, order_object(name))
+        if note is None:
+            raise BadFile("This order is too long to be one.")
+        text, _ = open_note(note.decode(), self._practitioners)
+        order = from_json(text, Withdrawal)
+        checked_id(order.case)
+        if order.id != name:
+            raise BadFile("This order carries another name inside.")
+        return order
+
+    def _tombstone(self, case: str) -> bool:
+        """True if this service has answered for the case. What is no answer of ours counts as
+        nothing, and is replaced."""
+        note = read_small(self._store, tombstone_object(case))
+        try:
+            text, _ = open_note((note or b"").decode(), [self._signer.verifier])
+            return from_json(text, Tombstone).case == case
+        except (BadInput, UnicodeDecodeError):
+            return False
+
+    def _remove_keys(self, order: Withdrawal) -> tuple[str, ...]:
+        prefix = case_object(order.case, "identity-")
+        for entry in self._store.list(prefix):
+            self._begin(order, entry.name)
+        removed = self._store.purge(prefix)
+        if any(self._store.list(prefix)):
+            raise SendInterrupted(
+                f"A key of case {order.case} came back while it was being removed.",
+                "A kit may be sending just now. It is removed again with the next try.",
+            )
+        return removed
+
+    def _begin(self, order: Withdrawal, name: str) -> None:
+        begun = Begun(order=order.id, name=name)
+        note = self._signer.sign(f"{to_json(begun).decode()}\n").encode()
+        where = f"{_begun(order.id)}{name.rpartition('/')[2]}"
+        if self._store.create(where, io.BytesIO(note)) is Put.ALREADY_THERE:
+            # Ours from a run that was cut, or somebody's who wants the name; ours either way now.
+            self._store.purge(where)
+            self._store.create(where, io.BytesIO(note))
+
+    def _answer(self, order: Withdrawal) -> None:
+        names = set()
+        for entry in self._store.list(_begun(order.id)):
+            note = read_small(self._store, entry.name) or b""
+            try:
+                text, _ = open_note(note.decode(), [self._signer.verifier])
+                begun = from_json(text, Begun)
+            except (BadInput, UnicodeDecodeError):
+                continue
+            if begun.order == order.id:
+                names.add(begun.name)
+        tombstone = Tombstone(
+            order=order.id,
+            case=order.case,
+            at=self._clock.read().wall,
+            removed=tuple(sorted(names)),
+        )
+        note_text = self._signer.sign(f"{to_json(tombstone).decode()}\n").encode()
+        where = tombstone_object(order.case)
+        self._store.purge(where)
+        self._store.create(where, io.BytesIO(note_text))
+
+
+def _begun(order: str) -> str:
+    return f"begun/{checked_id(order)}/"
+
+
+def _card(keys: PrivateKeys) -> bytes:
+    return to_json(keys.card()) + b"\n"

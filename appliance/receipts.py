@@ -1,0 +1,122 @@
+"""What the service holds of ours, under which names, and how we know.
+
+    service/card.json                                   whose store this is (keys.Card)
+    kits/<kit>/card.json                                KitCard, as in the kit's kit/kit.json
+    orders/<order>                                      a withdrawal as it stands in its case
+    tombstones/<case>                                   the service's signed answer
+    cases/<case>/identity-0001.age, documents/, clips/  as in the kit's cases/<case>
+    cases/<case>/recordings/<recording>/                as in the kit's recordings/<recording>
+
+A receipt is written by the sync process when, and only when, it has read an object back from the
+store and found it the same. Nothing may be deleted here without one.
+"""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from appliance.files import Fact, Home, checked_id, load_fact
+from appliance.signing import Verifier
+
+SERVICE_CARD = "service/card.json"
+
+
+def kit_object(kit: str) -> str:
+    return f"kits/{checked_id(kit)}/card.json"
+
+
+def order_object(order: str) -> str:
+    return f"orders/{checked_id(order)}"
+
+
+def tombstone_object(case: str) -> str:
+    return f"tombstones/{checked_id(case)}"
+
+
+def case_object(case: str, file: str) -> str:
+    """`file` is the path inside the case's directory, such as `documents/consent-0001.age`."""
+    return f"cases/{checked_id(case)}/{file}"
+
+
+def film_object(case: str, recording: str, file: str) -> str:
+    """`file` is the name inside the recording's directory, such as `manifest`."""
+    return f"cases/{checked_id(case)}/recordings/{checked_id(recording)}/{file}"
+
+
+class KitCard(Fact, frozen=True, kw_only=True, tag="kit/v1"):
+    """A kit's public half, `kit/kit.json`: its id, and the key that its films are signed with."""
+
+    id: str
+    verifier: str
+
+    def verifying_key(self) -> Verifier:
+        """Raises BadFile."""
+        return Verifier.parse(self.verifier)
+
+
+class Receipt(Fact, frozen=True, kw_only=True, tag="receipt/v1"):
+    """The store at `store` held exactly these bytes under this name, at this time."""
+
+    object: str
+    size: int
+    sha256: str
+    store: str
+    at: datetime
+    how: Literal["read-back"]
+
+
+def receipt_path(home: Home, name: str) -> Path:
+    return home.receipts / f"{name}.json"
+
+
+def receipt_of(home: Home, name: str) -> Receipt | None:
+    """The receipt for an object, if there is one. Raises BadFile."""
+    return load_fact(receipt_path(home, name), Receipt)
+
+
+Fault = Literal["unreadable", "damaged-here", "other-content", "false-tombstone"]
+_SENTENCES: dict[Fault, str] = {
+    "unreadable": "It could not be read as what it should be, so it waits here. Ask your service.",
+    "damaged-here": "The card gives back something else than was written, so it waits here. "
+    "Look at the card, and ask your service.",
+    "other-content": "The service's store holds something else under this name, so it waits here. "
+    "Ask your service to look at its store.",
+    "false-tombstone": "The store says that this family withdrew, but the service did not sign it. "
+    "Nothing of this family is sent. Ask your service.",
+}
+
+
+class Problem(Fact, frozen=True, kw_only=True, tag="sync-problem/v1"):
+    """One thing that could not be sent, and the code of why."""
+
+    object: str
+    code: Fault
+
+    @property
+    def sentence(self) -> str:
+        """What it means and what to do, for a person."""
+        return _SENTENCES[self.code]
+
+
+State = Literal["sending", "sent", "incomplete", "interrupted", "refused"]
+
+
+class SyncStatus(Fact, frozen=True, kw_only=True, tag="sync-status/v1"):
+    """How the sending stands, for the page. In memory only, replaced as a whole."""
+
+    state: State
+    waiting: int
+    """Objects still to send; below, their bytes."""
+    waiting_bytes: int
+    sent: int
+    """Objects confirmed in this run; below, their bytes."""
+    sent_bytes: int
+    error: str
+    """Code of what ended the run, '' if nothing did."""
+    problems: tuple[Problem, ...]
+    withdrawn_elsewhere: tuple[str, ...]
+    """Cases open here that the service has closed: the note is in the inbox, nothing is sent."""
+    last_confirmed: datetime | None
+    boot: str
+    boottime: float
+    """When this was written."""

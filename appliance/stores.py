@@ -1,0 +1,395 @@
+"""Where sealed objects lie at the service: one narrow interface, opened by URL.
+
+A kit may create an object under a new name and read it back. It can neither overwrite nor delete,
+so nothing that is taken over on a kit can take anything away from the service; only `purge` can,
+for the service's own program. `file://` is a folder: the service's disk, or an office share.
+
+A folder is written without help of a library: the object must be on the disk before its name
+appears. obstore (0.12) links first and never syncs, so that a power cut leaves an empty object
+under a name that may not be written again.
+"""
+
+import contextlib
+import errno
+import hashlib
+import io
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import IO, BinaryIO, Protocol
+from urllib.parse import unquote, urlsplit
+
+from appliance.errors import (
+    BadInput,
+    KitError,
+    NotPossible,
+    SendFailed,
+    SendInterrupted,
+    SendRefused,
+)
+
+SMALL = 64 * 1024
+"""No card, order or tombstone is longer than this, whatever a store may hold under its name."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
+_PIECE = 1 << 20
+
+
+class Put(Enum):
+    """What became of a `create`."""
+
+    CREATED = "created"
+    ALREADY_THERE = "already-there"
+    """Perhaps with the same content, from an answer that was lost: compare before judging."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object in a listing. A listing is a hint and never a confirmation."""
+
+    name: str
+    size: int
+
+
+class Store(Protocol):
+    """What a kit can do at the service. Every method raises SendInterrupted or SendRefused."""
+
+    @property
+    def url(self) -> str:
+        """Which store this is, without anything secret."""
+
+    def create(self, name: str, source: IO[bytes]) -> Put:
+        """Put all of `source` under a new name: whole or not at all, durable on return."""
+
+    def open(self, name: str) -> BinaryIO | None:
+        """An object to read and seek in, or None if there is none. Reads what the store holds,
+        not what this machine still remembers of it, as far as that can be asked for."""
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """Every object whose name starts with `prefix`, in the order of names."""
+
+
+class ServiceStore(Store, Protocol):
+    """What the service's own program can do besides."""
+
+    def purge(self, prefix: str) -> tuple[str, ...]:
+        """Remove every object whose name starts with `prefix`, with every version of it and every
+        unfinished one, for good; returns the names. Safe to call again."""
+
+
+def open_store(text: str) -> ServiceStore:
+    """The store at a URL, or in a folder. It must be there: none is ever made.
+
+    Raises BadInput for what is no place to send to, SendRefused if it cannot be reached at all.
+    """
+    address = urlsplit(text)
+    if not text:
+        raise BadInput(
+            "This kit does not know where to send to.",
+            "Set `store` in its settings to the service's store, such as file:///srv/attune.",
+        )
+    if address.scheme in ("s3", "az", "sftp"):
+        raise BadInput(
+            f"Sending to {address.scheme}:// is not possible yet.",
+            "Use a folder of the service for now: file:///path/of/the/folder.",
+        )
+    if address.scheme not in ("", "file") or address.netloc or address.query or address.fragment:
+        raise BadInput(
+            f"{text} is no place to send to.",
+            "A folder is written file:///path/of/the/folder, with three slashes.",
+        )
+    path = Path(unquote(address.path) if address.scheme else text)
+    if address.scheme and not path.is_absolute():
+        raise BadInput(
+            f"{text} is no place to send to.",
+            "A folder is written file:///path/of/the/folder, with three slashes.",
+        )
+    return FolderStore(path)
+
+
+def read_small(store: Store, name: str) -> bytes | None:
+    """A card, order or tombstone; None if there is none, or something too long to be one."""
+    found = store.open(name)
+    if found is None:
+        return None
+    with found:
+        data = found.read(SMALL + 1)
+    return data if len(data) <= SMALL else None
+
+
+def pieces(source: IO[bytes]) -> Iterator[bytes]:
+    """All that is left to read, a MiB at a time. Raises NotPossible when this machine's own disk
+    fails, so that it is never taken for a failure of the store."""
+    while True:
+        try:
+            piece = source.read(_PIECE)
+        except KitError:
+            raise
+        except OSError as error:
+            raise NotPossible(
+                f"What was to be sent could not be read here: {error.strerror}.",
+                "Look at the card: it may be worn.",
+            ) from error
+        if not piece:
+            return
+        yield piece
+
+
+def measure(source: IO[bytes]) -> tuple[int, str]:
+    """The length of what is left to read in `source`, and its SHA-256 (hex)."""
+    digest = hashlib.sha256()
+    size = 0
+    for piece in pieces(source):
+        digest.update(piece)
+        size += len(piece)
+    return size, digest.hexdigest()
+
+
+class FolderStore:
+    """A folder that is there, on a disk or on a share.
+
+    It is held open: if the share goes away, what follows fails instead of filling the empty folder
+    underneath. No symbolic link inside is ever followed, because kits that we do not know may
+    write there too.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._path = root.absolute()
+        with self._told():
+            self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    @property
+    def url(self) -> str:
+        return self._path.as_uri()
+
+    def create(self, name: str, source: IO[bytes]) -> Put:
+        *folders, last = _checked(name).split("/")
+        with self._told(), self._folders(folders, make=True) as chain:
+            put = (
+                Put.ALREADY_THERE if _is_there(last, chain[-1]) else _write(last, chain[-1], source)
+            )
+            # Again even if nothing was made: the last try may have been cut just before this.
+            for folder in reversed(chain):
+                _sync_folder(folder)
+        return put
+
+    def open(self, name: str) -> BinaryIO | None:
+        *folders, last = _checked(name).split("/")
+        with self._told(), contextlib.suppress(FileNotFoundError):
+            with self._folders(folders) as chain:
+                file = os.open(last, _READ, dir_fd=chain[-1])
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                os.close(file)
+                raise SendRefused(
+                    f"Under {name} the store holds something that is no file.",
+                    "Ask the service to look at its folder.",
+                )
+            with contextlib.suppress(OSError):  # not every file system can forget
+                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+            return io.BufferedReader(_Stored(file, self))
+        return None
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        *folders, stem = prefix.split("/")
+        with self._told(), contextlib.suppress(FileNotFoundError):
+            with self._folders(folders) as chain:
+                found = _entries(chain[-1], stem)
+            for name, size in found:
+                whole = "/".join([*folders, name])
+                if size is None:
+                    yield from self.list(f"{whole}/")
+                else:
+                    yield Entry(whole, size)
+
+    def purge(self, prefix: str) -> tuple[str, ...]:
+        *folders, stem = prefix.split("/")
+        removed = []
+        with (
+            self._told(),
+            contextlib.suppress(FileNotFoundError),
+            self._folders(folders) as chain,
+        ):
+            for name in sorted(os.listdir(chain[-1])):
+                unfinished = name.startswith(f".{stem}") and name.endswith(_UNFINISHED)
+                if name.startswith(stem) or unfinished:
+                    _destroy(name, chain[-1])
+                    removed.append("/".join([*folders, name]))
+            _sync_folder(chain[-1])
+        return tuple(name for name in removed if not name.endswith(_UNFINISHED))
+
+    @contextlib.contextmanager
+    def _folders(self, names: Sequence[str], make: bool = False) -> Iterator[Sequence[int]]:
+        """Open the root and the folders below it, one inside the other, outermost first."""
+        chain = [self._root]
+        try:
+            for name in names:
+                if make:
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(name, 0o770, dir_fd=chain[-1])
+                chain.append(os.open(name, _READ | os.O_DIRECTORY, dir_fd=chain[-1]))
+            yield chain
+        finally:
+            for folder in chain[1:]:
+                os.close(folder)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what the file system says into what a person can do about it."""
+        try:
+            yield
+        except KitError:
+            raise
+        except OSError as error:
+            raise self.failure(error) from error
+
+    def failure(self, error: OSError) -> SendFailed:
+        """What an error of the file system means for sending."""
+        if error.errno in (errno.ENOENT, errno.ESTALE) or not self._path.is_dir():
+            return SendRefused(
+                f"The service's folder {self._path} is not there.",
+                "Connect or mount it, then send again. It is never made anew: what looks like it "
+                "would lie on this kit's own card.",
+            )
+        if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.EISDIR):
+            return SendRefused(
+                f"In the service's folder {self._path}, something lies where a folder or a file "
+                "should be.",
+                "Ask the service to look at it; nothing is ever sent through a link.",
+            )
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            return SendRefused(
+                f"The service's folder {self._path} cannot be written or read by this kit "
+                f"({error.strerror}).",
+                "Ask the service to let this kit write there, then send again.",
+            )
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return SendRefused(
+                f"The service's folder {self._path} is full ({error.strerror}).",
+                "Ask the service to make room, then send again. Nothing was removed here.",
+            )
+        return SendInterrupted(
+            f"Sending to {self._path} was interrupted ({error.strerror}).",
+            "Nothing is lost; what is missing goes with the next try.",
+        )
+
+
+class _Stored(io.FileIO):
+    """An object that is being read. What the file system says becomes a SendFailed."""
+
+    def __init__(self, file: int, store: FolderStore) -> None:
+        super().__init__(file, "rb")
+        self._store = store
+
+    def readinto(self, buffer: bytearray | memoryview) -> int | None:  # type: ignore[override]
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            raise self._store.failure(error) from error
+
+    def readall(self) -> bytes:
+        try:
+            return super().readall()
+        except OSError as error:
+            raise self._store.failure(error) from error
+
+
+# Without waiting: what looks like an object may be a pipe that nobody writes to.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_UNFINISHED = ".unfinished"
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise BadInput(f"{name!r} cannot be the name of an object.")
+    return name
+
+
+def _is_there(name: str, folder: int) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return True
+    return False
+
+
+def _write(name: str, folder: int, source: IO[bytes]) -> Put:
+    """Write under another name, sync, and only then give it its own, if nobody has it by now."""
+    # A try that was killed left its half here. Should another kit be at it this very moment, it
+    # will fail to give its half a name and try again.
+    for leftover in os.listdir(folder):
+        if leftover.startswith(f".{name}.") and leftover.endswith(_UNFINISHED):
+            _unlink(leftover, folder)
+    temporary = f".{name}.{secrets.token_hex(4)}{_UNFINISHED}"
+    try:
+        descriptor = os.open(temporary, _WRITE | os.O_CREAT | os.O_EXCL, 0o660, dir_fd=folder)
+        with open(descriptor, "wb") as file:
+            file.writelines(pieces(source))
+            file.flush()
+            os.fsync(file.fileno())
+        return _name(temporary, name, folder)
+    finally:
+        _unlink(temporary, folder)
+
+
+def _name(temporary: str, name: str, folder: int) -> Put:
+    try:
+        os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except FileExistsError:
+        return Put.ALREADY_THERE
+    except FileNotFoundError as error:
+        raise SendInterrupted(
+            f"Another kit was sending {name} at the same moment.", "It goes with the next try."
+        ) from error
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+            raise
+        # No links on this file system (a FAT stick, some shares). Between looking and renaming
+        # another kit could come first; the read-back then shows it.
+        if _is_there(name, folder):
+            return Put.ALREADY_THERE
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    return Put.CREATED
+
+
+def _entries(folder: int, stem: str) -> list[tuple[str, int | None]]:
+    """Name and size of what is in a folder, no size for a folder; nothing hidden or unfinished."""
+    found: list[tuple[str, int | None]] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith(stem) or not _NAME.fullmatch(entry.name):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                found.append((entry.name, None))
+            elif entry.is_file(follow_symlinks=False):
+                found.append((entry.name, entry.stat(follow_symlinks=False).st_size))
+    # A folder's objects sort by their whole names, so the folder sorts as if its slash were there.
+    return sorted(found, key=lambda item: item[0] + "/" if item[1] is None else item[0])
+
+
+def _destroy(name: str, folder: int) -> None:
+    """Overwrite a file, sync, unlink. Anything else than a file is only unlinked."""
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            with open(os.open(name, _WRITE, dir_fd=folder), "wb", buffering=0) as file:
+                file.write(secrets.token_bytes(os.fstat(file.fileno()).st_size))
+                os.fsync(file.fileno())
+        os.unlink(name, dir_fd=folder)
+
+
+def _unlink(name: str, folder: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
+
+
+def _sync_folder(folder: int) -> None:
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        # Some shares cannot sync a folder; they write names through.
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+            raise

@@ -1,0 +1,67 @@
+"""What to send next. Pure: what is here and what was confirmed go in, an ordered list comes out."""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from appliance.receipts import Receipt
+
+
+class Rank(IntEnum):
+    """The smallest valuable thing first: a line that drops should have carried what matters most.
+
+    A withdrawal before all else; then what opens films, then what proves them, then the films.
+    """
+
+    ORDER = 0
+    CASE_KEY = 1
+    KIT = 2
+    MANIFEST = 3
+    DOCUMENT = 4
+    CLIP = 5
+    FILM = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """One file that may go: where it lies in the home, and its name at the service."""
+
+    object: str
+    path: str
+    size: int
+    rank: Rank
+    case: str = ""
+    """The case it belongs to; '' for the kit's own card."""
+    sha256: str = ""
+    """What a signed manifest says it is, '' where nothing does."""
+    place: str = ""
+    """Its order among its equals, before size and name; a film's parts go together."""
+
+
+def plan(
+    here: Iterable[Sealed],
+    receipt: Callable[[str], Receipt | None],
+    store: str,
+    closed: Collection[str] = frozenset(),
+) -> list[Sealed]:
+    """What is to be sent to `store`, in order.
+
+    Of a case in `closed`, withdrawn here or said to be, its order goes and nothing else. A receipt
+    counts for the store that it names and the size that it names: anything else is sent again, and
+    what the store then holds is compared.
+    """
+    waiting = [
+        sealed
+        for sealed in here
+        if (sealed.rank is Rank.ORDER or sealed.case not in closed)
+        and not _confirmed(sealed, receipt(sealed.object), store)
+    ]
+    return sorted(waiting, key=lambda s: (s.rank, s.place, s.size, s.object))
+
+
+def _confirmed(sealed: Sealed, receipt: Receipt | None, store: str) -> bool:
+    return (
+        receipt is not None
+        and (receipt.object, receipt.size, receipt.store) == (sealed.object, sealed.size, store)
+        and (not sealed.sha256 or receipt.sha256 == sealed.sha256)
+    )
