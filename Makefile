@@ -10,6 +10,11 @@ lock := .venv/bin/uv pip compile --quiet --upgrade --universal --fork-strategy f
 	--python-version 3.11 --generate-hashes --only-binary :all: --no-emit-index-url \
 	--no-annotate --custom-compile-command 'make lock'
 
+# npm notes where to send each author money; a lock needs no address of anybody.
+without_addresses := const fs = require("fs"), lock = JSON.parse(fs.readFileSync("package-lock.json")); \
+	for (const one of Object.values(lock.packages)) delete one.funding; \
+	fs.writeFileSync("package-lock.json", JSON.stringify(lock, null, 2) + "\n");
+
 .PHONY: help demo test check format lock clean
 help: ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -37,9 +42,7 @@ lock: ## renew the locked versions and digests of what we install
 	$(lock) pyproject.toml --extra test --extra dev -c requirements/kit.txt -o requirements/test.txt
 	echo hatchling | $(lock) - -c requirements/test.txt -o requirements/build.txt
 	npm update --package-lock-only --loglevel=error
-	node -e 'const fs = require("fs"), lock = JSON.parse(fs.readFileSync("package-lock.json")); \
-		for (const one of Object.values(lock.packages)) delete one.funding; \
-		fs.writeFileSync("package-lock.json", JSON.stringify(lock, null, 2) + "\n")'
+	node -e '$(without_addresses)'
 	! grep -nE '://|^-' requirements/*.txt package-lock.json
 
 clean: ## remove everything that set-up and the tests made
