@@ -54,25 +54,23 @@ TIERS = {
 }
 
 
-def run(step: Step) -> Counter[str]:
+def run(step: Step, report: Path = REPORT) -> Counter[str]:
     """Run one step and count what passed, failed and was skipped; a tool counts as one test."""
     print(f"\n--- {' '.join(step.command).replace(f'{ROOT}/', '')}", flush=True)
-    REPORT.unlink(missing_ok=True)
+    report.unlink(missing_ok=True)
     status = subprocess.run(step.command, cwd=ROOT, stdin=subprocess.DEVNULL).returncode
-    counts: Counter[str] = Counter()
-    if step.tests and REPORT.exists():
-        for suite in ElementTree.parse(REPORT).iter("testsuite"):  # noqa: S314 - our own
-            number = {
-                key: int(suite.get(key, 0)) for key in ("tests", "failures", "errors", "skipped")
-            }
-            counts["failed"] += number["failures"] + number["errors"]
-            counts["skipped"] += number["skipped"]
-            counts["passed"] += number["tests"] - sum(counts.values())
-    if status == 0:
-        counts["passed"] += not step.tests
-    elif not counts["failed"]:
-        # A tool that refused, or a pytest that found no test or could not begin.
-        counts["failed"] += 1
+    counts = Counter({"passed": int(status == 0 and not step.tests)})
+    if step.tests and report.exists():
+        for suite in ElementTree.parse(report).iter("testsuite"):  # noqa: S314 - our own
+            ran, failures, errors, skipped = (
+                int(suite.get(key, 0)) for key in ("tests", "failures", "errors", "skipped")
+            )
+            counts["passed"] += ran - failures - errors - skipped
+            counts["failed"] += failures + errors
+            counts["skipped"] += skipped
+    if not counts["failed"] and (status != 0 or not counts["passed"]):
+        # A tool that refused, a pytest that could not begin, found no test or skipped them all.
+        counts["failed"] = 1
     return counts
 
 
