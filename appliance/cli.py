@@ -96,7 +96,7 @@ def attune() -> None:
     """Film what a family agreed to, sealed before it touches the card."""
 
 
-class _Seconds(click.ParamType):
+class _Seconds(click.ParamType[Fraction]):
     """Seconds of a film, exactly as they are written: a tenth is a tenth."""
 
     name = "seconds"

@@ -17,7 +17,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import IO, Any
+from typing import Any, Protocol
 
 import av
 from av.audio.frame import AudioFrame
@@ -48,6 +48,18 @@ _STEPS_BACK = (Fraction(0), Fraction(3), Fraction(15))
 Seconds = Fraction | float
 
 
+class Source(Protocol):
+    """A film that can be read from anywhere."""
+
+    def read(self, size: int = -1, /) -> bytes | None: ...
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+    def tell(self) -> int: ...
+
+
+class Out(Protocol):
+    def write(self, data: bytes, /) -> object: ...
+
+
 @dataclass(frozen=True)
 class Cut:
     """What went into a clip, in seconds of its source: when the first frame and the last one
@@ -60,7 +72,7 @@ class Cut:
     sound: bool
 
 
-def cut(source: IO[bytes], start: Seconds, end: Seconds, out: IO[bytes]) -> Cut:
+def cut(source: Source, start: Seconds, end: Seconds, out: Out) -> Cut:
     """Write the frames that appear in [start, end) seconds, and the sound that goes with them, to
     `out` as an MP4 that any phone plays. `out` gets it whole at the end, or nothing.
 
@@ -104,7 +116,7 @@ def cut(source: IO[bytes], start: Seconds, end: Seconds, out: IO[bytes]) -> Cut:
     return Cut(pictures.count, pictures.first, pictures.last, pictures.end, sounds is not None)
 
 
-def still(source: IO[bytes], at: Seconds, out: IO[bytes]) -> Fraction:
+def still(source: Source, at: Seconds, out: Out) -> Fraction:
     """Write the frame that is seen at `at` seconds to `out` as a JPEG, and say when it appeared.
 
     Raises BadInput if `at` is not in the film, BadFile if the source is not a film.
@@ -284,7 +296,7 @@ class _Sounds:
 
 
 @contextlib.contextmanager
-def _opened(source: IO[bytes]) -> Iterator[InputContainer]:
+def _opened(source: Source) -> Iterator[InputContainer]:
     try:
         with av.open(source, "r") as film:
             yield film

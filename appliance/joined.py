@@ -23,7 +23,7 @@ from typing import IO
 
 from appliance import boxes
 from appliance.errors import BadFile, Incomplete, NotOpened, NotPossible
-from appliance.files import from_json
+from appliance.files import checked_id, from_json
 from appliance.film import (
     EndReason,
     Manifest,
@@ -329,6 +329,15 @@ def read_manifest(directory: Path, verifiers: Sequence[Verifier] = ()) -> Manife
     except UnicodeDecodeError as error:
         raise BadFile("The manifest of this recording is damaged.") from error
     return parse_manifest(text, verifiers)
+
+
+def case_directory(directory: Path, manifest: Manifest) -> Path:
+    """Where the case of the recording in `directory` lies: on a kit beside all recordings, in a
+    store around its own. It need not be there: a withdrawn case leaves its recordings behind.
+    """
+    case = checked_id(manifest.started.case)
+    around = directory.resolve().parent.parent
+    return around if around.name == case else around / "cases" / case
 
 
 def differences(directory: Path, manifest: Manifest) -> list[str]:
