@@ -73,6 +73,9 @@ class Store(Protocol):
     def list(self, prefix: str) -> Iterator[Entry]:
         """Every object whose name starts with `prefix`, in the order of names."""
 
+    def close(self) -> None:
+        """Let go of the store. Safe to call twice."""
+
 
 class ServiceStore(Store, Protocol):
     """What the service's own program can do besides."""
@@ -221,6 +224,12 @@ class FolderStore:
                     removed.append("/".join([*folders, name]))
             _sync_folder(chain[-1])
         return tuple(name for name in removed if not name.endswith(_UNFINISHED))
+
+    def close(self) -> None:
+        # So that a share can be unmounted between two runs.
+        root, self._root = self._root, -1
+        if root >= 0:
+            os.close(root)
 
     @contextlib.contextmanager
     def _folders(self, names: Sequence[str], make: bool = False) -> Iterator[Sequence[int]]:

@@ -1,5 +1,6 @@
 """`python -m appliance.base STORE -i KEYS`: carry out the orders that kits have brought."""
 
+import contextlib
 import signal
 import sys
 import time
@@ -18,7 +19,7 @@ from appliance.files import load_fact
 from appliance.keys import Card, PrivateKeys, unlock
 from appliance.stores import open_store
 
-REST_SECONDS = 30.0
+REST_SECONDS = 10.0
 
 _PATH = click.Path(path_type=Path)
 _STAYS = (
@@ -48,20 +49,22 @@ def base(
     store: str, keys: Path, passphrase_file: Path | None, new: bool, once: bool, as_json: bool
 ) -> None:
     """Carry out the withdrawals that kits have brought to STORE, and sign for them."""
-    place = open_store(store)
     own = read_keys(keys, _asking(passphrase_file))
+    practitioners = read_practitioners(keys)
     if new:
         if len(own) > 1:
             raise BadInput(
                 f"There are {len(own)} key files in {keys}.",
                 "Name the one that the store shall belong to.",
             )
-        make_new(place, own[0])
-    desk = Desk(place, choose_keys(place, own), read_practitioners(keys), SystemClock())
+        with contextlib.closing(open_store(store)) as place:
+            make_new(place, own[0])
     shown: set[Outcome] = set()
     while True:
         try:
-            outcomes = desk.work()
+            with contextlib.closing(open_store(store)) as place:
+                chosen = choose_keys(place, own)
+                outcomes = Desk(place, chosen, practitioners, SystemClock()).work()
         except SendFailed as error:
             if once:
                 raise

@@ -22,7 +22,7 @@ from appliance.receipts import SyncStatus
 from appliance.stores import open_store
 from appliance.sync.sender import Sender
 
-REST_SECONDS = 60.0
+REST_SECONDS = 20.0
 """Between two runs when all went well."""
 FIRST_WAIT, LONGEST_WAIT = 5.0, 600.0
 """Seconds after a run that failed: doubled each time."""

@@ -185,28 +185,16 @@ class Sender:
         kit's own card).
         """
         kit, service = self._whose()
-        self._store = self._open_store()
-        self._check_store(service)
-        tried: set[str] = set()
-        while True:
-            found = look(self._home, kit)
-            for problem in found.problems:
-                self._problems[problem.object] = problem
-            self._hear(found, service)
-            self._closed.update(found.orders)
-            sends = plan(found.here, self._receipt, self._store.url, self._closed)
-            # A withdrawal, or a film that ended, may have come while the rest was on its way.
-            sends = [sealed for sealed in sends if sealed.object not in tried]
-            if not sends:
-                break
-            self._waiting.update({sealed.object: sealed.size for sealed in sends})
-            self._tell("sending")
-            for sealed in sends:
-                tried.add(sealed.object)
-                self._send(sealed)
-                if sealed.object not in self._problems:
-                    del self._waiting[sealed.object]
-                self._tell("sending")
+        with contextlib.closing(self._open_store()) as store:
+            self._check_store(store, service)
+            tried: set[str] = set()
+            while sends := self._next(store, kit, service, tried):
+                for sealed in sends:
+                    tried.add(sealed.object)
+                    self._send(store, sealed)
+                    if sealed.object not in self._problems:
+                        del self._waiting[sealed.object]
+                    self._tell("sending")
         return self._tell("incomplete" if self._problems else "sent")
 
     def ended(self, error: KitError) -> SyncStatus:
@@ -224,12 +212,29 @@ class Sender:
             )
         return kit, enrolled.service
 
-    def _check_store(self, service: Card) -> None:
+    def _next(self, store: Store, kit: KitCard, service: Card, tried: set[str]) -> list[Sealed]:
+        """What is to be sent and was not tried yet. Asked until there is nothing: a withdrawal, or
+        a film that ended, may have come while the rest was on its way."""
+        found = look(self._home, kit)
+        for problem in found.problems:
+            self._problems[problem.object] = problem
+        self._hear(store, found, service)
+        self._closed.update(found.orders)
+        sends = [
+            sealed
+            for sealed in plan(found.here, self._receipt, store.url, self._closed)
+            if sealed.object not in tried
+        ]
+        self._waiting.update({sealed.object: sealed.size for sealed in sends})
+        self._tell("sending")
+        return sends
+
+    def _check_store(self, store: Store, service: Card) -> None:
         """Send nothing to a folder that merely has the right name, such as an unmounted share."""
-        data = read_small(self._store, SERVICE_CARD)
+        data = read_small(store, SERVICE_CARD)
         if data is None:
             raise SendRefused(
-                f"{self._store.url} is not the store of a service: its card is not there.",
+                f"{store.url} is not the store of a service: its card is not there.",
                 "Is the share mounted? If this is a new store, the service makes it ready once "
                 "with: attune base STORE -i KEYS --new --once",
             )
@@ -239,18 +244,18 @@ class Sender:
             known = False
         if not known:
             raise SendRefused(
-                f"{self._store.url} belongs to another service than this kit does.",
+                f"{store.url} belongs to another service than this kit does.",
                 "Correct `store` in the kit's settings, or set the kit up for that service.",
             )
 
-    def _hear(self, found: Found, service: Card) -> None:
+    def _hear(self, store: Store, found: Found, service: Card) -> None:
         """Bring in what the service says of the cases here, before anything of them is sent."""
         for case in sorted(found.cases - self._heard):
             self._heard.add(case)
             order = found.orders.get(case)
             if order and (self._home.inbox / order).exists():
                 continue
-            note = read_small(self._store, tombstone_object(case))
+            note = read_small(store, tombstone_object(case))
             if note is None:
                 continue
             try:
@@ -271,7 +276,7 @@ class Sender:
                 self._closed.add(case)
                 self._elsewhere.add(case)
 
-    def _send(self, sealed: Sealed) -> None:
+    def _send(self, store: Store, sealed: Sealed) -> None:
         try:
             with open(self._home.root / sealed.path, "rb") as file:
                 here = measure(file)
@@ -281,31 +286,22 @@ class Sender:
                     self._fault(sealed.object, "damaged-here")
                     return
                 file.seek(0)
-                self._store.create(sealed.object, file)
+                store.create(sealed.object, file)
         except SendFailed:
             raise
         except OSError:
             if not self._gone(sealed):
                 self._fault(sealed.object, "damaged-here")
             return
-        if self._read_back(sealed.object) == here:
-            self._confirm(sealed.object, *here)
+        if _read_back(store, sealed.object) == here:
+            self._confirm(store, sealed.object, *here)
         else:
             self._fault(sealed.object, "other-content")
 
-    def _read_back(self, name: str) -> tuple[int, str]:
-        there = self._store.open(name)
-        if there is None:
-            raise SendInterrupted(
-                f"{name} was sent and is not at the service.", "It is sent again with the next try."
-            )
-        with there:
-            return measure(there)
-
-    def _confirm(self, name: str, size: int, sha256: str) -> None:
+    def _confirm(self, store: Store, name: str, size: int, sha256: str) -> None:
         now = self._clock.read().wall
         receipt = Receipt(
-            object=name, size=size, sha256=sha256, store=self._store.url, at=now, how="read-back"
+            object=name, size=size, sha256=sha256, store=store.url, at=now, how="read-back"
         )
         self._log.write("confirmed", object=name, sha256=sha256)
         path = receipt_path(self._home, name)
@@ -348,3 +344,13 @@ class Sender:
         )
         self._show(status)
         return status
+
+
+def _read_back(store: Store, name: str) -> tuple[int, str]:
+    there = store.open(name)
+    if there is None:
+        raise SendInterrupted(
+            f"{name} was sent and is not at the service.", "It is sent again with the next try."
+        )
+    with there:
+        return measure(there)

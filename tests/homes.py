@@ -1,0 +1,207 @@
+"""Homes full of sealed files, as the recorder and the page leave them, for the tests of sending."""
+
+import functools
+import hashlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from appliance.audit import Log
+from appliance.base.orders import Desk, make_new
+from appliance.cases import Cases, Details, OpenCase
+from appliance.clock import SystemClock
+from appliance.config import Config, write_config
+from appliance.files import Home, new_id, save, save_fact
+from appliance.film import (
+    EndReason,
+    FilmEnded,
+    FilmStarted,
+    SegmentClosed,
+    Tail,
+    index_name,
+    manifest_line,
+    segment_name,
+)
+from appliance.keys import PrivateKeys
+from appliance.permits import Enrolled, recipient_digest
+from appliance.receipts import KitCard, Receipt, SyncStatus
+from appliance.signing import Signer
+from appliance.stores import FolderStore, Store
+from appliance.sync.sender import Sender
+
+STARTED = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
+CLOCK = SystemClock()
+
+
+@functools.cache
+def service() -> PrivateKeys:
+    return PrivateKeys.generate("service")
+
+
+@functools.cache
+def practitioner() -> PrivateKeys:
+    return PrivateKeys.generate("practitioner")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, hidden ones too, by its path inside."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@dataclass
+class SendingKit:
+    """A kit that has something to send. What a film holds is chance: sync cannot tell."""
+
+    root: Path
+    store: Path
+    id: str = field(default_factory=new_id)
+    shown: list[SyncStatus] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.home = Home(self.root / "home", self.root / "run")
+        self.home.prepare(self.home.kit, self.home.cases, self.home.recordings)
+        self.signer = Signer.generate(f"kit-{self.id}")
+        save_fact(
+            self.home.kit / "kit.json", KitCard(id=self.id, verifier=str(self.signer.verifier))
+        )
+        enrolled = Enrolled(service=service().card(), practitioners=(practitioner().card(),))
+        save_fact(self.home.kit / "enrolled.json", enrolled)
+        self.cases = Cases(self.home)
+        self.settings = self.root / "attune.toml"
+        config = Config(home=str(self.home.root), run=str(self.home.run), store=self.store.as_uri())
+        write_config(self.settings, config)
+
+    def case(self) -> OpenCase:
+        """A case with a clip."""
+        case = self.cases.create(
+            Details(label="a label", check_word="harbour"),
+            practitioner(),
+            service().card(),
+            [practitioner().signer.verifier],
+        )
+        save(case.clips / f"{new_id()}.mp4.age", random.Random(case.id).randbytes(3000))
+        return case
+
+    def film(
+        self,
+        case: str,
+        *,
+        segments: int = 2,
+        size: int = 5000,
+        ended: bool = True,
+        tail: bool = False,
+        signer: Signer | None = None,
+        started: datetime = STARTED,
+    ) -> str:
+        """A film of so many segments; returns its name."""
+        name = new_id()
+        directory = self.home.recording(name)
+        directory.mkdir(parents=True)
+        lines: list[FilmStarted | SegmentClosed | FilmEnded] = [
+            FilmStarted(
+                recording=name,
+                case=case,
+                kit=self.id,
+                permit=new_id(),
+                consent="0" * 64,
+                recipient=recipient_digest("age1"),
+                kind="visit",
+                limit=300,
+                sound=True,
+                boot="boot",
+                started=started,
+            )
+        ]
+        chance = random.Random(name)
+        for number in range(segments):
+            film, index = chance.randbytes(size), chance.randbytes(400)
+            (directory / segment_name(number)).write_bytes(film)
+            (directory / index_name(number)).write_bytes(index)
+            lines.append(
+                SegmentClosed(
+                    number=number,
+                    name=segment_name(number),
+                    size=len(film),
+                    sha256=hashlib.sha256(film).hexdigest(),
+                    frames=900,
+                    seconds=30.0,
+                    index=index_name(number),
+                    index_size=len(index),
+                    index_sha256=hashlib.sha256(index).hexdigest(),
+                )
+            )
+        left = None
+        if tail or not ended:
+            loose = chance.randbytes(size // 2)
+            (directory / segment_name(segments)).write_bytes(loose)
+            left = Tail(
+                name=segment_name(segments),
+                size=len(loose),
+                sha256=hashlib.sha256(loose).hexdigest(),
+            )
+        if ended:
+            lines.append(
+                FilmEnded(
+                    why=EndReason.POWER if tail else EndReason.BUTTON,
+                    ended=None if tail else STARTED,
+                    segments=segments,
+                    frames=900 * segments,
+                    seconds=30.0 * segments,
+                    tail=left,
+                )
+            )
+        text = "".join(manifest_line(line) for line in lines)
+        if ended:
+            text = (signer or self.signer).sign(text)
+        (directory / "manifest").write_text(text)
+        return name
+
+    def withdraw(self, case: str) -> str:
+        """The family withdraws on this kit; returns the id of the order."""
+        return self.cases.withdraw(case, practitioner(), self.id, STARTED).id
+
+    def sender(self, store: Store | None = None) -> Sender:
+        self.home.prepare(self.home.receipts, self.home.inbox)
+        log = Log(self.home.log("sync"), CLOCK)
+        opened: Callable[[], Store] = lambda: store or FolderStore(self.store)  # noqa: E731
+        return Sender(self.home, opened, CLOCK, log, self.shown.append)
+
+    def sync(self, store: Store | None = None) -> SyncStatus:
+        """One run of the sender in this process."""
+        return self.sender(store).run()
+
+    def receipts(self) -> dict[str, Receipt]:
+        """Every receipt there is, by the name of its object."""
+        from appliance.files import from_json
+
+        found = [from_json(data, Receipt) for data in contents(self.home.receipts).values()]
+        return {receipt.object: receipt for receipt in found}
+
+    def sendable(self) -> dict[str, bytes]:
+        """What the service should end up with, by the name it should have there."""
+        there = {f"kits/{self.id}/card.json": (self.home.kit / "kit.json").read_bytes()}
+        for name, data in contents(self.home.cases).items():
+            case, _, file = name.partition("/")
+            if file == "withdrawal" or file == "case.json":
+                continue
+            there[f"cases/{case}/{file}"] = data
+        return there
+
+
+def new_store(folder: Path) -> FolderStore:
+    """A folder made ready by the service."""
+    folder.mkdir(parents=True)
+    store = FolderStore(folder)
+    make_new(store, service())
+    return store
+
+
+def desk(store: FolderStore) -> Desk:
+    """The service at work, with one practitioner whose orders count."""
+    return Desk(store, service(), [practitioner().card()], CLOCK)

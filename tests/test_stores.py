@@ -1,0 +1,349 @@
+"""A folder as a store: whole or not at all, never over something, and never elsewhere."""
+
+import contextlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import BadInput, NotPossible, SendInterrupted, SendRefused
+from appliance.stores import FolderStore, Put, measure, open_store, read_small
+
+NAME = "cases/abc/identity-0001.age"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    folder = tmp_path / "service"
+    folder.mkdir()
+    return FolderStore(folder)
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Mounts a file system on a new folder; skips, with the reason, where that is not allowed."""
+    folders = []
+
+    def mount(*arguments: str) -> Path:
+        folder = tmp_path / f"mounted-{len(folders)}"
+        folder.mkdir()
+        done = subprocess.run(
+            ["mount", *arguments, str(folder)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+        folders.append(folder)
+        return folder
+
+    yield mount
+    for folder in folders:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def put(store: FolderStore, name: str, data: bytes) -> Put:
+    return store.create(name, io.BytesIO(data))
+
+
+def content(store: FolderStore, name: str) -> bytes | None:
+    file = store.open(name)
+    if file is None:
+        return None
+    with file:
+        return file.read()
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
+
+
+# --- What every store does ----------------------------------------------------------------------
+
+
+def test_what_was_put_is_read_back_whole_and_in_part(store: FolderStore) -> None:
+    data = os.urandom(3 << 20)
+    assert put(store, NAME, data) is Put.CREATED
+    assert content(store, NAME) == data
+    file = store.open(NAME)
+    assert file is not None
+    with file:
+        file.seek(1 << 20)
+        assert file.read(10) == data[1 << 20 : (1 << 20) + 10]
+        assert measure(file)[0] == len(data) - (1 << 20) - 10
+
+
+def test_nothing_is_ever_written_over(store: FolderStore) -> None:
+    put(store, NAME, b"first")
+    assert put(store, NAME, b"second") is Put.ALREADY_THERE
+    assert content(store, NAME) == b"first"
+
+
+def test_what_is_not_there_is_an_answer_and_no_error(store: FolderStore) -> None:
+    assert store.open(NAME) is None
+    assert read_small(store, NAME) is None
+    assert list(store.list("cases/")) == []
+    assert store.purge("cases/abc/identity-") == ()
+
+
+def test_a_listing_goes_by_prefix_and_in_order(store: FolderStore) -> None:
+    names = ["cases/a/identity-0001.age", "cases/a/identity-0002.age", "cases/a/documents/b-1.age"]
+    for name in [*names, "cases/ab/identity-0001.age", "orders/x"]:
+        put(store, name, b"12")
+    assert [e.name for e in store.list("cases/a/identity-")] == names[:2]
+    assert [e.name for e in store.list("cases/a/")] == sorted(names)
+    assert {(e.name, e.size) for e in store.list("orders/")} == {("orders/x", 2)}
+    everything = [e.name for e in store.list("")]
+    assert everything == sorted(everything)
+    assert len(everything) == 5
+
+
+def test_a_purge_takes_all_that_begins_so_and_nothing_else(store: FolderStore) -> None:
+    for name in ("identity-0001.age", "identity-0002.age", "documents/details-0001.age"):
+        put(store, f"cases/a/{name}", b"x")
+    removed = ("cases/a/identity-0001.age", "cases/a/identity-0002.age")
+    assert store.purge("cases/a/identity-") == removed
+    assert [e.name for e in store.list("")] == ["cases/a/documents/details-0001.age"]
+    assert store.purge("cases/a/identity-") == ()
+
+
+def test_something_too_long_to_be_a_note_is_not_read_as_one(store: FolderStore) -> None:
+    put(store, "orders/x", b"x" * (64 * 1024 + 1))
+    assert read_small(store, "orders/x") is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "/etc/passwd", "../x", "cases/../../x", "a//b", "a/", ".hidden", "a/.b", "a\0b", "A"],
+)
+def test_a_name_that_could_lead_elsewhere_is_refused(store: FolderStore, name: str) -> None:
+    with pytest.raises(BadInput):
+        put(store, name, b"x")
+    with pytest.raises(BadInput):
+        store.open(name)
+
+
+# --- A folder -----------------------------------------------------------------------------------
+
+
+def test_a_purged_key_is_overwritten_before_its_name_goes(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    put(store, NAME, b"the case's key")
+    os.link(tmp_path / "service" / NAME, tmp_path / "the same blocks")
+    store.purge("cases/abc/identity-")
+    left = (tmp_path / "the same blocks").read_bytes()
+    assert len(left) == len(b"the case's key")
+    assert left != b"the case's key"
+
+
+def test_a_key_that_was_only_half_sent_is_purged_too(store: FolderStore, tmp_path: Path) -> None:
+    put(store, NAME, b"x")
+    folder = tmp_path / "service" / "cases" / "abc"
+    (folder / "identity-0001.age").rename(folder / ".identity-0001.age.0011aabb.unfinished")
+    assert list(store.list("")) == []
+    store.purge("cases/abc/identity-")
+    assert files(tmp_path / "service") == []
+
+
+def test_what_a_killed_try_left_is_cleared_by_the_next(store: FolderStore, tmp_path: Path) -> None:
+    folder = tmp_path / "service" / "cases" / "abc"
+    folder.mkdir(parents=True)
+    (folder / ".identity-0001.age.0011aabb.unfinished").write_bytes(b"half")
+    (folder / ".identity-0002.age.0011aabb.unfinished").write_bytes(b"another's")
+    assert put(store, NAME, b"whole") is Put.CREATED
+    assert files(folder) == [".identity-0002.age.0011aabb.unfinished", "identity-0001.age"]
+
+
+class BrokenCard(io.BytesIO):
+    """A source that fails after a while."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell() > 0:
+            raise OSError(5, "Input/output error")
+        return super().read(10)
+
+
+def test_a_card_that_fails_is_not_blamed_on_the_store_and_leaves_nothing_there(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    with pytest.raises(NotPossible, match="could not be read here"):
+        store.create(NAME, BrokenCard(b"x" * 100))
+    assert files(tmp_path / "service") == []
+
+
+def test_of_many_writers_exactly_one_wins_and_nothing_is_mixed(store: FolderStore) -> None:
+    answers: list[Put | str] = []
+    start = threading.Barrier(8)
+
+    def write(number: int) -> None:
+        start.wait()
+        try:
+            answers.append(put(store, NAME, bytes([number]) * 200_000))
+        except SendInterrupted:
+            answers.append("again")
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers.count(Put.CREATED) == 1
+    data = content(store, NAME)
+    assert data is not None
+    assert len(data) == 200_000
+    assert len(set(data)) == 1
+
+
+def test_a_link_planted_in_the_store_leads_nowhere(store: FolderStore, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "identity-0001.age").write_bytes(b"not the store's")
+    (tmp_path / "service" / "cases").mkdir()
+    (tmp_path / "service" / "cases" / "abc").symlink_to(outside)
+    for act in (
+        lambda: put(store, "cases/abc/identity-0002.age", b"x"),
+        lambda: store.open(NAME),
+        lambda: store.purge("cases/abc/identity-"),
+    ):
+        with pytest.raises(SendRefused, match="something lies where"):
+            act()
+    assert files(outside) == ["identity-0001.age"]
+    (tmp_path / "service" / "cases" / "abc").unlink()
+    (tmp_path / "service" / "cases" / "abc").mkdir()
+    (tmp_path / "service" / NAME).symlink_to(outside / "identity-0001.age")
+    with pytest.raises(SendRefused):
+        store.open(NAME)
+    assert list(store.list("cases/")) == []
+    store.purge("cases/abc/identity-")
+    assert (outside / "identity-0001.age").read_bytes() == b"not the store's"
+    assert not (tmp_path / "service" / NAME).is_symlink()
+
+
+def test_a_pipe_in_place_of_an_object_holds_nobody_up(store: FolderStore, tmp_path: Path) -> None:
+    (tmp_path / "service" / "orders").mkdir()
+    os.mkfifo(tmp_path / "service" / "orders" / "x")
+    with pytest.raises(SendRefused, match="no file"):
+        store.open("orders/x")
+
+
+def test_a_missing_folder_is_never_made(tmp_path: Path) -> None:
+    with pytest.raises(SendRefused, match="is not there") as refused:
+        open_store((tmp_path / "mnt" / "share").as_uri())
+    assert "mount" in refused.value.hint
+    assert not (tmp_path / "mnt").exists()
+
+
+def test_a_share_that_goes_away_does_not_fill_the_folder_underneath(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    (tmp_path / "service").rename(tmp_path / "gone")
+    (tmp_path / "service").mkdir()
+    shutil.rmtree(tmp_path / "gone")
+    with pytest.raises(SendRefused, match="is not there"):
+        put(store, NAME, b"x")
+    assert files(tmp_path / "service") == []
+
+
+def test_a_full_store_is_refused_and_keeps_what_it_has(
+    mounted: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = mounted("-t", "tmpfs", "-o", "size=128k", "tmpfs")
+    with contextlib.closing(FolderStore(folder)) as store:
+        put(store, "cases/a/x", b"x" * 40_000)
+        with pytest.raises(SendRefused, match="is full"):
+            put(store, NAME, b"y" * 400_000)
+        assert files(folder) == ["cases/a/x"]
+        assert put(store, NAME, b"small enough") is Put.CREATED
+
+
+def test_a_read_only_store_is_refused(mounted: Callable[..., Path]) -> None:
+    folder = mounted("-t", "tmpfs", "-o", "size=128k", "tmpfs")
+    with contextlib.closing(FolderStore(folder)) as store:
+        put(store, "cases/a/x", b"x")
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        assert content(store, "cases/a/x") == b"x"
+        with pytest.raises(SendRefused, match="cannot be written"):
+            put(store, NAME, b"y")
+
+
+def traced(program: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run Python under strace; skips, with the reason, where that is not allowed."""
+    if not shutil.which("strace"):
+        pytest.skip("no strace here to watch the system calls")
+    command = ["strace", "-f", "-y", *options, sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "PTRACE" in done.stderr:
+        pytest.skip(f"strace may not watch here: {done.stderr[-200:]}")
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+_PUT = """
+import io
+from pathlib import Path
+from appliance.stores import FolderStore
+store = FolderStore(Path({folder!r}))
+for data in {data!r}:
+    print(store.create({name!r}, io.BytesIO(data)).value)
+"""
+
+
+def test_an_object_is_on_the_disk_before_it_has_its_name(tmp_path: Path) -> None:
+    program = _PUT.format(folder=str(tmp_path), name=NAME, data=[b"x"])
+    done = traced(program, "-e", "trace=fsync,linkat,unlinkat")
+    calls = [line for line in done.stderr.splitlines() if str(tmp_path) in line]
+    steps = [
+        ("fsync(", ".unfinished>"),
+        ("linkat(", "identity-0001.age"),
+        ("unlinkat(", ".unfinished"),
+        ("fsync(", "cases/abc>"),
+        ("fsync(", "cases>"),
+        ("fsync(", f"{tmp_path}>"),
+    ]
+    assert len(calls) == len(steps), calls
+    for call, parts in zip(calls, steps, strict=True):
+        assert all(part in call for part in parts), (call, parts)
+
+
+def test_a_stick_that_knows_no_links_holds_the_same_promises(tmp_path: Path) -> None:
+    program = _PUT.format(folder=str(tmp_path), name=NAME, data=[b"first", b"second"])
+    done = traced(program, "-e", "trace=linkat", "-e", "inject=linkat:error=EPERM")
+    assert done.stdout.split() == ["created", "already-there"]
+    assert "EPERM" in done.stderr
+    assert files(tmp_path) == [NAME]
+    assert (tmp_path / NAME).read_bytes() == b"first"
+
+
+# --- Addresses ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "does not know where"),
+        ("s3://bucket/films", "not possible yet"),
+        ("az://container", "not possible yet"),
+        ("sftp://host/films", "not possible yet"),
+        ("https://example.invalid/films", "no place to send to"),
+        ("file://host/films", "no place to send to"),
+        ("file:films", "no place to send to"),
+    ],
+)
+def test_what_is_no_place_to_send_to_is_refused_with_what_to_do(text: str, why: str) -> None:
+    with pytest.raises(BadInput, match=why) as refused:
+        open_store(text)
+    assert "file:///" in refused.value.hint
+
+
+def test_a_folder_is_found_by_url_and_by_path(tmp_path: Path) -> None:
+    folder = tmp_path / "the service's 100% folder"
+    folder.mkdir()
+    for text in (folder.as_uri(), str(folder)):
+        opened = open_store(text)
+        assert opened.url == folder.as_uri()
+        assert opened.create("orders/x", io.BytesIO(b"x")) in Put
