@@ -68,11 +68,12 @@ def film(
                 packet.duration = when(number + 1) - when(number)
                 made.mux(packet)
             while heard and sound and made_samples * TICKS < when(number + 1) * RATE:
-                block = array("f", map(sound, range(made_samples, made_samples + 1024)))
+                # The encoder's own first block comes 1024 samples before what it is given.
+                given = made_samples + 1024
+                block = array("f", map(sound, range(given, given + 1024)))
                 part = av.AudioFrame("fltp", "mono", 1024)
                 part.planes[0].update(block.tobytes())
-                # Behind the encoder's own first block, so that no packet lies before zero.
-                part.pts, part.time_base = made_samples + 1024, Fraction(1, RATE)
+                part.pts, part.time_base = given, Fraction(1, RATE)
                 part.sample_rate = RATE
                 made_samples += 1024
                 made.mux(heard.encode(part))

@@ -16,6 +16,8 @@ import msgspec
 import pytest
 
 from appliance import boxes
+from appliance.cli import run
+from appliance.cutting import cut
 from appliance.errors import BadFile, BadSignature, Incomplete, NoMatch
 from appliance.files import from_json, to_json
 from appliance.film import (
@@ -721,3 +723,97 @@ def test_a_film_of_45_minutes_opens_by_its_indexes_alone(
     assert film.read_at(0, head)[4:8] == b"ftyp"
     with pytest.raises(AssertionError, match="no pictures"):
         film.read_at(head, 1)
+
+
+# --- At the service, and on a kit ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Place:
+    """A recording where it lies, its case's key beside it, and the key file of somebody who may."""
+
+    recording: Recording
+    case: Path
+    key: Path
+    out: Path
+
+    def open(self, where: str | None = None) -> int:
+        where = where or str(self.recording.directory)
+        return run(["open", where, "-i", str(self.key), "-o", str(self.out)])
+
+
+@pytest.fixture(params=["on a kit", "in a store"])
+def place(request: pytest.FixtureRequest, segments: list[Segment], tmp_path: Path) -> Place:
+    root = tmp_path / "with a space"
+    case = root / "cases" / STARTED.case
+    recordings = (case if request.param == "in a store" else root) / "recordings"
+    for directory in (case, recordings):
+        directory.mkdir(parents=True, exist_ok=True)
+    identity, service = generate_identity(), generate_identity()
+    recording = write_recording(recordings / RECORDING, segments, identity)
+    secret = f"{identity.secret_text()}\n".encode()
+    stranger = seal(b"of another practitioner", [generate_identity().recipient])
+    (case / "identity-0001.age").write_bytes(seal(secret, [service.recipient]))
+    (case / "identity-0002.age").write_bytes(stranger)
+    key = tmp_path / "service.key"
+    key.write_text(service.secret_text() + "\n")
+    return Place(recording, case, key, tmp_path / "film.mp4")
+
+
+def test_attune_open_gives_back_the_film(place: Place, stream: bytes) -> None:
+    assert place.open() == 0
+    assert films.packets(place.out.read_bytes()) == films.packets(stream)
+    assert place.out.stat().st_mode & 0o077 == 0, "a film in clear is not for other users"
+    place.out.unlink()
+    assert place.open(place.recording.directory.as_uri()) == 0
+    assert place.out.exists()
+
+
+def test_attune_open_of_what_is_left_writes_it_and_says_what_is_missing(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    altered(place.recording.directory / segment_name(1))
+    assert place.open() == 3
+    assert "From 0:01.0 to 0:02.0: 0001.mp4.age is not the file" in capsys.readouterr().err
+    with av.open(place.out, "r") as film:
+        shown = [films.number_in(frame) for frame in film.decode(video=0)]
+    assert shown == [*range(30), *range(60, 100)]
+
+
+def test_attune_open_of_a_withdrawn_case_writes_nothing(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("identity-0001.age", "identity-0002.age"):
+        (place.case / name).unlink()
+    assert place.open() == 1
+    assert "withdrawn" in capsys.readouterr().err
+    assert not place.out.exists()
+
+
+def test_attune_open_with_a_strangers_key_writes_nothing(place: Place) -> None:
+    place.key.write_text(generate_identity().secret_text() + "\n")
+    assert place.open() == 1
+    assert place.open("https://example.org/film") == 1
+    assert place.open(str(place.recording.directory.parent)) == 1
+    assert run(["open", str(place.recording.directory), "-o", str(place.out)]) == 2
+    assert not place.out.exists()
+
+
+def test_a_clip_is_cut_straight_out_of_the_seal(recording: Recording) -> None:
+    out = io.BytesIO()
+    with contextlib.closing(open_recording(recording.directory, [recording.identity])) as opened:
+        done = cut(opened.film.open(), Fraction(28, 30), Fraction(65, 30), out)
+    assert done.sound
+    with av.open(io.BytesIO(out.getvalue()), "r") as film:
+        assert [films.number_in(frame) for frame in film.decode(video=0)] == list(range(28, 65))
+
+
+def test_a_clip_over_a_missing_segment_has_only_what_is_there(recording: Recording) -> None:
+    (recording.directory / segment_name(1)).unlink()
+    out = io.BytesIO()
+    with contextlib.closing(open_recording(recording.directory, [recording.identity])) as opened:
+        cut(opened.film.open(), Fraction(20, 30), Fraction(70, 30), out)
+    with av.open(io.BytesIO(out.getvalue()), "r") as film:
+        shown = [(films.number_in(f), f.pts * f.time_base) for f in film.decode(video=0)]
+    expected = [*range(20, 30), *range(60, 70)]
+    assert shown == [(number, Fraction(number - 20, 30)) for number in expected]
