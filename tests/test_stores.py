@@ -28,7 +28,7 @@ def store(tmp_path: Path) -> FolderStore:
 @pytest.fixture
 def mounted(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     """Mounts a file system on a new folder; skips, with the reason, where that is not allowed."""
-    folders = []
+    folders: list[Path] = []
 
     def mount(*arguments: str) -> Path:
         folder = tmp_path / f"mounted-{len(folders)}"

@@ -112,7 +112,10 @@ def read_practitioners(keys: Path) -> list[Card]:
     folder = (keys if keys.is_dir() else keys.parent) / "practitioners"
     cards = []
     for path in sorted(folder.glob("*.pub")):
-        card = load_fact(path, Card)
+        try:
+            card = load_fact(path, Card)
+        except BadInput:
+            card = None
         if card is None or card.role != "practitioner":
             raise BadFile(
                 f"{path} is not the card of a practitioner.",

@@ -92,10 +92,11 @@ class Desk:
         answered = self._tombstone(order.case)
         # Even when it was answered: a kit restored from a copy may have brought a key back.
         removed = self._remove_keys(order)
-        if answered:
-            return Outcome(name, "done" if removed else "done-before", order.case, removed)
-        self._answer(order)
-        return Outcome(name, "done", order.case, removed)
+        if not answered:
+            self._answer(order)
+        self._store.purge(_begun(order.id))
+        before = answered and not removed
+        return Outcome(name, "done-before" if before else "done", order.case, removed)
 
     def _order(self, name: str) -> Withdrawal:
         note = read_small(self._store, order_object(name))

@@ -1,0 +1,86 @@
+"""What goes next, and what does not go at all."""
+
+import itertools
+import random
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from appliance.receipts import Receipt
+from appliance.sync.plan import Rank, Sealed, plan
+
+STORE = "file:///srv/attune"
+
+
+def sealed(name: str, rank: Rank, size: int = 10, case: str = "a", **more: str) -> Sealed:
+    return Sealed(name, f"here/{name}", size, rank, case, **more)
+
+
+def receipt(name: str, size: int = 10, sha256: str = "0" * 64, store: str = STORE) -> Receipt:
+    return Receipt(
+        object=name,
+        size=size,
+        sha256=sha256,
+        store=store,
+        at=datetime(2026, 11, 21, tzinfo=UTC),
+        how="read-back",
+    )
+
+
+def nothing(name: str) -> None:
+    return None
+
+
+VISIT = [
+    sealed("orders/o", Rank.ORDER, case="w"),
+    sealed("cases/a/identity-0001.age", Rank.CASE_KEY),
+    sealed("kits/k/card.json", Rank.KIT, case=""),
+    sealed("cases/a/recordings/r/manifest", Rank.MANIFEST),
+    sealed("cases/a/documents/details-0001.age", Rank.DOCUMENT, size=5),
+    sealed("cases/a/documents/consent-0001.age", Rank.DOCUMENT, size=9),
+    sealed("cases/a/clips/c.mp4.age", Rank.CLIP),
+    sealed("cases/a/recordings/r/0000.index.age", Rank.FILM, size=90, place="1/r/0000.index.age"),
+    sealed("cases/a/recordings/r/0000.mp4.age", Rank.FILM, size=9000, place="1/r/0000.mp4.age"),
+    sealed("cases/a/recordings/r/0001.mp4.age", Rank.FILM, size=80, place="1/r/0001.mp4.age"),
+    sealed("cases/a/recordings/q/0000.mp4.age", Rank.FILM, size=1, place="2/q/0000.mp4.age"),
+]
+
+
+def test_the_smallest_valuable_thing_goes_first_and_a_film_stays_together() -> None:
+    mixed = random.Random(1).sample(VISIT, len(VISIT))
+    assert plan(mixed, nothing, STORE) == VISIT
+
+
+def test_what_was_confirmed_is_not_sent_again() -> None:
+    for confirmed in itertools.combinations(VISIT, 3):
+        names = {s.object: receipt(s.object, s.size) for s in confirmed}
+        assert plan(VISIT, names.get, STORE) == [s for s in VISIT if s not in confirmed]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"store": "file:///srv/another"},
+        {"size": 11},
+        {"object": "cases/b/identity-0001.age"},
+        {"sha256": "1" * 64},
+    ],
+)
+def test_a_receipt_for_something_else_confirms_nothing(other: dict[str, object]) -> None:
+    here = [sealed("cases/a/identity-0001.age", Rank.CASE_KEY, sha256="0" * 64)]
+    right = receipt("cases/a/identity-0001.age")
+    assert plan(here, lambda name: right, STORE) == []
+    assert plan(here, lambda name: msgspec.structs.replace(right, **other), STORE) == here
+
+
+def test_of_a_closed_case_only_its_order_goes() -> None:
+    order = sealed("orders/p", Rank.ORDER, case="a")
+    other = sealed("cases/b/identity-0001.age", Rank.CASE_KEY, case="b")
+    sends = plan([*VISIT, order, other], nothing, STORE, closed={"a", "w"})
+    assert [s.object for s in sends] == [
+        "orders/o",
+        "orders/p",
+        "cases/b/identity-0001.age",
+        "kits/k/card.json",
+    ]
