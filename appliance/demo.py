@@ -49,7 +49,7 @@ def demonstrate(root: Path, film: Path | None, port: int, say: Callable[[str], N
             page, to_json(service.card()).decode(), lock(practitioner, passphrase), passphrase
         )
         kit.start("sync")
-        base = [sys.executable, "-m", "appliance.base", store.as_uri(), "-i", str(keys)]
+        base = [sys.executable, "-m", "appliance.base", store.as_uri(), "-i", str(keys), "--new"]
         with (
             open(root / "logs" / "base.log", "ab") as log,
             subprocess.Popen(base, stdout=log, stderr=log, start_new_session=True) as service_side,

@@ -190,6 +190,7 @@ class Rehearsal:
         phrase.unlink()
         self.card = self.root / "practitioner.key.pub"
         shutil.copy(self.card, self.keys / "practitioners")
+        attune("base", str(self.store), "-i", str(self.keys), "--new", "--once")
         kind = "post-quantum" if b"age1pq1" in self.card.read_bytes() else "X25519"
         return f"service and practitioner, {kind}; the practitioner's under a passphrase"
 
