@@ -94,6 +94,7 @@ def create_app(parts: Parts) -> Flask:
         listed=times.day_and_time,
         last_day=times.last_day_before,
         stamp=times.stamp,
+        until_words=times.until_words,
         when=times.in_words,
     )
     return app

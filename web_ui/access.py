@@ -10,6 +10,7 @@ import hmac
 import ipaddress
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from flask import Flask, Response, abort, g, redirect, request, session, url_for
@@ -73,7 +74,11 @@ def install(app: Flask, parts: Parts) -> None:
 
     @app.before_request
     def admit() -> ResponseReturnValue | None:
-        _check_host()
+        if not _is_our_name(request.host):
+            # Not one of our pages: whoever owns that name could read it.
+            return Response(
+                _("This kit does not answer to that name.") + "\n", 400, mimetype="text/plain"
+            )
         _check_origin()
         parts.seat.leave_if_idle()
         g.practitioner = parts.seat.of(session.get(_SEAT, ""))
@@ -151,19 +156,16 @@ def _is_paired(home: Home) -> bool:
     return any(hmac.compare_digest(digest, known) for known in _paired(home).digests)
 
 
-def _check_host() -> None:
-    """Refuse a name that is not ours: a hostile page could make its own name lead to this kit."""
-    host = request.host.rpartition(":")[0] if _has_port(request.host) else request.host
-    if host.lower().rstrip(".") in NAMES:
-        return
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        abort(400, _("This kit does not answer to that name."))
-
-
-def _has_port(host: str) -> bool:
-    return host.rpartition(":")[2].isdecimal() and not host.endswith("]")
+def _is_our_name(host: str) -> bool:
+    """False for a name that a hostile page made lead to this kit (DNS rebinding)."""
+    has_port = host.rpartition(":")[2].isdecimal()
+    name = (host.rpartition(":")[0] if has_port else host).lower().rstrip(".")
+    if name in NAMES:
+        return True
+    with suppress(ValueError):
+        ipaddress.ip_address(name.strip("[]"))
+        return True
+    return False
 
 
 def _check_origin() -> None:

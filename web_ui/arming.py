@@ -87,7 +87,7 @@ def what_stops_arming(
     elif now is None:
         stops.append(
             _(
-                "The kit is not sure what time it is. Lock the page, then unlock it with the right time."
+                "The kit is not sure of the time. Lock the page and unlock it with the right time."
             )
         )
     if consent is None:

@@ -10,7 +10,7 @@ import threading
 from typing import Literal
 
 from appliance.clock import Clock
-from appliance.errors import BadFile, KitError
+from appliance.errors import BadFile, BadInput
 from appliance.files import Home, destroy, from_json, new_id, save, save_fact, sync_directory
 from appliance.keys import Card, PrivateKeys, unlock
 from appliance.requests import FRESH_SECONDS, Enrol, RecorderStatus, place_request
@@ -20,7 +20,7 @@ Progress = Literal["nothing", "ready", "waiting", "refused", "timed-out"]
 _SECRET_MARKS = (b"AGE-SECRET-KEY-", b"PRIVATE+KEY+", b"age-encryption.org/v1", b"BEGIN AGE")
 
 
-class SecretBrought(KitError):
+class SecretBrought(BadInput):
     """A secret key was given where only a public card belongs."""
 
     code = "secret-brought"

@@ -3,7 +3,7 @@
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.file import FileField
-from wtforms import PasswordField, RadioField, TextAreaField
+from wtforms import PasswordField, StringField, TextAreaField
 
 from appliance.errors import KitError
 from appliance.keys import PrivateKeys, lock, make_passphrase
@@ -20,7 +20,7 @@ BRING, MAKE = "bring", "make"
 class SetupForm(Form):
     service_card_file = FileField()
     service_card = TextAreaField()
-    how = RadioField(choices=[(BRING, ""), (MAKE, "")], default=BRING)
+    how = StringField(default=BRING)
     practitioner_key_file = FileField()
     practitioner_key = TextAreaField()
     passphrase = PasswordField()
@@ -85,8 +85,12 @@ def blueprint(parts: Parts) -> Blueprint:
 
 
 def _given(file: FileField, text: TextAreaField) -> bytes:
-    """What was chosen as a file, otherwise what was pasted."""
+    """What was chosen as a file, otherwise what was pasted: as it is, or in hexadecimal digits."""
     upload = request.files.get(file.name)
     if upload and upload.filename:
         return upload.stream.read()
-    return (text.data or "").strip().encode()
+    pasted = (text.data or "").strip()
+    try:
+        return bytes.fromhex(pasted)
+    except ValueError:
+        return pasted.encode()

@@ -106,7 +106,7 @@ def line(parts: Parts) -> Line:
         clock=_clock(status.clock),
         trusted=status.clock == Trust.TRUSTED.value,
         reason=reason_in_words(status.reason),
-        unproven="" if status.lamp_proven else _("No wire reads the lamp back on this kit."),
+        unproven="" if status.lamp_proven else _("Lamp unproven: no wire reads it back"),
         sent=_sent(parts.home),
         follow=f"{status.state} {status.clock} {status.permit} {status.recording} {status.ended} "
         f"{status.reason} {progress} {jobs}",
@@ -193,8 +193,8 @@ def _lamp(pattern: str) -> str:
 
 def _clock(trust: str) -> str:
     words = {
-        "trusted": _("The time is confirmed"),
-        "doubtful": _("The time is not confirmed: unlock the page"),
+        "trusted": _("Time confirmed"),
+        "doubtful": _("Time not confirmed: unlock the page"),
         "wrong": _("The time is wrong: unlock the page and correct it"),
     }
     return words.get(trust) or trust
@@ -227,7 +227,7 @@ def _countdown(seconds: float) -> str:
 
 def _free(minutes: float) -> str:
     whole = max(0, int(minutes))
-    return ngettext("Room for %(num)s minute of film", "Room for %(num)s minutes of film", whole)
+    return ngettext("Room for %(num)s minute", "Room for %(num)s minutes", whole)
 
 
 def _sent(home: Home) -> str:
@@ -236,5 +236,5 @@ def _sent(home: Home) -> str:
     except BadFile:
         status = None
     if status is None or status.last_confirmed is None:
-        return _("Nothing confirmed by the service since the kit was switched on")
+        return _("Nothing confirmed by the service since switching on")
     return _("Last confirmed by the service: %(when)s", when=in_words(status.last_confirmed))

@@ -24,6 +24,13 @@ def last_day_before(end: datetime) -> str:
     return format_date(day, "d MMMM y", locale=locale())
 
 
+def until_words(end: datetime) -> str:
+    """'the end of 21 November 2026', or the time if it is not midnight."""
+    if end.astimezone() == start_of(end.astimezone().date()):
+        return _("the end of %(day)s", day=last_day_before(end))
+    return in_words(end)
+
+
 def day_and_time(moment: datetime) -> str:
     """'Sat 21 Nov, 14:05', for lists."""
     return format_datetime(moment.astimezone(), "EEE d MMM, HH:mm", locale=locale())

@@ -11,6 +11,7 @@ initAll();
 followKit();
 offerTime();
 connectVirtualButton();
+showWhatIsChosen();
 
 // --- The kit's line, once a second ----------------------------------------------------------------
 
@@ -49,7 +50,7 @@ function show(told) {
   }
   line.classList.toggle("app-line--filming", told.filming);
   const stop = line.querySelector(".app-line__stop");
-  stop.hidden = !(told.filming && "mayStop" in stop.dataset);
+  if (stop) stop.hidden = !told.filming;
   for (const lamp of document.querySelectorAll(".app-lamp")) {
     if (lamp.dataset.light !== told.light) lamp.dataset.light = told.light;
   }
@@ -75,6 +76,7 @@ function text(id, words) {
 // What the page shows beyond the line is out of date: fetch it, and put in the parts that changed.
 async function refresh() {
   const answer = await fetch(location.href, { cache: "no-store" });
+  if (!answer.ok) return;
   if (new URL(answer.url).pathname !== location.pathname) {
     location.assign(answer.url);
     return;
@@ -102,6 +104,20 @@ function offerTime() {
   };
   set();
   setInterval(set, 1000);
+}
+
+// --- Parts of a form that belong to one answer only -----------------------------------------------
+
+function showWhatIsChosen() {
+  for (const part of document.querySelectorAll("[data-when]")) {
+    const [name, value] = part.dataset.when.split("=");
+    const choices = document.querySelectorAll(`input[name="${name}"]`);
+    const set = () => {
+      part.hidden = ![...choices].some((choice) => choice.checked && choice.value === value);
+    };
+    for (const choice of choices) choice.addEventListener("change", set);
+    set();
+  }
 }
 
 // --- The virtual kit's button: down while it is held, up when it is let go ------------------------

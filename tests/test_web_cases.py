@@ -1,0 +1,272 @@
+"""Cases, goals, consent and arming: from what a family says to a signed order."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from appliance.cases import Goals
+from appliance.clock import Judgement, Trust
+from appliance.consent import Consent
+from appliance.permits import Books, Permit, Refusal, judge
+from tests.pages import CONSENT, NOW, Page, WebKit
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> WebKit:
+    made = WebKit(tmp_path)
+    made.unlock()
+    return made
+
+
+def consent_of(kit: WebKit, case: str) -> Consent | None:
+    return kit.open_case(case).read(Consent)
+
+
+def record(kit: WebKit, case: str, **changes: object) -> Page:
+    return kit.browser.submit(f"/cases/{case}/consent", **(CONSENT | changes))
+
+
+def arm(kit: WebKit, case: str, **fields: object) -> Page:
+    return kit.browser.submit(f"/cases/{case}/arm", **fields)
+
+
+def answer(kit: WebKit) -> Permit | Refusal:
+    """What a recorder's gate says to a press."""
+    path = kit.home.permits / "current"
+    return judge(
+        path.read_text() if path.exists() else None,
+        kit=kit.recorder.status.kit,
+        enrolled=kit.parts.enrolled,
+        books=Books(),
+        boot=kit.clock.read().boot,
+        clock=Judgement(Trust.TRUSTED, kit.recorder.status.now),
+    )
+
+
+def test_a_visit_from_a_new_case_to_a_press_that_films(kit: WebKit) -> None:
+    page = kit.browser.submit("/cases/new", label="R and K", check_word="lantern")
+    case = page.path.split("/")[2]
+    assert "R and K" in page.words and "lantern" in page.words
+    assert answer(kit) is Refusal.NO_PERMIT
+    page = kit.browser.submit(f"/cases/{case}/goals", goal="To notice when she starts")
+    assert "To notice when she starts" in page.words
+    page = record(kit, case)
+    assert "Films of up to 5 minutes, until the end of 1 February 2027" in page.words
+    page = arm(kit, case)
+    assert page.path == f"/cases/{case}"
+    permit = answer(kit)
+    assert isinstance(permit, Permit)
+    assert (permit.case, permit.limit, permit.films, permit.sound) == (case, 300, 3, True)
+    assert permit.recipient == kit.recipient(case)
+    assert permit.not_before == NOW
+    assert permit.not_after - NOW <= timedelta(hours=24)
+    assert "armed for this family" in page.words
+
+
+def test_a_permit_names_the_consent_it_was_made_from(kit: WebKit) -> None:
+    case = kit.make_case()
+    arm(kit, case)
+    permit = answer(kit)
+    assert isinstance(permit, Permit)
+    found = kit.open_case(case).read_with_digest(Consent)
+    assert found and permit.consent == found[1]
+
+
+def test_a_permit_ends_tonight_and_never_after_the_consent(kit: WebKit) -> None:
+    case = kit.make_case(valid_until="2026-11-21")
+    arm(kit, case)
+    permit = answer(kit)
+    assert isinstance(permit, Permit)
+    consent = consent_of(kit, case)
+    assert consent and permit.not_after == consent.valid_until
+    assert permit.not_after.astimezone().date().isoformat() == "2026-11-22"
+
+
+def test_disarming_takes_the_permit_away(kit: WebKit) -> None:
+    case = kit.make_case()
+    arm(kit, case)
+    page = kit.browser.submit(f"/cases/{case}", action="/disarm")
+    assert page.path == f"/cases/{case}"
+    assert answer(kit) is Refusal.NO_PERMIT
+
+
+def test_no_goal_and_nothing_said_about_it_stops_arming(kit: WebKit) -> None:
+    case = kit.browser.submit("/cases/new", label="A", check_word="b").path.split("/")[2]
+    record(kit, case)
+    assert "Write a goal first" in kit.browser.get(f"/cases/{case}/arm").words
+    kit.browser.submit(f"/cases/{case}/goals", not_yet="y")
+    assert "/arm" in kit.browser.get(f"/cases/{case}/arm").text
+    arm(kit, case)
+    assert isinstance(answer(kit), Permit)
+
+
+def test_a_goal_can_be_added_after_not_yet(kit: WebKit) -> None:
+    case = kit.browser.submit("/cases/new", label="A", check_word="b").path.split("/")[2]
+    kit.browser.submit(f"/cases/{case}/goals", not_yet="y")
+    kit.browser.submit(f"/cases/{case}/goals", goal="First", not_yet=None)
+    kit.browser.submit(f"/cases/{case}/goals", goal="Second")
+    goals = kit.open_case(case).read(Goals)
+    assert goals and [goal.text for goal in goals.goals] == ["First", "Second"]
+    assert not goals.not_yet
+
+
+def test_an_empty_goal_is_refused_in_words(kit: WebKit) -> None:
+    case = kit.browser.submit("/cases/new", label="A", check_word="b").path.split("/")[2]
+    page = kit.browser.submit(f"/cases/{case}/goals")
+    assert page.status == 400
+    assert "Write a goal, or tick" in page.words
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"purposes": ["training"]}, "Filming was not agreed to"),
+        ({"people__0__agrees": None}, "Not everybody who will be in the room agrees"),
+        (
+            {"people__1__name": "Sam", "people__1__relation": "grandfather"},
+            "Not everybody who will be in the room agrees",
+        ),
+        ({"people__0__responsibility": None}, "Nobody with parental responsibility"),
+    ],
+)
+def test_a_consent_that_does_not_allow_filming_is_recorded_and_arms_nothing(
+    kit: WebKit, changes: dict[str, object], words: str
+) -> None:
+    case = kit.make_case(**changes)
+    page = kit.browser.get(f"/cases/{case}/arm")
+    assert words in page.words
+    assert '<form method="post" action="/cases/' not in page.text
+    token = page.form("/lock")["csrf_token"][0]
+    kit.browser.post(f"/cases/{case}/arm", {"csrf_token": token, "films": "3"})
+    assert answer(kit) is Refusal.NO_PERMIT
+
+
+def test_a_consent_that_has_ended_arms_nothing(kit: WebKit) -> None:
+    case = kit.make_case(valid_until="2026-11-21")
+    kit.pass_by(timedelta(days=2).total_seconds())
+    kit.unlock(NOW + timedelta(days=2))
+    assert "no longer valid" in kit.browser.get(f"/cases/{case}/arm").words
+
+
+def test_an_unsure_clock_arms_nothing(kit: WebKit) -> None:
+    case = kit.make_case()
+    kit.recorder.show(clock="doubtful", now=None)
+    page = kit.browser.get(f"/cases/{case}/arm")
+    assert "not sure of the time" in page.words
+
+
+def test_a_silent_recorder_arms_nothing(kit: WebKit) -> None:
+    case = kit.make_case()
+    kit.clock.pass_by(4)
+    page = kit.browser.get(f"/cases/{case}/arm")
+    assert "recorder does not answer" in page.words
+
+
+def test_no_purpose_is_ticked_beforehand_not_even_the_second_time(kit: WebKit) -> None:
+    case = kit.browser.submit("/cases/new", label="A", check_word="b").path.split("/")[2]
+    for _time in range(2):
+        form = kit.browser.get(f"/cases/{case}/consent").form(f"/cases/{case}/consent")
+        ticked = [name for name in form if name.endswith("agrees") or name == "purposes"]
+        assert ticked == []
+        assert "limit" not in form and "given" not in form
+        record(kit, case)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"people__0__name": "", "people__0__relation": ""}, "Write a name"),
+        ({"purposes": None}, "Tick what was agreed to"),
+        ({"limit": None}, "Choose how long"),
+        ({"limit": "99999"}, "Choose how long"),
+        ({"limit": "custom", "limit_seconds": "4"}, "from 5 to 3600"),
+        ({"limit": "custom", "limit_seconds": "3601"}, "from 5 to 3600"),
+        ({"limit": "custom", "limit_seconds": "-5"}, "from 5 to 3600"),
+        ({"valid_until": ""}, "Choose the last day"),
+        ({"valid_until": "soon"}, "Choose the last day"),
+        ({"valid_until": "2026-11-20"}, "That day is over"),
+        ({"valid_until": "2029-01-01"}, "within the next 13 months"),
+        ({"language": " "}, "Write the language"),
+        ({"language": "x" * 81}, "at most 80"),
+        ({"given": "perhaps"}, "Say how it was given"),
+    ],
+)
+def test_a_consent_with_something_missing_is_not_recorded_and_says_what(
+    kit: WebKit, changes: dict[str, object], words: str
+) -> None:
+    case = kit.browser.submit("/cases/new", label="A", check_word="b").path.split("/")[2]
+    page = record(kit, case, **changes)
+    assert page.status == 400
+    assert words in page.words
+    assert consent_of(kit, case) is None
+
+
+def test_a_row_can_be_added_for_every_person_without_losing_what_was_written(kit: WebKit) -> None:
+    case = kit.browser.submit("/cases/new", label="A", check_word="b").path.split("/")[2]
+    page = record(kit, case, add="y")
+    form = page.form(f"/cases/{case}/consent")
+    assert form["people-0-name"] == ["Alex"] and "people-2-name" in form
+    assert form["purposes"] == ["filming"] and form["limit"] == ["300"]
+    assert consent_of(kit, case) is None
+
+
+def test_seconds_are_offered_only_where_a_scene_stands_in_for_the_camera(tmp_path: Path) -> None:
+    kit = WebKit(tmp_path, camera="picamera")
+    kit.unlock()
+    case = kit.make_case(limit="custom", limit_seconds="10")
+    assert consent_of(kit, case) is None
+    assert "seconds" not in kit.browser.get(f"/cases/{case}/consent").text
+
+
+def test_people_who_are_only_written_half_are_asked_about(kit: WebKit) -> None:
+    case = kit.browser.submit("/cases/new", label="A", check_word="b").path.split("/")[2]
+    page = record(kit, case, people__1__agrees="y")
+    assert page.status == 400 and "Write a name for this person" in page.words
+
+
+def test_words_of_a_family_are_shown_as_they_are_and_never_run(kit: WebKit) -> None:
+    label = "<script>alert(1)</script> & \"K\" 'x'"
+    case = kit.make_case(label, people__0__name="<img src=x onerror=alert(1)>")
+    for path in ("", "/goals", "/consent", "/arm", "/withdraw"):
+        page = kit.browser.get(f"/cases/{case}{path}")
+        assert "<script>alert" not in page.text and "<img" not in page.text
+        assert label in page.words
+    assert label in kit.browser.get("/cases").words
+
+
+def test_no_word_of_a_family_lies_on_the_card_in_clear(kit: WebKit) -> None:
+    case = kit.make_case("Label of the canary", people__0__name="Name of the canary")
+    kit.browser.submit(f"/cases/{case}/goals", goal="Goal of the canary")
+    arm(kit, case)
+    for path in kit.root.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            assert b"canary" not in data and b"AGE-SECRET-KEY-" not in data, path
+
+
+def test_a_guessed_case_is_not_there(kit: WebKit) -> None:
+    for case in ("abcdefghijklmnop", "ABCDEFGHIJKLMNOP", "..", "short"):
+        assert kit.browser.get(f"/cases/{case}").status == 404
+
+
+def test_how_many_films_is_asked_within_reason(kit: WebKit) -> None:
+    case = kit.make_case()
+    assert arm(kit, case, films="21").status == 400
+    assert arm(kit, case, films="0").status == 400
+    assert arm(kit, case, films="x").status == 400
+    assert answer(kit) is Refusal.NO_PERMIT
+    arm(kit, case, films="1", silent="y")
+    permit = answer(kit)
+    assert isinstance(permit, Permit) and (permit.films, permit.sound) == (1, False)
+
+
+def test_arming_for_one_family_ends_it_for_the_other(kit: WebKit) -> None:
+    first, second = kit.make_case("First"), kit.make_case("Second")
+    arm(kit, first)
+    assert "armed for another family" in kit.browser.get(f"/cases/{second}/arm").words
+    arm(kit, second)
+    permit = answer(kit)
+    assert isinstance(permit, Permit) and permit.case == second
+    assert "Armed" in kit.browser.get("/cases").words
+    assert "armed for this family" not in kit.browser.get(f"/cases/{first}").words

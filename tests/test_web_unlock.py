@@ -1,0 +1,203 @@
+"""Unlock, lock, one at a time, and the time that is vouched for."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from appliance.clock import Vouch
+from appliance.errors import WrongPassphrase
+from appliance.files import from_json
+from appliance.keys import lock
+from appliance.requests import SetTime
+from appliance.signing import open_note
+from tests.pages import NOW, PASSPHRASE, FakeClock, WebKit, locked, practitioner
+from web_ui.keeper import Keeper
+from web_ui.seat import IDLE_SECONDS, LONGEST_WAIT, PUT_OFF_SECONDS, Practitioner, Seat, TooSoon
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> WebKit:
+    made = WebKit(tmp_path)
+    made.enrol()
+    return made
+
+
+def vouched(kit: WebKit) -> Vouch:
+    (request,) = [r for r in kit.recorder.requests() if isinstance(r, SetTime)]
+    text, _ = open_note(request.note, [practitioner().card().verifying_key()])
+    return from_json(text, Vouch)
+
+
+def test_the_passphrase_unlocks_and_vouches_for_the_time(kit: WebKit) -> None:
+    page = kit.browser.submit(
+        "/unlock", passphrase=PASSPHRASE, time="2026-11-21T15:05", offset="60"
+    )
+    assert page.path == "/cases"
+    reading = kit.clock.read()
+    assert vouched(kit) == Vouch(
+        kit=kit.recorder.status.kit, time=NOW, boot=reading.boot, boottime=reading.boottime
+    )
+    kit.recorder.carry_out()
+    assert "Time confirmed" in kit.browser.get("/cases").words
+
+
+def test_a_time_left_as_it_was_offered_means_the_kits_own_now(kit: WebKit) -> None:
+    form = kit.browser.get("/unlock").form("/unlock")
+    kit.pass_by(90)
+    kit.browser.post("/unlock", dict(form) | {"passphrase": [PASSPHRASE]})
+    assert vouched(kit).time == kit.clock.read().wall
+
+
+@pytest.mark.parametrize("time", ["yesterday", "2026-13-40T99:99", "1970-01-01T00:00:00"])
+def test_a_time_that_cannot_be_is_refused_before_anything_is_opened(kit: WebKit, time: str) -> None:
+    page = kit.browser.submit("/unlock", passphrase=PASSPHRASE, time=time)
+    assert page.status == 400
+    assert "time" in page.words
+    assert not kit.parts.seat.taken
+
+
+def test_a_wrong_passphrase_is_refused_in_words_and_nothing_is_removed(kit: WebKit) -> None:
+    page = kit.browser.submit("/unlock", passphrase="not the right one")
+    assert page.status == 403
+    assert "That passphrase does not open this kit" in page.words
+    assert "not the right one" not in page.text
+    sealed = kit.home.keys / practitioner().card().name / "identity.age"
+    assert sealed.read_bytes() == locked()
+
+
+def test_after_a_wrong_passphrase_the_next_must_wait_and_then_works(kit: WebKit) -> None:
+    kit.browser.submit("/unlock", passphrase="wrong")
+    page = kit.browser.submit("/unlock", passphrase=PASSPHRASE)
+    assert page.status == 429
+    assert "Wait" in page.words and not kit.parts.seat.taken
+    kit.pass_by(1)
+    assert kit.browser.submit("/unlock", passphrase=PASSPHRASE).path == "/cases"
+
+
+def test_the_wait_doubles_with_each_wrong_passphrase_up_to_five_minutes() -> None:
+    clock = FakeClock()
+    seat = Seat(clock)
+    tries = 0
+
+    def wrong() -> Practitioner:
+        nonlocal tries
+        tries += 1
+        raise WrongPassphrase("no")
+
+    waits = []
+    for _turn in range(12):
+        with pytest.raises(WrongPassphrase):
+            seat.take(wrong)
+        with pytest.raises(TooSoon) as refused:
+            seat.take(wrong)
+        waits.append(refused.value.seconds)
+        clock.pass_by(refused.value.seconds - 0.001)
+        with pytest.raises(TooSoon):
+            seat.take(wrong)
+        clock.pass_by(0.001)
+    assert waits == [min(2.0**n, LONGEST_WAIT) for n in range(12)]
+    assert tries == 12, "no passphrase is tried before its time"
+
+
+def test_a_second_browser_is_told_to_wait(kit: WebKit) -> None:
+    kit.unlock()
+    other = kit.another_browser()
+    assert "Somebody has this kit unlocked" in other.get("/unlock").words
+    page = other.submit("/unlock", passphrase=PASSPHRASE)
+    assert page.status == 409
+    assert other.get("/cases").path == "/unlock"
+    assert kit.browser.get("/cases").path == "/cases"
+
+
+def test_each_of_two_practitioners_unlocks_with_their_own_key(tmp_path: Path) -> None:
+    kit = WebKit(tmp_path)
+    kit.enrol(1, 0)
+    kit.unlock()
+    case = kit.make_case("Only mine")
+    kit.browser.submit("/cases", action="/lock")
+    holder = kit.parts.seat
+    assert not holder.taken
+    # The other's key lies under a passphrase of its own.
+    other = kit.home.keys / practitioner(0).card().name / "identity.age"
+    first = kit.home.keys / practitioner(1).card().name / "identity.age"
+    first.write_bytes(lock(practitioner(1), "six other words for this one here", work=1))
+    other.write_bytes(locked(0))
+    kit.browser.submit("/unlock", passphrase=PASSPHRASE)
+    assert "Only mine" not in kit.browser.get("/cases").words
+    assert kit.browser.get(f"/cases/{case}").status == 404
+
+
+def test_locking_is_at_once(kit: WebKit) -> None:
+    kit.unlock()
+    assert kit.browser.submit("/cases", action="/lock").path == "/unlock"
+    assert not kit.parts.seat.taken
+    assert kit.browser.get("/cases").path == "/unlock"
+
+
+def test_ten_minutes_without_use_lock_the_page_and_not_a_second_less(kit: WebKit) -> None:
+    keeper = Keeper(kit.parts)
+    kit.unlock()
+    kit.pass_by(IDLE_SECONDS - 1)
+    keeper.look()
+    assert kit.parts.seat.taken
+    kit.browser.get("/cases")
+    kit.pass_by(IDLE_SECONDS - 1)
+    keeper.look()
+    assert kit.parts.seat.taken
+    kit.pass_by(1)
+    keeper.look()
+    assert not kit.parts.seat.taken
+
+
+def test_the_script_that_keeps_the_line_fresh_is_no_sign_of_use(kit: WebKit) -> None:
+    kit.unlock()
+    kit.pass_by(IDLE_SECONDS - 1)
+    assert kit.browser.get("/status.json").response.json["locked"] is False
+    kit.pass_by(1)
+    assert kit.browser.get("/status.json").response.json["locked"] is True
+
+
+def test_filming_puts_the_lock_off_for_ninety_minutes_and_no_longer(kit: WebKit) -> None:
+    keeper = Keeper(kit.parts)
+    kit.unlock()
+    began = kit.clock.monotonic()
+    kit.recorder.show(state="filming")
+    while kit.clock.monotonic() - began < PUT_OFF_SECONDS - 300:
+        kit.pass_by(300)
+        keeper.look()
+        assert kit.parts.seat.taken
+    kit.pass_by(300)
+    keeper.look()
+    assert not kit.parts.seat.taken
+
+
+def test_watching_a_film_puts_the_lock_off(kit: WebKit) -> None:
+    kit.unlock()
+    for _turn in range(4):
+        kit.pass_by(IDLE_SECONDS - 1)
+        kit.browser.get("/status.json?watching")
+    assert kit.parts.seat.taken
+
+
+def test_after_a_restart_the_page_is_locked(kit: WebKit) -> None:
+    kit.unlock()
+    kit.start()
+    assert kit.browser.get("/cases").path == "/unlock"
+
+
+def test_a_kit_whose_recorder_never_spoke_does_not_unlock(kit: WebKit) -> None:
+    kit.home.status("recorder").unlink()
+    page = kit.browser.submit("/unlock", passphrase=PASSPHRASE)
+    assert page.status == 503
+    assert "recorder has not said" in page.words
+
+
+def test_the_keeper_removes_requests_that_nobody_carries_out_any_more(kit: WebKit) -> None:
+    kit.unlock()
+    keeper = Keeper(kit.parts)
+    keeper.look()
+    assert kit.recorder.requests()
+    kit.pass_by(timedelta(minutes=3).total_seconds())
+    keeper.look()
+    assert not kit.recorder.requests()
