@@ -16,6 +16,7 @@
     +-- NotPossible (OSError)        the machine said no: disk, device, port, another process
     |   +-- HomeInUse
     |   +-- CameraFailed
+    |   +-- LightFailed
     +-- SendFailed
         +-- SendInterrupted (ConnectionError)   worth trying again
         +-- SendRefused (PermissionError)       not worth trying again until something changes
@@ -102,6 +103,10 @@ class HomeInUse(NotPossible):
 
 class CameraFailed(NotPossible):
     code = "camera-failed"
+
+
+class LightFailed(NotPossible):
+    code = "light-failed"
 
 
 class SendFailed(KitError):

@@ -13,7 +13,7 @@ import io
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -53,6 +53,12 @@ class Recipient(Protocol):
         """The stanzas that let this recipient, and nobody else, have the 16-byte file key."""
 
 
+class Output(Protocol):
+    """Where sealed bytes go: a file, or anything that is written to like one."""
+
+    def write(self, data: Bytes, /) -> int: ...
+
+
 class SealedWriter:
     """Seals what is written to it into `file`, chunk by chunk, in constant memory.
 
@@ -67,7 +73,7 @@ class SealedWriter:
     whatever `file.write` raises passes through.
     """
 
-    def __init__(self, file: BinaryIO, recipients: Sequence[Recipient]) -> None:
+    def __init__(self, file: Output, recipients: Sequence[Recipient]) -> None:
         check_mix(recipients)
         file_key = secrets.token_bytes(FILE_KEY)
         nonce = secrets.token_bytes(NONCE)

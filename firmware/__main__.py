@@ -1,0 +1,158 @@
+"""`python -m firmware --config FILE`: build the parts, join them, run until told to end."""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+
+from gpiozero.pins import Factory
+from gpiozero.pins.mock import MockFactory
+
+from appliance.audit import Log
+from appliance.clock import Clock, SystemClock
+from appliance.config import Config, load_config
+from appliance.errors import KitError
+from appliance.files import to_json
+from appliance.film import EndReason
+from appliance.notify import notify
+from appliance.permits import Permit
+from appliance.requests import RecorderStatus
+from firmware.books import KitBooks
+from firmware.button import Button, Debounce
+from firmware.camera import Camera
+from firmware.cameras.scene import FilmScene, Scene, SceneCamera
+from firmware.cameras.testcard import TestCard
+from firmware.filming import Film, OnClosed, OnEnd
+from firmware.gate import Desk, Gate, watch
+from firmware.light import Light, PinLamp
+from firmware.recorder import Broke, Recorder
+from firmware.runner import Noticed, Posted, Quit, Runner
+from firmware.virtual import VirtualButton
+from firmware.writer import recover
+
+DIED = 70
+"""Exit status after something that nobody foresaw; systemd starts the recorder anew."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m firmware", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE")
+    arguments = parser.parse_args()
+    threading.excepthook = _end_with_the_thread
+    try:
+        config = load_config(arguments.config)
+        with config.places.claim("recorder"):
+            _record(config)
+    except KitError as error:
+        print(error, file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+def _record(config: Config) -> None:
+    home, clock = config.places, SystemClock()
+    os.umask(0o027)
+    books = KitBooks(home)
+    log = Log(home.log("recorder"), clock)
+    recovered = recover(home, books.signer)
+    for name in recovered:
+        log.write("film-recovered", recording=name)
+    camera, factory = _hardware(config, clock)
+    inbox: SimpleQueue[Posted] = SimpleQueue()
+
+    lamp = PinLamp(config.light_pin, config.read_back_pin, factory)
+    light = Light(lamp, clock, lambda: inbox.put(Broke(clock.monotonic(), EndReason.LIGHT_FAILED)))
+    button = Button(config.button_pin, factory, clock, inbox.put)
+    gate = Gate(home, books, clock, log, config.bit_rate, lambda: not light.broken, camera.present)
+    notice = partial(watch, home, lambda: inbox.put(Noticed()))
+    threads: list[Callable[[], None]] = [light.play, notice]
+    if isinstance(factory, MockFactory):
+        threads.append(VirtualButton(home, factory, config.button_pin).listen)
+
+    def make_film(permit: Permit, on_end: OnEnd, on_closed: OnClosed) -> Film:
+        return Film(
+            home,
+            config,
+            permit,
+            books.signer,
+            clock,
+            sound=permit.sound and camera.has_sound,
+            now=lambda: gate.time().now,
+            on_end=on_end,
+            on_closed=on_closed,
+        )
+
+    runner = Runner(
+        Recorder(recovered=bool(recovered)),
+        inbox,
+        debounce=Debounce(button.down),
+        light=light,
+        lamp_proven=lamp.proven,
+        camera=camera,
+        gate=gate,
+        desk=Desk(home, clock),
+        books=books,
+        make_film=make_film,
+        log=log,
+        clock=clock,
+        tell=partial(_tell, home.status("recorder")),
+        virtual=isinstance(factory, MockFactory),
+    )
+    for target in threads:
+        threading.Thread(target=target, daemon=True).start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: inbox.put(Quit()))
+    log.write("started", kit=books.kit)
+    notify("READY=1")
+    try:
+        runner.run(alive=lambda: notify("WATCHDOG=1"))
+    except BaseException:
+        # No clean end: only the end of the process is sure to close the camera.
+        traceback.print_exc()
+        os._exit(DIED)
+    notify("STOPPING=1")
+    log.write("stopped", kit=books.kit)
+    button.close()
+    light.close()
+
+
+def _hardware(config: Config, clock: Clock) -> tuple[Camera, Factory]:
+    """The camera, and where the pins are. A scene brings pins of its own, for there is no lens."""
+    if config.camera == "scene":
+        scene: Scene = (
+            FilmScene(Path(config.scene), config.width, config.height)
+            if config.scene
+            else TestCard(config.width, config.height, config.frame_rate)
+        )
+        return SceneCamera(scene, config.bit_rate, clock), MockFactory()
+    # Both are there on a kit only.
+    from gpiozero.pins.lgpio import LGPIOFactory
+
+    from firmware.cameras.picamera import PiCamera
+
+    camera = PiCamera(config.width, config.height, config.frame_rate, config.bit_rate)
+    return camera, LGPIOFactory()
+
+
+def _tell(path: Path, status: RecorderStatus) -> None:
+    """Replace the live status as a whole. It is in memory: nothing to sync."""
+    new = path.with_suffix(".new")
+    new.write_bytes(to_json(status) + b"\n")
+    new.replace(path)
+
+
+def _end_with_the_thread(died: threading.ExceptHookArgs) -> None:
+    """A recorder that has lost a thread cannot be trusted with a camera."""
+    if died.exc_value is not None:
+        traceback.print_exception(died.exc_value)
+    os._exit(DIED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

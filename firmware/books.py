@@ -1,0 +1,101 @@
+"""What the recorder remembers from one day to the next: who the kit is, whom it obeys, what it did.
+
+    kit/kit.json         public: the kit's id and verifying key
+    kit/signing.key      the recorder's secret; it signs and opens nothing
+    kit/enrolled.json    the service and the practitioners, each entered by a press
+    kit/books.json       films used, permits taken away, recipients first seen
+    kit/clock-mark.json  the latest time that was certain
+
+Every change is on the card before a method returns.
+"""
+
+from datetime import timedelta
+
+import msgspec
+
+from appliance.clock import Judgement, Mark, raised
+from appliance.errors import BadFile
+from appliance.files import Home, load_fact, new_id, save, save_fact
+from appliance.keys import Card
+from appliance.permits import Books, Enrolled, Permit, recipient_digest
+from appliance.receipts import KitCard
+from appliance.signing import Signer
+
+_MARK_STEP = timedelta(minutes=10)
+"""How far time goes on before the mark is written again: a card wears."""
+_REMEMBERED = 200
+"""Permits that are remembered. Older ones are of other boots, for which no permit counts."""
+
+
+class KitBooks:
+    """The recorder's books. One thread only."""
+
+    def __init__(self, home: Home) -> None:
+        """Read them, or begin them on a new kit. Raises BadFile for books that cannot be read."""
+        self._directory = home.kit
+        home.prepare(home.kit)
+        self.signer = self._signer()
+        self.kit = self.signer.verifier.name.removeprefix("kit-")
+        self.enrolled = load_fact(self._directory / "enrolled.json", Enrolled)
+        self.books = load_fact(self._directory / "books.json", Books) or Books()
+        self.mark = load_fact(self._directory / "clock-mark.json", Mark)
+
+    def count_film(self, permit: Permit) -> None:
+        """One more film under this permit; and the case's recipient, if it is the first seen."""
+        films = dict(self.books.films)
+        films[permit.id] = films.pop(permit.id, 0) + 1
+        recipients = {permit.case: recipient_digest(permit.recipient)} | self.books.recipients
+        newest = dict(list(films.items())[-_REMEMBERED:])
+        self._save(msgspec.structs.replace(self.books, films=newest, recipients=recipients))
+
+    def disarm(self, permit: str) -> None:
+        """This permit was taken away and never counts again."""
+        if permit not in self.books.disarmed:
+            disarmed = (*self.books.disarmed, permit)[-_REMEMBERED:]
+            self._save(msgspec.structs.replace(self.books, disarmed=disarmed))
+
+    def enrol(self, service: Card, practitioner: Card) -> None:
+        """Obey this service and, from now on, this practitioner too.
+
+        Another service begins anew: whoever the old one trusted is trusted no longer.
+        """
+        others: tuple[Card, ...] = ()
+        if self.enrolled is not None and self.enrolled.service == service:
+            others = tuple(p for p in self.enrolled.practitioners if p.name != practitioner.name)
+        self.enrolled = Enrolled(service=service, practitioners=(*others, practitioner))
+        save_fact(self._directory / "enrolled.json", self.enrolled)
+
+    def note_time(self, judgement: Judgement) -> None:
+        """Raise the clock mark where trusted time has gone on far enough."""
+        mark = raised(self.mark, judgement)
+        if mark is None or (self.mark and mark.highest - self.mark.highest < _MARK_STEP):
+            return
+        self.mark = mark
+        save_fact(self._directory / "clock-mark.json", mark)
+
+    def _save(self, books: Books) -> None:
+        save_fact(self._directory / "books.json", books)
+        self.books = books
+
+    def _signer(self) -> Signer:
+        secret, public = self._directory / "signing.key", self._directory / "kit.json"
+        card = load_fact(public, KitCard)
+        try:
+            signer = Signer.parse(secret.read_text())
+        except FileNotFoundError:
+            if card is not None:
+                raise BadFile(
+                    "This kit has lost its signing key.",
+                    "Its films can still be opened. Set it up anew, with another home.",
+                ) from None
+            signer = Signer.generate(f"kit-{new_id()}")
+            save(secret, f"{signer.secret_text()}\n".encode(), mode=0o600)
+        own = KitCard(id=signer.verifier.name.removeprefix("kit-"), verifier=str(signer.verifier))
+        if card is None:
+            save_fact(public, own)
+        elif card != own:
+            raise BadFile(
+                "This kit's signing key and its public card do not belong together.",
+                "Restore both from the same copy, or set the kit up anew, with another home.",
+            )
+        return signer

@@ -1,0 +1,1 @@
+"""The cameras, one contract: see `firmware.camera`."""

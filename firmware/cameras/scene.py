@@ -1,0 +1,285 @@
+"""A camera without a lens: it shows a film file, or the test card, as if that stood before it.
+
+Real pictures, really encoded, in real time. What a film file shows keeps its own times; a file that
+is shorter than the film is shown again from its start.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import Protocol
+
+import av
+from av.video.frame import PictureType
+
+from appliance.clock import Clock
+from appliance.errors import CameraFailed
+from appliance.film import EndReason
+from firmware.camera import SAMPLE_RATE, TICKS, Sink
+
+_STOPS_WITHIN = 5.0
+"""Seconds that `stop` waits for the picture under way."""
+_DRIFT = SAMPLE_RATE // 25
+"""Samples by which a file's sound may stray from its own times before it is put right."""
+
+
+@dataclass(frozen=True)
+class Take:
+    """One picture and the sound that goes with it.
+
+    `time`, from the start of the film, and `duration` in ticks; `sound` is 48 kHz, mono, signed 16
+    bit, without gaps from one take to the next, and empty where the scene has none.
+    """
+
+    frame: av.VideoFrame
+    time: int
+    duration: int
+    sound: bytes
+
+
+class Scene(Protocol):
+    """What stands before the camera; looked at again, it is the same."""
+
+    name: str
+    width: int
+    height: int
+    rate: Fraction
+    has_sound: bool
+
+    def takes(self) -> Iterator[Take]:
+        """Pictures without end, from time 0 on. Raises CameraFailed, av.FFmpegError."""
+
+
+class FilmScene:
+    """A film file that PyAV opens, made no larger than `width` x `height` and even in both."""
+
+    name = "film file"
+
+    def __init__(self, path: Path, width: int, height: int) -> None:
+        """Raises CameraFailed if it is not a film that can be shown."""
+        self._path = path
+        with self._opened() as film:
+            stream = film.streams.video[0]
+            self.rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+            self.has_sound = bool(film.streams.audio)
+            scale = min(1.0, width / stream.width, height / stream.height)
+            self.width = max(round(stream.width * scale) // 2 * 2, 16)
+            self.height = max(round(stream.height * scale) // 2 * 2, 16)
+        try:
+            next(self.takes())
+        except av.FFmpegError as error:
+            raise CameraFailed(f"{path.name} has not one picture that can be shown.") from error
+
+    def takes(self) -> Iterator[Take]:
+        start = Fraction(0)
+        while True:
+            for take, until in self._once(start):
+                start = until
+                yield take
+
+    def _once(self, start: Fraction) -> Iterator[tuple[Take, Fraction]]:
+        """The file from its first picture to its last, from `start` seconds into the film on.
+
+        With each picture comes the second at which it goes.
+        """
+        with self._opened() as film, self._opened() as sound_film:
+            frames = film.decode(film.streams.video[0])
+            ahead = next(frames, None)
+            if ahead is None:
+                raise CameraFailed(f"{self._path.name} has not one picture that can be shown.")
+            first = _seconds(ahead)
+            sound = _FileSound(sound_film, first, start) if self.has_sound else None
+            end = start
+            while ahead is not None:
+                frame, begin = ahead, end
+                ahead = next(frames, None)
+                while ahead is not None and start + _seconds(ahead) - first <= begin:
+                    ahead = next(frames, None)
+                end = begin + 1 / self.rate if ahead is None else start + _seconds(ahead) - first
+                time = round(begin * TICKS)
+                heard = b"" if sound is None else sound.until(end)
+                yield Take(self._fitted(frame), time, round(end * TICKS) - time, heard), end
+
+    def _fitted(self, frame: av.VideoFrame) -> av.VideoFrame:
+        if (frame.width, frame.height, frame.format.name) == (self.width, self.height, "yuv420p"):
+            return frame
+        return frame.reformat(self.width, self.height, "yuv420p")
+
+    def _opened(self) -> av.container.InputContainer:
+        try:
+            film = av.open(str(self._path))
+        except (av.FFmpegError, OSError) as error:
+            raise CameraFailed(
+                f"{self._path} cannot be shown: it is not a film, or cannot be read.",
+                "Name a film file that a player plays, or leave the scene empty for the test card.",
+            ) from error
+        if not film.streams.video:
+            film.close()
+            raise CameraFailed(f"{self._path.name} has no picture.", "Name a film, not a sound.")
+        film.streams.video[0].thread_type = "AUTO"
+        return film
+
+
+class _FileSound:
+    """The sound of a file, whatever gaps and rates it has, as it belongs to a film.
+
+    What stands at second `first` of the file is heard at second `start` of the film.
+    """
+
+    def __init__(self, film: av.container.InputContainer, first: Fraction, start: Fraction) -> None:
+        self._frames = film.decode(film.streams.audio[0])
+        self._resampler = av.AudioResampler("s16", "mono", SAMPLE_RATE)
+        self._shift = start - first
+        self._ready = bytearray()
+        self._made = self._given = round(start * SAMPLE_RATE)
+        """Samples of the film up to which sound is made, and given."""
+
+    def until(self, second: Fraction) -> bytes:
+        """The sound up to `second` of the film that was not given yet."""
+        wanted = 2 * (round(second * SAMPLE_RATE) - self._given)
+        while len(self._ready) < wanted and (frame := next(self._frames, None)) is not None:
+            self._take(frame)
+        # A file whose sound ends early is silent from there on.
+        data = bytes(self._ready[:wanted]).ljust(wanted, b"\0")
+        del self._ready[:wanted]
+        self._given += wanted // 2
+        self._made = max(self._made, self._given)
+        return data
+
+    def _take(self, frame: av.AudioFrame) -> None:
+        place = round((_seconds(frame) + self._shift) * SAMPLE_RATE)
+        if place - self._made > _DRIFT:
+            self._add(bytes(2 * (place - self._made)))
+        frame.pts = None
+        heard = b"".join(
+            bytes(part.planes[0])[: 2 * part.samples] for part in self._resampler.resample(frame)
+        )
+        if self._made - place > _DRIFT:
+            # From before the first picture, or already heard.
+            heard = heard[2 * (self._made - place) :]
+        self._add(heard)
+
+    def _add(self, data: bytes) -> None:
+        self._ready += data
+        self._made += len(data) // 2
+
+
+class PictureEncoder:
+    """H.264 with a key frame in each second of film, and nothing held back."""
+
+    def __init__(self, width: int, height: int, rate: Fraction, bit_rate: int) -> None:
+        self._context = av.CodecContext.create("libx264", "w")
+        self._context.width, self._context.height = width, height
+        self._context.pix_fmt = "yuv420p"
+        self._context.time_base = Fraction(1, TICKS)
+        self._context.framerate = rate
+        self._context.bit_rate = bit_rate
+        self._context.max_b_frames = 0
+        # Key frames are set by the film's own time, below; this only must not come first.
+        self._context.gop_size = 100_000
+        self._context.options = {
+            "preset": "veryfast",
+            "tune": "zerolatency",
+            "forced-idr": "1",
+            "sc_threshold": "0",
+            "maxrate": str(bit_rate),
+            "bufsize": str(bit_rate),
+        }
+        self._second = -1
+
+    def encode(self, frame: av.VideoFrame, time: int) -> tuple[bytes, bool]:
+        """One picture, coded, at `time` in ticks, and whether it is a key frame."""
+        second = time // TICKS
+        key = second > self._second
+        self._second = second
+        frame.pts, frame.time_base = time, Fraction(1, TICKS)
+        # A picture out of a file still says what it was there.
+        frame.pict_type = PictureType.I if key else PictureType.NONE
+        (packet,) = self._context.encode(frame)
+        return bytes(packet), key
+
+
+class SceneCamera:
+    """A `Camera` that looks at a scene in real time."""
+
+    def __init__(self, scene: Scene, bit_rate: int, clock: Clock) -> None:
+        self._scene = scene
+        self._bit_rate = bit_rate
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def name(self) -> str:
+        return f"scene: {self._scene.name}"
+
+    @property
+    def has_sound(self) -> bool:
+        return self._scene.has_sound
+
+    def present(self) -> bool:
+        return True
+
+    def start(self, sink: Sink, on_failure: Callable[[EndReason], None]) -> None:
+        takes = self._scene.takes()
+        try:
+            first = next(takes)
+        except av.FFmpegError as error:
+            raise CameraFailed("The scene cannot be shown any more.") from error
+        self._stopping.clear()
+        self._thread = threading.Thread(
+            target=self._look, args=(first, takes, sink, on_failure), name="camera"
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        if self._thread is None:
+            return
+        self._stopping.set()
+        self._thread.join(_STOPS_WITHIN)
+        if self._thread.is_alive():
+            raise CameraFailed("The camera does not stop.")
+        self._thread = None
+
+    def _look(
+        self,
+        first: Take,
+        takes: Iterator[Take],
+        sink: Sink,
+        on_failure: Callable[[EndReason], None],
+    ) -> None:
+        began = self._clock.monotonic()
+        encoder = PictureEncoder(
+            self._scene.width, self._scene.height, self._scene.rate, self._bit_rate
+        )
+        heard = 0
+        try:
+            for take in chain([first], takes):
+                delay = began + take.time / TICKS - self._clock.monotonic()
+                if self._stopping.wait(max(delay, 0)):
+                    return
+                data, key = encoder.encode(take.frame, take.time)
+                sink.picture(data, take.time, take.duration, key)
+                if take.sound:
+                    sink.sound(sound_frame(take.sound, heard))
+                    heard += len(take.sound) // 2
+        except (av.FFmpegError, CameraFailed):
+            on_failure(EndReason.CAMERA_FAILED)
+
+
+def sound_frame(samples: bytes, at: int) -> av.AudioFrame:
+    """Signed 16 bit mono samples as a frame that begins `at` samples into the film."""
+    frame = av.AudioFrame("s16", "mono", len(samples) // 2)
+    frame.planes[0].update(samples)
+    frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, at, Fraction(1, SAMPLE_RATE)
+    return frame
+
+
+def _seconds(frame: av.VideoFrame | av.AudioFrame) -> Fraction:
+    """When a frame of a file is shown. Raises CameraFailed if it does not say."""
+    if frame.pts is None or frame.time_base is None:
+        raise CameraFailed("The film has pictures or sound without a time.")
+    return frame.pts * Fraction(frame.time_base)

@@ -1,0 +1,86 @@
+"""One film: from the camera's sink through the muxer and the seal to the card."""
+
+import sys
+import traceback
+from collections.abc import Callable
+from datetime import datetime
+
+from appliance.clock import Clock
+from appliance.config import Config
+from appliance.errors import BadInput
+from appliance.files import Home, new_id
+from appliance.film import EndReason, FilmStarted
+from appliance.keys import parse_recipient
+from appliance.permits import Permit, recipient_digest
+from appliance.signing import Signer
+from firmware.camera import GuardedSink
+from firmware.muxer import SOUND_BIT_RATE, Muxer
+from firmware.writer import QUEUE_SECONDS, FilmWriter
+
+OnEnd = Callable[[EndReason], None]
+"""Told, from any thread, that the film must stop, and why."""
+OnClosed = Callable[[EndReason | None], None]
+"""Told, from the writer's thread, that the film is closed, and what went wrong."""
+
+
+class Film:
+    """A film under way, or the last one. The runner's thread, but for what the sink is given."""
+
+    def __init__(
+        self,
+        home: Home,
+        config: Config,
+        permit: Permit,
+        signer: Signer,
+        clock: Clock,
+        *,
+        sound: bool,
+        now: Callable[[], datetime | None],
+        on_end: OnEnd,
+        on_closed: OnClosed,
+    ) -> None:
+        """Raises BadInput for a time that is not trusted: a film without a date is none."""
+        self.permit = permit
+        self.recording = new_id()
+        started = now()
+        if started is None:
+            raise BadInput("No film begins while the time is not certain.")
+        self.writer = FilmWriter(
+            home.recording(self.recording),
+            FilmStarted(
+                recording=self.recording,
+                case=permit.case,
+                kit=permit.kit,
+                permit=permit.id,
+                consent=permit.consent,
+                recipient=recipient_digest(permit.recipient),
+                kind=permit.kind,
+                limit=permit.limit,
+                sound=sound,
+                boot=permit.boot,
+                started=started,
+            ),
+            parse_recipient(permit.recipient),
+            signer,
+            clock,
+            segment_seconds=config.segment_seconds,
+            most_waiting=QUEUE_SECONDS * (config.bit_rate + SOUND_BIT_RATE) // 8,
+            now=now,
+            on_failure=on_end,
+            on_closed=on_closed,
+        )
+        self._muxer = Muxer(self.writer.write, sound)
+        self.sink = GuardedSink(self._muxer, permit.limit, clock, on_end)
+
+    def begin(self) -> None:
+        """Make its place on the card, durably. Raises NotPossible."""
+        self.writer.begin()
+
+    def finish(self, why: EndReason) -> None:
+        """The camera is off: write what is held back and close it. `on_closed` follows."""
+        try:
+            self._muxer.close()
+        except Exception:
+            # Whatever libav raises: what is sealed is worth closing all the same.
+            traceback.print_exc(file=sys.stderr)
+        self.writer.finish(why)

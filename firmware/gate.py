@@ -1,0 +1,219 @@
+"""The gate in front of the camera, and the desk where the page's requests lie.
+
+Both read what another process wrote and believe none of it. `appliance.permits.judge` holds the
+rules of a permit; what is added here is what only the machine knows: withdrawn cases, room on the
+card, whether light and camera work.
+"""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+
+from inotify_simple import INotify, flags
+
+from appliance.audit import Log
+from appliance.cases import CaseRecord
+from appliance.clock import Clock, Judgement, Trust, Vouch
+from appliance.clock import judge as judge_clock
+from appliance.errors import BadFile, BadSignature
+from appliance.files import Home, checked_id, from_json, load_fact
+from appliance.permits import CURRENT, Permit, Refusal, judge
+from appliance.requests import (
+    FRESH_SECONDS,
+    Answer,
+    Enrol,
+    Request,
+    read_request,
+)
+from appliance.signing import open_note
+from firmware.books import KitBooks
+
+_LARGEST_PERMIT = 64 * 1024
+_OVERHEAD = 1.3
+"""A film on the card against its bit rate: sound, boxes, seals, filled-up chunks."""
+_MARGIN = 64 << 20
+"""Bytes that must stay free whatever is filmed: logs, manifests, the page's documents."""
+_REMEMBERED = 100
+"""Requests whose answers are told."""
+
+
+class Gate:
+    """Answers whether a press may film now. One thread only."""
+
+    def __init__(
+        self,
+        home: Home,
+        books: KitBooks,
+        clock: Clock,
+        log: Log,
+        bit_rate: int,
+        light_works: Callable[[], bool],
+        camera_present: Callable[[], bool],
+    ) -> None:
+        self._home = home
+        self._books = books
+        self._clock = clock
+        self._log = log
+        self._bytes_a_second = bit_rate / 8 * _OVERHEAD
+        self._light_works = light_works
+        self._camera_present = camera_present
+        self._vouch: Vouch | None = None
+        self._armed = ""
+        """The permit that was last found in force."""
+
+    def time(self) -> Judgement:
+        """What time it is, as far as that can be believed."""
+        return judge_clock(self._clock.read(), self._vouch, self._books.mark)
+
+    def vouch(self, note: str) -> bool:
+        """Take an unlocked practitioner's word for the time. False if it cannot be believed."""
+        enrolled = self._books.enrolled
+        if enrolled is None:
+            return False
+        try:
+            text, _ = open_note(note, [card.verifying_key() for card in enrolled.practitioners])
+            vouch = from_json(text, Vouch)
+        except (BadFile, BadSignature):
+            return False
+        judged = judge_clock(self._clock.read(), vouch, self._books.mark)
+        if vouch.kit != self._books.kit or judged.trust is not Trust.TRUSTED:
+            return False
+        self._vouch = vouch
+        self._books.note_time(judged)
+        return True
+
+    def answer(self) -> Permit | Refusal:
+        """The permit in force, or why there is none. Anything in doubt is a refusal."""
+        note = self._permit_note()
+        now = self.time()
+        self._books.note_time(now)
+        answer = judge(
+            note,
+            kit=self._books.kit,
+            enrolled=self._books.enrolled,
+            books=self._books.books,
+            boot=self._clock.read().boot,
+            clock=now,
+        )
+        self._note_disarmed(note, answer)
+        if isinstance(answer, Refusal):
+            return answer
+        if self.withdrawn(answer.case):
+            return Refusal.WITHDRAWN
+        if self._bytes_free() < answer.limit * self._bytes_a_second:
+            return Refusal.CARD_FULL
+        if not self._light_works():
+            return Refusal.LIGHT_BROKEN
+        if not self._camera_present():
+            return Refusal.CAMERA_MISSING
+        return answer
+
+    def armed(self) -> bool:
+        """False once the permit was taken away."""
+        return (self._home.permits / CURRENT).exists()
+
+    def withdrawn(self, case: str) -> bool:
+        """True if the case is closed for good, or does not say that it is not."""
+        directory = self._home.case(case)
+        try:
+            record = load_fact(directory / "case.json", CaseRecord)
+            withdrawn = (directory / "withdrawal").exists()
+        except (BadFile, OSError):
+            return True
+        return record is None or withdrawn or record.state == "withdrawn"
+
+    def seconds_free(self) -> float:
+        """Seconds of film that fit on the card."""
+        return max(self._bytes_free(), 0) / self._bytes_a_second
+
+    def _bytes_free(self) -> int:
+        disk = os.statvfs(self._home.recordings)
+        return disk.f_bavail * disk.f_frsize - _MARGIN
+
+    def _permit_note(self) -> str | None:
+        try:
+            with open(self._home.permits / CURRENT, "rb") as file:
+                data = file.read(_LARGEST_PERMIT)
+        except FileNotFoundError:
+            return None
+        # What is not text is no note: the judge says so.
+        return data.decode(errors="replace")
+
+    def _note_disarmed(self, note: str | None, answer: Permit | Refusal) -> None:
+        """A permit that was in force and is gone, or has made way for another, is used up."""
+        if isinstance(answer, Permit):
+            now_armed = answer.id
+        elif note is None:
+            now_armed = ""
+        else:
+            return
+        if self._armed and self._armed != now_armed:
+            self._books.disarm(self._armed)
+            self._log.write("disarmed", permit=self._armed)
+        if now_armed and self._armed != now_armed:
+            self._log.write("armed", permit=now_armed)
+        self._armed = now_armed
+
+
+class Desk:
+    """The page's requests, each read once, and what became of them. One thread only."""
+
+    def __init__(self, home: Home, clock: Clock) -> None:
+        self._directory = home.web_requests
+        self._clock = clock
+        self.answers: dict[str, Answer] = {}
+        self._unreadable: set[str] = set()
+        self._waiting: dict[str, Enrol] = {}
+
+    def new(self) -> list[Request]:
+        """Requests that came since, oldest first, each of this boot and not too old."""
+        now = self._clock.read()
+        found: list[Request] = []
+        for path in sorted(self._directory.glob("*.json")):
+            if path.stem in self.answers or path.name in self._unreadable:
+                continue
+            try:
+                checked_id(path.stem)
+                request = read_request(path)
+            except BadFile:
+                self._unreadable.add(path.name)
+                continue
+            age = now.boottime - request.boottime
+            if request.boot == now.boot and 0 <= age <= FRESH_SECONDS:
+                found.append(request)
+            else:
+                self.answer(request.id, "refused")
+        return sorted(found, key=lambda request: request.boottime)
+
+    def wait(self, request: Enrol) -> None:
+        """Keep a request until somebody presses."""
+        self._waiting[request.id] = request
+        self.answer(request.id, "waiting")
+
+    def take(self, request: str) -> Enrol:
+        """The request that was waiting under this id."""
+        return self._waiting.pop(request)
+
+    def answer(self, request: str, answer: Answer) -> None:
+        """Say what became of a request."""
+        if answer != "waiting":
+            self._waiting.pop(request, None)
+        self.answers[request] = answer
+        for name in list(self.answers)[:-_REMEMBERED]:
+            del self.answers[name]
+
+
+def watch(home: Home, notice: Callable[[], None]) -> None:
+    """Call `notice` whenever the page has written something, for ever; for a thread of its own.
+
+    Directories that are not there yet are looked for again each second.
+    """
+    wanted = flags.CREATE | flags.MOVED_TO | flags.MOVED_FROM | flags.DELETE
+    with INotify() as changes:
+        while True:
+            for directory in (home.permits, home.web_requests, home.cases, *home.cases.glob("*")):
+                # Watching again what is watched changes nothing.
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    changes.add_watch(directory, wanted | flags.ONLYDIR)
+            if changes.read(timeout=1000):
+                notice()

@@ -1,0 +1,181 @@
+"""The light: what each pattern looks like, and a player that knows whether the lamp follows.
+
+A pattern is told by its rhythm alone, never by colour. While the camera may run, none is dark for
+more than `LONGEST_DARK`.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+from typing import Protocol
+
+from gpiozero import LED, DigitalInputDevice
+from gpiozero.pins import Factory
+
+from appliance.clock import Clock
+from appliance.errors import LightFailed
+from firmware.recorder import Pattern
+
+LONGEST_DARK = 0.15
+"""Seconds: longer gaps could be taken for 'off' while the camera sees."""
+
+_FLASH = 0.12
+_LOOK_AGAIN = 0.2
+"""Seconds between two looks at a lamp that stands still."""
+_FOLLOWS_WITHIN = 0.005
+"""Seconds that a wire and a lamp may take from the command to what is read back."""
+
+Step = tuple[bool, float]
+
+PATTERNS: Mapping[Pattern, Sequence[Step]] = {
+    Pattern.OFF: ((False, 1.0),),
+    Pattern.READY: ((True, 1.5), (False, 1.5)),
+    Pattern.PREVIEW: ((True, 0.15), (False, 0.15)),
+    Pattern.FILMING: ((True, 1.0),),
+    Pattern.LAST_MINUTE: ((True, 0.9), (False, 0.1)),
+    Pattern.REFUSED: ((True, _FLASH), (False, 0.2), (True, _FLASH), (False, 2.0)),
+    Pattern.REMOVING: tuple(
+        step for beat in (0.5, 0.4, 0.3, 0.2, 0.1) for step in ((True, beat), (False, beat))
+    ),
+    Pattern.PRESENCE: ((True, 0.6), (False, 0.3), (True, 0.6), (False, 0.9)),
+    Pattern.FAULT: (
+        *((True, _FLASH), (False, 0.2)) * 2,
+        *((True, _FLASH), (False, 0.7)),
+        *((True, _FLASH), (False, 1.4)),
+    ),
+    Pattern.RECOVERED: ((True, 0.1), (False, 9.9)),
+}
+"""Each pattern as (lit, seconds), played again and again."""
+
+CAPTURING = frozenset({Pattern.PREVIEW, Pattern.FILMING, Pattern.LAST_MINUTE})
+"""The patterns under which the camera may be open."""
+
+
+def at(pattern: Pattern, elapsed: float) -> tuple[bool, float]:
+    """Whether the lamp is lit `elapsed` seconds into a pattern, and for how long from then on."""
+    steps = PATTERNS[pattern]
+    if len(steps) == 1:
+        return steps[0][0], float("inf")
+    ends = list(accumulate(seconds for _, seconds in steps))
+    into = elapsed % ends[-1]
+    place = next((n for n, end in enumerate(ends) if into < end), len(steps) - 1)
+    return steps[place][0], max(ends[place] - into, 0.0)
+
+
+class Lamp(Protocol):
+    """A lamp and, where a wire is fitted, an eye on it."""
+
+    def set(self, lit: bool) -> None:
+        """Switch it; returns when it follows. Raises LightFailed if it does not."""
+
+    def check(self) -> None:
+        """Raises LightFailed if it is not as it was set."""
+
+    def close(self) -> None: ...
+
+
+class PinLamp:
+    """A lamp on a pin; with `read_back_pin` every edge is read back."""
+
+    def __init__(self, pin: int, read_back_pin: int | None, factory: Factory) -> None:
+        self._led = LED(pin, pin_factory=factory)
+        self._eye = (
+            None
+            if read_back_pin is None
+            else DigitalInputDevice(read_back_pin, pull_up=False, pin_factory=factory)
+        )
+        self._set_to = False
+
+    @property
+    def proven(self) -> bool:
+        """True where a wire reads the lamp back."""
+        return self._eye is not None
+
+    def set(self, lit: bool) -> None:
+        self._set_to = lit
+        try:
+            self._led.value = int(lit)
+        except Exception as error:
+            # gpiozero passes on whatever its pin library raises.
+            raise LightFailed("The light could not be switched.") from error
+        self.check()
+
+    def check(self) -> None:
+        if self._eye is None or self._follows():
+            return
+        time.sleep(_FOLLOWS_WITHIN)
+        if not self._follows():
+            raise LightFailed("The light does not follow: its lamp or its wire is broken.")
+
+    def close(self) -> None:
+        self._led.close()
+        if self._eye is not None:
+            self._eye.close()
+
+    def _follows(self) -> bool:
+        return self._eye is None or bool(self._eye.value) is self._set_to
+
+
+class Light:
+    """Plays one pattern at a time on a lamp, in a thread of its own.
+
+    `show` may be called from any thread and returns when the pattern's first edge stands. If the
+    lamp fails later, `on_failure` is called once, in the player's thread.
+    """
+
+    def __init__(self, lamp: Lamp, clock: Clock, on_failure: Callable[[], None]) -> None:
+        self._lamp = lamp
+        self._clock = clock
+        self._on_failure = on_failure
+        self._changed = threading.Condition()
+        self._began = clock.monotonic()
+        self._ended = False
+        self.pattern = Pattern.OFF
+        self.lit = False
+        self.broken = False
+        """True from a failure until a pattern could be shown again."""
+
+    def show(self, pattern: Pattern) -> None:
+        """Begin a pattern. Raises LightFailed if the lamp does not follow."""
+        with self._changed:
+            self.pattern = pattern
+            self._began = self._clock.monotonic()
+            self.broken = True
+            self._set(at(pattern, 0.0)[0])
+            self.broken = False
+            self._changed.notify()
+
+    def step(self) -> float:
+        """Do what is due now; returns the seconds until something may be due again."""
+        with self._changed:
+            if self.broken:
+                return _LOOK_AGAIN
+            lit, left = at(self.pattern, self._clock.monotonic() - self._began)
+            try:
+                if lit is not self.lit:
+                    self._set(lit)
+                else:
+                    self._lamp.check()
+            except LightFailed:
+                self.broken = True
+                self._on_failure()
+                return _LOOK_AGAIN
+            return min(left, _LOOK_AGAIN)
+
+    def play(self) -> None:
+        """Play until `close`; for a thread of its own."""
+        with self._changed:
+            while not self._ended:
+                self._changed.wait(self.step())
+
+    def close(self) -> None:
+        """Lamp off, thread at its end."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+            self._lamp.close()
+
+    def _set(self, lit: bool) -> None:
+        self._lamp.set(lit)
+        self.lit = lit

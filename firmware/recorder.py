@@ -1,0 +1,464 @@
+"""The state machine: every rule of when the camera may run stands in this file and nowhere else.
+
+Pure: no thread, no clock, no pin. Events say what happened and when (monotonic seconds); `handle`
+answers with effects, which the runner carries out in their order. An effect that fails comes back
+as `Failed`, and those behind it are not carried out. The table is total: a missing row is a bug,
+"nothing" is a row.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from appliance.film import EndReason
+from appliance.permits import Permit, Refusal
+
+SHORTEST_PRESS = 0.05
+LONGEST_PRESS = 1.5
+"""Seconds: what is shorter was a knock, what is longer was a hand or a bag on the button."""
+
+REFUSAL_SHOWN = 2.0
+PRESENCE_LASTS = 60.0
+LAST_MINUTE = 60.0
+LONGEST_STOP = 20.0
+"""Seconds that the card may take to finish a film; then the process ends and starts anew."""
+
+
+class State(Enum):
+    IDLE = "idle"
+    PRESENCE = "presence"
+    READY = "ready"
+    FILMING = "filming"
+    STOPPING = "stopping"
+    REFUSED = "refused"
+    FAULT = "fault"
+
+
+class Pattern(Enum):
+    """What the light says. How each looks stands in `firmware.light.PATTERNS`."""
+
+    OFF = "off"
+    READY = "ready"
+    PREVIEW = "preview"
+    FILMING = "filming"
+    LAST_MINUTE = "last-minute"
+    REFUSED = "refused"
+    REMOVING = "removing"
+    PRESENCE = "presence"
+    FAULT = "fault"
+    RECOVERED = "recovered"
+
+
+# --- What can happen ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Event:
+    at: float
+    """Monotonic seconds."""
+
+
+@dataclass(frozen=True)
+class Pressed(Event):
+    """The button went down."""
+
+
+@dataclass(frozen=True)
+class Released(Event):
+    """The button came up, `held` seconds after it went down."""
+
+    held: float
+
+
+@dataclass(frozen=True)
+class Ticked(Event):
+    """Time has passed; comes at `Recorder.due` and now and then before."""
+
+
+@dataclass(frozen=True)
+class Judged(Event):
+    """The gate's answer; `pressed` if it was asked because somebody pressed."""
+
+    answer: Permit | Refusal
+    pressed: bool
+
+
+@dataclass(frozen=True)
+class StopAsked(Event):
+    """Somebody or something other than the button ends the film."""
+
+    why: EndReason
+
+
+@dataclass(frozen=True)
+class PresenceAsked(Event):
+    """The page asks for something that needs a press: `request` is its id."""
+
+    request: str
+
+
+@dataclass(frozen=True)
+class Broke(Event):
+    """A part failed by itself."""
+
+    fault: EndReason
+
+
+@dataclass(frozen=True)
+class Failed(Event):
+    """An effect could not be carried out."""
+
+    effect: "Effect"
+    fault: EndReason
+
+
+@dataclass(frozen=True)
+class FilmClosed(Event):
+    """The film is finished on the card, or, with a `fault`, is not."""
+
+    fault: EndReason | None = None
+
+
+# --- What is to be done -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Effect:
+    """An order to the runner."""
+
+
+@dataclass(frozen=True)
+class Show(Effect):
+    """Show a pattern; done when its first edge is."""
+
+    pattern: Pattern
+
+
+@dataclass(frozen=True)
+class Judge(Effect):
+    """Ask the gate; it answers with `Judged` before anything else happens."""
+
+    pressed: bool = False
+
+
+@dataclass(frozen=True)
+class Refuse(Effect):
+    """Tell and log why a press was refused."""
+
+    reason: Refusal
+
+
+@dataclass(frozen=True)
+class BeginFilm(Effect):
+    """Count the film against its permit and make its place on the card, durably."""
+
+    permit: Permit
+
+
+@dataclass(frozen=True)
+class OpenCamera(Effect):
+    pass
+
+
+@dataclass(frozen=True)
+class CloseCamera(Effect):
+    """Done when the sensor is off. Nothing happens if it was not on."""
+
+
+@dataclass(frozen=True)
+class FinishFilm(Effect):
+    """Seal and sign what there is; `FilmClosed` follows, also if no film had been begun."""
+
+    why: EndReason
+
+
+@dataclass(frozen=True)
+class Confirm(Effect):
+    """Somebody was there and pressed: carry out the request."""
+
+    request: str
+
+
+@dataclass(frozen=True)
+class Decline(Effect):
+    """The request will not be carried out."""
+
+    request: str
+    timed_out: bool
+
+
+@dataclass(frozen=True)
+class Die(Effect):
+    """End the process: it is the one way left to close the camera."""
+
+    fault: EndReason
+
+
+# --- The machine --------------------------------------------------------------------------------
+
+
+class Recorder:
+    """What the kit is doing. One thread only."""
+
+    def __init__(self, recovered: bool = False) -> None:
+        """`recovered`: films that a power cut left open were closed; the light says so."""
+        self.state = State.IDLE
+        self.permit: Permit | None = None
+        """While ready: the one in force. While filming: the one that is filmed under."""
+        self.deadline = 0.0
+        """Monotonic second at which the film under way ends."""
+        self.due: float | None = None
+        """When a `Ticked` is needed next."""
+        self.reason = ""
+        """Code of what the practitioner should know: a refusal, a fault, or ''."""
+        self._recovered = recovered
+        self._pressed_in: State | None = None
+        self._request = ""
+        self._why = EndReason.BUTTON
+        self._fault: EndReason | None = None
+        self._last_minute = False
+
+    def handle(self, event: Event) -> list[Effect]:
+        """What follows from an event."""
+        return TABLE[self.state, type(event)](self, event)
+
+    def start(self) -> list[Effect]:
+        """What to do first."""
+        return self._rest()
+
+    # Every handler below stands in the table; the first line of each says what it means.
+
+    def _nothing(self, event: Event) -> list[Effect]:
+        """Nothing."""
+        return []
+
+    def _note_press(self, event: Event) -> list[Effect]:
+        """A press begins; it counts only if it also ends here."""
+        self._pressed_in = self.state
+        return []
+
+    def _ask_gate(self, event: Released) -> list[Effect]:
+        """A short press asks the gate."""
+        return [Judge(pressed=True)] if self._short_press(event) else []
+
+    def _become_ready(self, event: Judged) -> list[Effect]:
+        """A permit in force makes it ready; a press that came too early is refused."""
+        if isinstance(event.answer, Refusal):
+            if event.pressed:
+                return self._refuse(event.at, event.answer)
+            if event.answer not in (Refusal.NO_PERMIT, Refusal.NOT_SET_UP):
+                self.reason = event.answer.value
+            return []
+        if self.permit is None or self.permit.id != event.answer.id:
+            self.reason = ""
+        self.permit = event.answer
+        self.state = State.READY
+        return [Show(Pattern.READY)]
+
+    def _start_if_agreed(self, event: Judged) -> list[Effect]:
+        """After a press with a permit in force: film. Without one: no longer ready."""
+        if isinstance(event.answer, Refusal):
+            if event.pressed:
+                return self._refuse(event.at, event.answer)
+            self.reason = "" if event.answer is Refusal.NO_PERMIT else event.answer.value
+            self.state = State.IDLE
+            return [self._show_idle()]
+        self.permit = event.answer
+        if not event.pressed:
+            return []
+        self.state = State.FILMING
+        self.deadline = event.at + event.answer.limit
+        self.due = max(event.at, self.deadline - LAST_MINUTE)
+        self.reason = ""
+        self._last_minute = False
+        self._recovered = False
+        # Light first: nobody is ever filmed by a kit that looks asleep.
+        return [Show(Pattern.FILMING), BeginFilm(event.answer), OpenCamera()]
+
+    def _stop_by_button(self, event: Pressed) -> list[Effect]:
+        """Any press stops at once."""
+        self._pressed_in = self.state
+        return self._stop(event.at, EndReason.BUTTON)
+
+    def _stop_when_asked(self, event: StopAsked) -> list[Effect]:
+        """Stop for another reason than the button."""
+        return self._stop(event.at, event.why)
+
+    def _stop_if_due(self, event: Ticked) -> list[Effect]:
+        """Stop at the limit; before it, the light counts the last minute."""
+        if event.at >= self.deadline:
+            return self._stop(event.at, EndReason.LIMIT)
+        if not self._last_minute and event.at >= self.deadline - LAST_MINUTE:
+            self._last_minute = True
+            self.due = self.deadline
+            return [Show(Pattern.LAST_MINUTE)]
+        return []
+
+    def _stop_on_fault(self, event: Broke | Failed) -> list[Effect]:
+        """Stop because a part failed; what is sealed stays."""
+        self._fault = event.fault
+        return self._stop(event.at, event.fault)
+
+    def _go_on_stopping(self, event: Failed) -> list[Effect]:
+        """A step of stopping failed: never leave the camera on, never leave the film open."""
+        self._fault = event.fault
+        if isinstance(event.effect, CloseCamera):
+            return [Die(event.fault)]
+        if isinstance(event.effect, Show):
+            return [FinishFilm(self._why)]
+        return self._settle(event.at)
+
+    def _note_fault(self, event: Broke) -> list[Effect]:
+        """Remember the fault and go on stopping."""
+        self._fault = event.fault
+        return []
+
+    def _after_film(self, event: FilmClosed) -> list[Effect]:
+        """The film is closed: rest, or show the fault that ended it."""
+        self._fault = self._fault or event.fault
+        return self._settle(event.at)
+
+    def _die_if_due(self, event: Ticked) -> list[Effect]:
+        """A film that cannot be finished in time ends the process."""
+        return [Die(EndReason.DISK_FAILED)] if self.due is not None and event.at >= self.due else []
+
+    def _ask_presence(self, event: PresenceAsked) -> list[Effect]:
+        """Somebody must press within a minute."""
+        earlier = [Decline(self._request, timed_out=False)] if self.state is State.PRESENCE else []
+        self.state = State.PRESENCE
+        self._request = event.request
+        self.due = event.at + PRESENCE_LASTS
+        return [*earlier, Show(Pattern.PRESENCE)]
+
+    def _confirm(self, event: Released) -> list[Effect]:
+        """A short press confirms what the page asked for."""
+        return [Confirm(self._request), *self._rest()] if self._short_press(event) else []
+
+    def _give_up_presence(self, event: Ticked) -> list[Effect]:
+        """Nobody pressed in time."""
+        if self.due is None or event.at < self.due:
+            return []
+        return [Decline(self._request, timed_out=True), *self._rest()]
+
+    def _decline(self, event: PresenceAsked) -> list[Effect]:
+        """Not now."""
+        return [Decline(event.request, timed_out=False)]
+
+    def _rest_if_due(self, event: Ticked) -> list[Effect]:
+        """The refusal has been shown."""
+        return self._rest() if self.due is not None and event.at >= self.due else []
+
+    def _break(self, event: Broke | Failed) -> list[Effect]:
+        """A part failed while nothing was filmed."""
+        self._fault = event.fault
+        return self._settle(event.at)
+
+    def _acknowledge(self, event: Released) -> list[Effect]:
+        """A short press takes note of the fault."""
+        return self._rest() if self._short_press(event) else []
+
+    # --- parts of handlers ----------------------------------------------------------------------
+
+    def _short_press(self, event: Released) -> bool:
+        """True if the whole press happened in this state and was neither a knock nor a hold."""
+        began_in, self._pressed_in = self._pressed_in, None
+        return began_in is self.state and SHORTEST_PRESS <= event.held <= LONGEST_PRESS
+
+    def _refuse(self, at: float, reason: Refusal) -> list[Effect]:
+        self.state = State.REFUSED
+        self.reason = reason.value
+        self.due = at + REFUSAL_SHOWN
+        return [Refuse(reason), Show(Pattern.REFUSED)]
+
+    def _stop(self, at: float, why: EndReason) -> list[Effect]:
+        self.state = State.STOPPING
+        self._why = why
+        self.due = at + LONGEST_STOP
+        after = Pattern.OFF if self._fault is None else Pattern.FAULT
+        # The light goes only when the camera has.
+        return [CloseCamera(), Show(after), FinishFilm(why)]
+
+    def _settle(self, at: float) -> list[Effect]:
+        if self._fault is None:
+            return self._rest()
+        self.state = State.FAULT
+        self.permit = None
+        self.due = None
+        self.reason, self._fault = self._fault.value, None
+        return [Show(Pattern.FAULT)]
+
+    def _rest(self) -> list[Effect]:
+        self.state = State.IDLE
+        self.due = None
+        return [self._show_idle(), Judge()]
+
+    def _show_idle(self) -> Effect:
+        return Show(Pattern.RECOVERED if self._recovered else Pattern.OFF)
+
+
+S, R = State, Recorder
+TABLE: dict[tuple[State, type[Event]], Callable[..., list[Effect]]] = {
+    (S.IDLE, Pressed): R._note_press,
+    (S.IDLE, Released): R._ask_gate,
+    (S.IDLE, Ticked): R._nothing,
+    (S.IDLE, Judged): R._become_ready,
+    (S.IDLE, StopAsked): R._nothing,
+    (S.IDLE, PresenceAsked): R._ask_presence,
+    (S.IDLE, Broke): R._break,
+    (S.IDLE, Failed): R._break,
+    (S.IDLE, FilmClosed): R._nothing,
+    (S.PRESENCE, Pressed): R._note_press,
+    (S.PRESENCE, Released): R._confirm,
+    (S.PRESENCE, Ticked): R._give_up_presence,
+    (S.PRESENCE, Judged): R._nothing,
+    (S.PRESENCE, StopAsked): R._nothing,
+    (S.PRESENCE, PresenceAsked): R._ask_presence,
+    (S.PRESENCE, Broke): R._break,
+    (S.PRESENCE, Failed): R._break,
+    (S.PRESENCE, FilmClosed): R._nothing,
+    (S.READY, Pressed): R._note_press,
+    (S.READY, Released): R._ask_gate,
+    (S.READY, Ticked): R._nothing,
+    (S.READY, Judged): R._start_if_agreed,
+    (S.READY, StopAsked): R._nothing,
+    (S.READY, PresenceAsked): R._ask_presence,
+    (S.READY, Broke): R._break,
+    (S.READY, Failed): R._break,
+    (S.READY, FilmClosed): R._nothing,
+    (S.FILMING, Pressed): R._stop_by_button,
+    (S.FILMING, Released): R._nothing,
+    (S.FILMING, Ticked): R._stop_if_due,
+    (S.FILMING, Judged): R._nothing,
+    (S.FILMING, StopAsked): R._stop_when_asked,
+    (S.FILMING, PresenceAsked): R._decline,
+    (S.FILMING, Broke): R._stop_on_fault,
+    (S.FILMING, Failed): R._stop_on_fault,
+    (S.FILMING, FilmClosed): R._nothing,
+    (S.STOPPING, Pressed): R._note_press,
+    (S.STOPPING, Released): R._nothing,
+    (S.STOPPING, Ticked): R._die_if_due,
+    (S.STOPPING, Judged): R._nothing,
+    (S.STOPPING, StopAsked): R._nothing,
+    (S.STOPPING, PresenceAsked): R._decline,
+    (S.STOPPING, Broke): R._note_fault,
+    (S.STOPPING, Failed): R._go_on_stopping,
+    (S.STOPPING, FilmClosed): R._after_film,
+    (S.REFUSED, Pressed): R._note_press,
+    (S.REFUSED, Released): R._nothing,
+    (S.REFUSED, Ticked): R._rest_if_due,
+    (S.REFUSED, Judged): R._nothing,
+    (S.REFUSED, StopAsked): R._nothing,
+    (S.REFUSED, PresenceAsked): R._ask_presence,
+    (S.REFUSED, Broke): R._break,
+    (S.REFUSED, Failed): R._break,
+    (S.REFUSED, FilmClosed): R._nothing,
+    (S.FAULT, Pressed): R._note_press,
+    (S.FAULT, Released): R._acknowledge,
+    (S.FAULT, Ticked): R._nothing,
+    (S.FAULT, Judged): R._nothing,
+    (S.FAULT, StopAsked): R._nothing,
+    (S.FAULT, PresenceAsked): R._decline,
+    (S.FAULT, Broke): R._nothing,
+    (S.FAULT, Failed): R._nothing,
+    (S.FAULT, FilmClosed): R._nothing,
+}

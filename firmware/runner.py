@@ -1,0 +1,356 @@
+"""One queue, one thread: what happens becomes an event, every effect is carried out here.
+
+Other threads only put into the inbox. An effect that fails goes back into the machine as an event;
+what no effect accounts for ends the process, and with it the camera.
+"""
+
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from appliance.audit import Log
+from appliance.clock import Clock
+from appliance.errors import CameraFailed, KitError
+from appliance.film import EndReason
+from appliance.permits import Permit
+from appliance.requests import Enrol, RecorderStatus, SetTime, Stop
+from firmware.books import KitBooks
+from firmware.button import Debounce, Edge
+from firmware.camera import Camera
+from firmware.filming import Film, OnClosed, OnEnd
+from firmware.gate import Desk, Gate
+from firmware.light import Light
+from firmware.recorder import (
+    BeginFilm,
+    Broke,
+    CloseCamera,
+    Confirm,
+    Decline,
+    Die,
+    Effect,
+    Event,
+    Failed,
+    FilmClosed,
+    FinishFilm,
+    Judge,
+    Judged,
+    OpenCamera,
+    Pattern,
+    PresenceAsked,
+    Recorder,
+    Refuse,
+    Show,
+    State,
+    StopAsked,
+    Ticked,
+)
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at permit, requests and cases, if nothing is noticed before."""
+TELL_EVERY = 0.25
+"""Seconds between two live statuses while a film is made."""
+LONGEST_WITHOUT_PICTURE = 2.0
+
+FAULTS: Mapping[type[Effect], EndReason] = {
+    Show: EndReason.LIGHT_FAILED,
+    OpenCamera: EndReason.CAMERA_FAILED,
+    CloseCamera: EndReason.CAMERA_FAILED,
+    BeginFilm: EndReason.DISK_FAILED,
+    FinishFilm: EndReason.DISK_FAILED,
+    Confirm: EndReason.DISK_FAILED,
+    Refuse: EndReason.DISK_FAILED,
+}
+"""What it means when an effect cannot be carried out."""
+
+
+@dataclass(frozen=True)
+class Noticed:
+    """The page has written something."""
+
+
+@dataclass(frozen=True)
+class Quit:
+    """The process is asked to end."""
+
+
+Posted = Event | Edge | Noticed | Quit
+FilmMaker = Callable[[Permit, OnEnd, OnClosed], Film]
+
+
+class Runner:
+    """Carries out what the machine says, in one thread; any thread may put into its inbox."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        inbox: "SimpleQueue[Posted]",
+        *,
+        debounce: Debounce,
+        light: Light,
+        lamp_proven: bool,
+        camera: Camera,
+        gate: Gate,
+        desk: Desk,
+        books: KitBooks,
+        make_film: FilmMaker,
+        log: Log,
+        clock: Clock,
+        tell: Callable[[RecorderStatus], None],
+        virtual: bool,
+    ) -> None:
+        self._recorder = recorder
+        self._debounce = debounce
+        self._light = light
+        self._lamp_proven = lamp_proven
+        self._camera = camera
+        self._gate = gate
+        self._desk = desk
+        self._books = books
+        self._make_film = make_film
+        self._log = log
+        self._clock = clock
+        self._tell = tell
+        self._virtual = virtual
+        self._inbox = inbox
+        self._film: Film | None = None
+        self._closed = True
+        """The film is closed, or there is none."""
+        self._at = clock.monotonic()
+        """When what is being carried out happened."""
+        self._started_at = 0.0
+        """When the press that started the film was let go."""
+        self._timings: dict[str, float] = {}
+        self._next_look = self._next_tell = float("-inf")
+        self._quitting = False
+
+    def run(self, alive: Callable[[], None]) -> None:
+        """Work until asked to quit. `alive` is called after every round, at least each second.
+
+        Raises CameraFailed if the process must end because the camera cannot be closed otherwise.
+        """
+        self.start()
+        while not (self._quitting and self._recorder.state not in (State.FILMING, State.STOPPING)):
+            wait = self.work()
+            alive()
+            try:
+                self._take(self._inbox.get(timeout=wait))
+            except Empty:
+                continue
+        self._light.show(Pattern.OFF)
+
+    def start(self) -> None:
+        """Do what comes before the first event."""
+        self._carry_out(self._recorder.start())
+
+    def work(self) -> float:
+        """Do everything that has come in or is due; returns the seconds until more is due."""
+        while not self._inbox.empty():
+            self._take(self._inbox.get())
+        now = self._clock.monotonic()
+        for told in self._debounce.settle(now):
+            self._handle(told)
+        if self._recorder.due is not None and now >= self._recorder.due:
+            self._handle(Ticked(now))
+        if now >= self._next_look:
+            self._next_look = now + LOOK_EVERY
+            self._look(now)
+        if self._filming and self._film is not None:
+            silent = now - self._film.sink.last_picture
+            if silent > LONGEST_WITHOUT_PICTURE:
+                self._handle(Broke(now, EndReason.FRAMES_STOPPED))
+        if now >= self._next_tell:
+            self._next_tell = now + (TELL_EVERY if not self._closed else LOOK_EVERY)
+            self._tell(self.status())
+        due = [self._next_look, self._next_tell, self._recorder.due, self._debounce.due]
+        return max(min(t for t in due if t is not None) - self._clock.monotonic(), 0.0)
+
+    def status(self) -> RecorderStatus:
+        """What the page is told."""
+        reading, time = self._clock.read(), self._gate.time()
+        recorder, film = self._recorder, self._film
+        left = recorder.deadline - self._clock.monotonic() if self._filming else 0.0
+        permit = film.permit if film and not self._closed else recorder.permit
+        writer = film.writer if film else None
+        return RecorderStatus(
+            kit=self._books.kit,
+            verifier=str(self._books.signer.verifier),
+            boot=reading.boot,
+            boottime=reading.boottime,
+            state=recorder.state.value,
+            light=self._light.pattern.value,
+            lit=self._light.lit,
+            lamp_proven=self._lamp_proven,
+            clock=time.trust.value,
+            now=time.now,
+            reason=recorder.reason,
+            case=permit.case if permit else "",
+            permit=permit.id if permit else "",
+            recording=film.recording if film else "",
+            limit=float(film.permit.limit) if film else 0.0,
+            remaining=max(left, 0.0),
+            frames_in=film.sink.pictures if film else 0,
+            frames_out=writer.frames if writer else 0,
+            segments=writer.segments if writer else 0,
+            bytes_sealed=writer.bytes if writer else 0,
+            ended=writer.ended.value if writer and writer.ended and self._closed else "",
+            minutes_free=self._gate.seconds_free() / 60,
+            camera=self._camera.name,
+            virtual=self._virtual,
+            timings_ms=self._timings | self._first_sealed(),
+            answers=dict(self._desk.answers),
+        )
+
+    @property
+    def _filming(self) -> bool:
+        return self._recorder.state is State.FILMING
+
+    def _take(self, posted: Posted) -> None:
+        match posted:
+            case Edge():
+                for told in self._debounce.edge(posted):
+                    self._handle(told)
+            case Noticed():
+                self._next_look = float("-inf")
+            case Quit():
+                self._quitting = True
+                self._handle(StopAsked(self._clock.monotonic(), EndReason.SHUTDOWN))
+            case _:
+                self._handle(posted)
+
+    def _handle(self, event: Event) -> None:
+        self._at = event.at
+        self._next_tell = float("-inf")
+        if isinstance(event, FilmClosed) and self._film is not None:
+            self._closed = True
+            ended = self._film.writer.ended or event.fault or EndReason.FAULT
+            self._write_log("film-ended", recording=self._film.recording, why=ended.value)
+        if isinstance(event, Broke | Failed):
+            self._write_log("broke", fault=event.fault.value)
+        self._carry_out(self._recorder.handle(event))
+
+    def _carry_out(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            try:
+                self._do(effect)
+            except Died:
+                raise
+            except (KitError, OSError):
+                traceback.print_exc(file=sys.stderr)
+                fault = FAULTS.get(type(effect), EndReason.FAULT)
+                self._handle(Failed(self._clock.monotonic(), effect, fault))
+                return
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Show(pattern):
+                self._light.show(pattern)
+                if pattern is Pattern.FILMING:
+                    self._started_at = self._at
+                    self._timings = {"release_to_light": self._since(self._at)}
+            case Judge(pressed):
+                self._handle(Judged(self._at, self._gate.answer(), pressed))
+            case Refuse(reason):
+                self._log.write("refused", reason=reason.value)
+            case BeginFilm(permit):
+                self._begin(permit)
+            case OpenCamera():
+                self._open()
+            case CloseCamera():
+                self._camera.stop()
+                if self._film is not None:
+                    self._timings["stop_to_closed"] = self._since(self._at)
+            case FinishFilm(why):
+                if self._closed or self._film is None:
+                    self._inbox.put(FilmClosed(self._clock.monotonic()))
+                else:
+                    self._film.finish(why)
+            case Confirm(request):
+                asked = self._desk.take(request)
+                self._books.enrol(asked.service, asked.practitioner)
+                self._desk.answer(request, "done")
+                self._log.write(
+                    "enrolled", service=asked.service.name, practitioner=asked.practitioner.name
+                )
+            case Decline(request, timed_out):
+                self._desk.answer(request, "timed-out" if timed_out else "refused")
+            case Die(fault):
+                self._write_log("died", fault=fault.value)
+                raise Died("The camera or the card does not let go; the recorder starts anew.")
+
+    def _begin(self, permit: Permit) -> None:
+        def closed(fault: EndReason | None) -> None:
+            self._inbox.put(FilmClosed(self._clock.monotonic(), fault))
+
+        # Counted before anything is seen: a film that fails was one of those agreed, too.
+        self._books.count_film(permit)
+        film = self._make_film(permit, self._on_end, closed)
+        film.begin()
+        self._film, self._closed = film, False
+        self._log.write("film-begun", recording=film.recording, case=permit.case, permit=permit.id)
+
+    def _open(self) -> None:
+        if self._film is None:
+            raise CameraFailed("There is no film for the camera.")
+        self._camera.start(self._film.sink, self._on_end)
+        self._timings["release_to_camera"] = self._since(self._started_at)
+
+    def _on_end(self, why: EndReason) -> None:
+        """A camera, a sink or a writer can go no further; any thread."""
+        now = self._clock.monotonic()
+        self._inbox.put(StopAsked(now, why) if why is EndReason.LIMIT else Broke(now, why))
+
+    def _look(self, now: float) -> None:
+        """See what the page has written."""
+        try:
+            for request in self._desk.new():
+                self._next_tell = float("-inf")
+                match request:
+                    case Stop():
+                        self._desk.answer(request.id, "done")
+                        self._handle(StopAsked(self._clock.monotonic(), EndReason.PAGE))
+                    case Enrol():
+                        self._desk.wait(request)
+                        self._handle(PresenceAsked(now, request.id))
+                    case SetTime():
+                        believed = self._gate.vouch(request.note)
+                        self._desk.answer(request.id, "done" if believed else "refused")
+                        self._log.write("time-vouched" if believed else "time-not-believed")
+            if self._filming and self._film is not None:
+                if self._gate.withdrawn(self._film.permit.case):
+                    self._handle(StopAsked(now, EndReason.WITHDRAWN))
+                elif not self._gate.armed():
+                    self._handle(StopAsked(now, EndReason.PAGE))
+            elif self._recorder.state in (State.IDLE, State.READY):
+                before = self._recorder.state, self._recorder.reason
+                told = self._next_tell
+                self._handle(Judged(now, self._gate.answer(), pressed=False))
+                if before == (self._recorder.state, self._recorder.reason):
+                    self._next_tell = told
+        except Died:
+            raise
+        except (KitError, OSError):
+            traceback.print_exc(file=sys.stderr)
+            self._handle(Broke(now, EndReason.DISK_FAILED))
+
+    def _first_sealed(self) -> dict[str, float]:
+        sealed = self._film.writer.first_sealed if self._film else None
+        return {} if sealed is None else {"release_to_sealed": 1000 * (sealed - self._started_at)}
+
+    def _since(self, moment: float) -> float:
+        """Milliseconds."""
+        return 1000 * (self._clock.monotonic() - moment)
+
+    def _write_log(self, event: str, **ids: str) -> None:
+        """Log where a card that refuses must not keep anything from being done."""
+        try:
+            self._log.write(event, **ids)
+        except KitError:
+            traceback.print_exc(file=sys.stderr)
+
+
+class Died(KitError):
+    """The process must end at once."""
+
+    code = "died"

@@ -1,0 +1,385 @@
+"""From the muxer to the card: a film cut into segments, each sealed and on the card as it is made.
+
+A thread of its own writes, so that a card that hesitates holds up no camera; what waits for it is
+bounded. After each fragment everything sealed is synced. Sealing goes by chunks of 64 KiB: where
+these fill so slowly that more than `LONGEST_HELD` of film would wait in one, a `free` box fills it.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from fractions import Fraction
+from pathlib import Path
+
+from appliance.boxes import make
+from appliance.clock import Clock
+from appliance.errors import BadFile, KitError, NotPossible
+from appliance.files import Home, save, sync_directory, to_json
+from appliance.film import (
+    EndReason,
+    FilmEnded,
+    FilmFact,
+    FilmStarted,
+    Fragment,
+    FragmentSplitter,
+    IndexBuilder,
+    Init,
+    SegmentClosed,
+    Tail,
+    index_name,
+    manifest_line,
+    parse_manifest,
+    segment_name,
+)
+from appliance.sealing import CHUNK, Bytes, Recipient, SealedWriter, seal
+from appliance.signing import Signer
+
+LONGEST_HELD = Fraction(1, 4)
+"""Seconds of film that may wait in an open chunk once a fragment is written."""
+QUEUE_SECONDS = 4
+"""Seconds of film that may wait for the card before it counts as too slow."""
+
+MANIFEST = "manifest"
+_BOX_HEAD = 8
+
+
+class _SealedFile:
+    """A new file, its length and its digest. Unbuffered: what is written is with the system."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "xb", buffering=0)  # noqa: SIM115 - closed with the segment
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: Bytes) -> int:
+        written = self._file.write(data)
+        self._digest.update(memoryview(data)[:written])
+        self.size += written
+        return written
+
+    def sync(self) -> None:
+        os.fdatasync(self._file.fileno())
+
+    def close(self) -> str:
+        """Returns the SHA-256 (hex) of what was written."""
+        self._file.close()
+        return self._digest.hexdigest()
+
+
+class _Segment:
+    """One segment while it is written."""
+
+    def __init__(
+        self, directory: Path, recording: str, number: int, init: Init, recipient: Recipient
+    ) -> None:
+        self._directory = directory
+        self._number = number
+        self._recipient = recipient
+        self._file = _SealedFile(directory / segment_name(number))
+        sync_directory(directory)
+        self._index = IndexBuilder(init, recording, number)
+        self._sealed = SealedWriter(self._file, [recipient])
+        self._sealed.write(init.data)
+        self._held: deque[tuple[int, Fragment]] = deque()
+        """Fragments that are not wholly in sealed chunks, and where each ends."""
+
+    @property
+    def seconds(self) -> Fraction:
+        return self._index.seconds
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file so far."""
+        return self._file.size
+
+    def add(self, fragment: Fragment, at_once: bool) -> int:
+        """Write one fragment; returns how many frames are newly on the card.
+
+        `at_once`: seal it now, however little it is.
+        """
+        self._index.add(fragment, self._index.size)
+        self._sealed.write(fragment.data)
+        self._held.append((self._index.size, fragment))
+        self._drop_sealed()
+        held = sum((f.seconds for _, f in self._held), Fraction(0))
+        if self._held and (at_once or held > LONGEST_HELD):
+            self._fill_chunk()
+        frames = self._index.frames - sum(f.frames for _, f in self._held)
+        self._file.sync()
+        return frames
+
+    def close(self) -> SegmentClosed:
+        """Complete the file, and put its sealed index beside it; both are on the card then."""
+        if not self._sealed.pending:
+            self._pad(_BOX_HEAD)
+        self._sealed.close()
+        self._file.sync()
+        index = seal(to_json(self._index.build()), [self._recipient])
+        save(self._directory / index_name(self._number), index)
+        return SegmentClosed(
+            number=self._number,
+            name=segment_name(self._number),
+            size=self._file.size,
+            sha256=self._file.close(),
+            frames=self._index.frames,
+            seconds=float(self._index.seconds),
+            index=index_name(self._number),
+            index_size=len(index),
+            index_sha256=hashlib.sha256(index).hexdigest(),
+        )
+
+    def abandon(self) -> None:
+        """Close the file as it is."""
+        self._file.close()
+
+    def _fill_chunk(self) -> None:
+        room = self._sealed.room
+        if room:
+            # A box cannot be shorter than its own head: then it takes the next chunk as well.
+            self._pad(room if room >= _BOX_HEAD else room + CHUNK)
+        self._sealed.flush_full()
+        self._held.clear()
+
+    def _pad(self, length: int) -> None:
+        self._sealed.write(make(b"free", bytes(length - _BOX_HEAD)))
+        self._index.padded(self._index.size + length)
+
+    def _drop_sealed(self) -> None:
+        sealed = self._index.size - self._sealed.pending
+        while self._held and self._held[0][0] <= sealed:
+            self._held.popleft()
+
+
+class FilmWriter:
+    """Writes one film into its directory.
+
+    `write` may be called from any thread and never raises. `on_failure` is called at most once, if
+    the film cannot go on; `on_closed` exactly once after `finish`, with what went wrong or None.
+    Both are called from the writer's thread, or from the one that calls `write`.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        started: FilmStarted,
+        recipient: Recipient,
+        signer: Signer,
+        clock: Clock,
+        *,
+        segment_seconds: int,
+        most_waiting: int,
+        now: Callable[[], datetime | None],
+        on_failure: Callable[[EndReason], None],
+        on_closed: Callable[[EndReason | None], None],
+    ) -> None:
+        """`most_waiting`: bytes that may wait for the card. `now`: the time, where trusted."""
+        self._directory = directory
+        self._started = started
+        self._recipient = recipient
+        self._signer = signer
+        self._clock = clock
+        self._segment_seconds = segment_seconds
+        self._most_waiting = most_waiting
+        self._now = now
+        self._on_failure = on_failure
+        self._on_closed = on_closed
+        self._changed = threading.Condition()
+        self._queue: deque[bytes] = deque()
+        self._waiting = 0
+        self._dropping = False
+        self._why: EndReason | None = None
+        self._segment: _Segment | None = None
+        self._bytes_closed = 0
+        self._frames_closed = 0
+        self.segments = 0
+        """Segments closed."""
+        self.frames = 0
+        """Frames that are sealed and on the card."""
+        self.bytes = 0
+        """Bytes of sealed film on the card."""
+        self.first_sealed: float | None = None
+        """Monotonic second at which the first frame was on the card."""
+        self.ended: EndReason | None = None
+        """Why the film ended, as its manifest says, once it is closed."""
+
+    def begin(self) -> None:
+        """Make the film's place, durably. Raises NotPossible."""
+        try:
+            self._directory.mkdir(mode=0o750)
+            save(self._directory / MANIFEST, manifest_line(self._started).encode())
+            sync_directory(self._directory.parent)
+        except OSError as error:
+            raise NotPossible(f"The film has no place on the card: {error.strerror}.") from error
+        threading.Thread(target=self._run, name="writer").start()
+
+    def write(self, data: bytes) -> None:
+        """Take some of the muxer's bytes."""
+        with self._changed:
+            if self._dropping or self._why is not None:
+                return
+            if self._waiting + len(data) > self._most_waiting:
+                self._dropping = True
+                too_slow = True
+            else:
+                self._queue.append(data)
+                self._waiting += len(data)
+                self._changed.notify()
+                too_slow = False
+        if too_slow:
+            self._on_failure(EndReason.SLOW_CARD)
+
+    def finish(self, why: EndReason) -> None:
+        """No more comes: close the film. Returns at once; `on_closed` follows."""
+        with self._changed:
+            self._why = why
+            self._changed.notify()
+
+    def _run(self) -> None:
+        failed = None
+        try:
+            self._write_film()
+        except (OSError, KitError) as error:
+            failed = EndReason.DISK_FAILED if isinstance(error, OSError) else EndReason.FAULT
+            traceback.print_exc(file=sys.stderr)
+            self._give_up(failed)
+        assert self._why is not None
+        try:
+            end = end_film(self._directory, failed or self._why, self._now(), self._signer)
+            self.ended = end.why
+        except (OSError, KitError):
+            # What is sealed stays; the next start closes the film.
+            traceback.print_exc(file=sys.stderr)
+            failed = failed or EndReason.DISK_FAILED
+        self._on_closed(failed)
+
+    def _write_film(self) -> None:
+        splitter = FragmentSplitter()
+        init: Init | None = None
+        while (piece := self._next()) is not None:
+            for unit in splitter.feed(piece):
+                if isinstance(unit, Init):
+                    init = unit
+                else:
+                    assert init is not None
+                    self._take(init, unit)
+        if self._segment is not None:
+            self._close_segment(self._segment)
+
+    def _take(self, init: Init, fragment: Fragment) -> None:
+        segment = self._segment
+        if segment is not None and (
+            fragment.starts_with_key and segment.seconds >= self._segment_seconds
+        ):
+            self._close_segment(segment)
+            segment = None
+        if segment is None:
+            segment = self._segment = _Segment(
+                self._directory, self._started.recording, self.segments, init, self._recipient
+            )
+        # The first is sealed at once: from then on it can be said that there is a film.
+        frames = segment.add(fragment, at_once=self.first_sealed is None)
+        self.frames = self._frames_closed + frames
+        self.bytes = self._bytes_closed + segment.size
+        if self.first_sealed is None and self.frames:
+            self.first_sealed = self._clock.monotonic()
+
+    def _close_segment(self, segment: _Segment) -> None:
+        closed = segment.close()
+        self._segment = None
+        with open(self._directory / MANIFEST, "ab", buffering=0) as manifest:
+            manifest.write(manifest_line(closed).encode())
+            os.fdatasync(manifest.fileno())
+        self.segments += 1
+        self._frames_closed += closed.frames
+        self._bytes_closed += closed.size
+        self.frames, self.bytes = self._frames_closed, self._bytes_closed
+
+    def _next(self) -> bytes | None:
+        """The next piece, or None when there will be none."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._why is not None)
+            if not self._queue:
+                return None
+            piece = self._queue.popleft()
+            self._waiting -= len(piece)
+            return piece
+
+    def _give_up(self, failed: EndReason) -> None:
+        """Nothing can be written any more: say so and wait until the film is ended."""
+        if self._segment is not None:
+            self._segment.abandon()
+        with self._changed:
+            told, self._dropping = self._dropping or self._why is not None, True
+            self._queue.clear()
+        if not told:
+            self._on_failure(failed)
+        with self._changed:
+            self._changed.wait_for(lambda: self._why is not None)
+
+
+def end_film(directory: Path, why: EndReason, ended: datetime | None, signer: Signer) -> FilmEnded:
+    """Write a film's last line and sign its manifest; a segment without its line is the tail.
+
+    Needs no key that opens anything. Raises BadFile if the manifest cannot be read, NotPossible if
+    the card refuses.
+    """
+    text = (directory / MANIFEST).read_text()
+    manifest = parse_manifest(text)
+    segments = manifest.segments
+    end = FilmEnded(
+        why=why,
+        ended=ended,
+        segments=len(segments),
+        frames=sum(segment.frames for segment in segments),
+        seconds=sum(segment.seconds for segment in segments),
+        tail=_tail(directory, len(segments)),
+    )
+    facts: tuple[FilmFact, ...] = (manifest.started, *segments, end)
+    note = signer.sign("".join(map(manifest_line, facts)))
+    save(directory / MANIFEST, note.encode())
+    return end
+
+
+def recover(home: Home, signer: Signer) -> list[str]:
+    """Close the films that a power cut left open; returns their names. Raises NotPossible.
+
+    What is sealed stays as it is. A place where not even the first line was written is cleared.
+    """
+    home.prepare(home.recordings)
+    closed = []
+    for directory in sorted(home.recordings.iterdir()):
+        if not any(directory.glob("*.age")) and not _begun(directory):
+            shutil.rmtree(directory)
+            continue
+        try:
+            if parse_manifest((directory / MANIFEST).read_text()).ended is None:
+                end_film(directory, EndReason.POWER, None, signer)
+                closed.append(directory.name)
+        except (BadFile, FileNotFoundError, UnicodeDecodeError):
+            # Not as we write them: nobody may touch it but who knows what happened.
+            print(f"{directory.name}: its manifest cannot be read", file=sys.stderr)
+    return closed
+
+
+def _begun(directory: Path) -> bool:
+    try:
+        parse_manifest((directory / MANIFEST).read_text())
+    except (BadFile, FileNotFoundError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def _tail(directory: Path, number: int) -> Tail | None:
+    path = directory / segment_name(number)
+    try:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+            return Tail(name=path.name, size=file.tell(), sha256=digest.hexdigest())
+    except FileNotFoundError:
+        return None
