@@ -146,15 +146,17 @@ class Kit:
         """Wait until the recorder's status shows something. Raises NotPossible if it never does."""
 
         def look() -> RecorderStatus | None:
+            if "recorder" in self.ended():
+                raise NotPossible("The recorder ended by itself.", self.last_words("recorder"))
             status = self.status()
             return status if status and seen(status) else None
 
         try:
             return wait_for(what, look, seconds)
         except NotPossible as error:
-            raise NotPossible(
-                str(error), f"The recorder said: {self.last_words('recorder')}"
-            ) from error
+            status = self.status()
+            shown = f"It showed: {status.state} {status.reason}" if status else "It showed nothing."
+            raise NotPossible(error.sentence, f"{error.hint}{shown}") from error
 
     def button(self, edge: Literal["down", "up"]) -> None:
         """Move the virtual button, which a kit has only while its camera is a scene."""
@@ -168,10 +170,11 @@ class Kit:
                 ) from error
 
     def press(self, seconds: float = 0.2) -> None:
-        """A press of the button, let go after `seconds`."""
+        """A press of the button, let go after `seconds`; no hand presses again any sooner."""
         self.button("down")
         time.sleep(seconds)
         self.button("up")
+        time.sleep(0.1)
 
     def page(self) -> "Page":
         """A browser's view of the kit's page, trusting the certificate that the kit made."""
