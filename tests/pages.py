@@ -3,10 +3,12 @@ and a browser without JavaScript."""
 
 import functools
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Self
 
 import msgspec
 from flask.testing import FlaskClient
@@ -38,6 +40,7 @@ from appliance.signing import Signer, open_note
 from tests import films
 from web_ui import create_app
 from web_ui.__main__ import build_parts
+from web_ui.access import PAIRED_COOKIE
 from web_ui.parts import Parts
 
 PASSPHRASE = "lantern orchard velvet thimble cascade juniper"
@@ -66,6 +69,18 @@ def _locked(number: int) -> bytes:
 def locked(number: int = 0) -> bytes:
     """A practitioner's keys under PASSPHRASE, stretched as little as the format knows."""
     return _locked(number)
+
+
+LARGE = {
+    "preset": "ultrafast",
+    "g": "30",
+    "maxrate": "8M",
+    "minrate": "8M",
+    "b": "8M",
+    "bufsize": "1M",
+    "x264-params": "filler=1:nal-hrd=cbr",
+}
+"""An encoder that fills a film up to a megabyte a second."""
 
 
 class _Templates(BytecodeCache):
@@ -185,7 +200,12 @@ class FakeRecorder:
         return from_json(text, Permit)
 
     def write_film(
-        self, case: str, recipient: str, frames: int = 75, why: EndReason = EndReason.LIMIT
+        self,
+        case: str,
+        recipient: str,
+        frames: int = 75,
+        why: EndReason = EndReason.LIMIT,
+        encoder: Mapping[str, str] = films.LIKE_OURS,
     ) -> str:
         """Put a sealed film of this case on the card: its frames are numbered, 30 a second."""
         name = new_id()
@@ -206,7 +226,9 @@ class FakeRecorder:
         )
         lines = [
             self._segment(directory, number, data, builder, recipient)
-            for number, (data, builder) in enumerate(_segments(name, films.film(frames)))
+            for number, (data, builder) in enumerate(
+                _segments(name, films.film(frames, encoder=encoder))
+            )
         ]
         ended = FilmEnded(
             why=why,
@@ -316,6 +338,9 @@ class Browser:
         found = self._client.get_cookie(name, domain=self._host.partition(":")[0])
         return found.value if found else ""
 
+    def take_cookie(self, name: str, value: str) -> None:
+        self._client.set_cookie(name, value, domain=self._host.partition(":")[0])
+
     def _send(self, method: str, path: str, **options: object) -> Page:
         response = self._client.open(
             path,
@@ -346,8 +371,16 @@ class WebKit:
         home.prepare(home.recordings, home.inbox, home.run / "web", home.run / "recorder")
         self.start()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.parts.seat.leave()
+
     def start(self) -> None:
         """Start the web process (again): what was in memory is gone."""
+        if hasattr(self, "parts"):
+            self.parts.seat.leave()
         self.parts = build_parts(self.config, self.clock)
         self.home = self.parts.home
         self.app = create_app(self.parts)
@@ -358,6 +391,12 @@ class WebKit:
 
     def another_browser(self, host: str = "localhost:8443") -> Browser:
         return Browser(self.app.test_client(), host)
+
+    def start_again_with_cookies(self) -> None:
+        """Start the web process again, seen by the same browser."""
+        cookie = self.browser.cookie(PAIRED_COOKIE)
+        self.start()
+        self.browser.take_cookie(PAIRED_COOKIE, cookie)
 
     def pass_by(self, seconds: float) -> None:
         """Time passes; the recorder goes on answering."""

@@ -1,5 +1,6 @@
 """Cases, goals, consent and arming: from what a family says to a signed order."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from tests.pages import CONSENT, NOW, Page, WebKit
 
 
 @pytest.fixture
-def kit(tmp_path: Path) -> WebKit:
-    made = WebKit(tmp_path)
-    made.unlock()
-    return made
+def kit(tmp_path: Path) -> Iterator[WebKit]:
+    with WebKit(tmp_path) as made:
+        made.unlock()
+        yield made
 
 
 def consent_of(kit: WebKit, case: str) -> Consent | None:

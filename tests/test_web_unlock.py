@@ -1,5 +1,6 @@
 """Unlock, lock, one at a time, and the time that is vouched for."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from web_ui.seat import IDLE_SECONDS, LONGEST_WAIT, PUT_OFF_SECONDS, Practitione
 
 
 @pytest.fixture
-def kit(tmp_path: Path) -> WebKit:
-    made = WebKit(tmp_path)
-    made.enrol()
-    return made
+def kit(tmp_path: Path) -> Iterator[WebKit]:
+    with WebKit(tmp_path) as made:
+        made.enrol()
+        yield made
 
 
 def vouched(kit: WebKit) -> Vouch:

@@ -82,7 +82,7 @@ def _serve(config: Config) -> None:
         ssl_cert=certificate,
         ssl_key=key,
         ssl_protocol_min=SSLProtocols.tls12,
-        log_level=LogLevels.warning,
+        log_level=LogLevels.error,
         workers_kill_timeout=_STOP_SECONDS,
     )
     try:

@@ -1,0 +1,145 @@
+"""The kit's line on every page, Stop, and the button of the virtual kit."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.film import EndReason
+from appliance.permits import Refusal
+from appliance.requests import Stop
+from firmware.recorder import Pattern, State
+from tests.pages import WebKit
+from web_ui import status
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Iterator[WebKit]:
+    with WebKit(tmp_path) as made:
+        made.enrol()
+        yield made
+
+
+def told(kit: WebKit) -> dict[str, object]:
+    answer: dict[str, object] = kit.browser.get("/status.json").response.json
+    return answer
+
+
+def test_the_line_says_what_the_recorder_says(kit: WebKit) -> None:
+    kit.recorder.show(
+        state="filming", light="filming", clock="trusted", remaining=125.4, minutes_free=80.9
+    )
+    page = kit.browser.get("/unlock")
+    for words in ("Filming.", "On: filming", "2:05", "Room for 80 minutes", "Time confirmed"):
+        assert words in page.words
+    assert told(kit)["countdown"] == "2:05"
+
+
+def test_a_status_older_than_three_seconds_is_not_believed(kit: WebKit) -> None:
+    kit.recorder.show(state="ready", light="ready")
+    kit.clock.pass_by(3)
+    assert told(kit)["answers"] is True
+    kit.clock.pass_by(0.1)
+    assert told(kit)["answers"] is False
+    page = kit.browser.get("/unlock")
+    assert "The recorder does not answer" in page.words
+    assert "Slow pulse" not in page.words
+
+
+def test_a_status_of_another_boot_is_not_believed(kit: WebKit) -> None:
+    kit.recorder.show(boot="another")
+    assert told(kit)["answers"] is False
+
+
+def test_a_status_that_cannot_be_read_is_not_believed(kit: WebKit) -> None:
+    kit.home.status("recorder").write_text('{"attune": "recorder-status/v1"}')
+    assert told(kit)["answers"] is False
+
+
+@pytest.mark.parametrize("state", State)
+def test_every_state_has_its_words(kit: WebKit, state: State) -> None:
+    kit.recorder.show(state=state.value)
+    assert not str(told(kit)["doing"]).startswith("The recorder says")
+
+
+@pytest.mark.parametrize("pattern", Pattern)
+def test_every_pattern_of_the_light_has_its_words_and_is_drawn(
+    kit: WebKit, pattern: Pattern
+) -> None:
+    kit.recorder.show(light=pattern.value)
+    assert told(kit)["lamp"] != pattern.value
+    sheet = (Path(status.__file__).parent / "static" / "attune.css").read_text()
+    assert f'.app-lamp[data-light="{pattern.value}"]' in sheet
+
+
+@pytest.mark.parametrize("code", [*Refusal, *EndReason])
+def test_every_refusal_and_fault_is_said_in_words(kit: WebKit, code: Refusal | EndReason) -> None:
+    kit.recorder.show(reason=code.value)
+    page = kit.browser.get("/unlock")
+    assert "The kit reports" not in page.words
+    if isinstance(code, Refusal):
+        assert code.sentence in page.words
+
+
+def test_a_lamp_that_no_wire_reads_back_is_said_to_be_unproven(kit: WebKit) -> None:
+    assert "Lamp unproven" in kit.browser.get("/unlock").words
+    kit.recorder.show(lamp_proven=True)
+    assert "Lamp unproven" not in kit.browser.get("/unlock").words
+
+
+def test_the_line_says_nothing_of_a_family_to_who_is_not_unlocked(kit: WebKit) -> None:
+    kit.unlock()
+    case = kit.make_case("The name of the family")
+    kit.recorder.show(state="filming", case=case)
+    page = kit.another_browser().get("/status.json")
+    assert "The name" not in page.text and case not in page.text
+
+
+def test_a_browser_that_unlocked_before_can_stop_a_film_while_the_page_is_locked(
+    kit: WebKit,
+) -> None:
+    kit.unlock()
+    kit.browser.submit("/cases", action="/lock")
+    kit.start_again_with_cookies()
+    kit.recorder.show(state="filming")
+    page = kit.browser.get("/unlock")
+    assert "Stop filming" in page.words
+    kit.browser.post("/stop", dict(page.form("/stop")))
+    assert [r for r in kit.recorder.requests() if isinstance(r, Stop)]
+
+
+def test_a_strange_browser_is_not_offered_to_stop(kit: WebKit) -> None:
+    kit.recorder.show(state="filming")
+    page = kit.browser.get("/unlock")
+    assert "Stop filming" not in page.words
+    token = page.form("/unlock")["csrf_token"][0]
+    assert kit.browser.post("/stop", {"csrf_token": token}).path == "/unlock"
+    assert not kit.recorder.requests()
+
+
+@pytest.mark.parametrize("back", ["https://evil.example/", "//evil.example", "/\\evil", "evil"])
+def test_after_stopping_nobody_is_sent_elsewhere(kit: WebKit, back: str) -> None:
+    kit.unlock()
+    kit.recorder.show(state="filming")
+    form = dict(kit.browser.get("/cases").form("/stop")) | {"back": [back]}
+    assert kit.browser.post("/stop", form).path == "/cases"
+
+
+def test_the_virtual_button_goes_down_and_up(kit: WebKit) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as button:
+        button.bind(str(kit.home.run / "recorder" / "virtual-button"))
+        button.settimeout(5)
+        form = kit.browser.get("/unlock").form("/virtual/button")
+        for edge in ("down", "up"):
+            assert kit.browser.post("/virtual/button", dict(form) | {"edge": edge}).status == 204
+            assert button.recv(16) == edge.encode()
+        kit.browser.post("/virtual/button", dict(form) | {"edge": "press"})
+        assert (button.recv(16), button.recv(16)) == (b"down", b"up")
+        assert kit.browser.post("/virtual/button", dict(form) | {"edge": "sideways"}).status == 400
+
+
+def test_a_virtual_button_without_a_recorder_says_so(kit: WebKit) -> None:
+    form = kit.browser.get("/unlock").form("/virtual/button")
+    page = kit.browser.post("/virtual/button", dict(form) | {"edge": "down"})
+    assert page.status == 503 and "does not answer" in page.words
