@@ -4,7 +4,6 @@ Everything is real but the hardware and the people: the three processes of a kit
 program beside its folder, and keys made for this one time.
 """
 
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from appliance.config import Config
 from appliance.errors import NotPossible
 from appliance.files import save, to_json
 from appliance.keys import PrivateKeys, lock, make_passphrase
-from appliance.kit import Kit, free_port
+from appliance.kit import Kit, free_port, spawn
 
 
 def demonstrate(root: Path, film: Path | None, port: int, say: Callable[[str], None]) -> None:
@@ -49,11 +48,8 @@ def demonstrate(root: Path, film: Path | None, port: int, say: Callable[[str], N
             page, to_json(service.card()).decode(), lock(practitioner, passphrase), passphrase
         )
         kit.start("sync")
-        base = [sys.executable, "-m", "appliance.base", store.as_uri(), "-i", str(keys), "--new"]
-        with (
-            open(root / "logs" / "base.log", "ab") as log,
-            subprocess.Popen(base, stdout=log, stderr=log, start_new_session=True) as service_side,
-        ):
+        words = [sys.executable, "-m", "appliance.base", store.as_uri(), "-i", str(keys), "--new"]
+        with spawn(words, root / "logs" / "base.log") as service_side:
             say(
                 "\n"
                 f"  The page                 {page.address}\n"

@@ -21,7 +21,7 @@ from email.message import Message
 from html.parser import HTMLParser
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Literal, Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 from appliance.config import Config, write_config
 from appliance.errors import BadFile, NotPossible
@@ -42,6 +42,19 @@ _T = TypeVar("_T")
 def command(process: Process, config: Path, *options: str) -> list[str]:
     """The command line that starts a process of the kit."""
     return [sys.executable, "-m", MODULES[process], "--config", str(config), *options]
+
+
+def spawn(words: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a program that writes to `log` and is asked to end when we end, however we end."""
+    with open(log, "ab") as file:
+        return subprocess.Popen(
+            ["setpriv", "--pdeathsig", "TERM", *words],  # noqa: S607 - Debian's own, always there
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            # A Ctrl-C at the terminal goes to us alone; we then stop them in order.
+            start_new_session=True,
+        )
 
 
 def free_port() -> int:
@@ -90,15 +103,8 @@ class Kit:
 
     def start(self, process: Process, *options: str) -> None:
         """Start a process. It is not ready yet when this returns."""
-        with self._log(process) as log:
-            self._running[process] = subprocess.Popen(
-                command(process, self.config_path, *options),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # A Ctrl-C at the terminal goes to us alone; we then stop them in order.
-                start_new_session=True,
-            )
+        words = command(process, self.config_path, *options)
+        self._running[process] = spawn(words, self._logs / f"{process}.log")
 
     def stop(self, process: Process) -> int:
         """Ask a process to end and wait for it; after 10 s it is killed. Returns its status."""
@@ -203,9 +209,6 @@ class Kit:
         self.recorder_shows("the answer", lambda s: "done" in s.answers.values())
         wait_for("the page to know", lambda: "unlock" in page.get("/").path or None, 10)
         return shown
-
-    def _log(self, process: Process) -> IO[bytes]:
-        return open(self._logs / f"{process}.log", "ab")
 
 
 class Form:

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -84,6 +85,18 @@ def test_1_a_permit_that_is_taken_away_never_counts_again(visit: Visit) -> None:
     visit.kit.recorder_shows("disarmed", lambda s: s.state == "idle")
     visit.place(note)
     refused(visit, Refusal.DISARMED)
+
+
+@pytest.mark.parametrize("time", [None, datetime(1970, 1, 1, tzinfo=UTC)])
+def test_1_a_kit_that_is_not_sure_of_the_time_opens_no_camera(
+    new_visit: Callable[..., Visit], time: datetime | None
+) -> None:
+    visit = new_visit()
+    if time:
+        visit.vouch(time)
+        assert sorted(visit.status.answers.values()) == ["done", "refused"]
+    visit.place(visit.keys.signer.sign(to_json(visit.permit()).decode() + "\n"))
+    refused(visit, Refusal.CLOCK_NOT_TRUSTED)
 
 
 # 3. A film ends when it was agreed to end.
