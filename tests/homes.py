@@ -13,7 +13,7 @@ from appliance.base.orders import Desk, make_new
 from appliance.cases import Cases, Details, OpenCase
 from appliance.clock import SystemClock
 from appliance.config import Config, write_config
-from appliance.files import Home, new_id, save, save_fact
+from appliance.files import Home, from_json, new_id, save, save_fact
 from appliance.film import (
     EndReason,
     FilmEnded,
@@ -178,9 +178,11 @@ class SendingKit:
 
     def receipts(self) -> dict[str, Receipt]:
         """Every receipt there is, by the name of its object."""
-        from appliance.files import from_json
-
-        found = [from_json(data, Receipt) for data in contents(self.home.receipts).values()]
+        found = [
+            from_json(data, Receipt)
+            for name, data in contents(self.home.receipts).items()
+            if name.endswith(".json")
+        ]
         return {receipt.object: receipt for receipt in found}
 
     def sendable(self) -> dict[str, bytes]:

@@ -182,6 +182,9 @@ def main() -> NoReturn:
     except KitError as error:
         click.echo(f"attune base: {error}", err=True)
         sys.exit(error.exit_status)
+    except OSError as error:
+        click.echo(f"attune base: {error.filename}: {error.strerror}.", err=True)
+        sys.exit(1)
     sys.exit(0)
 
 

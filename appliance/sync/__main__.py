@@ -16,7 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from appliance.audit import Log
 from appliance.clock import Clock, SystemClock
 from appliance.config import load_config
-from appliance.errors import KitError
+from appliance.errors import KitError, NotPossible
 from appliance.files import Home, save_fact, to_json
 from appliance.receipts import SyncStatus
 from appliance.stores import open_store
@@ -75,6 +75,17 @@ def _attempt(sender: Sender) -> tuple[SyncStatus, KitError | None]:
         return sender.run(), None
     except KitError as error:
         return sender.ended(error), error
+    except OSError as error:
+        refused = _own_card(error)
+        return sender.ended(refused), refused
+
+
+def _own_card(error: OSError) -> NotPossible:
+    """What this kit's own disk said; what a store says is a KitError by now."""
+    return NotPossible(
+        f"This kit's own card refused something: {error.strerror} ({error.filename}).",
+        "Look at the card: is it full, read-only or worn?",
+    )
 
 
 @contextlib.contextmanager
@@ -136,6 +147,9 @@ def main() -> NoReturn:
     except KitError as error:
         click.echo(f"attune sync: {error}", err=True)
         sys.exit(error.exit_status)
+    except OSError as error:
+        click.echo(f"attune sync: {_own_card(error)}", err=True)
+        sys.exit(1)
     sys.exit(0)
 
 

@@ -170,7 +170,7 @@ class Sender:
         self._clock = clock
         self._log = log
         self._show = show
-        self._waiting: dict[str, int] = {}
+        self._waiting = self._waiting_bytes = 0
         self._sent = self._sent_bytes = 0
         self._problems: dict[str, Problem] = {}
         self._heard: set[str] = set()
@@ -193,7 +193,8 @@ class Sender:
                     tried.add(sealed.object)
                     self._send(store, sealed)
                     if sealed.object not in self._problems:
-                        del self._waiting[sealed.object]
+                        self._waiting -= 1
+                        self._waiting_bytes -= sealed.size
                     self._tell("sending")
         return self._tell("incomplete" if self._problems else "sent")
 
@@ -225,7 +226,8 @@ class Sender:
             for sealed in plan(found.here, self._receipt, store.url, self._closed)
             if sealed.object not in tried
         ]
-        self._waiting.update({sealed.object: sealed.size for sealed in sends})
+        self._waiting += len(sends)
+        self._waiting_bytes += sum(sealed.size for sealed in sends)
         self._tell("sending")
         return sends
 
@@ -331,8 +333,8 @@ class Sender:
         now = self._clock.read()
         status = SyncStatus(
             state=state,
-            waiting=len(self._waiting),
-            waiting_bytes=sum(self._waiting.values()),
+            waiting=self._waiting,
+            waiting_bytes=self._waiting_bytes,
             sent=self._sent,
             sent_bytes=self._sent_bytes,
             error=error,
