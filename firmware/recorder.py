@@ -302,11 +302,7 @@ class Recorder:
     def _go_on_stopping(self, event: Failed) -> list[Effect]:
         """A step of stopping failed: never leave the camera on, never leave the film open."""
         self._fault = event.fault
-        if isinstance(event.effect, CloseCamera):
-            return [Die(event.fault)]
-        if isinstance(event.effect, Show):
-            return [FinishFilm(self._why)]
-        return self._settle(event.at)
+        return [FinishFilm(self._why)] if isinstance(event.effect, Show) else [Die(event.fault)]
 
     def _note_fault(self, event: Broke) -> list[Effect]:
         """Remember the fault and go on stopping."""

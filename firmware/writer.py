@@ -34,9 +34,9 @@ from appliance.film import (
     Tail,
     index_name,
     manifest_line,
-    parse_manifest,
     segment_name,
 )
+from appliance.joined import read_manifest
 from appliance.sealing import CHUNK, Bytes, Recipient, SealedWriter, seal
 from appliance.signing import Signer
 
@@ -72,7 +72,7 @@ class _SealedFile:
         return self._digest.hexdigest()
 
 
-class _Segment:
+class SegmentWriter:
     """One segment while it is written."""
 
     def __init__(
@@ -194,7 +194,7 @@ class FilmWriter:
         self._waiting = 0
         self._dropping = False
         self._why: EndReason | None = None
-        self._segment: _Segment | None = None
+        self._segment: SegmentWriter | None = None
         self._bytes_closed = 0
         self._frames_closed = 0
         self.segments = 0
@@ -279,7 +279,7 @@ class FilmWriter:
             self._close_segment(segment)
             segment = None
         if segment is None:
-            segment = self._segment = _Segment(
+            segment = self._segment = SegmentWriter(
                 self._directory, self._started.recording, self.segments, init, self._recipient
             )
         # The first is sealed at once: from then on it can be said that there is a film.
@@ -289,7 +289,7 @@ class FilmWriter:
         if self.first_sealed is None and self.frames:
             self.first_sealed = self._clock.monotonic()
 
-    def _close_segment(self, segment: _Segment) -> None:
+    def _close_segment(self, segment: SegmentWriter) -> None:
         closed = segment.close()
         self._segment = None
         with open(self._directory / MANIFEST, "ab", buffering=0) as manifest:
@@ -329,8 +329,7 @@ def end_film(directory: Path, why: EndReason, ended: datetime | None, signer: Si
     Needs no key that opens anything. Raises BadFile if the manifest cannot be read, NotPossible if
     the card refuses.
     """
-    text = (directory / MANIFEST).read_text()
-    manifest = parse_manifest(text)
+    manifest = read_manifest(directory)
     segments = manifest.segments
     end = FilmEnded(
         why=why,
@@ -354,25 +353,17 @@ def recover(home: Home, signer: Signer) -> list[str]:
     home.prepare(home.recordings)
     closed = []
     for directory in sorted(home.recordings.iterdir()):
-        if not any(directory.glob("*.age")) and not _begun(directory):
-            shutil.rmtree(directory)
-            continue
         try:
-            if parse_manifest((directory / MANIFEST).read_text()).ended is None:
+            if read_manifest(directory).ended is None:
                 end_film(directory, EndReason.POWER, None, signer)
                 closed.append(directory.name)
-        except (BadFile, FileNotFoundError, UnicodeDecodeError):
-            # Not as we write them: nobody may touch it but who knows what happened.
-            print(f"{directory.name}: its manifest cannot be read", file=sys.stderr)
+        except BadFile as error:
+            if any(directory.glob("*.age")):
+                # Not as we write them: nobody may touch it but who knows what happened.
+                print(f"{directory.name}: {error.sentence}", file=sys.stderr)
+            else:
+                shutil.rmtree(directory)
     return closed
-
-
-def _begun(directory: Path) -> bool:
-    try:
-        parse_manifest((directory / MANIFEST).read_text())
-    except (BadFile, FileNotFoundError, UnicodeDecodeError):
-        return False
-    return True
 
 
 def _tail(directory: Path, number: int) -> Tail | None:

@@ -58,9 +58,7 @@ class TestCard:
         number = 0
         while True:
             time, end = (round(n * TICKS / self.rate) for n in (number, number + 1))
-            yield Take(
-                self._frame(number, Fraction(time, TICKS)), time, end - time, self._sound(time, end)
-            )
+            yield Take(self.frame(number), time, end - time, self._sound(time, end))
             number += 1
 
     def _sound(self, start: int, end: int) -> bytes:
@@ -68,10 +66,11 @@ class TestCard:
         turn = first - first % len(self._second)
         return (self._second * 2)[first - turn : last - turn]
 
-    def _frame(self, number: int, seconds: Fraction) -> av.VideoFrame:
+    def frame(self, number: int) -> av.VideoFrame:
+        """The card as it looks in frame `number`."""
         frame = av.VideoFrame(self.width, self.height, "yuv420p")
         strip, scale = strip_height(self.height), max(self.height // 60, 1)
-        flash = _WHITE if seconds % 1 < _SIGNAL else _GREY
+        flash = _WHITE if number / self.rate % 1 < _SIGNAL else _GREY
         low = self.height // 6
         band = (self.height - strip - 9 * scale - low) // 3
         rows = [
