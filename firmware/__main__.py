@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
+from typing import NoReturn
 
 from gpiozero.pins import Factory
 from gpiozero.pins.mock import MockFactory
@@ -112,10 +113,9 @@ def _record(config: Config) -> None:
     notify("READY=1")
     try:
         runner.run(alive=lambda: notify("WATCHDOG=1"))
-    except BaseException:
+    except BaseException as error:
         # No clean end: only the end of the process is sure to close the camera.
-        traceback.print_exc()
-        os._exit(DIED)
+        _die(error)
     notify("STOPPING=1")
     log.write("stopped", kit=books.kit)
     button.close()
@@ -149,9 +149,14 @@ def _tell(path: Path, status: RecorderStatus) -> None:
 
 def _end_with_the_thread(died: threading.ExceptHookArgs) -> None:
     """A recorder that has lost a thread cannot be trusted with a camera."""
-    if died.exc_value is not None:
-        traceback.print_exception(died.exc_value)
-    os._exit(DIED)
+    _die(died.exc_value)
+
+
+def _die(error: BaseException | None) -> NoReturn:
+    try:
+        traceback.print_exception(error)
+    finally:
+        os._exit(DIED)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """One film: from the camera's sink through the muxer and the seal to the card."""
 
-import sys
-import traceback
+import logging
 from collections.abc import Callable
 from datetime import datetime
 
@@ -16,6 +15,8 @@ from appliance.signing import Signer
 from firmware.camera import GuardedSink
 from firmware.muxer import SOUND_BIT_RATE, Muxer
 from firmware.writer import QUEUE_SECONDS, FilmWriter
+
+_errors = logging.getLogger(__name__)
 
 OnEnd = Callable[[EndReason], None]
 """Told, from any thread, that the film must stop, and why."""
@@ -82,5 +83,5 @@ class Film:
             self._muxer.close()
         except Exception:
             # Whatever libav raises: what is sealed is worth closing all the same.
-            traceback.print_exc(file=sys.stderr)
+            _errors.exception("the muxer could not be closed")
         self.writer.finish(why)

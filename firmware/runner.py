@@ -4,8 +4,7 @@ Other threads only put into the inbox. An effect that fails goes back into the m
 what no effect accounts for ends the process, and with it the camera.
 """
 
-import sys
-import traceback
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -46,6 +45,8 @@ from firmware.recorder import (
     StopAsked,
     Ticked,
 )
+
+_errors = logging.getLogger(__name__)
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at permit, requests and cases, if nothing is noticed before."""
@@ -237,7 +238,7 @@ class Runner:
             except Died:
                 raise
             except (KitError, OSError):
-                traceback.print_exc(file=sys.stderr)
+                _errors.exception("%s could not be done", type(effect).__name__)
                 fault = FAULTS.get(type(effect), EndReason.FAULT)
                 self._handle(Failed(self._clock.monotonic(), effect, fault))
                 return
@@ -331,7 +332,7 @@ class Runner:
         except Died:
             raise
         except (KitError, OSError):
-            traceback.print_exc(file=sys.stderr)
+            _errors.exception("what the page wrote could not be taken in")
             self._handle(Broke(now, EndReason.DISK_FAILED))
 
     def _first_sealed(self) -> dict[str, float]:
@@ -347,7 +348,7 @@ class Runner:
         try:
             self._log.write(event, **ids)
         except KitError:
-            traceback.print_exc(file=sys.stderr)
+            _errors.exception("the log could not be written")
 
 
 class Died(KitError):

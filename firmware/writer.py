@@ -6,11 +6,10 @@ these fill so slowly that more than `LONGEST_HELD` of film would wait in one, a 
 """
 
 import hashlib
+import logging
 import os
 import shutil
-import sys
 import threading
-import traceback
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
@@ -39,6 +38,8 @@ from appliance.film import (
 from appliance.joined import read_manifest
 from appliance.sealing import CHUNK, Bytes, Recipient, SealedWriter, seal
 from appliance.signing import Signer
+
+_errors = logging.getLogger(__name__)
 
 LONGEST_HELD = Fraction(1, 4)
 """Seconds of film that may wait in an open chunk once a fragment is written."""
@@ -82,10 +83,14 @@ class SegmentWriter:
         self._number = number
         self._recipient = recipient
         self._file = _SealedFile(directory / segment_name(number))
-        sync_directory(directory)
-        self._index = IndexBuilder(init, recording, number)
-        self._sealed = SealedWriter(self._file, [recipient])
+        try:
+            sync_directory(directory)
+            self._sealed = SealedWriter(self._file, [recipient])
+        except OSError:
+            self._file.close()
+            raise
         self._sealed.write(init.data)
+        self._index = IndexBuilder(init, recording, number)
         self._held: deque[tuple[int, Fragment]] = deque()
         """Fragments that are not wholly in sealed chunks, and where each ends."""
 
@@ -246,7 +251,7 @@ class FilmWriter:
             self._write_film()
         except (OSError, KitError) as error:
             failed = EndReason.DISK_FAILED if isinstance(error, OSError) else EndReason.FAULT
-            traceback.print_exc(file=sys.stderr)
+            _errors.exception("the film cannot go on")
             self._give_up(failed)
         assert self._why is not None
         try:
@@ -254,7 +259,7 @@ class FilmWriter:
             self.ended = end.why
         except (OSError, KitError):
             # What is sealed stays; the next start closes the film.
-            traceback.print_exc(file=sys.stderr)
+            _errors.exception("the film could not be closed")
             failed = failed or EndReason.DISK_FAILED
         self._on_closed(failed)
 
@@ -360,7 +365,7 @@ def recover(home: Home, signer: Signer) -> list[str]:
         except BadFile as error:
             if any(directory.glob("*.age")):
                 # Not as we write them: nobody may touch it but who knows what happened.
-                print(f"{directory.name}: {error.sentence}", file=sys.stderr)
+                _errors.error("%s: %s", directory.name, error.sentence)
             else:
                 shutil.rmtree(directory)
     return closed

@@ -1,0 +1,375 @@
+"""The film on the card: sealed as it is made, synced as it is sealed, closed whatever happens."""
+
+import dataclasses
+import io
+import os
+import resource
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from appliance.boxes import boxes
+from appliance.errors import BadSignature
+from appliance.files import Home, new_id
+from appliance.film import (
+    EndReason,
+    FilmStarted,
+    Fragment,
+    FragmentSplitter,
+    Init,
+    Manifest,
+    parse_manifest,
+    segment_name,
+)
+from appliance.joined import OpenedFilm, open_recording
+from appliance.keys import generate_identity
+from appliance.permits import recipient_digest
+from appliance.sealing import CHUNK
+from appliance.signing import Signer
+from appliance.unsealing import SealedReader, unseal
+from firmware.cameras.testcard import TestCard, read_number
+from firmware.writer import LONGEST_HELD, FilmWriter, SegmentWriter, recover
+from tests.fakes import NOON, FakeClock, muxed
+
+CASE = generate_identity(x25519=True)
+SIGNER = Signer.generate("kit-test")
+CARD = TestCard(320, 180, 30)
+
+
+class Place:
+    """A home with one film being written to it."""
+
+    def __init__(
+        self, root: Path, *, segment_seconds: int = 2, most_waiting: int = 1 << 24
+    ) -> None:
+        self.home = Home(root / "home", root / "run")
+        self.home.prepare(self.home.recordings)
+        self.recording = new_id()
+        self.directory = self.home.recording(self.recording)
+        self.failures: list[EndReason] = []
+        self.faults: list[EndReason | None] = []
+        self.closed, self.failed = threading.Event(), threading.Event()
+        self.writer = FilmWriter(
+            self.directory,
+            FilmStarted(
+                recording=self.recording,
+                case=new_id(),
+                kit="test",
+                permit=new_id(),
+                consent="0" * 64,
+                recipient=recipient_digest(str(CASE.recipient)),
+                kind="visit",
+                limit=60,
+                sound=True,
+                boot="this boot",
+                started=NOON,
+            ),
+            CASE.recipient,
+            SIGNER,
+            FakeClock(),
+            segment_seconds=segment_seconds,
+            most_waiting=most_waiting,
+            now=lambda: NOON,
+            on_failure=self._on_failure,
+            on_closed=self._on_closed,
+        )
+
+    def _on_failure(self, why: EndReason) -> None:
+        self.failures.append(why)
+        self.failed.set()
+
+    def _on_closed(self, fault: EndReason | None) -> None:
+        self.faults.append(fault)
+        self.closed.set()
+
+    def finish(self, why: EndReason = EndReason.BUTTON) -> None:
+        self.writer.finish(why)
+        assert self.closed.wait(30)
+
+    def write(self, pieces: list[bytes]) -> None:
+        self.writer.begin()
+        for piece in pieces:
+            self.writer.write(piece)
+
+    def manifest(self) -> Manifest:
+        return parse_manifest((self.directory / "manifest").read_text(), [SIGNER.verifier])
+
+    @contextmanager
+    def opened(self, home: Home | None = None) -> Iterator[OpenedFilm]:
+        directory = (home or self.home).recording(self.recording)
+        opened = open_recording(directory, [CASE], [SIGNER.verifier], check=True)
+        with closing(opened):
+            yield opened
+
+    def numbers(self) -> list[int | None]:
+        with self.opened() as it, it.film.open() as file, av.open(file) as container:
+            return [read_number(frame) for frame in container.decode(container.streams.video[0])]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def five_seconds() -> list[bytes]:
+    return muxed(CARD, 150)
+
+
+def split(pieces: list[bytes]) -> tuple[Init, list[Fragment]]:
+    splitter = FragmentSplitter()
+    init, *fragments = [unit for piece in pieces for unit in splitter.feed(piece)]
+    assert isinstance(init, Init)
+    return init, [f for f in fragments if isinstance(f, Fragment)]
+
+
+def test_a_film_is_on_the_card_whole_signed_and_opens_with_the_case_alone(
+    place: Place, five_seconds: list[bytes]
+) -> None:
+    place.write(five_seconds)
+    place.finish()
+    assert place.faults == [None]
+    with place.opened() as opened:
+        assert opened.complete and opened.verify() == []
+        assert opened.manifest.signed_by == SIGNER.verifier
+        end = opened.manifest.ended
+    assert end is not None
+    assert (end.why, end.ended, end.frames, end.segments) == (EndReason.BUTTON, NOON, 150, 3)
+    assert end.seconds == pytest.approx(5)
+    assert place.numbers() == list(range(150))
+    assert (place.writer.frames, place.writer.segments) == (150, 3)
+    assert place.writer.bytes == sum(p.stat().st_size for p in place.directory.glob("*.mp4.age"))
+
+
+def test_segments_are_cut_at_key_frames_and_each_plays_by_itself(
+    place: Place, five_seconds: list[bytes]
+) -> None:
+    place.write(five_seconds)
+    place.finish()
+    numbers = []
+    for line in place.manifest().segments:
+        plain = unseal((place.directory / line.name).read_bytes(), [CASE])
+        with av.open(io.BytesIO(plain)) as film:
+            frames = list(film.decode(film.streams.video[0]))
+        assert frames[0].key_frame
+        numbers.append([read_number(frame) for frame in frames])
+    assert numbers == [list(range(60)), list(range(60, 120)), list(range(120, 150))]
+
+
+def test_nothing_of_the_film_is_on_the_card_in_clear(
+    place: Place, five_seconds: list[bytes]
+) -> None:
+    place.write(five_seconds)
+    place.finish()
+    _, fragments = split(five_seconds)
+    for path in place.directory.iterdir():
+        data = path.read_bytes()
+        assert not any(name in data for name in (b"moov", b"moof", b"mdat", b"avcC"))
+        assert not any(fragment.data[-200:-100] in data for fragment in fragments)
+
+
+def test_a_manifest_of_somebody_else_is_not_believed(
+    place: Place, five_seconds: list[bytes]
+) -> None:
+    place.write(five_seconds)
+    place.finish()
+    text = (place.directory / "manifest").read_text()
+    with pytest.raises(BadSignature):
+        parse_manifest(text, [Signer.generate("kit-test").verifier])
+    with pytest.raises(BadSignature):
+        parse_manifest(text.replace('"limit":60', '"limit":90'), [SIGNER.verifier])
+
+
+def readable(directory: Path) -> bytes:
+    """What can be read of a segment as it lies there now."""
+    with open(directory / segment_name(0), "rb") as file:
+        reader = SealedReader(io.BytesIO(file.read()), [CASE])
+        return reader.read_at(0, reader.size)
+
+
+def test_no_more_than_a_quarter_of_a_second_is_held_back(
+    tmp_path: Path, five_seconds: list[bytes]
+) -> None:
+    init, fragments = split(five_seconds)
+    segment = SegmentWriter(tmp_path, new_id(), 0, init, CASE.recipient)
+    written = Fraction(0)
+    for fragment in fragments:
+        frames = segment.add(fragment, at_once=False)
+        written += fragment.seconds
+        plain = readable(tmp_path)
+        found = sum(data.data in plain for data in fragments)
+        sealed = sum((f.seconds for f in fragments[:found]), Fraction(0))
+        assert written - sealed <= LONGEST_HELD
+        assert frames == sum(f.frames for f in fragments[:found])
+    segment.close()
+
+
+def test_the_first_fragment_is_sealed_at_once(tmp_path: Path, five_seconds: list[bytes]) -> None:
+    init, fragments = split(five_seconds)
+    segment = SegmentWriter(tmp_path, new_id(), 0, init, CASE.recipient)
+    assert segment.add(fragments[0], at_once=True) == fragments[0].frames
+    assert fragments[0].data in readable(tmp_path)
+    segment.close()
+
+
+@pytest.mark.parametrize("short", [0, 1, 7, 8, 9, 20])
+def test_boxes_fill_a_chunk_however_little_room_there_is(
+    tmp_path: Path, five_seconds: list[bytes], short: int
+) -> None:
+    """`short`: bytes that are missing to a full chunk when it has to be filled."""
+    init, fragments = split(five_seconds)
+    length = CHUNK - len(init.data) - short
+    odd = dataclasses.replace(fragments[0], data=bytes(length), samples=())
+    segment = SegmentWriter(tmp_path, new_id(), 0, init, CASE.recipient)
+    segment.add(odd, at_once=True)
+    plain = readable(tmp_path)
+    assert plain.startswith(init.data + odd.data)
+    assert len(plain) % CHUNK == 0
+    filled = list(boxes(plain, len(init.data) + length))
+    assert [box.name for box in filled] == ([b"free"] if short else [])
+    line = segment.close()
+    whole = unseal((tmp_path / line.name).read_bytes(), [CASE])
+    assert whole[: len(plain)] == plain
+    assert [box.name for box in boxes(whole, len(plain))] == [b"free"]
+
+
+def test_a_card_that_is_too_slow_ends_the_film_and_keeps_what_it_took(
+    tmp_path: Path, five_seconds: list[bytes]
+) -> None:
+    half = sum(map(len, five_seconds)) // 2
+    place = Place(tmp_path, most_waiting=half)
+    # Nobody takes anything until the writer begins.
+    for piece in five_seconds:
+        place.writer.write(piece)
+    assert place.failures == [EndReason.SLOW_CARD]
+    place.writer.begin()
+    place.finish(EndReason.SLOW_CARD)
+    assert place.faults == [None]
+    numbers = place.numbers()
+    assert 0 < len(numbers) < 150
+    assert numbers == list(range(len(numbers)))
+    assert place.writer.frames == len(numbers)
+    end = place.manifest().ended
+    assert end is not None and end.why is EndReason.SLOW_CARD
+
+
+@contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """The card refuses every write beyond this length."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_card_that_refuses_a_write_ends_the_film_and_keeps_what_is_sealed(
+    tmp_path: Path, five_seconds: list[bytes]
+) -> None:
+    place = Place(tmp_path, segment_seconds=3)
+    with files_no_larger_than(5 * CHUNK):
+        place.write(five_seconds)
+        assert place.failed.wait(30)
+        assert place.failures == [EndReason.DISK_FAILED]
+        place.finish(EndReason.DISK_FAILED)
+    manifest = place.manifest()
+    assert manifest.ended is not None and manifest.ended.why is EndReason.DISK_FAILED
+    assert manifest.ended.tail is not None
+    assert manifest.ended.tail.name == segment_name(0)
+    numbers = place.numbers()
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) >= place.writer.frames > 0
+
+
+def test_a_card_that_refuses_everything_leaves_the_film_for_the_next_start(
+    place: Place, five_seconds: list[bytes]
+) -> None:
+    place.write(five_seconds)
+    with files_no_larger_than(0):
+        place.finish()
+    assert place.faults == [EndReason.DISK_FAILED]
+    assert recover(place.home, SIGNER) == [place.recording]
+    assert place.manifest().ended is not None
+
+
+def test_a_film_without_a_single_picture_is_closed_too(place: Place) -> None:
+    place.write([])
+    place.finish(EndReason.CAMERA_FAILED)
+    end = place.manifest().ended
+    assert end is not None
+    assert (end.why, end.frames, end.segments, end.tail) == (EndReason.CAMERA_FAILED, 0, 0, None)
+
+
+# --- After a power cut --------------------------------------------------------------------------
+
+
+def cut(place: Place, to: Path, pieces: list[bytes]) -> Home:
+    """The card as a power cut leaves it: everything written but nothing closed."""
+    place.write(pieces)
+    place.finish()
+    home = Home(to / "home", to / "run")
+    shutil.copytree(place.home.root, home.root)
+    directory = home.recording(place.recording)
+    lines = (directory / "manifest").read_text().splitlines(keepends=True)
+    # The last segment has no line, no index and no end; the line before it was torn.
+    (directory / "manifest").write_text("".join(lines[:3]) + lines[3][:40])
+    tail = directory / segment_name(2)
+    os.truncate(tail, tail.stat().st_size - 100)
+    (directory / "0002.index.age").unlink()
+    return home
+
+
+def test_after_a_power_cut_the_film_is_closed_without_any_key_and_what_was_sealed_opens(
+    place: Place, tmp_path: Path, five_seconds: list[bytes]
+) -> None:
+    home = cut(place, tmp_path / "cut", five_seconds)
+    assert recover(home, SIGNER) == [place.recording]
+    directory = home.recording(place.recording)
+    manifest = parse_manifest((directory / "manifest").read_text(), [SIGNER.verifier])
+    assert len(manifest.segments) == 2
+    end = manifest.ended
+    assert end is not None and end.tail is not None
+    assert (end.why, end.ended, end.frames) == (EndReason.POWER, None, 120)
+    assert (end.tail.name, end.tail.size) == (
+        segment_name(2),
+        (directory / segment_name(2)).stat().st_size,
+    )
+    with place.opened(home) as opened:
+        assert len(opened.film.frames) > 120
+        assert opened.verify() == []
+
+
+def test_recovery_does_nothing_twice_and_nothing_to_films_that_are_closed(
+    place: Place, tmp_path: Path, five_seconds: list[bytes]
+) -> None:
+    home = cut(place, tmp_path / "cut", five_seconds)
+    recover(home, SIGNER)
+    before = {path: path.read_bytes() for path in home.recordings.rglob("*") if path.is_file()}
+    assert recover(home, SIGNER) == []
+    assert {p: p.read_bytes() for p in home.recordings.rglob("*") if p.is_file()} == before
+
+
+def test_a_place_where_no_film_had_begun_is_cleared(place: Place) -> None:
+    place.directory.mkdir()
+    (place.directory / ".manifest.abcd.new").write_bytes(b"half a li")
+    assert recover(place.home, SIGNER) == []
+    assert not place.directory.exists()
+
+
+def test_sealed_film_with_a_manifest_that_cannot_be_read_is_left_alone(
+    place: Place, five_seconds: list[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    place.write(five_seconds)
+    place.finish()
+    (place.directory / "manifest").write_bytes(b"\xff\xfe")
+    before = sorted(path.name for path in place.directory.iterdir())
+    assert recover(place.home, SIGNER) == []
+    assert sorted(path.name for path in place.directory.iterdir()) == before
+    assert place.recording in caplog.text
