@@ -14,10 +14,10 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import av
 from av.audio.frame import AudioFrame
@@ -31,9 +31,11 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from appliance import boxes
-from appliance.errors import BadFile, BadInput
+from appliance.errors import BadFile, BadInput, NotPossible
 
-_PICTURE = {"preset": "veryfast", "crf": "17", "profile": "high", "bf": "0", "g": "60"}
+_PICTURE = {"preset": "veryfast", "crf": "17", "bf": "0", "g": "60"}
+_COARSEST = 10_000
+"""Ticks a second below which the muxer would choose others."""
 _SOUND_BIT_RATE = 160_000
 _SOUND_RATES = (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 _SOUND_BLOCK = 1024
@@ -45,7 +47,9 @@ _BEFORE_SOUND = Fraction(1, 10)
 _BEFORE_REORDERED = Fraction(1)
 _STEPS_BACK = (Fraction(0), Fraction(3), Fraction(15))
 
+_T = TypeVar("_T")
 Seconds = Fraction | float
+Frame = VideoFrame | AudioFrame
 
 
 class Source(Protocol):
@@ -132,8 +136,8 @@ def still(source: Source, at: Seconds, out: Out) -> Fraction:
             seen = frame
         if seen is None:
             raise BadInput(f"There is no picture at {_said(at)}.")
-        moment = _time(seen)
-        out.write(_jpeg(seen))
+        moment, picture_file = _time(seen), _jpeg(seen)
+    out.write(picture_file)
     return moment
 
 
@@ -146,12 +150,16 @@ class _Pictures:
         self._start = start
         self._end = end
         self._rate = source.average_rate or Fraction(25)
+        self._film_end = _picture_end(source) or Fraction(0)
         self._stream = made.add_stream("libx264", rate=self._rate, options=_PICTURE)
         context, like = self._stream.codec_context, source.codec_context
         # Phones want 4:2:0, and that wants even sides.
         self._stream.width, self._stream.height = like.width & ~1, like.height & ~1
         self._stream.pix_fmt = "yuv420p"
-        self._ticks = Fraction(1, _time_base(source).denominator)
+        ticks = _time_base(source).denominator
+        while ticks < _COARSEST:
+            ticks *= 2
+        self._ticks = Fraction(1, ticks)
         self._stream.time_base = context.time_base = self._ticks
         if like.sample_aspect_ratio:
             context.sample_aspect_ratio = like.sample_aspect_ratio
@@ -188,8 +196,7 @@ class _Pictures:
         """The rest, once; also where the film ended before the mark."""
         packets = []
         if self._waiting:
-            length = self._waiting.duration * _time_base(self._waiting) or 1 / self._rate
-            packets = self._encode_waiting(self.last + length)
+            packets = self._encode_waiting(max(self._film_end, self.last + 1 / self._rate))
         return packets + self._packed(self._stream.encode(None)) if self.count else []
 
     def _encode_waiting(self, until: Fraction) -> list[Packet[Any]]:
@@ -295,11 +302,57 @@ class _Sounds:
         return packets
 
 
+class _Guarded:
+    """A source whose first error waits here, for nothing may be raised into libav: from then on it
+    only sees the end of the file."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.error: Exception | None = None
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._asked(lambda: self._source.read(size) or b"", b"")
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._asked(lambda: self._source.seek(offset, whence), -1)
+
+    def tell(self) -> int:
+        return self._asked(self._source.tell, -1)
+
+    def _asked(self, ask: Callable[[], _T], otherwise: _T) -> _T:
+        if self.error is None:
+            try:
+                return ask()
+            except Exception as error:
+                self.error = error
+        return otherwise
+
+
 @contextlib.contextmanager
 def _opened(source: Source) -> Iterator[InputContainer]:
+    """The film in `source`. What reading it raised is raised on leaving, whatever came of it."""
+    guarded = _Guarded(source)
     try:
-        with av.open(source, "r") as film:
+        with _reading():
+            film = av.open(guarded, "r")
+        with film:
             yield film
+    except av.error.FFmpegError as error:
+        # Not of the reading, which has words of its own.
+        raise NotPossible(
+            f"The film was read, but nothing could be made of it: {error.strerror}.",
+            "Try it again; if it stays so, this computer lacks an encoder or memory.",
+        ) from error
+    finally:
+        if guarded.error is not None:
+            raise guarded.error
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """What the library says of a source that it cannot read, in our words."""
+    try:
+        yield
     except av.error.FFmpegError as error:
         raise BadFile(
             f"This film could not be read: {error.strerror}.",
@@ -336,27 +389,34 @@ def _check_marks(
 
 
 def _length(film: InputContainer, picture: VideoStream) -> Fraction:
-    if picture.duration:
-        return ((picture.start_time or 0) + picture.duration) * _time_base(picture)
+    end = _picture_end(picture)
+    if end is not None:
+        return end
     if film.duration:
         return Fraction((film.start_time or 0) + film.duration, av.time_base)
     raise BadFile("This film does not say how long it is.", "Save it anew from a player.")
 
 
+def _picture_end(picture: VideoStream) -> Fraction | None:
+    """When the last frame goes, if the film says it of its picture alone."""
+    if not picture.duration:
+        return None
+    return ((picture.start_time or 0) + picture.duration) * _time_base(picture)
+
+
 def _decoded(
     film: InputContainer, picture: VideoStream, sound: AudioStream | None, start: Fraction
-) -> Iterator[VideoFrame | AudioFrame]:
+) -> Iterator[Frame]:
     """The frames of both tracks from before `start` on, as they come; the picture from at or before
-    `start`, the sound from early enough to be right."""
+    `start`, the sound from early enough to be right. Raises BadFile."""
     before = _BEFORE_REORDERED if picture.codec_context.has_b_frames else Fraction(0)
     before = max(before, _BEFORE_SOUND if sound else Fraction(0))
-    tracks = [picture, sound] if sound else [picture]
+    tracks: list[VideoStream | AudioStream] = [picture, sound] if sound else [picture]
     for step in _STEPS_BACK:
         at = start - before - step
         if at <= 0:
             break
-        film.seek(int(at / _time_base(picture)), stream=picture)
-        frames = film.decode(*tracks)
+        frames = _decoded_from(film, int(at / _time_base(picture)), tracks)
         head = []
         for frame in frames:
             head.append(frame)
@@ -364,8 +424,18 @@ def _decoded(
                 break
         if head and isinstance(head[-1], VideoFrame) and _time(head[-1]) <= start:
             return itertools.chain(head, frames)
-    film.seek(0)
-    return film.decode(*tracks)
+    return _decoded_from(film, 0, tracks)
+
+
+def _decoded_from(
+    film: InputContainer, ticks: int, tracks: list[VideoStream | AudioStream]
+) -> Iterator[Frame]:
+    """What the tracks have from the key frame of the first of them before `ticks` of it on."""
+    with _reading():
+        film.seek(ticks, stream=tracks[0])
+        for frame in film.decode(*tracks):
+            if isinstance(frame, VideoFrame | AudioFrame):
+                yield frame
 
 
 def _time_base(thing: VideoStream | VideoFrame | AudioFrame) -> Fraction:

@@ -255,8 +255,12 @@ def test_an_error_of_the_source_is_not_taken_for_a_bad_film(ours: bytes) -> None
                 raise KitError("closed meanwhile")
             return super().read(size)
 
+    out = io.BytesIO()
     with pytest.raises(KitError, match="closed meanwhile"):
-        cut(Withdrawn(ours), 5, 9, io.BytesIO())
+        cut(Withdrawn(ours), 5, 9, out)
+    with pytest.raises(KitError, match="closed meanwhile"):
+        still(Withdrawn(ours), 9, out)
+    assert not out.getvalue()
 
 
 def test_a_still_is_the_frame_that_is_seen(source: bytes) -> None:
