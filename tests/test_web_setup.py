@@ -1,7 +1,9 @@
 """First set-up: two keys, a press of the button, and no secret where it does not belong."""
 
+from base64 import b64encode
 from io import BytesIO
 from pathlib import Path
+from textwrap import wrap
 
 import pytest
 
@@ -20,10 +22,18 @@ def card(keys: PrivateKeys) -> str:
     return to_json(keys.card()).decode()
 
 
+def armored(sealed: bytes) -> str:
+    """A sealed file as the text that can be pasted."""
+    lines = wrap(b64encode(sealed).decode(), 64)
+    return "\n".join(
+        ("-----BEGIN AGE ENCRYPTED FILE-----", *lines, "-----END AGE ENCRYPTED FILE-----")
+    )
+
+
 def bring(kit: WebKit, **changes: object) -> Page:
     fields: dict[str, object] = {
         "service_card": card(service()),
-        "practitioner_key": locked().hex(),
+        "practitioner_key": armored(locked()),
         "passphrase": PASSPHRASE,
     }
     return kit.browser.submit("/setup", **(fields | changes))
@@ -84,7 +94,7 @@ def test_a_secret_where_the_services_card_belongs_is_refused_and_not_kept(
 def test_the_services_own_key_is_never_taken_for_a_practitioners(kit: WebKit) -> None:
     page = bring(kit, practitioner_key=service().text())
     assert "not under a passphrase" in page.words
-    page = bring(kit, practitioner_key=lock(service(), PASSPHRASE, work=1).hex())
+    page = bring(kit, practitioner_key=armored(lock(service(), PASSPHRASE, work=1)))
     assert "must never come near a kit" in page.words
     assert not kit.recorder.requests()
 
@@ -126,7 +136,7 @@ def test_nobody_pressing_in_time_is_said_and_can_be_asked_again(kit: WebKit) -> 
 
 def test_bringing_other_keys_forgets_the_earlier_ones(kit: WebKit) -> None:
     bring(kit)
-    bring(kit, practitioner_key=locked(1).hex())
+    bring(kit, practitioner_key=armored(locked(1)))
     assert [p.name for p in kit.home.keys.glob("practitioner-*")] == [practitioner(1).card().name]
 
 

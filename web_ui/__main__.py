@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import socket
 import sys
 import threading
 from multiprocessing import parent_process
@@ -67,6 +68,7 @@ def build_parts(config: Config, clock: Clock) -> Parts:
 
 
 def _serve(config: Config) -> None:
+    _check_address(config)
     home = config.places
     home.prepare(home.keys, home.cases, home.permits, home.web_requests, home.run / "web")
     certificate, key = ensure_certificate(home.keys, config.listen)
@@ -85,12 +87,18 @@ def _serve(config: Config) -> None:
         log_level=LogLevels.error,
         workers_kill_timeout=_STOP_SECONDS,
     )
+    server.serve(target_loader=lambda: _load(config), wrap_loader=False)
+
+
+def _check_address(config: Config) -> None:
+    """Raise NotPossible, in words, if the page cannot listen where it should."""
+    family = socket.AF_INET6 if ":" in config.listen else socket.AF_INET
     try:
-        server.serve(target_loader=lambda: _load(config), wrap_loader=False)
+        socket.create_server((config.listen, config.port), family=family).close()
     except OSError as error:
         raise NotPossible(
-            f"The page cannot listen at {config.listen}, port {config.port}: {error}.",
-            "Is something else using it? Set another `port` in the settings.",
+            f"The page cannot listen at {config.listen}, port {config.port}: {error.strerror}.",
+            "Is something else using it? Set another `listen` or `port` in the settings.",
         ) from error
 
 

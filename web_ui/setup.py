@@ -85,12 +85,8 @@ def blueprint(parts: Parts) -> Blueprint:
 
 
 def _given(file: FileField, text: TextAreaField) -> bytes:
-    """What was chosen as a file, otherwise what was pasted: as it is, or in hexadecimal digits."""
+    """What was chosen as a file, otherwise what was pasted."""
     upload = request.files.get(file.name)
     if upload and upload.filename:
         return upload.stream.read()
-    pasted = (text.data or "").strip()
-    try:
-        return bytes.fromhex(pasted)
-    except ValueError:
-        return pasted.encode()
+    return (text.data or "").strip().encode()

@@ -49,7 +49,7 @@ def length(seconds: float | Fraction) -> str:
 
 def stamp(seconds: float | Fraction) -> str:
     """A place in a film: '1:02.40'."""
-    hundredths = int(seconds * 100)
+    hundredths = round(seconds * 100)
     minutes, rest = divmod(hundredths, 6000)
     return f"{minutes}:{rest // 100:02}.{rest % 100:02}"
 

@@ -1,0 +1,164 @@
+"""A real kit (recorder and page, a test card as camera) and a real browser that looks at it."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from appliance.config import Config
+from appliance.files import to_json
+from appliance.keys import PrivateKeys, lock
+from appliance.kit import Kit, free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+SHOTS = ROOT / "build" / "screenshots"
+CHROMIUM = "/usr/bin/chromium"
+PASSPHRASE = "lantern orchard velvet thimble cascade juniper"
+PHONE, TABLET, LAPTOP = (390, 844), (820, 1180), (1280, 800)
+
+
+class Visitor:
+    """A person at a browser. What they must never see fails the test at once."""
+
+    def __init__(self, context: BrowserContext, address: str, axe: str, scripts: bool) -> None:
+        self.page: Page = context.new_page()
+        self.page.set_default_timeout(15_000)
+        self.address = address
+        self.complaints: list[str] = []
+        self._axe = axe if scripts else ""
+        self.page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
+        self.page.on("console", self._heard)
+        self.page.on("request", self._asked)
+
+    def go(self, path: str) -> None:
+        self.page.goto(self.address + path)
+
+    @property
+    def path(self) -> str:
+        return self.page.url.removeprefix(self.address)
+
+    def press(self, name: str) -> None:
+        """Use the button of this name."""
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def follow(self, name: str) -> None:
+        """Follow the link of this name."""
+        self.page.get_by_role("link", name=name, exact=True).click()
+
+    def sees(self, words: str) -> None:
+        self.page.get_by_text(words).first.wait_for()
+
+    def look(self, name: str) -> None:
+        """Keep a picture at each width, and hold the page against the accessibility rules."""
+        for width, height in (PHONE, TABLET, LAPTOP):
+            self.page.set_viewport_size({"width": width, "height": height})
+            self.page.wait_for_load_state()
+            self.page.screenshot(path=SHOTS / f"{name}-{width}.png", full_page=True)
+            wide = self.page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width, f"{name} is wider than a screen of {width}"
+        if self._axe:
+            found = self._rules()
+            assert not found, f"{name}: {json.dumps(found, indent=1)}"
+        assert not self.complaints, self.complaints
+
+    def _rules(self) -> object:
+        # Through the debugger: the page itself allows no code from elsewhere, not even ours.
+        debugger = self.page.context.new_cdp_session(self.page)
+        debugger.send("Runtime.evaluate", {"expression": self._axe})
+        run = "axe.run().then(r => r.violations.map(v => [v.id, v.nodes.map(n => n.html)]))"
+        options = {"expression": run, "awaitPromise": True, "returnByValue": True}
+        answer = debugger.send("Runtime.evaluate", options)
+        debugger.detach()
+        return answer["result"]["value"]
+
+    def _heard(self, message: object) -> None:
+        text = str(getattr(message, "text", ""))
+        # A refused form is answered with its status, and Chromium says so.
+        if getattr(message, "type", "") == "error" and "Failed to load resource" not in text:
+            self.complaints.append(f"console: {text}")
+
+    def _asked(self, request: object) -> None:
+        url = str(getattr(request, "url", ""))
+        if not url.startswith((self.address, "data:")):
+            self.complaints.append(f"asked elsewhere: {url}")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        pytest.skip("there is no Chromium on this computer: apt-get install chromium")
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    # Chromium refuses its own sandbox to root.
+    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield browser
+        browser.close()
+
+
+class Brought:
+    """What a practitioner brings to the set-up of a kit."""
+
+    def __init__(self, place: Path) -> None:
+        self.service = PrivateKeys.generate("service")
+        self.practitioner = PrivateKeys.generate("practitioner")
+        self.service_card = place / "service.pub"
+        self.service_card.write_bytes(to_json(self.service.card()))
+        self.key_file = place / "practitioner.key"
+        self.key_file.write_bytes(lock(self.practitioner, PASSPHRASE, work=10))
+
+
+@pytest.fixture
+def brought(tmp_path: Path) -> Brought:
+    return Brought(tmp_path)
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Iterator[Kit]:
+    """A new kit: nobody is enrolled."""
+    config = Config(
+        home=str(tmp_path / "home"),
+        run=str(tmp_path / "run"),
+        camera="scene",
+        width=640,
+        height=360,
+        bit_rate=1_500_000,
+        segment_seconds=4,
+        port=free_port(),
+    )
+    with Kit(config, tmp_path / "logs") as running:
+        running.start("recorder")
+        running.start("web")
+        running.recorder_shows("the recorder idle", lambda s: s.state == "idle", 20)
+        running.page()
+        yield running
+
+
+@pytest.fixture
+def visitor(chromium: Browser, kit: Kit) -> Iterator[Visitor]:
+    """A person with JavaScript."""
+    yield from _visitor(chromium, kit, scripts=True)
+
+
+@pytest.fixture
+def plain_visitor(chromium: Browser, kit: Kit) -> Iterator[Visitor]:
+    """A person whose browser runs no JavaScript."""
+    yield from _visitor(chromium, kit, scripts=False)
+
+
+def _visitor(chromium: Browser, kit: Kit, scripts: bool) -> Iterator[Visitor]:
+    context = chromium.new_context(
+        ignore_https_errors=True,
+        java_script_enabled=scripts,
+        locale="en-GB",
+        viewport={"width": LAPTOP[0], "height": LAPTOP[1]},
+    )
+    axe = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
+    address = f"https://localhost:{kit.config.port}"
+    try:
+        yield Visitor(context, address, axe, scripts)
+    finally:
+        context.close()

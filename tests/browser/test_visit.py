@@ -1,0 +1,239 @@
+"""A visit as a person walks it: set-up, unlock, a case, arming, a press, a film, a kept moment.
+
+Pictures of every page at three widths are kept in build/screenshots.
+"""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+from playwright.sync_api import Locator
+
+from appliance.kit import Kit, wait_for
+from tests.browser.conftest import PASSPHRASE, Brought, Visitor
+
+IN_TWO_MONTHS = (datetime.now(UTC) + timedelta(days=60)).date().isoformat()
+
+NUMBER = """video => {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+  const pen = canvas.getContext("2d");
+  pen.drawImage(video, 0, 0);
+  let number = 0;
+  for (let place = 2; place < 26; place++) {
+    const x = Math.floor((place + 0.5) * canvas.width / 34);
+    number = 2 * number + (pen.getImageData(x, canvas.height / 24, 1, 1).data[0] > 128);
+  }
+  return number;
+}"""
+"""The number that the test card (firmware.cameras.testcard) burned into the frame that is seen."""
+
+
+def hold(button: Locator, seconds: float = 0.2) -> None:
+    """Press a button on the page like a real one: down, held, let go."""
+    button.scroll_into_view_if_needed()
+    button.hover()
+    button.page.mouse.down()
+    time.sleep(seconds)
+    button.page.mouse.up()
+
+
+def test_a_visit_from_a_new_kit_to_a_kept_moment(
+    visitor: Visitor, kit: Kit, brought: Brought
+) -> None:
+    page = visitor.page
+    button = page.locator("#virtual-button button")
+
+    visitor.go("/")
+    assert visitor.path == "/setup"
+    page.set_input_files("#service_card_file", brought.service_card)
+    page.set_input_files("#practitioner_key_file", brought.key_file)
+    page.fill("#passphrase", "not these words")
+    visitor.press("Continue")
+    visitor.sees("There is a problem")
+    visitor.look("01-set-up-refused")
+    page.set_input_files("#service_card_file", brought.service_card)
+    page.set_input_files("#practitioner_key_file", brought.key_file)
+    page.fill("#passphrase", PASSPHRASE)
+    visitor.press("Continue")
+    visitor.sees("Press the button on the kit within 60 seconds")
+    page.wait_for_selector("#lamp[data-light=presence]")
+    visitor.look("02-press")
+    hold(button)
+
+    page.wait_for_url("**/unlock")
+    assert page.input_value("#time").startswith(datetime.now().astimezone().date().isoformat())
+    visitor.look("03-unlock")
+    page.fill("#passphrase", "not these words")
+    visitor.press("Unlock")
+    visitor.sees("That passphrase does not open this kit")
+    time.sleep(1.1)
+    page.fill("#passphrase", PASSPHRASE)
+    visitor.press("Unlock")
+    page.wait_for_url("**/cases")
+    visitor.sees("Time confirmed")
+    visitor.look("04-no-cases")
+
+    hold(button)
+    visitor.sees("Nothing is agreed for today yet")
+    assert not list(kit.home.recordings.glob("*")), "a press without leave began a film"
+    visitor.look("05-refused")
+
+    visitor.press("New case")
+    page.get_by_label("What you call this family").fill("R and K")
+    page.get_by_label("A word that the family chooses").fill("lantern")
+    visitor.look("06-new-case")
+    visitor.press("Make the case")
+    visitor.sees("Today's visit")
+    case = visitor.path
+    visitor.look("07-case-to-do")
+    visitor.follow("Goals")
+    page.get_by_label("A goal").fill("To notice when she starts something herself")
+    visitor.look("08-goals")
+    visitor.press("Save")
+    visitor.follow("Consent")
+    visitor.look("09-consent")
+    visitor.press("Record the consent")
+    visitor.sees("Choose how long one film may be")
+    visitor.look("10-consent-refused")
+    page.fill("#people-0-name", "Alex")
+    page.fill("#people-0-relation", "mother")
+    page.check("#people-0-responsibility")
+    page.check("#people-0-agrees")
+    page.get_by_label("Filming, and looking at the film together").check()
+    page.get_by_label("Another length, in seconds").check()
+    page.get_by_label("Seconds", exact=True).fill("40")
+    page.fill("#valid_until", IN_TWO_MONTHS)
+    page.fill("#language", "English")
+    page.get_by_label("Signed on the paper form").check()
+    visitor.press("Record the consent")
+    visitor.sees("Films of up to 40 seconds")
+    visitor.follow("Arm the kit")
+    visitor.sees("Alex (mother): agrees")
+    visitor.look("11-arm")
+    visitor.press("Arm the kit")
+    visitor.sees("A short press of its button starts a film")
+    page.wait_for_selector("#lamp[data-light=ready]")
+    visitor.look("12-armed")
+
+    hold(button)
+    page.wait_for_selector(".app-line--filming")
+    visitor.sees("Filming. Any press of the button stops it.")
+    time.sleep(4)
+    visitor.look("13-filming")
+    hold(button)
+    # The film comes onto the page by itself.
+    page.get_by_text("It was ended with the button.").wait_for()
+    visitor.look("14-filmed")
+
+    page.locator("#visit .app-cases__link").click()
+    video = page.locator("#player video")
+    wait_for("a picture", lambda: video.evaluate("v => v.readyState >= 2") or None, 15)
+    length = video.evaluate("video => video.duration")
+    assert 3 < length < 30
+    for seconds in (0.5, 2.0, 1.0):
+        video.evaluate(
+            "(video, s) => new Promise(done => {"
+            " video.onseeked = done; video.currentTime = s + 1e-3; })",
+            seconds,
+        )
+        assert video.evaluate(NUMBER) == round(seconds * 30)
+    for key, number in ((".", 31), (".", 32), (",", 31)):
+        with page.expect_event("console", lambda m: m.text == "seeked"):
+            video.evaluate("video => { video.onseeked = () => console.log('seeked'); }")
+            page.keyboard.press(key)
+        assert video.evaluate(NUMBER) == number
+
+    page.keyboard.press("i")
+    assert float(page.input_value("#start")) == round(31 / 30, 6)
+    page.keyboard.press("t")
+    assert float(page.input_value("#start")) == 0
+    page.fill("#start", "1")
+    page.fill("#end", "2.5")
+    page.get_by_label("What you saw").fill("She turns to him")
+    visitor.look("15-film")
+    visitor.press("Keep this moment")
+    clip = page.locator(".app-clip video")
+    clip.wait_for()
+    visitor.sees("She turns to him")
+    clip.evaluate("video => { video.muted = true; return video.play(); }")
+    wait_for("the end of the clip", lambda: clip.evaluate("v => v.ended") or None, 15)
+    assert abs(clip.evaluate("video => video.duration") - 1.5) < 0.05
+    visitor.look("16-clip")
+
+    visitor.follow("Back to the case")
+    visitor.follow("Withdraw everything")
+    visitor.look("17-withdraw")
+    page.get_by_label("The family wants this").check()
+    visitor.press("Withdraw everything now")
+    visitor.sees("Certificate of a withdrawal")
+    visitor.look("18-certificate")
+    visitor.go(case)
+    visitor.sees("Certificate of a withdrawal")
+    assert not visitor.complaints
+
+
+def test_the_same_visit_with_javascript_off(
+    plain_visitor: Visitor, kit: Kit, brought: Brought
+) -> None:
+    visitor, page = plain_visitor, plain_visitor.page
+    visitor.go("/setup")
+    page.set_input_files("#service_card_file", brought.service_card)
+    page.set_input_files("#practitioner_key_file", brought.key_file)
+    page.fill("#passphrase", PASSPHRASE)
+    visitor.press("Continue")
+    visitor.sees("Press the button on the kit within 60 seconds")
+    kit.recorder_shows("presence asked for", lambda s: s.state == "presence")
+    page.locator("#virtual-button button").click()
+    page.wait_for_url("**/unlock")
+    page.fill("#passphrase", PASSPHRASE)
+    visitor.press("Unlock")
+    kit.recorder_shows("a trusted clock", lambda s: s.clock == "trusted")
+    visitor.press("New case")
+    page.fill("#label", "R and K")
+    page.fill("#check_word", "lantern")
+    visitor.press("Make the case")
+    visitor.sees("Today's visit")
+    case = visitor.path
+    visitor.follow("Goals")
+    page.get_by_label("Not yet").check()
+    visitor.press("Save")
+    visitor.follow("Consent")
+    visitor.press("Add another person")
+    assert page.locator("#people-2-name").count() == 1
+    page.fill("#people-0-name", "Alex")
+    page.fill("#people-0-relation", "mother")
+    page.check("#people-0-responsibility")
+    page.check("#people-0-agrees")
+    page.get_by_label("Filming, and looking at the film together").check()
+    page.get_by_label("Another length, in seconds").check()
+    page.get_by_label("Seconds", exact=True).fill("5")
+    page.fill("#valid_until", IN_TWO_MONTHS)
+    page.fill("#language", "English")
+    page.get_by_label("Signed on the paper form").check()
+    visitor.press("Record the consent")
+    visitor.follow("Arm the kit")
+    visitor.press("Arm the kit")
+    kit.recorder_shows("ready", lambda s: s.state == "ready")
+    page.locator("#virtual-button button").click()
+    kit.recorder_shows("a second of film", lambda s: s.state == "filming" and s.frames_out > 30)
+    visitor.go(case)
+    visitor.sees("Filming. Any press of the button stops it.")
+    visitor.look("20-plain-filming")
+    with page.expect_navigation():
+        visitor.press("Stop filming")
+    kit.recorder_shows("the film's end", lambda s: s.ended == "page")
+    visitor.go(case)
+    visitor.sees("It was stopped from the page.")
+    page.locator("#visit .app-cases__link").click()
+    page.fill("#start", "0.2")
+    page.fill("#end", "0.7")
+    film = visitor.path
+    with page.expect_navigation():
+        visitor.press("Keep this moment")
+    wait_for("the clip", lambda: list(kit.home.cases.glob("*/documents/clip-*")) or None, 20)
+    visitor.go(film)
+    visitor.sees("0:00.20 - 0:00.70")
+    visitor.look("21-plain-clip")
+    visitor.press("Lock")
+    visitor.sees("When you unlock, you vouch")
+    assert not visitor.complaints

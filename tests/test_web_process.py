@@ -1,0 +1,149 @@
+"""The web process itself: its certificate, one on a home, and nothing left when it ends."""
+
+import os
+import signal
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from appliance.clock import EARLIEST
+from appliance.config import Config, write_config
+from appliance.kit import Kit, command, free_port, wait_for
+from web_ui.tls import ensure_certificate
+
+pytestmark = pytest.mark.slow
+
+
+def config(root: Path, **changes: object) -> Config:
+    made = {
+        "home": str(root / "home"),
+        "run": str(root / "run"),
+        "camera": "scene",
+        "port": free_port(),
+    }
+    return Config(**(made | changes))  # type: ignore[arg-type]
+
+
+@contextmanager
+def serving(settings: Config, logs: Path) -> Iterator[tuple[Kit, int]]:
+    """A web process that answers, and the process id of its one worker."""
+    with Kit(settings, logs) as kit:
+        kit.start("web")
+        kit.page()
+        pid = kit._running["web"].pid
+        (worker,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        yield kit, int(worker)
+
+
+def gone(pid: int) -> bool:
+    """True if a process has ended, also if nobody has asked for its status yet."""
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return True
+
+
+def test_the_certificate_is_for_this_kit_alone_and_its_key_for_nobody_else(tmp_path: Path) -> None:
+    certificate, key = ensure_certificate(tmp_path, "10.42.0.1")
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert b"BEGIN PRIVATE KEY" in key.read_bytes()
+    found = x509.load_pem_x509_certificate(certificate.read_bytes())
+    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["localhost", "attune.local"]
+    addresses = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
+    assert addresses == {"127.0.0.1", "::1", "10.42.0.1"}
+    assert found.not_valid_before_utc == EARLIEST
+    constraints = found.extensions.get_extension_for_class(x509.BasicConstraints)
+    assert constraints.critical and not constraints.value.ca
+    assert ensure_certificate(tmp_path, "10.42.0.1") == (certificate, key)
+    assert x509.load_pem_x509_certificate(certificate.read_bytes()) == found
+
+
+def test_a_strict_client_that_pins_the_certificate_connects_with_both_versions_of_http(
+    tmp_path: Path,
+) -> None:
+    settings = config(tmp_path)
+    with serving(settings, tmp_path / "logs"):
+        context = ssl.create_default_context(cafile=str(settings.places.keys / "tls.crt"))
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        context.set_alpn_protocols(["h2"])
+        for name in ("localhost", "127.0.0.1"):
+            with (
+                socket.create_connection(("127.0.0.1", settings.port), timeout=10) as plain,
+                context.wrap_socket(plain, server_hostname=name) as wire,
+            ):
+                assert wire.selected_alpn_protocol() == "h2"
+        with (
+            socket.create_connection(("127.0.0.1", settings.port), timeout=10) as plain,
+            pytest.raises(ssl.SSLCertVerificationError),
+        ):
+            context.wrap_socket(plain, server_hostname="evil.example")
+
+
+def test_told_to_end_it_ends_at_once_and_leaves_nothing_running(tmp_path: Path) -> None:
+    with serving(config(tmp_path), tmp_path / "logs") as (kit, worker):
+        assert kit.stop("web") == 0
+        assert gone(worker)
+        assert kit.last_words("web") == ""
+
+
+def test_ctrl_c_at_a_terminal_ends_it(tmp_path: Path) -> None:
+    with serving(config(tmp_path), tmp_path / "logs") as (kit, worker):
+        running = kit._running["web"]
+        os.killpg(running.pid, signal.SIGINT)
+        assert running.wait(10) == 0
+        assert gone(worker)
+
+
+def test_killed_it_leaves_no_worker_with_an_unlocked_key(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    with serving(settings, tmp_path / "logs") as (kit, worker):
+        kit.pull_the_plug("web")
+        wait_for("the worker's end", lambda: gone(worker) or None, 5)
+    with serving(settings, tmp_path / "logs") as (kit, _worker):
+        assert kit.page().get("/setup").status == 200
+
+
+def test_if_its_worker_dies_the_whole_process_ends_and_says_so(tmp_path: Path) -> None:
+    with serving(config(tmp_path), tmp_path / "logs") as (kit, worker):
+        os.kill(worker, signal.SIGKILL)
+        assert kit._running["web"].wait(10) == 1
+
+
+def started(settings: Config, place: Path) -> subprocess.CompletedProcess[str]:
+    """A web process that is expected to end by itself."""
+    path = place / "second.toml"
+    write_config(path, settings)
+    return subprocess.run(command("web", path), capture_output=True, text=True, timeout=30)
+
+
+def test_two_on_one_home_is_refused_in_words(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    with serving(settings, tmp_path / "logs"):
+        second = started(config(tmp_path, run=str(tmp_path / "run2")), tmp_path)
+    assert second.returncode == 1
+    assert "Another web is already running on this home" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_a_port_that_is_taken_is_refused_in_words(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = config(tmp_path, port=taken.getsockname()[1])
+        second = started(settings, tmp_path)
+    assert second.returncode == 1
+    assert f"port {settings.port}" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_settings_that_are_wrong_are_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "attune.toml"
+    path.write_text('camrea = "scene"\n')
+    ended = subprocess.run(command("web", path), capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 1
+    assert "camrea" in ended.stderr and "Traceback" not in ended.stderr
