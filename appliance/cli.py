@@ -348,6 +348,38 @@ def demo(film: Path | None, port: int) -> None:
             click.echo("\nEverything is stopped and removed.")
 
 
+@attune.command()
+@click.argument("part", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One object with the machine and every row.")
+@click.option("--write", "page", type=_PATH, metavar="FILE", help="Renew this page of measures.")
+def bench(part: str | None, as_json: bool, page: Path | None) -> None:
+    """Measure PART (default: every part) on this machine, as ratios in one run.
+
+    Ends with status 1 if a row does not reach what it must.
+    """
+    import json
+    from datetime import UTC, datetime
+
+    from appliance import bench
+
+    if part not in (None, *bench.PARTS):
+        raise click.UsageError(f"There is no part {part}; there are: {', '.join(bench.PARTS)}.")
+    measured = {name: bench.find(name)() for name in ([part] if part else bench.PARTS)}
+    rows = [row for found in measured.values() for row in found]
+    if page is not None:
+        before = page.read_text() if page.exists() else ""
+        page.write_text(bench.report(measured, str(datetime.now(UTC).date()), before))
+    if as_json:
+        click.echo(json.dumps(bench.as_object(rows)))
+    else:
+        for row in rows:
+            click.echo(
+                f"{'ok    ' if row.met else 'MISSED'}  {row.name}, against {row.against}: "
+                f"{row.ratio} ({row.reach})"
+            )
+    sys.exit(0 if all(row.met for row in rows) else 1)
+
+
 _PROGRAMS = {
     "recorder": ("firmware", "Run the recorder: camera, button, light."),
     "web": ("web_ui", "Run the page."),

@@ -229,7 +229,7 @@ def payload_cipher(file_key: bytes, nonce: bytes) -> ChaCha20Poly1305:
 
 def chunk_nonce(number: int, last: bool) -> bytes:
     """The nonce of one chunk: its number, and whether it is the last."""
-    return number.to_bytes(11, "big") + (b"\x01" if last else b"\x00")
+    return (number << 8 | last).to_bytes(12, "big")
 
 
 def to_base64(data: bytes) -> str:

@@ -7,11 +7,12 @@ that it has not authenticated. `appliance.sealing` describes the format.
 
 import base64
 import binascii
+import contextlib
 import hmac
 import io
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO, NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -46,7 +47,8 @@ HEADER_LIMIT = 1 << 20
 """The longest header that is read: room for 600 post-quantum recipients."""
 
 _SEALED_CHUNK = CHUNK + TAG
-_CACHED_CHUNKS = 4
+_OPEN_CHUNKS = 8
+"""So many a reader keeps open: what a page asks for next is mostly there."""
 _SPACE = b" \t\r\n"
 _SPACE_LIMIT = 1024
 _ARMOR_BEGIN = b"-----BEGIN AGE ENCRYPTED FILE-----"
@@ -93,15 +95,23 @@ class SealedReader(io.RawIOBase):
     size: int
     complete: bool
 
-    def __init__(self, file: BinaryIO, identities: Sequence[Identity]) -> None:
+    def __init__(self, file: io.BufferedIOBase, identities: Sequence[Identity]) -> None:
         file.seek(0)
         self._file = file
         self._cipher = open_header(file, identities)
+        self._decrypt_into = self._cipher.decrypt_into
         self._start = file.tell()
         self._lock = threading.Lock()
-        self._cache: dict[int, bytes] = {}
         self._position = 0
         self._measure(file.seek(0, io.SEEK_END) - self._start)
+        self._last = max(0, self.size - 1) // CHUNK
+        # Used again and again: to find new memory each time takes as long as a decryption.
+        self._sealed = memoryview(bytearray(_SEALED_CHUNK))
+        places = range(min(_OPEN_CHUNKS, self._last + 1))
+        self._plain = memoryview(bytearray(len(places) * CHUNK))
+        self._plain_chunks = [self._plain[n * CHUNK :][:CHUNK] for n in places]
+        # `_plain` holds the chunks from number `_first` to before `_after`, authenticated.
+        self._first = self._after = 0
 
     def read_at(self, offset: int, length: int) -> bytes:
         """`length` bytes from `offset`, fewer only at the end of what is authentic. Any thread.
@@ -109,17 +119,14 @@ class SealedReader(io.RawIOBase):
         Raises BadPayload if a chunk in this range is damaged; then nothing of the range is given.
         """
         end = min(offset + length, self.size)
-        if offset < 0 or offset >= end:
+        if offset < 0:
             return b""
-        first, last = offset // CHUNK, (end - 1) // CHUNK
+        pieces = []
         with self._lock:
-            chunks = self._chunks(first, last)
-        if first == last:
-            return chunks[0][offset - first * CHUNK : end - first * CHUNK]
-        pieces = [memoryview(chunk) for chunk in chunks]
-        pieces[-1] = pieces[-1][: end - last * CHUNK]
-        pieces[0] = pieces[0][offset - first * CHUNK :]
-        return b"".join(pieces)
+            while offset < end:
+                pieces.append(self._piece(offset, end))
+                offset += len(pieces[-1])
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def read(self, size: int = -1, /) -> bytes:
         """Up to `size` bytes from the position, all that is left for -1; b"" at the end.
@@ -172,7 +179,9 @@ class SealedReader(io.RawIOBase):
 
     def _measure(self, sealed_size: int) -> None:
         last = max(0, -(-sealed_size // _SEALED_CHUNK) - 1)
-        end = _unsealed_chunk(self._cipher, last, self._sealed(last, last), last=True)
+        self._file.seek(self._start + last * _SEALED_CHUNK)
+        sealed = _read_exactly(self._file, _SEALED_CHUNK)
+        end = _unsealed_chunk(self._cipher, last, sealed, last=True)
         if end is not None and (end or last == 0):
             self.size = last * CHUNK + len(end)
             self.complete = True
@@ -187,35 +196,48 @@ class SealedReader(io.RawIOBase):
         except (BadPayload, Incomplete):
             pass  # `complete` says it.
 
-    def _chunks(self, first: int, last: int) -> list[bytes]:
-        """The chunks `first` to `last` (both included), each authenticated. Under the lock."""
-        wanted = range(first, last + 1)
-        found = {number: self._cache[number] for number in wanted if number in self._cache}
-        missing = [number for number in wanted if number not in found]
-        if missing:
-            sealed = memoryview(self._sealed(missing[0], missing[-1]))
-            for number in missing:
-                at = (number - missing[0]) * _SEALED_CHUNK
-                found[number] = self._unsealed(number, sealed[at : at + _SEALED_CHUNK])
-            for number in missing[-_CACHED_CHUNKS:]:
-                self._cache[number] = found[number]
-            while len(self._cache) > _CACHED_CHUNKS:
-                del self._cache[next(iter(self._cache))]
-        return [found[number] for number in wanted]
+    def _piece(self, offset: int, end: int) -> bytes:
+        """What is wanted from `offset`, as far as the open chunks reach. Under the lock."""
+        first = offset // CHUNK
+        last = min((end - 1) // CHUNK, first + _OPEN_CHUNKS - 1)
+        if not self._first <= first < self._after:
+            self._first = self._after = first
+        if last >= self._after:
+            # Those that are wanted already move to the front, the others are opened behind them.
+            start = (first - self._first) * CHUNK
+            kept = (self._after - first) * CHUNK
+            self._plain[:kept] = self._plain[start : start + kept]
+            self._first = first
+            self._open_up_to(last)
+        start = self._first * CHUNK
+        return bytes(self._plain[offset - start : min(end, self._after * CHUNK) - start])
 
-    def _unsealed(self, number: int, sealed: memoryview) -> bytes:
-        chunk = None
-        if (number + 1) * CHUNK >= self.size:
-            chunk = _unsealed_chunk(self._cipher, number, sealed, last=True)
-        if chunk is None:
-            chunk = _unsealed_chunk(self._cipher, number, sealed, last=False)
-        if chunk is None:
-            raise _damaged(number)
-        return chunk
-
-    def _sealed(self, first: int, last: int) -> bytes:
+    def _open_up_to(self, last: int) -> None:
+        first = self._after
         self._file.seek(self._start + first * _SEALED_CHUNK)
-        return _read_exactly(self._file, (last - first + 1) * _SEALED_CHUNK)
+        places = self._plain_chunks[first - self._first :]
+        for number, plain in zip(range(first, last + 1), places, strict=False):
+            self._file.readinto(self._sealed)
+            # What does not verify is left in the memory too. It never leaves it: only chunks
+            # before `_after` are given, and that moves on when this one has verified.
+            if number == self._last:
+                self._open_last(plain)
+            else:
+                try:
+                    self._decrypt_into(chunk_nonce(number, False), self._sealed, None, plain)
+                except InvalidTag:
+                    raise _damaged(number) from None
+            self._after = number + 1
+
+    def _open_last(self, plain: memoryview) -> None:
+        size = self.size - self._last * CHUNK
+        # In a file that was cut it has no mark.
+        for marked in (True, False):
+            with contextlib.suppress(InvalidTag):
+                nonce = chunk_nonce(self._last, marked)
+                self._decrypt_into(nonce, self._sealed[: size + TAG], None, plain[:size])
+                return
+        raise _damaged(self._last)
 
 
 def unseal(data: bytes, identities: Sequence[Identity]) -> bytes:
@@ -239,12 +261,12 @@ def unsealed(file: io.BufferedReader, identities: Sequence[Identity]) -> Iterato
     return _unsealed_payload(file, open_header(file, identities))
 
 
-def dearmored(file: BinaryIO) -> io.BufferedReader:
+def dearmored(file: io.BufferedIOBase) -> io.BufferedReader:
     """The bytes inside age's strict text form. Reading raises BadArmor where it is broken."""
     return io.BufferedReader(_Dearmored(file))
 
 
-def open_header(file: BinaryIO, identities: Sequence[Identity]) -> ChaCha20Poly1305:
+def open_header(file: io.BufferedIOBase, identities: Sequence[Identity]) -> ChaCha20Poly1305:
     """Read a header and find its file key; `file` then stands at the first chunk of its payload.
 
     Returns the payload's cipher. Raises BadHeader, AlteredHeader, NoMatch, WrongPassphrase.
@@ -281,7 +303,7 @@ def from_base64(text: bytes | str) -> bytes:
     return data
 
 
-def _read_header(file: BinaryIO) -> tuple[list[Stanza], bytes, bytes]:
+def _read_header(file: io.BufferedIOBase) -> tuple[list[Stanza], bytes, bytes]:
     """The stanzas, the bytes they are authenticated by, and the authentication code."""
     header = bytearray()
     if _read_line(file, header) != VERSION_LINE[:-1]:
@@ -298,7 +320,7 @@ def _read_header(file: BinaryIO) -> tuple[list[Stanza], bytes, bytes]:
     return stanzas, bytes(header[: -len(line) - 1]) + b"---", mac
 
 
-def _read_stanza(file: BinaryIO, header: bytearray, first: bytes) -> Stanza:
+def _read_stanza(file: io.BufferedIOBase, header: bytearray, first: bytes) -> Stanza:
     arrow, *words = first.split(b" ")
     if arrow != b"->" or not words or not all(_is_word(word) for word in words):
         raise _bad_header("a line that should name a recipient does not")
@@ -314,7 +336,7 @@ def _read_stanza(file: BinaryIO, header: bytearray, first: bytes) -> Stanza:
     return Stanza(kind, tuple(args), from_base64(bytes(body)))
 
 
-def _read_line(file: BinaryIO, header: bytearray) -> bytes:
+def _read_line(file: io.BufferedIOBase, header: bytearray) -> bytes:
     line = file.readline(HEADER_LIMIT - len(header))
     header += line
     if not line.endswith(b"\n"):
@@ -355,7 +377,7 @@ def _refuse(stanzas: Sequence[Stanza], identities: Sequence[Identity]) -> NoRetu
     )
 
 
-def _unsealed_payload(file: BinaryIO, cipher: ChaCha20Poly1305) -> Iterator[bytes]:
+def _unsealed_payload(file: io.BufferedIOBase, cipher: ChaCha20Poly1305) -> Iterator[bytes]:
     number = 0
     while True:
         sealed = _read_exactly(file, _SEALED_CHUNK)
@@ -399,7 +421,7 @@ def _damaged(number: int) -> BadPayload:
     )
 
 
-def _read_exactly(file: BinaryIO, length: int) -> bytes:
+def _read_exactly(file: io.BufferedIOBase, length: int) -> bytes:
     """`length` bytes, fewer only at the end of the file."""
     data = file.read(length)
     if len(data) in (0, length):
@@ -413,7 +435,7 @@ def _read_exactly(file: BinaryIO, length: int) -> bytes:
 
 
 class _Dearmored(io.RawIOBase):
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: io.BufferedIOBase) -> None:
         self._blocks = _armor_blocks(file)
         self._rest = b""
 
@@ -430,7 +452,7 @@ class _Dearmored(io.RawIOBase):
         return count
 
 
-def _armor_blocks(file: BinaryIO) -> Iterator[bytes]:
+def _armor_blocks(file: io.BufferedIOBase) -> Iterator[bytes]:
     skipped = 0
     line = b""
     while not line:

@@ -267,6 +267,18 @@ def test_a_read_stops_before_a_damaged_chunk_raises_at_it_and_goes_on_behind_it(
     assert reader.read() == PLAIN[2 * CHUNK :]
 
 
+def test_a_damaged_chunk_that_was_tried_is_never_given_afterwards() -> None:
+    data = bytearray(SEALED)
+    data[START + SEALED_CHUNK] ^= 1
+    reader = SealedReader(io.BytesIO(data), [KEY])
+    for _ in range(3):  # the reader opens chunks into memory that it uses again
+        assert reader.read_at(CHUNK - 9, 9) == PLAIN[CHUNK - 9 : CHUNK]
+        for offset, length in ((CHUNK, 1), (CHUNK - 1, 2), (2 * CHUNK - 1, 2), (0, 3 * CHUNK)):
+            with pytest.raises(BadPayload):
+                reader.read_at(offset, length)
+        assert reader.read_at(2 * CHUNK, 9) == PLAIN[2 * CHUNK : 2 * CHUNK + 9]
+
+
 def test_chunks_in_another_order_are_refused() -> None:
     first, second = (
         SEALED[START + n * SEALED_CHUNK : START + (n + 1) * SEALED_CHUNK] for n in (0, 1)
