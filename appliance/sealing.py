@@ -67,10 +67,10 @@ class SealedWriter:
     chunk with its mark. A writer that is left without `close` has written a valid beginning, of
     which a reader says "incomplete".
 
-    A chunk is never sealed twice, and after `file` has refused a write this writer refuses too:
-    the same number with other bytes would open both. One thread at a time. `file` is not closed
-    or flushed here. Raises BadInput for no recipients or kinds that may not meet in one file;
-    whatever `file.write` raises passes through.
+    No two chunks that leave this writer have the same number, and after `file` has refused a write
+    it refuses too: the same number with other bytes would open both. One thread at a time. `file`
+    is not closed or flushed here. Raises BadInput for no recipients or kinds that may not meet in
+    one file; whatever `file.write` raises passes through.
     """
 
     def __init__(self, file: Output, recipients: Sequence[Recipient]) -> None:
@@ -80,10 +80,11 @@ class SealedWriter:
         stanzas = [stanza for recipient in recipients for stanza in recipient.wrap(file_key)]
         self._file = file
         self._aead = payload_cipher(file_key, nonce)
-        self._open_chunk = bytearray(CHUNK)
-        self._view = memoryview(self._open_chunk)
+        self._plain = memoryview(bytearray(CHUNK))
+        self._filled = 0
         self._sealed = memoryview(bytearray(CHUNK + TAG))
-        self._pending = 0
+        # A full chunk is sealed where it lies, without a copy, and held back until more comes.
+        self._held = False
         self._count = 0
         self._closed = False
         self._broken = False
@@ -91,13 +92,13 @@ class SealedWriter:
 
     @property
     def pending(self) -> int:
-        """Plaintext bytes (0 to 65536) in no sealed chunk yet: what a power cut would cost."""
-        return self._pending
+        """Plaintext bytes (0 to 65536) not in `file` yet: what a power cut would cost."""
+        return CHUNK if self._held else self._filled
 
     @property
     def room(self) -> int:
         """Bytes that still fit into the open chunk."""
-        return CHUNK - self._pending
+        return CHUNK - self.pending
 
     def write(self, data: Bytes) -> int:
         """Take all of `data`; sealed chunks go into `file` as they fill. Returns its length."""
@@ -105,16 +106,18 @@ class SealedWriter:
         rest = memoryview(data).cast("B")
         length = len(rest)
         while rest:
-            if self._pending == CHUNK:
-                self._emit_pending(last=False)
-            if not self._pending and len(rest) > CHUNK:
-                self._emit(rest[:CHUNK], last=False)
+            self._put_held()
+            if not self._filled and len(rest) >= CHUNK:
+                self._hold(rest[:CHUNK])
                 rest = rest[CHUNK:]
                 continue
-            taken = min(self.room, len(rest))
-            self._view[self._pending : self._pending + taken] = rest[:taken]
-            self._pending += taken
+            taken = min(CHUNK - self._filled, len(rest))
+            self._plain[self._filled : self._filled + taken] = rest[:taken]
+            self._filled += taken
             rest = rest[taken:]
+            if self._filled == CHUNK:
+                self._hold(self._plain)
+                self._filled = 0
         return length
 
     def flush_full(self) -> None:
@@ -124,11 +127,11 @@ class SealedWriter:
         chunk that is not full is refused (BadInput), for its number could not be used again.
         """
         self._check_open()
-        if self._pending != CHUNK:
+        if not self._held:
             raise BadInput(
                 f"Only a full chunk can be flushed; this one has room for {self.room} bytes."
             )
-        self._emit_pending(last=False)
+        self._put_held()
 
     def close(self) -> None:
         """Write the last chunk with its mark: from now on the file is complete. Safe to call twice.
@@ -139,11 +142,24 @@ class SealedWriter:
         if self._closed:
             return
         self._check_open()
-        if self._count and not self._pending:
+        if self._held:
+            # Nothing followed, so it was the last: the same bytes again, under the nonce with the
+            # mark. What it was sealed to without one never left this writer.
+            self._count -= 1
+            self._aead.decrypt_into(
+                chunk_nonce(self._count, False), self._sealed, None, self._plain
+            )
+            self._held = False
+            self._filled = CHUNK
+        elif self._count and not self._filled:
             raise BadInput(
                 "At least one byte must be written after the last full chunk was flushed."
             )
-        self._emit_pending(last=True)
+        sealed = self._sealed[: self._filled + TAG]
+        nonce = chunk_nonce(self._count, True)
+        self._aead.encrypt_into(nonce, self._plain[: self._filled], None, sealed)
+        self._filled = 0
+        self._put(sealed)
         self._closed = True
 
     def _check_open(self) -> None:
@@ -152,23 +168,22 @@ class SealedWriter:
         if self._closed:
             raise BadInput("This sealed file was closed; nothing can be added to it.")
 
-    def _emit_pending(self, last: bool) -> None:
-        self._emit(self._view[: self._pending], last)
-        self._pending = 0
-
-    def _emit(self, chunk: memoryview, last: bool) -> None:
-        nonce = chunk_nonce(self._count, last)
+    def _hold(self, chunk: memoryview) -> None:
+        self._aead.encrypt_into(chunk_nonce(self._count, False), chunk, None, self._sealed)
         self._count += 1
-        sealed = self._sealed[: len(chunk) + TAG]
-        self._aead.encrypt_into(nonce, chunk, None, sealed)
-        self._put(sealed)
+        self._held = True
+
+    def _put_held(self) -> None:
+        if self._held:
+            self._put(self._sealed)
+            self._held = False
 
     def _put(self, data: Bytes) -> None:
-        # An unbuffered file may take a part only.
-        rest = memoryview(data)
         try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
+            # An unbuffered file may take a part only.
+            taken = self._file.write(data)
+            while taken < len(data):
+                taken += self._file.write(data[taken:])
         except BaseException:
             self._broken = True
             raise
