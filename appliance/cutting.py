@@ -44,8 +44,8 @@ _STEADY = Fraction(1, 50)
 _FLOAT = 4
 _BEFORE_SOUND = Fraction(1, 10)
 """A decoder of sound needs what came before, or its first block is wrong."""
-_BEFORE_REORDERED = Fraction(1)
 _STEPS_BACK = (Fraction(0), Fraction(3), Fraction(15))
+"""Seconds. In an open group the frames just before a key frame need the group before it."""
 
 _T = TypeVar("_T")
 Seconds = Fraction | float
@@ -409,8 +409,7 @@ def _decoded(
 ) -> Iterator[Frame]:
     """The frames of both tracks from before `start` on, as they come; the picture from at or before
     `start`, the sound from early enough to be right. Raises BadFile."""
-    before = _BEFORE_REORDERED if picture.codec_context.has_b_frames else Fraction(0)
-    before = max(before, _BEFORE_SOUND if sound else Fraction(0))
+    before = _BEFORE_SOUND if sound else Fraction(0)
     tracks: list[VideoStream | AudioStream] = [picture, sound] if sound else [picture]
     for step in _STEPS_BACK:
         at = start - before - step

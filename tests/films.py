@@ -83,12 +83,12 @@ def film(
     return out.getvalue()
 
 
-def packets(data: bytes | io.RawIOBase) -> list[tuple[str, int, int, int, bytes]]:
-    """Every packet: its track, times and length in ticks, its bytes."""
+def packets(data: bytes | io.RawIOBase) -> list[tuple[str, int, int, int, bytes, bool]]:
+    """Every packet: its track, times and length in ticks, its bytes, whether it is a key."""
     source = io.BytesIO(data) if isinstance(data, bytes) else data
     with av.open(source, "r") as opened:
         found = [
-            (p.stream.type, p.pts, p.dts, p.duration or 0, bytes(p))
+            (p.stream.type, p.pts, p.dts, p.duration or 0, bytes(p), p.is_keyframe)
             for p in opened.demux()
             if p.size
         ]

@@ -40,6 +40,9 @@ SOURCES = {
     "Matroska": {
         "sound": beep, "encoder": films.LIKE_OTHERS, "container": "matroska", "options": {},
     },
+    "a transport stream": {
+        "sound": beep, "encoder": films.LIKE_OTHERS, "container": "mpegts", "options": {},
+    },
     "of uneven frames": {"times": uneven, "container": "mp4", "options": {}},
     "29.97 frames a second": {"rate": Fraction(30000, 1001), "container": "mp4", "options": {}},
     "one key frame": {
@@ -152,6 +155,23 @@ def test_no_sound_from_outside_the_marks_is_anywhere_in_the_clip() -> None:
     assert max(map(abs, heard(clip, all_samples=True))) < 0.001
     loud, _ = clip_of(film, Fraction(58, 30), Fraction(118, 30))
     assert max(map(abs, heard(loud, all_samples=True))) > 0.3
+
+
+def test_the_sound_is_whole_from_its_first_sample() -> None:
+    film = films.film(520, sound=lambda sample: 0.5 * math.sin(sample * math.tau / 48))
+    # Where a key frame and a block of sound begin together: what that needs has to be asked for.
+    samples = heard(clip_of(film, 16, 17)[0])
+    for first in (0, 256, 512, 2048):
+        assert max(samples[first : first + 256]) == pytest.approx(0.5, abs=0.06)
+
+
+def test_a_clip_has_key_frames_of_its_own_and_not_the_source_s() -> None:
+    film = films.film(150, encoder={**films.LIKE_OURS, "g": "1"})
+    clip, _ = clip_of(film, Fraction(1, 3), Fraction(4))
+    with av.open(io.BytesIO(clip), "r") as opened:
+        keys = [p.is_keyframe for p in opened.demux(video=0) if p.size]
+    assert keys[0]
+    assert sum(keys) < len(keys) / 5
 
 
 def test_a_clip_is_an_ordinary_mp4_that_says_nothing_but_picture_and_sound(ours: bytes) -> None:

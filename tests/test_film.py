@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import random
+import struct
 import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -170,6 +171,27 @@ def test_nothing_else_is_taken_for_a_film(stream: bytes) -> None:
             split(strange)
 
 
+@pytest.mark.parametrize(
+    ("count", "size", "offset"),
+    [(0xFFFFFFFF, 1, 100), (2, 51, 100), (1, 1, 99), (1, 1, 200), (1, 0, 100), (0, 1, 100)],
+)
+def test_a_fragment_that_claims_more_than_it_holds_is_refused(
+    stream: bytes, count: int, size: int, offset: int
+) -> None:
+    init, _ = split(stream)
+
+    def moof(count: int, size: int, offset: int) -> bytes:
+        tfhd = boxes.make(b"tfhd", struct.pack(">IIII", 0x020018, init.picture.id, 3000, size))
+        tfdt = boxes.make(b"tfdt", struct.pack(">II", 0, 0))
+        trun = boxes.make(b"trun", struct.pack(">IIi", 1, count, offset))
+        return boxes.make(b"moof", boxes.make(b"traf", tfhd, tfdt, trun))
+
+    (good,) = boxes.fragment(moof(2, 50, 100), 100, 200, init.tracks)
+    assert (good.sizes, good.durations) == ((50, 50), (3000, 3000))
+    with pytest.raises(BadFile):
+        boxes.fragment(moof(count, size, offset), 100, 200, init.tracks)
+
+
 @pytest.mark.slow
 def test_a_stream_with_a_byte_changed_is_read_or_refused_and_nothing_else(stream: bytes) -> None:
     dice = random.Random(2)
@@ -243,6 +265,9 @@ def test_the_joined_film_has_the_packets_of_the_stream(
     assert film.seconds == Fraction(100, 30)
     assert [film.frames.time(n) for n in (0, 1, 99)] == [Fraction(n, 30) for n in (0, 1, 99)]
     assert list(film.frames.key_ticks) == [0, 90_000, 180_000, 270_000]
+    head = film.read_at(0, film.size - sum(segment.size for segment in segments))
+    keys = head.index(b"stss")
+    assert struct.unpack_from(">5I", head, keys + 8) == (4, 1, 31, 61, 91), "players seek to these"
 
 
 def test_a_joined_film_of_somebody_elses_pictures_keeps_their_order() -> None:
@@ -288,8 +313,9 @@ def test_a_missing_segment_leaves_every_other_picture_at_its_time(
             seen = [(films.number_in(f), f.time) for f in opened.decode(video=0)]
         assert [number for number, _ in seen] == [n for n in range(100) if n not in without]
         assert all(time == pytest.approx(number / 30) for number, time in seen)
-        kept = {(kind, dts, data) for kind, _, dts, _, data in films.packets(film.open())}
-        assert kept < {(kind, dts, data) for kind, _, dts, _, data in films.packets(stream)}
+        # Only the last packet before the gap is longer.
+        kept = {(kind, dts, data) for kind, _, dts, _, data, _ in films.packets(film.open())}
+        assert kept < {(kind, dts, data) for kind, _, dts, _, data, _ in films.packets(stream)}
 
 
 def test_segments_of_another_film_or_out_of_order_are_not_joined(segments: list[Segment]) -> None:
@@ -302,6 +328,14 @@ def test_segments_of_another_film_or_out_of_order_are_not_joined(segments: list[
         joined([segments[0], segments[0]])
     with pytest.raises(BadFile):
         joined([])
+
+
+def test_a_segment_shorter_than_its_index_is_refused(segments: list[Segment]) -> None:
+    short = Segment(segments[1].builder, segments[1].data[:-1])
+    film = joined([segments[0], short])
+    assert film.read_at(film.size - 9, 8)
+    with pytest.raises(BadFile, match="shorter than its index"):
+        film.read_at(film.size - 9, 9)
 
 
 def test_a_joined_film_keeps_three_segments_open_and_closes_them(segments: list[Segment]) -> None:
