@@ -8,37 +8,29 @@ A command that needs a heavy room imports it itself, so that `attune seal` start
 import contextlib
 import os
 import re
-import secrets
 import signal
 import stat
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, TypeVar
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
 import click
 
 from appliance.errors import BadInput, BadPayload, Incomplete, KitError, NotPossible
-from appliance.files import load_fact, save_new, sync_directory, to_json
-from appliance.keys import (
-    Card,
-    Identity,
-    PrivateKeys,
-    Recipient,
-    Role,
+from appliance.identities import (
     ScryptIdentity,
     ScryptRecipient,
-    check_passphrase,
     load_identities,
-    lock,
-    make_passphrase,
     parse_recipient,
 )
-from appliance.sealing import SealedWriter
-from appliance.unsealing import unsealed
+from appliance.sealing import Recipient, SealedWriter
+from appliance.unsealing import Identity, unsealed
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from appliance.keys import Role
 
 _BLOCK = 1 << 19
 _INTERRUPTED = 128 + signal.SIGINT
@@ -96,14 +88,16 @@ def attune() -> None:
     """Film what a family agreed to, sealed before it touches the card."""
 
 
-class _Seconds(click.ParamType[Fraction]):
+class _Seconds(click.ParamType["Fraction"]):
     """Seconds of a film, exactly as they are written: a tenth is a tenth."""
 
     name = "seconds"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Fraction:
+    ) -> "Fraction":
+        from fractions import Fraction
+
         if isinstance(value, str) and not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
             self.fail(f"{value!r} is not a number of seconds, such as 12.5.", param, ctx)
         return Fraction(value)
@@ -145,7 +139,7 @@ _IN = click.argument("source", metavar="[IN]", type=_PATH, default=Path("-"))
 @click.option("-o", "--output", "out", type=_PATH, metavar="FILE", help="Also writes FILE.pub.")
 def keygen(
     x25519: bool,
-    role: Role,
+    role: "Role",
     prompt: bool,
     passphrase_file: Path | None,
     passphrase_fd: int | None,
@@ -156,6 +150,9 @@ def keygen(
     FILE holds the secret half, under a passphrase if one is asked for; FILE.pub the public half, to
     give away. Neither is ever written over a file that is there.
     """
+    from appliance.files import save_new, to_json
+    from appliance.keys import PrivateKeys, lock
+
     passphrase = _given_passphrase(passphrase_file, passphrase_fd)
     if prompt and passphrase is None:
         passphrase = _ask_new_passphrase()
@@ -197,6 +194,8 @@ def seal(
     if prompt and passphrase is None:
         passphrase = _ask_new_passphrase()
     if passphrase is not None:
+        from appliance.keys import check_passphrase
+
         check_passphrase(passphrase)
         recipients.append(ScryptRecipient(passphrase))
     if not recipients:
@@ -283,7 +282,7 @@ def open_film(
 @click.option("--from", "start", type=_SECONDS, required=True, help="The first moment in it.")
 @click.option("--to", "end", type=_SECONDS, required=True, help="The first moment after it.")
 @_FILE
-def cut(film: Path, start: Fraction, end: Fraction, out: Path) -> None:
+def cut(film: Path, start: "Fraction", end: "Fraction", out: Path) -> None:
     """Cut an exact clip from a plain film: nothing from outside the marks is in it."""
     from appliance import cutting
 
@@ -295,7 +294,7 @@ def cut(film: Path, start: Fraction, end: Fraction, out: Path) -> None:
 @click.argument("film", type=_PATH)
 @click.option("--at", type=_SECONDS, required=True, help="The moment that is seen.")
 @_FILE
-def still(film: Path, at: Fraction, out: Path) -> None:
+def still(film: Path, at: "Fraction", out: Path) -> None:
     """Write the frame that is seen at a moment of a plain film as a JPEG."""
     from appliance import cutting
 
@@ -339,6 +338,8 @@ def rehearse(film: Path | None, minutes: float, stock_age: str | None, as_json: 
 @click.option("--port", type=click.IntRange(0, 65535), default=8443, show_default=True)
 def demo(film: Path | None, port: int) -> None:
     """Run a kit on this computer to try out, until Ctrl-C."""
+    import tempfile
+
     from appliance.demo import demonstrate
 
     with tempfile.TemporaryDirectory(prefix="attune-demo-") as root:
@@ -431,7 +432,7 @@ def opened_output(out: Path | None, secret: bool = False) -> Iterator[BinaryIO]:
         with open(out, "wb") as device:
             yield device
         return
-    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.new")
+    temporary = out.with_name(f".{out.name}.{os.urandom(4).hex()}.new")
     mode = 0o600 if secret else 0o666
     name = None
     try:
@@ -451,6 +452,8 @@ def opened_output(out: Path | None, secret: bool = False) -> Iterator[BinaryIO]:
                 raise
             finally:
                 if name is not None:
+                    from appliance.files import sync_directory
+
                     file.flush()
                     os.fsync(file.fileno())
                     os.replace(temporary, name)
@@ -462,6 +465,9 @@ def opened_output(out: Path | None, secret: bool = False) -> Iterator[BinaryIO]:
 def _recipient(text: str) -> Recipient:
     if text.startswith("age1"):
         return parse_recipient(text)
+    from appliance.files import load_fact
+    from appliance.keys import Card
+
     card = load_fact(Path(text), Card)
     if card is None:
         raise BadInput(
@@ -473,6 +479,8 @@ def _recipient(text: str) -> Recipient:
 
 def _folder(place: str) -> Path:
     """A directory given by its path or as a file:// URL."""
+    from urllib.parse import unquote, urlsplit
+
     address = urlsplit(place)
     if address.scheme not in ("", "file") or address.netloc not in ("", "localhost"):
         raise BadInput(
@@ -518,6 +526,8 @@ def _asking(given: str | None, what: str) -> Callable[[], str]:
 
 
 def _ask_new_passphrase() -> str:
+    from appliance.keys import check_passphrase, make_passphrase
+
     typed = str(
         click.prompt(
             "New passphrase (press Enter to be given six words)",

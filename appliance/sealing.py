@@ -7,16 +7,15 @@ nothing before it. `appliance.unsealing` reads these files, and so does every ot
 """
 
 import base64
-import hashlib
-import hmac
 import io
-import secrets
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from appliance.errors import BadInput
@@ -75,8 +74,8 @@ class SealedWriter:
 
     def __init__(self, file: Output, recipients: Sequence[Recipient]) -> None:
         check_mix(recipients)
-        file_key = secrets.token_bytes(FILE_KEY)
-        nonce = secrets.token_bytes(NONCE)
+        file_key = os.urandom(FILE_KEY)
+        nonce = os.urandom(NONCE)
         stanzas = [stanza for recipient in recipients for stanza in recipient.wrap(file_key)]
         self._file = file
         self._aead = payload_cipher(file_key, nonce)
@@ -228,13 +227,14 @@ def format_header(stanzas: Iterable[Stanza], file_key: bytes) -> bytes:
         # The last line is always a short one, even if that makes it an empty one.
         lines += [body[at : at + COLUMNS] + b"\n" for at in range(0, len(body) + 1, COLUMNS)]
     header = b"".join(lines) + b"---"
-    return header + b" " + to_base64(header_mac(file_key, header)).encode() + b"\n"
+    return header + b" " + to_base64(header_mac(file_key, header).finalize()).encode() + b"\n"
 
 
-def header_mac(file_key: bytes, header: bytes) -> bytes:
-    """The authentication code over a header up to and including its `---`."""
-    key = HKDF(SHA256(), 32, salt=None, info=b"header").derive(file_key)
-    return hmac.new(key, header, hashlib.sha256).digest()
+def header_mac(file_key: bytes, header: bytes) -> HMAC:
+    """What makes or verifies the authentication code of a header up to and including its `---`."""
+    mac = HMAC(HKDF(SHA256(), 32, salt=None, info=b"header").derive(file_key), SHA256())
+    mac.update(header)
+    return mac
 
 
 def payload_cipher(file_key: bytes, nonce: bytes) -> ChaCha20Poly1305:

@@ -8,13 +8,12 @@ that it has not authenticated. `appliance.sealing` describes the format.
 import base64
 import binascii
 import contextlib
-import hmac
 import io
 import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from appliance.errors import (
@@ -280,11 +279,13 @@ def open_header(file: io.BufferedIOBase, identities: Sequence[Identity]) -> ChaC
             break
     else:
         _refuse(stanzas, identities)
-    if not hmac.compare_digest(header_mac(file_key, signed), mac):
+    try:
+        header_mac(file_key, signed).verify(mac)
+    except InvalidSignature:
         raise AlteredHeader(
             "This sealed file was altered: its list of recipients is not the one it was made with.",
             "Do not use it; fetch it again from where it came from.",
-        )
+        ) from None
     nonce = _read_exactly(file, NONCE)
     if len(nonce) < NONCE:
         raise _bad_header("it ends before its content begins")

@@ -29,11 +29,10 @@ from appliance.keys import (
     Recipient,
     ScryptIdentity,
     ScryptRecipient,
-    Stanza,
     generate_identity,
     parse_identity,
 )
-from appliance.sealing import CHUNK, TAG, seal
+from appliance.sealing import CHUNK, TAG, Stanza, seal
 from appliance.unsealing import HEADER_LIMIT, SealedReader, dearmored, unseal, unsealed
 
 VECTORS = Path(__file__).parent / "vectors" / "age"
