@@ -272,9 +272,8 @@ def open_film(
             write_film(opened, plain)
         missing = opened.missing
     if missing:
-        raise Incomplete(
-            "\n".join(["The film was written, and this is missing from it:", *map(str, missing)])
-        )
+        first, *others = map(str, missing)
+        raise Incomplete("\n".join([f"The film was written, but is not whole. {first}", *others]))
 
 
 @attune.command()
