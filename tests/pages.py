@@ -32,7 +32,8 @@ from appliance.film import (
     manifest_line,
     segment_name,
 )
-from appliance.keys import PrivateKeys, lock, parse_recipient
+from appliance.identities import parse_recipient
+from appliance.keys import PrivateKeys, lock
 from appliance.permits import Enrolled, Permit, recipient_digest
 from appliance.requests import Enrol, RecorderStatus, Request, SetTime, Stop, read_request
 from appliance.sealing import seal

@@ -143,6 +143,28 @@ def test_a_page_that_was_asked_for_while_locked_is_shown_after_unlocking(kit: We
     assert page.path == f"/cases/{case}/consent"
 
 
+def test_unlocking_never_leads_off_the_kit(kit: WebKit) -> None:
+    kit.enrol()
+    kit.browser.get("//evil.example/")
+    page = kit.browser.submit("/unlock", passphrase=PASSPHRASE)
+    assert (page.status, page.path) == (200, "/cases")
+
+
+def test_a_card_that_takes_nothing_more_is_said_in_words(kit: WebKit) -> None:
+    kit.unlock()
+    case = kit.make_case()
+    documents = kit.home.case(case) / "documents"
+    form = kit.browser.get(f"/cases/{case}/goals").form(f"/cases/{case}/goals")
+    # Reading still works, only writing meets a disk that says no.
+    kit.browser.get(f"/cases/{case}")
+    documents.rename(documents.with_name("elsewhere"))
+    documents.symlink_to("elsewhere")
+    (documents / "goals-0002.age").mkdir()
+    page = kit.browser.post(f"/cases/{case}/goals", dict(form) | {"goal": "Another"})
+    assert page.status == 503
+    assert "card" in page.words
+
+
 def test_an_error_is_a_page_in_words_and_never_a_stack_trace(kit: WebKit) -> None:
     app = create_app(kit.parts)
 

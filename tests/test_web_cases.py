@@ -246,6 +246,18 @@ def test_no_word_of_a_family_lies_on_the_card_in_clear(kit: WebKit) -> None:
             assert b"canary" not in data and b"AGE-SECRET-KEY-" not in data, path
 
 
+def test_a_damaged_case_does_not_hide_the_others(kit: WebKit) -> None:
+    damaged, whole = kit.make_case("Damaged"), kit.make_case("Whole")
+    kit.browser.submit("/cases", action="/lock")
+    path = kit.home.case(damaged) / "documents" / "details-0001.age"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    kit.unlock()
+    page = kit.browser.get("/cases")
+    assert "Whole" in page.words and f"Case {damaged[:4]} cannot be read" in page.words
+    assert kit.browser.get(f"/cases/{whole}").status == 200
+    assert kit.browser.get(f"/cases/{damaged}").status == 409
+
+
 def test_a_guessed_case_is_not_there(kit: WebKit) -> None:
     for case in ("abcdefghijklmnop", "ABCDEFGHIJKLMNOP", "..", "short"):
         assert kit.browser.get(f"/cases/{case}").status == 404

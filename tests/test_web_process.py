@@ -1,10 +1,12 @@
 """The web process itself: its certificate, one on a home, and nothing left when it ends."""
 
 import os
+import shutil
 import signal
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+import web_ui
 from appliance.clock import EARLIEST
 from appliance.config import Config, write_config
 from appliance.kit import Kit, command, free_port, wait_for
@@ -139,6 +142,34 @@ def test_a_port_that_is_taken_is_refused_in_words(tmp_path: Path) -> None:
     assert second.returncode == 1
     assert f"port {settings.port}" in second.stderr
     assert "Traceback" not in second.stderr
+
+
+def test_a_package_without_the_virtual_kit_has_no_button_whatever_the_settings_say(
+    tmp_path: Path,
+) -> None:
+    here = Path(web_ui.__file__).parent
+    shutil.copytree(here, tmp_path / "web_ui", ignore=shutil.ignore_patterns("virtual.py"))
+    program = f"""
+from appliance.clock import SystemClock
+from appliance.config import Config
+from web_ui import create_app
+from web_ui.__main__ import build_parts
+config = Config(home={str(tmp_path / "home")!r}, run={str(tmp_path / "run")!r}, camera="scene")
+app = create_app(build_parts(config, SystemClock()))
+page = app.test_client().get("/setup", base_url="https://localhost")
+assert page.status_code == 200 and "virtual" not in page.text.lower(), page.text
+print([rule.rule for rule in app.url_map.iter_rules()])
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{here.parent}"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "/setup" in ended.stdout and "virtual" not in ended.stdout
 
 
 def test_settings_that_are_wrong_are_refused_by_name(tmp_path: Path) -> None:

@@ -146,6 +146,17 @@ def test_a_withdrawal_that_a_pulled_plug_cut_short_is_finished_at_the_next_start
     assert {path.name for path in kit.home.case(case).iterdir()} == {"case.json", "withdrawal"}
 
 
+def test_a_withdrawal_that_cannot_be_finished_is_said_on_its_certificate(kit: WebKit) -> None:
+    case = kit.make_case()
+    withdraw(kit, case)
+    (kit.home.case(case) / "case.json").write_text("damaged")
+    (kit.home.case(case) / "clips").mkdir()
+    kit.start()
+    kit.unlock()
+    page = kit.browser.get(f"/cases/{case}/certificate")
+    assert "Something could not be removed" in page.words
+
+
 def test_an_order_that_lies_there_counts_even_with_the_key_still_in_memory(kit: WebKit) -> None:
     case = kit.make_case()
     opened = kit.open_case(case)

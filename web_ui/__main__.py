@@ -53,14 +53,18 @@ def build_parts(config: Config, clock: Clock) -> Parts:
     """The parts of the page for these settings, with what a pulled plug left undone carried out."""
     home = config.places
     cases = Cases(home)
-    for record in cases.records():
-        if (home.case(record.id) / "withdrawal").exists():
-            cases.finish_withdrawal(record.id)
+    log = Log(home.log("web"), clock)
+    for order in sorted(home.cases.glob("*/withdrawal")):
+        try:
+            cases.finish_withdrawal(order.parent.name)
+        except (KitError, OSError):
+            # The page still starts; the certificate of this case says that it is not finished.
+            log.write("withdrawal-unfinished", case=order.parent.name)
     return Parts(
         home=home,
         config=config,
         clock=clock,
-        log=Log(home.log("web"), clock),
+        log=log,
         seat=Seat(clock),
         enrolment=Enrolment(home, clock),
         cases=cases,

@@ -86,9 +86,7 @@ def what_stops_arming(
         stops.append(_("The recorder does not answer. Look at the kit itself."))
     elif now is None:
         stops.append(
-            _(
-                "The kit is not sure of the time. Lock the page and unlock it with the right time."
-            )
+            _("The kit is not sure of the time. Lock the page and unlock it with the right time.")
         )
     if consent is None:
         stops.append(_("Record the consent first."))

@@ -8,7 +8,7 @@ from wtforms import BooleanField, StringField
 
 from appliance.cases import CaseRecord, Details, Goal, Goals, OpenCase, withdrawal_note
 from appliance.consent import Consent, allows
-from appliance.errors import BadFile, BadSignature, CaseWithdrawn, NoMatch
+from appliance.errors import BadFile, BadInput, BadSignature, CaseWithdrawn, Incomplete, NoMatch
 from appliance.files import from_json, new_id
 from appliance.permits import CURRENT, Permit
 from appliance.signing import open_note, split_note
@@ -92,6 +92,8 @@ def blueprint(parts: Parts) -> Blueprint:
         status = fresh_status(parts.home, parts.clock)
         now = trusted_now(status, parts.clock) or practitioner().now(parts.clock)
         goals, consent = opened.read(Goals), opened.read(Consent)
+        filming_here = status is not None and status.state == FILMING and status.case == case
+        filming_now = status.recording if status and filming_here else ""
         return render_template(
             "case.html",
             case=opened,
@@ -101,7 +103,7 @@ def blueprint(parts: Parts) -> Blueprint:
             agreed=allows(consent, "filming", now),
             may_arm=goals is not None and allows(consent, "filming", now),
             armed=armed_case(parts) == case,
-            filming_here=status is not None and status.state == FILMING and status.case == case,
+            filming_now=filming_now,
             films=practitioner().viewing.films_of(case),
         )
 
@@ -162,5 +164,9 @@ def _listed(parts: Parts, record: CaseRecord, armed: str) -> Listed | None:
         except BadSignature:
             return None
         return Listed(record.id, _("Withdrawn case %(id)s", id=record.id[:4]), True, False)
-    details = holder.details(record)
+    try:
+        details = holder.details(record)
+    except (BadInput, Incomplete):
+        # One damaged case must not hide the others.
+        return Listed(record.id, _("Case %(id)s cannot be read", id=record.id[:4]), False, False)
     return Listed(record.id, details.label, False, record.id == armed) if details else None

@@ -33,6 +33,8 @@ class Enrolment:
         self._home = home
         self._clock = clock
         self._lock = threading.Lock()
+        self.turn = threading.Lock()
+        """Held by whoever is bringing keys just now."""
         self._cards: tuple[Card, Card] | None = None
         self._request = ""
         self._asked = 0.0

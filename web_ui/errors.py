@@ -46,8 +46,19 @@ def install(app: Flask, parts: Parts) -> None:
 
     @app.errorhandler(KitError)
     def refuse(error: KitError) -> ResponseReturnValue:
-        parts.note("refused", code=error.code)
+        # Only for who is unlocked: a stranger could fill the card with refusals.
+        if g.get("practitioner"):
+            parts.note("refused", code=error.code)
         return _page(status_of(error), _("That did not work"), error.sentence, error.hint)
+
+    @app.errorhandler(OSError)
+    def refuse_for_the_card(error: OSError) -> ResponseReturnValue:
+        return _page(
+            503,
+            _("The card did not take it"),
+            _("Nothing was changed: %(why)s.", why=error.strerror or type(error).__name__),
+            _("Is the card full or worn? Send what is waiting, then try again."),
+        )
 
     @app.errorhandler(CSRFError)
     def out_of_date(error: CSRFError) -> ResponseReturnValue:

@@ -1,6 +1,6 @@
 """What the page's forms have in common: WTForms fields, checked here, drawn by `forms.html`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from flask_wtf import FlaskForm
@@ -42,8 +42,3 @@ def at_most(characters: int) -> Validator:
 def stripped(value: str | None) -> str:
     """A filter: text without the blanks around it."""
     return (value or "").strip()
-
-
-def chosen(request_values: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """The values that are known, in the order that they are known in."""
-    return tuple(value for value in known if value in request_values)

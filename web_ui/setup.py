@@ -44,21 +44,20 @@ def blueprint(parts: Parts) -> Blueprint:
         """Take the keys in. A new practitioner's words are shown once, in this answer."""
         form = SetupForm()
         form.validate_on_submit()
-        words = ""
+        words = make_passphrase() if form.how.data == MAKE else ""
         try:
             service = read_service_card(_given(form.service_card_file, form.service_card))
-            if form.how.data == MAKE:
-                words = make_passphrase()
-                keys = PrivateKeys.generate(
-                    "practitioner", x25519=service.sealing_key().kind == "x25519"
-                )
-                sealed = lock(keys, words)
-            else:
-                sealed = _given(form.practitioner_key_file, form.practitioner_key)
-                keys = read_practitioner_key(sealed, form.passphrase.data or "")
-            parts.enrolment.bring(service, keys, sealed)
+            # A passphrase takes much memory to stretch: one at a time, whoever asks.
+            with parts.enrolment.turn:
+                if words:
+                    x25519 = service.sealing_key().kind == "x25519"
+                    keys = PrivateKeys.generate("practitioner", x25519)
+                    sealed = lock(keys, words)
+                else:
+                    sealed = _given(form.practitioner_key_file, form.practitioner_key)
+                    keys = read_practitioner_key(sealed, form.passphrase.data or "")
+                parts.enrolment.bring(service, keys, sealed)
         except KitError as error:
-            parts.note("setup-refused", code=error.code)
             page = render_template("setup.html", form=form, refused=error)
             return page, status_of(error)
         parts.note("setup-brought", practitioner=keys.card().name, service=service.name)

@@ -63,7 +63,9 @@ def blueprint(parts: Parts) -> Blueprint:
                 lambda: _opened(parts, form.passphrase.data or "", moment, reading)
             )
         except KitError as error:
-            parts.note("unlock-refused", code=error.code)
+            # Only what was tried: the delay after each keeps a stranger from filling the log.
+            if isinstance(error, NotOpened):
+                parts.note("unlock-refused", code=error.code)
             again = offered_form()
             page = render_template(
                 "unlock.html", form=again, refused=_in_words(error), taken=parts.seat.taken

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, BinaryIO, Literal, cast
+from typing import IO, Literal, cast
 
 from appliance.cases import Clip, OpenCase
 from appliance.cutting import Cut, cut
 from appliance.errors import KitError, NotPossible
 from appliance.files import new_id, sync_directory
+from appliance.identities import parse_recipient
 from appliance.joined import JoinedFile, JoinedFilm
-from appliance.keys import parse_recipient
 from appliance.sealing import Bytes, SealedWriter
 
 _log = logging.getLogger(__name__)
@@ -182,7 +182,7 @@ def _sealed(path: Path, case: OpenCase, write: Callable[[IO[bytes]], Cut]) -> tu
     try:
         with temporary.open("xb") as file:
             sealed = _Digested(file)
-            writer = SealedWriter(cast(BinaryIO, sealed), [parse_recipient(case.record.recipient)])
+            writer = SealedWriter(sealed, [parse_recipient(case.record.recipient)])
             made = write(cast(IO[bytes], writer))
             writer.close()
             file.flush()

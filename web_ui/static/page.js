@@ -24,7 +24,7 @@ function followKit() {
       const told = await answer.json();
       show(told);
       if (unlocked && told.locked) {
-        location.assign("/");
+        location.assign(location.pathname);
         return;
       }
       if (known && told.follow !== known) {
