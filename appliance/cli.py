@@ -174,6 +174,30 @@ def keygen(
 
 
 @attune.command()
+@click.argument("file", type=_PATH)
+@passphrase_options
+@click.option("--new-passphrase-file", "new_file", type=_PATH, metavar="FILE", help="The new one.")
+@click.option("--new-passphrase-fd", "new_fd", type=int, metavar="N", help="The new one.")
+def passphrase(
+    file: Path,
+    prompt: bool,
+    passphrase_file: Path | None,
+    passphrase_fd: int | None,
+    new_file: Path | None,
+    new_fd: int | None,
+) -> None:
+    """Put the key in FILE under another passphrase, or under its first one.
+
+    Only who knows the old passphrase can do it. Copies of FILE elsewhere stay under the old one.
+    """
+    from appliance.keys import change_passphrase
+
+    old = _asking(_given_passphrase(passphrase_file, passphrase_fd), "Passphrase")
+    new = _given_passphrase(new_file, new_fd)
+    change_passphrase(file, old, new if new is not None else _ask_new_passphrase())
+
+
+@attune.command()
 @click.option(
     "-r", "--recipient", "to", multiple=True, help="A recipient (age1...) or somebody's .pub file."
 )

@@ -209,20 +209,31 @@ def load_fact(path: Path, kind: type[_F]) -> _F | None:
 
 
 def destroy(path: Path) -> None:
-    """Overwrite a key file, sync, unlink, sync the directory. Safe to call again.
-
-    A card that remaps its blocks may still hold the old ones: the certificate of a withdrawal
-    says so, and this function promises no more.
-    """
+    """Take a key file away: `erase` it, unlink it, sync the directory. Safe to call again."""
     try:
-        size = path.stat().st_size
         with open(path, "r+b", buffering=0) as file:
-            file.write(secrets.token_bytes(size))
-            os.fsync(file.fileno())
+            erase(file)
         path.unlink()
     except FileNotFoundError:
         return
     sync_directory(path.parent)
+
+
+def erase(file: IO[bytes]) -> None:
+    """Overwrite what an open file holds, sync, and give its blocks back, whoever else has it open.
+
+    Where the card is mounted with `discard` it is told at once that it may forget those blocks. A
+    card that moved them about by itself may still hold older copies: the certificate of a
+    withdrawal says so, and this function promises no more.
+    """
+    rest = memoryview(secrets.token_bytes(file.seek(0, os.SEEK_END)))
+    file.seek(0)
+    while rest:
+        rest = rest[file.write(rest) :]
+    file.flush()
+    os.fsync(file.fileno())
+    file.truncate(0)
+    os.fsync(file.fileno())
 
 
 def sync_directory(directory: Path) -> None:

@@ -198,7 +198,9 @@ class ScryptRecipient:
     def wrap(self, file_key: bytes) -> list[Stanza]:
         salt = os.urandom(_SALT)
         if self._work is None:
-            work, key = _stretched_as_fits(self._passphrase, salt)
+            work, key = stretched_as_fits(
+                functools.partial(_stretched, self._passphrase, salt), _free_memory()
+            )
         else:
             work, key = self._work, _stretched(self._passphrase, salt, self._work)
         body = ChaCha20Poly1305(key).encrypt(_ZERO_NONCE, file_key, None)
@@ -454,17 +456,22 @@ def _stretched(passphrase: str, salt: bytes, work: int) -> bytes:
     return result.stdout
 
 
-def _stretched_as_fits(passphrase: str, salt: bytes) -> tuple[int, bytes]:
-    """The highest cost that this machine bears now, and the key it gives."""
+def stretched_as_fits(
+    stretch: Callable[[int], bytes], free: int, clock: Callable[[], float] = time.monotonic
+) -> tuple[int, bytes]:
+    """The highest cost from 2^15 to 2^17 that this machine bears now, and the key it gives.
+
+    It takes at most half of `free` bytes, for a film may be running, and the next one would take
+    more than about a second. 2^15 (32 MiB) is never gone below. `stretch` gives the key at a cost.
+    """
     most = MOST_WORK
-    # Half of what is free: a film may be running.
-    while most > LEAST_WORK and (1 << most) * 1024 > _free_memory() // 2:
+    while most > LEAST_WORK and (1 << most) * 1024 > free // 2:
         most -= 1
     work = LEAST_WORK
     while True:
-        started = time.monotonic()
-        key = _stretched(passphrase, salt, work)
-        if work == most or 2 * (time.monotonic() - started) > _ENOUGH_SECONDS:
+        started = clock()
+        key = stretch(work)
+        if work == most or 2 * (clock() - started) > _ENOUGH_SECONDS:
             return work, key
         work += 1
 

@@ -6,12 +6,16 @@ What age itself knows of keys is `appliance.identities`, of which the names in u
 """
 
 import math
+import os
 import re
 import secrets
+import stat
+from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
-from appliance.errors import BadFile, BadInput
-from appliance.files import Fact, new_id
+from appliance.errors import BadFile, BadInput, NotPossible
+from appliance.files import Fact, erase, new_id, save
 from appliance.identities import (
     ScryptIdentity,
     ScryptRecipient,
@@ -22,7 +26,7 @@ from appliance.identities import (
     parse_identity,
     parse_recipient,
 )
-from appliance.sealing import Recipient, seal
+from appliance.sealing import VERSION_LINE, Recipient, seal
 from appliance.signing import Signer, Verifier
 from appliance.unsealing import Identity, unseal
 
@@ -34,6 +38,7 @@ __all__ = [
     "Role",
     "ScryptIdentity",
     "ScryptRecipient",
+    "change_passphrase",
     "check_passphrase",
     "generate_identity",
     "load_identities",
@@ -138,6 +143,29 @@ def unlock(data: bytes, passphrase: str) -> PrivateKeys:
     return PrivateKeys.parse(
         unseal(data, [ScryptIdentity(normalised(passphrase))]).decode(errors="replace")
     )
+
+
+def change_passphrase(path: Path, old: Callable[[], str], new: str) -> None:
+    """Put the keys in the file `path` under the passphrase `new`.
+
+    `old` is asked for the passphrase they are under now, if they are under one. A pulled plug
+    leaves the old file or the new one; the old one is overwritten, so that who learns the old
+    passphrase later finds nothing to open with it. Raises WrongPassphrase, BadInput for a weak
+    `new`, BadFile, NotPossible.
+    """
+    try:
+        before = open(path, "r+b", buffering=0)
+    except OSError as error:
+        raise NotPossible(f"{path} cannot be changed: {error.strerror}.") from error
+    with before:
+        data = before.read()
+        if data.startswith(VERSION_LINE):
+            keys = unlock(data, old())
+        else:
+            keys = PrivateKeys.parse(data.decode(errors="replace"))
+        mode = stat.S_IMODE(os.fstat(before.fileno()).st_mode)
+        save(path, lock(keys, new), mode)
+        erase(before)
 
 
 def make_passphrase() -> str:

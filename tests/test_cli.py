@@ -98,6 +98,19 @@ def test_a_passphrase_can_come_through_a_descriptor(here: Path) -> None:
     assert (here / "out").read_bytes() == FILM
 
 
+def test_a_key_file_goes_under_another_passphrase(here: Path) -> None:
+    (here / "mine").write_bytes(lock(KEYS, PASSPHRASE, work=10))
+    (here / "new").write_text("violin gravel ostrich tepid marzipan\n")
+    change = ["passphrase", "mine", "--passphrase-file"]
+    assert run([*change, "new", "--new-passphrase-file", "new"]) == 1
+    assert run([*change, "phrase", "--new-passphrase-file", "new"]) == 0
+    assert (
+        run(["unseal", "-i", "mine", "--passphrase-file", "phrase", "-o", "out", "film.age"]) == 1
+    )
+    assert run(["unseal", "-i", "mine", "--passphrase-file", "new", "-o", "out", "film.age"]) == 0
+    assert (here / "out").read_bytes() == FILM
+
+
 def test_a_file_can_be_sealed_under_a_passphrase(here: Path) -> None:
     assert run(["seal", "--passphrase-file", "phrase", "-o", "sealed", "film"]) == 0
     assert run(["unseal", "--passphrase-file", "phrase", "-o", "out", "sealed"]) == 0

@@ -1,7 +1,9 @@
 """Durable writes and strict facts."""
 
 import errno
+import io
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from appliance.files import (
     Home,
     checked_id,
     destroy,
+    erase,
     from_json,
     load_fact,
     new_id,
@@ -65,15 +68,58 @@ def test_leftovers_of_a_pulled_plug_are_cleared_by_their_writer(tmp_path: Path) 
     assert [p.name for p in home.kit.iterdir()] == ["books.json"]
 
 
-def test_a_destroyed_key_file_was_overwritten_before_it_went(tmp_path: Path) -> None:
+def test_a_destroyed_key_file_is_gone_for_whoever_has_it_open(tmp_path: Path) -> None:
     key = tmp_path / "identity.age"
     key.write_bytes(b"secret" * 100)
-    link = tmp_path / "same-file"
-    os.link(key, link)
-    destroy(key)
+    with open(key, "rb") as reader:
+        destroy(key)
+        assert reader.read() == b""
     assert not key.exists()
-    assert b"secret" not in link.read_bytes()
     destroy(key)
+
+
+def test_a_key_file_that_is_overwritten_is_overwritten_whole(tmp_path: Path) -> None:
+    class Kept(io.FileIO):
+        """Remembers what was in it when it was given up, and takes a write in small parts."""
+
+        before = b""
+
+        def write(self, data: object) -> int:
+            return super().write(memoryview(data).cast("B")[:99])  # type: ignore[call-overload]
+
+        def truncate(self, size: int | None = None) -> int:
+            self.before = Path(self.name).read_bytes()
+            return super().truncate(size)
+
+    key = tmp_path / "identity.age"
+    key.write_bytes(b"secret" * 100)
+    with Kept(key, "r+") as file:
+        erase(file)
+        assert len(file.before) == 600
+        assert b"secret" not in file.before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("taken", ["destroyed", "merely removed"])
+def test_a_destroyed_key_is_nowhere_on_the_card(tmp_path: Path, taken: str) -> None:
+    image, mounted = tmp_path / "image", tmp_path / "mounted"
+    mounted.mkdir()
+    with open(image, "wb") as file:
+        file.truncate(16 << 20)
+    if os.geteuid() != 0 or not shutil.which("mkfs.ext4"):
+        pytest.skip("only root can mount a card's image, with e2fsprogs")
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    subprocess.run(["mount", "-o", "loop", image, mounted], check=True)
+    try:
+        save(mounted / "identity-0001.age", b"a key that opens films" * 100)
+        os.sync()
+        if taken == "destroyed":
+            destroy(mounted / "identity-0001.age")
+        else:
+            (mounted / "identity-0001.age").unlink()
+    finally:
+        subprocess.run(["umount", mounted], check=True)
+    assert (b"opens films" in image.read_bytes()) == (taken == "merely removed")
 
 
 def test_a_record_with_an_unknown_field_is_refused() -> None:

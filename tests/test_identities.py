@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from appliance.errors import BadFile, BadHeader, BadInput, NotPossible, WrongPassphrase
 from appliance.identities import (
+    LEAST_WORK,
     from_bech32,
     generate_identity,
     load_identities,
     parse_identity,
     parse_recipient,
+    stretched_as_fits,
     to_bech32,
 )
 from appliance.keys import PrivateKeys, lock, unlock
@@ -178,3 +180,42 @@ def test_a_salt_of_another_length_is_refused() -> None:
     salt = LOCKED.splitlines()[1].split(b" ")[2]
     with pytest.raises(BadHeader):
         unlock(LOCKED.replace(salt, to_base64(bytes(15)).encode(), 1), GOOD)
+
+
+class Stretcher:
+    """Stands in for scrypt on a machine that takes `seconds` for 2^15; its clock moves by that."""
+
+    def __init__(self, seconds: float) -> None:
+        self.now = 0.0
+        self._seconds = seconds
+
+    def __call__(self, work: int) -> bytes:
+        self.now += self._seconds * 2 ** (work - LEAST_WORK)
+        return bytes([work])
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("seconds", "free", "work"),
+    [
+        (0.01, 8 << 30, 17),
+        (0.249, 8 << 30, 17),
+        (0.251, 8 << 30, 16),
+        (0.499, 8 << 30, 16),
+        (0.501, 8 << 30, 15),
+        (60.0, 8 << 30, 15),
+        (0.01, 256 * MIB, 17),
+        (0.01, 256 * MIB - 2, 16),
+        (0.01, 128 * MIB, 16),
+        (0.01, 128 * MIB - 2, 15),
+        (0.01, 0, 15),
+    ],
+)
+def test_a_passphrase_costs_what_time_and_memory_allow_within_bounds(
+    seconds: float, free: int, work: int
+) -> None:
+    stretcher = Stretcher(seconds)
+    found = stretched_as_fits(stretcher, free, lambda: stretcher.now)
+    assert found == (work, bytes([work]))

@@ -1,5 +1,9 @@
 """Keys in their written forms, and what lies under a passphrase."""
 
+import os
+import stat
+from pathlib import Path
+
 import pytest
 
 from appliance.errors import (
@@ -7,6 +11,7 @@ from appliance.errors import (
     BadInput,
     Incomplete,
     NotOpened,
+    NotPossible,
     WrongPassphrase,
 )
 from appliance.files import from_json, to_json
@@ -19,6 +24,7 @@ from appliance.keys import (
     Role,
     ScryptIdentity,
     ScryptRecipient,
+    change_passphrase,
     check_passphrase,
     generate_identity,
     lock,
@@ -31,6 +37,7 @@ from appliance.signing import Signer, open_note
 from appliance.unsealing import unseal
 
 GOOD = "lobe kadu vano resi jutu hapo"
+OTHER = "violin gravel ostrich tepid marzipan"
 KEYS = PrivateKeys.generate("practitioner", x25519=True)
 LOCKED = lock(KEYS, GOOD, work=10)
 
@@ -117,6 +124,44 @@ def test_a_locked_file_that_was_altered_is_refused() -> None:
         changed[place] ^= 1
         with pytest.raises((BadFile, NotOpened, Incomplete)):
             unlock(bytes(changed), GOOD)
+
+
+def test_keys_go_under_another_passphrase_and_the_old_one_opens_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "identity.age"
+    path.write_bytes(LOCKED)
+    path.chmod(0o640)
+    os.link(path, tmp_path / "the same file")
+    change_passphrase(path, lambda: GOOD, OTHER)
+    assert unlock(path.read_bytes(), OTHER).text() == KEYS.text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    with pytest.raises(WrongPassphrase):
+        unlock(path.read_bytes(), GOOD)
+    assert (tmp_path / "the same file").read_bytes() == b""
+
+
+def test_a_plain_key_file_gets_its_first_passphrase(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text(KEYS.text())
+    change_passphrase(path, lambda: pytest.fail("there is no passphrase to ask for"), OTHER)
+    assert unlock(path.read_bytes(), OTHER).text() == KEYS.text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [("not it", OTHER, WrongPassphrase), (GOOD, "password", BadInput)],
+    ids=["wrong old one", "weak new one"],
+)
+def test_a_passphrase_that_may_not_be_changed_leaves_the_file_as_it_was(
+    tmp_path: Path, old: str, new: str, error: type[Exception]
+) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(LOCKED)
+    with pytest.raises(error):
+        change_passphrase(path, lambda: old, new)
+    assert path.read_bytes() == LOCKED
+    assert len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(NotPossible):
+        change_passphrase(tmp_path / "nothing", lambda: old, new)
 
 
 @pytest.mark.slow
