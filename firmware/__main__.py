@@ -45,7 +45,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m firmware", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, metavar="FILE")
     arguments = parser.parse_args()
-    threading.excepthook = _end_with_the_thread
+    threading.excepthook = end_with_the_thread
     try:
         config = load_config(arguments.config)
         with config.places.claim("recorder"):
@@ -147,7 +147,7 @@ def _tell(path: Path, status: RecorderStatus) -> None:
     new.replace(path)
 
 
-def _end_with_the_thread(died: threading.ExceptHookArgs) -> None:
+def end_with_the_thread(died: threading.ExceptHookArgs) -> None:
     """A recorder that has lost a thread cannot be trusted with a camera."""
     _die(died.exc_value)
 

@@ -23,6 +23,7 @@ from appliance.requests import (
     Answer,
     Enrol,
     Request,
+    SetTime,
     read_request,
 )
 from appliance.signing import open_note
@@ -161,12 +162,17 @@ class Desk:
     def __init__(self, home: Home, clock: Clock) -> None:
         self._directory = home.web_requests
         self._clock = clock
+        self._since = clock.read().boottime
         self.answers: dict[str, Answer] = {}
         self._unreadable: set[str] = set()
         self._waiting: dict[str, Enrol] = {}
 
     def new(self) -> list[Request]:
-        """Requests that came since, oldest first, each of this boot and not too old."""
+        """Requests that came since, oldest first, each of this boot and not too old.
+
+        What was asked of a recorder that ended meanwhile was meant for that one; only the time,
+        which proves itself, still holds.
+        """
         now = self._clock.read()
         found: list[Request] = []
         for path in sorted(self._directory.glob("*.json")):
@@ -179,7 +185,8 @@ class Desk:
                 self._unreadable.add(path.name)
                 continue
             age = now.boottime - request.boottime
-            if request.boot == now.boot and 0 <= age <= FRESH_SECONDS:
+            meant = request.boottime >= self._since or isinstance(request, SetTime)
+            if meant and request.boot == now.boot and 0 <= age <= FRESH_SECONDS:
                 found.append(request)
             else:
                 self.answer(request.id, "refused")

@@ -139,9 +139,13 @@ class Light:
     def show(self, pattern: Pattern) -> None:
         """Begin a pattern. Raises LightFailed if the lamp does not follow."""
         with self._changed:
+            proving = pattern in CAPTURING and self.pattern not in CAPTURING
             self.pattern = pattern
             self._began = self._clock.monotonic()
             self.broken = True
+            if proving:
+                # A lamp that is stuck alight proves nothing by being lit.
+                self._set(False)
             self._set(at(pattern, 0.0)[0])
             self.broken = False
             self._changed.notify()

@@ -1,18 +1,45 @@
 """Stand-ins that do what they are told and no more; real where it counts."""
 
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Literal
 
 import av
+import msgspec
+from gpiozero.pins.mock import MockFactory
 
-from appliance.clock import Reading
-from appliance.errors import LightFailed
-from appliance.film import EndReason
+from appliance.audit import Log, check_chain
+from appliance.cases import CaseRecord
+from appliance.clock import Reading, Vouch
+from appliance.config import Config
+from appliance.errors import CameraFailed, LightFailed
+from appliance.files import Home, new_id, save, save_fact, to_json
+from appliance.film import EndReason, Manifest
+from appliance.joined import read_manifest
+from appliance.keys import PrivateKeys, generate_identity
+from appliance.permits import Permit
+from appliance.requests import RecorderStatus, Request, place_request
+from appliance.signing import Signer
+from firmware.books import KitBooks
+from firmware.button import SETTLE, Button, Debounce
 from firmware.camera import Sink
-from firmware.cameras.scene import Scene, SceneCamera
+from firmware.cameras.scene import Scene, SceneCamera, sound_frame
+from firmware.cameras.testcard import TestCard
+from firmware.filming import Film, OnClosed, OnEnd
+from firmware.gate import Desk, Gate
+from firmware.light import Light
 from firmware.muxer import Muxer
+from firmware.recorder import Broke, Recorder, State
+from firmware.runner import Noticed, Posted, Runner
+from firmware.writer import recover
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
+SERVICE = PrivateKeys.generate("service", x25519=True)
+PRACTITIONER = PrivateKeys.generate("practitioner", x25519=True)
+CASE = generate_identity(x25519=True)
 
 
 class FakeClock:
@@ -35,7 +62,8 @@ class FakeClock:
 class FakeLamp:
     """A lamp with an eye on it; `stuck` while it does not follow."""
 
-    def __init__(self) -> None:
+    def __init__(self, happened: list[str] | None = None) -> None:
+        self._happened = [] if happened is None else happened
         self.lit = False
         self.stuck = False
         self._set_to = False
@@ -43,6 +71,8 @@ class FakeLamp:
     def set(self, lit: bool) -> None:
         self._set_to = lit
         if not self.stuck:
+            if lit is not self.lit:
+                self._happened.append("light on" if lit else "light off")
             self.lit = lit
         self.check()
 
@@ -114,3 +144,259 @@ def muxed(
     look_at(scene, Reel(pictures, muxer), bit_rate)
     muxer.close()
     return pieces
+
+
+class FakeCamera:
+    """Gives real coded pictures at the pace of a clock, and fails where it is told to."""
+
+    name = "fake camera"
+    has_sound = True
+
+    def __init__(self, clock: FakeClock, happened: list[str]) -> None:
+        self._clock, self._happened = clock, happened
+        self._reel = Reel(30)
+        look_at(TestCard(160, 96, 30), self._reel)
+        self.sink: Sink | None = None
+        self.on_failure: Callable[[EndReason], None] = lambda why: None
+        self.is_present = True
+        self.stalled = self.fails_to_start = self.fails_to_stop = False
+        self._began, self._given = 0.0, 0
+
+    @property
+    def open(self) -> bool:
+        return self.sink is not None
+
+    def present(self) -> bool:
+        return self.is_present
+
+    def start(self, sink: Sink, on_failure: Callable[[EndReason], None]) -> None:
+        self._happened.append("camera on")
+        self.sink, self.on_failure = sink, on_failure
+        self._began, self._given = self._clock.monotonic(), 0
+        if self.fails_to_start:
+            raise CameraFailed("The camera does not start.")
+        self.roll()
+
+    def stop(self) -> None:
+        if self.fails_to_stop:
+            raise CameraFailed("The camera does not stop.")
+        if self.open:
+            self._happened.append("camera off")
+        self.sink = None
+
+    def roll(self) -> None:
+        """Give the pictures that are due by now."""
+        while (
+            self.sink is not None
+            and not self.stalled
+            and self._began + self._given / 30 <= self._clock.monotonic()
+        ):
+            data, _, duration, key = self._reel.pictures[self._given % 30]
+            self.sink.picture(data, self._given * 3000, duration, key)
+            self.sink.sound(sound_frame(bytes(3200), self._given * 1600))
+            self._given += 1
+
+
+class Stage:
+    """A whole recorder but for its camera and its lamp, on a clock that moves when told.
+
+    Set up, the time vouched for, with one case; not armed.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        recovered: bool = False,
+        set_up: bool = True,
+        bit_rate: int = 1_000_000,
+    ) -> None:
+        self.home = Home(root / "home", root / "run")
+        self.clock = FakeClock()
+        self.happened: list[str] = []
+        self.told: list[RecorderStatus] = []
+        self.config = Config(segment_seconds=2, bit_rate=bit_rate)
+        self.books = KitBooks(self.home)
+        recover(self.home, self.books.signer)
+        self.home.prepare(self.home.permits, self.home.web_requests, self.home.cases)
+        if set_up:
+            self.books.enrol(SERVICE.card(), PRACTITIONER.card())
+        self.log = Log(self.home.log("recorder"), self.clock)
+        self.inbox: SimpleQueue[Posted] = SimpleQueue()
+        self.camera = FakeCamera(self.clock, self.happened)
+        self.lamp = FakeLamp(self.happened)
+        self.light = Light(
+            self.lamp,
+            self.clock,
+            lambda: self.inbox.put(Broke(self.clock.monotonic(), EndReason.LIGHT_FAILED)),
+        )
+        factory = MockFactory()
+        self._button = Button(17, factory, self.clock, self.inbox.put)
+        self.pin = factory.pin(17)
+        self.gate = Gate(
+            self.home,
+            self.books,
+            self.clock,
+            self.log,
+            self.config.bit_rate,
+            lambda: not self.light.broken,
+            self.camera.present,
+        )
+        self.desk = Desk(self.home, self.clock)
+        self.recorder = Recorder(recovered)
+        self.runner = Runner(
+            self.recorder,
+            self.inbox,
+            debounce=Debounce(),
+            light=self.light,
+            lamp_proven=True,
+            camera=self.camera,
+            gate=self.gate,
+            desk=self.desk,
+            books=self.books,
+            make_film=self._film,
+            log=self.log,
+            clock=self.clock,
+            tell=self.told.append,
+            virtual=False,
+        )
+        self.case = self.make_case()
+        if set_up:
+            self.vouch()
+        self.runner.start()
+        self.work()
+
+    def _film(self, permit: Permit, on_end: OnEnd, on_closed: OnClosed) -> Film:
+        return Film(
+            self.home,
+            self.config,
+            permit,
+            self.books.signer,
+            self.clock,
+            sound=permit.sound,
+            now=lambda: self.gate.time().now,
+            on_end=on_end,
+            on_closed=on_closed,
+        )
+
+    # --- what people do -------------------------------------------------------------------------
+
+    def make_case(self) -> str:
+        name = new_id()
+        self.home.case(name).mkdir()
+        self.write_case(name, "open")
+        return name
+
+    def write_case(self, name: str, state: Literal["open", "closed", "withdrawn"]) -> None:
+        record = CaseRecord(id=name, recipient=str(CASE.recipient), state=state)
+        save_fact(self.home.case(name) / "case.json", record)
+
+    def vouch(self, **changes: Any) -> bool:
+        return self.gate.vouch(self.vouch_note(**changes))
+
+    def vouch_note(self, signer: Signer = PRACTITIONER.signer, **changes: Any) -> str:
+        reading = self.clock.read()
+        vouch = Vouch(
+            kit=self.books.kit, time=reading.wall, boot=reading.boot, boottime=reading.boottime
+        )
+        return signer.sign(to_json(msgspec.structs.replace(vouch, **changes)).decode() + "\n")
+
+    def permit(self, **changes: Any) -> Permit:
+        now = self.clock.read()
+        permit = Permit(
+            id=new_id(),
+            kit=self.books.kit,
+            case=self.case,
+            recipient=str(CASE.recipient),
+            consent="0" * 64,
+            kind="visit",
+            limit=10,
+            sound=True,
+            films=3,
+            boot=now.boot,
+            not_before=now.wall,
+            not_after=now.wall + timedelta(hours=2),
+        )
+        return msgspec.structs.replace(permit, **changes)
+
+    def arm(self, signer: Signer = PRACTITIONER.signer, **changes: Any) -> Permit:
+        permit = self.permit(**changes)
+        self.place(signer.sign(to_json(permit).decode() + "\n"))
+        return permit
+
+    def place(self, note: str) -> None:
+        """Put this at `permits/current`, as the page does, and let the recorder notice."""
+        save(self.home.permits / "current", note.encode())
+        self.notice()
+
+    def disarm(self) -> None:
+        (self.home.permits / "current").unlink()
+        self.notice()
+
+    def ask(self, request: Request) -> str:
+        """Place a request; returns what became of it so far."""
+        place_request(self.home, request)
+        self.notice()
+        return self.desk.answers.get(request.id, "")
+
+    def notice(self) -> None:
+        self.inbox.put(Noticed())
+        self.work()
+
+    def down(self) -> None:
+        self.pin.drive_low()
+        self.work()
+
+    def up(self) -> None:
+        self.pin.drive_high()
+        self.advance(SETTLE)
+
+    def press(self, held: float = 0.2) -> None:
+        self.down()
+        self.advance(held)
+        self.up()
+
+    # --- time -----------------------------------------------------------------------------------
+
+    def work(self) -> float:
+        return self.runner.work()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass: pictures come, the light plays, the recorder does what is due."""
+        end = self.clock.monotonic() + seconds
+        while True:
+            wait = self.work()
+            self.light.step()
+            left = end - self.clock.monotonic()
+            if left <= 1e-9:
+                return
+            self.clock.advance(min(max(wait, 0.001), 1 / 30, left))
+            self.camera.roll()
+
+    def settle(self) -> None:
+        """Wait until the film is closed; the writer has a thread of its own."""
+        while self.recorder.state is State.STOPPING:
+            self.inbox.put(self.inbox.get(timeout=30))
+            self.work()
+
+    # --- what there is to see -------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        return self.recorder.state
+
+    @property
+    def status(self) -> RecorderStatus:
+        return self.runner.status()
+
+    def films(self) -> list[Path]:
+        return sorted(self.home.recordings.iterdir())
+
+    def manifest(self) -> Manifest:
+        """Of the only film."""
+        (film,) = self.films()
+        return read_manifest(film, [self.books.signer.verifier])
+
+    def events(self) -> list[str]:
+        """What the log says happened."""
+        return [e.event for e in check_chain((self.home.log("recorder") / "log").read_bytes())]

@@ -95,6 +95,14 @@ def test_a_lamp_that_does_not_follow_refuses_the_pattern() -> None:
     assert stage.light.broken
 
 
+def test_a_lamp_that_is_stuck_alight_does_not_pass_for_one_that_works() -> None:
+    stage = Stage()
+    stage.light.show(Pattern.READY)
+    stage.lamp.stuck = True
+    with pytest.raises(LightFailed):
+        stage.light.show(Pattern.FILMING)
+
+
 def test_a_lamp_that_fails_later_is_told_once_and_within_half_a_second() -> None:
     stage = Stage()
     stage.light.show(Pattern.FILMING)

@@ -28,16 +28,14 @@ from appliance.film import (
     segment_name,
 )
 from appliance.joined import OpenedFilm, open_recording
-from appliance.keys import generate_identity
 from appliance.permits import recipient_digest
 from appliance.sealing import CHUNK
 from appliance.signing import Signer
 from appliance.unsealing import SealedReader, unseal
 from firmware.cameras.testcard import TestCard, read_number
 from firmware.writer import LONGEST_HELD, FilmWriter, SegmentWriter, recover
-from tests.fakes import NOON, FakeClock, muxed
+from tests.fakes import CASE, NOON, FakeClock, muxed
 
-CASE = generate_identity(x25519=True)
 SIGNER = Signer.generate("kit-test")
 CARD = TestCard(320, 180, 30)
 

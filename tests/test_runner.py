@@ -1,0 +1,574 @@
+"""The recorder as a whole, without hardware: what a family and a practitioner would see."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from appliance.clock import Trust
+from appliance.files import load_fact, new_id, save
+from appliance.film import EndReason
+from appliance.joined import open_recording
+from appliance.keys import PrivateKeys, generate_identity
+from appliance.permits import LONGEST_FILM, Books, Enrolled, Refusal
+from appliance.requests import FRESH_SECONDS, Enrol, SetTime, Stop, place_request
+from firmware.camera import TICKS, GuardedSink
+from firmware.gate import Desk
+from firmware.recorder import PRESENCE_LASTS, Pattern, State
+from firmware.runner import LONGEST_WITHOUT_PICTURE, Died, Quit
+from tests.fakes import CASE, PRACTITIONER, SERVICE, FakeClock, Reel, Stage
+
+STRANGER = PrivateKeys.generate("practitioner", x25519=True)
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+@pytest.fixture
+def filming(kit: Stage) -> Stage:
+    kit.arm()
+    kit.press()
+    assert kit.state is State.FILMING and kit.camera.open
+    return kit
+
+
+# --- A film from press to press -----------------------------------------------------------------
+
+
+def test_a_press_films_and_a_press_ends_it(filming: Stage) -> None:
+    filming.advance(3)
+    filming.down()
+    assert not filming.camera.open
+    filming.up()
+    filming.settle()
+    assert filming.state is State.READY
+    status = filming.status
+    assert status.frames_in == status.frames_out == filming.manifest().ended.frames  # type: ignore[union-attr]
+    assert status.frames_in in (90, 91, 92)
+    assert (status.ended, status.segments, status.case) == ("button", 2, filming.case)
+    assert set(status.timings_ms) == {
+        "release_to_light",
+        "release_to_camera",
+        "release_to_sealed",
+        "stop_to_closed",
+    }
+    (film,) = filming.films()
+    opened = open_recording(film, [CASE], [filming.books.signer.verifier], check=True)
+    assert opened.complete and len(opened.film.frames) == status.frames_in
+    opened.close()
+
+
+def test_the_light_is_on_before_the_camera_and_off_after_it(kit: Stage) -> None:
+    kit.arm(limit=120)
+    kit.press()
+    kit.advance(1)
+    kit.press()
+    kit.settle()
+    start, stop = (kit.happened.index(f"camera {what}") for what in ("on", "off"))
+    assert kit.happened[start - 1] == "light on"
+    assert "light off" not in kit.happened[start:stop]
+    assert kit.happened[stop + 1] == "light off"
+
+
+def test_a_film_ends_at_its_limit_and_not_before(filming: Stage) -> None:
+    filming.advance(10 - 0.25)
+    assert filming.state is State.FILMING and filming.camera.open
+    filming.advance(0.25)
+    assert not filming.camera.open
+    filming.settle()
+    assert filming.status.ended == "limit"
+    ended = filming.manifest().ended
+    assert ended is not None and 9.9 <= ended.seconds <= 10
+
+
+def test_a_recorder_that_hangs_does_not_film_beyond_the_limit(filming: Stage) -> None:
+    # Time passes and pictures come, but the runner is never asked.
+    for _ in range(15 * 30):
+        filming.clock.advance(1 / 30)
+        filming.camera.roll()
+    filming.work()
+    filming.settle()
+    ended = filming.manifest().ended
+    assert ended is not None and ended.seconds == pytest.approx(10, abs=0.001)
+    assert ended.why is EndReason.LIMIT
+
+
+def test_every_film_counts_before_the_camera_opens(kit: Stage) -> None:
+    permit = kit.arm(films=1)
+    kit.camera.fails_to_start = True
+    kit.press()
+    kit.settle()
+    assert kit.state is State.FAULT
+    books = load_fact(kit.home.kit / "books.json", Books)
+    assert books is not None and books.films == {permit.id: 1}
+    kit.camera.fails_to_start = False
+    kit.press()
+    kit.press()
+    kit.advance(0.5)
+    assert kit.state is State.REFUSED
+    assert kit.status.reason == "films-used"
+
+
+def test_the_second_of_two_films_is_a_film_of_its_own(filming: Stage) -> None:
+    for _ in range(2):
+        filming.advance(1)
+        filming.press()
+        filming.settle()
+        filming.press()
+    filming.press()
+    filming.settle()
+    assert len(filming.films()) == 3
+    assert filming.state is State.IDLE
+    assert filming.status.reason == "films-used"
+
+
+def test_nothing_that_happens_is_left_out_of_the_log(filming: Stage) -> None:
+    filming.advance(1)
+    filming.press()
+    filming.settle()
+    filming.disarm()
+    filming.press()
+    assert filming.events() == ["armed", "film-begun", "film-ended", "disarmed", "refused"]
+
+
+# --- The gate -----------------------------------------------------------------------------------
+
+
+def refused(kit: Stage) -> str:
+    """Press; nothing may be filmed. Returns the reason that is shown."""
+    kit.press()
+    assert kit.state is State.REFUSED
+    assert kit.light.pattern is Pattern.REFUSED
+    assert not kit.films() and "camera on" not in kit.happened
+    assert kit.events()[-1] == "refused"
+    return kit.status.reason
+
+
+def test_without_agreement_a_press_opens_no_camera(kit: Stage) -> None:
+    assert refused(kit) == "no-permit"
+
+
+def test_a_new_kit_films_nothing(tmp_path: Path) -> None:
+    assert refused(Stage(tmp_path, set_up=False)) == "not-set-up"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"kit": new_id()}, Refusal.OTHER_KIT),
+        ({"boot": "an earlier boot"}, Refusal.OTHER_BOOT),
+        ({"limit": int(LONGEST_FILM.total_seconds()) + 1}, Refusal.OVER_CEILING),
+        ({"signer": STRANGER.signer}, Refusal.PERMIT_NOT_SIGNED),
+        ({"case": new_id()}, Refusal.WITHDRAWN),
+    ],
+)
+def test_a_permit_that_is_not_right_is_refused(
+    kit: Stage, changes: dict[str, Any], reason: Refusal
+) -> None:
+    kit.arm(**changes)
+    assert kit.state is State.IDLE
+    assert refused(kit) == reason.value
+
+
+def test_a_permit_altered_by_one_byte_is_refused(kit: Stage) -> None:
+    kit.arm()
+    note = (kit.home.permits / "current").read_text()
+    kit.place(note.replace('"limit":10', '"limit":19'))
+    assert refused(kit) == "permit-not-signed"
+
+
+@pytest.mark.parametrize("note", ["", "nothing of the kind", "\N{EM DASH}", "\x00" * 100_000])
+def test_what_is_no_permit_is_refused(kit: Stage, note: str) -> None:
+    kit.place(note)
+    assert refused(kit) in ("permit-unreadable", "permit-not-signed")
+
+
+def test_a_permit_is_over_when_its_time_is(kit: Stage) -> None:
+    kit.arm(not_after=kit.clock.wall + timedelta(seconds=30))
+    kit.advance(28)
+    assert kit.state is State.READY
+    kit.advance(3)
+    assert (kit.state, kit.light.pattern) == (State.IDLE, Pattern.OFF)
+    assert refused(kit) == "expired"
+
+
+def test_a_clock_that_nobody_vouched_for_films_nothing(tmp_path: Path) -> None:
+    kit = Stage(tmp_path)
+    kit.vouch()
+    again = Stage(tmp_path)
+    again.clock.boot = "the next boot"
+    again.arm()
+    assert again.status.clock == Trust.DOUBTFUL.value
+    assert refused(again) == "clock-not-trusted"
+
+
+def test_a_clock_in_1970_films_nothing(kit: Stage) -> None:
+    kit.clock.boot = "the next boot"
+    kit.clock.wall = kit.clock.wall.replace(year=1970)
+    kit.arm()
+    assert kit.status.clock == Trust.WRONG.value
+    assert refused(kit) == "clock-not-trusted"
+
+
+def test_a_permit_that_was_taken_away_never_counts_again(kit: Stage) -> None:
+    kit.arm()
+    note = (kit.home.permits / "current").read_text()
+    kit.disarm()
+    assert kit.state is State.IDLE
+    kit.place(note)
+    assert refused(kit) == "disarmed"
+
+
+def test_a_permit_that_made_way_for_another_never_counts_again(kit: Stage) -> None:
+    kit.arm()
+    note = (kit.home.permits / "current").read_text()
+    kit.arm()
+    kit.place(note)
+    assert refused(kit) == "disarmed"
+
+
+def test_a_case_whose_key_changed_is_refused(filming: Stage) -> None:
+    filming.press()
+    filming.settle()
+    filming.arm(recipient=str(generate_identity(x25519=True).recipient))
+    filming.press()
+    assert filming.status.reason == "recipient-changed"
+    assert len(filming.films()) == 1
+
+
+@pytest.mark.parametrize("how", ["state", "order", "no record"])
+def test_a_withdrawn_case_is_refused(kit: Stage, how: str) -> None:
+    kit.arm()
+    directory = kit.home.case(kit.case)
+    if how == "state":
+        kit.write_case(kit.case, "withdrawn")
+    elif how == "order":
+        (directory / "withdrawal").write_text("half written")
+    else:
+        (directory / "case.json").unlink()
+    kit.notice()
+    assert kit.state is State.IDLE
+    assert refused(kit) == "withdrawn"
+
+
+def test_a_card_without_room_for_the_whole_film_is_refused(tmp_path: Path) -> None:
+    # So many bits a second that no card holds ten of them.
+    kit = Stage(tmp_path, bit_rate=10**15)
+    kit.arm()
+    assert refused(kit) == "card-full"
+
+
+def test_a_camera_that_is_not_there_is_refused(kit: Stage) -> None:
+    kit.arm()
+    kit.camera.is_present = False
+    assert refused(kit) == "camera-missing"
+
+
+def test_a_lamp_that_does_not_light_films_nothing(kit: Stage) -> None:
+    kit.arm()
+    kit.lamp.stuck = True
+    kit.press()
+    kit.settle()
+    assert (kit.state, kit.status.reason) == (State.FAULT, "light-failed")
+    assert "camera on" not in kit.happened
+
+
+def test_a_held_press_never_starts_a_film(kit: Stage) -> None:
+    kit.arm()
+    kit.press(held=1.6)
+    kit.press(held=8)
+    assert kit.state is State.READY
+    assert "camera on" not in kit.happened
+
+
+# --- Stopping -----------------------------------------------------------------------------------
+
+
+def stop_request(kit: Stage, age: float = 0.0) -> Stop:
+    now = kit.clock.read()
+    return Stop(id=new_id(), boot=now.boot, boottime=now.boottime - age)
+
+
+def test_the_page_stops_a_film(filming: Stage) -> None:
+    assert filming.ask(stop_request(filming)) == "done"
+    assert not filming.camera.open
+    filming.settle()
+    assert filming.status.ended == "page"
+
+
+def test_a_stop_that_is_a_minute_old_stops_nothing(filming: Stage) -> None:
+    assert filming.ask(stop_request(filming, FRESH_SECONDS + 1)) == "refused"
+    assert filming.camera.open
+
+
+def test_a_stop_of_another_boot_stops_nothing(filming: Stage) -> None:
+    request = msgspec.structs.replace(stop_request(filming), boot="another")
+    assert filming.ask(request) == "refused"
+    assert filming.camera.open
+
+
+def test_what_was_asked_of_a_recorder_that_ended_is_not_done_by_the_next(kit: Stage) -> None:
+    requests = stop_request(kit), enrol(kit, STRANGER), set_time(kit, kit.vouch_note())
+    for request in requests:
+        place_request(kit.home, request)
+    kit.clock.advance(1)
+    desk = Desk(kit.home, kit.clock)
+    assert desk.new() == [requests[2]]
+    assert [desk.answers.get(request.id) for request in requests] == ["refused", "refused", None]
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b'{"attune":"stop/v1"}', b"\xff"])
+def test_a_request_that_cannot_be_read_changes_nothing(filming: Stage, text: bytes) -> None:
+    save(filming.home.web_requests / f"{new_id()}.json", text)
+    save(filming.home.web_requests / "odd name.json", text)
+    filming.notice()
+    assert filming.camera.open and not filming.status.answers
+
+
+def test_a_withdrawal_ends_the_film_at_once(filming: Stage) -> None:
+    filming.write_case(filming.case, "withdrawn")
+    filming.notice()
+    assert not filming.camera.open
+    filming.settle()
+    assert filming.status.ended == "withdrawn"
+    assert filming.state is State.IDLE
+
+
+def test_taking_the_permit_away_ends_the_film(filming: Stage) -> None:
+    filming.disarm()
+    assert not filming.camera.open
+    filming.settle()
+    assert filming.status.ended == "page"
+
+
+def test_a_permit_that_runs_out_while_filming_does_not_cut_the_film_short(kit: Stage) -> None:
+    kit.arm(not_after=kit.clock.wall + timedelta(seconds=3))
+    kit.press()
+    kit.advance(5)
+    assert kit.camera.open
+
+
+def test_the_end_of_the_process_ends_the_film_first(filming: Stage) -> None:
+    filming.inbox.put(Quit())
+    filming.work()
+    assert not filming.camera.open
+    filming.settle()
+    assert filming.status.ended == "shutdown"
+
+
+# --- What breaks --------------------------------------------------------------------------------
+
+
+def test_a_light_that_goes_out_ends_the_film_within_half_a_second(filming: Stage) -> None:
+    filming.advance(2)
+    filming.lamp.dark()
+    filming.advance(0.5)
+    assert not filming.camera.open
+    filming.settle()
+    assert filming.status.ended == "light-failed"
+    assert filming.state is State.FAULT
+
+
+def test_a_camera_that_gives_no_more_pictures_ends_the_film_in_two_seconds(filming: Stage) -> None:
+    filming.advance(1)
+    filming.camera.stalled = True
+    filming.advance(LONGEST_WITHOUT_PICTURE - 0.1)
+    assert filming.camera.open
+    filming.advance(0.2)
+    assert not filming.camera.open
+    filming.settle()
+    assert (filming.status.ended, filming.status.reason) == ("frames-stopped", "frames-stopped")
+
+
+def test_a_camera_that_fails_ends_the_film_and_keeps_it(filming: Stage) -> None:
+    filming.advance(2)
+    filming.camera.on_failure(EndReason.CAMERA_FAILED)
+    filming.work()
+    filming.settle()
+    assert filming.status.ended == "camera-failed"
+    assert filming.status.frames_out == filming.status.frames_in > 50
+
+
+def test_a_camera_that_does_not_start_is_a_fault_until_a_press(kit: Stage) -> None:
+    kit.arm()
+    kit.camera.fails_to_start = True
+    kit.press()
+    kit.settle()
+    assert (kit.state, kit.status.reason) == (State.FAULT, "camera-failed")
+    assert not kit.camera.open
+    kit.press()
+    assert kit.state is State.READY
+
+
+def test_a_camera_that_cannot_be_closed_ends_the_process_with_the_light_on(filming: Stage) -> None:
+    filming.camera.fails_to_stop = True
+    with pytest.raises(Died):
+        filming.press()
+    assert filming.lamp.lit
+    assert filming.events()[-1] == "died"
+
+
+def test_a_full_card_is_a_fault_and_no_traceback(kit: Stage) -> None:
+    kit.arm()
+    kit.home.recordings.rmdir()
+    kit.home.recordings.write_bytes(b"not a directory")
+    kit.press()
+    kit.settle()
+    assert kit.state in (State.FAULT, State.REFUSED)
+    assert "camera on" not in kit.happened
+
+
+# --- Set-up, time, presence ---------------------------------------------------------------------
+
+
+def enrol(kit: Stage, practitioner: PrivateKeys, service: PrivateKeys = SERVICE) -> Enrol:
+    now = kit.clock.read()
+    return Enrol(
+        id=new_id(),
+        boot=now.boot,
+        boottime=now.boottime,
+        service=service.card(),
+        practitioner=practitioner.card(),
+    )
+
+
+def test_a_new_kit_is_set_up_with_a_press(tmp_path: Path) -> None:
+    kit = Stage(tmp_path, set_up=False)
+    request = enrol(kit, PRACTITIONER)
+    assert kit.ask(request) == "waiting"
+    assert (kit.state, kit.light.pattern) == (State.PRESENCE, Pattern.PRESENCE)
+    kit.press()
+    assert kit.status.answers[request.id] == "done"
+    assert load_fact(kit.home.kit / "enrolled.json", Enrolled) == Enrolled(
+        service=SERVICE.card(), practitioners=(PRACTITIONER.card(),)
+    )
+
+
+def test_without_a_press_nobody_is_enrolled(kit: Stage) -> None:
+    request = enrol(kit, STRANGER)
+    kit.ask(request)
+    kit.advance(PRESENCE_LASTS + 0.1)
+    assert kit.status.answers[request.id] == "timed-out"
+    kit.press()
+    assert kit.books.enrolled is not None
+    assert kit.books.enrolled.practitioners == (PRACTITIONER.card(),)
+
+
+def test_a_second_practitioner_joins_and_another_service_begins_anew(kit: Stage) -> None:
+    kit.ask(enrol(kit, STRANGER))
+    kit.press()
+    assert kit.books.enrolled is not None
+    assert kit.books.enrolled.practitioners == (PRACTITIONER.card(), STRANGER.card())
+    other = PrivateKeys.generate("service", x25519=True)
+    kit.ask(enrol(kit, STRANGER, other))
+    kit.press()
+    assert kit.books.enrolled == Enrolled(service=other.card(), practitioners=(STRANGER.card(),))
+
+
+def test_nobody_is_enrolled_while_a_film_is_made(filming: Stage) -> None:
+    assert filming.ask(enrol(filming, STRANGER)) == "refused"
+    assert filming.camera.open
+
+
+def set_time(kit: Stage, note: str) -> SetTime:
+    now = kit.clock.read()
+    return SetTime(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
+
+
+def test_a_vouch_makes_the_time_certain_for_this_boot(kit: Stage) -> None:
+    kit.clock.boot = "the next boot"
+    assert kit.status.clock == Trust.DOUBTFUL.value
+    assert kit.ask(set_time(kit, kit.vouch_note())) == "done"
+    assert kit.status.clock == Trust.TRUSTED.value
+    assert kit.status.now == kit.clock.wall
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"signer": STRANGER.signer},
+        {"kit": new_id()},
+        {"boot": "another"},
+        {"time": FakeClock().wall - timedelta(days=365)},
+        {"time": FakeClock().wall + timedelta(days=3650)},
+    ],
+)
+def test_a_vouch_that_is_not_right_makes_nothing_certain(
+    kit: Stage, changes: dict[str, Any]
+) -> None:
+    kit.clock.boot = "the next boot"
+    assert kit.ask(set_time(kit, kit.vouch_note(**changes))) == "refused"
+    assert kit.status.clock == Trust.DOUBTFUL.value
+
+
+def test_limits_do_not_follow_the_wall_clock(filming: Stage) -> None:
+    filming.clock.wall -= timedelta(days=1)
+    filming.advance(9)
+    assert filming.camera.open
+    filming.clock.wall += timedelta(days=3650)
+    filming.advance(0.5)
+    assert filming.camera.open
+    filming.advance(0.5)
+    assert not filming.camera.open
+    filming.settle()
+
+
+# --- What the page is told ----------------------------------------------------------------------
+
+
+def test_the_page_is_told_each_second_and_at_every_change(kit: Stage) -> None:
+    before = len(kit.told)
+    kit.advance(10)
+    assert 9 <= len(kit.told) - before <= 11
+    kit.arm()
+    assert kit.told[-1].state == "ready"
+    kit.press()
+    assert kit.told[-1].state == "filming"
+    assert kit.told[-1].lit
+    kit.advance(2)
+    assert 7.5 <= kit.told[-1].remaining <= 8.5
+    kit.press()
+    kit.settle()
+
+
+def test_a_power_cut_shows_on_the_light_until_the_next_film(tmp_path: Path) -> None:
+    kit = Stage(tmp_path, recovered=True)
+    assert kit.light.pattern is Pattern.RECOVERED
+
+
+# --- The sink between camera and film -----------------------------------------------------------
+
+
+def sink(limit: float) -> tuple[GuardedSink, Reel, list[EndReason]]:
+    reel, ends = Reel(), list[EndReason]()
+    return GuardedSink(reel, limit, FakeClock(), ends.append), reel, ends
+
+
+def test_the_sink_refuses_the_first_picture_past_the_limit_and_tells_it_once() -> None:
+    guarded, reel, ends = sink(1.0)
+    guarded.picture(b"a", 0, 3000, True)
+    guarded.picture(b"b", TICKS - 1, 3000, False)
+    assert not ends
+    guarded.picture(b"c", TICKS, 3000, True)
+    guarded.picture(b"d", TICKS + 3000, 3000, False)
+    assert ends == [EndReason.LIMIT]
+    assert guarded.pictures == 2
+    # The last one is not shown for longer than was agreed, either.
+    assert [(data, duration) for data, _, duration, _ in reel.pictures] == [(b"a", 3000), (b"b", 1)]
+
+
+def test_the_sink_raises_nothing_into_the_camera_and_tells_the_first_error_once() -> None:
+    class Broken(Reel):
+        def picture(self, data: bytes, time: int, duration: int, key: bool) -> None:
+            raise MemoryError
+
+    ends: list[EndReason] = []
+    guarded = GuardedSink(Broken(), 10, FakeClock(), ends.append)
+    for time in range(0, 9000, 3000):
+        guarded.picture(b"x", time, 3000, False)
+    assert ends == [EndReason.FAULT]
+    assert guarded.pictures == 0
