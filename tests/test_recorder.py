@@ -34,8 +34,8 @@ from firmware.recorder import (
     Judged,
     OpenCamera,
     Pattern,
-    Pressed,
     PresenceAsked,
+    Pressed,
     Recorder,
     Refuse,
     Released,
@@ -44,6 +44,7 @@ from firmware.recorder import (
     StopAsked,
     Ticked,
 )
+from tools import recorder_states
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
 PERMIT = Permit(
@@ -472,3 +473,8 @@ def test_random_walks_never_film_unlit_unasked_or_too_long(failures: float) -> N
         films += world.count(OpenCamera)
     # A walk that never films would hold nothing.
     assert films > 200
+
+
+def test_the_page_of_the_states_is_drawn_from_this_table() -> None:
+    """If this fails: python tools/recorder_states.py"""
+    assert recorder_states.PAGE.read_text() == recorder_states.page()
