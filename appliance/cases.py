@@ -2,21 +2,26 @@
 
 A case has an age identity of its own. Its secret lies in `identity-NNNN.age`, sealed to its
 practitioners and the service; take those files away and every copy of every film of the case is
-closed. Documents are sealed to the case and signed inside the seal: anyone who can read the public
+closed. When a practitioner joins, the same secret is sealed again in a new file; when one leaves,
+a new secret is made for what follows, and its file holds the earlier ones too.
+
+Documents are sealed to the case and signed inside the seal: anyone who can read the public
 recipient could seal something to a case, so the seal alone says nothing of who wrote it.
 
     cases/<id>/case.json                    public: recipient, state
-    cases/<id>/identity-0001.age            the case's secret
+    cases/<id>/identity-0001.age            the case's secret; the highest number has all of them
     cases/<id>/documents/consent-0001.age   numbered; the highest is in force, none is overwritten
     cases/<id>/clips/<clip>.mp4.age
+    cases/<id>/derived/<recording>/         what was mended of a film (`appliance.library`)
     cases/<id>/withdrawal                   the signed order, once the family has withdrawn
 """
 
+import contextlib
 import hashlib
 import re
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -24,7 +29,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from appliance.consent import Withdrawal
-from appliance.errors import BadFile, CaseWithdrawn, NoMatch
+from appliance.errors import BadFile, BadInput, BadSignature, CaseWithdrawn, NoMatch
 from appliance.files import (
     ID,
     Fact,
@@ -41,6 +46,7 @@ from appliance.files import (
     sync_directory,
     to_json,
 )
+from appliance.identities import identity_lines
 from appliance.keys import (
     Card,
     Identity,
@@ -69,6 +75,13 @@ class Details(Fact, frozen=True, kw_only=True, tag="details/v1"):
 
     label: str
     check_word: str
+
+
+class Team(Fact, frozen=True, kw_only=True, tag="team/v1"):
+    """The practitioners of a case, and its recipient since they are just these."""
+
+    members: tuple[Card, ...]
+    recipient: str
 
 
 class Goal(Fact, frozen=True, kw_only=True, tag="goal/v1"):
@@ -117,7 +130,8 @@ class OpenCase:
 
     directory: Path
     record: CaseRecord
-    identity: Identity
+    identities: tuple[Identity, ...]
+    """What opens its films and documents: the identity in force, then the earlier ones."""
     keys: PrivateKeys
     verifiers: tuple[Verifier, ...]
     """Whose documents are believed."""
@@ -125,6 +139,17 @@ class OpenCase:
     @property
     def id(self) -> str:
         return self.record.id
+
+    @property
+    def identity(self) -> Identity:
+        """The identity in force."""
+        return self.identities[0]
+
+    @property
+    def team(self) -> tuple[Card, ...]:
+        """The practitioners who can open it."""
+        found = self.read(Team)
+        return found.members if found else (self.keys.card(),)
 
     def write(self, fact: Fact, item: str = "") -> str:
         """Seal `fact` as the next of its name (its tag, and `item` where there are many).
@@ -173,7 +198,7 @@ class OpenCase:
         ]
 
     def _open(self, path: Path, name: str, number: int, kind: type[_F]) -> tuple[_F, str]:
-        note = unseal(path.read_bytes(), [self.identity]).decode()
+        note = unseal(path.read_bytes(), self.identities).decode()
         text, _ = open_note(note, self.verifiers)
         lines = text.splitlines()
         if len(lines) != 2 or from_json(lines[0], _Heading) != _Heading(
@@ -204,17 +229,16 @@ class Cases:
 
         The key file is on the card before anything can be sealed to the case.
         """
-        identity = generate_identity(x25519=service.sealing_key().kind == "x25519")
+        identity = _new_identity(service)
         record = CaseRecord(id=new_id(), recipient=str(identity.recipient), state="open")
         directory = self._home.case(record.id)
         (directory / "documents").mkdir(mode=0o750, parents=True)
         (directory / "clips").mkdir(mode=0o750)
-        secret = f"{identity.secret_text()}\n".encode()
-        recipients = [keys.identity.recipient, service.sealing_key()]
-        save(directory / "identity-0001.age", seal(secret, recipients))
+        _save_identities(directory, [identity], [keys.card()], service)
         save_fact(directory / "case.json", record)
         sync_directory(self._home.cases)
-        case = OpenCase(directory, record, identity, keys, tuple(verifiers))
+        case = OpenCase(directory, record, (identity,), keys, tuple(verifiers))
+        case.write(Team(members=(keys.card(),), recipient=record.recipient))
         case.write(details)
         return case
 
@@ -224,10 +248,53 @@ class Cases:
         record = load_fact(directory / "case.json", CaseRecord)
         if record is None or record.id != name:
             raise BadFile("There is no such case on this kit.")
-        identity = open_case_identity(directory, [keys.identity])
-        if str(identity.recipient) != record.recipient:
+        identities = open_case_identities(directory, [keys.identity])
+        if record.recipient not in {str(identity.recipient) for identity in identities}:
+            # NoMatch if it was renewed and they are not of its team any more.
+            _secrets(_identity_files(directory)[-1], [keys.identity])
             raise BadFile("The key of this case and its record do not belong together.")
-        return OpenCase(directory, record, identity, keys, tuple(verifiers))
+        identities = _in_force_first(identities, record.recipient)
+        case = OpenCase(directory, record, identities, keys, tuple(verifiers))
+        # Whoever wrote it last may not be enrolled any more; then it is not looked into.
+        with contextlib.suppress(BadSignature):
+            team = case.read(Team)
+            if team is not None and team.recipient != record.recipient:
+                # The power went while somebody was leaving: what follows is not for them.
+                return _sealed_from_now_to(case, team.recipient)
+        return case
+
+    def admit(self, case: OpenCase, member: Card, service: Card) -> None:
+        """Let another practitioner open the case: its secrets are sealed again, to all of them.
+
+        Safe to call again. Raises BadInput for a key of the other type.
+        """
+        team = case.team
+        if member in team:
+            return
+        # The key first: who is in the team can open it, whenever the power goes.
+        _save_identities(case.directory, case.identities, [*team, member], service)
+        case.write(Team(members=(*team, member), recipient=case.record.recipient))
+
+    def release(self, case: OpenCase, member: str, service: Card) -> OpenCase:
+        """A practitioner leaves: from now on everything is sealed to a new identity of the case.
+
+        `member` is the name on a card. What was sealed before stays open to whoever has kept the
+        old key, and so to them; nothing that follows does. Returns the case as it is now: the kit
+        must be armed anew, and the recorder asks for presence, for it knows the old recipient.
+        Safe to call again. Raises BadInput for the practitioner whose keys do this.
+        """
+        if member == case.keys.signer.verifier.name:
+            raise BadInput(
+                "Nobody can take a case from themselves.", "Ask another practitioner of the case."
+            )
+        stay = tuple(card for card in case.team if card.name != member)
+        identity = _new_identity(service)
+        # The key first, for nothing may be sealed to one that is not on the card; then who stays,
+        # which `open` believes; then the recipient that is sealed to.
+        _save_identities(case.directory, [identity, *case.identities], stay, service)
+        case.write(Team(members=stay, recipient=str(identity.recipient)))
+        renewed = replace(case, identities=(identity, *case.identities))
+        return _sealed_from_now_to(renewed, str(identity.recipient))
 
     def withdraw(self, name: str, keys: PrivateKeys, kit: str, at: datetime) -> Withdrawal:
         """Close a case for good. Safe to call again after a pulled plug at any step.
@@ -250,12 +317,13 @@ class Cases:
     def finish_withdrawal(self, name: str) -> None:
         """Carry out what a withdrawal orders here: key first, then record, documents and clips."""
         directory = self._home.case(name)
-        for key_file in directory.glob("identity-*.age"):
+        # With those that a power cut left half-written.
+        for key_file in [*_identity_files(directory), *directory.glob(".identity-*")]:
             destroy(key_file)
         record = load_fact(directory / "case.json", CaseRecord)
         if record is not None and record.state != "withdrawn":
             save_fact(directory / "case.json", msgspec.structs.replace(record, state="withdrawn"))
-        for part in ("documents", "clips"):
+        for part in ("documents", "clips", "derived"):
             if (directory / part).exists():
                 shutil.rmtree(directory / part)
         sync_directory(directory)
@@ -270,26 +338,65 @@ def withdrawal_note(directory: Path) -> tuple[Withdrawal, str] | None:
     return from_json(note.split("\n", 1)[0], Withdrawal), note
 
 
-def open_case_identity(directory: Path, identities: Sequence[Identity]) -> Identity:
-    """The secret of the case in `directory`, a kit's or a store's, opened with any of `identities`.
+def open_case_identities(directory: Path, identities: Sequence[Identity]) -> tuple[Identity, ...]:
+    """The secrets of the case in a kit's or a store's `directory`, opened with any of `identities`.
 
-    Raises CaseWithdrawn if there is no key file, NoMatch if none of the keys opens one.
+    All that these may have, the newest first. Raises CaseWithdrawn if there is no key file,
+    NoMatch if none of the keys opens one.
     """
-    found = sorted(directory.glob("identity-*.age"), reverse=True)
-    if not found:
+    files = _identity_files(directory)
+    if not files:
         raise CaseWithdrawn(
             "The key of this case is not here.",
             "If the family has withdrawn, nothing opens its films any more.",
         )
-    for path in found:
-        try:
-            return parse_identity(unseal(path.read_bytes(), identities).decode().strip())
-        except NoMatch:
-            continue
-    raise NoMatch(
-        "This case was not sealed to the key given.",
-        "Use the key of one of its practitioners or of the service.",
-    )
+    found: dict[str, Identity] = {}
+    for path in reversed(files):
+        with contextlib.suppress(NoMatch):
+            for identity in _secrets(path, identities):
+                found.setdefault(str(identity.recipient), identity)
+    if not found:
+        raise NoMatch(
+            "This case was not sealed to the key given.",
+            "Use the key of one of its practitioners or of the service.",
+        )
+    return tuple(found.values())
+
+
+def _secrets(path: Path, identities: Sequence[Identity]) -> list[Identity]:
+    text = unseal(path.read_bytes(), identities).decode()
+    return [parse_identity(line) for line in identity_lines(text)]
+
+
+def _in_force_first(identities: Sequence[Identity], recipient: str) -> tuple[Identity, ...]:
+    # A sort keeps the order of the others.
+    return tuple(sorted(identities, key=lambda one: str(one.recipient) != recipient))
+
+
+def _sealed_from_now_to(case: OpenCase, recipient: str) -> OpenCase:
+    record = msgspec.structs.replace(case.record, recipient=recipient)
+    identities = _in_force_first(case.identities, recipient)
+    save_fact(case.directory / "case.json", record)
+    return replace(case, record=record, identities=identities)
+
+
+def _new_identity(service: Card) -> Identity:
+    return generate_identity(x25519=service.sealing_key().kind == "x25519")
+
+
+def _identity_files(directory: Path) -> list[Path]:
+    return sorted(directory.glob("identity-*.age"))
+
+
+def _save_identities(
+    directory: Path, identities: Sequence[Identity], team: Sequence[Card], service: Card
+) -> None:
+    """The case's secrets as the next key file, an identity file of age once it is opened."""
+    files = _identity_files(directory)
+    number = int(files[-1].stem.rpartition("-")[2]) + 1 if files else 1
+    secrets = "".join(f"{identity.secret_text()}\n" for identity in identities)
+    recipients = [card.sealing_key() for card in (*team, service)]
+    save_new(directory / f"identity-{number:04}.age", seal(secrets.encode(), recipients))
 
 
 def _name(kind: type[Fact], item: str) -> str:

@@ -282,7 +282,7 @@ def open_film(
     -i is a key of a practitioner of the case or of the service; the passphrase is that file's. If
     a part of the film is missing, the rest is written and plays, and the status is 3.
     """
-    from appliance.cases import open_case_identity
+    from appliance.cases import open_case_identities
     from appliance.joined import case_directory, open_recording, read_manifest, write_film
 
     if not keys:
@@ -290,8 +290,8 @@ def open_film(
     directory = _folder(recording)
     case = case_directory(directory, read_manifest(directory))
     identities = _identities(keys, _given_passphrase(passphrase_file, passphrase_fd))
-    identity = open_case_identity(case, identities)
-    with contextlib.closing(open_recording(directory, [identity], check=True)) as opened:
+    secrets = open_case_identities(case, identities)
+    with contextlib.closing(open_recording(directory, secrets, check=True)) as opened:
         with opened_output(out, secret=True) as plain:
             write_film(opened, plain)
         missing = opened.missing

@@ -129,7 +129,7 @@ class Home:
         for directory in directories:
             directory.mkdir(mode=0o750, parents=True, exist_ok=True)
             for leftover in directory.rglob(f".*{_TEMPORARY}"):
-                leftover.unlink(missing_ok=True)
+                destroy(leftover)  # It may be half of a key file.
 
     @contextlib.contextmanager
     def claim(self, process: str) -> Iterator[None]:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from appliance.errors import BadFile, BadInput, NotPossible
+from appliance.errors import BadFile, BadInput, KitError, NotPossible
 from appliance.files import Fact, erase, new_id, save
 from appliance.identities import (
     ScryptIdentity,
@@ -154,18 +154,18 @@ def change_passphrase(path: Path, old: Callable[[], str], new: str) -> None:
     `new`, BadFile, NotPossible.
     """
     try:
-        before = open(path, "r+b", buffering=0)
+        with open(path, "r+b", buffering=0) as before:
+            data = before.read()
+            if data.startswith(VERSION_LINE):
+                keys = unlock(data, old())
+            else:
+                keys = PrivateKeys.parse(data.decode(errors="replace"))
+            save(path, lock(keys, new), stat.S_IMODE(os.fstat(before.fileno()).st_mode))
+            erase(before)
+    except KitError:
+        raise  # Some of them are OSErrors too.
     except OSError as error:
         raise NotPossible(f"{path} cannot be changed: {error.strerror}.") from error
-    with before:
-        data = before.read()
-        if data.startswith(VERSION_LINE):
-            keys = unlock(data, old())
-        else:
-            keys = PrivateKeys.parse(data.decode(errors="replace"))
-        mode = stat.S_IMODE(os.fstat(before.fileno()).st_mode)
-        save(path, lock(keys, new), mode)
-        erase(before)
 
 
 def make_passphrase() -> str:

@@ -10,7 +10,7 @@ from typing import IO
 import pytest
 
 from appliance.base.orders import Outcome, choose_keys, make_new
-from appliance.cases import CaseRecord, open_case_identity
+from appliance.cases import CaseRecord, open_case_identities
 from appliance.consent import Tombstone, Withdrawal
 from appliance.errors import CaseWithdrawn, SendInterrupted, SendRefused
 from appliance.files import from_json, new_id, save, to_json
@@ -100,7 +100,7 @@ def test_a_withdrawal_removes_the_keys_signs_for_it_and_leaves_the_sealed_films(
     assert set(before) - set(after) == {key}
     assert set(after) - set(before) == {tombstone_object(case)}
     with pytest.raises(CaseWithdrawn):
-        open_case_identity(kit.store / "cases" / case, [service().identity])
+        open_case_identities(kit.store / "cases" / case, [service().identity])
 
 
 def test_an_order_is_carried_out_once(kit: SendingKit, store: FolderStore) -> None:
@@ -115,7 +115,7 @@ def test_other_cases_keep_their_keys(kit: SendingKit, store: FolderStore) -> Non
     other = kit.case().id
     withdrawn(kit)
     desk(store).work()
-    assert open_case_identity(kit.store / "cases" / other, [service().identity])
+    assert open_case_identities(kit.store / "cases" / other, [service().identity])
 
 
 def test_a_key_that_a_restored_kit_brought_back_is_removed_again(

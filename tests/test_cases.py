@@ -12,11 +12,11 @@ from appliance.cases import (
     Goal,
     Goals,
     OpenCase,
-    open_case_identity,
+    open_case_identities,
     withdrawal_note,
 )
 from appliance.consent import Withdrawal
-from appliance.errors import BadFile, BadSignature, CaseWithdrawn, NoMatch
+from appliance.errors import BadFile, BadInput, BadSignature, CaseWithdrawn, NoMatch
 from appliance.files import Home, new_id
 from appliance.keys import PrivateKeys, parse_recipient
 from appliance.sealing import seal
@@ -58,7 +58,7 @@ def test_no_word_of_a_family_lies_in_the_open(cases: Cases) -> None:
     case = made(cases)
     case.write(goals("words nobody else may read"))
     files = [p for p in case.directory.rglob("*") if p.is_file()]
-    assert len(files) == 4
+    assert len(files) == 5
     for path in files:
         data = path.read_bytes()
         assert b"number nine" not in data and b"nobody else" not in data
@@ -67,7 +67,7 @@ def test_no_word_of_a_family_lies_in_the_open(cases: Cases) -> None:
 
 def test_the_service_can_open_a_case_and_a_stranger_cannot(cases: Cases) -> None:
     case = made(cases)
-    found = open_case_identity(case.directory, [SERVICE.identity])
+    (found,) = open_case_identities(case.directory, [SERVICE.identity])
     assert found.secret_text() == case.identity.secret_text()
     with pytest.raises(NoMatch):
         cases.open(case.id, PrivateKeys.generate("practitioner"), [])
@@ -95,6 +95,130 @@ def test_an_old_document_put_back_under_a_new_number_is_refused(cases: Cases) ->
     shutil.copy(documents / "goals-0001.age", documents / "goals-0003.age")
     with pytest.raises(BadFile, match="belongs elsewhere"):
         case.read(Goals)
+
+
+COLLEAGUE = PrivateKeys.generate("practitioner")
+BOTH = [KEYS.signer.verifier, COLLEAGUE.signer.verifier]
+
+
+def secrets_for(case: OpenCase, keys: PrivateKeys) -> set[str]:
+    """Every secret of the case that somebody can have from what lies in its directory."""
+    found = open_case_identities(case.directory, [keys.identity])
+    return {identity.secret_text() for identity in found}
+
+
+def test_a_practitioner_who_joins_opens_everything_and_no_file_was_changed(cases: Cases) -> None:
+    case = made(cases)
+    before = {path: path.read_bytes() for path in case.directory.rglob("*.age")}
+    with pytest.raises(NoMatch):
+        cases.open(case.id, COLLEAGUE, BOTH)
+    cases.admit(case, COLLEAGUE.card(), SERVICE.card())
+    theirs = cases.open(case.id, COLLEAGUE, BOTH)
+    details = theirs.read(Details)
+    assert details is not None and details.label == LABEL
+    assert theirs.team == (KEYS.card(), COLLEAGUE.card())
+    assert theirs.record == case.record
+    assert all(path.read_bytes() == data for path, data in before.items())
+    assert (case.directory / "identity-0002.age").exists()
+    cases.admit(case, COLLEAGUE.card(), SERVICE.card())
+    assert not (case.directory / "identity-0003.age").exists()
+
+
+def test_a_practitioner_who_left_opens_nothing_that_follows(cases: Cases) -> None:
+    case = made(cases)
+    cases.admit(case, COLLEAGUE.card(), SERVICE.card())
+    case.write(goals("before"))
+    old = case.identity.secret_text()
+    renewed = cases.release(case, COLLEAGUE.card().name, SERVICE.card())
+    renewed.write(goals("after"))
+    new = renewed.identity.secret_text()
+    assert old != new and renewed.record.recipient != case.record.recipient
+    assert secrets_for(case, COLLEAGUE) == {old}
+    with pytest.raises(NoMatch):
+        cases.open(case.id, COLLEAGUE, BOTH)
+    with pytest.raises(NoMatch):
+        unseal(
+            (case.directory / "documents" / "goals-0002.age").read_bytes(),
+            open_case_identities(case.directory, [COLLEAGUE.identity]),
+        )
+    # Whoever stays has both, and so has the service.
+    again = cases.open(case.id, KEYS, BOTH)
+    assert [one.secret_text() for one in again.identities] == [new, old]
+    assert secrets_for(case, SERVICE) == {new, old}
+    assert again.team == (KEYS.card(),)
+    found = again.read(Goals)
+    assert found is not None and found.goals[0].text == "after"
+    sealed_before = (case.directory / "documents" / "goals-0001.age").read_bytes()
+    assert b"before" in unseal(sealed_before, again.identities)
+
+
+def test_who_joins_after_somebody_left_opens_both_what_was_and_what_is(cases: Cases) -> None:
+    case = made(cases)
+    cases.admit(case, COLLEAGUE.card(), SERVICE.card())
+    renewed = cases.release(case, COLLEAGUE.card().name, SERVICE.card())
+    cases.admit(renewed, COLLEAGUE.card(), SERVICE.card())
+    theirs = cases.open(case.id, COLLEAGUE, BOTH)
+    assert len(theirs.identities) == 2 and str(theirs.identity.recipient) == theirs.record.recipient
+
+
+def test_a_leave_cut_at_any_step_loses_nothing_and_is_done_with_the_next_try(
+    cases: Cases, tmp_path: Path
+) -> None:
+    case = made(cases)
+    cases.admit(case, COLLEAGUE.card(), SERVICE.card())
+    before = tmp_path / "before"
+    shutil.copytree(case.directory, before)
+    cases.release(case, COLLEAGUE.card().name, SERVICE.card())
+    after = tmp_path / "after"
+    shutil.copytree(case.directory, after)
+    steps = ["identity-0003.age", "documents/team-0003.age", "case.json"]
+    for done in range(len(steps) + 1):
+        shutil.rmtree(case.directory)
+        shutil.copytree(before, case.directory)
+        for name in steps[:done]:
+            shutil.copy(after / name, case.directory / name)
+        opened = cases.open(case.id, KEYS, BOTH)
+        details = opened.read(Details)
+        assert details is not None and details.label == LABEL
+        if done >= 2:  # Known to have left: what follows is not theirs, without another try.
+            assert opened.team == (KEYS.card(),)
+        else:
+            opened = cases.release(opened, COLLEAGUE.card().name, SERVICE.card())
+        opened.write(goals("after"))
+        assert opened.record.recipient != case.record.recipient
+        assert secrets_for(case, COLLEAGUE) == {case.identity.secret_text()}
+
+
+def test_nobody_takes_a_case_from_themselves(cases: Cases) -> None:
+    case = made(cases)
+    with pytest.raises(BadInput, match="themselves"):
+        cases.release(case, KEYS.card().name, SERVICE.card())
+
+
+def test_a_key_of_the_other_type_is_not_let_in(cases: Cases) -> None:
+    case = made(cases)
+    with pytest.raises(BadInput, match="Post-quantum"):
+        cases.admit(case, PrivateKeys.generate("practitioner", x25519=True).card(), SERVICE.card())
+    assert case.team == (KEYS.card(),)
+
+
+def test_a_record_with_somebody_elses_recipient_is_refused(cases: Cases) -> None:
+    case = made(cases)
+    path = case.directory / "case.json"
+    stranger = str(COLLEAGUE.identity.recipient)
+    path.write_text(path.read_text().replace(case.record.recipient, stranger))
+    with pytest.raises(BadFile, match="do not belong together"):
+        cases.open(case.id, KEYS, BOTH)
+
+
+def test_a_withdrawal_removes_every_key_file_of_the_case(cases: Cases) -> None:
+    case = made(cases)
+    cases.admit(case, COLLEAGUE.card(), SERVICE.card())
+    case = cases.release(case, COLLEAGUE.card().name, SERVICE.card())
+    shutil.copy(case.directory / "identity-0001.age", case.directory / ".identity-0004.age.ab.new")
+    (case.directory / "derived" / new_id()).mkdir(parents=True)
+    cases.withdraw(case.id, KEYS, kit=new_id(), at=NOW)
+    assert sorted(p.name for p in case.directory.iterdir()) == ["case.json", "withdrawal"]
 
 
 def test_a_withdrawal_closes_the_case_at_once_and_for_good(cases: Cases) -> None:

@@ -56,7 +56,7 @@ class OpenedClip:
     def __init__(self, path: Path, case: OpenCase) -> None:
         self._file = path.open("rb")
         try:
-            self._reader = SealedReader(self._file, [case.identity])
+            self._reader = SealedReader(self._file, case.identities)
         except BaseException:
             self._file.close()
             raise
@@ -169,7 +169,7 @@ class Viewing:
         directory = self._home.recording(name)
         if read_manifest(directory, self._kit).started.case != case.id:
             raise NoMatch("There is no such film in this case.")
-        return OpenedView(open_recording(directory, [case.identity], self._kit))
+        return OpenedView(open_recording(directory, case.identities, self._kit))
 
     def _keep(self, key: tuple[str, str, str], opened: Readable) -> None:
         self._open[key] = opened
