@@ -143,13 +143,6 @@ def test_a_page_that_was_asked_for_while_locked_is_shown_after_unlocking(kit: We
     assert page.path == f"/cases/{case}/consent"
 
 
-def test_unlocking_never_leads_off_the_kit(kit: WebKit) -> None:
-    kit.enrol()
-    kit.browser.get("//evil.example/")
-    page = kit.browser.submit("/unlock", passphrase=PASSPHRASE)
-    assert (page.status, page.path) == (200, "/cases")
-
-
 def test_a_card_that_takes_nothing_more_is_said_in_words(kit: WebKit) -> None:
     kit.unlock()
     case = kit.make_case()

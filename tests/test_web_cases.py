@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from appliance.cases import Goals
@@ -11,6 +12,7 @@ from appliance.clock import Judgement, Trust
 from appliance.consent import Consent
 from appliance.permits import Books, Permit, Refusal, judge
 from tests.pages import CONSENT, NOW, Page, WebKit
+from web_ui.arming import permit_end
 
 
 @pytest.fixture
@@ -82,6 +84,17 @@ def test_a_permit_ends_tonight_and_never_after_the_consent(kit: WebKit) -> None:
     consent = consent_of(kit, case)
     assert consent and permit.not_after == consent.valid_until
     assert permit.not_after.astimezone().date().isoformat() == "2026-11-22"
+
+
+def test_a_permit_never_outlives_the_consent_the_day_or_a_days_length(kit: WebKit) -> None:
+    case = kit.make_case()
+    consent = consent_of(kit, case)
+    assert consent
+    noon = msgspec.structs.replace(consent, valid_until=NOW + timedelta(minutes=5))
+    assert permit_end(noon, NOW) == NOW + timedelta(minutes=5)
+    for hour in range(48):
+        now = NOW + timedelta(hours=hour)
+        assert timedelta() < permit_end(consent, now) - now <= timedelta(hours=24)
 
 
 def test_disarming_takes_the_permit_away(kit: WebKit) -> None:
@@ -250,7 +263,8 @@ def test_a_damaged_case_does_not_hide_the_others(kit: WebKit) -> None:
     damaged, whole = kit.make_case("Damaged"), kit.make_case("Whole")
     kit.browser.submit("/cases", action="/lock")
     path = kit.home.case(damaged) / "documents" / "details-0001.age"
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     kit.unlock()
     page = kit.browser.get("/cases")
     assert "Whole" in page.words and f"Case {damaged[:4]} cannot be read" in page.words

@@ -116,7 +116,7 @@ def practitioner() -> Practitioner:
 
 def sit_down(token: str) -> str:
     """Give this browser the seat; returns where it wanted to go."""
-    wanted = local_path(session.get(_NEXT, "/"))
+    wanted: str = session.get(_NEXT, "/")
     session.clear()
     session[_SEAT] = token
     return wanted

@@ -57,7 +57,7 @@ def blueprint(parts: Parts) -> Blueprint:
             details=opened.read(Details),
             goals=opened.read(Goals),
             consent=consent,
-            until=_end(consent, now) if consent and now else None,
+            until=permit_end(consent, now) if consent and now else None,
             stops=stops,
             other=armed_case(parts) not in ("", case),
         )
@@ -116,7 +116,7 @@ def stop_if_filming(parts: Parts, case: str) -> None:
         ask_to_stop(parts)
 
 
-def _end(consent: Consent, now: datetime) -> datetime:
+def permit_end(consent: Consent, now: datetime) -> datetime:
     """When a permit made now ends: tonight, or with the consent."""
     return min(end_of(now.astimezone().date()), consent.valid_until, now + LONGEST_LIFE)
 
@@ -142,5 +142,5 @@ def _permit(
         films=films,
         boot=status.boot,
         not_before=now,
-        not_after=_end(consent, now),
+        not_after=permit_end(consent, now),
     )
