@@ -291,7 +291,9 @@ def open_film(
     case = case_directory(directory, read_manifest(directory))
     identities = _identities(keys, _given_passphrase(passphrase_file, passphrase_fd))
     secrets = open_case_identities(case, identities)
-    with contextlib.closing(open_recording(directory, secrets, check=True)) as opened:
+    derived = case / "derived" / directory.resolve().name
+    opening = open_recording(directory, secrets, check=True, derived=derived)
+    with contextlib.closing(opening) as opened:
         with opened_output(out, secret=True) as plain:
             write_film(opened, plain)
         missing = opened.missing

@@ -19,7 +19,7 @@ from typing import IO, Annotated, TypeVar
 
 import msgspec
 
-from appliance.errors import BadFile, HomeInUse, NotPossible
+from appliance.errors import BadFile, HomeInUse, KitError, NotPossible
 
 ID = re.compile(r"[a-z2-7]{16}")
 _TEMPORARY = ".new"
@@ -161,23 +161,36 @@ class Home:
 def save(path: Path, data: bytes, mode: int = 0o640) -> None:
     """Put `data` under `path`, whole or not at all; on the card when this returns.
 
+    Raises NotPossible when the disk says no; what stood there before still stands.
+    """
+    with saving(path, mode) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def saving(path: Path, mode: int = 0o640) -> Iterator[IO[bytes]]:
+    """A file that gets its name when the block has ended well, and then is on the card.
+
     Temporary file in the same directory, fsync, rename, fsync of the directory. Raises
     NotPossible when the disk says no; what stood there before still stands.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_TEMPORARY}")
     try:
         with _opened_new(temporary, mode) as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
         sync_directory(path.parent)
+    except KitError:
+        raise  # Some of them are OSErrors too.
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise NotPossible(
             f"{path.name} could not be written: {error.strerror}.",
             "Look at the card: is it full, read-only or worn?",
         ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def save_new(path: Path, data: bytes, mode: int = 0o640) -> None:

@@ -120,6 +120,19 @@ class FilmEnded(Fact, frozen=True, kw_only=True, tag="ended/v1"):
     tail: Tail | None = None
 
 
+class Mended(Fact, frozen=True, kw_only=True, tag="mended/v1"):
+    """What the page made again of a segment, once a practitioner had unlocked it.
+
+    `source` is the SHA-256 of the segment as the recorder left it. `segment` tells of the whole
+    one and its index beside the case; where it has the digest of `source`, only the index was lost.
+    """
+
+    recording: str
+    source: Sha256
+    segment: SegmentClosed
+    made: Moment
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What the kit says of a film. Without `signed_by` nobody vouches for it."""
@@ -140,6 +153,10 @@ def segment_name(number: int) -> str:
 
 def index_name(number: int) -> str:
     return f"{number:04d}.index.age"
+
+
+def mended_name(number: int) -> str:
+    return f"{number:04d}.mended"
 
 
 def manifest_line(fact: FilmFact) -> str:
@@ -340,6 +357,20 @@ class SegmentIndex(Fact, frozen=True, kw_only=True, tag="index/v1"):
     size: Place
     init: bytes
     tracks: tuple[TrackIndex, ...]
+
+    @property
+    def frames(self) -> int:
+        return sum(len(run.sizes) for run in self._picture.runs)
+
+    @property
+    def seconds(self) -> Fraction:
+        """How long its picture lasts."""
+        pairs = chain.from_iterable(run.durations for run in self._picture.runs)
+        return Fraction(sum(count * ticks for count, ticks in pairs), self._picture.timescale)
+
+    @property
+    def _picture(self) -> TrackIndex:
+        return next(track for track in self.tracks if track.kind == "video")
 
     def check(self) -> None:
         """Raises BadFile unless every sample lies within the segment and has its time."""

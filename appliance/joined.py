@@ -7,6 +7,7 @@ in no file in clear.
 """
 
 import bisect
+import contextlib
 import hashlib
 import io
 import operator
@@ -14,7 +15,7 @@ import shutil
 import threading
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, pairwise
@@ -22,21 +23,23 @@ from pathlib import Path
 from typing import IO
 
 from appliance import boxes
-from appliance.errors import BadFile, Incomplete, NotOpened, NotPossible
+from appliance.errors import BadFile, BadInput, Incomplete, NotOpened, NotPossible
 from appliance.files import checked_id, from_json
 from appliance.film import (
     EndReason,
     Manifest,
+    Mended,
     Plaintext,
     SegmentClosed,
     SegmentIndex,
     Tail,
     index_name,
+    mended_name,
     parse_manifest,
     rebuild_index,
     segment_name,
 )
-from appliance.signing import Verifier
+from appliance.signing import Verifier, open_note, split_note
 from appliance.unsealing import Identity, SealedReader, unseal
 
 _OPEN_SEGMENTS = 3
@@ -273,33 +276,42 @@ def open_recording(
     verifiers: Sequence[Verifier] = (),
     *,
     check: bool = False,
+    derived: Path | None = None,
+    menders: Sequence[Verifier] = (),
 ) -> OpenedFilm:
-    """Open what lies in a recording's directory, with the case's identity.
+    """Open what lies in a recording's directory, with the case's identities.
 
     Every segment is held against the manifest: its size here, its digest when it is first read
     (then a bad one raises BadFile); with `check` all digests here, so that a bad one is left out.
     What is missing is said and the rest plays. An index that is missing or not the one in the
     manifest is made again. What was being written when the power went has no line in the
-    manifest: its whole fragments play.
+    manifest: its whole fragments play. What `appliance.library` has mended is taken from `derived`
+    (`cases/<case>/derived/<recording>`), where one of `menders` signed it; without them, it is not
+    looked into who signed.
 
     Raises BadFile, BadSignature (`film.parse_manifest`), NoMatch, WrongPassphrase, and Incomplete
     if nothing of the film can be played.
     """
     manifest = read_manifest(directory, verifiers)
     recording = manifest.started.recording
+    mended = read_mended(derived, recording, menders) if derived else {}
     found: list[tuple[SegmentIndex, Callable[[], Plaintext]]] = []
     missing = []
     end = 0.0
     for line in manifest.segments:
         start, end = end, end + line.seconds
-        source = _Source(directory / line.name, line, identities)
+        source = SegmentSource(directory / line.name, line, identities)
         try:
             source.look(hashed=check)
             index = _read_index(directory, line, recording, identities)
+            again = mended.get(line.number)
+            if index is None and derived and again and again.source == line.sha256:
+                index = _read_index(derived, again.segment, recording, identities)
             found.append((index or source.rebuild(recording, line.number), source.open))
         except (BadFile, Incomplete, NotPossible) as error:
             missing.append(Missing(start, end, error.sentence))
-    with_tail = [*found, *_tail(directory, manifest, identities)]
+    tail = _mended_tail(derived, manifest, mended, identities) if derived else []
+    with_tail = [*found, *(tail or _tail(directory, manifest, identities))]
     if not with_tail:
         raise Incomplete(
             "Nothing of this film can be played.", "\n".join(str(part) for part in missing)
@@ -329,6 +341,26 @@ def read_manifest(directory: Path, verifiers: Sequence[Verifier] = ()) -> Manife
     except UnicodeDecodeError as error:
         raise BadFile("The manifest of this recording is damaged.") from error
     return parse_manifest(text, verifiers)
+
+
+def read_mended(
+    derived: Path, recording: str, menders: Sequence[Verifier] = ()
+) -> dict[int, Mended]:
+    """What was mended of a recording, by the number of its segment. What is no such note, or is
+    signed by nobody among `menders`, counts as nothing: what it would stand for is still here."""
+    found = {}
+    for path in derived.glob("*.mended"):
+        with contextlib.suppress(BadInput, OSError, UnicodeDecodeError):
+            note = path.read_text()
+            text = open_note(note, menders)[0] if menders else split_note(note)[0]
+            mended = from_json(text, Mended)
+            number = mended.segment.number
+            names = (segment_name(number), index_name(number), mended_name(number))
+            if (mended.segment.name, mended.segment.index, path.name) == names and (
+                mended.recording == recording
+            ):
+                found[number] = mended
+    return found
 
 
 def case_directory(directory: Path, manifest: Manifest) -> Path:
@@ -398,7 +430,7 @@ class _Segment:
         self._file.close()
 
 
-class _Source:
+class SegmentSource:
     """A segment's sealed file, held against what the manifest says of it, if it says anything."""
 
     def __init__(
@@ -451,6 +483,24 @@ class _Source:
         self._hashed = self._hashed or hashed
 
 
+def _mended_tail(
+    derived: Path, manifest: Manifest, mended: Mapping[int, Mended], identities: Sequence[Identity]
+) -> list[tuple[SegmentIndex, Callable[[], Plaintext]]]:
+    """The tail as it was made whole again, if it was, and of just this tail."""
+    again = mended.get(len(manifest.segments))
+    tail = manifest.ended.tail if manifest.ended else None
+    if again is None or tail is None or again.source != tail.sha256:
+        return []
+    recording = manifest.started.recording
+    source = SegmentSource(derived / again.segment.name, again.segment, identities)
+    try:
+        source.look(hashed=False)
+        index = _read_index(derived, again.segment, recording, identities)
+        return [(index or source.rebuild(recording, again.segment.number), source.open)]
+    except (BadFile, Incomplete, NotPossible, NotOpened):
+        return []
+
+
 def _tail(
     directory: Path, manifest: Manifest, identities: Sequence[Identity]
 ) -> list[tuple[SegmentIndex, Callable[[], Plaintext]]]:
@@ -460,7 +510,7 @@ def _tail(
     path = directory / segment_name(number)
     if (manifest.ended is not None and line is None) or not path.exists():
         return []
-    source = _Source(path, line, identities)
+    source = SegmentSource(path, line, identities)
     try:
         index = source.rebuild(manifest.started.recording, number)
     except (BadFile, Incomplete, NotPossible):
@@ -469,8 +519,7 @@ def _tail(
         if manifest.segments:
             return []
         raise
-    has_picture = any(track.runs for track in index.tracks if track.kind == "video")
-    return [(index, source.open)] if has_picture else []
+    return [(index, source.open)] if index.frames else []
 
 
 def _why_the_end_is_unsure(manifest: Manifest) -> str | None:

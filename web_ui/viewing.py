@@ -169,7 +169,15 @@ class Viewing:
         directory = self._home.recording(name)
         if read_manifest(directory, self._kit).started.case != case.id:
             raise NoMatch("There is no such film in this case.")
-        return OpenedView(open_recording(directory, case.identities, self._kit))
+        return OpenedView(
+            open_recording(
+                directory,
+                case.identities,
+                self._kit,
+                derived=case.directory / "derived" / name,
+                menders=case.verifiers,
+            )
+        )
 
     def _keep(self, key: tuple[str, str, str], opened: Readable) -> None:
         self._open[key] = opened
