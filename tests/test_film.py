@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import random
+import shutil
 import struct
 import subprocess
 from collections.abc import Callable, Iterable
@@ -602,14 +603,70 @@ def test_an_altered_segment_is_never_shown_and_left_out_when_looked_for(
     assert len(missing) == 1
 
 
-def test_segments_put_in_each_others_place_are_refused(recording: Recording) -> None:
-    first, second = (recording.directory / segment_name(n) for n in (0, 1))
+def swapped(film: Recording, _: Recording) -> None:
+    first, second = (film.directory / segment_name(n) for n in (1, 2))
     kept = first.read_bytes()
     first.write_bytes(second.read_bytes())
     second.write_bytes(kept)
+
+
+def renamed(film: Recording, _: Recording) -> None:
+    (film.directory / segment_name(1)).rename(film.directory / segment_name(7))
+
+
+def repeated(film: Recording, _: Recording) -> None:
+    shutil.copy(film.directory / segment_name(0), film.directory / segment_name(1))
+
+
+def cut_short(film: Recording, _: Recording) -> None:
+    path = film.directory / segment_name(1)
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def cut_and_filled_up(film: Recording, _: Recording) -> None:
+    path = film.directory / segment_name(1)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] + bytes(-(-len(data) // 2)))
+
+
+def moved_from_another(film: Recording, other: Recording) -> None:
+    for name in (segment_name(1), index_name(1)):
+        shutil.copy(other.directory / name, film.directory / name)
+
+
+@pytest.mark.parametrize(
+    ("harm", "bad", "whose"),
+    [
+        (swapped, [1, 2], "its own"),
+        (renamed, [1], "its own"),
+        (repeated, [1], "its own"),
+        (cut_short, [1], "its own"),
+        (cut_and_filled_up, [1], "its own"),
+        (moved_from_another, [1], "another film of the case"),
+        (moved_from_another, [1], "a film of another case"),
+    ],
+)
+def test_a_segment_that_is_not_the_one_signed_is_refused_by_name_and_all_others_play(
+    recording: Recording,
+    segments: list[Segment],
+    tmp_path: Path,
+    harm: Callable[[Recording, Recording], None],
+    bad: list[int],
+    whose: str,
+) -> None:
+    key = generate_identity() if whose == "a film of another case" else recording.identity
+    (tmp_path / "other").mkdir()
+    harm(recording, write_recording(tmp_path / "other" / RECORDING, segments, key))
     shown, missing = recording.numbers(check=True)
-    assert shown == list(range(60, 100))
-    assert len(missing) == 2
+    assert shown == [number for number in range(100) if number // 30 not in bad]
+    named = [next(n for n in range(4) if segment_name(n) in sentence) for sentence in missing]
+    assert named == bad
+    verified = open_recording(recording.directory, [recording.identity], check=True).verify()
+    for number in bad:
+        assert any(sentence.startswith(segment_name(number)) for sentence in verified)
+    # Whoever has not looked first is shown nothing false either.
+    with contextlib.suppress(BadFile):
+        assert recording.numbers()[0] == shown
 
 
 @pytest.mark.parametrize("harm", [Path.unlink, altered])
