@@ -211,6 +211,8 @@ class Recorder:
         """When a `Ticked` is needed next."""
         self.reason = ""
         """Code of what the practitioner should know: a refusal, a fault, or ''."""
+        self._standing = False
+        """The reason is not of a press or a fault; it goes with the permit that it speaks of."""
         self._recovered = recovered
         self._pressed_in: State | None = None
         self._request = ""
@@ -246,8 +248,7 @@ class Recorder:
         if isinstance(event.answer, Refusal):
             if event.pressed:
                 return self._refuse(event.at, event.answer)
-            if event.answer not in (Refusal.NO_PERMIT, Refusal.NOT_SET_UP):
-                self.reason = event.answer.value
+            self._tell_why_not(event.answer)
             return []
         if self.permit is None or self.permit.id != event.answer.id:
             self.reason = ""
@@ -260,7 +261,7 @@ class Recorder:
         if isinstance(event.answer, Refusal):
             if event.pressed:
                 return self._refuse(event.at, event.answer)
-            self.reason = "" if event.answer is Refusal.NO_PERMIT else event.answer.value
+            self._tell_why_not(event.answer)
             self.state = State.IDLE
             return [self._show_idle()]
         self.permit = event.answer
@@ -355,6 +356,14 @@ class Recorder:
 
     # --- parts of handlers ----------------------------------------------------------------------
 
+    def _tell_why_not(self, answer: Refusal) -> None:
+        """No permit is in force. Why not is told while there is one that does not count."""
+        self.permit = None
+        if answer not in (Refusal.NO_PERMIT, Refusal.NOT_SET_UP):
+            self.reason, self._standing = answer.value, True
+        elif self._standing:
+            self.reason, self._standing = "", False
+
     def _short_press(self, event: Released) -> bool:
         """True if the whole press happened in this state and was neither a knock nor a hold."""
         began_in, self._pressed_in = self._pressed_in, None
@@ -362,7 +371,7 @@ class Recorder:
 
     def _refuse(self, at: float, reason: Refusal) -> list[Effect]:
         self.state = State.REFUSED
-        self.reason = reason.value
+        self.reason, self._standing = reason.value, False
         self.due = at + REFUSAL_SHOWN
         return [Refuse(reason), Show(Pattern.REFUSED)]
 
@@ -380,7 +389,7 @@ class Recorder:
         self.state = State.FAULT
         self.permit = None
         self.due = None
-        self.reason, self._fault = self._fault.value, None
+        self.reason, self._standing, self._fault = self._fault.value, False, None
         return [Show(Pattern.FAULT)]
 
     def _rest(self) -> list[Effect]:

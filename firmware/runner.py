@@ -6,12 +6,13 @@ what no effect accounts for ends the process, and with it the camera.
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from appliance.audit import Log
 from appliance.clock import Clock
-from appliance.errors import CameraFailed, KitError
+from appliance.errors import CameraFailed, KitError, LightFailed
 from appliance.film import EndReason
 from appliance.permits import Permit
 from appliance.requests import Enrol, RecorderStatus, SetTime, Stop
@@ -139,7 +140,8 @@ class Runner:
                 self._take(self._inbox.get(timeout=wait))
             except Empty:
                 continue
-        self._light.show(Pattern.OFF)
+        with suppress(LightFailed):
+            self._light.show(Pattern.OFF)
 
     def start(self) -> None:
         """Do what comes before the first event."""

@@ -1,5 +1,6 @@
 """Stand-ins that do what they are told and no more; real where it counts."""
 
+import functools
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -99,6 +100,8 @@ class HurriedClock(FakeClock):
 class Reel:
     """A sink that keeps what it is given, and knows when that was enough."""
 
+    with_sound = True
+
     def __init__(self, enough: int = 0, target: Sink | None = None) -> None:
         """`target`: where everything goes on to, up to `enough` pictures."""
         self.pictures: list[tuple[bytes, int, int, bool]] = []
@@ -146,6 +149,13 @@ def muxed(
     return pieces
 
 
+@functools.cache
+def _second_of_pictures() -> Reel:
+    reel = Reel(30)
+    look_at(TestCard(160, 96, 30), reel)
+    return reel
+
+
 class FakeCamera:
     """Gives real coded pictures at the pace of a clock, and fails where it is told to."""
 
@@ -154,8 +164,7 @@ class FakeCamera:
 
     def __init__(self, clock: FakeClock, happened: list[str]) -> None:
         self._clock, self._happened = clock, happened
-        self._reel = Reel(30)
-        look_at(TestCard(160, 96, 30), self._reel)
+        self._reel = _second_of_pictures()
         self.sink: Sink | None = None
         self.on_failure: Callable[[EndReason], None] = lambda why: None
         self.is_present = True

@@ -5,9 +5,20 @@ import random
 import pytest
 from gpiozero.pins.mock import MockFactory, MockPin
 
+from appliance.permits import Refusal
 from firmware.button import SETTLE, Button, Debounce, Edge
-from firmware.recorder import LONGEST_PRESS, SHORTEST_PRESS, Pressed, Released
+from firmware.recorder import (
+    LONGEST_PRESS,
+    SHORTEST_PRESS,
+    Judge,
+    Judged,
+    Pressed,
+    Recorder,
+    Released,
+    State,
+)
 from tests.fakes import FakeClock
+from tests.test_recorder import PERMIT
 
 Told = list[Pressed | Released]
 
@@ -81,6 +92,29 @@ def test_ten_thousand_bounce_trains_are_never_more_than_one_press_each() -> None
         assert [type(t) for t in told] == [Pressed, Released]
         held = edges[-1][0] - edges[0][0]
         assert isinstance(told[1], Released) and told[1].held == pytest.approx(held)
+
+
+def test_ten_thousand_bounce_trains_start_nothing_unarmed_and_no_knock_does_armed() -> None:
+    dice = random.Random(3)
+    for armed in (False, True):
+        recorder = Recorder()
+        answer = PERMIT if armed else Refusal.NO_PERMIT
+        at = 1.0
+        for _ in range(5_000):
+            debounce, began = Debounce(), at
+            while at < began + SHORTEST_PRESS - SETTLE:
+                told = debounce.edge(Edge(at, True))
+                at += dice.uniform(0.0001, 0.01)
+                told += debounce.edge(Edge(at, False))
+                at += dice.uniform(0.0001, SETTLE * 0.99)
+                for event in told:
+                    recorder.handle(event)
+            at += SETTLE
+            recorder.handle(Judged(at, answer, pressed=False))
+            for event in debounce.settle(at):
+                for effect in recorder.handle(event):
+                    assert not isinstance(effect, Judge), "a knock asked the gate"
+            assert recorder.state is (State.READY if armed else State.IDLE)
 
 
 def test_a_held_button_that_crackles_never_ends_in_a_short_press() -> None:

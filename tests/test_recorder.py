@@ -407,6 +407,30 @@ def test_a_power_cut_shows_until_the_next_film() -> None:
     assert world.pattern is Pattern.OFF
 
 
+def test_why_a_permit_does_not_count_is_told_while_it_is_there() -> None:
+    world = World()
+    world.happens(Judged(world.now, Refusal.EXPIRED, pressed=False))
+    assert world.recorder.reason == "expired"
+    world.happens(Judged(world.now, Refusal.NO_PERMIT, pressed=False))
+    assert world.recorder.reason == ""
+
+
+def test_a_permit_that_is_over_is_not_told_of_as_if_it_were_in_force() -> None:
+    world = World()
+    world.arm()
+    assert world.recorder.permit is PERMIT
+    world.happens(Judged(world.now, Refusal.EXPIRED, pressed=False))
+    assert world.recorder.permit is None
+
+
+def test_what_a_press_was_told_stays_until_there_is_a_permit() -> None:
+    world = World()
+    world.press()
+    world.wait(60)
+    world.happens(Judged(world.now, Refusal.NO_PERMIT, pressed=False))
+    assert world.recorder.reason == "no-permit"
+
+
 def test_a_new_permit_clears_what_was_refused_before() -> None:
     world = World()
     world.happens(Judged(world.now, Refusal.EXPIRED, pressed=False))

@@ -1,5 +1,6 @@
 """The recorder as a whole, without hardware: what a family and a practitioner would see."""
 
+import random
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ import pytest
 from appliance.clock import Trust
 from appliance.files import load_fact, new_id, save
 from appliance.film import EndReason
-from appliance.joined import open_recording
+from appliance.joined import open_recording, read_manifest
 from appliance.keys import PrivateKeys, generate_identity
 from appliance.permits import LONGEST_FILM, Books, Enrolled, Refusal
 from appliance.requests import FRESH_SECONDS, Enrol, SetTime, Stop, place_request
 from firmware.camera import TICKS, GuardedSink
 from firmware.gate import Desk
+from firmware.light import CAPTURING
 from firmware.recorder import PRESENCE_LASTS, Pattern, State
 from firmware.runner import LONGEST_WITHOUT_PICTURE, Died, Quit
 from tests.fakes import CASE, PRACTITIONER, SERVICE, FakeClock, Reel, Stage
@@ -420,6 +422,50 @@ def test_a_full_card_is_a_fault_and_no_traceback(kit: Stage) -> None:
     kit.settle()
     assert kit.state in (State.FAULT, State.REFUSED)
     assert "camera on" not in kit.happened
+
+
+def test_whatever_happens_in_whatever_order_the_camera_is_open_only_under_the_light(
+    tmp_path: Path,
+) -> None:
+    assert sum(walk(Stage(tmp_path / str(seed)), random.Random(seed)) for seed in range(12)) > 20
+
+
+def walk(kit: Stage, dice: random.Random) -> int:
+    """Sixty things happen; returns how many films were begun."""
+    films = 0
+    for _ in range(60):
+        was_open = kit.camera.open
+        match dice.randrange(10):
+            case 0 | 1:
+                kit.arm(limit=dice.choice([1, 3]), films=dice.choice([1, 5]))
+            case 2 | 3 | 4:
+                kit.press(dice.choice([0.02, 0.1, 0.3, 2]))
+            case 5:
+                kit.advance(dice.choice([0.1, 1, 4]))
+            case 6:
+                kit.ask(dice.choice([stop_request(kit), enrol(kit, PRACTITIONER)]))
+            case 7 if (kit.home.permits / "current").exists():
+                kit.disarm()
+            case 8:
+                kit.lamp.stuck = dice.random() < 0.2
+            case _:
+                kit.camera.stalled = dice.random() < 0.3
+        if kit.camera.open:
+            assert kit.light.pattern in CAPTURING and kit.state is State.FILMING
+            assert kit.recorder.permit is not None
+            films += not was_open
+        if kit.state is State.STOPPING:
+            kit.settle()
+    kit.inbox.put(Quit())
+    kit.work()
+    kit.settle()
+    assert not kit.camera.open
+    for film in kit.films():
+        manifest = read_manifest(film, [kit.books.signer.verifier])
+        assert manifest.ended is not None and manifest.ended.seconds <= manifest.started.limit
+    counted = sum(kit.books.books.films.values())
+    assert counted == len(kit.films()) >= films
+    return films
 
 
 # --- Set-up, time, presence ---------------------------------------------------------------------
