@@ -316,6 +316,20 @@ def test_seeking_and_reading_is_as_in_a_plain_file(steps: list[tuple[int, int, i
     assert reader.read() == PLAIN
 
 
+def test_reads_of_a_long_film_in_any_order_and_of_any_length_are_right() -> None:
+    plain = random.Random(3).randbytes(29 * CHUNK + 321)  # Several times what a reader keeps open.
+    reader = SealedReader(io.BytesIO(seal(plain, [KEY.recipient])), [KEY])
+    dice = random.Random(4)
+    at = 0
+    for _ in range(400):
+        if dice.random() < 0.5:
+            at = dice.randrange(len(plain))
+        length = dice.choice([1, 9, CHUNK - 1, CHUNK, 3 * CHUNK, 100_000, 11 * CHUNK])
+        assert reader.read_at(at, length) == plain[at : at + length]
+        at = (at + dice.choice([length, length - CHUNK // 2, -CHUNK])) % len(plain)
+    assert reader.read() == plain
+
+
 class Shared(io.BytesIO):
     """A file in which another thread gets its turn between every seek and the read after it."""
 
