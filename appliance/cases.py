@@ -215,11 +215,17 @@ class Cases:
         self._home = home
 
     def records(self) -> list[CaseRecord]:
-        """The public face of every case, in no meaningful order."""
+        """The public face of every case that can be read, in no meaningful order.
+
+        A damaged one must not hide the others. The recorder takes it for withdrawn.
+        """
         if not self._home.cases.is_dir():
             return []
-        names = sorted(p.name for p in self._home.cases.iterdir() if ID.fullmatch(p.name))
-        found = (load_fact(self._home.cases / name / "case.json", CaseRecord) for name in names)
+        found = []
+        for name in sorted(p.name for p in self._home.cases.iterdir() if ID.fullmatch(p.name)):
+            with contextlib.suppress(BadFile):
+                record = load_fact(self._home.cases / name / "case.json", CaseRecord)
+                found.append(record)
         return [record for record in found if record]
 
     def create(

@@ -4,7 +4,7 @@
     kits/<kit>/card.json                                KitCard, as in the kit's kit/kit.json
     orders/<order>                                      a withdrawal as it stands in its case
     tombstones/<case>                                   the service's signed answer
-    cases/<case>/identity-0001.age, documents/, clips/  as in the kit's cases/<case>
+    cases/<case>/identity-0001.age, documents/, clips/, derived/  as in the kit's cases/<case>
     cases/<case>/recordings/<recording>/                as in the kit's recordings/<recording>
 
 A receipt is written by the sync process when, and only when, it has read an object back from the

@@ -151,6 +151,7 @@ class Rehearsal:
         self.step("a press films, a press ends it", self.film_and_press)
         self.step("a film ends at its limit", self.film_to_limit)
         self.step("the plug is pulled while filming", self.pull_the_plug)
+        self.step("what the plug cut is mended at the next unlock", self.mend)
         self.step("the film plays and seeks on the page", self.play)
         self.step("a clip is cut exactly", self.cut)
         self.step("nothing lies in the open", self.search_for_secrets)
@@ -280,17 +281,30 @@ class Rehearsal:
             "the recorder again", lambda s: s.boottime > last.boottime, 20
         )
         require(after.state != "filming", "it went on filming by itself")
-        directory = self.home.recording(filming.recording)
+        self.cut_short = self.home.recording(filming.recording)
         opened = self.page.get(f"/cases/{self.case}/films/{filming.recording}")
         expect(opened, 200)
         found = Seen.of(self._video(filming.recording))
         missing = last.frames_in / found.rate - found.seconds
         require(missing <= WORST_LOSS, f"{missing:.2f} s were lost")
-        self.cut_short = directory
         return (
             f"{last.frames_in} frames were filmed, {found.frames} play: "
             f"{max(missing, 0.0):.2f} s lost; it did not go on by itself"
         )
+
+    def mend(self) -> str:
+        before = Seen.of(self._video(self.cut_short.name))
+        files = {path: path.read_bytes() for path in self.cut_short.iterdir()}
+        expect(self.page.submit("/cases", {}, form="/lock"), 200)
+        expect(self.page.submit("/unlock", {"passphrase": self.passphrase}), 200)
+        derived = self.home.case(self.case) / "derived" / self.cut_short.name
+        wait_for("the mended end", lambda: next(iter(derived.glob("*.mended")), None), 20)
+        expect(self.page.get(f"/cases/{self.case}/films/{self.cut_short.name}"), 200)
+        found = Seen.of(self._video(self.cut_short.name))
+        require(found == before, f"{found.frames} frames play now, {before.frames} before")
+        same = files == {path: path.read_bytes() for path in self.cut_short.iterdir()}
+        require(same, "the recorder's own files were changed")
+        return f"{found} play from the mended end; the recorder's own files are untouched"
 
     def play(self) -> str:
         recording = self.whole.recording

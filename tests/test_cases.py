@@ -144,6 +144,8 @@ def test_a_practitioner_who_left_opens_nothing_that_follows(cases: Cases) -> Non
     # Whoever stays has both, and so has the service.
     again = cases.open(case.id, KEYS, BOTH)
     assert [one.secret_text() for one in again.identities] == [new, old]
+    newest = (case.directory / "identity-0003.age").read_bytes()
+    assert unseal(newest, [SERVICE.identity]).decode().split() == [new, old]
     assert secrets_for(case, SERVICE) == {new, old}
     assert again.team == (KEYS.card(),)
     found = again.read(Goals)
@@ -249,6 +251,12 @@ def test_a_withdrawal_cut_after_its_order_is_finished_later(cases: Cases, tmp_pa
         shutil.copy(before / name, case.directory / name)
     cases.finish_withdrawal(case.id)
     assert sorted(p.name for p in case.directory.iterdir()) == ["case.json", "withdrawal"]
+
+
+def test_a_damaged_case_does_not_hide_the_others(cases: Cases) -> None:
+    damaged, whole = made(cases), made(cases)
+    (damaged.directory / "case.json").write_bytes(b"\0" * 100)
+    assert [record.id for record in cases.records()] == [whole.id]
 
 
 def test_a_case_of_another_name_is_no_path(cases: Cases) -> None:

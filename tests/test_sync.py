@@ -149,6 +149,21 @@ def test_what_a_power_cut_left_of_a_film_goes_too(kit: SendingKit) -> None:
     assert f"cases/{case}/recordings/{film}/0002.mp4.age" in arrived(kit)
 
 
+def test_what_was_mended_of_a_film_goes_once_its_note_is_there(kit: SendingKit) -> None:
+    case = kit.case()
+    derived = case.directory / "derived" / new_id()
+    derived.mkdir(parents=True)
+    prefix = f"cases/{case.id}/derived/{derived.name}/"
+    for name in ("0001.mp4.age", "0001.index.age"):
+        save(derived / name, name.encode())
+    kit.sync()
+    assert not [name for name in arrived(kit) if name.startswith(prefix)]
+    save(derived / "0001.mended", b"note")
+    kit.sync()
+    there = {n.removeprefix(prefix): d for n, d in arrived(kit).items() if n.startswith(prefix)}
+    assert there == {path.name: path.read_bytes() for path in derived.iterdir()}
+
+
 def test_a_file_that_no_manifest_names_stays_here(kit: SendingKit) -> None:
     case = kit.case().id
     film = kit.film(case)

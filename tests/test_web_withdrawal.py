@@ -125,8 +125,8 @@ def test_the_services_signed_answer_is_on_the_certificate(kit: WebKit) -> None:
     assert "waits" not in page.words
 
 
-@pytest.mark.parametrize("what", ["stranger", "practitioner", "altered", "other order", "garbage"])
-def test_an_answer_that_the_service_did_not_give_to_this_order_is_not_believed(
+@pytest.mark.parametrize("what", ["stranger", "practitioner", "altered", "other case", "garbage"])
+def test_an_answer_that_the_service_did_not_give_for_this_case_is_not_believed(
     kit: WebKit, what: str
 ) -> None:
     case = kit.make_case()
@@ -135,7 +135,7 @@ def test_an_answer_that_the_service_did_not_give_to_this_order_is_not_believed(
         "stranger": lambda: answer_of_service(order, case, Signer.generate(service().card().name)),
         "practitioner": lambda: answer_of_service(order, case, practitioner().signer),
         "altered": lambda: answer_of_service(order, case).replace("09:30", "10:30"),
-        "other order": lambda: answer_of_service("abcdefghijklmnop", case),
+        "other case": lambda: answer_of_service(order, "abcdefghijklmnop"),
         "garbage": lambda: "\0\udcff",
     }[what]()
     (kit.home.inbox / order).write_bytes(note.encode(errors="surrogateescape"))
@@ -143,6 +143,14 @@ def test_an_answer_that_the_service_did_not_give_to_this_order_is_not_believed(
     assert page.status == 200
     assert "The service removed its key" not in page.words
     assert "waits for the next sending" in page.words
+
+
+def test_the_answer_to_another_kits_order_for_this_case_counts(kit: WebKit) -> None:
+    case = kit.make_case()
+    order = withdraw(kit, case)
+    (kit.home.inbox / order).write_text(answer_of_service("abcdefghijklmnop", case))
+    page = kit.browser.get(f"/cases/{case}/certificate")
+    assert "The service removed its key on 22 November 2026" in page.words
 
 
 def test_a_withdrawal_that_a_pulled_plug_cut_short_is_finished_at_the_next_start(

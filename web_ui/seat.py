@@ -58,6 +58,7 @@ class Practitioner:
         home: Home,
     ) -> None:
         """`kit`: the verifying key of this kit's recorder, whose films are believed."""
+        self.kit = tuple(kit)
         self.keys = keys
         self.card = card
         self.service = enrolled.service

@@ -11,6 +11,7 @@ from appliance.clock import EARLIEST, Reading, Vouch
 from appliance.errors import BadInput, KitError, NotOpened, NotPossible, WrongPassphrase
 from appliance.files import new_id, to_json
 from appliance.keys import unlock
+from appliance.library import mend_all
 from appliance.requests import SetTime, place_request
 from appliance.signing import Verifier
 from web_ui.access import anyone, pair, sit_down, stand_up
@@ -87,6 +88,11 @@ def blueprint(parts: Parts) -> Blueprint:
             ),
         )
         parts.note("unlocked", practitioner=holder.card.name)
+        holder.work.mend(
+            lambda: mend_all(
+                parts.home, holder.case, holder.kit, lambda: holder.now(parts.clock), parts.note
+            )
+        )
         return answer
 
     @pages.post("/lock")

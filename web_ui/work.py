@@ -71,6 +71,10 @@ class Work:
         self._pool.submit(self._make, job, case, lend, now)
         return job
 
+    def mend(self, mend_all: Callable[[], None]) -> None:
+        """Mend in the background what the power cut. Nobody waits for it: failures are logged."""
+        self._pool.submit(self._mend, mend_all)
+
     def jobs(self, case: str, recording: str) -> list[Job]:
         """The clips of a film that are being made, or could not be."""
         with self._lock:
@@ -93,6 +97,12 @@ class Work:
     def close(self) -> None:
         """Begin nothing more. What is under way ends by itself: its film is closed."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _mend(self, mend_all: Callable[[], None]) -> None:
+        try:
+            mend_all()
+        except Exception as error:
+            _log.error("mending failed: %s", type(error).__name__)
 
     def _make(
         self,

@@ -107,11 +107,19 @@ def _case(home: Home, name: str, orders: dict[str, str]) -> list[Sealed]:
     if record.state == "withdrawn":
         orders[name] = ""
         return []
-    ranks = {"identity-*.age": Rank.CASE_KEY, "documents/*.age": Rank.DOCUMENT}
+    ranks = {
+        "identity-*.age": Rank.CASE_KEY,
+        "documents/*.age": Rank.DOCUMENT,
+        "clips/*.mp4.age": Rank.CLIP,
+        # Without its note, what is mended of a film is still being made.
+        "derived/*/*.mended": Rank.DOCUMENT,
+    }
+    files = [(path, rank) for pattern, rank in ranks.items() for path in directory.glob(pattern)]
+    for note in directory.glob("derived/*/*.mended"):
+        files += [(path, Rank.FILM) for path in note.parent.glob(f"{note.stem}.*.age")]
     return [
         Sealed(case_object(name, file), f"cases/{name}/{file}", path.stat().st_size, rank, name)
-        for pattern, rank in {**ranks, "clips/*.mp4.age": Rank.CLIP}.items()
-        for path in directory.glob(pattern)
+        for path, rank in files
         if not path.name.startswith(".")
         for file in [path.relative_to(directory).as_posix()]
     ]
