@@ -19,7 +19,7 @@ from appliance.audit import check_chain
 from appliance.cases import CaseRecord
 from appliance.consent import Tombstone
 from appliance.errors import KitError, SendInterrupted, SendRefused
-from appliance.files import load_fact, new_id, save_fact, to_json
+from appliance.files import load_fact, new_id, save, save_fact, to_json
 from appliance.receipts import SERVICE_CARD, Receipt, SyncStatus, receipt_of, tombstone_object
 from appliance.signing import Signer
 from appliance.stores import FolderStore, Put
