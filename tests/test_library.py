@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import av
+import msgspec
 import pytest
 
 from appliance.cases import Cases, Details, OpenCase
@@ -300,6 +301,35 @@ def test_whatever_lies_where_the_mended_tail_should_be_the_film_plays_as_the_kit
         assert kit.plays(directory) == list(range(FRAMES)), what
         tried += 1
     assert tried == 9
+
+
+@pytest.mark.parametrize("number", [1, TAIL])
+def test_what_was_mended_of_other_bytes_than_these_does_not_count(kit: Kit, number: int) -> None:
+    directory = kit.film(kit.case)
+    (directory / index_name(1)).unlink()
+    for mended in mend(directory, kit.case, [KIT.verifier], NOW):
+        if mended.segment.number != number:
+            continue
+        # Signed by a practitioner, of this film; but it was made of something else.
+        to = [kit.case.identity.recipient]
+        film = seal(kit.parts[0][0], to)
+        index = msgspec.structs.replace(
+            kit.parts[0][1], recording=directory.name, number=mended.segment.number
+        )
+        sealed_index = seal(to_json(index), to)
+        segment = msgspec.structs.replace(
+            mended.segment,
+            size=len(film),
+            sha256=hashlib.sha256(film).hexdigest(),
+            index_size=len(sealed_index),
+            index_sha256=hashlib.sha256(sealed_index).hexdigest(),
+        )
+        other = msgspec.structs.replace(mended, source="0" * 64, segment=segment)
+        derived = kit.derived(directory)
+        (derived / segment.name).write_bytes(film)
+        (derived / segment.index).write_bytes(sealed_index)
+        (derived / mended_name(number)).write_text(KEYS.signer.sign(to_json(other).decode() + "\n"))
+    assert kit.plays(directory) == list(range(FRAMES))
 
 
 def test_at_each_unlock_every_film_that_can_be_opened_is_mended_whatever_the_others_are(

@@ -144,8 +144,9 @@ def test_closing_right_after_a_flushed_chunk_is_refused_and_can_be_made_good() -
 def test_closing_twice_changes_nothing_and_writing_after_it_is_refused() -> None:
     file = io.BytesIO()
     writer = SealedWriter(file, [KEY.recipient])
-    writer.write(b"all")
+    writer.write(film(CHUNK))
     writer.close()
+    assert writer.pending == 0
     closed = file.getvalue()
     writer.close()
     with pytest.raises(BadInput):
