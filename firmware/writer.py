@@ -221,7 +221,8 @@ class FilmWriter:
             sync_directory(self._directory.parent)
         except OSError as error:
             raise NotPossible(f"The film has no place on the card: {error.strerror}.") from error
-        threading.Thread(target=self._run, name="writer").start()
+        # Nothing waits for a writer that hangs: the end of the process must not.
+        threading.Thread(target=self._run, name="writer", daemon=True).start()
 
     def write(self, data: bytes) -> None:
         """Take some of the muxer's bytes."""

@@ -34,7 +34,7 @@ from firmware.gate import Desk, Gate
 from firmware.light import Light
 from firmware.muxer import Muxer
 from firmware.recorder import Broke, Recorder, State
-from firmware.runner import Noticed, Posted, Runner
+from firmware.runner import Noticed, Posted, Quit, Runner
 from firmware.writer import recover
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
@@ -287,6 +287,15 @@ class Stage:
             on_end=on_end,
             on_closed=on_closed,
         )
+
+    def close(self) -> None:
+        """End what is under way, as the end of the process would; what died stays as it is."""
+        self._button.close()
+        if self.state is State.STOPPING:
+            return
+        self.inbox.put(Quit())
+        self.work()
+        self.settle()
 
     # --- what people do -------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """The recorder as a whole, without hardware: what a family and a practitioner would see."""
 
 import random
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,10 @@ STRANGER = PrivateKeys.generate("practitioner", x25519=True)
 
 
 @pytest.fixture
-def kit(tmp_path: Path) -> Stage:
-    return Stage(tmp_path)
+def kit(tmp_path: Path) -> Iterator[Stage]:
+    kit = Stage(tmp_path)
+    yield kit
+    kit.close()
 
 
 @pytest.fixture
@@ -456,9 +459,7 @@ def walk(kit: Stage, dice: random.Random) -> int:
             films += not was_open
         if kit.state is State.STOPPING:
             kit.settle()
-    kit.inbox.put(Quit())
-    kit.work()
-    kit.settle()
+    kit.close()
     assert not kit.camera.open
     for film in kit.films():
         manifest = read_manifest(film, [kit.books.signer.verifier])

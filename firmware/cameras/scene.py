@@ -231,7 +231,7 @@ class SceneCamera:
             raise CameraFailed("The scene cannot be shown any more.") from error
         self._stopping.clear()
         self._thread = threading.Thread(
-            target=self._look, args=(first, takes, sink, on_failure), name="camera"
+            target=self._look, args=(first, takes, sink, on_failure), name="camera", daemon=True
         )
         self._thread.start()
 
