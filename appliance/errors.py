@@ -17,6 +17,7 @@
     |   +-- HomeInUse
     |   +-- CameraFailed
     |   +-- LightFailed
+    |   +-- SoundFailed
     +-- SendFailed
         +-- SendInterrupted (ConnectionError)   worth trying again
         +-- SendRefused (PermissionError)       not worth trying again until something changes
@@ -107,6 +108,10 @@ class CameraFailed(NotPossible):
 
 class LightFailed(NotPossible):
     code = "light-failed"
+
+
+class SoundFailed(NotPossible):
+    code = "sound-failed"
 
 
 class SendFailed(KitError):

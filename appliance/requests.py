@@ -68,6 +68,13 @@ def place_request(home: Home, request: Request) -> str:
 Answer = Literal["done", "waiting", "refused", "timed-out"]
 
 
+class SoundLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How loud it is, in dB: 0 is the loudest there can be, -96 is silence."""
+
+    peak: float
+    rms: float
+
+
 class RecorderStatus(Fact, frozen=True, kw_only=True, tag="recorder-status/v1"):
     """What the recorder is doing, for the page. In memory only, replaced as a whole."""
 
@@ -102,6 +109,8 @@ class RecorderStatus(Fact, frozen=True, kw_only=True, tag="recorder-status/v1"):
     bytes_sealed: int
     ended: str
     """Why the last film ended, '' while none has."""
+    sound: SoundLevel | None = None
+    """What the film under way hears; None where it has no sound."""
     minutes_free: float
     """Room left on the card, in minutes of film."""
     camera: str

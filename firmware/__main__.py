@@ -32,6 +32,7 @@ from firmware.cameras.testcard import TestCard
 from firmware.filming import Film, OnClosed, OnEnd
 from firmware.gate import Desk, Gate, watch
 from firmware.light import Light, PinLamp
+from firmware.microphone import Microphone
 from firmware.recorder import Broke, Recorder
 from firmware.runner import Noticed, Posted, Quit, Runner
 from firmware.virtual import VirtualButton
@@ -41,7 +42,36 @@ DIED = 70
 """Exit status after something that nobody foresaw; systemd starts the recorder anew."""
 
 
-def main() -> int:
+Hardware = Callable[[Config, Clock], tuple[Camera, Factory]]
+
+
+def find_hardware(config: Config, clock: Clock) -> tuple[Camera, Factory]:
+    """The camera, and where the pins are. A scene brings pins of its own, for there is no lens."""
+    if config.camera == "scene":
+        scene: Scene = (
+            FilmScene(Path(config.scene), config.width, config.height)
+            if config.scene
+            else TestCard(config.width, config.height, config.frame_rate)
+        )
+        return SceneCamera(scene, config.bit_rate, clock), MockFactory()
+    # There on a kit only.
+    from gpiozero.pins.lgpio import LGPIOFactory
+
+    return pi_camera(config, clock), LGPIOFactory()
+
+
+def pi_camera(config: Config, clock: Clock) -> Camera:
+    """The Pi's camera, with the microphone if the kit has one."""
+    # There on a kit only.
+    from firmware.cameras.picamera import PiCamera
+
+    microphone = Microphone(config.microphone, clock) if config.microphone else None
+    return PiCamera(
+        config.width, config.height, config.frame_rate, config.bit_rate, clock, microphone
+    )
+
+
+def main(hardware: Hardware = find_hardware) -> int:
     parser = argparse.ArgumentParser(prog="python -m firmware", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, metavar="FILE")
     arguments = parser.parse_args()
@@ -49,14 +79,14 @@ def main() -> int:
     try:
         config = load_config(arguments.config)
         with config.places.claim("recorder"):
-            _record(config)
+            _record(config, hardware)
     except KitError as error:
         print(error, file=sys.stderr)
         return error.exit_status
     return 0
 
 
-def _record(config: Config) -> None:
+def _record(config: Config, hardware: Hardware) -> None:
     home, clock = config.places, SystemClock()
     os.umask(0o027)
     books = KitBooks(home)
@@ -64,7 +94,7 @@ def _record(config: Config) -> None:
     recovered = recover(home, books.signer)
     for name in recovered:
         log.write("film-recovered", recording=name)
-    camera, factory = _hardware(config, clock)
+    camera, factory = hardware(config, clock)
     inbox: SimpleQueue[Posted] = SimpleQueue()
 
     lamp = PinLamp(config.light_pin, config.read_back_pin, factory)
@@ -120,24 +150,6 @@ def _record(config: Config) -> None:
     log.write("stopped", kit=books.kit)
     button.close()
     light.close()
-
-
-def _hardware(config: Config, clock: Clock) -> tuple[Camera, Factory]:
-    """The camera, and where the pins are. A scene brings pins of its own, for there is no lens."""
-    if config.camera == "scene":
-        scene: Scene = (
-            FilmScene(Path(config.scene), config.width, config.height)
-            if config.scene
-            else TestCard(config.width, config.height, config.frame_rate)
-        )
-        return SceneCamera(scene, config.bit_rate, clock), MockFactory()
-    # Both are there on a kit only.
-    from gpiozero.pins.lgpio import LGPIOFactory
-
-    from firmware.cameras.picamera import PiCamera
-
-    camera = PiCamera(config.width, config.height, config.frame_rate, config.bit_rate)
-    return camera, LGPIOFactory()
 
 
 def _tell(path: Path, status: RecorderStatus) -> None:

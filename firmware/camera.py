@@ -4,14 +4,18 @@ A camera gives coded pictures (H.264, Annex B, a key frame each second with its 
 sound. Times count from the first picture of each film: nothing from before the press can have one.
 """
 
+import math
 import threading
+from array import array
 from collections.abc import Callable
+from operator import mul
 from typing import Protocol
 
 import av
 
 from appliance.clock import Clock
 from appliance.film import EndReason
+from appliance.requests import SoundLevel
 
 TICKS = 90_000
 """Ticks a second of picture times."""
@@ -21,11 +25,16 @@ SAMPLE_RATE = 48_000
 class Sink(Protocol):
     """Takes what a camera gives, from the camera's threads; never raises, never blocks for long."""
 
+    @property
+    def with_sound(self) -> bool:
+        """False where only pictures were agreed to: then no microphone may be open at all."""
+
     def picture(self, data: bytes, time: int, duration: int, key: bool) -> None:
         """One coded picture. `time` and `duration` in ticks; the first is a key frame at 0."""
 
     def sound(self, frame: av.AudioFrame) -> None:
-        """Some sound: 48 kHz, mono, `pts` in samples from the first picture on, without gaps."""
+        """Some sound: 48 kHz, mono, signed 16 bit, `pts` in samples from the first picture on,
+        without gaps."""
 
 
 class Camera(Protocol):
@@ -42,7 +51,7 @@ class Camera(Protocol):
         """True if it answers. Does not switch it on."""
 
     def start(self, sink: Sink, on_failure: Callable[[EndReason], None]) -> None:
-        """Switch it on; pictures go to `sink`. Raises CameraFailed.
+        """Switch it on; pictures go to `sink`. Raises CameraFailed, SoundFailed.
 
         If it fails later, `on_failure` is called once, from any thread.
         """
@@ -50,7 +59,7 @@ class Camera(Protocol):
     def stop(self) -> None:
         """Return when the sensor is off and the sink has its last picture. Safe to call twice.
 
-        Raises CameraFailed if it cannot be sure.
+        Raises CameraFailed or SoundFailed if it cannot be sure.
         """
 
 
@@ -77,6 +86,18 @@ class GuardedSink:
         """Pictures taken."""
         self.last_picture = clock.monotonic()
         """Monotonic second of the last one, or of the start."""
+        self.last_sound = self.last_picture
+        """Likewise of the last sound."""
+        self._meter = _Meter()
+
+    @property
+    def with_sound(self) -> bool:
+        return self._target.with_sound
+
+    @property
+    def level(self) -> SoundLevel | None:
+        """How loud the last quarter of a second was; None before there was one."""
+        return self._meter.level
 
     def picture(self, data: bytes, time: int, duration: int, key: bool) -> None:
         with self._lock:
@@ -99,9 +120,35 @@ class GuardedSink:
                 return
             try:
                 self._target.sound(frame)
+                self._meter.take(frame)
             except Exception:
                 self._end(EndReason.SOUND_FAILED)
+                return
+            self.last_sound = self._clock.monotonic()
 
     def _end(self, why: EndReason) -> None:
         self._ended = True
         self._on_end(why)
+
+
+class _Meter:
+    """How loud a film is, for whoever has to see that its microphone hears. One thread."""
+
+    def __init__(self) -> None:
+        self.level: SoundLevel | None = None
+        self._samples = self._peak = self._squares = 0
+
+    def take(self, frame: av.AudioFrame) -> None:
+        samples = array("h", bytes(frame.planes[0])[: 2 * frame.samples])
+        self._samples += len(samples)
+        self._peak = max(self._peak, max(samples), -min(samples))
+        self._squares += sum(map(mul, samples, samples))
+        if self._samples >= SAMPLE_RATE // 4:
+            loudness = math.sqrt(self._squares / self._samples)
+            self.level = SoundLevel(peak=_decibels(self._peak), rms=_decibels(loudness))
+            self._samples = self._peak = self._squares = 0
+
+
+def _decibels(loudness: float) -> float:
+    """Below the loudest that 16 bits hold, which is 0; silence is -96."""
+    return round(max(20 * math.log10(max(loudness, 1) / 32768), -96.0), 1)

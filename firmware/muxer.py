@@ -47,7 +47,7 @@ class Muxer:
         self._container: av.container.OutputContainer | None = None
         self._picture: av.VideoStream | None = None
         self._sound: av.AudioStream | None = None
-        self._with_sound = sound
+        self.with_sound = sound
         self._samples = av.AudioFifo()
         self._taken = 0
         """Samples that have left the fifo."""
@@ -65,7 +65,7 @@ class Muxer:
         self._container.mux(packet)
 
     def sound(self, frame: av.AudioFrame) -> None:
-        if not self._with_sound:
+        if not self.with_sound:
             return
         if self._container is None:
             raise BadInput("Sound came before there was a picture to go with it.")
@@ -100,7 +100,7 @@ class Muxer:
         with av.open(io.BytesIO(first), format="h264") as coded:
             self._picture = self._container.add_stream_from_template(coded.streams.video[0])
         self._picture.time_base = Fraction(1, TICKS)
-        if self._with_sound:
+        if self.with_sound:
             sound = self._container.add_stream("aac", rate=SAMPLE_RATE)
             sound.layout, sound.format, sound.bit_rate = "mono", "fltp", SOUND_BIT_RATE
             self._sound = sound

@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 
 from appliance.audit import Log
 from appliance.clock import Clock
-from appliance.errors import CameraFailed, KitError, LightFailed
+from appliance.errors import CameraFailed, KitError, LightFailed, SoundFailed
 from appliance.film import EndReason
 from appliance.permits import Permit
 from appliance.requests import Enrol, RecorderStatus, SetTime, Stop
@@ -54,6 +54,7 @@ LOOK_EVERY = 1.0
 TELL_EVERY = 0.25
 """Seconds between two live statuses while a film is made."""
 LONGEST_WITHOUT_PICTURE = 2.0
+LONGEST_WITHOUT_SOUND = 5.0
 
 FAULTS: Mapping[type[Effect], EndReason] = {
     Show: EndReason.LIGHT_FAILED,
@@ -160,9 +161,11 @@ class Runner:
             self._next_look = now + LOOK_EVERY
             self._look(now)
         if self._filming and self._film is not None:
-            silent = now - self._film.sink.last_picture
-            if silent > LONGEST_WITHOUT_PICTURE:
+            sink = self._film.sink
+            if now - sink.last_picture > LONGEST_WITHOUT_PICTURE:
                 self._handle(Broke(now, EndReason.FRAMES_STOPPED))
+            elif sink.with_sound and now - sink.last_sound > LONGEST_WITHOUT_SOUND:
+                self._handle(Broke(now, EndReason.SOUND_FAILED))
         if now >= self._next_tell:
             self._next_tell = now + (TELL_EVERY if not self._closed else LOOK_EVERY)
             self._tell(self.status())
@@ -198,6 +201,7 @@ class Runner:
             segments=writer.segments if writer else 0,
             bytes_sealed=writer.bytes if writer else 0,
             ended=writer.ended.value if writer and writer.ended and self._closed else "",
+            sound=film.sink.level if film and not self._closed else None,
             minutes_free=self._gate.seconds_free() / 60,
             camera=self._camera.name,
             virtual=self._virtual,
@@ -239,9 +243,11 @@ class Runner:
                 self._do(effect)
             except Died:
                 raise
-            except (KitError, OSError):
+            except (KitError, OSError) as error:
                 _errors.exception("%s could not be done", type(effect).__name__)
                 fault = FAULTS.get(type(effect), EndReason.FAULT)
+                if isinstance(error, SoundFailed):
+                    fault = EndReason.SOUND_FAILED
                 self._handle(Failed(self._clock.monotonic(), effect, fault))
                 return
 

@@ -1,35 +1,97 @@
 """The Raspberry Pi's camera through picamera2; nothing else imports it.
 
-Its encoder is chosen by what the machine has: the V4L2 hardware encoder of a Pi 4 or Zero 2 W, and
-libx264 elsewhere. picamera2 swallows what an output raises, so ours raises nothing: the sink it
-feeds tells its first error itself. Without a microphone so far: these films are silent.
+picamera2 runs our code in threads of its own, which swallow what is raised there or die of it, and
+waits without end for a sensor whose cable came loose. So nothing is raised into it, every way in
+which it can fail is told once to `on_failure`, and whatever it is asked to do has a time limit:
+past that the camera counts as not to be stopped, and the process ends.
 """
 
+import logging
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from libcamera import controls
 from picamera2 import Picamera2
-from picamera2.encoders import H264Encoder, LibavH264Encoder
+from picamera2.encoders.encoder import Encoder
+from picamera2.encoders.h264_encoder import H264Encoder
+from picamera2.encoders.libav_h264_encoder import LibavH264Encoder
 from picamera2.outputs import Output
 
+from appliance.clock import Clock
 from appliance.errors import CameraFailed
 from appliance.film import EndReason
 from firmware.camera import TICKS, Sink
+from firmware.microphone import Microphone
 
-_HARDWARE_ENCODER = Path("/dev/video11")
+_errors = logging.getLogger(__name__)
+
+_STARTS_WITHIN, _STOPS_WITHIN = 5.0, 3.0
 _MICROSECONDS = 1_000_000
+_LONGEST_ON_THE_WAY = 1.0
+"""Seconds from a sensor to us; a picture that seems older was timed by another clock than ours."""
+_CODEC = Path("/sys/class/video4linux/video11/name")
 
 
-class _SinkOutput(Output):  # type: ignore[misc]
+def has_hardware_encoder(codec: Path = _CODEC) -> bool:
+    """True on a Pi 4 and a Zero 2 W, whose H.264 encoder goes by this name at this place.
+
+    picamera2 itself believes every machine to be one of these that is not a Pi 5.
+    """
+    try:
+        return codec.read_text().strip() == "bcm2835-codec-encode"
+    except OSError:
+        return False
+
+
+class _Hardware(H264Encoder):  # type: ignore[misc]
+    """The encoder of a Pi 4, which tells when one of its threads fails."""
+
+    def __init__(self, failed: Callable[[], None], bit_rate: int, frame_rate: int) -> None:
+        # Key frames each second, each with its parameter sets.
+        super().__init__(bit_rate, repeat=True, iperiod=frame_rate, framerate=frame_rate)
+        self._failed = failed
+
+    def thread_poll(self, buf_available: Any) -> None:
+        _telling(self._failed, super().thread_poll, buf_available)
+
+    def _encode(self, stream: Any, request: Any) -> None:
+        _telling(self._failed, super()._encode, stream, request)
+
+
+class _Software(LibavH264Encoder):  # type: ignore[misc]
+    """libx264, which keeps no picture back and tells when it fails."""
+
+    def __init__(self, failed: Callable[[], None], bit_rate: int, frame_rate: int) -> None:
+        super().__init__(bit_rate, repeat=True, iperiod=frame_rate, framerate=frame_rate)
+        self._failed = failed
+
+    def _start(self) -> None:
+        super()._start()
+        codec = self._stream.codec_context
+        # Processors share each picture. As picamera2 sets it they would take a picture each, and a
+        # power cut would lose as many pictures as there are processors.
+        codec.thread_type = "SLICE"
+        codec.pix_fmt = "nv12"
+        codec.options |= {"maxrate": str(self.bitrate), "bufsize": str(self.bitrate)}
+
+    def _encode(self, stream: Any, request: Any) -> None:
+        _telling(self._failed, super()._encode, stream, request)
+
+
+class _ToSink(Output):  # type: ignore[misc]
     """Hands coded pictures on, with times that begin at zero with the first key frame."""
 
-    def __init__(self, sink: Sink, frame_rate: int) -> None:
+    def __init__(self, sink: Sink, frame_rate: int, began: Callable[[int], None]) -> None:
+        """`began` gets picamera2's time of the first picture, once the sink has it."""
         super().__init__()
         self._sink = sink
         self._duration = TICKS // frame_rate
+        self._began = began
         self._first: int | None = None
+        self.closed = False
 
     def outputframe(
         self,
@@ -39,65 +101,129 @@ class _SinkOutput(Output):  # type: ignore[misc]
         packet: Any = None,
         audio: bool = False,
     ) -> None:
-        if audio or timestamp is None or (self._first is None and not keyframe):
+        begins = self._first is None
+        # picamera2 may send sound first, which has no frame; none of it was asked for.
+        if self.closed or audio or timestamp is None or (begins and not keyframe):
             return
         if self._first is None:
             self._first = timestamp
         time = (timestamp - self._first) * TICKS // _MICROSECONDS
         self._sink.picture(bytes(frame), time, self._duration, keyframe)
+        if begins:
+            self._began(timestamp)
 
 
 class PiCamera:
     """A `Camera`: the first one the Pi finds. It is opened for each film and closed after it."""
 
     name = "Raspberry Pi camera"
-    has_sound = False
 
-    def __init__(self, width: int, height: int, frame_rate: int, bit_rate: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        height: int,
+        frame_rate: int,
+        bit_rate: int,
+        clock: Clock,
+        microphone: Microphone | None,
+    ) -> None:
         self._size = (width, height)
         self._frame_rate = frame_rate
         self._bit_rate = bit_rate
-        self._open: Picamera2 | None = None
+        self._clock = clock
+        self._microphone = microphone
+        self._camera: Picamera2 | None = None
+        self._output: _ToSink | None = None
+        # All that is asked of picamera2 is asked here, one thing after the other.
+        self._worker = ThreadPoolExecutor(1, "picamera2")
+
+    @property
+    def has_sound(self) -> bool:
+        return self._microphone is not None
 
     def present(self) -> bool:
         return bool(Picamera2.global_camera_info())
 
     def start(self, sink: Sink, on_failure: Callable[[EndReason], None]) -> None:
-        # picamera2 does not tell of failures: frames stop, and the runner notices that.
-        encoder = H264Encoder if _HARDWARE_ENCODER.exists() else LibavH264Encoder
-        try:
-            camera = self._open = Picamera2()
-            frame_time = _MICROSECONDS // self._frame_rate
-            camera.configure(
-                camera.create_video_configuration(
-                    main={"size": self._size, "format": "YUV420"},
-                    controls={
-                        "FrameDurationLimits": (frame_time, frame_time),
-                        "NoiseReductionMode": controls.draft.NoiseReductionModeEnum.Fast,
-                    },
-                )
-            )
-            # Key frames each second, each with its parameter sets.
-            camera.start_recording(
-                encoder(
-                    bitrate=self._bit_rate,
-                    repeat=True,
-                    iperiod=self._frame_rate,
-                    framerate=self._frame_rate,
-                ),
-                _SinkOutput(sink, self._frame_rate),
-            )
-        except (RuntimeError, OSError, IndexError) as error:
-            self.stop()
-            raise CameraFailed("The camera does not start.", "Check its cable.") from error
+        if self._microphone is not None and sink.with_sound:
+            self._microphone.start(sink.sound)
+        self._wait_for(_STARTS_WITHIN, "start", partial(self._open, sink, _once(on_failure)))
 
     def stop(self) -> None:
-        camera, self._open = self._open, None
-        if camera is None:
+        try:
+            self._wait_for(_STOPS_WITHIN, "stop", self._switch_off)
+        finally:
+            if self._output is not None:
+                self._output.closed = True
+            if self._microphone is not None:
+                self._microphone.stop()
+
+    def _open(self, sink: Sink, failed: Callable[[], None]) -> None:
+        kind = _Hardware if has_hardware_encoder() else _Software
+        encoder = kind(failed, self._bit_rate, self._frame_rate)
+        self._output = _ToSink(sink, self._frame_rate, partial(self._began, encoder))
+        camera = self._camera = Picamera2()
+        camera.configure(
+            camera.create_video_configuration(
+                main={"size": self._size, "format": "NV12"},
+                controls={"FrameRate": self._frame_rate},
+            )
+        )
+        camera.start_recording(encoder, self._output)
+
+    def _began(self, encoder: Encoder, timestamp: int) -> None:
+        """The first picture has come: the film's sound begins when it was seen."""
+        if self._microphone is None:
+            return
+        now = self._clock.monotonic()
+        # A sensor's times are of the kernel's monotonic clock, as ours are; the encoder counts them
+        # from its first picture on.
+        seen = (encoder.firsttimestamp + timestamp) / _MICROSECONDS
+        self._microphone.begin(seen if 0 <= now - seen <= _LONGEST_ON_THE_WAY else now)
+
+    def _switch_off(self) -> None:
+        if self._camera is None:
             return
         try:
-            camera.stop_recording()
-        except (RuntimeError, OSError) as error:
-            raise CameraFailed("The camera does not stop.") from error
-        finally:
+            self._camera.stop_recording()
+        except Exception:
+            # An encoder that failed cannot be stopped; what counts is that the sensor is.
+            _errors.exception("the recording did not stop as it should")
+            self._close()
+        else:
+            # The sensor is off. What is left takes picamera2 some tenths of a second, for which
+            # nobody has to wait but the next film.
+            self._worker.submit(self._close)
+
+    def _close(self) -> None:
+        camera, self._camera = self._camera, None
+        if camera is not None:
             camera.close()
+
+    def _wait_for(self, seconds: float, what: str, action: Callable[[], None]) -> None:
+        """Have something done, but wait no longer than `seconds`. Raises CameraFailed."""
+        try:
+            self._worker.submit(action).result(seconds)
+        except Exception as error:
+            raise CameraFailed(f"The camera does not {what}.", "Check its cable.") from error
+
+
+def _once(on_failure: Callable[[EndReason], None]) -> Callable[[], None]:
+    """Tells the first failure only, whichever of picamera2's threads it comes from."""
+    lock = threading.Lock()
+
+    def failed() -> None:
+        # Never given back.
+        if lock.acquire(blocking=False):
+            on_failure(EndReason.CAMERA_FAILED)
+
+    return failed
+
+
+def _telling(failed: Callable[[], None], action: Callable[..., None], *arguments: Any) -> None:
+    """Do something in a thread of picamera2's, where nothing may be raised."""
+    try:
+        action(*arguments)
+    except Exception:
+        _errors.exception("the encoder failed")
+        failed()

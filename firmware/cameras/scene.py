@@ -263,7 +263,7 @@ class SceneCamera:
                     return
                 data, key = encoder.encode(take.frame, take.time)
                 sink.picture(data, take.time, take.duration, key)
-                if take.sound:
+                if take.sound and sink.with_sound:
                     sink.sound(sound_frame(take.sound, heard))
                     heard += len(take.sound) // 2
         except (av.FFmpegError, CameraFailed):
