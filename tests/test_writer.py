@@ -34,6 +34,7 @@ from appliance.signing import Signer
 from appliance.unsealing import SealedReader, unseal
 from firmware.cameras.testcard import TestCard, read_number
 from firmware.writer import LONGEST_HELD, FilmWriter, SegmentWriter, recover
+from tests import films
 from tests.fakes import CASE, NOON, FakeClock, muxed
 
 SIGNER = Signer.generate("kit-test")
@@ -158,6 +159,18 @@ def test_segments_are_cut_at_key_frames_and_each_plays_by_itself(
         assert frames[0].key_frame
         numbers.append([read_number(frame) for frame in frames])
     assert numbers == [list(range(60)), list(range(60, 120)), list(range(120, 150))]
+
+
+def test_a_segment_waits_for_a_key_frame_however_seldom_they_come(place: Place) -> None:
+    # A key frame every 1.8 seconds, and segments of two.
+    place.write([films.film(300, encoder=films.LIKE_OURS | {"g": "54"})])
+    place.finish()
+    frames = [line.frames for line in place.manifest().segments]
+    assert frames == [108, 108, 84]
+    for line in place.manifest().segments:
+        plain = unseal((place.directory / line.name).read_bytes(), [CASE])
+        with av.open(io.BytesIO(plain)) as film:
+            assert len(list(film.decode(film.streams.video[0]))) == line.frames
 
 
 def test_nothing_of_the_film_is_on_the_card_in_clear(
