@@ -1,166 +1,27 @@
 """The recorder as its own process: killed, doubled, ended and started again."""
 
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
-import av
 import pytest
 
-from appliance.cases import CaseRecord
-from appliance.clock import SystemClock, Vouch
-from appliance.config import Config, write_config
-from appliance.files import load_fact, new_id, save, save_fact, to_json
-from appliance.film import EndReason, Manifest
-from appliance.joined import open_recording, read_manifest
-from appliance.permits import Permit
-from appliance.receipts import KitCard
-from appliance.requests import Enrol, RecorderStatus, Request, SetTime, place_request
+from appliance.film import EndReason
 from firmware.__main__ import DIED
-from firmware.cameras.testcard import read_number
-from tests.fakes import CASE, PRACTITIONER, SERVICE
+from tests.recorders import Process
 
 pytestmark = pytest.mark.slow
-
-CLOCK = SystemClock()
-T = TypeVar("T")
-
-
-def wait_for(answer: Callable[[], T | None], seconds: float = 20) -> T:
-    end = time.monotonic() + seconds
-    while (found := answer()) is None:
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-    return found
-
-
-class Process:
-    """A recorder with the test card as camera, and everything the page would write for it."""
-
-    def __init__(self, root: Path, scene: str = "") -> None:
-        config = Config(
-            home=str(root / "home"),
-            run=str(root / "run"),
-            camera="scene",
-            scene=scene,
-            width=320,
-            height=180,
-            segment_seconds=2,
-        )
-        self.home = config.places
-        self.home.prepare(self.home.permits, self.home.web_requests, self.home.cases)
-        self.settings = root / "attune.toml"
-        write_config(self.settings, config)
-        self.case = new_id()
-        self.home.case(self.case).mkdir()
-        save_fact(
-            self.home.case(self.case) / "case.json",
-            CaseRecord(id=self.case, recipient=str(CASE.recipient), state="open"),
-        )
-        self.running: list[subprocess.Popen[str]] = []
-
-    def begin(self, **environment: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "firmware", "--config", str(self.settings)],
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **environment},
-        )
-        self.running.append(process)
-        return process
-
-    def start(self) -> subprocess.Popen[str]:
-        """Begin, and wait until it is there."""
-        began = CLOCK.read().boottime
-        process = self.begin()
-        self.shows(lambda s: s.boottime > began)
-        return process
-
-    def status(self) -> RecorderStatus | None:
-        return load_fact(self.home.status("recorder"), RecorderStatus)
-
-    def shows(self, seen: Callable[[RecorderStatus], bool]) -> RecorderStatus:
-        return wait_for(lambda: s if (s := self.status()) and seen(s) else None)
-
-    def button(self, edge: str) -> None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wire:
-            wire.sendto(edge.encode(), str(self.home.run / "recorder" / "virtual-button"))
-
-    def press(self) -> None:
-        self.button("down")
-        time.sleep(0.15)
-        self.button("up")
-
-    def ask(self, request: Request) -> None:
-        place_request(self.home, request)
-
-    def set_up_and_arm(self, limit: int = 60) -> None:
-        now = CLOCK.read()
-        stamp = {"boot": now.boot, "boottime": now.boottime}
-        service, practitioner = SERVICE.card(), PRACTITIONER.card()
-        self.ask(Enrol(id=new_id(), service=service, practitioner=practitioner, **stamp))  # type: ignore[arg-type]
-        self.shows(lambda s: s.state == "presence")
-        self.press()
-        status = self.shows(lambda s: "done" in s.answers.values())
-        wall = datetime.now(UTC)
-        vouch = Vouch(kit=status.kit, time=wall, boot=now.boot, boottime=CLOCK.read().boottime)
-        note = PRACTITIONER.signer.sign(to_json(vouch).decode() + "\n")
-        self.ask(SetTime(id=new_id(), note=note, **stamp))  # type: ignore[arg-type]
-        permit = Permit(
-            id=new_id(),
-            kit=status.kit,
-            case=self.case,
-            recipient=str(CASE.recipient),
-            consent="0" * 64,
-            kind="visit",
-            limit=limit,
-            sound=True,
-            films=5,
-            boot=now.boot,
-            not_before=wall - timedelta(seconds=1),
-            not_after=wall + timedelta(hours=1),
-        )
-        note = PRACTITIONER.signer.sign(to_json(permit).decode() + "\n")
-        save(self.home.permits / "current", note.encode())
-        self.shows(lambda s: s.state == "ready")
-
-    def film(self, seconds: float) -> RecorderStatus:
-        """Start a film and let it run so long."""
-        self.press()
-        self.shows(lambda s: s.state == "filming")
-        return self.shows(lambda s: s.limit - s.remaining >= seconds)
-
-    def manifest(self) -> Manifest:
-        card = load_fact(self.home.kit / "kit.json", KitCard)
-        assert card is not None
-        (film,) = self.home.recordings.iterdir()
-        return read_manifest(film, [card.verifying_key()])
-
-    def numbers(self) -> list[int | None]:
-        (film,) = self.home.recordings.iterdir()
-        with (
-            closing(open_recording(film, [CASE])) as opened,
-            opened.film.open() as file,
-            av.open(file) as container,
-        ):
-            return [read_number(frame) for frame in container.decode(container.streams.video[0])]
 
 
 @pytest.fixture
 def recorder(tmp_path: Path) -> Iterator[Process]:
     recorder = Process(tmp_path)
     yield recorder
-    for process in recorder.running:
-        process.kill()
-        process.communicate()
+    recorder.close()
 
 
 def test_a_film_from_press_to_press_has_every_frame_that_the_camera_gave(recorder: Process) -> None:
@@ -238,7 +99,7 @@ def test_a_second_recorder_on_one_home_is_refused_and_the_first_goes_on(recorder
 def test_a_scene_that_is_no_film_is_refused_in_words(tmp_path: Path, content: bytes) -> None:
     scene = tmp_path / "scene.mp4"
     scene.write_bytes(content)
-    _, said = (process := Process(tmp_path, str(scene)).begin()).communicate(timeout=20)
+    _, said = (process := Process(tmp_path, scene=str(scene)).begin()).communicate(timeout=20)
     assert process.returncode == 1
     assert "scene.mp4" in said and "Traceback" not in said
 
