@@ -17,6 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
+LONGEST_STEP = 40 * 60
+"""Seconds: what hangs is a failure that is told, not a build server's time running out."""
 REPORT = ROOT / "build" / "tests.xml"
 FOLDERS_WITH_A_TIER = ("promises", "browser", "rig")
 
@@ -58,7 +60,13 @@ def run(step: Step, report: Path = REPORT) -> Counter[str]:
     """Run one step and count what passed, failed and was skipped; a tool counts as one test."""
     print(f"\n--- {' '.join(step.command).replace(f'{ROOT}/', '')}", flush=True)
     report.unlink(missing_ok=True)
-    status = subprocess.run(step.command, cwd=ROOT, stdin=subprocess.DEVNULL).returncode
+    try:
+        status = subprocess.run(
+            step.command, cwd=ROOT, stdin=subprocess.DEVNULL, timeout=LONGEST_STEP
+        ).returncode
+    except subprocess.TimeoutExpired:
+        print(f"{step.name} was still running after {LONGEST_STEP // 60} minutes.", flush=True)
+        status = 1
     counts = Counter({"passed": int(status == 0 and not step.tests)})
     if step.tests and report.exists():
         for suite in ElementTree.parse(report).iter("testsuite"):  # noqa: S314 - our own
