@@ -5,10 +5,12 @@ a sealed file, but nobody has to be believed: every length is checked before it 
 anything else than what we write is a BadFile.
 """
 
+import bisect
 import struct
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import chain, groupby
 from typing import Any, Literal
 
@@ -21,6 +23,10 @@ _KINDS: Mapping[bytes, Kind] = {b"vide": "video", b"soun": "sound"}
 LAST_TICK = (1 << 32) - 1
 """Every time in a film of ours has room in 32 bits: 13 hours at 90 kHz."""
 _NOT_SYNC = 0x10000
+_DPI_72 = 72 << 16
+_UPRIGHT = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+_NO_LANGUAGE = 0x55C4
+"""'und', five bits a letter."""
 
 
 @dataclass(frozen=True)
@@ -182,14 +188,18 @@ class Table:
     """Where each run of neighbouring samples lies, from the first byte behind the head."""
     counts: "array[int]" = field(default_factory=lambda: array("I"))
     """How many samples each run has."""
+    shown: tuple[int, int] | None = None
+    """What is played of a track that begins at 0, from and until, if not all of it: in front lies
+    what a decoder needs to begin, behind it what filled a coder's last sample."""
 
 
 def progressive_head(init: bytes, tables: Mapping[int, Table], payload: int) -> bytes:
-    """ftyp, moov and the head of an mdat of `payload` bytes, from a fragmented film's ftyp and moov
-    and the samples of each of its tracks.
+    """ftyp, moov and the head of an mdat of `payload` bytes, from a moov without samples (such as
+    a fragmented film's) and the samples of each of its tracks.
 
     What `init` says of the pictures and the sound is kept; edits, dates and names are not. A track
-    that starts late gets an empty edit, so that every time counts from the start of the film.
+    that starts late gets an empty edit, so that every time counts from the start of the film; one
+    of which only a part is to be played, one that says so.
     """
     ftyp = make(b"ftyp", b"isom", struct.pack(">I", 0x200), b"isomiso2avc1mp41")
     long = payload + (64 << 20) >= 1 << 32
@@ -202,25 +212,116 @@ def progressive_head(init: bytes, tables: Mapping[int, Table], payload: int) -> 
     return ftyp + _moov(init, tables, before, long) + mdat
 
 
-def moov_first(film: bytes) -> tuple[bytes, ...]:
-    """A plain MP4 that was written with its moov last, in parts, as ftyp, moov, mdat: it can play
-    before it is all there. Filling is left out. Raises BadFile."""
-    ftyp, mdat, moov = (child(film, None, name) for name in (b"ftyp", b"mdat", b"moov"))
-    moved = bytearray(_copy(film, moov))
-    by = ftyp.end - ftyp.start + len(moved) - mdat.start
-    whole = child(moved, None, b"moov")
-    for trak in boxes(moved, whole.body, whole.end):
-        if trak.name == b"trak":
-            table = trak
-            for name in (b"mdia", b"minf", b"stbl"):
-                table = child(moved, table, name)
-            for box in boxes(moved, table.body, table.end):
-                if box.name in (b"stco", b"co64"):
-                    (count,) = _unpack(">4xI", moved, box)
-                    form = f">{count}{'Q' if box.name == b'co64' else 'I'}"
-                    places = struct.unpack_from(form, moved, box.body + 8)
-                    struct.pack_into(form, moved, box.body + 8, *(place + by for place in places))
-    return _copy(film, ftyp), bytes(moved), _copy(film, mdat)
+@dataclass
+class Coded:
+    """One track of a film that is made here: a `trak` without samples, and the samples as they are
+    decoded. `table` says when, from 0 on; where they lie is still to be found out."""
+
+    trak: bytes
+    table: Table
+    samples: list[bytes]
+
+
+def plain_film(tracks: Sequence[Coded]) -> Iterator[bytes]:
+    """A plain MP4 in parts, its moov first so that it plays before it is all there.
+
+    The tracks lie side by side, a second of each in turn. Their `trak`s are numbered from 1.
+    """
+    place, next_sample, second = 0, [0] * len(tracks), 0
+    order: list[bytes] = []
+    while any(at < len(track.samples) for at, track in zip(next_sample, tracks, strict=True)):
+        second += 1
+        for number, track in enumerate(tracks):
+            table, first = track.table, next_sample[number]
+            last = bisect.bisect_left(table.times, second * table.timescale)
+            if first < last:
+                part = track.samples[first:last]
+                table.sizes.extend(map(len, part))
+                table.chunks.append(place)
+                table.counts.append(len(part))
+                place += sum(map(len, part))
+                order += part
+                next_sample[number] = last
+    init = make(b"moov", _movie_header(len(tracks)), *(track.trak for track in tracks))
+    tables = {number: track.table for number, track in enumerate(tracks, 1)}
+    yield progressive_head(init, tables, place)
+    yield from order
+
+
+def picture_trak(
+    number: int,
+    timescale: int,
+    size: tuple[int, int],
+    record: bytes,
+    *,
+    aspect: Fraction,
+    colours: tuple[int, int, int, bool] | None,
+    matrix: bytes | None,
+) -> bytes:
+    """A `trak` for H.264 pictures of `size` without its samples; `record` is the body of its avcC.
+
+    `aspect` is that of a point of the picture; `colours` are primaries, transfer and matrix after
+    ISO/IEC 23091-2 and whether the range is full; `matrix` turns the picture (14496-12, 6.2.2).
+    """
+    width, height = size
+    parts = [make(b"avcC", record)]
+    if colours:
+        *three, full = colours
+        parts.append(make(b"colr", struct.pack(">4s3HB", b"nclx", *three, full << 7)))
+    if aspect != 1:
+        parts.append(make(b"pasp", struct.pack(">II", *aspect.as_integer_ratio())))
+    head = struct.pack(">6xH16xHHIIIH32xHh", 1, width, height, _DPI_72, _DPI_72, 0, 1, 24, -1)
+    media = make(b"vmhd", struct.pack(">I8x", 1))
+    shown = (round(width * aspect) << 16, height << 16)
+    entry = make(b"avc1", head, *parts)
+    return _new_trak(number, timescale, b"vide", media, entry, shown, matrix or _UPRIGHT)
+
+
+def sound_trak(number: int, rate: int, channels: int, config: bytes) -> bytes:
+    """A `trak` for AAC sound without its samples; `config` is its AudioSpecificConfig."""
+    head = struct.pack(">6xH8xHHII", 1, channels, 16, 0, rate << 16)
+    # ISO/IEC 14496-1, 7.2.6: what codes it, its config, and that nothing else is said.
+    coder = struct.pack(">BB3xII", 0x40, 0x15, 0, 0) + _descriptor(5, config)
+    stream = struct.pack(">HB", number, 0) + _descriptor(4, coder) + _descriptor(6, b"\2")
+    entry = make(b"mp4a", head, _full(b"esds", _descriptor(3, stream)))
+    media = _full(b"smhd", bytes(4))
+    return _new_trak(number, rate, b"soun", media, entry, (0, 0), _UPRIGHT)
+
+
+def _new_trak(
+    number: int,
+    timescale: int,
+    handler: bytes,
+    media: bytes,
+    entry: bytes,
+    size: tuple[int, int],
+    matrix: bytes,
+) -> bytes:
+    loud = 0x100 if handler == b"soun" else 0
+    tkhd = struct.pack(">IIIIIIIIHHHH", 3, 0, 0, number, 0, 0, 0, 0, 0, 0, loud, 0)
+    one = struct.pack(">I", 1)
+    links = make(b"dinf", _full(b"dref", one, make(b"url ", one)))
+    stsd = make(b"stbl", _full(b"stsd", one, entry))
+    return make(
+        b"trak",
+        make(b"tkhd", tkhd, matrix, struct.pack(">II", *size)),
+        make(
+            b"mdia",
+            _full(b"mdhd", struct.pack(">IIIIHH", 0, 0, timescale, 0, _NO_LANGUAGE, 0)),
+            _full(b"hdlr", struct.pack(">4x4s13x", handler)),
+            make(b"minf", media, links, stsd),
+        ),
+    )
+
+
+def _movie_header(tracks: int) -> bytes:
+    times = struct.pack(">IIIIIH10x", 0, 0, 0, 0, 1 << 16, 0x100)
+    return _full(b"mvhd", times, _UPRIGHT, bytes(24), struct.pack(">I", tracks + 1))
+
+
+def _descriptor(tag: int, body: bytes) -> bytes:
+    """Ours are all shorter than 128 bytes, so that one byte says how long they are."""
+    return bytes((tag, len(body))) + body
 
 
 def _moov(init: bytes, tables: Mapping[int, Table], before: int, long: bool) -> bytes:
@@ -234,24 +335,30 @@ def _moov(init: bytes, tables: Mapping[int, Table], before: int, long: bool) -> 
         table = tables[_after_dates(init, child(init, box, b"tkhd"))]
         # A track without one sample, such as sound that never came, would only puzzle a player.
         if table.times:
-            lasts = -(-table.end * ticks // table.timescale)
-            traks.append(_trak(init, box, table, ticks, lasts, before, long))
+            trak, lasts = _trak(init, box, table, ticks, before, long)
+            traks.append(trak)
             end = max(end, lasts)
     return make(b"moov", _timed(init, child(init, moov, b"mvhd"), 12, (ticks, end)), *traks)
 
 
 def _trak(
-    init: bytes, trak: Box, table: Table, ticks: int, lasts: int, before: int, long: bool
-) -> bytes:
+    init: bytes, trak: Box, table: Table, ticks: int, before: int, long: bool
+) -> tuple[bytes, int]:
+    """A `trak` with its samples, and how long it lasts in `ticks` a second."""
     media = child(init, trak, b"mdia")
     minf = child(init, media, b"minf")
     stbl = child(init, minf, b"stbl")
     start = table.times[0]
+    first, last = table.shown or (0, table.end - start)
+    lasts = -(-(start + last - first) * ticks // table.timescale)
+    gap = start * ticks // table.timescale
+    edits = [(gap, -1)] if start else []
+    if start or (first, last) != (0, table.end):
+        edits.append((lasts - gap, first))
     parts = [_timed(init, child(init, trak, b"tkhd"), 20, (lasts,))]
-    if start:
-        gap = start * ticks // table.timescale
-        rows = struct.pack(">IiIIiI", gap, -1, 1 << 16, lasts - gap, 0, 1 << 16)
-        parts.append(make(b"edts", _full(b"elst", struct.pack(">I", 2), rows)))
+    if edits:
+        rows = (struct.pack(">IiI", *edit, 1 << 16) for edit in edits)
+        parts.append(make(b"edts", _full(b"elst", struct.pack(">I", len(edits)), *rows)))
     kept = [_copy(init, box) for box in boxes(init, minf.body, minf.end) if box.name != b"stbl"]
     samples = make(
         b"stbl", _copy(init, child(init, stbl, b"stsd")), *_sample_tables(table, before, long)
@@ -259,7 +366,7 @@ def _trak(
     media_header = _timed(init, child(init, media, b"mdhd"), 16, (table.end - start,))
     handler = _copy(init, child(init, media, b"hdlr"))
     parts.append(make(b"mdia", media_header, handler, make(b"minf", *kept, samples)))
-    return make(b"trak", *parts)
+    return make(b"trak", *parts), lasts
 
 
 def _sample_tables(table: Table, before: int, long: bool) -> Iterator[bytes]:

@@ -46,6 +46,7 @@ def film(
     *,
     rate: Fraction = Fraction(30),
     sound: Callable[[int], float] | None = None,
+    codec: str = "libx264",
     encoder: Mapping[str, str] = LIKE_OURS,
     container: str = MUXER,
     options: Mapping[str, str] = MUXER_OPTIONS,
@@ -55,7 +56,7 @@ def film(
     """A film of so many frames; `sound` gives each sample, `times` each frame's ticks."""
     out = io.BytesIO()
     with av.open(out, "w", format=container, options=dict(options)) as made:
-        picture = made.add_stream("libx264", rate=rate, options=dict(encoder))
+        picture = made.add_stream(codec, rate=rate, options=dict(encoder))
         picture.width, picture.height, picture.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         picture.time_base = picture.codec_context.time_base = Fraction(1, TICKS)
         heard = made.add_stream("aac", rate=RATE, layout="mono") if sound else None
