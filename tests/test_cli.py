@@ -146,7 +146,11 @@ def test_of_a_damaged_file_the_bytes_before_the_damage_are_given_and_the_status_
     assert not (here / "out").exists()
 
 
-@pytest.mark.parametrize("data", [b"", b"hello\n", SEALED[:100], b"-----BEGIN AGE ENC"])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"hello\n", SEALED[:100], b"-----BEGIN AGE ENC"],
+    ids=["nothing", "a word", "cut off", "half a line"],
+)
 def test_where_the_head_fails_nothing_is_given_and_nothing_made(here: Path, data: bytes) -> None:
     before = names(here)
     done = attune("unseal", "-i", "key", "-o", "out", data=data)

@@ -47,7 +47,7 @@ TIERS = {
         tool("ruff", "format", "--check", "--quiet", "."),
         tool("ruff", "check", "--quiet", "."),
         tool("mypy"),
-        tests("unit", *MODULES, "-m", "not interop and not slow"),
+        tests("unit", *MODULES, "-n", "auto", "-m", "not interop and not slow"),
     ),
     "interop": (tests("interop", *MODULES, "-m", "interop or slow"),),
     "promises": (tests("promises", "tests/promises"),),
