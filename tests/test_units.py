@@ -1,0 +1,82 @@
+"""Each process is held to its own room by systemd, and the rooms are those of the design."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from appliance.files import Home
+from appliance.kit import MODULES
+
+SYSTEMD = Path(__file__).parent.parent / "systemd"
+MOST_EXPOSED = 1.5
+"""On systemd's scale from 0 to 10."""
+
+UNITS = sorted(SYSTEMD.glob("*.service"))
+WRITERS = {
+    "recorder": ("kit", "recordings", "log/recorder"),
+    "web": ("keys", "cases", "permits", "requests/web", "log/web"),
+    "sync": ("receipts", "inbox", "requests/sync", "log/sync"),
+}
+
+needs_systemd = pytest.mark.skipif(
+    not shutil.which("systemd-analyze"), reason="needs systemd-analyze"
+)
+
+
+def test_there_is_a_unit_for_each_process() -> None:
+    assert [unit.stem.removeprefix("attune-") for unit in UNITS] == sorted(MODULES)
+
+
+@needs_systemd
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_systemd_finds_each_unit_hardly_exposed(unit: Path) -> None:
+    told = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--no-pager", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = re.search(r"exposure level for .*: ([0-9.]+)", told.stdout)
+    assert found, told.stderr
+    assert float(found[1]) <= MOST_EXPOSED, told.stdout
+
+
+@needs_systemd
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_systemd_understands_every_line(unit: Path) -> None:
+    told = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # The program is not installed here; everything else must be right.
+    assert not [
+        line
+        for line in told.stderr.splitlines()
+        if unit.name in line and "Exec" not in line and "/opt/attune" not in line
+    ], told.stderr
+
+
+def test_only_the_page_may_look_into_the_keys() -> None:
+    for unit in UNITS:
+        hidden = "InaccessiblePaths=-/var/lib/attune/keys" in unit.read_text().splitlines()
+        assert hidden == (unit.stem != "attune-web")
+
+
+def test_the_recorder_has_no_network() -> None:
+    lines = (SYSTEMD / "attune-recorder.service").read_text().splitlines()
+    assert "PrivateNetwork=yes" in lines and "RestrictAddressFamilies=AF_UNIX" in lines
+
+
+def test_every_directory_belongs_to_its_one_writer() -> None:
+    home = Home(Path("/var/lib/attune"), Path("/run/attune"))
+    lines = (line.split() for line in (SYSTEMD / "attune.tmpfiles").read_text().splitlines())
+    owner = {Path(words[1]): words[3] for words in lines if words and words[0] == "d"}
+    for process, rooms in WRITERS.items():
+        for room in rooms:
+            assert owner[home.root / room] == f"attune-{process}"
+        assert owner[home.status(process).parent] == f"attune-{process}"
