@@ -45,7 +45,10 @@ def main() -> NoReturn:
     # So that what was half written is cleared away, as it is after Ctrl-C.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    # Everything is written and closed; Python would first take itself apart, piece by piece, and
+    # that takes as long as to seal 15 MiB.
+    os._exit(status)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -450,8 +453,10 @@ def opened_output(out: Path | None, secret: bool = False) -> Iterator[BinaryIO]:
     if out is None or str(out) == "-":
         if not secret:
             _refuse_terminal(b"\0")
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        try:
+            yield sys.stdout.buffer
+        finally:  # Before the error is told: what is authentic is delivered.
+            sys.stdout.buffer.flush()
         return
     if out.exists() and not stat.S_ISREG(out.stat().st_mode):
         with open(out, "wb") as device:

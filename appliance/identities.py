@@ -51,13 +51,16 @@ class X25519Recipient:
     def __init__(self, public: bytes) -> None:
         self.public = public
         self._key = X25519PublicKey.from_public_bytes(public)
-        self._text = to_bech32("age", public)
 
     def __str__(self) -> str:
         return self._text
 
     def __repr__(self) -> str:
         return f"<{self._text}>"
+
+    @functools.cached_property
+    def _text(self) -> str:
+        return to_bech32("age", self.public)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, X25519Recipient) and self.public == other.public
@@ -119,13 +122,17 @@ class HybridRecipient:
             MLKEM768PublicKey.from_public_bytes(public[:_MLKEM_PUBLIC]),
             X25519PublicKey.from_public_bytes(public[_MLKEM_PUBLIC:]),
         )
-        self._text = to_bech32("age1pq", public)
 
     def __str__(self) -> str:
         return self._text
 
     def __repr__(self) -> str:
         return f"<{self._text[:24]}...>"
+
+    @functools.cached_property
+    def _text(self) -> str:
+        # Not before it is asked for: Bech32 in Python takes a millisecond.
+        return to_bech32("age1pq", self.public)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HybridRecipient) and self.public == other.public
