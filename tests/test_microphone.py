@@ -1,13 +1,11 @@
 """Sound is where the picture is: after 45 minutes, with a wrong sound clock, with losses."""
 
-import os
 import random
 import struct
 import threading
 from array import array
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from pathlib import Path
 
 import av
 import pytest
@@ -226,31 +224,6 @@ def test_whatever_is_lost_or_late_a_clap_is_near_its_picture(
 
 
 # --- ALSA ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def alsa(tmp_path: Path) -> Iterator[None]:
-    """ALSA with settings of our own: no sound card, and one that hears a clap each second."""
-    second = struct.pack(f"<{SAMPLE_RATE}h", *[20_000] * CLAP, *[0] * (SAMPLE_RATE - CLAP))
-    (tmp_path / "heard.raw").write_bytes(second * 20)
-    (tmp_path / "asound.conf").write_text(
-        f"""
-        pcm.null {{ type null }}
-        pcm.clapping {{
-            type file
-            slave.pcm null
-            file /dev/null
-            infile {tmp_path}/heard.raw
-            format raw
-        }}
-        """
-    )
-    before = os.environ.get("ALSA_CONFIG_PATH")
-    os.environ["ALSA_CONFIG_PATH"] = str(tmp_path / "asound.conf")
-    yield
-    del os.environ["ALSA_CONFIG_PATH"]
-    if before is not None:
-        os.environ["ALSA_CONFIG_PATH"] = before
 
 
 class Ear:
