@@ -52,7 +52,8 @@ class Parameters:
         picture = tuple(unit for unit in units if _kind(unit) == _PICTURE)
         if not sequence or not picture or len(sequence[0]) < 4:
             raise BadFile("An encoder did not say what its pictures are like.")
-        return cls(*sequence[0][1:4], length_size, sequence, picture)
+        profile, compatibility, level = sequence[0][1:4]
+        return cls(profile, compatibility, level, length_size, sequence, picture)
 
     def with_others(self, other: "Parameters") -> "Parameters":
         """Both streams' sets, for a film with pictures of both. They must not share a number."""
