@@ -10,6 +10,10 @@ lock := .venv/bin/uv pip compile --quiet --upgrade --universal --fork-strategy f
 	--python-version 3.11 --generate-hashes --only-binary :all: --no-emit-index-url \
 	--no-annotate --custom-compile-command 'make lock'
 
+# The rig has Debian's packages for what these ask for, and a compiler (see tests/rig/make-rig.sh).
+rig := picamera2==0.3.38 lgpio openexr pidng simplejpeg videodev2
+rig_lock := $(subst --only-binary :all:,--no-deps,$(lock:3.11=3.13))
+
 # npm notes where to send each author money; a lock needs no address of anybody.
 without_addresses := const fs = require("fs"), lock = JSON.parse(fs.readFileSync("package-lock.json")); \
 	for (const one of Object.values(lock.packages)) delete one.funding; \
@@ -41,6 +45,7 @@ lock: ## renew the locked versions and digests of what we install
 	$(lock) pyproject.toml -o requirements/kit.txt
 	$(lock) pyproject.toml --extra test --extra dev -c requirements/kit.txt -o requirements/test.txt
 	echo hatchling | $(lock) - -c requirements/test.txt -o requirements/build.txt
+	printf '%s\n' $(rig) | $(rig_lock) - -o requirements/rig.txt
 	npm update --package-lock-only --loglevel=error
 	node -e '$(without_addresses)'
 	! grep -nE '://|^-' requirements/*.txt package-lock.json

@@ -103,6 +103,8 @@ class RecorderStatus(Fact, frozen=True, kw_only=True, tag="recorder-status/v1"):
     """Seconds of the film under way."""
     frames_in: int
     """Frames the camera gave."""
+    frames_missed: int = 0
+    """Frames that the camera left out, as the times of the others show."""
     frames_out: int
     """Frames sealed and on the card."""
     segments: int

@@ -84,6 +84,9 @@ class GuardedSink:
         self._ended = False
         self.pictures = 0
         """Pictures taken."""
+        self.missed = 0
+        """Pictures that should have stood between those that were taken."""
+        self._next = 0
         self.last_picture = clock.monotonic()
         """Monotonic second of the last one, or of the start."""
         self.last_sound = self.last_picture
@@ -112,6 +115,8 @@ class GuardedSink:
                 self._end(EndReason.FAULT)
                 return
             self.pictures += 1
+            self.missed += max(round((time - self._next) / duration), 0)
+            self._next = time + duration
             self.last_picture = self._clock.monotonic()
 
     def sound(self, frame: av.AudioFrame) -> None:

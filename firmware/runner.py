@@ -197,6 +197,7 @@ class Runner:
             limit=float(film.permit.limit) if film else 0.0,
             remaining=max(left, 0.0),
             frames_in=film.sink.pictures if film else 0,
+            frames_missed=film.sink.missed if film else 0,
             frames_out=writer.frames if writer else 0,
             segments=writer.segments if writer else 0,
             bytes_sealed=writer.bytes if writer else 0,

@@ -25,7 +25,7 @@ def test_a_lock_names_no_place_to_fetch_from(lock: Path) -> None:
     assert not re.findall(r"://|^-", lock.read_text(), re.M)
 
 
-@pytest.mark.parametrize("lock", ["kit.txt", "test.txt", "build.txt"])
+@pytest.mark.parametrize("lock", ["kit.txt", "test.txt", "build.txt", "rig.txt"])
 def test_every_package_has_its_digests(lock: str) -> None:
     named = re.findall("^[a-z].*==", (ROOT / "requirements" / lock).read_text(), re.M)
     assert named

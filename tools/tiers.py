@@ -52,6 +52,8 @@ TIERS = {
     "interop": (tests("interop", *MODULES, "-m", "interop or slow"),),
     "promises": (tests("promises", "tests/promises"),),
     "browser": (tests("browser", "tests/browser"),),
+    # In a root of its own, where picamera2 is; the script adds which tests.
+    "rig": (Step("rig", (f"{ROOT}/tests/rig/pytest.sh", f"--junitxml={REPORT}"), tests=True),),
     "rehearse": (tool("attune", "rehearse", "--stock-age", f"node {ROOT}/tests/typage/age.mjs"),),
 }
 

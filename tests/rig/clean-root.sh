@@ -73,6 +73,7 @@ began=$SECONDS status=0
 unshare --mount --pid --fork --kill-child --propagation private bash -euc '
 	root=$1
 	shift
+	mount --bind "$root" "$root" # a place of its own, so that the rig can be made in there, too
 	while [ "$1" != -- ]; do
 		[ ! -e "$1" ] || { [ -e "$root$1" ] || touch "$root$1"; mount --bind "$1" "$root$1"; }
 		shift
