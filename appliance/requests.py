@@ -69,7 +69,7 @@ Answer = Literal["done", "waiting", "refused", "timed-out"]
 
 
 class SoundLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How loud it is, in dB: 0 is the loudest there can be, -96 is silence."""
+    """How loud it is, in dB: 0 is the loudest there can be, -90.3 is silence."""
 
     peak: float
     rms: float

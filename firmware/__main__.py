@@ -100,7 +100,17 @@ def _record(config: Config, hardware: Hardware) -> None:
     lamp = PinLamp(config.light_pin, config.read_back_pin, factory)
     light = Light(lamp, clock, lambda: inbox.put(Broke(clock.monotonic(), EndReason.LIGHT_FAILED)))
     button = Button(config.button_pin, factory, clock, inbox.put)
-    gate = Gate(home, books, clock, log, config.bit_rate, lambda: not light.broken, camera.present)
+    gate = Gate(
+        home,
+        books,
+        clock,
+        log,
+        config.bit_rate,
+        light_works=lambda: not light.broken,
+        camera_present=camera.present,
+        # A scene may be silent; where there is a lens, silence is a microphone that is missing.
+        hears=lambda: camera.has_sound or config.camera == "scene",
+    )
     notice = partial(watch, home, lambda: inbox.put(Noticed()))
     threads: list[Callable[[], None]] = [light.play, notice]
     if isinstance(factory, MockFactory):

@@ -155,5 +155,5 @@ class _Meter:
 
 
 def _decibels(loudness: float) -> float:
-    """Below the loudest that 16 bits hold, which is 0; silence is -96."""
-    return round(max(20 * math.log10(max(loudness, 1) / 32768), -96.0), 1)
+    """Below the loudest that 16 bits hold; the softest that they hold stands for silence."""
+    return round(20 * math.log10(max(loudness, 1) / 32768), 1)

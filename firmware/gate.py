@@ -50,6 +50,7 @@ class Gate:
         bit_rate: int,
         light_works: Callable[[], bool],
         camera_present: Callable[[], bool],
+        hears: Callable[[], bool],
     ) -> None:
         self._home = home
         self._books = books
@@ -58,6 +59,7 @@ class Gate:
         self._bytes_a_second = bit_rate / 8 * _OVERHEAD
         self._light_works = light_works
         self._camera_present = camera_present
+        self._hears = hears
         self._vouch: Vouch | None = None
         self._armed = ""
         """The permit that was last found in force."""
@@ -107,6 +109,8 @@ class Gate:
             return Refusal.LIGHT_BROKEN
         if not self._camera_present():
             return Refusal.CAMERA_MISSING
+        if answer.sound and not self._hears():
+            return Refusal.NO_MICROPHONE
         return answer
 
     def armed(self) -> bool:

@@ -16,7 +16,7 @@ from appliance.audit import Log, check_chain
 from appliance.cases import CaseRecord
 from appliance.clock import Reading, Vouch
 from appliance.config import Config
-from appliance.errors import CameraFailed, LightFailed
+from appliance.errors import CameraFailed, LightFailed, SoundFailed
 from appliance.files import Home, new_id, save, save_fact, to_json
 from appliance.film import EndReason, Manifest
 from appliance.joined import read_manifest
@@ -160,15 +160,16 @@ class FakeCamera:
     """Gives real coded pictures at the pace of a clock, and fails where it is told to."""
 
     name = "fake camera"
-    has_sound = True
 
     def __init__(self, clock: FakeClock, happened: list[str]) -> None:
+        self.has_sound = True
         self._clock, self._happened = clock, happened
         self._reel = _second_of_pictures()
         self.sink: Sink | None = None
         self.on_failure: Callable[[EndReason], None] = lambda why: None
         self.is_present = True
         self.stalled = self.fails_to_start = self.fails_to_stop = False
+        self.mute = self.fails_to_hear = False
         self._began, self._given = 0.0, 0
 
     @property
@@ -182,6 +183,8 @@ class FakeCamera:
         self._happened.append("camera on")
         self.sink, self.on_failure = sink, on_failure
         self._began, self._given = self._clock.monotonic(), 0
+        if self.fails_to_hear:
+            raise SoundFailed("The microphone does not answer.")
         if self.fails_to_start:
             raise CameraFailed("The camera does not start.")
         self.roll()
@@ -202,7 +205,8 @@ class FakeCamera:
         ):
             data, _, duration, key = self._reel.pictures[self._given % 30]
             self.sink.picture(data, self._given * 3000, duration, key)
-            self.sink.sound(sound_frame(bytes(3200), self._given * 1600))
+            if not self.mute:
+                self.sink.sound(sound_frame(bytes(3200), self._given * 1600))
             self._given += 1
 
 
@@ -250,6 +254,7 @@ class Stage:
             self.config.bit_rate,
             lambda: not self.light.broken,
             self.camera.present,
+            lambda: self.camera.has_sound,
         )
         self.desk = Desk(self.home, self.clock)
         self.recorder = Recorder(recovered)

@@ -1,6 +1,7 @@
 """The recorder as a whole, without hardware: what a family and a practitioner would see."""
 
 import random
+import struct
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,12 +16,20 @@ from appliance.film import EndReason
 from appliance.joined import open_recording, read_manifest
 from appliance.keys import PrivateKeys, generate_identity
 from appliance.permits import LONGEST_FILM, Books, Enrolled, Refusal
-from appliance.requests import FRESH_SECONDS, Enrol, SetTime, Stop, place_request
-from firmware.camera import TICKS, GuardedSink
+from appliance.requests import (
+    FRESH_SECONDS,
+    Enrol,
+    SetTime,
+    SoundLevel,
+    Stop,
+    place_request,
+)
+from firmware.camera import SAMPLE_RATE, TICKS, GuardedSink
+from firmware.cameras.scene import sound_frame
 from firmware.gate import Desk
 from firmware.light import CAPTURING
-from firmware.recorder import PRESENCE_LASTS, Pattern, State
-from firmware.runner import LONGEST_WITHOUT_PICTURE, Died, Quit
+from firmware.recorder import PRESENCE_LASTS, REFUSAL_SHOWN, Pattern, State
+from firmware.runner import LONGEST_WITHOUT_PICTURE, LONGEST_WITHOUT_SOUND, Died, Quit
 from tests.fakes import CASE, PRACTITIONER, SERVICE, FakeClock, Reel, Stage
 
 STRANGER = PrivateKeys.generate("practitioner", x25519=True)
@@ -273,6 +282,22 @@ def test_a_camera_that_is_not_there_is_refused(kit: Stage) -> None:
     assert refused(kit) == "camera-missing"
 
 
+def test_a_kit_without_a_microphone_films_only_what_was_agreed_to_without_sound(
+    kit: Stage,
+) -> None:
+    kit.camera.has_sound = False
+    kit.arm()
+    assert refused(kit) == "no-microphone"
+    kit.advance(REFUSAL_SHOWN)
+    kit.arm(sound=False)
+    kit.press()
+    assert kit.camera.open
+    kit.advance(1)
+    kit.press()
+    kit.settle()
+    assert not kit.manifest().started.sound
+
+
 def test_a_lamp_that_does_not_light_films_nothing(kit: Stage) -> None:
     kit.arm()
     kit.lamp.stuck = True
@@ -387,6 +412,37 @@ def test_a_camera_that_gives_no_more_pictures_ends_the_film_in_two_seconds(filmi
     assert not filming.camera.open
     filming.settle()
     assert (filming.status.ended, filming.status.reason) == ("frames-stopped", "frames-stopped")
+
+
+def test_a_microphone_that_is_not_heard_any_more_ends_the_film_in_five_seconds(
+    filming: Stage,
+) -> None:
+    filming.advance(1)
+    filming.camera.mute = True
+    filming.advance(LONGEST_WITHOUT_SOUND - 0.1)
+    assert filming.camera.open
+    filming.advance(0.2)
+    assert not filming.camera.open
+    filming.settle()
+    assert (filming.status.ended, filming.status.reason) == ("sound-failed", "sound-failed")
+    assert filming.status.frames_out == filming.status.frames_in > 150
+
+
+def test_a_film_that_was_agreed_to_without_sound_does_not_wait_for_any(kit: Stage) -> None:
+    kit.arm(sound=False)
+    kit.camera.mute = True
+    kit.press()
+    kit.advance(LONGEST_WITHOUT_SOUND + 1)
+    assert kit.camera.open and kit.status.sound is None
+
+
+def test_a_microphone_that_does_not_start_is_a_fault_of_the_sound(kit: Stage) -> None:
+    kit.arm()
+    kit.camera.fails_to_hear = True
+    kit.press()
+    kit.settle()
+    assert (kit.state, kit.status.reason) == (State.FAULT, "sound-failed")
+    assert not kit.camera.open
 
 
 def test_a_camera_that_fails_ends_the_film_and_keeps_it(filming: Stage) -> None:
@@ -619,3 +675,27 @@ def test_the_sink_raises_nothing_into_the_camera_and_tells_the_first_error_once(
         guarded.picture(b"x", time, 3000, False)
     assert ends == [EndReason.FAULT]
     assert guarded.pictures == 0
+
+
+def test_the_sink_counts_the_pictures_that_are_missing_between_others() -> None:
+    guarded, _, _ = sink(10.0)
+    for time in (0, 3000, 6001, 15_000, 18_000, 30_000):
+        guarded.picture(b"x", time, 3000, False)
+    assert (guarded.pictures, guarded.missed) == (6, 2 + 3)
+
+
+def test_the_sink_tells_how_loud_it_is() -> None:
+    guarded, _, _ = sink(10.0)
+    quarter = SAMPLE_RATE // 4
+    assert guarded.level is None
+    guarded.sound(sound_frame(bytes(2 * quarter), 0))
+    assert guarded.level == SoundLevel(peak=-90.3, rms=-90.3)
+    loudest = (-32768).to_bytes(2, "little", signed=True) * quarter
+    guarded.sound(sound_frame(loudest, quarter))
+    assert guarded.level == SoundLevel(peak=0, rms=0)
+    tenth = struct.pack(f"<{quarter}h", *[3277, -3277] * (quarter // 2))
+    guarded.sound(sound_frame(tenth, 2 * quarter))
+    assert guarded.level == SoundLevel(peak=-20, rms=-20)
+    # What has just been loud is told until the quarter is full.
+    guarded.sound(sound_frame(loudest[:100], 3 * quarter))
+    assert guarded.level == SoundLevel(peak=-20, rms=-20)
