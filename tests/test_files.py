@@ -109,7 +109,8 @@ def test_a_destroyed_key_is_nowhere_on_the_card(tmp_path: Path, taken: str) -> N
     if os.geteuid() != 0 or not shutil.which("mkfs.ext4"):
         pytest.skip("only root can mount a card's image, with e2fsprogs")
     subprocess.run(["mkfs.ext4", "-q", image], check=True)
-    subprocess.run(["mount", "-o", "loop", image, mounted], check=True)
+    if subprocess.run(["mount", "-o", "loop", image, mounted], capture_output=True).returncode:
+        pytest.skip("this machine gives no loop device to mount a card's image with")
     try:
         save(mounted / "identity-0001.age", b"a key that opens films" * 100)
         os.sync()

@@ -73,7 +73,9 @@ def test_a_card_holds_the_public_half_and_nothing_secret(role: Role) -> None:
 def test_a_card_whose_parts_do_not_fit_is_refused(field: str) -> None:
     mine, other = KEYS.card(), PrivateKeys.generate("service").card()
     if field == "recipient":
-        spoilt = to_json(mine).replace(mine.recipient.encode(), mine.recipient[:-1].encode() + b"q")
+        other_end = "q" if mine.recipient[-1] == "p" else "p"
+        altered = mine.recipient[:-1] + other_end
+        spoilt = to_json(mine).replace(mine.recipient.encode(), altered.encode())
     else:
         old, new = (str(getattr(card, field)).encode() for card in (mine, other))
         spoilt = to_json(mine).replace(b'"' + old + b'"', b'"' + new + b'"')
