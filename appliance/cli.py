@@ -324,10 +324,10 @@ def cut(film: Path, start: "Fraction", end: "Fraction", out: Path) -> None:
 @_FILE
 def still(film: Path, at: "Fraction", out: Path) -> None:
     """Write the frame that is seen at a moment of a plain film as a JPEG."""
-    from appliance import cutting
+    from appliance import stills
 
     with open(film, "rb") as source, opened_output(out, secret=True) as picture:
-        cutting.still(source, at, picture)
+        stills.still(source, at, picture)
 
 
 @attune.command()

@@ -15,8 +15,9 @@ import pytest
 
 from appliance.boxes import boxes
 from appliance.cli import run
-from appliance.cutting import Cut, cut, still
+from appliance.cutting import Cut, cut
 from appliance.errors import BadFile, BadInput, KitError
+from appliance.stills import still
 from tests import films
 
 FRAMES = 300

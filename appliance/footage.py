@@ -1,0 +1,303 @@
+"""Films of any make, opened to be looked at or cut: what is read, and from where.
+
+Sources are anything that PyAV opens and that can be seeked: a plain file, or a `JoinedFile` that is
+unsealed as it is read. Only what is needed is read: from the key frame before a moment.
+"""
+
+# PyAV's packets are generic for the type checker and not when they run.
+from __future__ import annotations
+
+import contextlib
+import itertools
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from appliance.errors import BadFile, BadInput, NotPossible
+
+_BEFORE_SOUND = Fraction(1, 10)
+"""Seconds. A decoder of sound needs what came before, or its first block is wrong."""
+_STEPS_BACK = (Fraction(0), Fraction(3), Fraction(15))
+"""Seconds. In an open group the frames just before a key frame need the group before it."""
+_APART = 10
+"""Seconds by which picture and sound may lie apart in a file before one is taken to have ended."""
+_SOME_RATE = Fraction(25)
+_A_LITTLE, _AT_ONCE = 1 << 15, 1 << 18
+"""Bytes that are asked of a source at once: libav's own measure, and for reading all of it."""
+
+_T = TypeVar("_T")
+Seconds: TypeAlias = "Fraction | float"
+Packets: TypeAlias = "list[Packet[Any]]"
+Progress: TypeAlias = "Callable[[float], None]"
+
+
+class Source(Protocol):
+    """A film that can be read from anywhere."""
+
+    def read(self, size: int = -1, /) -> bytes | None: ...
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+    def tell(self) -> int: ...
+
+
+class Out(Protocol):
+    def write(self, data: bytes, /) -> object: ...
+
+
+@dataclass(frozen=True)
+class Span:
+    """What a film has between two moments, and what its decoders need from before."""
+
+    picture: Packets
+    sound: Packets
+    turn: bytes | None
+    """`turn_of` the picture."""
+
+
+class Footage:
+    """An opened film: its picture, its sound if it has any, and what is read of them."""
+
+    def __init__(self, film: InputContainer) -> None:
+        """Raises BadFile if there is no picture, or nothing says how long it is."""
+        if not film.streams.video or not film.streams.video[0].codec_context.width:
+            raise BadFile("There is no picture in this file.")
+        self._film = film
+        self.picture = film.streams.video[0]
+        self.sound = film.streams.audio[0] if film.streams.audio else None
+        self.base = time_base(self.picture)
+        # Now: what a film says of itself changes while it is read.
+        self.rate = Fraction(self.picture.average_rate or _SOME_RATE)
+        self.aspect = Fraction(self.picture.codec_context.sample_aspect_ratio or 1)
+        """Of a point of the picture."""
+        self.length = self._length()
+
+    def on_ticks(self, seconds: Seconds) -> Fraction:
+        """The film's own tick nearest to `seconds`: 0.1 as a float is not a tenth."""
+        return round(Fraction(seconds) / self.base) * self.base
+
+    def check(self, start: Fraction, end: Fraction | None = None) -> None:
+        """Raises BadInput for marks that are not in order or not in the film."""
+        if end is not None and end <= start:
+            raise BadInput(
+                f"The clip would end at {said(end)}, before it begins at {said(start)}.",
+                "Set the end after the beginning.",
+            )
+        if start < 0:
+            raise BadInput("A film begins at 0 seconds.", "Set the mark later.")
+        # A mark at the end may have been rounded up: it is past it by more than a frame.
+        past = end is not None and end > self.length + 1 / self.rate
+        if start >= self.length or past:
+            mark = max(start, end or start)
+            raise BadInput(
+                f"The film ends at {said(self.length)}; the mark is at {said(mark)}.",
+                "Set the mark earlier.",
+            )
+
+    def read(
+        self,
+        start: Fraction,
+        end: Fraction,
+        sound: AudioStream | None,
+        progress: Progress = lambda done: None,
+    ) -> Span:
+        """What lies between the moments, up to the first picture behind them. Raises BadFile."""
+        packets, turn = self._from_before(start, sound)
+        span = Span([], [], turn)
+        begin, stop, apart = (int(time / self.base) for time in (start, end, end + _APART))
+        silent = int((end + _BEFORE_SOUND) / time_base(sound)) if sound else 0
+        behind = apart
+        sees, hears = True, sound is not None
+        for packet in packets:
+            if packet.stream_index != self.picture.index:
+                span.sound.append(packet)
+                hears = packet.pts is None or packet.pts < silent
+            else:
+                if sees:
+                    span.picture.append(packet)
+                shown = packet.pts
+                if shown is not None:
+                    if shown >= stop:
+                        behind = min(behind, shown)
+                        hears = hears and shown < apart
+                    elif shown > begin:
+                        progress((shown - begin) / (stop - begin))
+                if packet.dts is None:
+                    # It is not said when it is decoded: then all is read for a while.
+                    sees = sees and (shown is None or shown < apart)
+                else:
+                    # What is decoded later is shown later still.
+                    sees = sees and packet.dts < behind
+            if not (sees or hears):
+                break
+        return span
+
+    def frames(self, packets: Iterable[Packet[Any]]) -> Iterator[tuple[Fraction, VideoFrame]]:
+        """The frames in these packets, as they are shown, and the second at which each appears.
+
+        Raises BadFile.
+        """
+        context = self.picture.codec_context
+        context.flush_buffers()
+        with reading():
+            for packet in (*packets, None):
+                for frame in context.decode(packet):
+                    yield when(frame, self.base), frame
+
+    def key_frame(self, at: Fraction) -> Packet[Any] | None:
+        """The last picture at or before `at` that needs no other, as far as the file knows."""
+        packets = self._packets(at, [self.picture])
+        return next((packet for packet in packets if packet.is_keyframe), None)
+
+    def all_sound(self) -> Iterator[tuple[Fraction, AudioFrame]]:
+        """The whole sound, and the second at which each piece of it begins. Raises BadFile."""
+        if self.sound is None:
+            return
+        base = time_base(self.sound)
+        packets = self._packets(Fraction(0), [self.sound])
+        with reading():
+            for packet in itertools.chain(packets, [None]):
+                for frame in self.sound.codec_context.decode(packet):
+                    yield when(frame, base), frame
+
+    def _from_before(
+        self, start: Fraction, sound: AudioStream | None
+    ) -> tuple[Iterator[Packet[Any]], bytes | None]:
+        """The packets of both tracks as they come, from where on the picture that is seen at
+        `start` and its sound can be decoded; and how the picture is to be turned."""
+        self.picture.codec_context.thread_type = "AUTO"
+        tracks: list[VideoStream | AudioStream] = [self.picture]
+        tracks += [sound] if sound else []
+        before = _BEFORE_SOUND if sound else Fraction(0)
+        places = [place for step in _STEPS_BACK if (place := start - before - step) > 0]
+        for place in [*places, Fraction(0)]:
+            packets = self._packets(place, tracks)
+            head, first = self._to_first_picture(packets)
+            if first is not None and when(first, self.base) <= start:
+                break
+        return itertools.chain(head, packets), None if first is None else turn_of(first)
+
+    def _packets(
+        self, at: Fraction, tracks: list[VideoStream | AudioStream]
+    ) -> Iterator[Packet[Any]]:
+        """What the tracks have from the key frame of the first of them before `at` on."""
+        with reading():
+            self._film.seek(int(at / time_base(tracks[0])), stream=tracks[0])
+            yield from (packet for packet in self._film.demux(*tracks) if packet.size)
+
+    def _to_first_picture(
+        self, packets: Iterator[Packet[Any]]
+    ) -> tuple[Packets, VideoFrame | None]:
+        """The packets that it takes until a picture comes out of the decoder, and that picture."""
+        head = []
+        context = self.picture.codec_context
+        context.flush_buffers()
+        with reading():
+            for packet in packets:
+                head.append(packet)
+                if packet.stream_index == self.picture.index:
+                    for frame in context.decode(packet):
+                        return head, frame
+            return head, next(iter(context.decode(None)), None)
+
+    def _length(self) -> Fraction:
+        if self.picture.duration:
+            return ((self.picture.start_time or 0) + self.picture.duration) * self.base
+        if self._film.duration:
+            return Fraction((self._film.start_time or 0) + self._film.duration, av.time_base)
+        raise BadFile("This film does not say how long it is.", "Save it anew from a player.")
+
+
+@contextlib.contextmanager
+def opened(source: Source, *, whole: bool = False) -> Iterator[Footage]:
+    """The film in `source`, for as long as it is needed; `whole`: most of it will be read.
+
+    What reading the source raised is raised on leaving, whatever came of it. Raises BadFile if it
+    is not a film, NotPossible if libav has other reasons.
+    """
+    guarded = _Guarded(source)
+    try:
+        with reading():
+            film = av.open(guarded, "r", buffer_size=_AT_ONCE if whole else _A_LITTLE)
+        with film:
+            yield Footage(film)
+    except av.error.FFmpegError as error:
+        # Not of the reading, which has words of its own.
+        raise NotPossible(
+            f"The film was read, but nothing could be made of it: {error.strerror}.",
+            "Try it again; if it stays so, this computer lacks an encoder or memory.",
+        ) from error
+    finally:
+        if guarded.error is not None:
+            raise guarded.error
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """What the library says of a source that it cannot read, in our words."""
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        raise BadFile(
+            f"This film could not be read: {error.strerror}.",
+            "Is it a film, and whole? Try whether a player shows it.",
+        ) from error
+
+
+def time_base(thing: VideoStream | AudioStream | AudioFrame) -> Fraction:
+    if thing.time_base is None:
+        raise BadFile("This film has a track without a clock.")
+    return thing.time_base
+
+
+def when(frame: VideoFrame | AudioFrame, base: Fraction) -> Fraction:
+    """Seconds at which a frame appears, exactly; `base` is its track's. Raises BadFile."""
+    if frame.pts is None:
+        raise BadFile("This film has frames without times.")
+    return frame.pts * base
+
+
+def turn_of(frame: VideoFrame) -> bytes | None:
+    """How a player is to turn the picture, if it is: the matrix of ISO/IEC 14496-12, 6.2.2."""
+    # The type of the side data names only one of the many that there are.
+    side: Any = cast(Any, frame.side_data).get("DISPLAYMATRIX")
+    return struct.pack(">9i", *struct.unpack("=9i", bytes(side))) if side else None
+
+
+def said(seconds: Fraction) -> str:
+    """Seconds as they are told to a person."""
+    return f"{float(seconds):.3f} s"
+
+
+class _Guarded:
+    """A source whose first error waits here, for nothing may be raised into libav: from then on it
+    only sees the end of the file."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.error: Exception | None = None
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._asked(lambda: self._source.read(size) or b"", b"")
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._asked(lambda: self._source.seek(offset, whence), -1)
+
+    def tell(self) -> int:
+        return self._asked(self._source.tell, -1)
+
+    def _asked(self, ask: Callable[[], _T], otherwise: _T) -> _T:
+        if self.error is None:
+            try:
+                return ask()
+            except Exception as error:
+                self.error = error
+        return otherwise

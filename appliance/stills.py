@@ -1,0 +1,157 @@
+"""What a film looks and sounds like at a glance: stills, a filmstrip, and how loud it is when.
+
+Nothing is kept: pictures and numbers are given as they are made, and sealed by whoever asked.
+"""
+
+# PyAV's packets are generic for the type checker and not when they run.
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator
+from fractions import Fraction
+
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.codec.context import CodecContext, Flags
+from av.filter import Graph
+from av.video.frame import PictureType, VideoFrame
+
+from appliance.errors import BadFile, BadInput
+from appliance.footage import Out, Seconds, Source, opened, said, turn_of
+
+_STILL, _SMALL = 2, 5
+"""What JPEG may lose: of a still next to nothing, of a small picture little."""
+_TURNS = {(0, 1): ("clock",), (-1, 0): ("clock", "clock"), (0, -1): ("cclock",)}
+"""Where a step to the right goes, to the right and down, and what turns a picture so."""
+_LOOKED_AT = 64
+"""Samples of a piece of sound that are enough to know how loud it is, if there are as many."""
+_EVERY = 4
+
+
+def still(source: Source, at: Seconds, out: Out) -> Fraction:
+    """Write the frame that is seen at `at` seconds to `out` as a JPEG, and say when it appeared.
+
+    Raises BadInput if `at` is not in the film, BadFile if the source is not a film.
+    """
+    with opened(source) as film:
+        at = film.on_ticks(at)
+        film.check(at)
+        seen = None
+        for moment, frame in film.frames(film.read(at, at, None).picture):
+            if moment > at:
+                break
+            appeared, seen = moment, frame
+        if seen is None:
+            raise BadInput(f"There is no picture at {said(at)}.")
+        picture = _jpeg(seen, film.aspect, _STILL)
+    out.write(picture)
+    return appeared
+
+
+def filmstrip(source: Source, count: int, height: int) -> Iterator[tuple[Fraction, bytes]]:
+    """`count` small JPEGs, `height` points high, from the middle of as many equal parts of a film.
+
+    Each comes with the second of the film that it shows: that of the key frame before the middle,
+    for only key frames are decoded. Each is made when it is asked for; who asks no more, closes.
+    Raises BadFile if the source is not a film; what reading the source raises passes through.
+    """
+    with opened(source) as film:
+        # One picture at a time: a decoder that works on several would wait for the others.
+        film.picture.codec_context.thread_type = "SLICE"
+        place: int | None = None
+        made: tuple[Fraction, bytes] | None = None
+        for number in range(count):
+            packet = film.key_frame((number + Fraction(1, 2)) * film.length / count)
+            if packet is not None and (made is None or packet.pts != place):
+                place = packet.pts
+                for moment, frame in film.frames([packet]):
+                    made = moment, _jpeg(frame, film.aspect, _SMALL, height)
+            if made is None:
+                raise BadFile("There is no picture in this film that could be shown.")
+            yield made
+
+
+def peaks(source: Source, count: int) -> Iterator[float]:
+    """How loud each of `count` equal parts of a film is, at most: from 0 to 1; nothing of a film
+    without sound.
+
+    Each is given as soon as it is known; who asks no more, closes. Raises as `filmstrip`.
+    """
+    with opened(source, whole=True) as film:
+        if film.sound is None:
+            return
+        resampler = AudioResampler(format="fltp")
+        parts = count / float(film.length)
+        given, loudest = 0, 0.0
+        for second, frame in film.all_sound():
+            begin, rate = float(second), frame.sample_rate
+            every = _EVERY if rate > parts * _LOOKED_AT * _EVERY else 1
+            for piece in resampler.resample(frame):
+                first, last = begin * parts, (begin + (piece.samples - 1) / rate) * parts
+                for part in range(max(int(first), given), min(int(last), count - 1) + 1):
+                    for _ in range(given, part):
+                        yield min(loudest, 1.0)
+                        loudest = 0.0
+                    given = part
+                    among = [math.ceil((edge / parts - begin) * rate) for edge in (part, part + 1)]
+                    loudest = max(loudest, _loudest(piece, max(among[0], 0), among[1], every))
+        for _ in range(given, count):
+            yield min(loudest, 1.0)
+            loudest = 0.0
+
+
+def _loudest(piece: AudioFrame, first: int, last: int, every: int) -> float:
+    """The farthest from silence that any channel is, looking at each `every`th sample."""
+    found = 0.0
+    for plane in piece.planes:
+        samples = memoryview(plane).cast("B").cast("f")[first : min(last, piece.samples) : every]
+        if samples:
+            found = max(found, max(samples), -min(samples))
+    return found
+
+
+def _jpeg(
+    frame: VideoFrame, aspect: Fraction | None, quality: int, height: int | None = None
+) -> bytes:
+    """`frame` as a JPEG, upright and of square points, that says nothing but the picture."""
+    width, turns = frame.width * (aspect or 1), _turns(frame)
+    upright = width if len(turns) % 2 else frame.height
+    scale = Fraction(height or upright) / upright
+    across, down = (max(round(side * scale), 1) for side in (width, frame.height))
+    picture = _turned(frame.reformat(across, down, "yuvj420p"), turns)
+    encoder = CodecContext.create("mjpeg", "w")
+    encoder.width, encoder.height = picture.width, picture.height
+    encoder.pix_fmt = "yuvj420p"
+    encoder.time_base = Fraction(1, 25)
+    encoder.sample_aspect_ratio = Fraction(1)
+    encoder.qmin = encoder.qmax = quality
+    encoder.flags |= Flags.bitexact
+    picture.pts, picture.time_base, picture.pict_type = 0, encoder.time_base, PictureType.NONE
+    return b"".join(bytes(packet) for packet in encoder.encode(picture) + encoder.encode(None))
+
+
+def _turns(frame: VideoFrame) -> tuple[str, ...]:
+    """The quarter turns that a picture needs to be upright."""
+    matrix = turn_of(frame)
+    if matrix is None:
+        return ()
+    right, down = (max(-1, min(1, round(one / 65536))) for one in struct.unpack(">2i", matrix[:8]))
+    return _TURNS.get((right, down), ())
+
+
+def _turned(picture: VideoFrame, turns: tuple[str, ...]) -> VideoFrame:
+    if not turns:
+        return picture
+    graph = Graph()
+    tick = Fraction(1, 25)
+    picture.pts, picture.time_base = 0, tick
+    begin = graph.add_buffer(
+        width=picture.width, height=picture.height, format=picture.format, time_base=tick
+    )
+    turning = [graph.add("transpose", turn) for turn in turns]
+    graph.link_nodes(begin, *turning, graph.add("buffersink")).configure()
+    graph.push(picture)
+    turned = graph.pull()
+    assert isinstance(turned, VideoFrame)
+    return turned
