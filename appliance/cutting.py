@@ -18,7 +18,6 @@ from fractions import Fraction
 from typing import Any
 
 from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.codec.context import CodecContext, Flags
 from av.packet import Packet
@@ -36,10 +35,7 @@ from appliance.footage import (
     Source,
     Span,
     opened,
-    reading,
     said,
-    time_base,
-    when,
 )
 
 _PICTURE = {"bf": "0", "g": "60", "forced-idr": "1"}
@@ -112,7 +108,7 @@ def cut(
         tracks = [pictures.track()]
         if sound:
             progress(_PICTURED)
-            tracks.append(_Sounds(sound, pictures.first, end).track(span.sound))
+            tracks.append(_Sounds(film, sound, pictures.first, end).track(span.sound))
         progress(1.0)
     for part in boxes.plain_film(tracks):
         out.write(part)
@@ -397,9 +393,9 @@ def _colours(source: VideoStream) -> tuple[int, int, int, bool] | None:
 class _Sounds:
     """The sound of a clip, to the sample; silence where the source has none."""
 
-    def __init__(self, source: AudioStream, start: Fraction, end: Fraction) -> None:
+    def __init__(self, film: Footage, source: AudioStream, start: Fraction, end: Fraction) -> None:
         rate = source.rate if source.rate in _SOUND_RATES else _SOUND_RATES[0]
-        self._source = source
+        self._film = film
         self._layout = "mono" if source.codec_context.channels == 1 else "stereo"
         self._context = context = CodecContext.create("aac", "w")
         context.sample_rate, context.layout, context.format = rate, self._layout, "fltp"
@@ -407,7 +403,6 @@ class _Sounds:
         # Else the encoder signs with its name.
         context.flags |= Flags.bitexact
         context.open()
-        self._resampler = AudioResampler(format="fltp", layout=self._layout, rate=rate)
         self._rate = rate
         self._channels = [bytearray() for _ in range(context.channels)]
         self._start = self._next = round(start * rate)
@@ -420,12 +415,9 @@ class _Sounds:
 
     def track(self, packets: Packets) -> boxes.Coded:
         """The track, number 2 of the clip, out of what the source has. Raises BadFile."""
-        for frame in self._decoded(packets):
-            for part in self._resampler.resample(frame):
-                self._add(round(when(part, time_base(part)) * self._rate), part)
+        for second, part in self._film.heard(packets, self._layout, self._rate):
+            self._add(round(second * self._rate), part)
             self._encode(_SOUND_BLOCK)
-        for part in self._resampler.resample(None):
-            self._add(round(when(part, time_base(part)) * self._rate), part)
         # Where the source has no more sound there is silence.
         self._fill(self._stop)
         self._encode(1)
@@ -441,11 +433,6 @@ class _Sounds:
         config = self._context.extradata or b""
         trak = boxes.sound_trak(2, self._rate, len(self._channels), config)
         return boxes.Coded(trak, table, [bytes(packet) for packet in made])
-
-    def _decoded(self, packets: Packets) -> Iterator[AudioFrame]:
-        with reading():
-            for packet in (*packets, None):
-                yield from self._source.codec_context.decode(packet)
 
     def _add(self, at: int, part: AudioFrame) -> None:
         """Keep what of `part`, whose first sample is number `at` of the film, is in the clip."""

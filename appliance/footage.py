@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import av
 from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
@@ -68,11 +69,14 @@ class Footage:
 
     def __init__(self, film: InputContainer) -> None:
         """Raises BadFile if there is no picture, or nothing says how long it is."""
-        if not film.streams.video or not film.streams.video[0].codec_context.width:
+        # What libav has no decoder for has no context.
+        pictures = [track for track in film.streams.video if track.codec_context]
+        sounds = [track for track in film.streams.audio if track.codec_context]
+        if not pictures or not pictures[0].codec_context.width:
             raise BadFile("There is no picture in this file.")
         self._film = film
-        self.picture = film.streams.video[0]
-        self.sound = film.streams.audio[0] if film.streams.audio else None
+        self.picture = pictures[0]
+        self.sound = sounds[0] if sounds else None
         self.base = time_base(self.picture)
         # Now: what a film says of itself changes while it is read.
         self.rate = Fraction(self.picture.average_rate or _SOME_RATE)
@@ -157,16 +161,31 @@ class Footage:
         packets = self._packets(at, [self.picture])
         return next((packet for packet in packets if packet.is_keyframe), None)
 
-    def all_sound(self) -> Iterator[tuple[Fraction, AudioFrame]]:
-        """The whole sound, and the second at which each piece of it begins. Raises BadFile."""
+    def heard(
+        self, packets: Iterable[Packet[Any]] | None, layout: str | None = None, rate: int = 0
+    ) -> Iterator[tuple[Fraction, AudioFrame]]:
+        """The sound in these packets (None: in all there are) as planes of floats, and the second
+        at which each piece of it begins; of its own layout and rate unless they are given.
+
+        Raises BadFile.
+        """
         if self.sound is None:
             return
         base = time_base(self.sound)
-        packets = self._packets(Fraction(0), [self.sound])
+        form: tuple[str, str, int] | None = None
+        resampler: AudioResampler | None = None
         with reading():
-            for packet in itertools.chain(packets, [None]):
+            every = self._packets(Fraction(0), [self.sound]) if packets is None else packets
+            for packet in itertools.chain(every, [None]):
                 for frame in self.sound.codec_context.decode(packet):
-                    yield when(frame, base), frame
+                    frame.time_base = base
+                    # A source may change its form midway; a resampler may not.
+                    now = (frame.format.name, frame.layout.name, frame.sample_rate)
+                    if form != now:
+                        yield from _pieces(resampler, None)
+                        form, resampler = now, AudioResampler("fltp", layout, rate or None)
+                    yield from _pieces(resampler, frame)
+            yield from _pieces(resampler, None)
 
     def _from_before(
         self, start: Fraction, sound: AudioStream | None
@@ -226,7 +245,8 @@ def opened(source: Source, *, whole: bool = False) -> Iterator[Footage]:
     guarded = _Guarded(source)
     try:
         with reading():
-            film = av.open(guarded, "r", buffer_size=_AT_ONCE if whole else _A_LITTLE)
+            at_once = _AT_ONCE if whole else _A_LITTLE
+            film = av.open(guarded, "r", buffer_size=at_once, metadata_errors="replace")
         with film:
             yield Footage(film)
     except av.error.FFmpegError as error:
@@ -250,6 +270,16 @@ def reading() -> Iterator[None]:
             f"This film could not be read: {error.strerror}.",
             "Is it a film, and whole? Try whether a player shows it.",
         ) from error
+
+
+def _pieces(
+    resampler: AudioResampler | None, frame: AudioFrame | None
+) -> Iterator[tuple[Fraction, AudioFrame]]:
+    """What comes out of a resampler for a frame; for None, what it still holds."""
+    for piece in resampler.resample(frame) if resampler else ():
+        # One that has nothing to do gives back what it was given.
+        if piece is not None:
+            yield when(piece, time_base(piece)), piece
 
 
 def time_base(thing: VideoStream | AudioStream | AudioFrame) -> Fraction:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
 from av.codec.context import CodecContext, Flags
 from av.filter import Graph
 from av.video.frame import PictureType, VideoFrame
@@ -81,21 +80,19 @@ def peaks(source: Source, count: int) -> Iterator[float]:
     with opened(source, whole=True) as film:
         if film.sound is None:
             return
-        resampler = AudioResampler(format="fltp")
         parts = count / float(film.length)
         given, loudest = 0, 0.0
-        for second, frame in film.all_sound():
-            begin, rate = float(second), frame.sample_rate
+        for second, piece in film.heard(None):
+            begin, rate = float(second), piece.sample_rate
             every = _EVERY if rate > parts * _LOOKED_AT * _EVERY else 1
-            for piece in resampler.resample(frame):
-                first, last = begin * parts, (begin + (piece.samples - 1) / rate) * parts
-                for part in range(max(int(first), given), min(int(last), count - 1) + 1):
-                    for _ in range(given, part):
-                        yield min(loudest, 1.0)
-                        loudest = 0.0
-                    given = part
-                    among = [math.ceil((edge / parts - begin) * rate) for edge in (part, part + 1)]
-                    loudest = max(loudest, _loudest(piece, max(among[0], 0), among[1], every))
+            last = (begin + (piece.samples - 1) / rate) * parts
+            for part in range(max(int(begin * parts), given), min(int(last), count - 1) + 1):
+                for _ in range(given, part):
+                    yield min(loudest, 1.0)
+                    loudest = 0.0
+                given = part
+                among = [math.ceil((edge / parts - begin) * rate) for edge in (part, part + 1)]
+                loudest = max(loudest, _loudest(piece, max(among[0], 0), among[1], every))
         for _ in range(given, count):
             yield min(loudest, 1.0)
             loudest = 0.0
