@@ -18,7 +18,7 @@ from gpiozero.pins.mock import MockFactory
 from appliance.audit import Log
 from appliance.clock import Clock, SystemClock
 from appliance.config import Config, load_config
-from appliance.errors import KitError
+from appliance.errors import KitError, NotPossible
 from appliance.files import to_json
 from appliance.film import EndReason
 from appliance.notify import notify
@@ -54,10 +54,17 @@ def find_hardware(config: Config, clock: Clock) -> tuple[Camera, Factory]:
             else TestCard(config.width, config.height, config.frame_rate)
         )
         return SceneCamera(scene, config.bit_rate, clock), MockFactory()
-    # There on a kit only.
-    from gpiozero.pins.lgpio import LGPIOFactory
+    try:
+        # Both are there on a kit only.
+        from gpiozero.pins.lgpio import LGPIOFactory
 
-    return pi_camera(config, clock), LGPIOFactory()
+        return pi_camera(config, clock), LGPIOFactory()
+    except Exception as error:
+        # Whatever these libraries raise where there is no Pi, or no leave to use its parts.
+        raise NotPossible(
+            f"The camera or the pins of a kit cannot be used here: {error}.",
+            'On a kit: start it again. Elsewhere: set camera = "scene".',
+        ) from error
 
 
 def pi_camera(config: Config, clock: Clock) -> Camera:

@@ -70,10 +70,10 @@ class Process:
         self.running.append(process)
         return process
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, **environment: str) -> subprocess.Popen[str]:
         """Begin, and wait until it is there."""
         began = CLOCK.read().boottime
-        process = self.begin()
+        process = self.begin(**environment)
         self.shows(lambda s: s.boottime > began)
         return process
 

@@ -10,7 +10,7 @@ flock --shared 9 # nobody makes it anew meanwhile
 
 environment=(HOME=/root LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
 	PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-	PYTHONPATH="${RIG_PYTHONPATH:-}$checkout:/opt/libcamera-virtual/lib/python3/dist-packages:/opt/rig/lib"
+	PYTHONPATH="$checkout:/opt/libcamera-virtual/lib/python3/dist-packages:/opt/rig/lib"
 	LD_LIBRARY_PATH=/opt/libcamera-virtual/lib LD_PRELOAD=/opt/rig/lib/dmaheap.so)
 mapfile -t passed < <(env | grep -E '^(CI|LIBCAMERA_[A-Z_]+)=' || true)
 # shellcheck disable=SC2016

@@ -4,6 +4,7 @@ The recorder is a process of its own, the camera the real picamera2 on libcamera
 (bars that move one column a picture, 30 a second), the microphone one that hears a clap a second.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -117,9 +118,13 @@ def test_every_picture_is_in_the_sealed_film_at_its_time(
     assert len(film.manifest.segments) >= 2
 
 
-def test_sound_and_picture_of_a_film_go_together(kit: Process) -> None:
-    kit.set_up_and_arm()
-    film = pressed_to_end(kit, 5)
+@pytest.mark.parametrize("packages", ["", "/usr/lib/python3/dist-packages:"])
+def test_sound_and_picture_of_a_film_go_together(tmp_path: Path, packages: str) -> None:
+    # With our own PyAV, and with Debian's, which a kit may have instead.
+    with closing(recorder(tmp_path)) as kit:
+        kit.start(PYTHONPATH=packages + os.environ["PYTHONPATH"])
+        kit.set_up_and_arm()
+        film = pressed_to_end(kit, 5)
     assert film.sound == pytest.approx(float(film.times[-1] + FRAME), abs=0.2)
     assert len(film.claps) >= 4
     assert all(b - a == pytest.approx(1, abs=0.06) for a, b in pairwise(film.claps))
@@ -194,3 +199,11 @@ def test_after_kill_9_at_most_a_second_is_missing_and_the_camera_is_free(kit: Pr
     kit.film(1)
     kit.press()
     kit.shows(lambda s: s.ended == "button")
+
+
+def test_a_kit_whose_pins_are_not_there_says_so_in_words(tmp_path: Path) -> None:
+    with closing(Process(tmp_path, camera="picamera")) as kit:
+        process = kit.begin()
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "pins" in said and "Traceback" not in said
