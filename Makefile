@@ -19,7 +19,7 @@ without_addresses := const fs = require("fs"), lock = JSON.parse(fs.readFileSync
 	for (const one of Object.values(lock.packages)) delete one.funding; \
 	fs.writeFileSync("package-lock.json", JSON.stringify(lock, null, 2) + "\n");
 
-.PHONY: help demo test check format lock clean
+.PHONY: help demo test rig check format lock clean
 help: ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
@@ -30,6 +30,10 @@ demo: ## all set-up, then a kit on this computer
 test: ## all set-up, then every test that this machine can run
 	@tools/setup test
 	@.venv/bin/python tools/tiers.py
+
+rig: ## all set-up, then the Pi's camera on the real picamera2 and libcamera
+	@tools/setup test
+	@.venv/bin/python tools/tiers.py rig
 
 check: ## all set-up, then what a reviewer asks for, in under a minute
 	@tools/setup test

@@ -80,8 +80,8 @@ _SENTENCES = {
     Refusal.LIGHT_BROKEN: "The light does not work, so the kit does not film. It needs repair.",
     Refusal.CAMERA_MISSING: "The camera does not answer. Check its cable and switch the kit off "
     "and on.",
-    Refusal.NO_MICROPHONE: "A film with sound was agreed to, and this kit has no microphone. Arm it "
-    "again for a film without sound, or have a microphone fitted.",
+    Refusal.NO_MICROPHONE: "A film with sound was agreed to, and this kit has no microphone. "
+    "Arm it again for a film without sound, or have a microphone fitted.",
 }
 
 

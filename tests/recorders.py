@@ -91,6 +91,7 @@ class Process:
         self.button("down")
         time.sleep(0.15)
         self.button("up")
+        time.sleep(0.1)  # no hand presses again any sooner
 
     def ask(self, request: Request) -> None:
         place_request(self.home, request)
