@@ -415,8 +415,8 @@ class _Sounds:
 
     def track(self, packets: Packets) -> boxes.Coded:
         """The track, number 2 of the clip, out of what the source has. Raises BadFile."""
-        for second, part in self._film.heard(packets, self._layout, self._rate):
-            self._add(round(second * self._rate), part)
+        for part in self._film.heard(packets, self._layout, self._rate):
+            self._add(round((part.time or 0) * self._rate), part)
             self._encode(_SOUND_BLOCK)
         # Where the source has no more sound there is silence.
         self._fill(self._stop)

@@ -36,6 +36,8 @@ _SOME_RATE = Fraction(25)
 _A_LITTLE, _AT_ONCE = 1 << 15, 1 << 18
 """Bytes that are asked of a source at once: libav's own measure, and for reading all of it."""
 
+_TIMELESS = "This film has frames without times."
+
 _T = TypeVar("_T")
 Seconds: TypeAlias = "Fraction | float"
 Packets: TypeAlias = "list[Packet[Any]]"
@@ -163,12 +165,9 @@ class Footage:
 
     def heard(
         self, packets: Iterable[Packet[Any]] | None, layout: str | None = None, rate: int = 0
-    ) -> Iterator[tuple[Fraction, AudioFrame]]:
-        """The sound in these packets (None: in all there are) as planes of floats, and the second
-        at which each piece of it begins; of its own layout and rate unless they are given.
-
-        Raises BadFile.
-        """
+    ) -> Iterator[AudioFrame]:
+        """The sound in these packets (None: in all there are) as planes of floats, in pieces that
+        all have a time; of its own layout and rate unless they are given. Raises BadFile."""
         if self.sound is None:
             return
         base = time_base(self.sound)
@@ -272,26 +271,26 @@ def reading() -> Iterator[None]:
         ) from error
 
 
-def _pieces(
-    resampler: AudioResampler | None, frame: AudioFrame | None
-) -> Iterator[tuple[Fraction, AudioFrame]]:
+def _pieces(resampler: AudioResampler | None, frame: AudioFrame | None) -> Iterator[AudioFrame]:
     """What comes out of a resampler for a frame; for None, what it still holds."""
     for piece in resampler.resample(frame) if resampler else ():
         # One that has nothing to do gives back what it was given.
         if piece is not None:
-            yield when(piece, time_base(piece)), piece
+            if piece.time is None:
+                raise BadFile(_TIMELESS)
+            yield piece
 
 
-def time_base(thing: VideoStream | AudioStream | AudioFrame) -> Fraction:
+def time_base(thing: VideoStream | AudioStream) -> Fraction:
     if thing.time_base is None:
         raise BadFile("This film has a track without a clock.")
     return thing.time_base
 
 
-def when(frame: VideoFrame | AudioFrame, base: Fraction) -> Fraction:
+def when(frame: VideoFrame, base: Fraction) -> Fraction:
     """Seconds at which a frame appears, exactly; `base` is its track's. Raises BadFile."""
     if frame.pts is None:
-        raise BadFile("This film has frames without times.")
+        raise BadFile(_TIMELESS)
     return frame.pts * base
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import struct
+from array import array
 from collections.abc import Iterator
 from fractions import Fraction
 
-from av.audio.frame import AudioFrame
 from av.codec.context import CodecContext, Flags
 from av.filter import Graph
 from av.video.frame import PictureType, VideoFrame
@@ -23,9 +23,9 @@ _STILL, _SMALL = 2, 5
 """What JPEG may lose: of a still next to nothing, of a small picture little."""
 _TURNS = {(0, 1): ("clock",), (-1, 0): ("clock", "clock"), (0, -1): ("cclock",)}
 """Where a step to the right goes, to the right and down, and what turns a picture so."""
-_LOOKED_AT = 64
-"""Samples of a piece of sound that are enough to know how loud it is, if there are as many."""
-_EVERY = 4
+_EVERY, _ENOUGH = 7, 1000
+"""Of a longer piece of sound only each so-manieth sample is looked at: not a number that a tone
+could keep step with."""
 
 
 def still(source: Source, at: Seconds, out: Out) -> Fraction:
@@ -81,38 +81,27 @@ def peaks(source: Source, count: int) -> Iterator[float]:
         if film.sound is None:
             return
         parts = count / float(film.length)
-        given, loudest = 0, 0.0
-        for second, piece in film.heard(None):
-            begin, rate = float(second), piece.sample_rate
-            every = _EVERY if rate > parts * _LOOKED_AT * _EVERY else 1
-            last = (begin + (piece.samples - 1) / rate) * parts
-            for part in range(max(int(begin * parts), given), min(int(last), count - 1) + 1):
-                for _ in range(given, part):
-                    yield min(loudest, 1.0)
-                    loudest = 0.0
-                given = part
-                among = [math.ceil((edge / parts - begin) * rate) for edge in (part, part + 1)]
-                loudest = max(loudest, _loudest(piece, max(among[0], 0), among[1], every))
-        for _ in range(given, count):
-            yield min(loudest, 1.0)
-            loudest = 0.0
+        loudest, given = array("d", bytes(8 * count)), 0
+        for piece in film.heard(None):
+            begin, rate = piece.time or 0.0, piece.sample_rate
+            every = _EVERY if rate > parts * _ENOUGH else 1
+            first, last = begin * parts, (begin + (piece.samples - 1) / rate) * parts
+            while given < min(int(first), count):
+                yield min(loudest[given], 1.0)
+                given += 1
+            for part in range(max(int(first), 0), min(int(last) + 1, count)):
+                edges = (math.ceil((edge / parts - begin) * rate) for edge in (part, part + 1))
+                start, stop = (min(max(edge, 0), piece.samples) for edge in edges)
+                for plane in piece.planes:
+                    samples = memoryview(plane).cast("B").cast("f")[start:stop:every]
+                    if samples:
+                        loudest[part] = max(loudest[part], max(samples), -min(samples))
+        yield from (min(loud, 1.0) for loud in loudest[given:])
 
 
-def _loudest(piece: AudioFrame, first: int, last: int, every: int) -> float:
-    """The farthest from silence that any channel is, looking at each `every`th sample."""
-    found = 0.0
-    for plane in piece.planes:
-        samples = memoryview(plane).cast("B").cast("f")[first : min(last, piece.samples) : every]
-        if samples:
-            found = max(found, max(samples), -min(samples))
-    return found
-
-
-def _jpeg(
-    frame: VideoFrame, aspect: Fraction | None, quality: int, height: int | None = None
-) -> bytes:
+def _jpeg(frame: VideoFrame, aspect: Fraction, quality: int, height: int | None = None) -> bytes:
     """`frame` as a JPEG, upright and of square points, that says nothing but the picture."""
-    width, turns = frame.width * (aspect or 1), _turns(frame)
+    width, turns = frame.width * aspect, _turns(frame)
     upright = width if len(turns) % 2 else frame.height
     scale = Fraction(height or upright) / upright
     across, down = (max(round(side * scale), 1) for side in (width, frame.height))

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-_MODULES = {"seal": "appliance.bench.seal"}
+_MODULES = {"clips": "appliance.bench.clips", "seal": "appliance.bench.seal"}
 PARTS = tuple(_MODULES)
 _TITLE = """# Measures
 

@@ -1,0 +1,349 @@
+"""Clips, stills, filmstrip and sound peaks, against ffmpeg and smartcut, and checked by ffmpeg.
+
+The films are made by the recorder's own encoder and muxer from its test card, which burns into each
+frame its number; a minute is encoded, and repeated. What is timed is whole processes, from file to
+file, each at the same random place; what is in a clip is told by ffmpeg, not by our own code.
+"""
+
+import hashlib
+import io
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+
+from appliance.bench import Row, in_turn, median_ratio, row
+from appliance.cutting import cut
+from appliance.errors import NotPossible
+from appliance.files import new_id, to_json
+from appliance.film import (
+    FilmStarted,
+    Fragment,
+    FragmentSplitter,
+    IndexBuilder,
+    Init,
+    SegmentClosed,
+    index_name,
+    manifest_line,
+    segment_name,
+)
+from appliance.joined import OpenedFilm, open_recording, write_film
+from appliance.keys import generate_identity
+from appliance.sealing import seal
+from appliance.stills import filmstrip, peaks, still
+
+RATE = 30
+MINUTES, CLIP = 10, 30
+"""Minutes of the film that is cut, seconds of the clip that is timed."""
+TIMES = 7
+CUTS, LONGEST = 200, 120
+"""Random cuts, and the frames of the longest of them, but for each tenth: that is a whole clip."""
+LOOKED_AT = 20
+"""Clips of which also every packet and the picture encoded again are held against the film."""
+LONG_MINUTES, SMALL, PARTS = 45, 120, 2700
+STILL = 0.25
+"""Seconds that a still may take."""
+SMARTCUT = "smartcut==1.7"
+_SEGMENT = 30 * RATE
+_CELLS, _BITS = 34, 24
+"""How `firmware.cameras.testcard` burns a number in: two cells, the number, and eight of check."""
+
+_MAKE = """
+import sys
+from firmware.camera import TICKS
+from firmware.cameras.scene import PictureEncoder, sound_frame
+from firmware.cameras.testcard import TestCard
+from firmware.muxer import Muxer
+card = TestCard(1920, 1080, 30)
+encoder = PictureEncoder(1920, 1080, card.rate, 4_000_000)
+takes = card.takes()
+minute = [(take, *encoder.encode(take.frame, take.time)) for take, _ in zip(takes, range(60 * 30))]
+for path, minutes in zip(sys.argv[1::2], sys.argv[2::2]):
+    with open(path, "wb") as file:
+        muxer, heard = Muxer(file.write, sound=True), 0
+        for number in range(int(minutes)):
+            for take, data, key in minute:
+                muxer.picture(data, take.time + 60 * TICKS * number, take.duration, key)
+                muxer.sound(sound_frame(take.sound, heard))
+                heard += len(take.sound) // 2
+        muxer.close()
+"""
+_MINUTE = 60 * RATE
+
+
+def rows() -> list[Row]:
+    """Every measure of the part. Takes about six minutes and 2 GiB in the temporary directory.
+
+    smartcut is installed into an environment of its own; where it cannot be had, its row is left
+    out and the reason told on standard error. Raises NotPossible without ffmpeg.
+    """
+    if shutil.which("ffmpeg") is None:
+        raise NotPossible(
+            "There is no `ffmpeg` to measure against.", "Install it: apt install ffmpeg."
+        )
+    with tempfile.TemporaryDirectory(prefix="attune-bench-") as folder:
+        bench = _Bench(Path(folder))
+        return [*bench.times(), *bench.exactness(), bench.still(), bench.glance()]
+
+
+class _Bench:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._dice = random.Random(8)  # noqa: S311 - places to cut at
+        raw, long = folder / "raw.mp4", folder / "raw-long.mp4"
+        _run(sys.executable, "-c", _MAKE, raw, MINUTES, long, LONG_MINUTES)
+        self._film, self._long = folder / "film.mp4", folder / "plain.mp4"
+        opened = _sealed(raw, folder / new_id()), _sealed(long, folder / new_id())
+        # As `attune open` gives it.
+        for recording, path in zip(opened, (self._film, self._long), strict=True):
+            with path.open("wb") as plain:
+                write_film(recording, plain)
+        opened[0].close()
+        self._sealed = opened[1]
+
+    # --- Time -----------------------------------------------------------------------------------
+
+    def times(self) -> list[Row]:
+        """Seconds from the command to the clip."""
+        film, clip = self._film, self._folder / "clip.mp4"
+        places = [self._dice.randrange(RATE * (60 * MINUTES - CLIP)) for _ in range(TIMES + 1)]
+        spans = [(f"{at / RATE:.9f}", f"{at / RATE + CLIP:.9f}") for at in places]
+
+        def ours(spans: Iterator[tuple[str, str]] = iter(spans)) -> float:
+            start, end = next(spans)
+            command = (sys.executable, "-m", "appliance", "cut", film)
+            return _seconds(*command, "--from", start, "--to", end, "-o", clip)
+
+        def encoding(spans: Iterator[tuple[str, str]] = iter(spans)) -> float:
+            start, _ = next(spans)
+            options = ("-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac")
+            return _seconds(*_FFMPEG, "-ss", start, "-i", film, "-t", CLIP, *options, clip)
+
+        def smart(spans: Iterator[tuple[str, str]] = iter(spans)) -> float:
+            return _seconds(smartcut, film, clip, "--keep", ",".join(next(spans)))
+
+        others: list[tuple[str, Callable[[], float], float]] = [
+            (f"ffmpeg {_version()} encoding it with libx264 veryfast", encoding, 0.08)
+        ]
+        try:
+            smartcut = _smartcut()
+        except (NotPossible, OSError) as error:
+            print(f"Not held against {SMARTCUT}: {error}", file=sys.stderr)
+        else:
+            others.append((SMARTCUT.replace("==", " "), smart, 0.6))
+        taken = in_turn(ours, *(measure for _, measure, _ in others), times=TIMES)
+        return [
+            row(f"time of an exact cut of {CLIP} s", name, median_ratio(taken[0], seconds), "<=", r)
+            for (name, _, r), seconds in zip(others, taken[1:], strict=True)
+        ]
+
+    # --- What is in it --------------------------------------------------------------------------
+
+    def exactness(self) -> list[Row]:
+        """Random cuts, taken apart by ffmpeg with edit lists ignored."""
+        originals = _packets(self._film)
+        clip = self._folder / "clip.mp4"
+        exact, copied, identical, worst = 0, 0, 0, 1.0
+        for number in range(CUTS):
+            length = self._dice.randint(1, LONGEST) if number % 10 else CLIP * RATE
+            first = self._dice.randrange(RATE * 60 * MINUTES - length)
+            with self._film.open("rb") as film, clip.open("wb") as out:
+                done = cut(film, Fraction(first, RATE), Fraction(first + length, RATE), out)
+            expected = [n % _MINUTE for n in range(first, first + length)]
+            exact += _numbers(clip) == expected and done.frames == length
+            if number < LOOKED_AT:
+                packets = _packets(clip)
+                # What lies before the next key frame is encoded again.
+                again = min(-first % RATE, length)
+                copied += length - again
+                theirs = originals[first + again : first + length]
+                identical += sum(map(str.__eq__, packets[again:], theirs))
+                if again:
+                    worst = min(worst, _likeness(clip, self._film, first, again))
+        return [
+            row("random cuts exact in every frame", f"{CUTS} cuts", exact / CUTS, ">=", 1.0),
+            row("packets copied, identical", "the film's own", identical / copied, ">=", 1.0, 4),
+            row("worst frame encoded again, SSIM", "the film's own", worst, ">=", 0.98, 4),
+        ]
+
+    # --- At a glance ----------------------------------------------------------------------------
+
+    def still(self) -> Row:
+        taken = []
+        for _ in range(10 * TIMES):
+            at = Fraction(self._dice.randrange(RATE * 60 * MINUTES), RATE)
+            with self._film.open("rb") as film:
+                started = time.perf_counter()
+                still(film, at, io.BytesIO())
+                taken.append(time.perf_counter() - started)
+        ratio = statistics.median(taken) / STILL
+        return row("still at a random frame, median", f"{STILL} s", ratio, "<=", 1.0)
+
+    def glance(self) -> Row:
+        """Ours from the sealed film, as the page has it; ffmpeg from the plain one."""
+        film = self._sealed.film
+
+        def ours() -> float:
+            started = time.perf_counter()
+            assert sum(1 for _ in filmstrip(film.open(), SMALL, 90)) == SMALL
+            assert sum(1 for _ in peaks(film.open(), PARTS)) == PARTS
+            return time.perf_counter() - started
+
+        def theirs() -> float:
+            keys = ("-skip_frame", "nokey", "-i", self._long, "-map", "0:v", "-f", "null", "-")
+            return _seconds(*_FFMPEG, *keys)
+
+        taken = in_turn(ours, theirs, times=3)
+        return row(
+            f"filmstrip of {SMALL} and peaks of {LONG_MINUTES} sealed minutes",
+            "one ffmpeg pass over the plain film decoding key frames",
+            median_ratio(*taken),
+            "<=",
+            0.5,
+        )
+
+
+_FFMPEG = ("ffmpeg", "-nostdin", "-v", "error", "-y")
+
+
+def _numbers(clip: Path) -> list[int | None]:
+    """The number burned into each frame of the file, hidden or not; None where there is none."""
+    look = f"crop=iw:ih/24:0:ih/48,scale={_CELLS}:1:flags=area,format=gray"
+    options = ("-fps_mode", "passthrough", "-f", "rawvideo", "-")
+    frames = _run(*_FFMPEG, "-ignore_editlist", 1, "-i", clip, "-map", "0:v", "-vf", look, *options)
+    return [_number(frames[at : at + _CELLS]) for at in range(0, len(frames), _CELLS)]
+
+
+def _number(cells: bytes) -> int | None:
+    bits = "".join("1" if cell > 128 else "0" for cell in cells)
+    value, check = int(bits[2 : 2 + _BITS], 2), int(bits[2 + _BITS :], 2)
+    right = zlib.crc32(value.to_bytes(_BITS // 8, "big")) & 0xFF == check
+    return value if right and bits.startswith("10") else None
+
+
+def _packets(film: Path) -> list[str]:
+    """The MD5 of each packet of the picture, in order, hidden or not."""
+    copying = ("-map", "0:v", "-c", "copy", "-f", "framemd5", "-")
+    lines = _run(*_FFMPEG, "-ignore_editlist", 1, "-i", film, *copying).decode().splitlines()
+    return [line.rpartition(",")[2].strip() for line in lines if not line.startswith("#")]
+
+
+def _likeness(clip: Path, film: Path, first: int, count: int) -> float:
+    """The SSIM of the worst of the first `count` frames of a clip, held against the film's."""
+    parts = f"[0:v]trim=end_frame={count},setpts=N[a];[1:v]trim=end_frame={count},setpts=N[b]"
+    # A little early: the first frame then is the one meant.
+    start = f"{max(first / RATE - 0.01, 0):.6f}"
+    compared = f"{parts};[a][b]ssim=stats_file=-"
+    told = _run(
+        *_FFMPEG, "-i", clip, "-ss", start, "-i", film, "-lavfi", compared, "-f", "null", "-"
+    ).decode()
+    return min(float(line.partition("All:")[2].split()[0]) for line in told.splitlines())
+
+
+def _sealed(raw: Path, folder: Path) -> OpenedFilm:
+    """What the recorder's muxer made, as the recorder keeps it, and opened again."""
+    identity = generate_identity()
+    to = [identity.recipient]
+    digest = hashlib.sha256(str(identity.recipient).encode()).hexdigest()
+    folder.mkdir()
+    manifest = manifest_line(
+        FilmStarted(
+            recording=folder.name,
+            case=new_id(),
+            kit=new_id(),
+            permit=new_id(),
+            consent=new_id(),
+            recipient=digest,
+            kind="visit",
+            limit=60 * LONG_MINUTES,
+            sound=True,
+            boot=new_id(),
+            started=datetime.now(UTC),
+        )
+    )
+    for number, (init, fragments) in enumerate(_segments(raw)):
+        film, index = folder / segment_name(number), folder / index_name(number)
+        told = IndexBuilder(init, folder.name, number)
+        for fragment in fragments:
+            told.add(fragment, told.size)
+        data = b"".join([init.data, *(fragment.data for fragment in fragments)])
+        film.write_bytes(seal(data, to))
+        index.write_bytes(seal(to_json(told.build()), to))
+        manifest += manifest_line(
+            SegmentClosed(
+                number=number,
+                name=film.name,
+                size=film.stat().st_size,
+                sha256=hashlib.sha256(film.read_bytes()).hexdigest(),
+                frames=told.frames,
+                seconds=float(told.seconds),
+                index=index.name,
+                index_size=index.stat().st_size,
+                index_sha256=hashlib.sha256(index.read_bytes()).hexdigest(),
+            )
+        )
+    (folder / "manifest").write_text(manifest)
+    return open_recording(folder, [identity])
+
+
+def _segments(raw: Path) -> Iterator[tuple[Init, list[Fragment]]]:
+    """The fragments of each half minute."""
+    splitter = FragmentSplitter()
+    init: Init | None = None
+    held: list[Fragment] = []
+    with raw.open("rb") as file:
+        while piece := file.read(1 << 20):
+            for unit in splitter.feed(piece):
+                if isinstance(unit, Init):
+                    init = unit
+                    continue
+                if unit.starts_with_key and sum(one.frames for one in held) >= _SEGMENT:
+                    assert init is not None
+                    yield init, held
+                    held = []
+                held.append(unit)
+    assert init is not None
+    yield init, held
+
+
+def _smartcut() -> Path:
+    """The program, from an environment of its own. Raises NotPossible if it cannot be had."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    place = cache / "attune" / "bench" / SMARTCUT
+    program = place / "bin" / "smartcut"
+    if not program.exists():
+        _run(sys.executable, "-m", "venv", "--clear", place)
+        _run(place / "bin" / "pip", "install", "--quiet", "--only-binary", ":all:", SMARTCUT)
+    return program
+
+
+def _version() -> str:
+    return _run("ffmpeg", "-version").decode().split()[2]
+
+
+def _seconds(*command: object) -> float:
+    started = time.perf_counter()
+    _run(*command)
+    return time.perf_counter() - started
+
+
+def _run(*command: object) -> bytes:
+    """What a program puts out. Raises NotPossible if it fails, with the last thing it said."""
+    done = subprocess.run(
+        [str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True
+    )
+    if done.returncode:
+        said: Sequence[str] = done.stderr.decode(errors="replace").strip().splitlines() or [
+            "nothing"
+        ]
+        raise NotPossible(f"{command[0]} failed and said: {said[-1]}")
+    return done.stdout
