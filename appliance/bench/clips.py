@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 from appliance.bench import Row, in_turn, median_ratio, row
@@ -118,20 +119,20 @@ class _Bench:
         places = [self._dice.randrange(RATE * (60 * MINUTES - CLIP)) for _ in range(TIMES + 1)]
         spans = [(f"{at / RATE:.9f}", f"{at / RATE + CLIP:.9f}") for at in places]
 
-        def ours(spans: Iterator[tuple[str, str]] = iter(spans)) -> float:
+        def ours(spans: Iterator[tuple[str, str]]) -> float:
             start, end = next(spans)
             command = (sys.executable, "-m", "appliance", "cut", film)
             return _seconds(*command, "--from", start, "--to", end, "-o", clip)
 
-        def encoding(spans: Iterator[tuple[str, str]] = iter(spans)) -> float:
+        def encoding(spans: Iterator[tuple[str, str]]) -> float:
             start, _ = next(spans)
             options = ("-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac")
             return _seconds(*_FFMPEG, "-ss", start, "-i", film, "-t", CLIP, *options, clip)
 
-        def smart(spans: Iterator[tuple[str, str]] = iter(spans)) -> float:
+        def smart(spans: Iterator[tuple[str, str]]) -> float:
             return _seconds(smartcut, film, clip, "--keep", ",".join(next(spans)))
 
-        others: list[tuple[str, Callable[[], float], float]] = [
+        others: list[tuple[str, Callable[[Iterator[tuple[str, str]]], float], float]] = [
             (f"ffmpeg {_version()} encoding it with libx264 veryfast", encoding, 0.08)
         ]
         try:
@@ -140,7 +141,9 @@ class _Bench:
             print(f"Not held against {SMARTCUT}: {error}", file=sys.stderr)
         else:
             others.append((SMARTCUT.replace("==", " "), smart, 0.6))
-        taken = in_turn(ours, *(measure for _, measure, _ in others), times=TIMES)
+        measures = (ours, *(measure for _, measure, _ in others))
+        # Each goes through the same places.
+        taken = in_turn(*(partial(measure, iter(spans)) for measure in measures), times=TIMES)
         return [
             row(f"time of an exact cut of {CLIP} s", name, median_ratio(taken[0], seconds), "<=", r)
             for (name, _, r), seconds in zip(others, taken[1:], strict=True)
