@@ -19,7 +19,7 @@ from av.video.frame import PictureType, VideoFrame
 from appliance.errors import BadFile, BadInput
 from appliance.footage import Out, Seconds, Source, opened, said, turn_of
 
-_STILL, _SMALL = 2, 5
+_STILL, SMALL = 2, 5
 """What JPEG may lose: of a still next to nothing, of a small picture little."""
 _TURNS = {(0, 1): ("clock",), (-1, 0): ("clock", "clock"), (0, -1): ("cclock",)}
 """Where a step to the right goes, to the right and down, and what turns a picture so."""
@@ -43,7 +43,7 @@ def still(source: Source, at: Seconds, out: Out) -> Fraction:
             appeared, seen = moment, frame
         if seen is None:
             raise BadInput(f"There is no picture at {said(at)}.")
-        picture = _jpeg(seen, film.aspect, _STILL)
+        picture = jpeg(seen, film.aspect, _STILL)
     out.write(picture)
     return appeared
 
@@ -65,7 +65,7 @@ def filmstrip(source: Source, count: int, height: int) -> Iterator[tuple[Fractio
             if packet is not None and (made is None or packet.pts != place):
                 place = packet.pts
                 for moment, frame in film.frames([packet]):
-                    made = moment, _jpeg(frame, film.aspect, _SMALL, height)
+                    made = moment, jpeg(frame, film.aspect, SMALL, height)
             if made is None:
                 raise BadFile("There is no picture in this film that could be shown.")
             yield made
@@ -99,7 +99,7 @@ def peaks(source: Source, count: int) -> Iterator[float]:
         yield from (min(loud, 1.0) for loud in loudest[given:])
 
 
-def _jpeg(frame: VideoFrame, aspect: Fraction, quality: int, height: int | None = None) -> bytes:
+def jpeg(frame: VideoFrame, aspect: Fraction, quality: int, height: int | None = None) -> bytes:
     """`frame` as a JPEG, upright and of square points, that says nothing but the picture."""
     width, turns = frame.width * aspect, _turns(frame)
     upright = width if len(turns) % 2 else frame.height

@@ -20,6 +20,10 @@ from appliance.requests import SoundLevel
 TICKS = 90_000
 """Ticks a second of picture times."""
 SAMPLE_RATE = 48_000
+PREVIEW_WIDTH = 480
+"""Points across of a picture for framing."""
+PREVIEW_EVERY = 0.25
+"""Seconds from one to the next."""
 
 
 class Sink(Protocol):
@@ -56,8 +60,18 @@ class Camera(Protocol):
         If it fails later, `on_failure` is called once, from any thread.
         """
 
+    def preview(
+        self, show: Callable[[bytes], None], on_failure: Callable[[EndReason], None]
+    ) -> None:
+        """Open for framing: JPEGs, about 480 px wide, about 4 a second, given to `show` in memory
+        only, until `stop`; no sound. Raises CameraFailed; fails later as `start` does.
+
+        `show` is called from any thread, one call at a time, and never raises.
+        """
+
     def stop(self) -> None:
-        """Return when the sensor is off and the sink has its last picture. Safe to call twice.
+        """Return when the sensor is off and the sink has its last picture, `show` its last JPEG.
+        Safe to call twice.
 
         Raises CameraFailed or SoundFailed if it cannot be sure.
         """

@@ -166,6 +166,7 @@ class FakeCamera:
         self._clock, self._happened = clock, happened
         self._reel = _second_of_pictures()
         self.sink: Sink | None = None
+        self.show: Callable[[bytes], None] | None = None
         self.on_failure: Callable[[EndReason], None] = lambda why: None
         self.is_present = True
         self.stalled = self.fails_to_start = self.fails_to_stop = False
@@ -174,7 +175,7 @@ class FakeCamera:
 
     @property
     def open(self) -> bool:
-        return self.sink is not None
+        return self.sink is not None or self.show is not None
 
     def present(self) -> bool:
         return self.is_present
@@ -189,15 +190,26 @@ class FakeCamera:
             raise CameraFailed("The camera does not start.")
         self.roll()
 
+    def preview(
+        self, show: Callable[[bytes], None], on_failure: Callable[[EndReason], None]
+    ) -> None:
+        self._happened.append("camera on")
+        self.show, self.on_failure = show, on_failure
+        if self.fails_to_start:
+            raise CameraFailed("The camera does not start.")
+        self.roll()
+
     def stop(self) -> None:
         if self.fails_to_stop:
             raise CameraFailed("The camera does not stop.")
         if self.open:
             self._happened.append("camera off")
-        self.sink = None
+        self.sink = self.show = None
 
     def roll(self) -> None:
         """Give the pictures that are due by now."""
+        if self.show is not None and not self.stalled:
+            self.show(b"JPEG of second %d" % self._clock.monotonic())
         while (
             self.sink is not None
             and not self.stalled

@@ -173,6 +173,29 @@ def test_nothing_comes_after_the_stop_and_a_second_film_begins_anew(
     assert not first.failures and not second.failures
 
 
+def test_it_shows_small_pictures_for_framing_and_films_after_that(
+    made: tuple[Camera, tuple[int, int]],
+) -> None:
+    camera, (width, height) = made
+    shown, failures = list[bytes](), list[EndReason]()
+    camera.preview(shown.append, failures.append)
+    time.sleep(1.6)
+    camera.stop()
+    count = len(shown)
+    time.sleep(0.3)
+    assert 4 <= count == len(shown) <= 8
+    for data in shown:
+        with av.open(io.BytesIO(data), format="jpeg_pipe") as coded:
+            (picture,) = coded.decode(video=0)
+        assert picture.width == pytest.approx(min(480, width), abs=2)
+        assert picture.height == pytest.approx(picture.width * height / width, abs=2)
+    assert len(set(shown)) > 1
+    filmed = Filmed(*made)
+    filmed.film(0.3)
+    assert not failures and not filmed.failures
+    assert len(shown) == count
+
+
 def test_where_only_pictures_were_agreed_to_no_sound_comes(
     made: tuple[Camera, tuple[int, int]],
 ) -> None:

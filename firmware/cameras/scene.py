@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
@@ -18,7 +19,8 @@ from av.video.frame import PictureType
 from appliance.clock import Clock
 from appliance.errors import CameraFailed
 from appliance.film import EndReason
-from firmware.camera import SAMPLE_RATE, TICKS, Sink
+from appliance.stills import SMALL, jpeg
+from firmware.camera import PREVIEW_EVERY, PREVIEW_WIDTH, SAMPLE_RATE, TICKS, Sink
 
 _STOPS_WITHIN = 5.0
 """Seconds that `stop` waits for the picture under way."""
@@ -224,16 +226,12 @@ class SceneCamera:
         return True
 
     def start(self, sink: Sink, on_failure: Callable[[EndReason], None]) -> None:
-        takes = self._scene.takes()
-        try:
-            first = next(takes)
-        except av.FFmpegError as error:
-            raise CameraFailed("The scene cannot be shown any more.") from error
-        self._stopping.clear()
-        self._thread = threading.Thread(
-            target=self._look, args=(first, takes, sink, on_failure), name="camera", daemon=True
-        )
-        self._thread.start()
+        self._look(partial(self._film, sink), on_failure)
+
+    def preview(
+        self, show: Callable[[bytes], None], on_failure: Callable[[EndReason], None]
+    ) -> None:
+        self._look(partial(self._frame, show), on_failure)
 
     def stop(self) -> None:
         if self._thread is None:
@@ -245,29 +243,53 @@ class SceneCamera:
         self._thread = None
 
     def _look(
-        self,
-        first: Take,
-        takes: Iterator[Take],
-        sink: Sink,
-        on_failure: Callable[[EndReason], None],
+        self, give: Callable[[Iterator[Take]], None], on_failure: Callable[[EndReason], None]
     ) -> None:
+        """Look at the scene in a thread of its own and `give` what is seen, when it is seen."""
+        takes = self._scene.takes()
+        try:
+            first = next(takes)
+        except av.FFmpegError as error:
+            raise CameraFailed("The scene cannot be shown any more.") from error
+        self._stopping.clear()
+
+        def look() -> None:
+            try:
+                give(self._in_time(chain([first], takes)))
+            except (av.FFmpegError, CameraFailed):
+                on_failure(EndReason.CAMERA_FAILED)
+
+        self._thread = threading.Thread(target=look, name="camera", daemon=True)
+        self._thread.start()
+
+    def _in_time(self, takes: Iterator[Take]) -> Iterator[Take]:
+        """Each take at its time, until the camera is stopped."""
         began = self._clock.monotonic()
+        for take in takes:
+            delay = began + take.time / TICKS - self._clock.monotonic()
+            if self._stopping.wait(max(delay, 0)):
+                return
+            yield take
+
+    def _film(self, sink: Sink, takes: Iterator[Take]) -> None:
         encoder = PictureEncoder(
             self._scene.width, self._scene.height, self._scene.rate, self._bit_rate
         )
         heard = 0
-        try:
-            for take in chain([first], takes):
-                delay = began + take.time / TICKS - self._clock.monotonic()
-                if self._stopping.wait(max(delay, 0)):
-                    return
-                data, key = encoder.encode(take.frame, take.time)
-                sink.picture(data, take.time, take.duration, key)
-                if take.sound and sink.with_sound:
-                    sink.sound(sound_frame(take.sound, heard))
-                    heard += len(take.sound) // 2
-        except (av.FFmpegError, CameraFailed):
-            on_failure(EndReason.CAMERA_FAILED)
+        for take in takes:
+            data, key = encoder.encode(take.frame, take.time)
+            sink.picture(data, take.time, take.duration, key)
+            if take.sound and sink.with_sound:
+                sink.sound(sound_frame(take.sound, heard))
+                heard += len(take.sound) // 2
+
+    def _frame(self, show: Callable[[bytes], None], takes: Iterator[Take]) -> None:
+        height = round(PREVIEW_WIDTH * self._scene.height / self._scene.width)
+        due = 0
+        for take in takes:
+            if take.time >= due:
+                due = take.time + round(PREVIEW_EVERY * TICKS)
+                show(jpeg(take.frame, Fraction(1), SMALL, min(height, self._scene.height)))
 
 
 def sound_frame(samples: bytes, at: int) -> av.AudioFrame:
