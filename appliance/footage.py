@@ -159,9 +159,16 @@ class Footage:
                     yield when(frame, self.base), frame
 
     def key_frame(self, at: Fraction) -> Packet[Any] | None:
-        """The last picture at or before `at` that needs no other, as far as the file knows."""
-        packets = self._packets(at, [self.picture])
-        return next((packet for packet in packets if packet.is_keyframe), None)
+        """The last picture at or before `at` that needs no other, as far as the file knows; if
+        there is none before, the first."""
+        found = None
+        for step in _STEPS_BACK:
+            packets = self._packets(max(at - step, Fraction(0)), [self.picture])
+            found = next((packet for packet in packets if packet.is_keyframe), None)
+            # A file without an index may lead to a place between key frames.
+            if found is None or found.pts is None or found.pts * self.base <= at:
+                break
+        return found
 
     def heard(
         self, packets: Iterable[Packet[Any]] | None, layout: str | None = None, rate: int = 0

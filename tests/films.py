@@ -1,10 +1,12 @@
 """Films for tests: each frame carries its number as black and white blocks."""
 
 import io
+import math
 import random
 from array import array
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from typing import Any
 
 import av
 
@@ -16,7 +18,11 @@ _BITS = 16
 _BLOCK = 16
 WIDTH, HEIGHT = _BITS * _BLOCK, 64
 LIKE_OURS = {"preset": "ultrafast", "tune": "zerolatency", "g": "30"}
-LIKE_OTHERS = {"preset": "medium", "bf": "3", "g": "40", "x264-params": "open-gop=1:b-pyramid=2"}
+# Key frames only where they are due, and not where the picture changes much.
+_STEADY = {"sc_threshold": "0"}
+LIKE_OTHERS = {
+    "preset": "medium", "bf": "3", "g": "40", "x264-params": "open-gop=1:b-pyramid=2", **_STEADY,
+}  # fmt: skip
 
 
 def numbered(number: int, noisy: bool = False) -> av.VideoFrame:
@@ -84,6 +90,47 @@ def film(
     return out.getvalue()
 
 
+def beep(sample: int) -> float:
+    """A beep of 1 kHz in the first tenth of each second, and else silence."""
+    return 0.5 * math.sin(sample * math.tau / 48) if sample % RATE < RATE // 10 else 0.0
+
+
+def uneven(number: int) -> int:
+    """Frames that come now sooner, now later."""
+    return number * 3000 + (number * 7919) % 1500
+
+
+PLAIN: Mapping[str, Any] = {"container": "mp4", "options": {}}
+SOURCES: Mapping[str, Mapping[str, Any]] = {
+    "ours": {"sound": beep},
+    "with B-frames": {"sound": beep, "encoder": {"bf": "3", "g": "40", **_STEADY}, **PLAIN},
+    "with B-frames and open groups": {"sound": beep, "encoder": LIKE_OTHERS, **PLAIN},
+    "of a simple encoder": {"encoder": {"profile": "baseline", "g": "40", **_STEADY}, **PLAIN},
+    "Matroska": {
+        "sound": beep,
+        "encoder": {"bf": "2", "g": "25", **_STEADY},
+        "container": "matroska",
+        "options": {},
+    },
+    "a transport stream": {
+        "sound": beep,
+        "encoder": LIKE_OTHERS,
+        "container": "mpegts",
+        "options": {},
+    },
+    "WebM": {
+        "codec": "libvpx",
+        "encoder": {"g": "40", "deadline": "realtime"},
+        "container": "webm",
+        "options": {},
+    },
+    "of uneven frames": {"times": uneven, **PLAIN},
+    "29.97 frames a second": {"rate": Fraction(30000, 1001), **PLAIN},
+    "one key frame": {"encoder": {**LIKE_OTHERS, "g": "1000"}, **PLAIN},
+}
+"""Films of many makers, to be given to `film`."""
+
+
 def packets(data: bytes | io.RawIOBase) -> list[tuple[str, int, int, int, bytes, bool]]:
     """Every packet: its track, times and length in ticks, its bytes, whether it is a key."""
     source = io.BytesIO(data) if isinstance(data, bytes) else data
@@ -94,3 +141,11 @@ def packets(data: bytes | io.RawIOBase) -> list[tuple[str, int, int, int, bytes,
             if p.size
         ]
     return sorted(found, key=lambda p: (p[0], p[2]))
+
+
+def frame_times(data: bytes) -> list[Fraction]:
+    """When each frame appears, and when the last one goes."""
+    with av.open(io.BytesIO(data), "r") as opened:
+        stream = opened.streams.video[0]
+        times = [frame.pts * frame.time_base for frame in opened.decode(stream)]
+        return [*times, times[-1] + 1 / Fraction(30)]

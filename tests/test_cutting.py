@@ -1,5 +1,6 @@
-"""Clips and stills, exact to the frame, of films like ours and of somebody else's."""
+"""Clips, exact to the frame, of films like ours and of somebody else's."""
 
+import contextlib
 import io
 import json
 import math
@@ -13,61 +14,24 @@ from pathlib import Path
 import av
 import pytest
 
+from appliance import avc
 from appliance.boxes import boxes
 from appliance.cli import run
 from appliance.cutting import Cut, cut
 from appliance.errors import BadFile, BadInput, KitError
-from appliance.stills import still
 from tests import films
 
 FRAMES = 300
 
 
-def beep(sample: int) -> float:
-    """A beep of 1 kHz in the first tenth of each second, and else silence."""
-    return 0.5 * math.sin(sample * math.tau / 48) if sample % films.RATE < films.RATE // 10 else 0.0
-
-
-def uneven(number: int) -> int:
-    """Frames that come now sooner, now later."""
-    return number * 3000 + (number * 7919) % 1500
-
-
-SOURCES = {
-    "ours": {"sound": beep},
-    "with B-frames and open groups": {
-        "sound": beep, "encoder": films.LIKE_OTHERS, "container": "mp4", "options": {},
-    },
-    "Matroska": {
-        "sound": beep, "encoder": films.LIKE_OTHERS, "container": "matroska", "options": {},
-    },
-    "a transport stream": {
-        "sound": beep, "encoder": films.LIKE_OTHERS, "container": "mpegts", "options": {},
-    },
-    "of uneven frames": {"times": uneven, "container": "mp4", "options": {}},
-    "29.97 frames a second": {"rate": Fraction(30000, 1001), "container": "mp4", "options": {}},
-    "one key frame": {
-        "encoder": {**films.LIKE_OTHERS, "g": "1000"}, "container": "mp4", "options": {},
-    },
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module", params=SOURCES)
+@pytest.fixture(scope="module", params=films.SOURCES)
 def source(request: pytest.FixtureRequest) -> bytes:
-    return films.film(FRAMES, **SOURCES[request.param])
+    return films.film(FRAMES, **films.SOURCES[request.param])
 
 
 @pytest.fixture(scope="module")
 def ours() -> bytes:
-    return films.film(FRAMES, **SOURCES["ours"])
-
-
-def frame_times(film: bytes) -> list[Fraction]:
-    """When each frame appears, and when the last one goes."""
-    with av.open(io.BytesIO(film), "r") as opened:
-        stream = opened.streams.video[0]
-        times = [frame.pts * frame.time_base for frame in opened.decode(stream)]
-        return [*times, times[-1] + 1 / Fraction(30)]
+    return films.film(FRAMES, **films.SOURCES["ours"])
 
 
 def clip_of(film: bytes, start: Fraction | float, end: Fraction | float) -> tuple[bytes, Cut]:
@@ -94,13 +58,14 @@ def heard(film: bytes, *, all_samples: bool = False) -> list[float]:
 
 @pytest.mark.slow
 def test_random_cuts_have_exactly_the_frames_between_the_marks(source: bytes) -> None:
-    times = frame_times(source)
+    times = films.frame_times(source)
     dice = random.Random(4)
     for _ in range(12):
         first, last = sorted(dice.sample(range(FRAMES), 2))
         clip, done = clip_of(source, times[first], times[last])
         expected = [(n, times[n] - times[first]) for n in range(first, last)]
-        assert shown(clip) == shown(clip, all_frames=True) == expected
+        assert shown(clip) == expected
+        assert [n for n, _ in shown(clip, all_frames=True)] == list(range(first, last))
         assert done.frames == last - first
         assert (done.first, done.last) == (times[first], times[last - 1])
         assert done.end == times[last]
@@ -133,7 +98,7 @@ def test_a_float_mark_means_the_frame_it_was_read_from(ours: bytes) -> None:
 
 @pytest.mark.parametrize("kind", ["ours", "with B-frames and open groups", "Matroska"])
 def test_the_sound_stays_with_the_picture(kind: str) -> None:
-    film = films.film(FRAMES, **SOURCES[kind])
+    film = films.film(FRAMES, **films.SOURCES[kind])
     for start in (Fraction(7, 30), Fraction(2), Fraction(59, 10)):
         clip, done = clip_of(film, start, start + 2)
         samples = heard(clip)
@@ -147,7 +112,7 @@ def test_the_sound_stays_with_the_picture(kind: str) -> None:
 
 def test_no_sound_from_outside_the_marks_is_anywhere_in_the_clip() -> None:
     def quiet_within(sample: int) -> float:
-        return 0.0 if 2 * films.RATE <= sample < 4 * films.RATE else beep(sample % 4800)
+        return 0.0 if 2 * films.RATE <= sample < 4 * films.RATE else films.beep(sample % 4800)
 
     film = films.film(200, sound=quiet_within)
     # The film's own encoder smears a loud neighbour over its block: leave one block at each side.
@@ -252,8 +217,6 @@ def test_one_frame_is_a_clip(ours: bytes) -> None:
 def test_what_is_no_film_is_refused(data: bytes) -> None:
     with pytest.raises(BadFile):
         cut(io.BytesIO(data), 0, 1, io.BytesIO())
-    with pytest.raises(BadFile):
-        still(io.BytesIO(data), 0, io.BytesIO())
 
 
 def test_a_film_of_sound_alone_is_refused() -> None:
@@ -279,28 +242,7 @@ def test_an_error_of_the_source_is_not_taken_for_a_bad_film(ours: bytes) -> None
     out = io.BytesIO()
     with pytest.raises(KitError, match="closed meanwhile"):
         cut(Withdrawn(ours), 5, 9, out)
-    with pytest.raises(KitError, match="closed meanwhile"):
-        still(Withdrawn(ours), 9, out)
     assert not out.getvalue()
-
-
-def test_a_still_is_the_frame_that_is_seen(source: bytes) -> None:
-    times = frame_times(source)
-    for number in (0, 1, 41, 150, FRAMES - 1):
-        for at in (times[number], (times[number] + times[number + 1]) / 2):
-            out = io.BytesIO()
-            assert still(io.BytesIO(source), at, out) == times[number]
-            with av.open(io.BytesIO(out.getvalue()), "r") as opened:
-                (frame,) = opened.decode(video=0)
-            assert films.number_in(frame) == number
-            assert (frame.width, frame.height) == (films.WIDTH, films.HEIGHT)
-            assert b"Lav" not in out.getvalue()
-
-
-def test_a_still_from_outside_the_film_is_refused(ours: bytes) -> None:
-    for at in (-1, 10, 99):
-        with pytest.raises(BadInput):
-            still(io.BytesIO(ours), at, io.BytesIO())
 
 
 @pytest.mark.interop
@@ -335,3 +277,154 @@ def test_the_commands_cut_and_still_write_whole_files_or_none(ours: bytes, tmp_p
     assert run(["cut", str(tmp_path / "no"), "--from", "1", "--to", "3", "-o", str(clip)]) == 1
     assert clip.read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {"film.mp4", "clip.mp4", "still.jpg"}
+
+
+# --- What is copied, and what is not ------------------------------------------------------------
+
+
+def picture(data: bytes) -> list[bytes]:
+    """Every packet of the picture, in the order of the file, hidden ones too."""
+    with av.open(io.BytesIO(data), "r", options={"ignore_editlist": "1"}) as opened:
+        return [bytes(packet) for packet in opened.demux(video=0) if packet.size]
+
+
+def parameters_of(film: bytes) -> avc.Parameters:
+    with av.open(io.BytesIO(film), "r") as opened:
+        return avc.Parameters.of_record(opened.streams.video[0].codec_context.extradata)
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "last", "keys"),
+    [
+        ("ours", 37, 143, (60, 143)),
+        ("ours", 60, 61, (60, 61)),
+        ("of a simple encoder", 37, 143, (40, 143)),
+        ("with B-frames", 37, 200, (40, 200)),
+        ("Matroska", 37, 100, (50, 100)),
+    ],
+)
+def test_what_lies_whole_between_the_marks_is_copied_bit_for_bit(
+    kind: str, first: int, last: int, keys: tuple[int, int]
+) -> None:
+    film = films.film(FRAMES, **films.SOURCES[kind])
+    times = films.frame_times(film)
+    clip, done = clip_of(film, times[first], times[last])
+    assert [n for n, _ in shown(clip, all_frames=True)] == list(range(first, last))
+    assert done.copied == keys[1] - keys[0]
+    assert picture(clip)[keys[0] - first :] == picture(film)[keys[0] : keys[1]]
+
+
+def test_pictures_that_need_one_behind_the_mark_are_encoded_again() -> None:
+    film = films.film(FRAMES, **films.SOURCES["with B-frames"])
+    theirs = set(picture(film))
+    parted = 0
+    for last in range(50, 60):
+        clip, done = clip_of(film, Fraction(1, 3), Fraction(last, 30))
+        assert [n for n, _ in shown(clip, all_frames=True)] == list(range(10, last))
+        assert len(theirs & set(picture(clip))) == done.copied
+        assert 0 < done.copied <= last - 40
+        parted += done.copied < last - 40
+    assert parted, "no cut went through a group of B-frames"
+
+
+def test_all_pictures_stand_in_one_description_and_none_brings_its_own(ours: bytes) -> None:
+    for film in (ours, films.film(90, **films.SOURCES["of a simple encoder"])):
+        clip, done = clip_of(film, Fraction(1, 3), Fraction(5, 2))
+        assert 0 < done.copied < done.frames
+        described = clip.index(b"stsd")
+        assert struct.unpack_from(">I", clip, described + 8) == (1,)
+        assert clip[described + 16 : described + 20] == b"avc1"
+        before, after = parameters_of(film), parameters_of(clip)
+        assert (len(after.sequence), len(after.picture)) == (2, 2)
+        assert after.profile == before.profile
+        kinds = {unit[0] & 31 for data in picture(clip) for unit in after.units(data)}
+        assert kinds <= {1, 5, 6}
+
+
+def test_a_clip_that_is_all_copied_says_what_its_film_says(ours: bytes) -> None:
+    clip, done = clip_of(ours, 2, 4)
+    assert done.copied == done.frames == 60
+    assert parameters_of(clip) == parameters_of(ours)
+
+
+def test_not_even_the_first_picture_names_the_encoder(ours: bytes) -> None:
+    assert b"x264" in picture(ours)[0]
+    for end in (Fraction(1, 30), 2):
+        assert b"x264" not in clip_of(ours, 0, end)[0]
+
+
+def test_a_turned_picture_stays_turned() -> None:
+    film = bytearray(films.film(60, **films.PLAIN))
+    matrix = struct.pack(">9i", 0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
+    upright = film.index(
+        struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30), film.index(b"tkhd")
+    )
+    film[upright : upright + 36] = matrix
+    for start in (0, Fraction(1, 3)):
+        assert matrix in clip_of(bytes(film), start, Fraction(3, 2))[0]
+
+
+def test_work_that_is_called_off_leaves_nothing(ours: bytes) -> None:
+    class CalledOff(KitError):
+        """Somebody locked the page."""
+
+    told: list[float] = []
+    cut(io.BytesIO(ours), Fraction(1, 3), 9, io.BytesIO(), told.append)
+    assert told == sorted(told)
+    assert told[0] < 0.1
+    assert told[-1] == 1
+    for stop in (0.0, 0.05, 0.5, 0.9):
+
+        def progress(done: float, stop: float = stop) -> None:
+            if done >= stop:
+                raise CalledOff("no more")
+
+        out = io.BytesIO()
+        with pytest.raises(CalledOff):
+            cut(io.BytesIO(ours), Fraction(1, 3), 9, out, progress)
+        assert not out.getvalue()
+
+
+def test_a_film_with_broken_bytes_is_cut_or_refused_in_words(ours: bytes) -> None:
+    dice = random.Random(3)
+    for _ in range(25):
+        broken = bytearray(ours[: dice.choice([len(ours), dice.randrange(len(ours))])])
+        for _ in range(dice.choice([1, 10, 100])):
+            broken[dice.randrange(len(broken))] = dice.randrange(256)
+        with contextlib.suppress(BadFile, BadInput):
+            cut(io.BytesIO(broken), 1.2, 3, io.BytesIO())
+
+
+@pytest.mark.interop
+def test_frames_that_a_film_hides_stay_hidden(ours: bytes, tmp_path: Path) -> None:
+    film, hiding = tmp_path / "film.mp4", tmp_path / "hiding.mp4"
+    film.write_bytes(ours)
+    command = ["ffmpeg", "-v", "error", "-ss", "1.5", "-i", str(film), "-c", "copy", str(hiding)]
+    subprocess.run(command, check=True)
+    data = hiding.read_bytes()
+    assert shown(data, all_frames=True)[0][0] == 30
+    assert shown(data)[0][0] == 45
+    clip, _ = clip_of(data, 0, 2)
+    assert [n for n, _ in shown(clip, all_frames=True)] == list(range(45, 105))
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("kind", ["ours", "with B-frames"])
+def test_ffmpeg_decodes_the_same_pictures_from_what_was_copied(kind: str, tmp_path: Path) -> None:
+    film, path = films.film(FRAMES, **films.SOURCES[kind]), tmp_path / "clip.mp4"
+    (tmp_path / "film.mp4").write_bytes(film)
+    path.write_bytes(clip_of(film, Fraction(37, 30), Fraction(143, 30))[0])
+
+    def decoded(name: str) -> list[str]:
+        done = subprocess.run(
+            ["ffmpeg", "-v", "error", "-ignore_editlist", "1", "-i", str(tmp_path / name),
+             "-map", "0:v", "-fps_mode", "passthrough", "-f", "framemd5", "-"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return [line.split(",")[-1] for line in done.stdout.splitlines() if line[0] != "#"]
+
+    theirs, ours = decoded("film.mp4")[37:143], decoded("clip.mp4")
+    assert len(ours) == 106
+    same = [a == b for a, b in zip(ours, theirs, strict=True)]
+    assert sum(same) >= 80
+    assert all(same[23:80]), "from the first key frame on"
