@@ -14,7 +14,7 @@ from appliance.permits import Permit, recipient_digest
 from appliance.signing import Signer
 from firmware.camera import GuardedSink
 from firmware.muxer import SOUND_BIT_RATE, Muxer
-from firmware.writer import QUEUE_SECONDS, FilmWriter
+from firmware.writer import QUEUE_SECONDS, Create, FilmWriter, create
 
 _errors = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class Film:
         now: Callable[[], datetime | None],
         on_end: OnEnd,
         on_closed: OnClosed,
+        new_file: Create = create,
     ) -> None:
         """Raises BadInput for a time that is not trusted: a film without a date is none."""
         self.permit = permit
@@ -69,6 +70,7 @@ class Film:
             now=now,
             on_failure=on_end,
             on_closed=on_closed,
+            new_file=new_file,
         )
         self._muxer = Muxer(self.writer.write, sound)
         self.sink = GuardedSink(self._muxer, permit.limit, clock, on_end)

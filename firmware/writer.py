@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
+from typing import Protocol
 
 from appliance.boxes import make
 from appliance.clock import Clock
@@ -50,11 +51,27 @@ MANIFEST = "manifest"
 _BOX_HEAD = 8
 
 
-class _SealedFile:
-    """A new file, its length and its digest. Unbuffered: what is written is with the system."""
+class NewFile(Protocol):
+    """A file that was not there before, without a buffer: what is written is with the system."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = open(path, "xb", buffering=0)  # noqa: SIM115 - closed with the segment
+    def write(self, data: Bytes, /) -> int: ...
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+
+
+Create = Callable[[Path], NewFile]
+
+
+def create(path: Path) -> NewFile:
+    """Make a new file. Raises OSError, FileExistsError among them."""
+    return open(path, "xb", buffering=0)
+
+
+class _SealedFile:
+    """A new file, its length and its digest."""
+
+    def __init__(self, file: NewFile) -> None:
+        self._file = file
         self._digest = hashlib.sha256()
         self.size = 0
 
@@ -77,12 +94,18 @@ class SegmentWriter:
     """One segment while it is written."""
 
     def __init__(
-        self, directory: Path, recording: str, number: int, init: Init, recipient: Recipient
+        self,
+        directory: Path,
+        recording: str,
+        number: int,
+        init: Init,
+        recipient: Recipient,
+        new_file: Create = create,
     ) -> None:
         self._directory = directory
         self._number = number
         self._recipient = recipient
-        self._file = _SealedFile(directory / segment_name(number))
+        self._file = _SealedFile(new_file(directory / segment_name(number)))
         try:
             sync_directory(directory)
             self._sealed = SealedWriter(self._file, [recipient])
@@ -182,8 +205,12 @@ class FilmWriter:
         now: Callable[[], datetime | None],
         on_failure: Callable[[EndReason], None],
         on_closed: Callable[[EndReason | None], None],
+        new_file: Create = create,
     ) -> None:
-        """`most_waiting`: bytes that may wait for the card. `now`: the time, where trusted."""
+        """`most_waiting`: bytes that may wait for the card. `now`: the time, where trusted.
+
+        `new_file` makes the file of a segment.
+        """
         self._directory = directory
         self._started = started
         self._recipient = recipient
@@ -194,6 +221,7 @@ class FilmWriter:
         self._now = now
         self._on_failure = on_failure
         self._on_closed = on_closed
+        self._new_file = new_file
         self._changed = threading.Condition()
         self._queue: deque[bytes] = deque()
         self._waiting = 0
@@ -212,6 +240,11 @@ class FilmWriter:
         """Monotonic second at which the first frame was on the card."""
         self.ended: EndReason | None = None
         """Why the film ended, as its manifest says, once it is closed."""
+
+    @property
+    def busy(self) -> bool:
+        """True while a second of film or more waits for the card."""
+        return self._waiting > self._most_waiting // QUEUE_SECONDS
 
     def begin(self) -> None:
         """Make the film's place, durably. Raises NotPossible."""
@@ -286,7 +319,12 @@ class FilmWriter:
             segment = None
         if segment is None:
             segment = self._segment = SegmentWriter(
-                self._directory, self._started.recording, self.segments, init, self._recipient
+                self._directory,
+                self._started.recording,
+                self.segments,
+                init,
+                self._recipient,
+                self._new_file,
             )
         # The first is sealed at once: from then on it can be said that there is a film.
         frames = segment.add(fragment, at_once=self.first_sealed is None)
