@@ -102,7 +102,7 @@ class GuardedSink:
         """Pictures that should have stood between those that were taken."""
         self._next = 0
         self.last_picture = clock.monotonic()
-        """Monotonic second of the last one, or of the start."""
+        """Monotonic second of the last one, or of when they were due."""
         self.last_sound = self.last_picture
         """Likewise of the last sound."""
         self._meter = _Meter()
@@ -115,6 +115,11 @@ class GuardedSink:
     def level(self) -> SoundLevel | None:
         """How loud the last quarter of a second was; None before there was one."""
         return self._meter.level
+
+    def expect(self) -> None:
+        """The camera is open: from now on pictures and sound are due."""
+        with self._lock:
+            self.last_picture = self.last_sound = self._clock.monotonic()
 
     def picture(self, data: bytes, time: int, duration: int, key: bool) -> None:
         with self._lock:

@@ -195,6 +195,10 @@ class Microphone:
         """The film's first picture was seen at this monotonic second. Any thread."""
         self._zero = zero
 
+    def end(self) -> None:
+        """Hear no more from now on; `stop` waits until it is so."""
+        self._stopping.set()
+
     def stop(self) -> None:
         """Return when it is closed and `hear` has its last sound. Safe to call twice.
 
@@ -202,7 +206,7 @@ class Microphone:
         """
         if self._thread is None:
             return
-        self._stopping.set()
+        self.end()
         self._thread.join(_STOPS_WITHIN)
         if self._thread.is_alive():
             raise SoundFailed("The microphone does not stop.")

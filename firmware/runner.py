@@ -304,6 +304,8 @@ class Runner:
         if self._film is None:
             raise CameraFailed("There is no film for the camera.")
         self._camera.start(self._film.sink, self._on_end)
+        # To open it may take longer than pictures may stay away.
+        self._film.sink.expect()
         self._timings["release_to_camera"] = self._since(self._started_at)
 
     def _on_end(self, why: EndReason) -> None:

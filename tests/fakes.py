@@ -171,6 +171,8 @@ class FakeCamera:
         self.is_present = True
         self.stalled = self.fails_to_start = self.fails_to_stop = False
         self.mute = self.fails_to_hear = False
+        self.takes = 0.0
+        """Seconds to start."""
         self._began, self._given = 0.0, 0
 
     @property
@@ -186,6 +188,7 @@ class FakeCamera:
         self._began, self._given = self._clock.monotonic(), 0
         if self.fails_to_hear:
             raise SoundFailed("The microphone does not answer.")
+        self._clock.advance(self.takes)
         if self.fails_to_start:
             raise CameraFailed("The camera does not start.")
         self.roll()

@@ -81,7 +81,10 @@ class Process:
         return load_fact(self.home.status("recorder"), RecorderStatus)
 
     def shows(self, seen: Callable[[RecorderStatus], bool]) -> RecorderStatus:
-        return wait_for(lambda: s if (s := self.status()) and seen(s) else None)
+        try:
+            return wait_for(lambda: s if (s := self.status()) and seen(s) else None)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it shows {self.status()}") from None
 
     def button(self, edge: str) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wire:

@@ -414,6 +414,18 @@ def test_a_camera_that_gives_no_more_pictures_ends_the_film_in_two_seconds(filmi
     assert (filming.status.ended, filming.status.reason) == ("frames-stopped", "frames-stopped")
 
 
+def test_a_camera_that_takes_long_to_open_is_not_taken_for_one_without_pictures(
+    kit: Stage,
+) -> None:
+    kit.arm()
+    kit.camera.takes = LONGEST_WITHOUT_SOUND + 1
+    kit.camera.stalled = kit.camera.mute = True
+    kit.press()
+    assert kit.camera.open and kit.state is State.FILMING
+    kit.advance(LONGEST_WITHOUT_PICTURE + 0.1)
+    assert not kit.camera.open
+
+
 def test_a_microphone_that_is_not_heard_any_more_ends_the_film_in_five_seconds(
     filming: Stage,
 ) -> None:
