@@ -1,12 +1,38 @@
 """The kit's settings: one small TOML file, read strictly, the same for every process."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from appliance.errors import BadFile
 from appliance.files import Home
+
+Fault = Literal[
+    "camera-missing",
+    "camera-does-not-start",
+    "camera-fails",
+    "camera-does-not-stop",
+    "frames-stop",
+    "sound-stops",
+    "light-goes-out",
+    "card-full",
+    "card-broken",
+    "card-read-only",
+    "card-slow",
+]
+
+
+class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What goes wrong in a kit whose camera is a scene, to see what it does then."""
+
+    happen: tuple[Fault, ...] = ()
+    after: Annotated[float, msgspec.Meta(ge=0)] = 3.0
+    """Seconds into each film at which what goes wrong in the midst of one does so."""
+    sound_ppm: Annotated[float, msgspec.Meta(ge=-1000, le=1000)] = 0.0
+    """Millionths by which the sound's clock is fast."""
+    sound_lost: Annotated[float, msgspec.Meta(ge=0, le=20)] = 0.0
+    """Seconds of sound that are lost in the midst of each minute."""
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -17,6 +43,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     camera: Literal["picamera", "scene"] = "picamera"
     scene: str = ""
     """With the scene camera: a film file, or '' for the test card."""
+    hurry: bool = False
+    """With the scene camera: film as fast as the card takes it, not as fast as time passes."""
+    faults: Faults = Faults()
+    """With the scene camera: what is to go wrong."""
     width: int = 1280
     height: int = 720
     frame_rate: int = 30
@@ -31,6 +61,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     port: int = 8443
     store: str = ""
     """Where sealed films go, as a URL; '' while the kit has no service to send to."""
+
+    def __post_init__(self) -> None:
+        if self.camera != "scene" and (self.hurry or self.faults != Faults()):
+            raise ValueError("only a scene can hurry or have faults")
 
     @property
     def places(self) -> Home:
@@ -49,10 +83,15 @@ def load_config(path: Path) -> Config:
 
 def write_config(path: Path, config: Config) -> None:
     """Write `config` as TOML, settings left at their default left out."""
-    lines = []
-    for name in config.__struct_fields__:
-        value = getattr(config, name)
-        if value != getattr(Config(), name):
-            text = str(value).lower() if isinstance(value, bool) else value
-            lines.append(f"{name} = {msgspec.json.encode(text).decode()}")
+    lines = _lines(msgspec.structs.replace(config, faults=Faults()), Config())
+    lines += ["[faults]", *_lines(config.faults, Faults())]
     path.write_text("\n".join(lines) + "\n")
+
+
+def _lines(settings: Config | Faults, default: Config | Faults) -> list[str]:
+    """What is not at its default. JSON's words, numbers, texts and lists are TOML's, too."""
+    return [
+        f"{name} = {msgspec.json.encode(value).decode()}"
+        for name in settings.__struct_fields__
+        if (value := getattr(settings, name)) != getattr(default, name)
+    ]

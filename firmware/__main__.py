@@ -35,7 +35,7 @@ from firmware.light import Light, PinLamp
 from firmware.microphone import Microphone
 from firmware.recorder import Broke, Recorder
 from firmware.runner import Noticed, Posted, Quit, Runner
-from firmware.virtual import VirtualButton
+from firmware.virtual import VirtualButton, virtual_card, virtual_pins
 from firmware.writer import recover
 
 DIED = 70
@@ -53,7 +53,10 @@ def find_hardware(config: Config, clock: Clock) -> tuple[Camera, Factory]:
             if config.scene
             else TestCard(config.width, config.height, config.frame_rate)
         )
-        return SceneCamera(scene, config.bit_rate, clock), MockFactory()
+        camera = SceneCamera(
+            scene, config.bit_rate, clock, hurry=config.hurry, faults=config.faults
+        )
+        return camera, virtual_pins(config)
     try:
         # Both are there on a kit only.
         from gpiozero.pins.lgpio import LGPIOFactory
@@ -124,7 +127,7 @@ def _record(config: Config, hardware: Hardware) -> None:
         threads.append(VirtualButton(home, factory, config.button_pin).listen)
 
     def make_film(permit: Permit, on_end: OnEnd, on_closed: OnClosed) -> Film:
-        return Film(
+        film = Film(
             home,
             config,
             permit,
@@ -134,7 +137,11 @@ def _record(config: Config, hardware: Hardware) -> None:
             now=lambda: gate.time().now,
             on_end=on_end,
             on_closed=on_closed,
+            new_file=virtual_card(config),
         )
+        if isinstance(camera, SceneCamera):
+            camera.busy = lambda: film.writer.busy
+        return film
 
     runner = Runner(
         Recorder(recovered=bool(recovered)),

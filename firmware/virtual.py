@@ -1,13 +1,29 @@
-"""The virtual kit: a button without hardware, pressed from the page or by a rehearsal.
+"""The virtual kit: a button without hardware, a lamp with an eye on it, a card that goes wrong.
 
-Only where the camera is a scene; a kit with a lens has no such door.
+Only where the camera is a scene; a kit with a lens has no such door, and nothing that goes wrong on
+demand.
 """
 
+import errno
+import os
 import socket
+import time
+from collections.abc import Callable
 
-from gpiozero.pins.mock import MockFactory
+from gpiozero.pins.mock import MockFactory, MockPin
 
+from appliance.config import Config, Fault
 from appliance.files import Home
+from appliance.sealing import Bytes
+from firmware.writer import Create, NewFile, create
+
+_CARD_SAYS: dict[Fault, int] = {
+    "card-full": errno.ENOSPC,
+    "card-broken": errno.EIO,
+    "card-read-only": errno.EROFS,
+}
+_SLOW = 10.0
+"""Seconds that a write takes on a card that is too slow: longer than any film waits for one."""
 
 
 class VirtualButton:
@@ -29,3 +45,65 @@ class VirtualButton:
                     self._pin.drive_low()
                 case b"up":
                     self._pin.drive_high()
+
+
+def virtual_pins(config: Config) -> MockFactory:
+    """Pins of a kit without hardware. If one reads the lamp back, it sees what the lamp does."""
+    factory = MockFactory()
+    if config.read_back_pin is not None:
+        shines = config.faults.after if "light-goes-out" in config.faults.happen else float("inf")
+        factory.pin(config.light_pin, pin_class=_Lamp, shines=shines)
+        factory.pin(config.read_back_pin, pin_class=_Eye, lamp=factory.pin(config.light_pin))
+    return factory
+
+
+class _Lamp(MockPin):  # type: ignore[misc]
+    """A lamp that goes out by itself once it has shone for so many seconds without a break."""
+
+    def __init__(self, factory: MockFactory, info: object, shines: float) -> None:
+        super().__init__(factory, info)
+        self._shines = shines
+
+    @property
+    def lit(self) -> bool:
+        return bool(self._state) and time.monotonic() - self._last_change < self._shines
+
+
+class _Eye(MockPin):  # type: ignore[misc]
+    """What reads a lamp back."""
+
+    def __init__(self, factory: MockFactory, info: object, lamp: _Lamp) -> None:
+        super().__init__(factory, info)
+        self._lamp = lamp
+
+    def _get_state(self) -> bool:
+        return self._lamp.lit
+
+
+def virtual_card(config: Config) -> Create:
+    """What makes the files of the film that begins now: the system, unless the card goes wrong."""
+    wrong = next((fault for fault in config.faults.happen if fault.startswith("card-")), None)
+    if wrong is None:
+        return create
+    well_until = time.monotonic() + config.faults.after
+
+    def write_to(file: NewFile, data: Bytes) -> int:
+        if time.monotonic() >= well_until:
+            if wrong in _CARD_SAYS:
+                raise OSError(_CARD_SAYS[wrong], os.strerror(_CARD_SAYS[wrong]))
+            time.sleep(_SLOW)
+        return file.write(data)
+
+    return lambda path: _WornFile(create(path), write_to)
+
+
+class _WornFile:
+    """A file on a card that goes wrong."""
+
+    def __init__(self, file: NewFile, write_to: Callable[[NewFile, Bytes], int]) -> None:
+        self._file = file
+        self._write_to = write_to
+        self.fileno, self.close = file.fileno, file.close
+
+    def write(self, data: Bytes, /) -> int:
+        return self._write_to(self._file, data)

@@ -1,9 +1,11 @@
 """A camera without a lens: it shows a film file, or the test card, as if that stood before it.
 
-Real pictures, really encoded, in real time. What a film file shows keeps its own times; a file that
-is shorter than the film is shown again from its start.
+Real pictures, really encoded, in real time unless it is told to hurry. What a film file shows keeps
+its own times; a file that is shorter than the film is shown again from its start. On demand it goes
+wrong as cameras and microphones do.
 """
 
+import random
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,15 +19,23 @@ import av
 from av.video.frame import PictureType
 
 from appliance.clock import Clock
+from appliance.config import Faults
 from appliance.errors import CameraFailed
 from appliance.film import EndReason
 from appliance.stills import SMALL, jpeg
 from firmware.camera import PREVIEW_EVERY, PREVIEW_WIDTH, SAMPLE_RATE, TICKS, Sink
+from firmware.microphone import SoundClock
 
 _STOPS_WITHIN = 5.0
 """Seconds that `stop` waits for the picture under way."""
 _DRIFT = SAMPLE_RATE // 25
 """Samples by which a file's sound may stray from its own times before it is put right."""
+_LOOK_AGAIN = 0.002
+"""Seconds until one that hurries asks again whether the card has time."""
+_LOST_AT = 30
+"""Second of each minute from which on sound is lost, where it is to be."""
+_LATE = 0.002
+"""Seconds that a piece of sound is late on average, where the sound has a clock of its own."""
 
 
 @dataclass(frozen=True)
@@ -204,13 +214,76 @@ class PictureEncoder:
         return bytes(packet), key
 
 
-class SceneCamera:
-    """A `Camera` that looks at a scene in real time."""
+class _Sound:
+    """The sound of a scene as the film wants it."""
 
-    def __init__(self, scene: Scene, bit_rate: int, clock: Clock) -> None:
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self._given = 0
+
+    def hear(self, take: Take) -> Iterator[av.AudioFrame]:
+        """The sound of a take, as far as it is heard."""
+        stopped = "sound-stops" in self._faults.happen and take.time >= self._faults.after * TICKS
+        if take.sound and not stopped:
+            yield sound_frame(take.sound, self._given)
+            self._given += len(take.sound) // 2
+
+    def rest(self) -> Iterator[av.AudioFrame]:
+        """What is heard when there are no more takes."""
+        yield from ()
+
+
+class _SkewedSound(_Sound):
+    """The sound of a scene through a sound card that has a clock of its own and loses samples.
+
+    What it gives is put right as a microphone's sound is.
+    """
+
+    def __init__(self, faults: Faults) -> None:
+        super().__init__(faults)
+        self._clock = SoundClock()
+        self._clock.begin(0.0)
+        self._heard = self._counted = 0
+        """Samples by the scene's clock and by the card's."""
+        self._dice = random.Random(1)  # noqa: S311 - how late something is
+
+    def hear(self, take: Take) -> Iterator[av.AudioFrame]:
+        for frame in super().hear(take):
+            self._heard += frame.samples
+            fast = 1 + self._faults.sound_ppm / 1_000_000
+            more = round(self._heard * fast) - self._counted - frame.samples
+            self._counted += frame.samples + more
+            # A sample twice or one left out, as often as it takes: a wrong clock does no other.
+            samples = take.sound[: len(take.sound) + min(2 * more, 0)]
+            samples += take.sound[-2:] * max(more, 0)
+            until = self._heard / SAMPLE_RATE
+            if not 0 <= until % 60 - _LOST_AT < self._faults.sound_lost:
+                late = self._dice.expovariate(1 / _LATE)
+                yield from self._clock.take(samples, until + late)
+
+    def rest(self) -> Iterator[av.AudioFrame]:
+        yield from self._clock.rest()
+
+
+class SceneCamera:
+    """A `Camera` that looks at a scene in real time, or as fast as what it gives is taken."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        bit_rate: int,
+        clock: Clock,
+        *,
+        hurry: bool = False,
+        faults: Faults = Faults(),  # noqa: B008 - it cannot change
+    ) -> None:
         self._scene = scene
         self._bit_rate = bit_rate
         self._clock = clock
+        self._hurry = hurry
+        self._faults = faults
+        self.busy: Callable[[], bool] = lambda: False
+        """Whether one that hurries has to wait, for what it gave is still on its way."""
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -223,9 +296,11 @@ class SceneCamera:
         return self._scene.has_sound
 
     def present(self) -> bool:
-        return True
+        return "camera-missing" not in self._faults.happen
 
     def start(self, sink: Sink, on_failure: Callable[[EndReason], None]) -> None:
+        if "camera-does-not-start" in self._faults.happen:
+            raise CameraFailed("The camera does not start, as it was asked not to.")
         self._look(partial(self._film, sink), on_failure)
 
     def preview(
@@ -266,22 +341,35 @@ class SceneCamera:
         """Each take at its time, until the camera is stopped."""
         began = self._clock.monotonic()
         for take in takes:
-            delay = began + take.time / TICKS - self._clock.monotonic()
+            while self._hurry and self.busy() and not self._stopping.wait(_LOOK_AGAIN):
+                pass
+            delay = 0.0 if self._hurry else began + take.time / TICKS - self._clock.monotonic()
             if self._stopping.wait(max(delay, 0)):
                 return
+            if take.time >= self._faults.after * TICKS:
+                if "camera-fails" in self._faults.happen:
+                    raise CameraFailed("The camera failed, as it was asked to.")
+                if "frames-stop" in self._faults.happen:
+                    self._stopping.wait()
+                    return
             yield take
 
     def _film(self, sink: Sink, takes: Iterator[Take]) -> None:
         encoder = PictureEncoder(
             self._scene.width, self._scene.height, self._scene.rate, self._bit_rate
         )
-        heard = 0
+        skewed = self._faults.sound_ppm or self._faults.sound_lost
+        sound = _SkewedSound(self._faults) if skewed else _Sound(self._faults)
         for take in takes:
             data, key = encoder.encode(take.frame, take.time)
             sink.picture(data, take.time, take.duration, key)
-            if take.sound and sink.with_sound:
-                sink.sound(sound_frame(take.sound, heard))
-                heard += len(take.sound) // 2
+            if sink.with_sound:
+                for frame in sound.hear(take):
+                    sink.sound(frame)
+        for frame in sound.rest():
+            sink.sound(frame)
+        if "camera-does-not-stop" in self._faults.happen:
+            threading.Event().wait(2 * _STOPS_WITHIN)
 
     def _frame(self, show: Callable[[bytes], None], takes: Iterator[Take]) -> None:
         height = round(PREVIEW_WIDTH * self._scene.height / self._scene.width)
