@@ -409,6 +409,45 @@ def bench(part: str | None, as_json: bool, page: Path | None) -> None:
     sys.exit(0 if all(row.met for row in rows) else 1)
 
 
+@attune.command()
+@click.option(
+    "--config",
+    type=_PATH,
+    metavar="FILE",
+    default=Path("/etc/attune/attune.toml"),
+    show_default=True,
+    help="The kit's settings.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One object: ok, findings.")
+def doctor(config: Path, as_json: bool) -> None:
+    """Look this kit over: each part, how it is, and what to do.
+
+    Ends with status 1 if something is bad. It opens no camera and changes nothing.
+    """
+    import json
+
+    import msgspec
+
+    from appliance.clock import SystemClock
+    from appliance.config import load_config
+    from appliance.doctor import Machine, ask, examine
+
+    machine = Machine(Path("/"), SystemClock(), ask)
+    bad = False
+    found = []
+    for finding in examine(load_config(config), machine):
+        bad = bad or finding.verdict == "bad"
+        found.append(msgspec.to_builtins(finding))
+        if not as_json:
+            mark = {"good": "good ", "look": "LOOK ", "bad": "BAD  "}[finding.verdict]
+            click.echo(f"{mark} {finding.what}: {finding.saw}")
+            if finding.do:
+                click.echo(f"      {finding.do}")
+    if as_json:
+        click.echo(json.dumps({"ok": not bad, "findings": found}))
+    click.get_current_context().exit(1 if bad else 0)
+
+
 _PROGRAMS = {
     "recorder": ("firmware", "Run the recorder: camera, button, light."),
     "web": ("web_ui", "Run the page."),

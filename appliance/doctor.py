@@ -1,0 +1,367 @@
+"""Looks a kit over and says of each part how it is and what to do. It changes nothing.
+
+What a kit needs is asked of the system's own files, of the recorder's live status and of systemd;
+no camera is opened, no lamp lit, no key read. `make hardware` goes further, with a person beside.
+"""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from appliance.clock import EARLIEST, Clock, Trust
+from appliance.config import Config
+from appliance.requests import RecorderStatus
+
+Verdict = Literal["good", "look", "bad"]
+"""`look`: it works, but a person should know; `bad`: the kit does not keep a promise like this."""
+
+UNITS = ("attune-recorder.service", "attune-web.service", "attune-sync.service")
+_STALE = 3.0
+"""Seconds after which a live status speaks of the past."""
+_SAMPLE = 8 << 20
+"""Bytes written to see how fast the card is."""
+_ENOUGH = 4.0
+"""How many times faster than a film a card should be: it pauses now and then to tidy itself."""
+_LEAST_MEMORY = 64 << 20
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One line: what was looked at, how it is, what was seen, what to do ('' when nothing)."""
+
+    what: str
+    verdict: Verdict
+    saw: str
+    do: str = ""
+
+
+Ask = Callable[[Sequence[str]], str | None]
+"""Runs a command and gives what it printed; None where it is missing or failed."""
+
+
+def ask(command: Sequence[str]) -> str | None:
+    """What a command of the system prints, within ten seconds."""
+    if shutil.which(command[0]) is None:
+        return None
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The computer to look at: its files below `root`, its clocks and its commands."""
+
+    root: Path
+    clock: Clock
+    ask: Ask
+
+    def read(self, path: str) -> str:
+        """The text of a system file, '' where there is none."""
+        try:
+            return (self.root / path.lstrip("/")).read_text().strip("\0\n ")
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    def all(self, pattern: str) -> list[str]:
+        """What is in every system file of that pattern, empty ones left out."""
+        found = (self.read(str(path)) for path in self.paths(pattern))
+        return [text for text in found if text]
+
+    def has(self, pattern: str) -> bool:
+        return any(True for _ in self.paths(pattern))
+
+    def paths(self, pattern: str) -> Iterator[Path]:
+        for path in sorted(self.root.glob(pattern.lstrip("/"))):
+            yield Path("/") / path.relative_to(self.root)
+
+
+def examine(config: Config, machine: Machine) -> Iterator[Finding]:
+    """Every finding about a kit with these settings, one after the other."""
+    status = _status(config, machine)
+    yield _recorder(status)
+    if config.camera == "picamera":
+        yield _camera(machine)
+        yield _microphone(config, machine)
+        yield _pins(machine)
+    else:
+        yield Finding("camera", "look", "A scene stands in for the camera: this is no kit.")
+    yield _light(config, status)
+    yield _time(status, machine)
+    yield from _card(config)
+    yield from _memory(machine)
+    yield _power(machine)
+    for unit in UNITS:
+        yield _unit(unit, machine)
+    yield _certificate(config, machine)
+    yield _destination(config)
+
+
+def _status(config: Config, machine: Machine) -> RecorderStatus | None:
+    """The recorder's live status, None where it is missing or old."""
+    try:
+        data = config.places.status("recorder").read_bytes()
+        status = msgspec.json.decode(data, type=RecorderStatus)
+    except (OSError, msgspec.DecodeError):
+        return None
+    now = machine.clock.read()
+    fresh = status.boot == now.boot and now.boottime - status.boottime <= _STALE
+    return status if fresh else None
+
+
+def _recorder(status: RecorderStatus | None) -> Finding:
+    if status is None:
+        return Finding(
+            "recorder",
+            "bad",
+            "The recorder is not answering.",
+            "See why with: systemctl status attune-recorder",
+        )
+    if status.state == "fault":
+        return Finding(
+            "recorder", "bad", f"The recorder shows a fault: {status.reason}.", "Start it again."
+        )
+    return Finding("recorder", "good", f"The recorder is {status.state}, kit {status.kit}.")
+
+
+def _camera(machine: Machine) -> Finding:
+    names = [n for n in machine.all("/sys/class/video4linux/v4l-subdev*/name") if "unicam" not in n]
+    if not names:
+        return Finding(
+            "camera",
+            "bad",
+            "No camera is plugged in.",
+            "Switch off, press the camera's cable home at both ends, switch on.",
+        )
+    encoders = machine.all("/sys/class/video4linux/video*/name")
+    how = "in hardware" if "bcm2835-codec-encode" in encoders else "in software"
+    return Finding("camera", "good", f"{names[0].split()[0]}, encoded {how}.")
+
+
+def _microphone(config: Config, machine: Machine) -> Finding:
+    if not config.microphone:
+        return Finding(
+            "microphone", "look", "No microphone is named in the settings: films are silent."
+        )
+    card = config.microphone.partition(":")[2].partition(",")[0].removeprefix("CARD=")
+    listed = machine.read("/proc/asound/cards")
+    known = [line.split("[")[0].strip() for line in listed.splitlines() if "[" in line]
+    known += [
+        line.split("[")[1].split("]")[0].strip() for line in listed.splitlines() if "[" in line
+    ]
+    if card in known:
+        return Finding("microphone", "good", f"{config.microphone} is there.")
+    return Finding(
+        "microphone",
+        "bad",
+        f"{config.microphone} is named in the settings and not there.",
+        "Plug it in, or name one of those that 'arecord -L' lists.",
+    )
+
+
+def _pins(machine: Machine) -> Finding:
+    if machine.has("/dev/gpiochip*"):
+        return Finding("pins", "good", "The button's and the light's pins can be reached.")
+    return Finding("pins", "bad", "There are no pins here.", "Is this a Raspberry Pi?")
+
+
+def _light(config: Config, status: RecorderStatus | None) -> Finding:
+    if config.read_back_pin is None:
+        return Finding(
+            "light",
+            "look",
+            "The light is not read back: that the lamp itself works is unproven.",
+            "Fit the read-back wire, or look at the lamp before each film.",
+        )
+    if status is not None and status.lamp_proven:
+        return Finding("light", "good", f"The light is read back; it shows '{status.light}'.")
+    return Finding("light", "bad", "The light is not read back.", "Mend its wire.")
+
+
+def _time(status: RecorderStatus | None, machine: Machine) -> Finding:
+    chip = machine.read("/sys/class/rtc/rtc0/since_epoch")
+    kept = chip.isdigit() and datetime.fromtimestamp(int(chip), UTC) >= EARLIEST
+    by = "a clock chip keeps the time" if kept else "no clock chip keeps the time"
+    if status is not None and status.clock == Trust.TRUSTED.value:
+        return Finding("clock", "good", f"The time is trusted; {by}.")
+    return Finding(
+        "clock",
+        "look",
+        f"The time is not trusted yet; {by}.",
+        "Unlock the page and say that its time is right: before that no film can begin.",
+    )
+
+
+def _card(config: Config) -> Iterator[Finding]:
+    home = Path(config.home)
+    try:
+        room = os.statvfs(home)
+    except OSError as error:
+        yield Finding(
+            "card",
+            "bad",
+            f"{home} cannot be looked at: {error.strerror}.",
+            "Is the data partition mounted?",
+        )
+        return
+    if room.f_flag & os.ST_RDONLY:
+        yield Finding(
+            "card",
+            "bad",
+            f"{home} can only be read.",
+            "The card may be worn out: copy it, then use a new one.",
+        )
+        return
+    minutes = room.f_bavail * room.f_frsize * 8 / config.bit_rate / 60
+    yield Finding(
+        "room",
+        "good" if minutes >= 60 else "look" if minutes >= 5 else "bad",
+        f"Room for about {minutes:.0f} minutes of film.",
+        "" if minutes >= 60 else "Send what is waiting: nothing is deleted to make room.",
+    )
+    try:
+        speed = _written_per_second(home)
+    except OSError as error:
+        yield Finding(
+            "card",
+            "bad",
+            f"Nothing can be written to {home}: {error.strerror}.",
+            "Run this as root; if you did, use a new card.",
+        )
+        return
+    times = speed * 8 / config.bit_rate
+    yield Finding(
+        "card",
+        "good" if times >= _ENOUGH else "look" if times >= 1.5 else "bad",
+        f"It takes {speed / 1e6:.1f} MB a second, {times:.0f} times what a film needs.",
+        "" if times >= _ENOUGH else "Use a faster card (A2, high endurance).",
+    )
+
+
+def _written_per_second(home: Path) -> float:
+    """How fast the card takes chance bytes for good. The file has no name and leaves none."""
+    file = os.open(home, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    try:
+        data = os.urandom(1 << 20)
+        began = time.monotonic()
+        for _ in range(_SAMPLE // len(data)):
+            os.write(file, data)
+            os.fdatasync(file)
+        return _SAMPLE / (time.monotonic() - began)
+    finally:
+        os.close(file)
+
+
+def _memory(machine: Machine) -> Iterator[Finding]:
+    swap = machine.read("/proc/swaps").splitlines()[1:]
+    to_card = [line.split()[0] for line in swap if not line.startswith("/dev/zram")]
+    written_back = [n for n in machine.all("/sys/block/zram*/backing_dev") if n != "none"]
+    if to_card or written_back:
+        yield Finding(
+            "swap",
+            "bad",
+            f"Memory may be written to {', '.join(to_card + written_back)}: a key could be in it.",
+            "Turn it off: the package's settings do, or 'swapoff -a' until the next start.",
+        )
+    else:
+        yield Finding("swap", "good", "No memory is ever written to the card.")
+    pattern = machine.read("/proc/sys/kernel/core_pattern")
+    yield (
+        Finding("memory dumps", "good", "A crash leaves no dump.")
+        if pattern in ("", "|/bin/false")
+        else Finding(
+            "memory dumps",
+            "bad",
+            f"A crash of another program may leave its memory: {pattern}.",
+            "Set kernel.core_pattern to |/bin/false, as the package does.",
+        )
+    )
+    lines = (line.split() for line in machine.read("/proc/meminfo").splitlines())
+    free = next((int(line[1]) << 10 for line in lines if line[0] == "MemAvailable:"), 0)
+    yield Finding(
+        "memory",
+        "good" if free >= _LEAST_MEMORY else "look",
+        f"{free >> 20} MiB are free.",
+        "" if free >= _LEAST_MEMORY else "Close other programs: this kit should run nothing else.",
+    )
+
+
+def _power(machine: Machine) -> Finding:
+    volts = [
+        machine.read(str(Path(name).with_name("in0_lcrit_alarm")))
+        for name in machine.paths("/sys/class/hwmon/hwmon*/name")
+        if machine.read(str(name)) == "rpi_volt"
+    ]
+    if not volts:
+        return Finding("power", "look", "This computer does not say whether its power is steady.")
+    if "1" in volts:
+        return Finding(
+            "power",
+            "bad",
+            "The voltage is too low.",
+            "Use a power bank and a cable for 5 V and 3 A or more.",
+        )
+    return Finding("power", "good", "The voltage is as it should be.")
+
+
+def _unit(unit: str, machine: Machine) -> Finding:
+    shown = machine.ask(["systemctl", "show", "-p", "ActiveState", "-p", "NRestarts", unit])
+    told = dict(line.split("=", 1) for line in (shown or "").splitlines() if "=" in line)
+    if told.get("ActiveState") != "active":
+        return Finding(
+            unit,
+            "bad",
+            f"It is {told.get('ActiveState', 'not known here')}.",
+            f"systemctl status {unit}",
+        )
+    restarts = int(told.get("NRestarts") or 0)
+    if restarts:
+        return Finding(
+            unit, "look", f"It runs, and had to be started again {restarts} times.",
+            f"journalctl -u {unit}",
+        )  # fmt: skip
+    return Finding(unit, "good", "It runs.")
+
+
+def _certificate(config: Config, machine: Machine) -> Finding:
+    path = config.places.keys / "tls.crt"
+    try:
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError):
+        return Finding(
+            "certificate",
+            "bad",
+            "The page has no certificate that can be read.",
+            "Start attune-web: it makes one, and the label must be printed again.",
+        )
+    print_of = certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+    if certificate.not_valid_after_utc < machine.clock.read().wall:
+        return Finding("certificate", "bad", f"It has run out. {print_of}", "Make a new one.")
+    return Finding("certificate", "good", print_of)
+
+
+def _destination(config: Config) -> Finding:
+    if not config.store:
+        return Finding(
+            "destination",
+            "look",
+            "No service is set: films stay on this kit.",
+            "Set 'store' in the settings.",
+        )
+    # Without what may stand before an @ or behind a question mark: a secret is shown to nobody.
+    place = urlsplit(config.store)
+    return Finding(
+        "destination", "good", f"Films go to {place.scheme}://{place.hostname or ''}{place.path}."
+    )

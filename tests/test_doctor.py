@@ -1,0 +1,240 @@
+"""What the doctor says of kits that lack one thing or another."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from appliance.cli import run
+from appliance.clock import SystemClock
+from appliance.config import Config, write_config
+from appliance.doctor import Finding, Machine, examine
+from appliance.files import to_json
+from appliance.requests import RecorderStatus
+from web_ui.tls import ensure_certificate
+
+CLOCK = SystemClock()
+
+
+def running(command: Sequence[str]) -> str | None:
+    return "ActiveState=active\nNRestarts=0\n"
+
+
+def put(root: Path, path: str, text: str = "") -> None:
+    file = root / path.lstrip("/")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+def status(**given: object) -> RecorderStatus:
+    now = CLOCK.read()
+    facts: dict[str, object] = {
+        "kit": "k", "verifier": "v", "boot": now.boot, "boottime": now.boottime, "state": "ready",
+        "light": "slow pulse", "lit": True, "lamp_proven": True, "clock": "trusted", "now": None,
+        "reason": "", "case": "", "permit": "", "recording": "", "limit": 0.0, "remaining": 0.0,
+        "frames_in": 0, "frames_out": 0, "segments": 0, "bytes_sealed": 0, "ended": "",
+        "minutes_free": 90.0, "camera": "imx708", "virtual": False, "timings_ms": {}, "answers": {},
+    }  # fmt: skip
+    return msgspec.convert({"attune": "recorder-status/v1", **facts, **given}, RecorderStatus)
+
+
+class Kit:
+    """A kit with everything in its place, until a test takes something away."""
+
+    def __init__(self, path: Path) -> None:
+        self.root = path / "root"
+        self.config = Config(
+            home=str(path / "home"),
+            run=str(path / "run"),
+            read_back_pin=22,
+            microphone="hw:CARD=Device,DEV=0",
+            store="sftp://kit:secret@base/films?token=secret",
+        )
+        self.home = self.config.places
+        for folder in (self.home.keys, self.home.status("recorder").parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        ensure_certificate(self.home.keys, "127.0.0.1")
+        self.tell()
+        for file, text in {
+            "/sys/class/video4linux/v4l-subdev0/name": "imx708_wide\n",
+            "/sys/class/video4linux/video11/name": "bcm2835-codec-encode\n",
+            "/proc/asound/cards": " 1 [Device         ]: USB-Audio - USB PnP Sound Device\n",
+            "/dev/gpiochip0": "",
+            "/sys/class/rtc/rtc0/since_epoch": "1800000000\n",
+            "/proc/swaps": "Filename Type Size Used Priority\n",
+            "/proc/sys/kernel/core_pattern": "|/bin/false\n",
+            "/proc/meminfo": "MemTotal: 2000000 kB\nMemAvailable: 900000 kB\n",
+            "/sys/class/hwmon/hwmon2/name": "rpi_volt\n",
+            "/sys/class/hwmon/hwmon2/in0_lcrit_alarm": "0\n",
+        }.items():
+            put(self.root, file, text)
+        self.machine = Machine(self.root, CLOCK, running)
+
+    def tell(self, **given: object) -> None:
+        self.home.status("recorder").write_bytes(to_json(status(**given)))
+
+    def set(self, **settings: object) -> None:
+        self.config = msgspec.structs.replace(self.config, **settings)
+
+    def found(self, what: str) -> Finding:
+        (finding,) = [f for f in examine(self.config, self.machine) if f.what == what]
+        return finding
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Kit:
+    return Kit(tmp_path)
+
+
+def test_a_kit_with_everything_in_its_place_is_well(kit: Kit) -> None:
+    # How fast and how full the disk under the tests is, is not the kit's doing.
+    found = [f for f in examine(kit.config, kit.machine) if f.what not in ("card", "room")]
+    assert len(found) == 15
+    assert {f.verdict for f in found} == {"good"}
+    assert not any(f.do for f in found)
+
+
+def test_an_address_with_a_secret_in_it_is_shown_without(kit: Kit) -> None:
+    assert kit.found("destination").saw == "Films go to sftp://base/films."
+
+
+@pytest.mark.parametrize(
+    ("gone", "what"),
+    [
+        ("sys/class/video4linux/v4l-subdev0/name", "camera"),
+        ("proc/asound/cards", "microphone"),
+        ("dev/gpiochip0", "pins"),
+    ],
+)
+def test_a_part_that_is_missing_is_told_with_what_to_do(kit: Kit, gone: str, what: str) -> None:
+    (kit.root / gone).unlink()
+    assert kit.found(what).verdict == "bad"
+    assert kit.found(what).do
+
+
+def test_the_encoder_is_named_as_the_pi_has_it(kit: Kit) -> None:
+    assert "in hardware" in kit.found("camera").saw
+    (kit.root / "sys/class/video4linux/video11/name").unlink()
+    assert "in software" in kit.found("camera").saw
+
+
+@pytest.mark.parametrize("name", ["hw:1,0", "plughw:CARD=Device", "hw:Device"])
+def test_a_microphone_is_found_by_number_and_by_name(kit: Kit, name: str) -> None:
+    kit.set(microphone=name)
+    assert kit.found("microphone").verdict == "good"
+
+
+def test_a_kit_without_a_microphone_is_told_to_be_silent(kit: Kit) -> None:
+    kit.set(microphone="")
+    assert kit.found("microphone").verdict == "look"
+
+
+def test_a_light_that_nobody_reads_back_is_unproven(kit: Kit) -> None:
+    kit.set(read_back_pin=None)
+    assert kit.found("light").verdict == "look"
+    kit.set(read_back_pin=22)
+    kit.tell(lamp_proven=False)
+    assert kit.found("light").verdict == "bad"
+
+
+def test_a_recorder_that_fell_silent_is_not_taken_for_alive(kit: Kit) -> None:
+    kit.tell(boottime=CLOCK.read().boottime - 4)
+    assert kit.found("recorder").verdict == "bad"
+    kit.tell(boot="another")
+    assert kit.found("recorder").verdict == "bad"
+    kit.home.status("recorder").write_text("{")
+    assert kit.found("recorder").verdict == "bad"
+
+
+def test_a_recorder_with_a_fault_is_bad(kit: Kit) -> None:
+    kit.tell(state="fault", reason="camera-failed")
+    assert "camera-failed" in kit.found("recorder").saw
+    assert kit.found("recorder").verdict == "bad"
+
+
+def test_a_clock_that_is_not_trusted_says_how_to_make_it_so(kit: Kit) -> None:
+    kit.tell(clock="doubtful")
+    put(kit.root, "/sys/class/rtc/rtc0/since_epoch", "12\n")
+    assert kit.found("clock").verdict == "look"
+    assert "no clock chip" in kit.found("clock").saw
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("/proc/swaps", "Filename Type Size Used Priority\n/var/swap file 102396 0 -2\n"),
+        ("/sys/block/zram0/backing_dev", "/dev/loop0\n"),
+    ],
+)
+def test_memory_that_may_reach_the_card_is_bad(kit: Kit, file: str, text: str) -> None:
+    put(kit.root, file, text)
+    assert kit.found("swap").verdict == "bad"
+
+
+def test_compressed_memory_that_stays_in_memory_is_well(kit: Kit) -> None:
+    put(kit.root, "/proc/swaps", "Filename Type\n/dev/zram0 partition 1 0 100\n")
+    put(kit.root, "/sys/block/zram0/backing_dev", "none\n")
+    assert kit.found("swap").verdict == "good"
+
+
+def test_a_dump_of_memory_is_bad(kit: Kit) -> None:
+    put(kit.root, "/proc/sys/kernel/core_pattern", "core\n")
+    assert kit.found("memory dumps").verdict == "bad"
+
+
+def test_a_voltage_that_sags_is_bad_and_one_that_nobody_measures_is_told(kit: Kit) -> None:
+    put(kit.root, "/sys/class/hwmon/hwmon2/in0_lcrit_alarm", "1\n")
+    assert kit.found("power").verdict == "bad"
+    put(kit.root, "/sys/class/hwmon/hwmon2/name", "cpu_thermal\n")
+    assert kit.found("power").verdict == "look"
+
+
+@pytest.mark.parametrize(
+    ("shown", "verdict"),
+    [
+        ("ActiveState=failed\nNRestarts=0\n", "bad"),
+        ("ActiveState=active\nNRestarts=3\n", "look"),
+        (None, "bad"),
+    ],
+)
+def test_a_unit_that_does_not_run_or_had_to_be_restarted_is_told(
+    kit: Kit, shown: str | None, verdict: str
+) -> None:
+    kit.machine = replace(kit.machine, ask=lambda _: shown)
+    assert kit.found("attune-web.service").verdict == verdict
+
+
+def test_a_certificate_that_is_lost_or_broken_is_bad(kit: Kit) -> None:
+    certificate = kit.home.keys / "tls.crt"
+    assert len(kit.found("certificate").saw) == 95
+    certificate.write_text("?")
+    assert kit.found("certificate").verdict == "bad"
+    certificate.unlink()
+    assert kit.found("certificate").verdict == "bad"
+
+
+def test_a_data_partition_that_is_not_there_is_bad(kit: Kit) -> None:
+    kit.set(home=str(kit.root / "nowhere"))
+    assert kit.found("card").verdict == "bad"
+
+
+def test_looking_leaves_nothing_on_the_card(kit: Kit) -> None:
+    before = sorted(kit.home.root.rglob("*"))
+    assert list(examine(kit.config, kit.machine))
+    assert sorted(kit.home.root.rglob("*")) == before
+
+
+def test_the_command_tells_each_line_and_fails_on_a_bad_one(
+    kit: Kit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "attune.toml"
+    write_config(file, msgspec.structs.replace(kit.config, read_back_pin=None))
+    assert run(["doctor", "--config", str(file)]) == 1
+    assert "LOOK  light: " in capsys.readouterr().out
+    assert run(["doctor", "--config", str(file), "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"] is False
+    assert {"what", "verdict", "saw", "do"} == set(told["findings"][0])
