@@ -1,13 +1,21 @@
 """What a family agreed to, and how it is taken back.
 
 Consent is several consents: each person speaks for themselves, each purpose stands alone, and none
-is assumed. The records here lie sealed in the case; a withdrawal is a signed order that holds
-random ids only, so that it can travel and be checked without opening anything.
+is assumed. Where ISO/IEC TS 27560 (consent records and receipts) has a name for a field, the field
+has that name; `limit`, `valid_until` and what VIG asks for besides have plain ones. The records lie
+sealed in the case, numbered: what is taken back is a new one, and none is ever changed. A
+withdrawal is a signed order that holds random ids only, so that it can travel and be checked
+without opening anything.
 """
 
-from datetime import datetime
+import re
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Literal
 
+import msgspec
+
+from appliance.errors import BadInput
 from appliance.files import Fact, Moment
 
 Purpose = Literal["filming", "supervisor", "peers", "training", "copies", "online-review"]
@@ -20,42 +28,129 @@ PURPOSES: tuple[Purpose, ...] = (
     "online-review",
 )
 
+RETENTION = timedelta(days=60)
+"""How long a film is kept after its case is closed, where the service has set nothing else."""
 
-class Person(Fact, frozen=True, kw_only=True, tag="person/v1"):
+LONGEST_SIGNATURE = 6000
+_POINT = "[0-9]{1,4},[0-9]{1,4}"
+_STROKE = f"{_POINT}(?: {_POINT})+"
+_STROKES = re.compile(rf"{_STROKE}(?:\|{_STROKE})*")
+
+
+def checked_strokes(text: str) -> str:
+    """`text` if it is a drawn signature: strokes divided by `|`, each two or more points `x,y`.
+
+    A point lies in a field of 1000 by 300. Raises BadInput.
+    """
+    if len(text) > LONGEST_SIGNATURE or not _STROKES.fullmatch(text):
+        raise BadInput("This is not a signature drawn on the page.", "Clear it and sign again.")
+    return text
+
+
+class Person(Fact, frozen=True, kw_only=True, tag="person/v2"):
     """Somebody who will be in the room, and what they say for themselves."""
 
+    pii_principal_id: str
     name: str
     relation: str
-    responsibility: bool
-    """Holds parental responsibility, or acts for an authority that does."""
-    agrees: bool
+    speaks_as: Literal["adult", "young-person"]
+    """A child or young person who can decide this speaks for themselves, like an adult."""
+    on_behalf_of: str
+    """The child for whom they answer too, '' where they answer for themselves alone."""
+    authority: Literal["", "parent", "local-authority"]
+    """By what right: a parent's responsibility, or an authority's that holds it."""
+    purposes: tuple[Purpose, ...]
+    """What they agree to, each asked by itself."""
+    signature: str = ""
+    """Strokes drawn on the screen (`checked_strokes`), '' where it was given in another way."""
 
 
-class Consent(Fact, frozen=True, kw_only=True, tag="consent/v1"):
+class TakenBack(Fact, frozen=True, kw_only=True, tag="taken-back/v1"):
+    """One purpose that is not agreed to any more, from this moment on."""
+
+    purpose: Purpose
+    event_time: Moment
+
+
+class Consent(Fact, frozen=True, kw_only=True, tag="consent/v2"):
     """One agreement: by whom, for what, how long a film, until when."""
 
+    record_id: str
+    privacy_notice: str
+    """Version of the words that were read out."""
     people: tuple[Person, ...]
-    purposes: tuple[Purpose, ...]
     limit: int
     """Seconds of one film."""
     valid_until: Moment
+    retention_period: int
+    """Days for which films are kept after the case is closed, as the family was shown."""
     language: str
     interpreter: str
-    given: Literal["signed", "witnessed"]
-    wording: str
-    """Version of the words that were read out."""
-    recorded: Moment
+    worries: str
+    """What worries were talked through, in the family's words; '' where there were none."""
+    positive_choice: bool
+    """They chose it themselves and freely, and the practitioner saw it."""
+    given: Literal["drawn", "signed", "witnessed"]
+    """With a signature on the screen, on the paper form, or aloud before a witness."""
+    witness: str
+    event_time: Moment
+    taken_back: tuple[TakenBack, ...] = ()
+
+    @property
+    def purposes(self) -> tuple[Purpose, ...]:
+        """What everybody in the room agrees to, and nobody has taken back."""
+        gone = {taken.purpose for taken in self.taken_back}
+        return tuple(
+            purpose
+            for purpose in PURPOSES
+            if purpose not in gone
+            and self.people
+            and all(purpose in person.purposes for person in self.people)
+        )
+
+    @property
+    def responsible(self) -> bool:
+        """True if somebody with parental responsibility, or an authority's, is among them."""
+        return any(person.authority and person.on_behalf_of for person in self.people)
+
+    def without(self, purposes: Iterable[Purpose], at: datetime) -> "Consent":
+        """This consent after these purposes were taken back; it is written as a new document."""
+        gone = {taken.purpose for taken in self.taken_back}
+        new = (TakenBack(purpose=p, event_time=at) for p in PURPOSES if p in set(purposes) - gone)
+        return msgspec.structs.replace(self, taken_back=(*self.taken_back, *new))
 
 
 def allows(consent: Consent | None, purpose: Purpose, now: datetime) -> bool:
     """True if everybody agreed to `purpose`, someone responsible among them, and it still holds."""
     return (
         consent is not None
+        and consent.positive_choice
         and purpose in consent.purposes
         and now < consent.valid_until
-        and all(person.agrees for person in consent.people)
-        and any(person.responsibility for person in consent.people)
+        and consent.responsible
     )
+
+
+def may_be_watched(consent: Consent | None, now: datetime) -> bool:
+    """True while films that were agreed to may be looked at with the family.
+
+    Whoever is in the room today may refuse to be filmed and closes no earlier film by it; taking
+    filming back does, and so does the end of the consent.
+    """
+    return (
+        consent is not None
+        and now < consent.valid_until
+        and "filming" not in {taken.purpose for taken in consent.taken_back}
+    )
+
+
+class CopiesOut(Fact, frozen=True, kw_only=True, tag="copies-out/v1"):
+    """Copies that the family has: no withdrawal reaches them, and its certificate says so."""
+
+    made: Moment
+    files: int
+    locked: bool
+    way: Literal["stick", "download"]
 
 
 class Withdrawal(Fact, frozen=True, kw_only=True, tag="withdrawal/v1"):
@@ -64,6 +159,52 @@ class Withdrawal(Fact, frozen=True, kw_only=True, tag="withdrawal/v1"):
     id: str
     case: str
     kit: str
+    at: Moment
+    copies: tuple[CopiesOut, ...] = ()
+    held: Moment | None = None
+    """With a hold: when it is looked at again. Everything ends at once, but removing waits."""
+
+
+class FilmWithdrawal(Fact, frozen=True, kw_only=True, tag="film-withdrawal/v1"):
+    """The family has taken one film back, with everything that was cut from it. Signed likewise."""
+
+    id: str
+    case: str
+    kit: str
+    film: str
+    clips: tuple[str, ...]
+    at: Moment
+
+
+class Hold(Fact, frozen=True, kw_only=True, tag="hold/v1"):
+    """Why nothing of a case may be removed yet. It postpones removal and nothing else."""
+
+    role: str
+    """Who decided it, by their office: a named role of the service."""
+    reason: str
+    review: Moment
+    """When somebody must look again whether it is still needed."""
+    at: Moment
+
+
+class HoldNotice(Fact, frozen=True, kw_only=True, tag="hold-notice/v1"):
+    """The public face of a hold: that there is one, and until when. Signed."""
+
+    case: str
+    review: Moment
+
+
+class ServiceOrder(Fact, frozen=True, kw_only=True, tag="service-order/v1"):
+    """The service asks one kit to carry out a withdrawal that reached it in another way. Signed.
+
+    `number` counts up for each kit: an order is carried out once, and an older one never.
+    """
+
+    number: int
+    kit: str
+    case: str
+    film: str
+    """One film; '' for everything."""
     at: Moment
 
 
@@ -75,3 +216,5 @@ class Tombstone(Fact, frozen=True, kw_only=True, tag="tombstone/v1"):
     at: Moment
     removed: tuple[str, ...]
     """Names of the key files removed at the store, every version of each."""
+    held: bool = False
+    """True: the case is closed, and its keys wait at the service for the end of a hold."""

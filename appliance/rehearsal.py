@@ -33,7 +33,8 @@ from appliance.requests import RecorderStatus
 LABEL = "Rehearsal: nobody's family"
 GOAL = "I would like to notice when she starts something herself"
 PERSON = "Person in the rehearsal"
-SECRETS = (LABEL, GOAL, PERSON)
+CHILD = "Child in the rehearsal"
+SECRETS = (LABEL, GOAL, PERSON, CHILD)
 """Words that must be found in no file of the kit and nothing at the service."""
 
 PRESSED_FILM = 6.0
@@ -242,14 +243,15 @@ class Rehearsal:
         consent = {
             "people-0-name": PERSON,
             "people-0-relation": "parent",
-            "people-0-responsibility": "y",
-            "people-0-agrees": "y",
-            "purposes": ["filming"],
+            "people-0-authority": "parent",
+            "people-0-child": CHILD,
+            "people-0-purposes": ["filming"],
             "limit": "custom",
             "limit_seconds": str(self.limit),
             "valid_until": until,
             "language": "English",
             "given": "signed",
+            "choice": "y",
         }
         expect(self.page.submit(f"/cases/{self.case}/consent", consent), 200)
         return f"case {self.case}, one goal, consent to filming for {self.limit} s at a time"

@@ -448,13 +448,14 @@ class WebKit:
 CONSENT: dict[str, object] = {
     "people__0__name": "Alex",
     "people__0__relation": "mother",
-    "people__0__responsibility": "y",
-    "people__0__agrees": "y",
-    "purposes": ["filming"],
+    "people__0__authority": "parent",
+    "people__0__child": "Robin",
+    "people__0__purposes": ["filming"],
     "limit": "300",
     "valid_until": "2027-02-01",
     "language": "English",
     "given": "signed",
+    "choice": "y",
 }
 
 

@@ -135,13 +135,23 @@ def test_an_empty_goal_is_refused_in_words(kit: WebKit) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"purposes": ["training"]}, "Filming was not agreed to"),
-        ({"people__0__agrees": None}, "Not everybody who will be in the room agrees"),
+        ({"people__0__purposes": ["training"]}, "Filming was not agreed to"),
+        (
+            {
+                "people__1__name": "Sam",
+                "people__1__relation": "aunt",
+                "people__1__purposes": ["training"],
+            },
+            "Not everybody who will be in the room agrees",
+        ),
         (
             {"people__1__name": "Sam", "people__1__relation": "grandfather"},
             "Not everybody who will be in the room agrees",
         ),
-        ({"people__0__responsibility": None}, "Nobody with parental responsibility"),
+        (
+            {"people__0__authority": "", "people__0__child": ""},
+            "Nobody with parental responsibility",
+        ),
     ],
 )
 def test_a_consent_that_does_not_allow_filming_is_recorded_and_arms_nothing(
@@ -181,9 +191,9 @@ def test_no_purpose_is_ticked_beforehand_not_even_the_second_time(kit: WebKit) -
     case = kit.browser.submit("/cases/new", label="A", check_word="b").path.split("/")[2]
     for _time in range(2):
         form = kit.browser.get(f"/cases/{case}/consent").form(f"/cases/{case}/consent")
-        ticked = [name for name in form if name.endswith("agrees") or name == "purposes"]
-        assert ticked == []
-        assert "limit" not in form and "given" not in form
+        ticked = [name for name in form if name.endswith(("purposes", "signature"))]
+        assert not any(form[name] != [""] for name in ticked)
+        assert not {"limit", "given", "choice"} & set(form)
         record(kit, case)
 
 
@@ -191,7 +201,7 @@ def test_no_purpose_is_ticked_beforehand_not_even_the_second_time(kit: WebKit) -
     ("changes", "words"),
     [
         ({"people__0__name": "", "people__0__relation": ""}, "Write a name"),
-        ({"purposes": None}, "Tick what was agreed to"),
+        ({"people__0__purposes": None}, "Tick what was agreed to"),
         ({"limit": None}, "Choose how long"),
         ({"limit": "99999"}, "Choose how long"),
         ({"limit": "custom", "limit_seconds": "4"}, "from 5 to 3600"),
@@ -204,6 +214,15 @@ def test_no_purpose_is_ticked_beforehand_not_even_the_second_time(kit: WebKit) -
         ({"language": " "}, "Write the language"),
         ({"language": "x" * 81}, "at most 80"),
         ({"given": "perhaps"}, "Say how it was given"),
+        ({"given": "drawn"}, "Let this person sign"),
+        ({"given": "drawn", "people__0__signature": "<svg onload=x>"}, "Let this person sign"),
+        ({"given": "witnessed"}, "Write who heard it"),
+        ({"choice": None}, "Tick this if everybody chose"),
+        ({"people__0__child": ""}, "Write for which child"),
+        ({"people__0__authority": "king"}, "Choose one of these"),
+        ({"people__0__authority": ""}, "by what right"),
+        ({"people__0__speaks_as": "dog"}, "whether this is an adult"),
+        ({"worries": "x" * 1001}, "at most 1000"),
     ],
 )
 def test_a_consent_with_something_missing_is_not_recorded_and_says_what(
@@ -221,7 +240,7 @@ def test_a_row_can_be_added_for_every_person_without_losing_what_was_written(kit
     page = record(kit, case, add="y")
     form = page.form(f"/cases/{case}/consent")
     assert form["people-0-name"] == ["Alex"] and "people-2-name" in form
-    assert form["purposes"] == ["filming"] and form["limit"] == ["300"]
+    assert form["people-0-purposes"] == ["filming"] and form["limit"] == ["300"]
     assert consent_of(kit, case) is None
 
 
@@ -235,7 +254,7 @@ def test_seconds_are_offered_only_where_a_scene_stands_in_for_the_camera(tmp_pat
 
 def test_people_who_are_only_written_half_are_asked_about(kit: WebKit) -> None:
     case = kit.browser.submit("/cases/new", label="A", check_word="b").path.split("/")[2]
-    page = record(kit, case, people__1__agrees="y")
+    page = record(kit, case, people__1__purposes=["filming"])
     assert page.status == 400 and "Write a name for this person" in page.words
 
 

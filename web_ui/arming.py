@@ -13,7 +13,7 @@ from appliance.files import new_id, save, sync_directory, to_json
 from appliance.permits import CURRENT, LONGEST_LIFE, MOST_FILMS, Permit
 from appliance.requests import RecorderStatus
 from web_ui.access import practitioner
-from web_ui.cases import armed_case, open_case
+from web_ui.cases import armed_case, consent_of, open_case
 from web_ui.forms import Form
 from web_ui.language import _
 from web_ui.parts import Parts
@@ -38,8 +38,8 @@ def blueprint(parts: Parts) -> Blueprint:
         form = ArmForm()
         status = fresh_status(parts.home, parts.clock)
         now = trusted_now(status, parts.clock)
-        found = opened.read_with_digest(Consent)
-        consent = found[0] if found else None
+        consent = consent_of(opened)
+        found = opened.read_with_digest(Consent) if consent else None
         stops = what_stops_arming(opened.read(Goals), consent, status, now)
         films = FILMS if form.films.data is None else form.films.data
         if request.method == "POST" and not 1 <= films <= MOST_FILMS:
@@ -90,11 +90,13 @@ def what_stops_arming(
         )
     if consent is None:
         stops.append(_("Record the consent first."))
-    elif "filming" not in consent.purposes:
+    elif not any("filming" in person.purposes for person in consent.people):
         stops.append(_("Filming was not agreed to."))
-    elif not all(person.agrees for person in consent.people):
+    elif not all("filming" in person.purposes for person in consent.people):
         stops.append(_("Not everybody who will be in the room agrees."))
-    elif not any(person.responsibility for person in consent.people):
+    elif "filming" not in consent.purposes:
+        stops.append(_("Filming was taken back. Talk it through again and record it."))
+    elif not consent.responsible:
         stops.append(_("Nobody with parental responsibility has agreed."))
     elif now is not None and not allows(consent, "filming", now):
         stops.append(_("The consent is no longer valid. Talk it through again and record it."))

@@ -91,7 +91,7 @@ def blueprint(parts: Parts) -> Blueprint:
         opened = open_case(case)
         status = fresh_status(parts.home, parts.clock)
         now = trusted_now(status, parts.clock) or practitioner().now(parts.clock)
-        goals, consent = opened.read(Goals), opened.read(Consent)
+        goals, consent = opened.read(Goals), consent_of(opened)
         filming_here = status is not None and status.state == FILMING and status.case == case
         filming_now = status.recording if status and filming_here else ""
         return render_template(
@@ -143,6 +143,15 @@ def open_case(name: str) -> OpenCase:
         abort(410)
     except NoMatch:
         abort(404)
+
+
+def consent_of(case: OpenCase) -> Consent | None:
+    """The consent in force. None where there is none, or one of a form that is no longer read: it
+    allows nothing then, and is talked through and recorded again."""
+    try:
+        return case.read(Consent)
+    except BadFile:
+        return None
 
 
 def armed_case(parts: Parts) -> str:

@@ -1,24 +1,40 @@
-"""Consent: each person for themselves, each purpose by itself, nothing ticked beforehand."""
+"""Consent: each person for themselves, each purpose by itself, nothing ticked beforehand.
+
+What was recorded can be printed as the family's receipt. It is made from the record each time, so
+that it shows what holds now; the kit keeps no other copy of it.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Literal, cast
 
-from flask import Blueprint, redirect, render_template, request, url_for
+import segno
+from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from markupsafe import Markup
 from werkzeug.datastructures import MultiDict
 
-from appliance.cases import Details
-from appliance.consent import PURPOSES, Consent, Person
-from appliance.permits import LONGEST_FILM
+from appliance.cases import Details, OpenCase
+from appliance.consent import (
+    LONGEST_SIGNATURE,
+    PURPOSES,
+    RETENTION,
+    Consent,
+    Person,
+    Purpose,
+    checked_strokes,
+)
+from appliance.errors import BadInput
+from appliance.files import new_id
+from appliance.permits import LONGEST_FILM, recipient_digest
 from web_ui.access import practitioner
-from web_ui.cases import open_case
+from web_ui.cases import consent_of, open_case
 from web_ui.language import _
 from web_ui.parts import Parts
-from web_ui.times import end_of
+from web_ui.times import end_of, last_day_before
 
-WORDING = "2026-11"
+WORDING = "2026-12"
 """Version of what `consent.html` says to read out; a changed promise is a new version."""
 
 MINUTES = (3, 5, 10, 20, 45)
@@ -26,8 +42,11 @@ CUSTOM = "custom"
 SHORTEST_SECONDS = 5
 LONGEST_CONSENT = timedelta(days=400)
 TEXT_LENGTH = 80
+WORRIES_LENGTH = 1000
 MOST_PEOPLE = 12
 _FIRST_ROWS = 2
+_AUTHORITIES = ("", "parent", "local-authority")
+_GIVEN = ("drawn", "signed", "witnessed")
 
 
 @dataclass
@@ -36,12 +55,16 @@ class Row:
 
     name: str = ""
     relation: str = ""
-    responsibility: bool = False
-    agrees: bool = False
+    speaks_as: str = "adult"
+    on_behalf_of: str = ""
+    authority: str = ""
+    purposes: tuple[str, ...] = ()
+    signature: str = ""
 
     @property
     def empty(self) -> bool:
-        return not (self.name or self.relation or self.responsibility or self.agrees)
+        said = (self.name, self.relation, self.on_behalf_of, self.authority, self.purposes)
+        return not any(said) and not self.signature
 
 
 @dataclass
@@ -49,50 +72,61 @@ class Draft:
     """The form as it stands, with what is wrong in it by the name of the field."""
 
     people: list[Row] = field(default_factory=lambda: [Row() for _number in range(_FIRST_ROWS)])
-    purposes: tuple[str, ...] = ()
     limit: str = ""
     limit_seconds: str = ""
     valid_until: str = ""
     language: str = ""
     interpreter: str = ""
+    worries: str = ""
+    choice: bool = False
     given: str = ""
+    witness: str = ""
     errors: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def sent(cls, form: MultiDict[str, str]) -> "Draft":
         """What was filled in, nothing checked yet."""
 
-        def text(name: str) -> str:
-            return form.get(name, "").strip()[: 4 * TEXT_LENGTH]
+        def text(name: str, longest: int = TEXT_LENGTH) -> str:
+            return form.get(name, "").strip()[: 4 * longest]
 
         rows = []
         for number in range(MOST_PEOPLE):
             prefix = f"people-{number}-"
             if any(name.startswith(prefix) for name in form):
+                ticked = form.getlist(f"{prefix}purposes")
                 rows.append(
                     Row(
-                        text(f"{prefix}name"),
-                        text(f"{prefix}relation"),
-                        f"{prefix}responsibility" in form,
-                        f"{prefix}agrees" in form,
+                        name=text(f"{prefix}name"),
+                        relation=text(f"{prefix}relation"),
+                        speaks_as=text(f"{prefix}speaks_as"),
+                        on_behalf_of=text(f"{prefix}child"),
+                        authority=text(f"{prefix}authority"),
+                        purposes=tuple(purpose for purpose in PURPOSES if purpose in ticked),
+                        signature=text(f"{prefix}signature", LONGEST_SIGNATURE),
                     )
                 )
         return cls(
             people=rows or [Row() for _number in range(_FIRST_ROWS)],
-            purposes=tuple(purpose for purpose in PURPOSES if purpose in form.getlist("purposes")),
             limit=text("limit"),
             limit_seconds=text("limit_seconds"),
             valid_until=text("valid_until"),
             language=text("language"),
             interpreter=text("interpreter"),
+            worries=text("worries", WORRIES_LENGTH),
+            choice="choice" in form,
             given=text("given"),
+            witness=text("witness"),
         )
 
     @classmethod
     def of(cls, consent: Consent) -> "Draft":
         """Start from a consent on record. What people said is asked anew: nothing is ticked."""
         return cls(
-            people=[Row(p.name, p.relation, p.responsibility) for p in consent.people],
+            people=[
+                Row(p.name, p.relation, p.speaks_as, p.on_behalf_of, p.authority)
+                for p in consent.people
+            ],
             language=consent.language,
             interpreter=consent.interpreter,
         )
@@ -102,57 +136,96 @@ class Draft:
         people = self._people()
         limit = self._limit(custom)
         until = self._valid_until(now)
-        if not self.purposes:
-            self.errors["purposes"] = _(
-                "Tick what was agreed to. Without filming, nothing is filmed."
-            )
         if not self.language:
             self.errors["language"] = _("Write the language in which it was talked through.")
-        if self.given not in ("signed", "witnessed"):
+        if not self.choice:
+            self.errors["choice"] = _(
+                "Tick this if everybody chose it themselves. Without that there is no consent."
+            )
+        if self.given not in _GIVEN:
             self.errors["given"] = _("Say how it was given.")
-        for name in ("language", "interpreter"):
-            if len(getattr(self, name)) > TEXT_LENGTH:
-                self.errors[name] = _("Use at most %(count)s characters.", count=TEXT_LENGTH)
+        if self.given == "witnessed" and not self.witness:
+            self.errors["witness"] = _("Write who heard it.")
+        lengths = {"language": TEXT_LENGTH, "interpreter": TEXT_LENGTH, "witness": TEXT_LENGTH}
+        for name, longest in (lengths | {"worries": WORRIES_LENGTH}).items():
+            if len(getattr(self, name)) > longest:
+                self.errors[name] = _("Use at most %(count)s characters.", count=longest)
         if self.errors or limit is None or until is None:
             return None
         return Consent(
+            record_id=new_id(),
+            privacy_notice=WORDING,
             people=people,
-            purposes=tuple(purpose for purpose in PURPOSES if purpose in self.purposes),
             limit=limit,
             valid_until=until,
+            retention_period=RETENTION.days,
             language=self.language,
             interpreter=self.interpreter,
-            given=cast(Literal["signed", "witnessed"], self.given),
-            wording=WORDING,
-            recorded=now,
+            worries=self.worries,
+            positive_choice=self.choice,
+            given=cast(Literal["drawn", "signed", "witnessed"], self.given),
+            witness=self.witness if self.given == "witnessed" else "",
+            event_time=now,
         )
 
     def _people(self) -> tuple[Person, ...]:
-        people = []
-        for number, row in enumerate(self.people):
-            if row.empty:
-                continue
-            if not row.name:
-                self.errors[f"people-{number}-name"] = _("Write a name for this person.")
-            if not row.relation:
-                self.errors[f"people-{number}-relation"] = _(
-                    "Write who this person is to the child."
-                )
-            if max(len(row.name), len(row.relation)) > TEXT_LENGTH:
-                self.errors[f"people-{number}-name"] = _(
-                    "Use at most %(count)s characters.", count=TEXT_LENGTH
-                )
-            people.append(
-                Person(
-                    name=row.name,
-                    relation=row.relation,
-                    responsibility=row.responsibility,
-                    agrees=row.agrees,
-                )
-            )
+        people = [
+            self._person(f"people-{number}", row)
+            for number, row in enumerate(self.people)
+            if not row.empty
+        ]
         if not people:
             self.errors["people-0-name"] = _("Write down everybody who will be in the room.")
+        elif not any(person.purposes for person in people):
+            self.errors["people-0-purposes"] = _(
+                "Tick what was agreed to. Without filming, nothing is filmed."
+            )
         return tuple(people)
+
+    def _person(self, prefix: str, row: Row) -> Person:
+        if not row.name:
+            self.errors[f"{prefix}-name"] = _("Write a name for this person.")
+        if not row.relation:
+            self.errors[f"{prefix}-relation"] = _("Write who this person is to the child.")
+        if row.speaks_as not in ("adult", "young-person"):
+            self.errors[f"{prefix}-speaks_as"] = _("Say whether this is an adult.")
+        if row.authority not in _AUTHORITIES:
+            self.errors[f"{prefix}-authority"] = _("Choose one of these.")
+        elif row.authority and not row.on_behalf_of:
+            self.errors[f"{prefix}-child"] = _("Write for which child they answer.")
+        elif row.on_behalf_of and not row.authority:
+            self.errors[f"{prefix}-authority"] = _("Say by what right they answer for the child.")
+        for name, words in (
+            ("name", row.name),
+            ("relation", row.relation),
+            ("child", row.on_behalf_of),
+        ):
+            if len(words) > TEXT_LENGTH:
+                self.errors[f"{prefix}-{name}"] = _(
+                    "Use at most %(count)s characters.", count=TEXT_LENGTH
+                )
+        return Person(
+            pii_principal_id=new_id(),
+            name=row.name,
+            relation=row.relation,
+            speaks_as=cast(Literal["adult", "young-person"], row.speaks_as),
+            on_behalf_of=row.on_behalf_of,
+            authority=cast(Literal["", "parent", "local-authority"], row.authority),
+            purposes=cast(tuple[Purpose, ...], row.purposes),
+            signature=self._signature(prefix, row),
+        )
+
+    def _signature(self, prefix: str, row: Row) -> str:
+        if self.given != "drawn":
+            return ""
+        try:
+            return checked_strokes(row.signature)
+        except BadInput:
+            if row.purposes:
+                self.errors[f"{prefix}-signature"] = _(
+                    "Let this person sign here, or choose another way in which it was given."
+                )
+            return ""
 
     def _limit(self, custom: bool) -> int | None:
         if self.limit in {str(60 * minutes) for minutes in MINUTES}:
@@ -199,12 +272,13 @@ def blueprint(parts: Parts) -> Blueprint:
             purposes=purposes_in_words(),
             minutes=MINUTES,
             custom=custom,
+            retention=RETENTION.days,
             room=len(draft.people) < MOST_PEOPLE,
         )
 
     @pages.get("")
     def show(case: str) -> ResponseReturnValue:
-        known = open_case(case).read(Consent)
+        known = consent_of(open_case(case))
         return page(case, Draft.of(known) if known else Draft())
 
     @pages.post("")
@@ -218,10 +292,33 @@ def blueprint(parts: Parts) -> Blueprint:
         if consent is None:
             return page(case, draft), 400
         opened.write(consent)
-        parts.note("consent-written", case=case)
+        parts.note("consent-written", case=case, record=consent.record_id)
         return redirect(url_for("cases.one", case=case), 303)
 
+    @pages.get("/receipt")
+    def receipt(case: str) -> ResponseReturnValue:
+        opened = open_case(case)
+        consent = consent_of(opened)
+        if consent is None:
+            abort(404)
+        return render_template(
+            "receipt.html",
+            case=opened,
+            details=opened.read(Details),
+            consent=consent,
+            purposes=purposes_in_words(),
+            remove_by=consent.valid_until + timedelta(days=consent.retention_period),
+            fingerprint=fingerprint(opened),
+            qr=_qr(opened, consent),
+        )
+
     return pages
+
+
+def fingerprint(case: OpenCase) -> str:
+    """What the family can compare: of the key that everything of this case is sealed to."""
+    digits = recipient_digest(case.record.recipient)[:20]
+    return " ".join(digits[at : at + 4] for at in range(0, 20, 4))
 
 
 def purposes_in_words() -> Mapping[str, str]:
@@ -234,6 +331,21 @@ def purposes_in_words() -> Mapping[str, str]:
         "copies": _("Copies of chosen clips for the family itself"),
         "online-review": _("Looking at the film together over a video call"),
     }
+
+
+def _qr(case: OpenCase, consent: Consent) -> Markup:
+    """What a telephone reads from the receipt: text without a name and without an address."""
+    lines = [
+        _("Receipt for a consent to filming"),
+        _("Case %(id)s", id=case.id),
+        _("Fingerprint %(digits)s", digits=fingerprint(case)),
+        _("Consent %(id)s", id=consent.record_id),
+        _("Holds until the end of %(day)s", day=last_day_before(consent.valid_until)),
+        _("To withdraw, tell your practitioner or the service this case. No reason is needed."),
+    ]
+    code = segno.make("\n".join(lines), error="m", micro=False)
+    title = _("The case, its fingerprint and how to withdraw, for a telephone")
+    return Markup(code.svg_inline(scale=3, svgclass="app-qr", title=title))  # noqa: S704
 
 
 def _day(text: str) -> date | None:

@@ -1,0 +1,138 @@
+"""Consent: each for themselves, each purpose by itself, and taken back at any time."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.consent import (
+    LONGEST_SIGNATURE,
+    PURPOSES,
+    Consent,
+    Person,
+    allows,
+    checked_strokes,
+    may_be_watched,
+)
+from appliance.errors import BadInput
+from appliance.files import from_json, new_id, to_json
+
+NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
+LATER = NOON + timedelta(minutes=1)
+
+
+def person(**changes: Any) -> Person:
+    mother = Person(
+        pii_principal_id=new_id(),
+        name="Alex",
+        relation="mother",
+        speaks_as="adult",
+        on_behalf_of="Robin",
+        authority="parent",
+        purposes=PURPOSES,
+    )
+    return msgspec.structs.replace(mother, **changes)
+
+
+def consent(*people: Person, **changes: Any) -> Consent:
+    given = Consent(
+        record_id=new_id(),
+        privacy_notice="1",
+        people=people or (person(),),
+        limit=300,
+        valid_until=NOON + timedelta(days=30),
+        retention_period=60,
+        language="English",
+        interpreter="",
+        worries="",
+        positive_choice=True,
+        given="signed",
+        witness="",
+        event_time=NOON,
+    )
+    return msgspec.structs.replace(given, **changes)
+
+
+VISITOR = person(name="Sam", relation="uncle", on_behalf_of="", authority="", purposes=("filming",))
+
+
+def test_what_one_person_in_the_room_refuses_nobody_has_agreed_to() -> None:
+    both = consent(person(), VISITOR)
+    assert allows(both, "filming", NOON)
+    assert [p for p in PURPOSES if allows(both, p, NOON)] == ["filming"]
+    assert not allows(consent(person(), person(purposes=())), "filming", NOON)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        None,
+        consent(VISITOR),
+        consent(person(on_behalf_of="")),
+        consent(positive_choice=False),
+        consent(valid_until=NOON),
+        msgspec.structs.replace(consent(), people=()),
+    ],
+)
+def test_without_a_consent_that_is_whole_nothing_is_allowed(refused: Consent | None) -> None:
+    assert not any(allows(refused, purpose, NOON) for purpose in PURPOSES)
+
+
+def test_a_local_authority_can_hold_responsibility_and_a_young_person_can_refuse() -> None:
+    worker = person(name="Kim", relation="social worker", authority="local-authority")
+    young = person(
+        name="Robin", relation="child", speaks_as="young-person", on_behalf_of="", authority=""
+    )
+    assert allows(consent(worker, young), "filming", NOON)
+    refusing = msgspec.structs.replace(young, purposes=("supervisor",))
+    assert not allows(consent(worker, refusing), "filming", NOON)
+
+
+@given(st.sets(st.sampled_from(PURPOSES)), st.sets(st.sampled_from(PURPOSES)))
+def test_what_is_taken_back_is_gone_and_the_rest_stays(first: Any, second: Any) -> None:
+    left = consent().without(first, LATER).without(second, LATER)
+    assert set(left.purposes) == set(PURPOSES) - first - second
+    taken = [one.purpose for one in left.taken_back]
+    assert sorted(taken) == sorted(first | second)
+    assert may_be_watched(left, LATER) is ("filming" not in first | second)
+
+
+def test_who_refuses_to_be_filmed_today_closes_no_earlier_film() -> None:
+    refused = consent(person(), person(purposes=()))
+    assert may_be_watched(refused, NOON) and not allows(refused, "filming", NOON)
+
+
+def test_films_are_not_watched_without_a_consent_or_after_its_end() -> None:
+    assert not may_be_watched(None, NOON)
+    assert may_be_watched(consent(), NOON + timedelta(days=30, microseconds=-1))
+    assert not may_be_watched(consent(), NOON + timedelta(days=30))
+
+
+def test_a_record_reads_back_as_it_was_written() -> None:
+    written = consent(person(signature="1,2 3,4"), VISITOR).without(["peers"], LATER)
+    assert from_json(to_json(written), Consent) == written
+
+
+@pytest.mark.parametrize("strokes", ["1,2 3,4", "0,0 1000,300|5,5 6,6 7,7"])
+def test_a_drawn_signature_is_kept_as_it_was_drawn(strokes: str) -> None:
+    assert checked_strokes(strokes) == strokes
+
+
+@pytest.mark.parametrize(
+    "strokes",
+    ["", "1,2", "1,2 3", "1,2 3,4|", "1,2  3,4", "a,b c,d", '1,2 3,4"/><script>', "-1,2 3,4"],
+)
+def test_what_is_no_signature_is_refused(strokes: str) -> None:
+    with pytest.raises(BadInput):
+        checked_strokes(strokes)
+
+
+def test_a_signature_longer_than_anybodys_is_refused() -> None:
+    point = "1000,300"
+    whole = " ".join([point] * (LONGEST_SIGNATURE // 9))
+    assert checked_strokes(whole)
+    with pytest.raises(BadInput):
+        checked_strokes(" ".join([point] * (LONGEST_SIGNATURE // 9 + 1)))
