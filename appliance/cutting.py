@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.codec.context import CodecContext, Flags
 from av.packet import Packet
@@ -32,6 +31,7 @@ from appliance.footage import (
     Packets,
     Progress,
     Seconds,
+    Sounds,
     Source,
     Span,
     opened,
@@ -54,9 +54,6 @@ _COARSEST = 10_000
 _SOUND_BIT_RATE = 160_000
 _SOUND_RATES = (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 _SOUND_BLOCK = 1024
-_STEADY = Fraction(1, 50)
-"""Sound whose time is off by less than this is taken to follow on: containers round times."""
-_FLOAT = 4
 _NOT_SAID, _FULL_RANGE = (2, 2, 2), 2
 """Of colours, as ISO/IEC 23091-2 and libav have it."""
 _READ, _PICTURED = 0.1, 0.9
@@ -404,23 +401,18 @@ class _Sounds:
         context.flags |= Flags.bitexact
         context.open()
         self._rate = rate
-        self._channels = [bytearray() for _ in range(context.channels)]
-        self._start = self._next = round(start * rate)
-        """`_next`: the sample that is to follow, counted from the start of the film."""
-        self._stop = round(end * rate)
-        self._heard: int | None = None
-        """The sample behind the last one that the source gave."""
-        self._written = 0
+        self._start, self._stop = round(start * rate), round(end * rate)
+        self._samples = Sounds(self._layout, rate, self._start, self._stop)
         self._made: Packets = []
 
     def track(self, packets: Packets) -> boxes.Coded:
         """The track, number 2 of the clip, out of what the source has. Raises BadFile."""
         for part in self._film.heard(packets, self._layout, self._rate):
-            self._add(round((part.time or 0) * self._rate), part)
-            self._encode(_SOUND_BLOCK)
+            self._samples.add(round((part.time or 0) * self._rate), part)
+            self._encode()
         # Where the source has no more sound there is silence.
-        self._fill(self._stop)
-        self._encode(1)
+        self._samples.fill(self._stop)
+        self._encode(rest=True)
         self._made += self._context.encode(None)
         begin = self._made[0].pts or 0
         end = self._stop - self._start - begin
@@ -431,35 +423,9 @@ class _Sounds:
         # What the encoder needs to begin is silence, and so is what fills its last block.
         table.shown = -begin, end
         config = self._context.extradata or b""
-        trak = boxes.sound_trak(2, self._rate, len(self._channels), config)
+        trak = boxes.sound_trak(2, self._rate, self._context.channels, config)
         return boxes.Coded(trak, table, [bytes(packet) for packet in made])
 
-    def _add(self, at: int, part: AudioFrame) -> None:
-        """Keep what of `part`, whose first sample is number `at` of the film, is in the clip."""
-        if self._heard is not None and abs(at - self._heard) < _STEADY * self._rate:
-            at = self._heard
-        self._heard = at + part.samples
-        self._fill(min(at, self._stop))
-        first, last = self._next - at, min(part.samples, self._stop - at)
-        if first < last:
-            for channel, plane in zip(self._channels, part.planes, strict=True):
-                channel += bytes(plane)[first * _FLOAT : last * _FLOAT]
-            self._next += last - first
-
-    def _fill(self, until: int) -> None:
-        """Silence up to the source's sample number `until`."""
-        missing = max(until - self._next, 0)
-        for channel in self._channels:
-            channel += bytes(missing * _FLOAT)
-        self._next += missing
-
-    def _encode(self, at_least: int) -> None:
-        while (samples := min(len(self._channels[0]) // _FLOAT, _SOUND_BLOCK)) >= at_least:
-            frame = AudioFrame("fltp", self._layout, samples)
-            for channel, plane in zip(self._channels, frame.planes, strict=True):
-                plane.update(bytes(channel[: samples * _FLOAT]))
-                del channel[: samples * _FLOAT]
-            frame.sample_rate = self._rate
-            frame.pts, frame.time_base = self._written, Fraction(1, self._rate)
-            self._written += samples
-            self._made += self._context.encode(frame)
+    def _encode(self, *, rest: bool = False) -> None:
+        for block in self._samples.blocks(_SOUND_BLOCK, rest=rest):
+            self._made += self._context.encode(block)

@@ -20,6 +20,7 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.filter import Graph
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -37,6 +38,20 @@ _A_LITTLE, _AT_ONCE = 1 << 15, 1 << 18
 """Bytes that are asked of a source at once: libav's own measure, and for reading all of it."""
 
 _TIMELESS = "This film has frames without times."
+_TURNS = {
+    (1, 0, 0, 1): (),
+    (0, 1, -1, 0): ("transpose=clock",),
+    (-1, 0, 0, -1): ("hflip", "vflip"),
+    (0, -1, 1, 0): ("transpose=cclock",),
+    (-1, 0, 0, 1): ("hflip",),
+    (1, 0, 0, -1): ("vflip",),
+    (0, 1, 1, 0): ("transpose=cclock_flip",),
+    (0, -1, -1, 0): ("transpose=clock_flip",),
+}
+"""Where a step to the right and one down go, each to the right and down, and what turns so."""
+_STEADY = Fraction(1, 50)
+"""Sound whose time is off by less than this is taken to follow on: containers round times."""
+_FLOAT = 4
 
 _T = TypeVar("_T")
 Seconds: TypeAlias = "Fraction | float"
@@ -306,6 +321,99 @@ def turn_of(frame: VideoFrame) -> bytes | None:
     # The type of the side data names only one of the many that there are.
     side: Any = cast(Any, frame.side_data).get("DISPLAYMATRIX")
     return struct.pack(">9i", *struct.unpack("=9i", bytes(side))) if side else None
+
+
+class Upright:
+    """Turns the pictures of a film as a player is to turn them."""
+
+    def __init__(self) -> None:
+        self._made: tuple[object, Graph] | None = None
+
+    def is_sideways(self, frame: VideoFrame) -> bool:
+        """Whether the width of the picture is its height once it is upright."""
+        return any(name.startswith("transpose") for name in _turns(frame))
+
+    def turned(self, picture: VideoFrame, like: VideoFrame) -> VideoFrame:
+        """`picture`, upright, as `like` from which it was made says; without a time."""
+        turns = _turns(like)
+        if not turns:
+            return picture
+        kind = (picture.width, picture.height, picture.format.name, turns)
+        if self._made is None or self._made[0] != kind:
+            self._made = kind, self._graph(picture, turns)
+        graph = self._made[1]
+        graph.push(picture)
+        turned = graph.pull()
+        assert isinstance(turned, VideoFrame)
+        return turned
+
+    def _graph(self, picture: VideoFrame, turns: tuple[str, ...]) -> Graph:
+        graph = Graph()
+        begin = graph.add_buffer(
+            width=picture.width,
+            height=picture.height,
+            format=picture.format,
+            time_base=Fraction(1, 25),
+        )
+        steps = [graph.add(*turn.split("=")) for turn in turns]
+        graph.link_nodes(begin, *steps, graph.add("buffersink")).configure()
+        return graph
+
+
+def _turns(frame: VideoFrame) -> tuple[str, ...]:
+    """The filters that make a picture upright; none for one that stands askew."""
+    matrix = turn_of(frame)
+    if matrix is None:
+        return ()
+    a, b, _, c, d = struct.unpack(">5i", matrix[:20])
+    return _TURNS.get(tuple(max(-1, min(1, round(one / 65536))) for one in (a, b, c, d)), ())
+
+
+class Sounds:
+    """Samples in one line, from number `start` of a film on: each where it belongs, silence where
+    nothing does."""
+
+    def __init__(self, layout: str, rate: int, start: int, stop: int | None = None) -> None:
+        """`layout` is mono or stereo; nothing is kept from `stop` on."""
+        self._layout, self._rate, self._stop = layout, rate, stop
+        self._channels = [bytearray() for _ in range(1 if layout == "mono" else 2)]
+        self._next, self._taken = start, 0
+        """`_next`: the sample that is to follow, counted from the start of the film."""
+        self._heard: int | None = None
+        """The sample behind the last one that the source gave."""
+
+    def add(self, at: int, part: AudioFrame) -> None:
+        """Keep what of `part`, whose first sample is number `at` of the film, is wanted."""
+        if self._heard is not None and abs(at - self._heard) < _STEADY * self._rate:
+            at = self._heard
+        self._heard = end = at + part.samples
+        stop = end if self._stop is None else self._stop
+        self.fill(min(at, stop))
+        first, last = self._next - at, min(part.samples, stop - at)
+        if first < last:
+            for channel, plane in zip(self._channels, part.planes, strict=True):
+                channel += bytes(plane)[first * _FLOAT : last * _FLOAT]
+            self._next += last - first
+
+    def fill(self, until: int) -> None:
+        """Silence up to sample number `until`."""
+        missing = max(until - self._next, 0)
+        for channel in self._channels:
+            channel += bytes(missing * _FLOAT)
+        self._next += missing
+
+    def blocks(self, samples: int, *, rest: bool = False) -> Iterator[AudioFrame]:
+        """What has come, in blocks of so many samples, counted from 0; `rest`: also the last."""
+        least = 1 if rest else samples
+        while (count := min(len(self._channels[0]) // _FLOAT, samples)) >= least:
+            block = AudioFrame("fltp", self._layout, count)
+            for channel, plane in zip(self._channels, block.planes, strict=True):
+                plane.update(bytes(channel[: count * _FLOAT]))
+                del channel[: count * _FLOAT]
+            block.sample_rate = self._rate
+            block.pts, block.time_base = self._taken, Fraction(1, self._rate)
+            self._taken += count
+            yield block
 
 
 def said(seconds: Fraction) -> str:

@@ -7,22 +7,18 @@ Nothing is kept: pictures and numbers are given as they are made, and sealed by 
 from __future__ import annotations
 
 import math
-import struct
 from array import array
 from collections.abc import Iterator
 from fractions import Fraction
 
 from av.codec.context import CodecContext, Flags
-from av.filter import Graph
 from av.video.frame import PictureType, VideoFrame
 
 from appliance.errors import BadFile, BadInput
-from appliance.footage import Out, Seconds, Source, opened, said, turn_of
+from appliance.footage import Out, Seconds, Source, Upright, opened, said
 
 _STILL, SMALL = 2, 5
 """What JPEG may lose: of a still next to nothing, of a small picture little."""
-_TURNS = {(0, 1): ("clock",), (-1, 0): ("clock", "clock"), (0, -1): ("cclock",)}
-"""Where a step to the right goes, to the right and down, and what turns a picture so."""
 _EVERY, _ENOUGH = 7, 1000
 """Of a longer piece of sound only each so-manieth sample is looked at: not a number that a tone
 could keep step with."""
@@ -101,11 +97,11 @@ def peaks(source: Source, count: int) -> Iterator[float]:
 
 def jpeg(frame: VideoFrame, aspect: Fraction, quality: int, height: int | None = None) -> bytes:
     """`frame` as a JPEG, upright and of square points, that says nothing but the picture."""
-    width, turns = frame.width * aspect, _turns(frame)
-    upright = width if len(turns) % 2 else frame.height
-    scale = Fraction(height or upright) / upright
+    width, upright = frame.width * aspect, Upright()
+    stands = width if upright.is_sideways(frame) else frame.height
+    scale = Fraction(height or stands) / stands
     across, down = (max(round(side * scale), 1) for side in (width, frame.height))
-    picture = _turned(frame.reformat(across, down, "yuvj420p"), turns)
+    picture = upright.turned(frame.reformat(across, down, "yuvj420p"), frame)
     encoder = CodecContext.create("mjpeg", "w")
     encoder.width, encoder.height = picture.width, picture.height
     encoder.pix_fmt = "yuvj420p"
@@ -115,29 +111,3 @@ def jpeg(frame: VideoFrame, aspect: Fraction, quality: int, height: int | None =
     encoder.flags |= Flags.bitexact
     picture.pts, picture.time_base, picture.pict_type = 0, encoder.time_base, PictureType.NONE
     return b"".join(bytes(packet) for packet in encoder.encode(picture) + encoder.encode(None))
-
-
-def _turns(frame: VideoFrame) -> tuple[str, ...]:
-    """The quarter turns that a picture needs to be upright."""
-    matrix = turn_of(frame)
-    if matrix is None:
-        return ()
-    right, down = (max(-1, min(1, round(one / 65536))) for one in struct.unpack(">2i", matrix[:8]))
-    return _TURNS.get((right, down), ())
-
-
-def _turned(picture: VideoFrame, turns: tuple[str, ...]) -> VideoFrame:
-    if not turns:
-        return picture
-    graph = Graph()
-    tick = Fraction(1, 25)
-    picture.pts, picture.time_base = 0, tick
-    begin = graph.add_buffer(
-        width=picture.width, height=picture.height, format=picture.format, time_base=tick
-    )
-    turning = [graph.add("transpose", turn) for turn in turns]
-    graph.link_nodes(begin, *turning, graph.add("buffersink")).configure()
-    graph.push(picture)
-    turned = graph.pull()
-    assert isinstance(turned, VideoFrame)
-    return turned
