@@ -2,7 +2,8 @@
 
 On top the frame's number stands as black and white blocks (two to find them by, 24 bits of number,
 8 of check), below as digits. Under them bands move, each at a pace of its own; the lowest flashes
-for the first tenth of each second, and the sound beeps with it.
+for the first tenth of each second, and the sound beeps with it, each second a little higher until
+after eight it begins anew: so a beep cannot be taken for that of another second.
 """
 
 import math
@@ -21,6 +22,8 @@ _CELLS = 2 + _BITS + _CHECK
 _BLACK, _GREY, _WHITE = 16, 60, 235
 _SIGNAL = Fraction(1, 10)
 """Seconds of flash and beep."""
+_LOWEST, _HIGHER, _PITCHES = 600, 200, 8
+"""Hertz of the first beep, how much higher each of the next is, and how many there are."""
 _FONT = (
     "0e11131519110e",
     "040c040404040e",
@@ -52,7 +55,9 @@ class TestCard:
             for x in range(width)
         ]
         self._texture = bytes(wave) + bytes(wave) + bytes(self._line)
-        self._second = _second_of_sound()
+        beeps = b"".join(map(_second_of_sound, range(_PITCHES)))
+        self._turn = len(beeps)
+        self._beeps = beeps + beeps[: 2 * SAMPLE_RATE]
 
     def takes(self) -> Iterator[Take]:
         number = 0
@@ -63,8 +68,8 @@ class TestCard:
 
     def _sound(self, start: int, end: int) -> bytes:
         first, last = (2 * (ticks * SAMPLE_RATE // TICKS) for ticks in (start, end))
-        turn = first - first % len(self._second)
-        return (self._second * 2)[first - turn : last - turn]
+        turn = first - first % self._turn
+        return self._beeps[first - turn : last - turn]
 
     def frame(self, number: int) -> av.VideoFrame:
         """The card as it looks in frame `number`."""
@@ -146,8 +151,8 @@ def _digits(text: str, scale: int) -> Iterator[bytes]:
         )
 
 
-def _second_of_sound() -> bytes:
-    """A tenth of a second of 1 kHz and silence: signed 16 bit, mono."""
-    beep = round(SAMPLE_RATE * _SIGNAL)
-    tone = (round(12_000 * math.sin(2 * math.pi * 1000 * n / SAMPLE_RATE)) for n in range(beep))
+def _second_of_sound(number: int) -> bytes:
+    """A tenth of a second of a tone and silence: signed 16 bit, mono."""
+    beep, pitch = round(SAMPLE_RATE * _SIGNAL), _LOWEST + number * _HIGHER
+    tone = (round(12_000 * math.sin(2 * math.pi * pitch * n / SAMPLE_RATE)) for n in range(beep))
     return struct.pack(f"<{beep}h", *tone) + bytes(2 * (SAMPLE_RATE - beep))

@@ -13,8 +13,8 @@ import av
 import pytest
 
 from appliance.joined import open_recording
+from appliance.kit import Visit
 from tests import films
-from tests.promises.conftest import Visit
 
 PLACES = [Path("/tmp"), Path("/dev/shm"), Path("/run"), Path("/var/tmp")]
 LENGTH = 24

@@ -22,11 +22,10 @@ from appliance.files import new_id, to_json
 from appliance.film import EndReason
 from appliance.joined import open_recording
 from appliance.keys import PrivateKeys
-from appliance.kit import Kit
+from appliance.kit import Kit, Visit
 from appliance.permits import CURRENT, Refusal
 from appliance.rehearsal import Seen
 from appliance.unsealing import SealedReader
-from tests.promises.conftest import Visit
 
 
 def recordings(visit: Visit) -> list[Path]:
