@@ -11,7 +11,7 @@ recipient could seal something to a case, so the seal alone says nothing of who 
     cases/<id>/case.json                    public: recipient, state
     cases/<id>/identity-0001.age            the case's secret; the highest number has all of them
     cases/<id>/documents/consent-0001.age   numbered; the highest is in force, none is overwritten
-    cases/<id>/clips/<clip>.mp4.age
+    cases/<id>/clips/                       the moments that were chosen (`appliance.clips`)
     cases/<id>/derived/<recording>/         what was mended of a film (`appliance.library`)
     cases/<id>/withdrawal                   the signed order, once the family has withdrawn
 """
@@ -20,8 +20,9 @@ import contextlib
 import hashlib
 import re
 import shutil
+import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -34,7 +35,6 @@ from appliance.files import (
     ID,
     Fact,
     Home,
-    Moment,
     checked_id,
     destroy,
     from_json,
@@ -96,23 +96,6 @@ class Goals(Fact, frozen=True, kw_only=True, tag="goals/v1"):
     not_yet: bool = False
 
 
-class Clip(Fact, frozen=True, kw_only=True, tag="clip/v1"):
-    """A moment that went well: [start, end) of one film, in ticks of the film's time scale."""
-
-    id: str
-    recording: str
-    start: int
-    end: int
-    scale: int
-    """Ticks a second."""
-    note: str
-    frames: int
-    size: int
-    sha256: str
-    """Of the sealed file `clips/<id>.mp4.age`."""
-    made: Moment
-
-
 class _Heading(Fact, frozen=True, kw_only=True, tag="document/v1"):
     """First line of every document: a signed one cannot be moved to another place or case."""
 
@@ -135,6 +118,8 @@ class OpenCase:
     keys: PrivateKeys
     verifiers: tuple[Verifier, ...]
     """Whose documents are believed."""
+    changing: threading.RLock = field(default_factory=threading.RLock, compare=False, repr=False)
+    """Held by whoever reads a document in order to write it anew."""
 
     @property
     def id(self) -> str:
@@ -157,11 +142,13 @@ class OpenCase:
         Returns the SHA-256 (hex) of the signed text, by which other records refer to it.
         """
         name = _name(type(fact), item)
-        number = max((n for found, n, _ in self._numbered() if found == name), default=0) + 1
-        heading = _Heading(case=self.id, name=name, number=number)
-        note = self.keys.signer.sign(f"{to_json(heading).decode()}\n{to_json(fact).decode()}\n")
-        path = self.directory / "documents" / f"{name}-{number:04}.age"
-        save_new(path, seal(note.encode(), [parse_recipient(self.record.recipient)]))
+        with self.changing:
+            number = max((n for found, n, _ in self._numbered() if found == name), default=0) + 1
+            heading = _Heading(case=self.id, name=name, number=number)
+            text = f"{to_json(heading).decode()}\n{to_json(fact).decode()}\n"
+            note = self.keys.signer.sign(text)
+            path = self.directory / "documents" / f"{name}-{number:04}.age"
+            save_new(path, seal(note.encode(), [parse_recipient(self.record.recipient)]))
         return hashlib.sha256(note.encode()).hexdigest()
 
     def read(self, kind: type[_F], item: str = "") -> _F | None:

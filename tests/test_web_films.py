@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import pytest
 
-from appliance.cases import Clip
+from appliance.clips import Clip
 from appliance.film import EndReason
 from tests import films
 from tests.pages import LARGE, Page, WebKit, practitioner
@@ -234,7 +234,7 @@ def test_a_moment_becomes_a_sealed_clip_of_exactly_its_frames(own_kit: WebKit) -
     clip = clip_of(kit)
     data = kit.browser.get(f"{place(kit).partition('/films')[0]}/clips/{clip.id}/video")
     assert numbers(data.response.data) == list(range(15, 45))
-    assert (clip.frames, clip.note) == (30, "She turns to him")
+    assert (clip.frames, clip.words.note) == (30, "She turns to him")
     assert (clip.start / clip.scale, clip.end / clip.scale) == (0.5, 1.5)
     page = kit.browser.get(place(kit))
     assert "She turns to him" in page.words and "0:00.50 - 0:01.50" in page.words

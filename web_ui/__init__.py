@@ -23,6 +23,7 @@ from web_ui import (
     consent,
     errors,
     films,
+    moments,
     setup,
     status,
     times,
@@ -76,7 +77,7 @@ def create_app(parts: Parts) -> Flask:
     CSRFProtect(app)
     errors.install(app, parts)
     _install_front(app, parts)
-    for room in (setup, unlock, cases, consent, arming, films, withdrawal, status):
+    for room in (setup, unlock, cases, consent, arming, films, moments, withdrawal, status):
         app.register_blueprint(room.blueprint(parts))
     virtual = has_virtual_kit(parts)
     if virtual:
@@ -90,6 +91,7 @@ def create_app(parts: Parts) -> Flask:
 
     app.jinja_env.filters.update(
         ended=status.ended_in_words,
+        exact=times.exact,
         lasting=times.length,
         listed=times.day_and_time,
         last_day=times.last_day_before,

@@ -1,29 +1,26 @@
-"""A film of a case: playing it, marking a moment, and the clips that were made of it."""
+"""A film of a case: playing it, and what it looks and sounds like at a glance."""
 
-import re
+import base64
 from collections.abc import Callable
-from fractions import Fraction
 
-from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
 
 from appliance import boxes
-from appliance.cases import Clip, Details, OpenCase
+from appliance.cases import Details, Goals, OpenCase
+from appliance.clips import Clip, shelf
 from appliance.errors import BadInput
 from web_ui.access import data, practitioner
 from web_ui.cases import open_case
-from web_ui.language import _
+from web_ui.glances import read_glance
 from web_ui.parts import Parts
 from web_ui.ranges import play
-from web_ui.viewing import OpenedView, Readable, Viewing
+from web_ui.viewing import OpenedView, Readable, Viewing, picture
+from web_ui.words import principles_of, turns_in_words
 
-LONGEST_CLIP = 300
-"""Seconds: a clip is held in memory while it is cut."""
 LONG_CLIP = 60
 """Seconds past which the page gently says that clips are usually shorter."""
 MANY_CLIPS = 3
-NOTE_LENGTH = 500
-_PLACE = re.compile(r"(?:(?P<minutes>\d{1,4}):)?(?P<seconds>\d{1,6}(?:\.\d{1,9})?)")
 REACH_BACK, REACH_ON = 8, 6
 """Seconds that 'that was it' takes from before and after the moment it is pressed."""
 
@@ -31,40 +28,21 @@ REACH_BACK, REACH_ON = 8, 6
 def blueprint(parts: Parts) -> Blueprint:
     pages = Blueprint("films", __name__, url_prefix="/cases/<id:case>")
 
-    def opened_film(case: str, film: str) -> OpenedView:
-        return practitioner().viewing.film(open_case(case), film)
-
-    def page(case: str, film: str, refused: BadInput | None = None) -> str:
-        view = opened_film(case, film)
-        opened = open_case(case)
-        every = opened.read_all(Clip)
-        clips = sorted(
-            (clip for clip in every if clip.recording == film), key=lambda c: (c.start, c.end)
-        )
-        return render_template(
-            "film.html",
-            case=opened,
-            details=opened.read(Details),
-            film=view.opened,
-            id=film,
-            clips=clips,
-            many=len(every) > MANY_CLIPS,
-            long_clip=LONG_CLIP,
-            jobs=practitioner().work.jobs(case, film),
-            reach=(REACH_BACK, REACH_ON),
-            refused=refused,
-            sent=request.form,
-        )
-
     @pages.get("/films/<id:film>")
     def show(case: str, film: str) -> ResponseReturnValue:
-        return page(case, film)
+        return film_page(parts, case, film)
 
     @pages.get("/films/<id:film>/video")
     @data
     def video(case: str, film: str) -> Response:
         parts.seat.watched()
-        return play(_again(case, lambda viewing, opened: viewing.film(opened, film)))
+        return play(again(case, lambda viewing, opened: viewing.film(opened, film)))
+
+    @pages.get("/films/<id:film>/poster.jpg")
+    @data
+    def poster(case: str, film: str) -> Response:
+        """The first picture, shown until the film plays."""
+        return jpeg(picture(opened_film(case, film))[0])
 
     @pages.get("/films/<id:film>/frames.json")
     @data
@@ -75,66 +53,61 @@ def blueprint(parts: Parts) -> Blueprint:
         steps = boxes.counted(b - a for a, b in zip(table.ticks, following, strict=True))
         return {"scale": table.timescale, "first": table.ticks[0], "steps": list(steps)}
 
-    @pages.post("/films/<id:film>/clips")
-    def mark(case: str, film: str) -> ResponseReturnValue:
-        holder = practitioner()
-        opened = open_case(case)
-        try:
-            span = _span(opened_film(case, film).opened.film.seconds)
-            note = request.form.get("note", "").strip()
-            if len(note) > NOTE_LENGTH:
-                raise BadInput(_("Use at most %(count)s characters.", count=NOTE_LENGTH))
-        except BadInput as error:
-            return page(case, film, error), 400
-        job = holder.work.make_clip(
-            opened,
-            film,
-            span,
-            note,
-            lambda: holder.viewing.lend(opened, film),
-            lambda: holder.now(parts.clock),
-        )
-        parts.note("clip-asked", case=case, recording=film, clip=job.id)
-        return redirect(url_for("films.show", case=case, film=film, _anchor="clips"), 303)
-
-    @pages.get("/clips/<id:clip>/video")
+    @pages.get("/films/<id:film>/glance.json")
     @data
-    def clip_video(case: str, clip: str) -> Response:
-        parts.seat.watched()
-        return play(_again(case, lambda viewing, opened: viewing.clip(opened, clip)))
+    def glance(case: str, film: str) -> ResponseReturnValue:
+        """The filmstrip and how loud it is when; 202 and the job while that is being made."""
+        holder, opened = practitioner(), open_case(case)
+        found = read_glance(opened, film, opened_film(case, film).etag)
+        if found is not None:
+            return {
+                "seconds": found.seconds,
+                "pictures": [base64.b64encode(one).decode() for one in found.pictures],
+                "loud": list(found.loud),
+            }
+        job = holder.work.look_through(opened, film, lambda: holder.viewing.lend(opened, film))
+        return {"job": job.id, "failed": job.state == "failed"}, 202
 
     return pages
 
 
-def _again(case: str, pick: Callable[[Viewing, OpenCase], Readable]) -> Callable[[], Readable]:
+def film_page(parts: Parts, case: str, film: str, refused: BadInput | None = None) -> str:
+    """The page of a film; with what was `refused` of a form that was sent to it."""
+    holder, opened, view = practitioner(), open_case(case), opened_film(case, film)
+    stands = shelf(opened)
+    asked = request.values.get("instead", "")
+    instead = next((one for one in stands.chosen if one.id == asked), None)
+    return render_template(
+        "film.html",
+        case=opened,
+        details=opened.read(Details),
+        film=view.opened,
+        id=film,
+        goals=(opened.read(Goals) or Goals(goals=())).goals,
+        principles=principles_of(parts, holder).principles,
+        turns=turns_in_words(),
+        shelf=stands,
+        many=sum(isinstance(one, Clip) for one in stands.chosen) > MANY_CLIPS,
+        long_clip=LONG_CLIP,
+        jobs=holder.work.jobs(case),
+        instead=instead if isinstance(instead, Clip) and instead.recording == film else None,
+        reach=(REACH_BACK, REACH_ON),
+        refused=refused,
+        sent=request.form,
+    )
+
+
+def opened_film(case: str, film: str) -> OpenedView:
+    """A film of a case of whoever is unlocked."""
+    return practitioner().viewing.film(open_case(case), film)
+
+
+def again(case: str, pick: Callable[[Viewing, OpenCase], Readable]) -> Callable[[], Readable]:
     """What opens a film or clip now and, for each piece that is sent, once more."""
     holder = practitioner()
     open_case(case)
     return lambda: pick(holder.viewing, holder.case(case))
 
 
-def _span(length: Fraction) -> tuple[Fraction, Fraction]:
-    """The marks that were sent, in seconds. Raises BadInput, in words, for what are no marks."""
-    start, end = (_seconds(request.form.get(name, "")) for name in ("start", "end"))
-    if not 0 <= start < end or start >= length:
-        raise BadInput(
-            _("The marks are not in order, or not in this film."),
-            _("Set where the moment begins, then where it ends."),
-        )
-    if end - start > LONGEST_CLIP:
-        raise BadInput(
-            _("A clip can be at most %(minutes)s minutes long.", minutes=LONGEST_CLIP // 60),
-            _("Choose the part in which it happens; a minute is usually plenty."),
-        )
-    return start, min(end, length)
-
-
-def _seconds(text: str) -> Fraction:
-    """'75.5' or '1:15.5' in seconds. Raises BadInput."""
-    found = _PLACE.fullmatch(text.strip().replace(",", "."))
-    if not found:
-        raise BadInput(
-            _("Where the moment begins and ends could not be read."),
-            _("Write seconds, such as 75.5, or minutes and seconds, such as 1:15.5."),
-        )
-    return 60 * Fraction(found["minutes"] or 0) + Fraction(found["seconds"])
+def jpeg(picture: bytes) -> Response:
+    return Response(picture, mimetype="image/jpeg")

@@ -54,6 +54,13 @@ def stamp(seconds: float | Fraction) -> str:
     return f"{minutes}:{rest // 100:02}.{rest % 100:02}"
 
 
+def exact(seconds: Fraction) -> str:
+    """A place in a film for a form, '1:02.433': never later than it is, so that a frame that
+    begins there is the first one from there on."""
+    minutes, rest = divmod(int(seconds * 1000), 60_000)
+    return f"{minutes}:{rest // 1000:02}.{rest % 1000:03}"
+
+
 def start_of(day: date) -> datetime:
     """Midnight at which a day begins, in the kit's time zone."""
     return datetime.combine(day, time()).astimezone()

@@ -5,21 +5,25 @@ parts. Closing a case cuts off whoever still reads from it.
 """
 
 import hashlib
+import io
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
-from appliance.cases import Clip, OpenCase
+from appliance.cases import OpenCase
+from appliance.clips import Clip, Still
 from appliance.errors import KitError, NoMatch
 from appliance.files import ID, Home, new_id
 from appliance.film import EndReason, FilmStarted, Manifest
 from appliance.joined import JoinedFilm, OpenedFilm, open_recording, read_manifest
 from appliance.signing import Verifier
-from appliance.unsealing import SealedReader
+from appliance.stills import still
+from appliance.unsealing import SealedReader, unseal
 
 _KEPT_OPEN = 6
 
@@ -83,6 +87,38 @@ class OpenedView:
 
     def close(self) -> None:
         self.opened.close()
+
+
+class _Reading:
+    """Something that plays as a file with a place of its own, to be looked into."""
+
+    def __init__(self, readable: Readable) -> None:
+        self._readable = readable
+        self._place = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        left = max(0, self._readable.size - self._place)
+        data = self._readable.read_at(self._place, left if size < 0 else min(size, left))
+        self._place += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        from_ = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._readable.size}
+        self._place = from_[whence] + offset
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+
+def picture(readable: Readable, at: Fraction = Fraction(0)) -> tuple[bytes, Fraction]:
+    """The frame that is seen at `at` seconds as a JPEG, and when it appeared.
+
+    Raises BadInput if there is none, and what reading raises.
+    """
+    out = io.BytesIO()
+    appeared = still(_Reading(readable), at, out)
+    return out.getvalue(), appeared
 
 
 class Viewing:
@@ -150,13 +186,20 @@ class Viewing:
         with self._lock:
             found = self._open.get(key)
             if not isinstance(found, OpenedClip):
-                path = case.clips / f"{name}.mp4.age"
-                if case.read(Clip, name) is None or not path.exists():
+                kept = case.read(Clip, name)
+                if kept is None or not (case.clips / kept.file).exists():
                     raise NoMatch("There is no such clip in this case.")
-                found = OpenedClip(path, case)
+                found = OpenedClip(case.clips / kept.file, case)
                 self._keep(key, found)
             self._open.move_to_end(key)
             return found
+
+    def kept_picture(self, case: OpenCase, name: str) -> bytes:
+        """A kept picture of this case, as a JPEG. Raises NoMatch if there is none."""
+        kept = case.read(Still, name)
+        if kept is None or not (case.clips / kept.file).exists():
+            raise NoMatch("There is no such picture in this case.")
+        return unseal((case.clips / kept.file).read_bytes(), case.identities)
 
     def close(self, case: str = "") -> None:
         """Close what is open of one case, or everything. Who is reading gets no more."""

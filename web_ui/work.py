@@ -1,47 +1,65 @@
-"""Clips being made: one after the other, in the background, with how far each is.
+"""What takes time: clips being made, films being looked through, in the background.
 
-A clip goes straight into its seal. What is being made when the page is locked or the case is
-withdrawn is given up, and nothing of it stays.
+Each goes straight into its seal. What is under way when it is given up, the page is locked or the
+case is withdrawn comes to nothing, and nothing of it stays.
 """
 
 import hashlib
 import logging
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import IO, Literal, TypeAlias, cast
 
-from appliance.cases import Clip, OpenCase
+from appliance.cases import OpenCase
+from appliance.clips import Clip, Words
 from appliance.cutting import Cut, cut
 from appliance.errors import KitError, NotPossible
-from appliance.files import new_id, sync_directory
+from appliance.files import new_id, saving
 from appliance.identities import parse_recipient
-from appliance.joined import JoinedFile, JoinedFilm
+from appliance.joined import JoinedFilm
 from appliance.sealing import Bytes, SealedWriter
+from web_ui.glances import make_glance
 
 _log = logging.getLogger(__name__)
+
+Lend: TypeAlias = Callable[[], AbstractContextManager[JoinedFilm]]
+"""Opens the film of a job when its turn comes."""
+
+
+class GivenUp(KitError):
+    """Whoever asked for it does not want it any more."""
+
+    code = "given-up"
 
 
 @dataclass
 class Job:
-    """One clip being made, from `start` to `end` in seconds of its film."""
+    """One piece of work on a film: a clip from `start` to `end` in seconds, or its glance."""
 
     id: str
     case: str
     recording: str
-    start: Fraction
-    end: Fraction
-    note: str
-    state: Literal["waiting", "cutting", "done", "failed"] = "waiting"
+    kind: Literal["clip", "glance"]
+    start: Fraction = Fraction(0)
+    end: Fraction = Fraction(0)
+    words: Words = field(default_factory=Words)
+    state: Literal["waiting", "making", "done", "failed"] = "waiting"
     done: float = 0.0
-    """How far it is, from 0 to 1, as far as can be told from what was read of the film."""
+    """How far it is, from 0 to 1."""
     error: KitError | None = None
+    given_up: bool = False
+
+    def told(self, done: float) -> None:
+        """Progress; raises GivenUp when the work is to end here."""
+        if self.given_up:
+            raise GivenUp("This was given up.")
+        self.done = max(self.done, min(done, 0.99))
 
 
 class Work:
@@ -49,6 +67,8 @@ class Work:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="clips")
+        # Of its own: a person waits for a clip, and looking through a long film takes minutes.
+        self._looking = ThreadPoolExecutor(1, thread_name_prefix="glances")
         self._lock = threading.Lock()
         self._jobs: list[Job] = []
 
@@ -57,46 +77,84 @@ class Work:
         case: OpenCase,
         recording: str,
         span: tuple[Fraction, Fraction],
-        note: str,
-        lend: Callable[[], AbstractContextManager[JoinedFilm]],
+        words: Words,
+        lend: Lend,
         now: Callable[[], datetime],
     ) -> Job:
         """Begin a clip between the marks of `span`, sealed to the case when it is made.
 
-        `lend` opens the film when its turn comes, `now` says the time when it is done.
+        `now` says the time when it is done.
         """
-        job = Job(new_id(), case.id, recording, *span, note)
+        job = Job(new_id(), case.id, recording, "clip", *span, words)
+
+        def make() -> None:
+            with lend() as film:
+                case.write(_cut_and_sealed(job, case, film, now), job.id)
+
+        self._begin(self._pool, job, make)
+        return job
+
+    def look_through(self, case: OpenCase, recording: str, lend: Lend) -> Job:
+        """Begin the glance of a film; the one that is under way, or could not be made, is given
+        back instead."""
         with self._lock:
-            self._jobs.append(job)
-        self._pool.submit(self._make, job, case, lend, now)
+            for job in self._jobs:
+                if (job.case, job.recording, job.kind) == (case.id, recording, "glance") and (
+                    job.state != "done"
+                ):
+                    return job
+        job = Job(new_id(), case.id, recording, "glance")
+
+        def make() -> None:
+            with lend() as film:
+                make_glance(film, case, recording, job.told)
+
+        self._begin(self._looking, job, make)
         return job
 
     def mend(self, mend_all: Callable[[], None]) -> None:
         """Mend in the background what the power cut. Nobody waits for it: failures are logged."""
         self._pool.submit(self._mend, mend_all)
 
-    def jobs(self, case: str, recording: str) -> list[Job]:
-        """The clips of a film that are being made, or could not be."""
+    def jobs(self, case: str, recording: str = "") -> list[Job]:
+        """The clips of a case, or of one film, that are being made or could not be."""
         with self._lock:
             return [
                 job
                 for job in self._jobs
-                if (job.case, job.recording) == (case, recording) and job.state != "done"
+                if job.kind == "clip" and job.state != "done" and job.case == case
+                if recording in ("", job.recording)
             ]
 
+    def give_up(self, case: str, name: str) -> None:
+        """End this piece of work, whether it waits, is under way, or has failed."""
+        with self._lock:
+            for job in [job for job in self._jobs if (job.case, job.id) == (case, name)]:
+                job.given_up = True
+                self._jobs.remove(job)
+
     def marker(self) -> str:
-        """Differs from before when a clip is finished."""
+        """Differs from before when something is finished."""
         with self._lock:
             return " ".join(f"{job.id[:4]}{job.state[0]}" for job in self._jobs)
 
     def making(self) -> dict[str, int]:
-        """Percent of each clip that is being made, by its id."""
+        """Percent of everything that is being made, by its id."""
         with self._lock:
-            return {job.id: int(100 * job.done) for job in self._jobs if job.state == "cutting"}
+            return {job.id: int(100 * job.done) for job in self._jobs if job.state == "making"}
 
     def close(self) -> None:
-        """Begin nothing more. What is under way ends by itself: its film is closed."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Begin nothing more, and end what is under way: its film is closed, too."""
+        with self._lock:
+            for job in self._jobs:
+                job.given_up = True
+        for pool in (self._pool, self._looking):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _begin(self, pool: ThreadPoolExecutor, job: Job, make: Callable[[], None]) -> None:
+        with self._lock:
+            self._jobs.append(job)
+        pool.submit(self._run, job, make)
 
     def _mend(self, mend_all: Callable[[], None]) -> None:
         try:
@@ -104,24 +162,18 @@ class Work:
         except Exception as error:
             _log.error("mending failed: %s", type(error).__name__)
 
-    def _make(
-        self,
-        job: Job,
-        case: OpenCase,
-        lend: Callable[[], AbstractContextManager[JoinedFilm]],
-        now: Callable[[], datetime],
-    ) -> None:
-        job.state = "cutting"
+    def _run(self, job: Job, make: Callable[[], None]) -> None:
+        job.state = "making"
         try:
-            with lend() as film:
-                case.write(_cut_and_sealed(job, case, film, now), job.id)
+            job.told(0.0)
+            make()
         except KitError as error:
             job.error = error
             job.state = "failed"
         except Exception as error:
             # Whatever a library may raise over a film, the person is told; where, is logged.
-            _log.error("a clip failed: %s", type(error).__name__)
-            job.error = NotPossible("The clip could not be made.", "Mark it again.")
+            _log.error("a %s failed: %s", job.kind, type(error).__name__)
+            job.error = NotPossible("It could not be made.", "Try it again.")
             job.state = "failed"
         else:
             job.done = 1.0
@@ -131,9 +183,12 @@ class Work:
 def _cut_and_sealed(
     job: Job, case: OpenCase, film: JoinedFilm, now: Callable[[], datetime]
 ) -> Clip:
-    source = cast(IO[bytes], _Watched(film, job))
-    path = case.clips / f"{job.id}.mp4.age"
-    made, size, sha256 = _sealed(path, case, lambda out: cut(source, job.start, job.end, out))
+    with film.open() as source:
+        made, size, sha256 = _sealed(
+            case.clips / f"{job.id}.mp4.age",
+            case,
+            lambda out: cut(source, job.start, job.end, out, job.told),
+        )
     scale = film.frames.timescale
     return Clip(
         id=job.id,
@@ -141,31 +196,12 @@ def _cut_and_sealed(
         start=int(made.first * scale),
         end=int(made.end * scale),
         scale=scale,
-        note=job.note,
         frames=made.frames,
         size=size,
         sha256=sha256,
         made=now(),
+        words=job.words,
     )
-
-
-class _Watched(JoinedFile):
-    """A film that is being cut: how far the reading has come tells how far the clip is."""
-
-    def __init__(self, film: JoinedFilm, job: Job) -> None:
-        super().__init__(film)
-        self._job = job
-        length = float(film.seconds)
-        self._from = film.size * float(job.start) / length
-        self._span = film.size * float(job.end - job.start) / length
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        count = super().readinto(buffer)
-        come = (self.tell() - self._from) / self._span if self._span > 0 else 0.0
-        # The last part is the encoder's; and the film's head, read first, tells nothing.
-        if come <= 1.2:
-            self._job.done = max(self._job.done, min(come, 0.99))
-        return count
 
 
 class _Digested:
@@ -188,23 +224,9 @@ def _sealed(path: Path, case: OpenCase, write: Callable[[IO[bytes]], Cut]) -> tu
 
     Returns what `write` returned, and size and SHA-256 of the sealed file, which is on the card.
     """
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        with temporary.open("xb") as file:
-            sealed = _Digested(file)
-            writer = SealedWriter(sealed, [parse_recipient(case.record.recipient)])
-            made = write(cast(IO[bytes], writer))
-            writer.close()
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_directory(path.parent)
-    except OSError as error:
-        if isinstance(error, KitError):
-            raise
-        raise NotPossible(
-            f"The clip could not be kept: {error.strerror}.", "Look at the card: is it full?"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with saving(path) as file:
+        sealed = _Digested(file)
+        writer = SealedWriter(sealed, [parse_recipient(case.record.recipient)])
+        made = write(cast(IO[bytes], writer))
+        writer.close()
     return made, sealed.size, sealed.digest.hexdigest()

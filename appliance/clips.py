@@ -1,0 +1,188 @@
+"""Moments chosen from a case's films: clips and stills, what is said of each, and their order.
+
+Each is a sealed document of the case and a sealed file beside it; the words of one are written
+again as its next number, and what was cut never changes. The choice is a document too: a moment
+that is taken out of it stays in the case and can be put back.
+
+    cases/<id>/clips/<clip>.mp4.age     frame-exact, nothing in it from outside its marks
+    cases/<id>/clips/<still>.jpg.age    the picture at one moment
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from appliance.cases import OpenCase
+from appliance.errors import NoMatch
+from appliance.files import Fact, Moment, checked_id
+
+Turn = Literal["", "initiative", "reception", "response"]
+"""Whose turn it is in the chain: the child's initiative, how it is received, the answer to it."""
+
+
+class Words(Fact, frozen=True, kw_only=True, tag="words/v1"):
+    """What the practitioner says of a moment; none of it has to be said."""
+
+    note: str = ""
+    question: str = ""
+    """What to ask the family when it is looked at."""
+    goal: str = ""
+    """The id of one of the case's goals."""
+    principle: str = ""
+    """In words, so that it stays what it was when the list of principles changes."""
+    turn: Turn = ""
+
+
+class Clip(Fact, frozen=True, kw_only=True, tag="clip/v1"):
+    """A moment that went well: [start, end) of one film, in ticks of the film's time scale."""
+
+    id: str
+    recording: str
+    start: int
+    end: int
+    scale: int
+    """Ticks a second."""
+    frames: int
+    size: int
+    sha256: str
+    """Of the sealed file `clips/<id>.mp4.age`."""
+    made: Moment
+    words: Words = Words()
+
+    @property
+    def begins(self) -> Fraction:
+        """Seconds from the start of the film."""
+        return Fraction(self.start, self.scale)
+
+    @property
+    def seconds(self) -> Fraction:
+        """How long it lasts."""
+        return Fraction(self.end - self.start, self.scale)
+
+    @property
+    def file(self) -> str:
+        return f"{self.id}.mp4.age"
+
+
+class Still(Fact, frozen=True, kw_only=True, tag="still/v1"):
+    """A picture that was kept: the frame that appeared at `at` ticks of its film."""
+
+    id: str
+    recording: str
+    at: int
+    scale: int
+    """Ticks a second."""
+    size: int
+    sha256: str
+    """Of the sealed file `clips/<id>.jpg.age`."""
+    made: Moment
+    words: Words = Words()
+
+    @property
+    def begins(self) -> Fraction:
+        """Seconds from the start of the film."""
+        return Fraction(self.at, self.scale)
+
+    @property
+    def file(self) -> str:
+        return f"{self.id}.jpg.age"
+
+
+Kept: TypeAlias = "Clip | Still"
+
+
+class Choice(Fact, frozen=True, kw_only=True, tag="choice/v1"):
+    """Which moments the next review looks at, by their ids, in order. One that is still being made,
+    or could not be, has its place here and no document yet."""
+
+    kept: tuple[str, ...] = ()
+
+
+class Principles(Fact, frozen=True, kw_only=True, tag="principles/v1"):
+    """The attunement principles that a practitioner chooses from, as they word them."""
+
+    principles: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The moments of a case: what is chosen, in order, and what is set aside, the newest first."""
+
+    chosen: Sequence[Kept]
+    aside: Sequence[Kept]
+
+
+def shelf(case: OpenCase) -> Shelf:
+    """The moments of a case as they stand."""
+    every: dict[str, Kept] = {clip.id: clip for clip in case.read_all(Clip)}
+    every |= {still.id: still for still in case.read_all(Still)}
+    order = (case.read(Choice) or Choice()).kept
+    chosen = [every.pop(name) for name in order if name in every]
+    return Shelf(chosen, sorted(every.values(), key=lambda one: one.made, reverse=True))
+
+
+def moment(case: OpenCase, name: str) -> Kept:
+    """The clip or still of this name. Raises NoMatch if there is none."""
+    found = case.read(Clip, name) or case.read(Still, name)
+    if found is None:
+        raise NoMatch("There is no such moment in this case.")
+    return found
+
+
+def sealed_file(case: OpenCase, kept: Kept) -> Path:
+    """Where the moment itself lies."""
+    return case.clips / kept.file
+
+
+def say(case: OpenCase, name: str, words: Words) -> None:
+    """Put down these words for a moment, in place of those before. Raises NoMatch."""
+    with case.changing:
+        case.write(msgspec.structs.replace(moment(case, name), words=words), name)
+
+
+def choose(case: OpenCase, name: str, instead: str = "") -> None:
+    """Add a moment to the end of the choice, or put it in the place of another one."""
+    with case.changing:
+        order = [one for one in _order(case) if one != name]
+        if instead in order:
+            order[order.index(instead)] = name
+        else:
+            order.append(name)
+        _write(case, order)
+
+
+def take_out(case: OpenCase, name: str) -> None:
+    """Set a moment aside. It stays in the case: `choose` brings it back."""
+    with case.changing:
+        _write(case, [one for one in _order(case) if one != name])
+
+
+def move(case: OpenCase, name: str, by: Literal[-1, 1]) -> None:
+    """Move a moment before the one in front of it, or behind the next; not past either end."""
+    with case.changing:
+        # Of those that are there: one that could not be made must not swallow a step.
+        there = [kept.id for kept in shelf(case).chosen]
+        if name not in there or not 0 <= there.index(name) + by < len(there):
+            return
+        neighbour = there[there.index(name) + by]
+        order = [one for one in _order(case) if one != name]
+        order.insert(order.index(neighbour) + (by > 0), name)
+        _write(case, order)
+
+
+def begin_anew(case: OpenCase) -> None:
+    """Set every moment aside: a review was held, and the next one is chosen afresh."""
+    with case.changing:
+        _write(case, [])
+
+
+def _order(case: OpenCase) -> tuple[str, ...]:
+    return (case.read(Choice) or Choice()).kept
+
+
+def _write(case: OpenCase, order: Sequence[str]) -> None:
+    case.write(Choice(kept=tuple(checked_id(name) for name in order)))

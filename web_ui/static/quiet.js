@@ -1,0 +1,44 @@
+// Forms that are sent without leaving the page: what plays goes on playing, and only the parts of
+// the page that changed are put in. Where this does not run, they are sent like any form.
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (!form.matches("[data-quiet]") || event.defaultPrevented) return;
+  event.preventDefault();
+  const body = new FormData(form, event.submitter);
+  const buttons = [...form.querySelectorAll("button")].filter((button) => !button.disabled);
+  for (const button of buttons) button.disabled = true;
+  try {
+    const answer = await fetch(form.action, { method: "POST", body, cache: "no-store" });
+    // Locked meanwhile, or moved: be there, as any form would.
+    if (new URL(answer.url).pathname !== location.pathname && answer.redirected) {
+      location.assign(answer.url);
+      return;
+    }
+    const told = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (!told.querySelector("[data-fresh]")) {
+      document.documentElement.replaceWith(document.adoptNode(told.documentElement));
+      return;
+    }
+    for (const part of document.querySelectorAll("[data-fresh]")) {
+      const other = told.getElementById(part.id);
+      if (other && other.innerHTML !== part.innerHTML) part.replaceChildren(...other.childNodes);
+    }
+    if (!answer.ok) document.querySelector(".nhsuk-error-summary")?.focus();
+    form.dispatchEvent(new CustomEvent("sent", { bubbles: true, detail: { ok: answer.ok } }));
+    stay(form, event.submitter);
+  } catch {
+    form.submit();
+  } finally {
+    for (const button of buttons) button.disabled = false;
+  }
+});
+
+// The button that was pressed was put in anew: the keyboard stays where it was.
+function stay(form, button) {
+  if (form.isConnected || !button?.value) return;
+  const again = [...document.querySelectorAll("form[data-quiet]")].find((other) => other.action === form.action);
+  const same = again?.querySelector(`button[value="${CSS.escape(button.value)}"]`);
+  const next = same?.disabled ? again.querySelector("button:enabled") : same;
+  (next ?? again?.querySelector("button") ?? document.getElementById("clips"))?.focus();
+}
