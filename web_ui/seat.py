@@ -64,7 +64,7 @@ class Practitioner:
         self.service = enrolled.service
         self.verifiers = tuple(p.verifying_key() for p in enrolled.practitioners)
         self.vouch = vouch
-        self.viewing = Viewing(home, kit)
+        self.viewing = Viewing(home, kit, self.verifiers)
         self.work = Work()
         self._home = home
         self._cases = Cases(home)

@@ -18,7 +18,7 @@ from typing import Protocol
 from appliance.cases import OpenCase
 from appliance.clips import Clip, Still
 from appliance.errors import KitError, NoMatch
-from appliance.files import ID, Home, new_id
+from appliance.files import ID, Home, checked_id, new_id
 from appliance.film import EndReason, FilmStarted, Manifest
 from appliance.joined import JoinedFilm, OpenedFilm, open_recording, read_manifest
 from appliance.signing import Verifier
@@ -124,10 +124,14 @@ def picture(readable: Readable, at: Fraction = Fraction(0)) -> tuple[bytes, Frac
 class Viewing:
     """The films and clips that one practitioner has open. Any thread."""
 
-    def __init__(self, home: Home, kit: Sequence[Verifier]) -> None:
-        """`kit`: whose manifests are believed."""
+    def __init__(
+        self, home: Home, kit: Sequence[Verifier], practitioners: Sequence[Verifier]
+    ) -> None:
+        """`kit` and `practitioners`: whose manifests are believed, of films made here and of films
+        brought from elsewhere."""
         self._home = home
         self._kit = kit
+        self._practitioners = practitioners
         self._lock = threading.Lock()
         self._open: OrderedDict[tuple[str, str, str], Readable] = OrderedDict()
         self._lent: dict[tuple[str, str, str], Readable] = {}
@@ -136,22 +140,22 @@ class Viewing:
     def films_of(self, case: str) -> list[ListedFilm]:
         """The films of a case, the newest first, as far as their manifests can be read."""
         listed = []
-        for name in self._names():
-            if self._case_of.get(name, case) != case:
-                continue
-            with suppress(KitError):
-                manifest = read_manifest(self._home.recording(name), self._kit)
-                # The first line never changes, so what belongs elsewhere is read only once.
-                self._case_of[name] = manifest.started.case
-                if manifest.started.case == case:
-                    listed.append(_listed(name, manifest))
+        for directory in (self._home.recordings, self._brought(case)):
+            for name in _names(directory):
+                if self._case_of.get(name, case) != case:
+                    continue
+                with suppress(KitError):
+                    manifest = self._manifest(directory / name)
+                    # The first line never changes, so what belongs elsewhere is read only once.
+                    self._case_of[name] = manifest.started.case
+                    if manifest.started.case == case:
+                        listed.append(_listed(name, manifest))
         return sorted(listed, key=lambda film: film.started.started, reverse=True)
 
     def film(self, case: OpenCase, name: str) -> OpenedView:
         """A film of this case. Raises NoMatch if there is none, and what opening raises."""
-        directory = self._home.recording(name)
         try:
-            written = (directory / "manifest").stat()
+            written = (self._directory(case, name) / "manifest").stat()
         except FileNotFoundError:
             raise NoMatch("There is no such film in this case.") from None
         # A film that was cut short gets its end later: what was opened before is then out of date.
@@ -209,28 +213,45 @@ class Viewing:
                     opened.pop(key).close()
 
     def _opened(self, case: OpenCase, name: str) -> OpenedView:
-        directory = self._home.recording(name)
-        if read_manifest(directory, self._kit).started.case != case.id:
+        directory = self._directory(case, name)
+        manifest = self._manifest(directory)
+        if (manifest.started.case, manifest.started.recording) != (case.id, name):
             raise NoMatch("There is no such film in this case.")
         return OpenedView(
             open_recording(
                 directory,
                 case.identities,
-                self._kit,
+                self._believed(directory),
                 derived=case.directory / "derived" / name,
                 menders=case.verifiers,
             )
         )
+
+    def _brought(self, case: str) -> Path:
+        """Where films lie that were made elsewhere and brought into a case."""
+        return self._home.case(case) / "imports"
+
+    def _directory(self, case: OpenCase, name: str) -> Path:
+        brought = self._brought(case.id) / checked_id(name)
+        return brought if brought.is_dir() else self._home.recording(name)
+
+    def _believed(self, directory: Path) -> Sequence[Verifier]:
+        """Whose word counts on a film: the kit's, or of one that was brought, a practitioner's."""
+        return self._kit if directory.parent == self._home.recordings else self._practitioners
+
+    def _manifest(self, directory: Path) -> Manifest:
+        return read_manifest(directory, self._believed(directory))
 
     def _keep(self, key: tuple[str, str, str], opened: Readable) -> None:
         self._open[key] = opened
         while len(self._open) > _KEPT_OPEN:
             self._open.popitem(last=False)[1].close()
 
-    def _names(self) -> list[str]:
-        if not self._home.recordings.is_dir():
-            return []
-        return [path.name for path in self._home.recordings.iterdir() if ID.fullmatch(path.name)]
+
+def _names(directory: Path) -> list[str]:
+    if not directory.is_dir():
+        return []
+    return [path.name for path in directory.iterdir() if ID.fullmatch(path.name)]
 
 
 def _listed(name: str, manifest: Manifest) -> ListedFilm:
