@@ -38,6 +38,7 @@ from appliance.permits import Enrolled, Permit, recipient_digest
 from appliance.requests import Enrol, RecorderStatus, Request, SetTime, Stop, read_request
 from appliance.sealing import seal
 from appliance.signing import Signer, open_note
+from appliance.sticks import Sticks
 from tests import films
 from web_ui import create_app
 from web_ui.__main__ import build_parts
@@ -207,8 +208,11 @@ class FakeRecorder:
         frames: int = 75,
         why: EndReason = EndReason.LIMIT,
         encoder: Mapping[str, str] = films.LIKE_OURS,
+        stream: bytes = b"",
+        consent: str = "0" * 64,
     ) -> str:
-        """Put a sealed film of this case on the card: its frames are numbered, 30 a second."""
+        """Put a sealed film of this case on the card: `stream`, or one whose frames are numbered,
+        30 a second."""
         name = new_id()
         directory = self._parts.home.recording(name)
         directory.mkdir(parents=True)
@@ -217,7 +221,7 @@ class FakeRecorder:
             case=case,
             kit=self.status.kit,
             permit=new_id(),
-            consent="0" * 64,
+            consent=consent,
             recipient=recipient_digest(recipient),
             kind="visit",
             limit=300,
@@ -228,7 +232,7 @@ class FakeRecorder:
         lines = [
             self._segment(directory, number, data, builder, recipient)
             for number, (data, builder) in enumerate(
-                _segments(name, films.film(frames, encoder=encoder))
+                _segments(name, stream or films.film(frames, encoder=encoder))
             )
         ]
         ended = FilmEnded(
@@ -360,6 +364,7 @@ class WebKit:
     root: Path
     camera: str = "scene"
     clock: FakeClock = field(default_factory=FakeClock)
+    sticks: Sticks | None = None
 
     def __post_init__(self) -> None:
         self.config = Config(
@@ -382,7 +387,7 @@ class WebKit:
         """Start the web process (again): what was in memory is gone."""
         if hasattr(self, "parts"):
             self.parts.seat.leave()
-        self.parts = build_parts(self.config, self.clock)
+        self.parts = build_parts(self.config, self.clock, self.sticks)
         self.home = self.parts.home
         self.app = create_app(self.parts)
         self.app.jinja_env.bytecode_cache = _TEMPLATES

@@ -233,7 +233,7 @@ function act(action) {
     out: () => setMark("end", now),
     that: () => {
       setMark("start", frameAt(Math.max(0, times[now] - Number(words.back))));
-      setMark("end", frameAt(Math.min(length(), times[now] + Number(words.on))));
+      setMark("end", firstFrom(times[now] + Number(words.on)) - 1);
       showMoment();
     },
     "start-back": () => nudge("start", -1),
