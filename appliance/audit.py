@@ -3,15 +3,24 @@
 One log a process: a line of JSON an event, each holding the SHA-256 of the line before, so that a
 line taken out or altered breaks every line after it. Events are codes and random ids; no name, no
 word of a family, no key.
+
+A process could still write its own chain anew from the start. So the recorder, whom nobody else
+commands, notes how far each chain has come and signs that (`Heads`, a numbered signed note in
+`kit/heads/`): what was signed once can never again be otherwise, and the service has the notes too.
 """
 
 import hashlib
 import os
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import msgspec
 
 from appliance.clock import Clock
 from appliance.errors import BadFile, NotPossible
 from appliance.files import Fact, Moment, from_json, to_json
+from appliance.signing import Verifier, open_note, split_note
 
 START = "0" * 64
 """What the first line holds in place of a digest."""
@@ -26,6 +35,35 @@ class Entry(Fact, frozen=True, kw_only=True, tag="log/v1"):
     event: str
     ids: dict[str, str]
     before: str
+
+
+class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How far a chain has come: its last line's number, and the SHA-256 (hex) of that line."""
+
+    number: int
+    sha256: str
+
+
+class Heads(Fact, frozen=True, kw_only=True, tag="heads/v1"):
+    """How far each process's chain had come when the recorder looked. Signed by the recorder."""
+
+    kit: str
+    number: int
+    wall: Moment
+    boot: str
+    logs: dict[str, Head]
+    broken: tuple[str, ...]
+    """Processes whose chain no longer holds what was signed before: something rewrote it."""
+    before: str
+    """SHA-256 (hex) of the signed note before this one."""
+
+
+HEADS_NAME = re.compile(r"[0-9]{6}")
+
+
+def heads_name(number: int) -> str:
+    """Its name in `kit/heads/`, and at the store."""
+    return f"{number:06}"
 
 
 class Log:
@@ -86,3 +124,40 @@ def check_chain(data: bytes) -> list[Entry]:
         head = hashlib.sha256(line).hexdigest()
         entries.append(entry)
     return entries
+
+
+def head_of(data: bytes) -> Head:
+    """How far a whole and unbroken log has come. Raises BadFile."""
+    entries = check_chain(data)
+    if not entries:
+        return Head(0, START)
+    return Head(len(entries), hashlib.sha256(data.splitlines()[-1]).hexdigest())
+
+
+def holds(data: bytes, head: Head) -> bool:
+    """True if this log has, at its place, the line that `head` speaks of."""
+    if head.number == 0:
+        return head.sha256 == START
+    lines = data.splitlines()
+    return (
+        len(lines) >= head.number
+        and hashlib.sha256(lines[head.number - 1]).hexdigest() == head.sha256
+    )
+
+
+def check_heads(notes: Mapping[str, str], verifiers: Sequence[Verifier] = ()) -> list[Heads]:
+    """The recorder's notes, in order, by their names. Without `verifiers` nobody vouches for them.
+
+    Raises BadFile, BadSignature, naming the first that is missing or does not follow.
+    """
+    found: list[Heads] = []
+    before = START
+    for number, name in enumerate(sorted(notes), start=1):
+        note = notes[name]
+        text = open_note(note, verifiers)[0] if verifiers else split_note(note)[0]
+        heads = from_json(text, Heads)
+        if (name, heads.number, heads.before) != (heads_name(number), number, before):
+            raise BadFile(f"The signed heads are broken at {name}.")
+        before = hashlib.sha256(note.encode()).hexdigest()
+        found.append(heads)
+    return found

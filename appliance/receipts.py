@@ -2,6 +2,7 @@
 
     service/card.json                                   whose store this is (keys.Card)
     kits/<kit>/card.json                                KitCard, as in the kit's kit/kit.json
+    kits/<kit>/heads/000001                             how far its logs had come, signed
     orders/<order>                                      a withdrawal as it stands in its case
     tombstones/<case>                                   the service's signed answer
     cases/<case>/identity-0001.age, documents/, clips/, derived/  as in the kit's cases/<case>
@@ -23,6 +24,11 @@ SERVICE_CARD = "service/card.json"
 
 def kit_object(kit: str) -> str:
     return f"kits/{checked_id(kit)}/card.json"
+
+
+def heads_object(kit: str, name: str) -> str:
+    """A signed note of the recorder, `kit/heads/<name>`: how far the kit's logs had come."""
+    return f"kits/{checked_id(kit)}/heads/{name}"
 
 
 def order_object(order: str) -> str:

@@ -7,6 +7,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -36,6 +37,7 @@ from firmware.microphone import Microphone
 from firmware.recorder import Broke, Recorder
 from firmware.runner import Noticed, Posted, Quit, Runner
 from firmware.virtual import VirtualButton, virtual_card, virtual_pins
+from firmware.witness import Witness
 from firmware.writer import recover
 
 DIED = 70
@@ -159,6 +161,8 @@ def _record(config: Config, hardware: Hardware) -> None:
         tell=partial(_tell, home.status("recorder")),
         virtual=isinstance(factory, MockFactory),
     )
+    witness, ended = Witness(home, books.signer, clock), threading.Event()
+    threads.append(partial(witness.keep_watch, ended))
     for target in threads:
         threading.Thread(target=target, daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -172,6 +176,9 @@ def _record(config: Config, hardware: Hardware) -> None:
         _die(error)
     notify("STOPPING=1")
     log.write("stopped", kit=books.kit)
+    ended.set()
+    with suppress(OSError):
+        witness.sign()
     button.close()
     light.close()
 

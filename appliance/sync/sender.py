@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from appliance.audit import Log
+from appliance.audit import HEADS_NAME, Log
 from appliance.cases import CaseRecord, withdrawal_note
 from appliance.clock import Clock
 from appliance.consent import Tombstone
@@ -36,6 +36,7 @@ from appliance.receipts import (
     SyncStatus,
     case_object,
     film_object,
+    heads_object,
     kit_object,
     order_object,
     receipt_of,
@@ -64,6 +65,13 @@ def look(home: Home, kit: KitCard) -> Found:
     verifier = kit.verifying_key()
     card = home.kit / "kit.json"
     here = [Sealed(kit_object(kit.id), "kit/kit.json", card.stat().st_size, Rank.KIT)]
+    here += [
+        Sealed(
+            heads_object(kit.id, path.name), f"kit/heads/{path.name}", path.stat().st_size, Rank.KIT
+        )
+        for path in home.kit.glob("heads/*")
+        if HEADS_NAME.fullmatch(path.name)
+    ]
     problems: list[Problem] = []
     cases: set[str] = set()
     orders: dict[str, str] = {}

@@ -1,0 +1,110 @@
+"""The recorder bears witness to every process's log.
+
+Each ten minutes, and when the recorder starts and ends, it looks how far the chains have come and
+signs that as the next numbered note in `kit/heads/`. A chain that no longer holds what was signed
+before is named in the note, and is signed no further.
+"""
+
+import hashlib
+import threading
+from contextlib import suppress
+
+from appliance.audit import (
+    HEADS_NAME,
+    START,
+    Head,
+    Heads,
+    head_of,
+    heads_name,
+    holds,
+)
+from appliance.clock import Clock
+from appliance.errors import BadFile, BadInput
+from appliance.files import Home, from_json, save_new, to_json
+from appliance.signing import Signer, open_note
+
+EVERY_SECONDS = 600.0
+_PROCESSES = ("recorder", "web", "sync")
+
+
+class Witness:
+    """Signs how far the logs have come. Any thread; one at a time."""
+
+    def __init__(self, home: Home, signer: Signer, clock: Clock) -> None:
+        self._home = home
+        self._signer = signer
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._directory = home.kit / "heads"
+        home.prepare(self._directory)
+        self._number, self._before = 0, START
+        self._last = self._latest()
+
+    def sign(self) -> Heads | None:
+        """Sign the heads as they are now; None if nothing was written since the last time.
+
+        Raises NotPossible or OSError when the card says no.
+        """
+        with self._lock:
+            logs, broken = self._look()
+            if self._last and (self._last.logs, self._last.broken) == (logs, broken):
+                return None
+            now = self._clock.read()
+            heads = Heads(
+                kit=self._signer.verifier.name.removeprefix("kit-"),
+                number=self._number + 1,
+                wall=now.wall,
+                boot=now.boot,
+                logs=logs,
+                broken=broken,
+                before=self._before,
+            )
+            note = self._signer.sign(f"{to_json(heads).decode()}\n").encode()
+            save_new(self._directory / heads_name(heads.number), note)
+            self._last, self._number = heads, heads.number
+            self._before = hashlib.sha256(note).hexdigest()
+            return heads
+
+    def keep_watch(self, ended: threading.Event) -> None:
+        """Sign now and each ten minutes until `ended`; for a thread of its own.
+
+        A card that refuses does not end it: the recorder's own log says what the card does.
+        """
+        while True:
+            with suppress(OSError):
+                self.sign()
+            if ended.wait(EVERY_SECONDS):
+                return
+
+    def _look(self) -> tuple[dict[str, Head], tuple[str, ...]]:
+        before = self._last.logs if self._last else {}
+        logs, broken = dict(before), set(self._last.broken if self._last else ())
+        for process in _PROCESSES:
+            data = b""
+            with suppress(FileNotFoundError):
+                data = (self._home.log(process) / "log").read_bytes()
+            # A line that is being written just now is not looked at yet.
+            data = data[: data.rfind(b"\n") + 1]
+            try:
+                if process in before and not holds(data, before[process]):
+                    raise BadFile("It was written anew.")
+                head = head_of(data)
+            except BadFile:
+                broken.add(process)
+                continue
+            if head.number:
+                logs[process] = head
+        return logs, tuple(sorted(broken))
+
+    def _latest(self) -> Heads | None:
+        names = sorted(p.name for p in self._directory.iterdir() if HEADS_NAME.fullmatch(p.name))
+        if not names:
+            return None
+        note = (self._directory / names[-1]).read_bytes()
+        self._number, self._before = int(names[-1]), hashlib.sha256(note).hexdigest()
+        try:
+            text, _ = open_note(note.decode(), [self._signer.verifier])
+            return from_json(text, Heads)
+        except (BadInput, UnicodeDecodeError):
+            # Something altered it. The kit goes on, and whoever verifies finds the broken place.
+            return None
