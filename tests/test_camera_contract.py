@@ -42,6 +42,8 @@ class Filmed:
     """Seconds from the start to the first picture."""
     until_off: float = 0.0
     """Seconds from the stop until it was off."""
+    lasted: float = 0.0
+    """Seconds from the first picture until it was off."""
     missed: int = 0
     """Pictures left out, as a camera does on a machine that is busy with other things."""
 
@@ -52,11 +54,13 @@ class Filmed:
         while not self.reel.pictures:
             assert CLOCK.monotonic() < began + 10, "no picture came"
             time.sleep(0.001)
-        self.until_first = CLOCK.monotonic() - began
+        first = CLOCK.monotonic()
+        self.until_first = first - began
         time.sleep(seconds)
         stopped = CLOCK.monotonic()
         self.camera.stop()
         self.until_off = CLOCK.monotonic() - stopped
+        self.lasted = CLOCK.monotonic() - first
         self.missed = sink.missed
 
 
@@ -138,9 +142,10 @@ def test_every_picture_can_be_shown_and_none_is_out_of_order(filmed: Filmed) -> 
 
 def test_pictures_come_as_fast_as_time_passes(filmed: Filmed) -> None:
     _, at, duration, _ = filmed.reel.pictures[-1]
-    assert (at + duration) / TICKS == pytest.approx(SECONDS, abs=0.2)
+    seconds = (at + duration) / TICKS
+    assert SECONDS - 0.2 < seconds < filmed.lasted + 0.2
     assert duration == TICKS // 30
-    assert len(filmed.reel.pictures) + filmed.missed == pytest.approx(30 * SECONDS, abs=5)
+    assert len(filmed.reel.pictures) + filmed.missed == pytest.approx(30 * seconds, abs=2)
     assert filmed.missed <= 10 * SECONDS
 
 
@@ -154,9 +159,10 @@ def test_its_sound_goes_with_the_pictures(filmed: Filmed) -> None:
 
 
 def test_it_is_quickly_on_and_quickly_off(filmed: Filmed) -> None:
+    # `attune bench record` has the times of a machine that does nothing else.
     assert not filmed.failures
-    assert filmed.until_first < 1.0
-    assert filmed.until_off < 0.2
+    assert filmed.until_first < 2.0
+    assert filmed.until_off < 0.5
 
 
 def test_nothing_comes_after_the_stop_and_a_second_film_begins_anew(

@@ -1,6 +1,6 @@
 """Run the tests tier by tier and end with what each took and one line of totals.
 
-    python tools/tiers.py            every tier but those that must be asked for
+    python tools/tiers.py            every tier
     python tools/tiers.py check ...  only those named
 
 All tiers run, whatever failed before them: one run tells everything. A tier that finds no test
@@ -57,9 +57,6 @@ TIERS = {
     "rehearse": (tool("attune", "rehearse", "--stock-age", f"node {ROOT}/tests/typage/age.mjs"),),
 }
 
-ASKED_FOR = ("rig",)
-"""Only when named: the first time, making the rig takes most of ten minutes."""
-
 
 def run(step: Step, report: Path = REPORT) -> Counter[str]:
     """Run one step and count what passed, failed and was skipped; a tool counts as one test."""
@@ -94,7 +91,7 @@ def main(names: list[str]) -> int:
     REPORT.parent.mkdir(exist_ok=True)
     total: Counter[str] = Counter()
     lines = []
-    for name in names or [tier for tier in TIERS if tier not in ASKED_FOR]:
+    for name in names or TIERS:
         began = time.monotonic()
         counts = sum((run(step) for step in TIERS[name]), Counter[str]())
         total += counts

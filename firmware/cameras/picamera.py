@@ -10,11 +10,13 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from picamera2 import Picamera2
+import av
+from picamera2 import MappedArray, Picamera2
 from picamera2.encoders.encoder import Encoder
 from picamera2.encoders.h264_encoder import H264Encoder
 from picamera2.encoders.libav_h264_encoder import LibavH264Encoder
@@ -23,7 +25,8 @@ from picamera2.outputs import Output
 from appliance.clock import Clock
 from appliance.errors import CameraFailed
 from appliance.film import EndReason
-from firmware.camera import TICKS, Sink
+from appliance.stills import SMALL, jpeg
+from firmware.camera import PREVIEW_EVERY, PREVIEW_WIDTH, TICKS, Sink
 from firmware.microphone import Microphone
 
 _errors = logging.getLogger(__name__)
@@ -81,6 +84,30 @@ class _Software(LibavH264Encoder):  # type: ignore[misc]
         _telling(self._failed, super()._encode, stream, request)
 
 
+class _Framing(Encoder):  # type: ignore[misc]
+    """Makes some of the pictures small JPEGs and shows them; they go nowhere else."""
+
+    def __init__(
+        self, failed: Callable[[], None], show: Callable[[bytes], None], frame_rate: int
+    ) -> None:
+        super().__init__(frame_rate)
+        self.frame_skip_count = max(round(frame_rate * PREVIEW_EVERY), 1)
+        self.closed = False
+        self._failed = failed
+        self._show = show
+
+    def _encode(self, stream: Any, request: Any) -> None:
+        _telling(self._failed, self._make_small, stream, request)
+
+    def _make_small(self, stream: Any, request: Any) -> None:
+        height = round(PREVIEW_WIDTH * self.height / self.width)
+        with MappedArray(request, stream) as seen:
+            frame = av.VideoFrame.from_numpy_buffer(seen.array, "nv12", self.width)
+            small = frame.reformat(PREVIEW_WIDTH, height, "yuvj420p")
+        if not self.closed:
+            self._show(jpeg(small, Fraction(1), SMALL))
+
+
 class _ToSink(Output):  # type: ignore[misc]
     """Hands coded pictures on, with times that begin at zero with the first key frame."""
 
@@ -114,7 +141,8 @@ class _ToSink(Output):  # type: ignore[misc]
 
 
 class PiCamera:
-    """A `Camera`: the first one the Pi finds. It is opened for each film and closed after it."""
+    """A `Camera`: the first one the Pi finds. It is opened for each film or framing and closed
+    after it."""
 
     name = "Raspberry Pi camera"
 
@@ -126,14 +154,17 @@ class PiCamera:
         bit_rate: int,
         clock: Clock,
         microphone: Microphone | None,
+        library: Callable[[], Picamera2] = Picamera2,
     ) -> None:
+        """`library` opens the camera."""
         self._size = (width, height)
         self._frame_rate = frame_rate
         self._bit_rate = bit_rate
         self._clock = clock
         self._microphone = microphone
+        self._library = library
         self._camera: Picamera2 | None = None
-        self._output: _ToSink | None = None
+        self._gives: _ToSink | _Framing | None = None
         # All that is asked of picamera2 is asked here, one thing after the other.
         self._worker = ThreadPoolExecutor(1, "picamera2")
 
@@ -147,29 +178,40 @@ class PiCamera:
     def start(self, sink: Sink, on_failure: Callable[[EndReason], None]) -> None:
         if self._microphone is not None and sink.with_sound:
             self._microphone.start(sink.sound)
-        self._wait_for(_STARTS_WITHIN, "start", partial(self._open, sink, _once(on_failure)))
+        kind = _Hardware if has_hardware_encoder() else _Software
+        encoder = kind(_once(on_failure), self._bit_rate, self._frame_rate)
+        output = _ToSink(sink, self._frame_rate, partial(self._began, encoder))
+        self._gives = output
+        self._wait_for(_STARTS_WITHIN, "start", partial(self._open, encoder, output))
+
+    def preview(
+        self, show: Callable[[bytes], None], on_failure: Callable[[EndReason], None]
+    ) -> None:
+        # Opened as for a film: another size could come from another part of the sensor.
+        encoder = self._gives = _Framing(_once(on_failure), show, self._frame_rate)
+        self._wait_for(_STARTS_WITHIN, "start", partial(self._open, encoder, None))
 
     def stop(self) -> None:
+        # Sound and picture end together, and a microphone that hangs holds up no camera.
+        if self._microphone is not None:
+            self._microphone.end()
         try:
             self._wait_for(_STOPS_WITHIN, "stop", self._switch_off)
         finally:
-            if self._output is not None:
-                self._output.closed = True
+            if self._gives is not None:
+                self._gives.closed = True
             if self._microphone is not None:
                 self._microphone.stop()
 
-    def _open(self, sink: Sink, failed: Callable[[], None]) -> None:
-        kind = _Hardware if has_hardware_encoder() else _Software
-        encoder = kind(failed, self._bit_rate, self._frame_rate)
-        self._output = _ToSink(sink, self._frame_rate, partial(self._began, encoder))
-        camera = self._camera = Picamera2()
+    def _open(self, encoder: Encoder, output: Output | None) -> None:
+        camera = self._camera = self._library()
         camera.configure(
             camera.create_video_configuration(
                 main={"size": self._size, "format": "NV12"},
                 controls={"FrameRate": self._frame_rate},
             )
         )
-        camera.start_recording(encoder, self._output)
+        camera.start_recording(encoder, output)
 
     def _began(self, encoder: Encoder, timestamp: int) -> None:
         """The first picture has come: the film's sound begins when it was seen."""

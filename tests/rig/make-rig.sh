@@ -44,16 +44,16 @@ kit_key=$(key "$checkout"/requirements/{kit,test}.txt)
 built=$dir/libcamera-$libcamera_key.tar.zst
 
 made() { [ "$(cat "$root/opt/rig/$1" 2>/dev/null)" = "$2" ]; }
+[ "$(id -u)" = 0 ] || refuse "making a root, and running in it, needs root"
+unshare --mount true || refuse "this machine allows no mounts"
 if made rig "$rig_key" && made kit "$kit_key"; then
 	echo "rig: $root is up to date"
 	exit
 fi
 
-[ "$(id -u)" = 0 ] || refuse "making a root needs root"
-for tool in apt-get mmdebstrap zstd unshare; do
+for tool in apt-get mmdebstrap zstd; do
 	command -v "$tool" >/dev/null || refuse "there is no $tool here"
 done
-unshare --mount true || refuse "this machine allows no mounts"
 mkdir -p "$dir"
 exec 9>"$dir/lock"
 flock 9

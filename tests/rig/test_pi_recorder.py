@@ -18,9 +18,10 @@ import pytest
 
 from appliance.film import EndReason, Manifest
 from appliance.joined import open_recording, read_manifest
+from firmware.__main__ import DIED
 from firmware.camera import SAMPLE_RATE
 from tests.fakes import CASE
-from tests.recorders import Process
+from tests.recorders import CLOCK, Process
 
 pytestmark = pytest.mark.usefixtures("alsa")
 
@@ -28,9 +29,9 @@ HERE = Path(__file__).parent
 FRAME = Fraction(1, 30)
 
 
-def recorder(root: Path, **settings: object) -> Process:
+def recorder(root: Path, program: str = "recorder.py", **settings: object) -> Process:
     wanted = {"camera": "picamera", "width": 1280, "height": 720, "microphone": "clapping"}
-    return Process(root, (str(HERE / "recorder.py"),), **(wanted | settings))
+    return Process(root, (str(HERE / program),), **(wanted | settings))
 
 
 @pytest.fixture
@@ -83,9 +84,9 @@ def opened(directory: Path) -> Film:
 
 
 def pressed_to_end(kit: Process, seconds: float) -> Film:
-    """A film from press to press."""
-    status = kit.film(seconds)
-    began = status.recording
+    """A film from press to press, of at least half the pictures that a machine with time takes."""
+    began = kit.film(seconds).recording
+    kit.shows(lambda s: s.frames_in >= 15 * seconds)
     kit.press()
     status = kit.shows(lambda s: s.ended == "button" and s.state == "ready")
     film = opened(kit.home.recording(began))
@@ -98,7 +99,6 @@ def pressed_to_end(kit: Process, seconds: float) -> Film:
     assert all(abs(step - round(step)) < Fraction(1, 100) for step in steps)
     film.missed = sum(round(step) - 1 for step in steps)
     assert film.missed == status.frames_missed
-    assert len(film.times) >= 15 * seconds
     return film
 
 
@@ -199,6 +199,59 @@ def test_after_kill_9_at_most_a_second_is_missing_and_the_camera_is_free(kit: Pr
     kit.film(1)
     kit.press()
     kit.shows(lambda s: s.ended == "button")
+
+
+@pytest.fixture
+def on_cable(tmp_path: Path) -> Iterator[Process]:
+    """A recorder that films on a cable which can be pulled."""
+    with closing(recorder(tmp_path, "loose_cable.py")) as kit:
+        kit.start()
+        kit.set_up_and_arm(sound=False)
+        kit.film(1)
+        yield kit
+
+
+def pull(kit: Process, how: str) -> float:
+    kit.home.status("recorder").with_name("cable").write_text(how)
+    return CLOCK.monotonic()
+
+
+def test_a_camera_that_gives_no_more_pictures_is_shown_and_what_came_before_is_kept(
+    on_cable: Process,
+) -> None:
+    pulled = pull(on_cable, "silent")
+    status = on_cable.shows(lambda s: s.state == "fault" and s.ended != "")
+    assert 1.9 < CLOCK.monotonic() - pulled < 4
+    assert status.reason == status.ended == "frames-stopped"
+    assert (
+        status.frames_out
+        == status.frames_in
+        == len(opened(on_cable.home.recording(status.recording)).times)
+    )
+    # The cable is mended, and somebody takes note.
+    pull(on_cable, "")
+    on_cable.press()
+    on_cable.shows(lambda s: s.state == "ready")
+    on_cable.film(1)
+
+
+def test_a_camera_that_cannot_be_stopped_ends_with_the_process_and_the_film_is_kept(
+    on_cable: Process,
+) -> None:
+    pulled = pull(on_cable, "loose")
+    before = on_cable.status()
+    assert before is not None
+    process = on_cable.running[-1]
+    assert process.wait(20) == DIED
+    assert 4.5 < CLOCK.monotonic() - pulled < 8
+    pull(on_cable, "")
+    on_cable.start()
+    film = opened(on_cable.home.recording(before.recording))
+    assert film.manifest.ended is not None
+    assert film.manifest.ended.why in (EndReason.CAMERA_FAILED, EndReason.POWER)
+    assert len(film.times) >= before.frames_out
+    on_cable.shows(lambda s: s.state == "ready")
+    on_cable.film(1)
 
 
 def test_a_kit_whose_pins_are_not_there_says_so_in_words(tmp_path: Path) -> None:

@@ -1,0 +1,186 @@
+"""What can go wrong between picamera2 and us, and what becomes of it."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.clock import SystemClock
+from appliance.errors import CameraFailed
+from appliance.film import EndReason
+from firmware.camera import TICKS
+from firmware.microphone import Microphone
+from tests.fakes import Reel
+
+CLOCK = SystemClock()
+
+
+class Parts:
+    """A camera on the real picamera2, of which a test may get hold."""
+
+    def __init__(self, microphone: Microphone | None = None) -> None:
+        # There in the rig only.
+        from picamera2 import Picamera2
+
+        from firmware.cameras.picamera import PiCamera
+
+        parts = self
+
+        class Watched(Picamera2):  # type: ignore[misc]
+            def start_recording(self, encoder: Any, output: Any, **rest: Any) -> None:
+                parts.encoder = encoder
+                parts.at_start.wait(10)
+                super().start_recording(encoder, output, **rest)
+
+            def stop_recording(self) -> None:
+                parts.at_stop.wait(10)
+                super().stop_recording()
+
+            def close(self) -> None:
+                super().close()
+                parts.closed.set()
+
+        self.encoder: Any = None
+        self.at_start, self.at_stop, self.closed = (threading.Event() for _ in range(3))
+        self.at_start.set()
+        self.at_stop.set()
+        self.reel = Reel()
+        self.failures: list[EndReason] = []
+        self.camera = PiCamera(1280, 720, 30, 2_000_000, CLOCK, microphone, Watched)
+
+    def start(self) -> None:
+        self.closed.clear()
+        self.camera.start(self.reel, self.failures.append)
+
+    def stop(self) -> None:
+        """Stop it, and wait until it is free for another."""
+        self.at_start.set()
+        self.at_stop.set()
+        self.camera.stop()
+        assert self.encoder is None or self.closed.wait(10)
+
+    def wait_for_pictures(self) -> None:
+        end = CLOCK.monotonic() + 10
+        while not self.reel.pictures:
+            assert CLOCK.monotonic() < end
+            time.sleep(0.001)
+
+
+@pytest.fixture
+def parts() -> Iterator[Parts]:
+    parts = Parts()
+    yield parts
+    parts.stop()
+
+
+def test_a_stop_that_hangs_is_said_in_three_seconds_and_nothing_comes_after_it(
+    parts: Parts,
+) -> None:
+    parts.start()
+    parts.wait_for_pictures()
+    parts.at_stop.clear()
+    asked = CLOCK.monotonic()
+    with pytest.raises(CameraFailed, match="does not stop"):
+        parts.camera.stop()
+    assert CLOCK.monotonic() - asked < 3.5
+    pictures = len(parts.reel.pictures)
+    time.sleep(0.2)
+    assert len(parts.reel.pictures) == pictures
+    # It may still come to its senses, but not be believed before it has.
+    with pytest.raises(CameraFailed):
+        parts.camera.stop()
+
+
+def test_a_start_that_hangs_is_said_and_is_not_taken_for_a_camera_that_is_off(
+    parts: Parts,
+) -> None:
+    parts.at_start.clear()
+    with pytest.raises(CameraFailed, match="does not start"):
+        parts.start()
+    with pytest.raises(CameraFailed, match="does not stop"):
+        parts.camera.stop()
+
+
+def test_an_encoder_that_fails_is_told_once_and_the_camera_can_be_stopped(parts: Parts) -> None:
+    parts.start()
+    parts.wait_for_pictures()
+    # Nothing can be coded without it: picamera2 raises in its own thread.
+    parts.encoder._stream = None
+    time.sleep(0.3)
+    assert parts.failures == [EndReason.CAMERA_FAILED]
+    parts.camera.stop()
+    parts.reel = Reel()
+    parts.start()
+    parts.wait_for_pictures()
+
+
+def test_a_camera_that_is_in_use_does_not_start(parts: Parts) -> None:
+    from picamera2 import Picamera2
+
+    other = Picamera2()
+    with pytest.raises(CameraFailed, match="does not start"):
+        parts.start()
+    parts.camera.stop()
+    other.close()
+    parts.start()
+    parts.wait_for_pictures()
+
+
+def test_what_is_no_picture_does_not_begin_a_film() -> None:
+    from firmware.cameras.picamera import _ToSink
+
+    reel, began = Reel(), list[int]()
+    output = _ToSink(reel, 30, began.append)
+    output.outputframe(None, True, 5_000_000, object(), audio=True)
+    output.outputframe(b"no key", False, 6_000_000)
+    output.outputframe(b"no time", True, None)
+    assert not reel.pictures and not began
+    output.outputframe(memoryview(b"key"), True, 7_000_000)
+    output.outputframe(None, True, 7_010_000, object(), audio=True)
+    output.outputframe(b"next", False, 7_033_333)
+    assert reel.pictures == [(b"key", 0, 3000, True), (b"next", 2999, 3000, False)]
+    assert began == [7_000_000]
+
+
+@pytest.mark.parametrize(
+    ("name", "hardware"),
+    [
+        ("bcm2835-codec-encode\n", True),
+        ("rpi-hevc-dec\n", False),
+        ("a webcam\n", False),
+        (None, False),
+    ],
+)
+def test_the_encoder_is_chosen_by_what_the_machine_has(
+    tmp_path: Path, name: str | None, hardware: bool
+) -> None:
+    from firmware.cameras.picamera import has_hardware_encoder
+
+    if name is not None:
+        (tmp_path / "name").write_text(name)
+    assert has_hardware_encoder(tmp_path / "name") is hardware
+
+
+def test_sound_begins_when_the_first_picture_was_seen(alsa: None) -> None:
+    began = list[float]()
+
+    class Heard(Microphone):
+        def begin(self, zero: float) -> None:
+            began.append(zero)
+            super().begin(zero)
+
+    parts = Parts(Heard("clapping", CLOCK))
+    before = CLOCK.monotonic()
+    parts.start()
+    parts.wait_for_pictures()
+    arrived = CLOCK.monotonic()
+    time.sleep(1)
+    parts.stop()
+    # By the sensor's own times, which come with each picture, not by when it came out of the coder.
+    (zero,) = began
+    assert before < zero < arrived
+    assert zero + parts.reel.pictures[-1][1] / TICKS < CLOCK.monotonic()
+    assert not parts.failures
