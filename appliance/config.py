@@ -59,6 +59,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     read_back_pin: int | None = None
     listen: str = "127.0.0.1"
     port: int = 8443
+    names: tuple[str, ...] = ()
+    """What else the page is called: host names and addresses of the kit's own networks."""
     store: str = ""
     """Where sealed films go, as a URL; '' while the kit has no service to send to."""
 

@@ -56,7 +56,7 @@ class Kit:
         self.home = self.config.places
         for folder in (self.home.keys, self.home.status("recorder").parent):
             folder.mkdir(parents=True, exist_ok=True)
-        ensure_certificate(self.home.keys, "127.0.0.1")
+        ensure_certificate(self.home.keys, ())
         self.tell()
         for file, text in {
             "/sys/class/video4linux/v4l-subdev0/name": "imx708_wide\n",

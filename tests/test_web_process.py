@@ -53,19 +53,45 @@ def gone(pid: int) -> bool:
 
 
 def test_the_certificate_is_for_this_kit_alone_and_its_key_for_nobody_else(tmp_path: Path) -> None:
-    certificate, key = ensure_certificate(tmp_path, "10.42.0.1")
+    own = ("10.42.0.1", "kit-4f2a.local", "0.0.0.0")
+    certificate, key = ensure_certificate(tmp_path, own)
     assert key.stat().st_mode & 0o777 == 0o600
     assert b"BEGIN PRIVATE KEY" in key.read_bytes()
     found = x509.load_pem_x509_certificate(certificate.read_bytes())
     names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert names.get_values_for_type(x509.DNSName) == ["localhost", "attune.local"]
+    assert names.get_values_for_type(x509.DNSName) == [
+        "localhost",
+        "attune.local",
+        "kit-4f2a.local",
+    ]
     addresses = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
     assert addresses == {"127.0.0.1", "::1", "10.42.0.1"}
     assert found.not_valid_before_utc == EARLIEST
     constraints = found.extensions.get_extension_for_class(x509.BasicConstraints)
     assert constraints.critical and not constraints.value.ca
-    assert ensure_certificate(tmp_path, "10.42.0.1") == (certificate, key)
+    assert ensure_certificate(tmp_path, own) == (certificate, key)
     assert x509.load_pem_x509_certificate(certificate.read_bytes()) == found
+
+
+def test_whoever_trusts_the_kit_trusts_no_other_certificate_of_it(tmp_path: Path) -> None:
+    ensure_certificate(tmp_path, ("10.42.0.1", "kit-4f2a.local"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "authority.crt",
+        "tls.crt",
+        "tls.key",
+    ], "the authority's key was thrown away"
+    authority = x509.load_pem_x509_certificate((tmp_path / "authority.crt").read_bytes())
+    constraints = authority.extensions.get_extension_for_class(x509.NameConstraints)
+    assert constraints.critical
+    permitted = {str(name.value) for name in constraints.value.permitted_subtrees or ()}
+    assert permitted == {
+        "localhost",
+        "attune.local",
+        "kit-4f2a.local",
+        "127.0.0.1/32",
+        "::1/128",
+        "10.42.0.1/32",
+    }
 
 
 def test_a_strict_client_that_pins_the_certificate_connects_with_both_versions_of_http(
@@ -73,7 +99,7 @@ def test_a_strict_client_that_pins_the_certificate_connects_with_both_versions_o
 ) -> None:
     settings = config(tmp_path)
     with serving(settings, tmp_path / "logs"):
-        context = ssl.create_default_context(cafile=str(settings.places.keys / "tls.crt"))
+        context = ssl.create_default_context(cafile=str(settings.places.keys / "authority.crt"))
         context.verify_flags |= ssl.VERIFY_X509_STRICT
         context.set_alpn_protocols(["h2"])
         for name in ("localhost", "127.0.0.1"):

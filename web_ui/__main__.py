@@ -20,6 +20,7 @@ from appliance.cases import Cases
 from appliance.clock import Clock, SystemClock
 from appliance.config import Config, load_config
 from appliance.errors import KitError, NotPossible
+from appliance.sticks import Sticks, Udisks
 from web_ui import create_app
 from web_ui.enrolment import Enrolment
 from web_ui.keeper import Keeper
@@ -49,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def build_parts(config: Config, clock: Clock) -> Parts:
+def build_parts(config: Config, clock: Clock, sticks: Sticks | None = None) -> Parts:
     """The parts of the page for these settings, with what a pulled plug left undone carried out."""
     home = config.places
     cases = Cases(home)
@@ -68,6 +69,7 @@ def build_parts(config: Config, clock: Clock) -> Parts:
         seat=Seat(clock),
         enrolment=Enrolment(home, clock),
         cases=cases,
+        sticks=sticks or Sticks(Udisks()),
     )
 
 
@@ -75,7 +77,7 @@ def _serve(config: Config) -> None:
     _check_address(config)
     home = config.places
     home.prepare(home.keys, home.cases, home.permits, home.web_requests, home.run / "web")
-    certificate, key = ensure_certificate(home.keys, config.listen)
+    certificate, key = ensure_certificate(home.keys, (config.listen, *config.names))
     server = Granian(
         "web_ui",
         address=config.listen,

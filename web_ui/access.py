@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -22,7 +22,10 @@ from web_ui.parts import Parts
 from web_ui.seat import Practitioner
 
 NAMES = frozenset({"localhost", "attune.local"})
-"""Host names of a kit. An address of digits is right by itself: only a name can be rebound."""
+"""Host names of any kit; its settings may add some.
+
+An address of digits is right by itself: only a name can be rebound.
+"""
 
 PAIRED_COOKIE = "__Host-attune-paired"
 _PAIRED_BROWSERS = 20
@@ -71,10 +74,11 @@ class Paired(Fact, frozen=True, kw_only=True, tag="paired/v1"):
 
 def install(app: Flask, parts: Parts) -> None:
     """Ask these questions of every request before any view sees it, and mark every answer."""
+    names = NAMES.union(parts.config.names)
 
     @app.before_request
     def admit() -> ResponseReturnValue | None:
-        if not _is_our_name(request.host):
+        if not _is_our_name(request.host, names):
             # Not one of our pages: whoever owns that name could read it.
             return Response(
                 _("This kit does not answer to that name.") + "\n", 400, mimetype="text/plain"
@@ -156,11 +160,11 @@ def _is_paired(home: Home) -> bool:
     return any(hmac.compare_digest(digest, known) for known in _paired(home).digests)
 
 
-def _is_our_name(host: str) -> bool:
+def _is_our_name(host: str, names: Set[str]) -> bool:
     """False for a name that a hostile page made lead to this kit (DNS rebinding)."""
     has_port = host.rpartition(":")[2].isdecimal()
     name = (host.rpartition(":")[0] if has_port else host).lower().rstrip(".")
-    if name in NAMES:
+    if name in names:
         return True
     with suppress(ValueError):
         ipaddress.ip_address(name.strip("[]"))

@@ -1,11 +1,13 @@
-"""The page's certificate: made by the kit itself at its first start, pinned by its fingerprint.
+"""The page's certificate: made by the kit itself at its first start.
 
-A leaf for this kit alone, no authority: who trusts it trusts nothing else. Its validity does not
-hang on the clock, which may wake in the wrong year.
+A leaf for this kit's names, signed by an authority of its own that may speak for those names alone
+and whose key is thrown away at once: a device that is told to trust the authority (tablets ask for
+one) trusts nothing but this leaf, for ever. Whoever trusts no authority compares the fingerprint.
+Its validity does not hang on the clock, which may wake in the wrong year.
 """
 
 import ipaddress
-from contextlib import suppress
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,70 +19,107 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from appliance.clock import EARLIEST
 from appliance.files import save
 
+CERTIFICATE, KEY, AUTHORITY = "tls.crt", "tls.key", "authority.crt"
+"""Files in `keys/`: leaf and authority in one, the leaf's key, and the authority by itself."""
+
 _LIFE = timedelta(days=3650)
+_ALWAYS = ("localhost", "attune.local", "127.0.0.1", "::1")
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - told apart here, not listened at
+_USES = (
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+    "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+)  # fmt: skip
 
 
-def ensure_certificate(keys: Path, listen: str) -> tuple[Path, Path]:
+def ensure_certificate(keys: Path, names: Iterable[str]) -> tuple[Path, Path]:
     """The paths of certificate and key in `keys`, made if they are not both there.
 
-    P-256, for localhost, attune.local and the loopback addresses, and for `listen` where that is
-    an address. The key is 0600 and in PKCS #8, which the server asks for.
+    P-256, for localhost, attune.local, the loopback addresses and `names`: host names and
+    addresses. The key is 0600 and in PKCS #8, which the server asks for. RFC 5280, 4.2.1.10.
     """
-    certificate, key_file = keys / "tls.crt", keys / "tls.key"
+    certificate, key_file = keys / CERTIFICATE, keys / KEY
     if certificate.exists() and key_file.exists():
         return certificate, key_file
+    named = [_name(text) for text in dict.fromkeys((*_ALWAYS, *names)) if text not in _EVERYWHERE]
+    authority_key = ec.generate_private_key(ec.SECP256R1())
+    authority = _authority(authority_key, named)
     key = ec.generate_private_key(ec.SECP256R1())
-    save(
-        key_file,
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
-        mode=0o600,
+    leaf = _leaf(key, named, authority, authority_key)
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
     )
-    save(certificate, _certificate(key, listen).public_bytes(serialization.Encoding.PEM))
+    pem = serialization.Encoding.PEM
+    save(keys / AUTHORITY, authority.public_bytes(pem))
+    save(key_file, private, mode=0o600)
+    save(certificate, leaf.public_bytes(pem) + authority.public_bytes(pem))
     return certificate, key_file
 
 
-def _certificate(key: ec.EllipticCurvePrivateKey, listen: str) -> x509.Certificate:
-    public = key.public_key()
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Attune kit")])
-    addresses = {ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1")}
-    with suppress(ValueError):
-        addresses.add(ipaddress.ip_address(listen))
-    names = [x509.DNSName("localhost"), x509.DNSName("attune.local")]
-    numbers = [x509.IPAddress(address) for address in sorted(addresses, key=str)]
-    builder = (
+def fingerprint(certificate: Path) -> str:
+    """SHA-256 of the leaf, as browsers show it: pairs of hexadecimal digits."""
+    leaf = x509.load_pem_x509_certificate(certificate.read_bytes())
+    return leaf.fingerprint(hashes.SHA256()).hex(":").upper()
+
+
+def _name(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
+
+
+def _constraint(name: x509.GeneralName) -> x509.GeneralName:
+    """An authority speaks for networks; for one address that is the network of it alone."""
+    if isinstance(name, x509.IPAddress):
+        return x509.IPAddress(ipaddress.ip_network(str(name.value)))
+    return name
+
+
+def _authority(key: ec.EllipticCurvePrivateKey, names: list[x509.GeneralName]) -> x509.Certificate:
+    constraints = x509.NameConstraints([_constraint(name) for name in names], None)
+    return (
+        _builder("Attune kit authority", "Attune kit authority", key.public_key())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(constraints, critical=True)
+        .add_extension(_usage("key_cert_sign"), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _leaf(
+    key: ec.EllipticCurvePrivateKey,
+    names: list[x509.GeneralName],
+    authority: x509.Certificate,
+    authority_key: ec.EllipticCurvePrivateKey,
+) -> x509.Certificate:
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
+    return (
+        _builder("Attune kit", "Attune kit authority", key.public_key())
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(issuer, critical=False)
+        .add_extension(_usage("digital_signature"), critical=True)
+        .sign(authority_key, hashes.SHA256())
+    )
+
+
+def _builder(
+    subject: str, issuer: str, public: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
+    return (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
         .public_key(public)
         .serial_number(x509.random_serial_number())
         .not_valid_before(EARLIEST)
         .not_valid_after(EARLIEST + _LIFE)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )
-    extensions: list[tuple[x509.ExtensionType, bool]] = [
-        (x509.BasicConstraints(ca=False, path_length=None), True),
-        (x509.SubjectAlternativeName([*names, *numbers]), False),
-        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
-        (x509.SubjectKeyIdentifier.from_public_key(public), False),
-        (x509.AuthorityKeyIdentifier.from_issuer_public_key(public), False),
-        (
-            x509.KeyUsage(
-                digital_signature=True,
-                content_commitment=False,
-                key_encipherment=False,
-                data_encipherment=False,
-                key_agreement=False,
-                key_cert_sign=False,
-                crl_sign=False,
-                encipher_only=False,
-                decipher_only=False,
-            ),
-            True,
-        ),
-    ]
-    for extension, critical in extensions:
-        builder = builder.add_extension(extension, critical=critical)
-    return builder.sign(key, hashes.SHA256())
+
+
+def _usage(allowed: str) -> x509.KeyUsage:
+    return x509.KeyUsage(**{use: use == allowed for use in _USES})
