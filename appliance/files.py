@@ -80,6 +80,11 @@ class Home:
         return self.root / "kit"
 
     @property
+    def removed(self) -> Path:
+        """The recorder's signed notes of films that are gone, each under its recording's name."""
+        return self.kit / "removed"
+
+    @property
     def recordings(self) -> Path:
         return self.root / "recordings"
 
@@ -117,6 +122,11 @@ class Home:
     def status(self, process: str) -> Path:
         """The live status file of a process, replaced whole, in memory only."""
         return self.run / process / "status.json"
+
+    @property
+    def preview(self) -> Path:
+        """What the camera sees while it is open for framing, replaced whole, in memory only."""
+        return self.run / "recorder" / "preview.jpg"
 
     def recording(self, name: str) -> Path:
         return self.recordings / checked_id(name)

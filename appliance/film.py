@@ -56,6 +56,7 @@ class EndReason(Enum):
     DISK_FAILED = "disk-failed"
     SLOW_CARD = "slow-card"
     FAULT = "fault"
+    IMPORTED = "imported"
 
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -64,11 +65,12 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
 
-class FilmStarted(Fact, frozen=True, kw_only=True, tag="film/v1"):
+class FilmStarted(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="film/v1"):
     """The first line: whose film this is, by whose leave, for how long.
 
     `permit` and `consent` are the permit's id and the consent's digest, `recipient` is the SHA-256
-    of the case recipient's text, `limit` is in seconds.
+    of the case recipient's text, `limit` is in seconds. A film that was imported has no permit;
+    `started` is when that was, and `original` the digest of the file it was made from.
     """
 
     recording: str
@@ -77,11 +79,12 @@ class FilmStarted(Fact, frozen=True, kw_only=True, tag="film/v1"):
     permit: str
     consent: str
     recipient: Sha256
-    kind: Literal["visit"]
+    kind: Literal["visit", "imported"]
     limit: Count
     sound: bool
     boot: str
     started: Moment
+    original: Sha256 | None = None
 
 
 class SegmentClosed(Fact, frozen=True, kw_only=True, tag="segment/v1"):
@@ -118,6 +121,24 @@ class FilmEnded(Fact, frozen=True, kw_only=True, tag="ended/v1"):
     frames: Count
     seconds: Seconds
     tail: Tail | None = None
+
+
+class FilmRemoved(Fact, frozen=True, kw_only=True, tag="film-removed/v1"):
+    """A film is gone from its kit: signed by the recorder before it removed anything.
+
+    `manifest` is the SHA-256 of the film's manifest as it stood. `why`: somebody held the button
+    after the film, or a signed order came, whose SHA-256 `order` is. `at` is None where no trusted
+    clock saw it.
+    """
+
+    recording: str
+    case: str
+    kit: str
+    permit: str
+    manifest: Sha256
+    why: Literal["button", "order"]
+    order: Sha256 | Literal[""]
+    at: Moment | None
 
 
 class Mended(Fact, frozen=True, kw_only=True, tag="mended/v1"):

@@ -25,6 +25,7 @@ CURRENT = "current"
 LONGEST_FILM = timedelta(minutes=60)
 LONGEST_LIFE = timedelta(hours=24)
 MOST_FILMS = 20
+"""What no permit may ask for more than, whoever signed it; a service may set less."""
 
 
 class Refusal(Enum):
@@ -40,6 +41,7 @@ class Refusal(Enum):
     NOT_YET = "not-yet"
     EXPIRED = "expired"
     OVER_CEILING = "over-ceiling"
+    OVER_SERVICE_CEILING = "over-service-ceiling"
     DISARMED = "disarmed"
     FILMS_USED = "films-used"
     RECIPIENT_CHANGED = "recipient-changed"
@@ -48,6 +50,8 @@ class Refusal(Enum):
     LIGHT_BROKEN = "light-broken"
     CAMERA_MISSING = "camera-missing"
     NO_MICROPHONE = "no-microphone"
+    UNDER_VOLTAGE = "under-voltage"
+    TOO_HOT = "too-hot"
 
     @property
     def sentence(self) -> str:
@@ -70,6 +74,8 @@ _SENTENCES = {
     Refusal.EXPIRED: "The time agreed for filming is over. Look at the consent and arm the kit "
     "again.",
     Refusal.OVER_CEILING: "The order asks for more than this kit may do. Choose a shorter film.",
+    Refusal.OVER_SERVICE_CEILING: "The order asks for more than your service allows: a longer "
+    "film, more films, or for a longer time. Choose less, or ask your service.",
     Refusal.DISARMED: "The kit was disarmed. Arm it again if everybody still agrees.",
     Refusal.FILMS_USED: "Every film agreed for today has been made. Arm the kit again for another.",
     Refusal.RECIPIENT_CHANGED: "The key of this case is not the one this kit knows. Do not film; "
@@ -82,6 +88,10 @@ _SENTENCES = {
     "and on.",
     Refusal.NO_MICROPHONE: "A film with sound was agreed to, and this kit has no microphone. "
     "Arm it again for a film without sound, or have a microphone fitted.",
+    Refusal.UNDER_VOLTAGE: "The kit does not get enough power. Use its own power supply or a "
+    "charged battery, then try again.",
+    Refusal.TOO_HOT: "The kit is too hot to film well. Take it out of the sun, uncover it and let "
+    "it cool down.",
 }
 
 
@@ -106,11 +116,32 @@ class Permit(Fact, frozen=True, kw_only=True, tag="permit/v1"):
     not_after: Moment
 
 
+class Ceilings(Fact, frozen=True, kw_only=True, tag="ceilings/v1"):
+    """What a service lets its kits do at most. Signed with the service's key."""
+
+    limit: int = int(LONGEST_FILM.total_seconds())
+    """Seconds of one film."""
+    life: int = int(LONGEST_LIFE.total_seconds())
+    """Seconds from a permit's beginning to its end."""
+    films: int = MOST_FILMS
+    """Films under one permit."""
+    since: Moment
+    """When it was signed: an older one never takes the place of a newer."""
+
+
 class Enrolled(Fact, frozen=True, kw_only=True, tag="enrolled/v1"):
     """Whom this kit obeys; every entry was confirmed with a press of the button."""
 
     service: Card
     practitioners: tuple[Card, ...]
+    ceilings: str = ""
+    """The service's signed `Ceilings`; '' where it has signed none."""
+
+
+def read_ceilings(note: str, service: Card) -> Ceilings:
+    """What a service has signed. Raises BadFile, BadSignature."""
+    text, _ = open_note(note, [service.verifying_key()])
+    return from_json(text, Ceilings)
 
 
 class Books(Fact, frozen=True, kw_only=True, tag="books/v1"):
@@ -171,6 +202,8 @@ def judge(
         or permit.not_after - permit.not_before > LONGEST_LIFE
     ):
         return Refusal.OVER_CEILING
+    if enrolled.ceilings and not _within(permit, enrolled):
+        return Refusal.OVER_SERVICE_CEILING
     if clock.now is None:
         return Refusal.CLOCK_NOT_TRUSTED
     if clock.now < permit.not_before:
@@ -183,3 +216,16 @@ def judge(
     if known is not None and known != recipient_digest(permit.recipient):
         return Refusal.RECIPIENT_CHANGED
     return permit
+
+
+def _within(permit: Permit, enrolled: Enrolled) -> bool:
+    """True if the service allows this much. A note that cannot be believed allows nothing."""
+    try:
+        ceilings = read_ceilings(enrolled.ceilings, enrolled.service)
+    except BadInput:
+        return False
+    return (
+        permit.limit <= ceilings.limit
+        and permit.films <= ceilings.films
+        and permit.not_after - permit.not_before <= timedelta(seconds=ceilings.life)
+    )

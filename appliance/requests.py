@@ -34,6 +34,28 @@ class Enrol(Fact, frozen=True, kw_only=True, tag="enrol/v1"):
     boottime: float
     service: Card
     practitioner: Card
+    ceilings: str = ""
+    """The service's signed `appliance.permits.Ceilings`; '' leaves those that are in force."""
+
+
+class Preview(Fact, frozen=True, kw_only=True, tag="preview/v1"):
+    """Open the camera for framing, or close it. It opens only with a permit in force, is closed by
+    any press and after two minutes, and is seen at `Home.preview` meanwhile."""
+
+    id: str
+    boot: str
+    boottime: float
+    open: bool
+
+
+class Remove(Fact, frozen=True, kw_only=True, tag="remove/v1"):
+    """Take films off the card, as a signed order says: a `Withdrawal` or a `FilmWithdrawal` of an
+    enrolled practitioner, or a `ServiceOrder` (all in `appliance.consent`)."""
+
+    id: str
+    boot: str
+    boottime: float
+    note: str
 
 
 class SetTime(Fact, frozen=True, kw_only=True, tag="set-time/v1"):
@@ -45,7 +67,7 @@ class SetTime(Fact, frozen=True, kw_only=True, tag="set-time/v1"):
     note: str
 
 
-Request = Stop | Enrol | SetTime
+Request = Stop | Enrol | SetTime | Preview | Remove
 
 
 def read_request(path: Path) -> Request:
@@ -109,6 +131,8 @@ class RecorderStatus(Fact, frozen=True, kw_only=True, tag="recorder-status/v1"):
     """Frames sealed and on the card."""
     segments: int
     bytes_sealed: int
+    removable: float = 0.0
+    """Seconds in which holding the button for 5 s still removes the last film; 0 for none."""
     ended: str
     """Why the last film ended, '' while none has."""
     sound: SoundLevel | None = None

@@ -24,7 +24,7 @@ from appliance.files import to_json
 from appliance.film import EndReason
 from appliance.notify import notify
 from appliance.permits import Permit
-from appliance.requests import RecorderStatus
+from firmware.board import PiBoard
 from firmware.books import KitBooks
 from firmware.button import Button, Debounce
 from firmware.camera import Camera
@@ -35,6 +35,8 @@ from firmware.gate import Desk, Gate, watch
 from firmware.light import Light, PinLamp
 from firmware.microphone import Microphone
 from firmware.recorder import Broke, Recorder
+from firmware.removing import Removals
+from firmware.room import Room
 from firmware.runner import Noticed, Posted, Quit, Runner
 from firmware.virtual import VirtualButton, virtual_card, virtual_pins
 from firmware.witness import Witness
@@ -112,17 +114,22 @@ def _record(config: Config, hardware: Hardware) -> None:
     lamp = PinLamp(config.light_pin, config.read_back_pin, factory)
     light = Light(lamp, clock, lambda: inbox.put(Broke(clock.monotonic(), EndReason.LIGHT_FAILED)))
     button = Button(config.button_pin, factory, clock, inbox.put)
+    room = Room(home.kit / "room", config.bit_rate)
     gate = Gate(
         home,
         books,
         clock,
         log,
-        config.bit_rate,
+        room,
+        PiBoard(),
         light_works=lambda: not light.broken,
         camera_present=camera.present,
         # A scene may be silent; where there is a lens, silence is a microphone that is missing.
         hears=lambda: camera.has_sound or config.camera == "scene",
     )
+    removals = Removals(home, books, log, lambda: gate.time().now)
+    removals.finish()
+    _show(home.preview, None)
     notice = partial(watch, home, lambda: inbox.put(Noticed()))
     threads: list[Callable[[], None]] = [light.play, notice]
     if isinstance(factory, MockFactory):
@@ -139,6 +146,7 @@ def _record(config: Config, hardware: Hardware) -> None:
             now=lambda: gate.time().now,
             on_end=on_end,
             on_closed=on_closed,
+            on_growth=room.taken,
             new_file=virtual_card(config),
         )
         if isinstance(camera, SceneCamera):
@@ -155,10 +163,13 @@ def _record(config: Config, hardware: Hardware) -> None:
         gate=gate,
         desk=Desk(home, clock),
         books=books,
+        room=room,
+        removals=removals,
         make_film=make_film,
         log=log,
         clock=clock,
-        tell=partial(_tell, home.status("recorder")),
+        tell=lambda status: _replace(home.status("recorder"), to_json(status) + b"\n"),
+        show=lambda picture: _show(home.preview, picture),
         virtual=isinstance(factory, MockFactory),
     )
     witness, ended = Witness(home, books.signer, clock), threading.Event()
@@ -183,10 +194,18 @@ def _record(config: Config, hardware: Hardware) -> None:
     light.close()
 
 
-def _tell(path: Path, status: RecorderStatus) -> None:
-    """Replace the live status as a whole. It is in memory: nothing to sync."""
+def _show(path: Path, picture: bytes | None) -> None:
+    if picture is None:
+        for left in (path, path.with_suffix(".new")):
+            left.unlink(missing_ok=True)
+    else:
+        _replace(path, picture)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Replace what the page is shown as a whole. It is in memory: nothing to sync."""
     new = path.with_suffix(".new")
-    new.write_bytes(to_json(status) + b"\n")
+    new.write_bytes(data)
     new.replace(path)
 
 

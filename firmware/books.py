@@ -14,10 +14,10 @@ from datetime import timedelta
 import msgspec
 
 from appliance.clock import Judgement, Mark, raised
-from appliance.errors import BadFile
+from appliance.errors import BadFile, BadInput
 from appliance.files import Home, load_fact, new_id, save, save_fact
 from appliance.keys import Card
-from appliance.permits import Books, Enrolled, Permit, recipient_digest
+from appliance.permits import Books, Enrolled, Permit, read_ceilings, recipient_digest
 from appliance.receipts import KitCard
 from appliance.signing import Signer
 
@@ -54,15 +54,30 @@ class KitBooks:
             disarmed = (*self.books.disarmed, permit)[-_REMEMBERED:]
             self._save(msgspec.structs.replace(self.books, disarmed=disarmed))
 
-    def enrol(self, service: Card, practitioner: Card) -> None:
+    def may_enrol(self, service: Card, ceilings: str) -> bool:
+        """True if these ceilings (or '', for none) are the service's, and none it took back."""
+        try:
+            new = read_ceilings(ceilings, service) if ceilings else None
+            before = self._ceilings(service)
+            old = read_ceilings(before, service) if before else None
+        except BadInput:
+            return False
+        return new is None or old is None or new.since >= old.since
+
+    def enrol(self, service: Card, practitioner: Card, ceilings: str = "") -> None:
         """Obey this service and, from now on, this practitioner too.
 
-        Another service begins anew: whoever the old one trusted is trusted no longer.
+        Another service begins anew: whoever the old one trusted is trusted no longer. Without
+        `ceilings` those that the service signed before stay.
         """
         others: tuple[Card, ...] = ()
         if self.enrolled is not None and self.enrolled.service == service:
             others = tuple(p for p in self.enrolled.practitioners if p.name != practitioner.name)
-        self.enrolled = Enrolled(service=service, practitioners=(*others, practitioner))
+        self.enrolled = Enrolled(
+            service=service,
+            practitioners=(*others, practitioner),
+            ceilings=ceilings or self._ceilings(service),
+        )
         save_fact(self._directory / "enrolled.json", self.enrolled)
 
     def note_time(self, judgement: Judgement) -> None:
@@ -72,6 +87,12 @@ class KitBooks:
             return
         self.mark = mark
         save_fact(self._directory / "clock-mark.json", mark)
+
+    def _ceilings(self, service: Card) -> str:
+        """What is in force of this service's."""
+        if self.enrolled is None or self.enrolled.service != service:
+            return ""
+        return self.enrolled.ceilings
 
     def _save(self, books: Books) -> None:
         save_fact(self._directory / "books.json", books)

@@ -150,6 +150,11 @@ class GuardedSink:
                 return
             self.last_sound = self._clock.monotonic()
 
+    def close(self) -> None:
+        """Take nothing more, whatever the camera still gives."""
+        with self._lock:
+            self._ended = True
+
     def _end(self, why: EndReason) -> None:
         self._ended = True
         self._on_end(why)

@@ -22,6 +22,8 @@ OnEnd = Callable[[EndReason], None]
 """Told, from any thread, that the film must stop, and why."""
 OnClosed = Callable[[EndReason | None], None]
 """Told, from the writer's thread, that the film is closed, and what went wrong."""
+OnGrowth = Callable[[int], None]
+"""Told, from the writer's thread, how many bytes of the film are on the card. May raise OSError."""
 
 
 class Film:
@@ -39,6 +41,7 @@ class Film:
         now: Callable[[], datetime | None],
         on_end: OnEnd,
         on_closed: OnClosed,
+        on_growth: OnGrowth = lambda size: None,
         new_file: Create = create,
     ) -> None:
         """Raises BadInput for a time that is not trusted: a film without a date is none."""
@@ -70,6 +73,7 @@ class Film:
             now=now,
             on_failure=on_end,
             on_closed=on_closed,
+            on_growth=on_growth,
             new_file=new_file,
         )
         self._muxer = Muxer(self.writer.write, sound)
@@ -80,7 +84,8 @@ class Film:
         self.writer.begin()
 
     def finish(self, why: EndReason) -> None:
-        """The camera is off: write what is held back and close it. `on_closed` follows."""
+        """Take nothing more, write what is held back and close it. `on_closed` follows."""
+        self.sink.close()
         try:
             self._muxer.close()
         except Exception:

@@ -5,7 +5,6 @@ rules of a permit; what is added here is what only the machine knows: withdrawn 
 card, whether light and camera work.
 """
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -27,13 +26,11 @@ from appliance.requests import (
     read_request,
 )
 from appliance.signing import open_note
+from firmware.board import Board
 from firmware.books import KitBooks
+from firmware.room import Room
 
 _LARGEST_PERMIT = 64 * 1024
-_OVERHEAD = 1.3
-"""A film on the card against its bit rate: sound, boxes, seals, filled-up chunks."""
-_MARGIN = 64 << 20
-"""Bytes that must stay free whatever is filmed: logs, manifests, the page's documents."""
 _REMEMBERED = 100
 """Requests whose answers are told."""
 
@@ -47,7 +44,8 @@ class Gate:
         books: KitBooks,
         clock: Clock,
         log: Log,
-        bit_rate: int,
+        room: Room,
+        board: Board,
         light_works: Callable[[], bool],
         camera_present: Callable[[], bool],
         hears: Callable[[], bool],
@@ -56,7 +54,8 @@ class Gate:
         self._books = books
         self._clock = clock
         self._log = log
-        self._bytes_a_second = bit_rate / 8 * _OVERHEAD
+        self._room = room
+        self._board = board
         self._light_works = light_works
         self._camera_present = camera_present
         self._hears = hears
@@ -85,8 +84,12 @@ class Gate:
         self._books.note_time(judged)
         return True
 
-    def answer(self) -> Permit | Refusal:
-        """The permit in force, or why there is none. Anything in doubt is a refusal."""
+    def answer(self, reserve: bool = False) -> Permit | Refusal:
+        """The permit in force, or why there is none. Anything in doubt is a refusal.
+
+        `reserve`: with a permit, room for its whole film is held. Raises OSError where the card
+        refuses more than that.
+        """
         note = self._permit_note()
         now = self.time()
         self._books.note_time(now)
@@ -103,7 +106,7 @@ class Gate:
             return answer
         if self.withdrawn(answer.case):
             return Refusal.WITHDRAWN
-        if self._bytes_free() < answer.limit * self._bytes_a_second:
+        if self._room.seconds() < answer.limit:
             return Refusal.CARD_FULL
         if not self._light_works():
             return Refusal.LIGHT_BROKEN
@@ -111,6 +114,10 @@ class Gate:
             return Refusal.CAMERA_MISSING
         if answer.sound and not self._hears():
             return Refusal.NO_MICROPHONE
+        if (trouble := self._board.trouble()) is not None:
+            return trouble
+        if reserve and not self._room.reserve(answer.limit):
+            return Refusal.CARD_FULL
         return answer
 
     def armed(self) -> bool:
@@ -126,14 +133,6 @@ class Gate:
         except (BadFile, OSError):
             return True
         return record is None or withdrawn or record.state == "withdrawn"
-
-    def seconds_free(self) -> float:
-        """Seconds of film that fit on the card."""
-        return max(self._bytes_free(), 0) / self._bytes_a_second
-
-    def _bytes_free(self) -> int:
-        disk = os.statvfs(self._home.recordings)
-        return disk.f_bavail * disk.f_frsize - _MARGIN
 
     def _permit_note(self) -> str | None:
         try:

@@ -17,19 +17,31 @@ SHORTEST_PRESS = 0.05
 LONGEST_PRESS = 1.5
 """Seconds: what is shorter was a knock, what is longer was a hand or a bag on the button."""
 
+HOLD_REMOVES = 5.0
+"""Seconds of holding on after which the last film goes."""
+COUNTDOWN = 3.0
+"""The last of them, in which the light quickens: letting go keeps the film."""
+REMOVABLE_FOR = 120.0
+"""Seconds from a film's end in which holding on removes it."""
+
+PREVIEW_LASTS = 120.0
 REFUSAL_SHOWN = 2.0
 PRESENCE_LASTS = 60.0
 LAST_MINUTE = 60.0
 LONGEST_STOP = 20.0
 """Seconds that the card may take to finish a film; then the process ends and starts anew."""
+LONGEST_OPEN = 2.0
+"""The same while a camera that could not be closed may still see."""
 
 
 class State(Enum):
     IDLE = "idle"
     PRESENCE = "presence"
     READY = "ready"
+    PREVIEW = "preview"
     FILMING = "filming"
     STOPPING = "stopping"
+    REMOVING = "removing"
     REFUSED = "refused"
     FAULT = "fault"
 
@@ -98,6 +110,13 @@ class PresenceAsked(Event):
 
 
 @dataclass(frozen=True)
+class PreviewAsked(Event):
+    """The page asks to see what the camera sees; with the gate's answer."""
+
+    answer: Permit | Refusal
+
+
+@dataclass(frozen=True)
 class Broke(Event):
     """A part failed by itself."""
 
@@ -117,6 +136,8 @@ class FilmClosed(Event):
     """The film is finished on the card, or, with a `fault`, is not."""
 
     fault: EndReason | None = None
+    film: str = ""
+    """The recording that holding the button may still remove; '' for none."""
 
 
 # --- What is to be done -------------------------------------------------------------------------
@@ -136,7 +157,10 @@ class Show(Effect):
 
 @dataclass(frozen=True)
 class Judge(Effect):
-    """Ask the gate; it answers with `Judged` before anything else happens."""
+    """Ask the gate; it answers with `Judged` before anything else happens.
+
+    After a press the room for the whole film is held, until a film has ended or did not begin.
+    """
 
     pressed: bool = False
 
@@ -161,6 +185,11 @@ class OpenCamera(Effect):
 
 
 @dataclass(frozen=True)
+class OpenPreview(Effect):
+    """Open the camera for framing: what it sees is shown and kept nowhere."""
+
+
+@dataclass(frozen=True)
 class CloseCamera(Effect):
     """Done when the sensor is off. Nothing happens if it was not on."""
 
@@ -170,6 +199,13 @@ class FinishFilm(Effect):
     """Seal and sign what there is; `FilmClosed` follows, also if no film had been begun."""
 
     why: EndReason
+
+
+@dataclass(frozen=True)
+class RemoveFilm(Effect):
+    """Take a film off the card: somebody who was there held the button."""
+
+    recording: str
 
 
 @dataclass(frozen=True)
@@ -207,18 +243,32 @@ class Recorder:
         """While ready: the one in force. While filming: the one that is filmed under."""
         self.deadline = 0.0
         """Monotonic second at which the film under way ends."""
-        self.due: float | None = None
-        """When a `Ticked` is needed next."""
+        self.removable = ""
+        """The last film, while nobody has begun another."""
+        self.removable_until = 0.0
+        """Monotonic second until which holding the button removes it."""
         self.reason = ""
         """Code of what the practitioner should know: a refusal, a fault, or ''."""
         self._standing = False
         """The reason is not of a press or a fault; it goes with the permit that it speaks of."""
         self._recovered = recovered
+        self._due: float | None = None
+        """When this state needs a `Ticked`."""
         self._pressed_in: State | None = None
+        self._held_since: float | None = None
+        """When the button went down, while holding it may remove a film."""
         self._request = ""
         self._why = EndReason.BUTTON
         self._fault: EndReason | None = None
         self._last_minute = False
+        self._stuck = False
+        """The camera could not be closed."""
+
+    @property
+    def due(self) -> float | None:
+        """When a `Ticked` is needed next."""
+        times = (self._due, self._countdown_due)
+        return min((time for time in times if time is not None), default=None)
 
     def handle(self, event: Event) -> list[Effect]:
         """What follows from an event."""
@@ -235,8 +285,18 @@ class Recorder:
         return []
 
     def _note_press(self, event: Event) -> list[Effect]:
-        """A press begins; it counts only if it also ends here."""
+        """A press begins; it counts only if it also ends here, or is held on after a film."""
+        self._pressed_in, self._held_since = self.state, event.at
+        return []
+
+    def _note_answer(self, event: Event) -> list[Effect]:
+        """A press begins that may be the one asked for."""
         self._pressed_in = self.state
+        return []
+
+    def _let_go(self, event: Event) -> list[Effect]:
+        """The press is over."""
+        self._pressed_in = self._held_since = None
         return []
 
     def _ask_gate(self, event: Released) -> list[Effect]:
@@ -269,16 +329,53 @@ class Recorder:
             return []
         self.state = State.FILMING
         self.deadline = event.at + event.answer.limit
-        self.due = max(event.at, self.deadline - LAST_MINUTE)
-        self.reason = ""
+        self._due = max(event.at, self.deadline - LAST_MINUTE)
+        self.reason = self.removable = ""
         self._last_minute = False
         self._recovered = False
         # Light first: nobody is ever filmed by a kit that looks asleep.
         return [Show(Pattern.FILMING), BeginFilm(event.answer), OpenCamera()]
 
+    def _open_preview(self, event: PreviewAsked) -> list[Effect]:
+        """With a permit in force the camera opens for framing, under its own light."""
+        if isinstance(event.answer, Refusal):
+            return self._refuse(event.at, event.answer)
+        self.permit = event.answer
+        self.state = State.PREVIEW
+        self.reason = ""
+        self._due = event.at + PREVIEW_LASTS
+        self._pressed_in = self._held_since = None
+        return [Show(Pattern.PREVIEW), OpenPreview()]
+
+    def _close_by_button(self, event: Pressed) -> list[Effect]:
+        """Any press closes the camera at once; a short one films when it is let go."""
+        self.state = self._pressed_in = State.READY
+        self._due = None
+        return [CloseCamera(), Show(Pattern.READY)]
+
+    def _close_when_asked(self, event: StopAsked) -> list[Effect]:
+        """Close the camera for another reason than the button."""
+        return [CloseCamera(), *self._rest()]
+
+    def _close_if_due(self, event: Ticked) -> list[Effect]:
+        """Framing has lasted long enough."""
+        if self._due is None or event.at < self._due:
+            return []
+        return [CloseCamera(), *self._rest()]
+
+    def _close_if_not_agreed(self, event: Judged) -> list[Effect]:
+        """Without this very permit in force: close the camera."""
+        if isinstance(event.answer, Permit) and self.permit == event.answer:
+            return []
+        return [CloseCamera(), *self._rest()]
+
+    def _close_on_fault(self, event: Broke | Failed) -> list[Effect]:
+        """A part failed: close the camera, then show the fault."""
+        return [CloseCamera(), *self._break(event)]
+
     def _stop_by_button(self, event: Pressed) -> list[Effect]:
         """Any press stops at once."""
-        self._pressed_in = self.state
+        self._note_press(event)
         return self._stop(event.at, EndReason.BUTTON)
 
     def _stop_when_asked(self, event: StopAsked) -> list[Effect]:
@@ -291,7 +388,7 @@ class Recorder:
             return self._stop(event.at, EndReason.LIMIT)
         if not self._last_minute and event.at >= self.deadline - LAST_MINUTE:
             self._last_minute = True
-            self.due = self.deadline
+            self._due = self.deadline
             return [Show(Pattern.LAST_MINUTE)]
         return []
 
@@ -301,9 +398,18 @@ class Recorder:
         return self._stop(event.at, event.fault)
 
     def _go_on_stopping(self, event: Failed) -> list[Effect]:
-        """A step of stopping failed: never leave the camera on, never leave the film open."""
+        """A step of stopping failed: what is sealed is signed, then the process ends if it must."""
         self._fault = event.fault
-        return [FinishFilm(self._why)] if isinstance(event.effect, Show) else [Die(event.fault)]
+        match event.effect:
+            case CloseCamera():
+                # The light stays as it is: the camera may still see.
+                self._stuck, self._why = True, event.fault
+                self._due = event.at + LONGEST_OPEN
+                return [FinishFilm(self._why)]
+            case Show():
+                return [FinishFilm(self._why)]
+            case _:
+                return self._end(event.fault)
 
     def _note_fault(self, event: Broke) -> list[Effect]:
         """Remember the fault and go on stopping."""
@@ -313,18 +419,43 @@ class Recorder:
     def _after_film(self, event: FilmClosed) -> list[Effect]:
         """The film is closed: rest, or show the fault that ended it."""
         self._fault = self._fault or event.fault
-        return self._settle(event.at)
+        self.removable, self.removable_until = event.film, event.at + REMOVABLE_FOR
+        if self._stuck:
+            return self._end(self._fault or EndReason.CAMERA_FAILED)
+        return self._settle()
 
     def _die_if_due(self, event: Ticked) -> list[Effect]:
         """A film that cannot be finished in time ends the process."""
-        return [Die(EndReason.DISK_FAILED)] if self.due is not None and event.at >= self.due else []
+        due = self._due is not None and event.at >= self._due
+        return self._end(self._fault or EndReason.DISK_FAILED) if due else []
+
+    def _count_down_if_held(self, event: Ticked) -> list[Effect]:
+        """Held on after a film: the light counts down to its end."""
+        if self._countdown_due is None or event.at < self._countdown_due:
+            return []
+        self.state = State.REMOVING
+        self._pressed_in = self._held_since = None
+        self._due = event.at + COUNTDOWN
+        return [Show(Pattern.REMOVING)]
+
+    def _remove_if_due(self, event: Ticked) -> list[Effect]:
+        """Held to the end of the countdown: the film goes."""
+        if self._due is None or event.at < self._due:
+            return []
+        film, self.removable = self.removable, ""
+        return [RemoveFilm(film), *self._rest()]
+
+    def _keep(self, event: Event) -> list[Effect]:
+        """The film stays."""
+        return self._rest()
 
     def _ask_presence(self, event: PresenceAsked) -> list[Effect]:
         """Somebody must press within a minute."""
         earlier = [Decline(self._request, timed_out=False)] if self.state is State.PRESENCE else []
         self.state = State.PRESENCE
         self._request = event.request
-        self.due = event.at + PRESENCE_LASTS
+        self._due = event.at + PRESENCE_LASTS
+        self._pressed_in = self._held_since = None
         return [*earlier, Show(Pattern.PRESENCE)]
 
     def _confirm(self, event: Released) -> list[Effect]:
@@ -333,7 +464,7 @@ class Recorder:
 
     def _give_up_presence(self, event: Ticked) -> list[Effect]:
         """Nobody pressed in time."""
-        if self.due is None or event.at < self.due:
+        if self._due is None or event.at < self._due:
             return []
         return [Decline(self._request, timed_out=True), *self._rest()]
 
@@ -343,18 +474,33 @@ class Recorder:
 
     def _rest_if_due(self, event: Ticked) -> list[Effect]:
         """The refusal has been shown."""
-        return self._rest() if self.due is not None and event.at >= self.due else []
+        return self._rest() if self._due is not None and event.at >= self._due else []
 
     def _break(self, event: Broke | Failed) -> list[Effect]:
-        """A part failed while nothing was filmed."""
+        """A part failed while nothing was filmed; a camera that stays open ends the process."""
+        if isinstance(event, Failed) and isinstance(event.effect, CloseCamera):
+            return self._end(event.fault)
         self._fault = event.fault
-        return self._settle(event.at)
+        return self._settle()
+
+    def _die_if_open(self, event: Failed) -> list[Effect]:
+        """A camera that stays open ends the process."""
+        return self._break(event) if isinstance(event.effect, CloseCamera) else []
 
     def _acknowledge(self, event: Released) -> list[Effect]:
         """A short press takes note of the fault."""
         return self._rest() if self._short_press(event) else []
 
     # --- parts of handlers ----------------------------------------------------------------------
+
+    @property
+    def _countdown_due(self) -> float | None:
+        """When the countdown begins, if the button is held on until then."""
+        if self.state not in (State.IDLE, State.READY, State.FAULT) or not self.removable:
+            return None
+        if self._held_since is None or self._held_since > self.removable_until:
+            return None
+        return self._held_since + HOLD_REMOVES - COUNTDOWN
 
     def _tell_why_not(self, answer: Refusal) -> None:
         """No permit is in force. Why not is told while there is one that does not count."""
@@ -366,35 +512,42 @@ class Recorder:
 
     def _short_press(self, event: Released) -> bool:
         """True if the whole press happened in this state and was neither a knock nor a hold."""
-        began_in, self._pressed_in = self._pressed_in, None
+        began_in = self._pressed_in
+        self._let_go(event)
         return began_in is self.state and SHORTEST_PRESS <= event.held <= LONGEST_PRESS
 
     def _refuse(self, at: float, reason: Refusal) -> list[Effect]:
         self.state = State.REFUSED
         self.reason, self._standing = reason.value, False
-        self.due = at + REFUSAL_SHOWN
+        self._due = at + REFUSAL_SHOWN
         return [Refuse(reason), Show(Pattern.REFUSED)]
 
     def _stop(self, at: float, why: EndReason) -> list[Effect]:
         self.state = State.STOPPING
         self._why = why
-        self.due = at + LONGEST_STOP
+        self._due = at + LONGEST_STOP
         after = Pattern.OFF if self._fault is None else Pattern.FAULT
         # The light goes only when the camera has.
         return [CloseCamera(), Show(after), FinishFilm(why)]
 
-    def _settle(self, at: float) -> list[Effect]:
+    def _settle(self) -> list[Effect]:
         if self._fault is None:
             return self._rest()
-        self.state = State.FAULT
-        self.permit = None
-        self.due = None
-        self.reason, self._standing, self._fault = self._fault.value, False, None
+        self._show_reason(self._fault)
         return [Show(Pattern.FAULT)]
+
+    def _end(self, fault: EndReason) -> list[Effect]:
+        self._show_reason(fault)
+        return [Die(fault)]
+
+    def _show_reason(self, fault: EndReason) -> None:
+        self.state = State.FAULT
+        self.permit = self._due = self._fault = None
+        self.reason, self._standing = fault.value, False
 
     def _rest(self) -> list[Effect]:
         self.state = State.IDLE
-        self.due = None
+        self._due = None
         return [self._show_idle(), Judge()]
 
     def _show_idle(self) -> Effect:
@@ -405,65 +558,92 @@ S, R = State, Recorder
 TABLE: dict[tuple[State, type[Event]], Callable[..., list[Effect]]] = {
     (S.IDLE, Pressed): R._note_press,
     (S.IDLE, Released): R._ask_gate,
-    (S.IDLE, Ticked): R._nothing,
+    (S.IDLE, Ticked): R._count_down_if_held,
     (S.IDLE, Judged): R._become_ready,
     (S.IDLE, StopAsked): R._nothing,
     (S.IDLE, PresenceAsked): R._ask_presence,
+    (S.IDLE, PreviewAsked): R._open_preview,
     (S.IDLE, Broke): R._break,
     (S.IDLE, Failed): R._break,
     (S.IDLE, FilmClosed): R._nothing,
-    (S.PRESENCE, Pressed): R._note_press,
+    (S.PRESENCE, Pressed): R._note_answer,
     (S.PRESENCE, Released): R._confirm,
     (S.PRESENCE, Ticked): R._give_up_presence,
     (S.PRESENCE, Judged): R._nothing,
     (S.PRESENCE, StopAsked): R._nothing,
     (S.PRESENCE, PresenceAsked): R._ask_presence,
+    (S.PRESENCE, PreviewAsked): R._nothing,
     (S.PRESENCE, Broke): R._break,
     (S.PRESENCE, Failed): R._break,
     (S.PRESENCE, FilmClosed): R._nothing,
     (S.READY, Pressed): R._note_press,
     (S.READY, Released): R._ask_gate,
-    (S.READY, Ticked): R._nothing,
+    (S.READY, Ticked): R._count_down_if_held,
     (S.READY, Judged): R._start_if_agreed,
     (S.READY, StopAsked): R._nothing,
     (S.READY, PresenceAsked): R._ask_presence,
+    (S.READY, PreviewAsked): R._open_preview,
     (S.READY, Broke): R._break,
     (S.READY, Failed): R._break,
     (S.READY, FilmClosed): R._nothing,
+    (S.PREVIEW, Pressed): R._close_by_button,
+    (S.PREVIEW, Released): R._let_go,
+    (S.PREVIEW, Ticked): R._close_if_due,
+    (S.PREVIEW, Judged): R._close_if_not_agreed,
+    (S.PREVIEW, StopAsked): R._close_when_asked,
+    (S.PREVIEW, PresenceAsked): R._decline,
+    (S.PREVIEW, PreviewAsked): R._nothing,
+    (S.PREVIEW, Broke): R._close_on_fault,
+    (S.PREVIEW, Failed): R._close_on_fault,
+    (S.PREVIEW, FilmClosed): R._nothing,
     (S.FILMING, Pressed): R._stop_by_button,
-    (S.FILMING, Released): R._nothing,
+    (S.FILMING, Released): R._let_go,
     (S.FILMING, Ticked): R._stop_if_due,
     (S.FILMING, Judged): R._nothing,
     (S.FILMING, StopAsked): R._stop_when_asked,
     (S.FILMING, PresenceAsked): R._decline,
+    (S.FILMING, PreviewAsked): R._nothing,
     (S.FILMING, Broke): R._stop_on_fault,
     (S.FILMING, Failed): R._stop_on_fault,
     (S.FILMING, FilmClosed): R._nothing,
     (S.STOPPING, Pressed): R._note_press,
-    (S.STOPPING, Released): R._nothing,
+    (S.STOPPING, Released): R._let_go,
     (S.STOPPING, Ticked): R._die_if_due,
     (S.STOPPING, Judged): R._nothing,
     (S.STOPPING, StopAsked): R._nothing,
     (S.STOPPING, PresenceAsked): R._decline,
+    (S.STOPPING, PreviewAsked): R._nothing,
     (S.STOPPING, Broke): R._note_fault,
     (S.STOPPING, Failed): R._go_on_stopping,
     (S.STOPPING, FilmClosed): R._after_film,
+    (S.REMOVING, Pressed): R._keep,
+    (S.REMOVING, Released): R._keep,
+    (S.REMOVING, Ticked): R._remove_if_due,
+    (S.REMOVING, Judged): R._nothing,
+    (S.REMOVING, StopAsked): R._keep,
+    (S.REMOVING, PresenceAsked): R._decline,
+    (S.REMOVING, PreviewAsked): R._nothing,
+    (S.REMOVING, Broke): R._break,
+    (S.REMOVING, Failed): R._break,
+    (S.REMOVING, FilmClosed): R._nothing,
     (S.REFUSED, Pressed): R._note_press,
-    (S.REFUSED, Released): R._nothing,
+    (S.REFUSED, Released): R._let_go,
     (S.REFUSED, Ticked): R._rest_if_due,
     (S.REFUSED, Judged): R._nothing,
     (S.REFUSED, StopAsked): R._nothing,
     (S.REFUSED, PresenceAsked): R._ask_presence,
+    (S.REFUSED, PreviewAsked): R._nothing,
     (S.REFUSED, Broke): R._break,
     (S.REFUSED, Failed): R._break,
     (S.REFUSED, FilmClosed): R._nothing,
     (S.FAULT, Pressed): R._note_press,
     (S.FAULT, Released): R._acknowledge,
-    (S.FAULT, Ticked): R._nothing,
+    (S.FAULT, Ticked): R._count_down_if_held,
     (S.FAULT, Judged): R._nothing,
     (S.FAULT, StopAsked): R._nothing,
     (S.FAULT, PresenceAsked): R._decline,
+    (S.FAULT, PreviewAsked): R._nothing,
     (S.FAULT, Broke): R._nothing,
-    (S.FAULT, Failed): R._nothing,
+    (S.FAULT, Failed): R._die_if_open,
     (S.FAULT, FilmClosed): R._nothing,
 }

@@ -7,7 +7,7 @@ what no effect accounts for ends the process, and with it the camera.
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
 from appliance.audit import Log
@@ -15,7 +15,7 @@ from appliance.clock import Clock
 from appliance.errors import CameraFailed, KitError, LightFailed, SoundFailed
 from appliance.film import EndReason
 from appliance.permits import Permit
-from appliance.requests import Enrol, RecorderStatus, SetTime, Stop
+from appliance.requests import Enrol, Preview, RecorderStatus, Remove, SetTime, Stop
 from firmware.books import KitBooks
 from firmware.button import Debounce, Edge
 from firmware.camera import Camera
@@ -37,15 +37,20 @@ from firmware.recorder import (
     Judge,
     Judged,
     OpenCamera,
+    OpenPreview,
     Pattern,
     PresenceAsked,
+    PreviewAsked,
     Recorder,
     Refuse,
+    RemoveFilm,
     Show,
     State,
     StopAsked,
     Ticked,
 )
+from firmware.removing import Removals
+from firmware.room import Room
 
 _errors = logging.getLogger(__name__)
 
@@ -59,9 +64,12 @@ LONGEST_WITHOUT_SOUND = 5.0
 FAULTS: Mapping[type[Effect], EndReason] = {
     Show: EndReason.LIGHT_FAILED,
     OpenCamera: EndReason.CAMERA_FAILED,
+    OpenPreview: EndReason.CAMERA_FAILED,
     CloseCamera: EndReason.CAMERA_FAILED,
+    Judge: EndReason.DISK_FAILED,
     BeginFilm: EndReason.DISK_FAILED,
     FinishFilm: EndReason.DISK_FAILED,
+    RemoveFilm: EndReason.DISK_FAILED,
     Confirm: EndReason.DISK_FAILED,
     Refuse: EndReason.DISK_FAILED,
 }
@@ -97,12 +105,17 @@ class Runner:
         gate: Gate,
         desk: Desk,
         books: KitBooks,
+        room: Room,
+        removals: Removals,
         make_film: FilmMaker,
         log: Log,
         clock: Clock,
         tell: Callable[[RecorderStatus], None],
+        show: Callable[[bytes | None], None],
         virtual: bool,
     ) -> None:
+        """`tell` gets the live status. `show` gets what is seen for framing, from the camera's
+        thread, and None when there is no more to see; either may raise OSError."""
         self._recorder = recorder
         self._debounce = debounce
         self._light = light
@@ -111,10 +124,15 @@ class Runner:
         self._gate = gate
         self._desk = desk
         self._books = books
+        self._room = room
+        self._removals = removals
         self._make_film = make_film
         self._log = log
         self._clock = clock
         self._tell = tell
+        self._show = show
+        self._seen_at = 0.0
+        """When the last picture for framing came, or the camera opened for it."""
         self._virtual = virtual
         self._inbox = inbox
         self._film: Film | None = None
@@ -160,7 +178,10 @@ class Runner:
         if now >= self._next_look:
             self._next_look = now + LOOK_EVERY
             self._look(now)
-        if self._filming and self._film is not None:
+        if self._recorder.state is State.PREVIEW:
+            if now - self._seen_at > LONGEST_WITHOUT_PICTURE:
+                self._handle(Broke(now, EndReason.FRAMES_STOPPED))
+        elif self._filming and self._film is not None:
             sink = self._film.sink
             if now - sink.last_picture > LONGEST_WITHOUT_PICTURE:
                 self._handle(Broke(now, EndReason.FRAMES_STOPPED))
@@ -201,9 +222,10 @@ class Runner:
             frames_out=writer.frames if writer else 0,
             segments=writer.segments if writer else 0,
             bytes_sealed=writer.bytes if writer else 0,
+            removable=self._removable(),
             ended=writer.ended.value if writer and writer.ended and self._closed else "",
             sound=film.sink.level if film and not self._closed else None,
-            minutes_free=self._gate.seconds_free() / 60,
+            minutes_free=self._room.seconds() / 60,
             camera=self._camera.name,
             virtual=self._virtual,
             timings_ms=self._timings | self._first_sealed(),
@@ -213,6 +235,11 @@ class Runner:
     @property
     def _filming(self) -> bool:
         return self._recorder.state is State.FILMING
+
+    def _removable(self) -> float:
+        film, until = self._recorder.removable, self._recorder.removable_until
+        left = until - self._clock.monotonic() if film else 0.0
+        return left if left > 0 and self._removals.may_remove(film) else 0.0
 
     def _take(self, posted: Posted) -> None:
         match posted:
@@ -230,10 +257,10 @@ class Runner:
     def _handle(self, event: Event) -> None:
         self._at = event.at
         self._next_tell = float("-inf")
-        if isinstance(event, FilmClosed) and self._film is not None:
-            self._closed = True
-            ended = self._film.writer.ended or event.fault or EndReason.FAULT
-            self._write_log("film-ended", recording=self._film.recording, why=ended.value)
+        if isinstance(event, FilmClosed):
+            self._give_back()
+            if not self._closed and self._film is not None:
+                event = self._note_end(event, self._film)
         if isinstance(event, Broke | Failed):
             self._write_log("broke", fault=event.fault.value)
         self._carry_out(self._recorder.handle(event))
@@ -260,15 +287,21 @@ class Runner:
                     self._started_at = self._at
                     self._timings = {"release_to_light": self._since(self._at)}
             case Judge(pressed):
-                self._handle(Judged(self._at, self._gate.answer(), pressed))
+                self._handle(Judged(self._at, self._gate.answer(reserve=pressed), pressed))
+                if pressed and self._recorder.state not in (State.FILMING, State.STOPPING):
+                    self._give_back()
             case Refuse(reason):
                 self._log.write("refused", reason=reason.value)
             case BeginFilm(permit):
                 self._begin(permit)
             case OpenCamera():
                 self._open()
+            case OpenPreview():
+                self._seen_at = self._clock.monotonic()
+                self._camera.preview(self._see, self._on_end)
             case CloseCamera():
                 self._camera.stop()
+                self._show(None)
                 if self._film is not None:
                     self._timings["stop_to_closed"] = self._since(self._at)
             case FinishFilm(why):
@@ -276,9 +309,11 @@ class Runner:
                     self._inbox.put(FilmClosed(self._clock.monotonic()))
                 else:
                     self._film.finish(why)
+            case RemoveFilm(recording):
+                self._removals.by_button(recording)
             case Confirm(request):
                 asked = self._desk.take(request)
-                self._books.enrol(asked.service, asked.practitioner)
+                self._books.enrol(asked.service, asked.practitioner, asked.ceilings)
                 self._desk.answer(request, "done")
                 self._log.write(
                     "enrolled", service=asked.service.name, practitioner=asked.practitioner.name
@@ -287,6 +322,7 @@ class Runner:
                 self._desk.answer(request, "timed-out" if timed_out else "refused")
             case Die(fault):
                 self._write_log("died", fault=fault.value)
+                self._tell(self.status())
                 raise Died("The camera or the card does not let go; the recorder starts anew.")
 
     def _begin(self, permit: Permit) -> None:
@@ -308,6 +344,38 @@ class Runner:
         self._film.sink.expect()
         self._timings["release_to_camera"] = self._since(self._started_at)
 
+    def _note_end(self, event: FilmClosed, film: Film) -> FilmClosed:
+        self._closed = True
+        ended = film.writer.ended or event.fault or EndReason.FAULT
+        self._write_log("film-ended", recording=film.recording, why=ended.value)
+        removable = self._removals.may_remove(film.recording)
+        return replace(event, film=film.recording if removable else "")
+
+    def _frame(self, request: Preview) -> None:
+        """Open or close the camera for framing, and answer."""
+        now = self._clock.monotonic()
+        if request.open:
+            self._handle(PreviewAsked(now, self._gate.answer()))
+        elif self._recorder.state is State.PREVIEW:
+            self._handle(StopAsked(now, EndReason.PAGE))
+        as_asked = (self._recorder.state is State.PREVIEW) is request.open
+        self._desk.answer(request.id, "done" if as_asked else "refused")
+
+    def _see(self, picture: bytes) -> None:
+        """A picture for framing; the camera's thread, where nothing may be raised."""
+        self._seen_at = self._clock.monotonic()
+        try:
+            self._show(picture)
+        except OSError:
+            self._on_end(EndReason.FAULT)
+
+    def _give_back(self) -> None:
+        """The room that the film did not need; where the card refuses, the next start has it."""
+        try:
+            self._room.release()
+        except OSError:
+            _errors.exception("the room that was held could not be given back")
+
     def _on_end(self, why: EndReason) -> None:
         """A camera, a sink or a writer can go no further; any thread."""
         now = self._clock.monotonic()
@@ -323,8 +391,16 @@ class Runner:
                         self._desk.answer(request.id, "done")
                         self._handle(StopAsked(self._clock.monotonic(), EndReason.PAGE))
                     case Enrol():
-                        self._desk.wait(request)
-                        self._handle(PresenceAsked(now, request.id))
+                        if self._books.may_enrol(request.service, request.ceilings):
+                            self._desk.wait(request)
+                            self._handle(PresenceAsked(now, request.id))
+                        else:
+                            self._desk.answer(request.id, "refused")
+                    case Preview():
+                        self._frame(request)
+                    case Remove():
+                        removed = self._closed and self._removals.ordered(request.note)
+                        self._desk.answer(request.id, "done" if removed else "refused")
                     case SetTime():
                         believed = self._gate.vouch(request.note)
                         self._desk.answer(request.id, "done" if believed else "refused")
@@ -334,12 +410,14 @@ class Runner:
                     self._handle(StopAsked(now, EndReason.WITHDRAWN))
                 elif not self._gate.armed():
                     self._handle(StopAsked(now, EndReason.PAGE))
-            elif self._recorder.state in (State.IDLE, State.READY):
+            elif self._recorder.state in (State.IDLE, State.READY, State.PREVIEW):
                 before = self._recorder.state, self._recorder.reason
                 told = self._next_tell
                 self._handle(Judged(now, self._gate.answer(), pressed=False))
                 if before == (self._recorder.state, self._recorder.reason):
                     self._next_tell = told
+            if self._closed:
+                self._removals.look()
         except Died:
             raise
         except (KitError, OSError):

@@ -205,11 +205,13 @@ class FilmWriter:
         now: Callable[[], datetime | None],
         on_failure: Callable[[EndReason], None],
         on_closed: Callable[[EndReason | None], None],
+        on_growth: Callable[[int], None] = lambda size: None,
         new_file: Create = create,
     ) -> None:
         """`most_waiting`: bytes that may wait for the card. `now`: the time, where trusted.
 
-        `new_file` makes the file of a segment.
+        `on_growth` is told how many bytes are on the card, from the writer's thread; it may raise
+        OSError. `new_file` makes the file of a segment.
         """
         self._directory = directory
         self._started = started
@@ -221,6 +223,7 @@ class FilmWriter:
         self._now = now
         self._on_failure = on_failure
         self._on_closed = on_closed
+        self._on_growth = on_growth
         self._new_file = new_file
         self._changed = threading.Condition()
         self._queue: deque[bytes] = deque()
@@ -330,6 +333,7 @@ class FilmWriter:
         frames = segment.add(fragment, at_once=self.first_sealed is None)
         self.frames = self._frames_closed + frames
         self.bytes = self._bytes_closed + segment.size
+        self._on_growth(self.bytes)
         if self.first_sealed is None and self.frames:
             self.first_sealed = self._clock.monotonic()
 

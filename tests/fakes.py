@@ -21,7 +21,7 @@ from appliance.files import Home, new_id, save, save_fact, to_json
 from appliance.film import EndReason, Manifest
 from appliance.joined import read_manifest
 from appliance.keys import PrivateKeys, generate_identity
-from appliance.permits import Permit
+from appliance.permits import Permit, Refusal
 from appliance.requests import RecorderStatus, Request, place_request
 from appliance.signing import Signer
 from firmware.books import KitBooks
@@ -34,6 +34,8 @@ from firmware.gate import Desk, Gate
 from firmware.light import Light
 from firmware.muxer import Muxer
 from firmware.recorder import Broke, Recorder, State
+from firmware.removing import Removals
+from firmware.room import Room
 from firmware.runner import Noticed, Posted, Quit, Runner
 from firmware.writer import recover
 
@@ -225,6 +227,16 @@ class FakeCamera:
             self._given += 1
 
 
+class FakeBoard:
+    """A board that has power enough and is cool, unless it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.has: Refusal | None = None
+
+    def trouble(self) -> Refusal | None:
+        return self.has
+
+
 class Stage:
     """A whole recorder but for its camera and its lamp, on a clock that moves when told.
 
@@ -261,12 +273,19 @@ class Stage:
         factory = MockFactory()
         self._button = Button(17, factory, self.clock, self.inbox.put)
         self.pin = factory.pin(17)
+        self.room = Room(self.home.kit / "room", self.config.bit_rate)
+        self.board = FakeBoard()
+        self.removals = Removals(self.home, self.books, self.log, lambda: self.gate.time().now)
+        self.removals.finish()
+        self.seen: bytes | None = None
+        """What the page is shown for framing."""
         self.gate = Gate(
             self.home,
             self.books,
             self.clock,
             self.log,
-            self.config.bit_rate,
+            self.room,
+            self.board,
             lambda: not self.light.broken,
             self.camera.present,
             lambda: self.camera.has_sound,
@@ -283,10 +302,13 @@ class Stage:
             gate=self.gate,
             desk=self.desk,
             books=self.books,
+            room=self.room,
+            removals=self.removals,
             make_film=self._film,
             log=self.log,
             clock=self.clock,
             tell=self.told.append,
+            show=self._show,
             virtual=False,
         )
         self.case = self.make_case()
@@ -306,7 +328,11 @@ class Stage:
             now=lambda: self.gate.time().now,
             on_end=on_end,
             on_closed=on_closed,
+            on_growth=self.room.taken,
         )
+
+    def _show(self, picture: bytes | None) -> None:
+        self.seen = picture
 
     def close(self) -> None:
         """End what is under way, as the end of the process would; what died stays as it is."""

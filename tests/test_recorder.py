@@ -1,10 +1,12 @@
 """The state machine: every state answers every event, and no path leads around the light."""
 
+import dataclasses
 import itertools
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from appliance.files import new_id
@@ -12,11 +14,16 @@ from appliance.film import EndReason
 from appliance.permits import Permit, Refusal
 from firmware.light import CAPTURING
 from firmware.recorder import (
+    COUNTDOWN,
+    HOLD_REMOVES,
     LAST_MINUTE,
+    LONGEST_OPEN,
     LONGEST_PRESS,
     LONGEST_STOP,
     PRESENCE_LASTS,
+    PREVIEW_LASTS,
     REFUSAL_SHOWN,
+    REMOVABLE_FOR,
     SHORTEST_PRESS,
     TABLE,
     BeginFilm,
@@ -33,12 +40,15 @@ from firmware.recorder import (
     Judge,
     Judged,
     OpenCamera,
+    OpenPreview,
     Pattern,
     PresenceAsked,
     Pressed,
+    PreviewAsked,
     Recorder,
     Refuse,
     Released,
+    RemoveFilm,
     Show,
     State,
     StopAsked,
@@ -76,6 +86,10 @@ class World:
         self.pattern = Pattern.OFF
         self.camera_open_since: float | None = None
         self.film: Permit | None = None
+        self.stuck = False
+        self.films = 0
+        self.kept: set[str] = set()
+        """Films on the card."""
         self.dead = False
         self.done: list[Effect] = []
         self.fail: Iterator[bool] = itertools.repeat(False)
@@ -90,6 +104,7 @@ class World:
         for effect in effects:
             self.done.append(effect)
             if next(self.fail) and not isinstance(effect, Judge | Die):
+                self.stuck = self.stuck or isinstance(effect, CloseCamera)
                 self.happens(Failed(self.now, effect, EndReason.FAULT))
                 return
             self.do(effect)
@@ -110,10 +125,17 @@ class World:
             case OpenCamera():
                 assert self.film is not None, "the camera opened without a film"
                 self.camera_open_since = self.now
+            case OpenPreview():
+                assert self.permit is not None, "framing began without a permit in force"
+                assert self.film is None, "framing began before the last film was closed"
+                self.camera_open_since = self.now
             case CloseCamera():
                 self.camera_open_since = None
             case FinishFilm():
-                assert self.camera_open_since is None, "a film was closed with the camera open"
+                assert self.camera_open_since is None or self.stuck, "closed with the camera open"
+            case RemoveFilm(recording):
+                assert recording == str(self.films), "not the last film was removed"
+                self.kept.remove(recording)
             case Die():
                 self.camera_open_since, self.dead = None, True
             case _:
@@ -124,8 +146,12 @@ class World:
             assert self.pattern in CAPTURING, (
                 f"the camera is open and the light shows {self.pattern}"
             )
-            assert self.recorder.state in (State.FILMING, State.STOPPING)
-            assert self.film is not None and self.now < self.camera_open_since + self.film.limit
+            longest = PREVIEW_LASTS
+            if self.recorder.state is not State.PREVIEW:
+                assert self.recorder.state in (State.FILMING, State.STOPPING)
+                assert self.film is not None
+                longest = self.film.limit
+            assert self.now < self.camera_open_since + longest or self.stuck
 
     def wait(self, seconds: float) -> None:
         """Let time pass, with every tick that is due."""
@@ -143,9 +169,18 @@ class World:
         self.permit = permit
         self.happens(Judged(self.now, permit or Refusal.NO_PERMIT, pressed=False))
 
+    def frame(self) -> None:
+        """The page asks to see what the camera sees."""
+        self.happens(PreviewAsked(self.now, self.permit or Refusal.NO_PERMIT))
+
     def close_film(self, fault: EndReason | None = None) -> None:
-        self.film = None
-        self.happens(FilmClosed(self.now, fault))
+        name = ""
+        if self.film is not None:
+            self.film = None
+            self.films += 1
+            name = str(self.films)
+            self.kept.add(name)
+        self.happens(FilmClosed(self.now, fault, name))
 
     def count(self, kind: type[Effect]) -> int:
         return sum(isinstance(effect, kind) for effect in self.done)
@@ -163,7 +198,18 @@ def filming() -> World:
     return world
 
 
-EVENTS = [Pressed, Released, Ticked, Judged, StopAsked, PresenceAsked, Broke, Failed, FilmClosed]
+EVENTS = [
+    Pressed,
+    Released,
+    Ticked,
+    Judged,
+    StopAsked,
+    PresenceAsked,
+    PreviewAsked,
+    Broke,
+    Failed,
+    FilmClosed,
+]
 
 
 def test_every_state_answers_every_event() -> None:
@@ -346,6 +392,254 @@ def test_presence_is_over_after_a_minute_and_not_before() -> None:
     assert world.state is State.IDLE
 
 
+# --- Framing ------------------------------------------------------------------------------------
+
+
+def framing() -> World:
+    world = World()
+    world.arm()
+    world.frame()
+    assert world.state is State.PREVIEW
+    return world
+
+
+def test_framing_is_under_its_own_light_which_comes_first_and_goes_last() -> None:
+    world = framing()
+    world.happens(StopAsked(world.now, EndReason.PAGE))
+    assert world.state is State.READY
+    order = [e for e in world.done if isinstance(e, Show | OpenPreview | CloseCamera)]
+    assert order[2:] == [
+        Show(Pattern.PREVIEW),
+        OpenPreview(),
+        CloseCamera(),
+        Show(Pattern.OFF),
+        Show(Pattern.READY),
+    ]
+    assert world.count(BeginFilm) == 0
+
+
+def test_without_a_permit_nobody_sees_anything_and_it_is_refused() -> None:
+    world = World()
+    world.frame()
+    assert (world.state, world.pattern) == (State.REFUSED, Pattern.REFUSED)
+    assert world.recorder.reason == "no-permit"
+    assert world.count(OpenPreview) == 0
+
+
+def test_a_short_press_closes_the_preview_at_its_edge_and_films_on_its_release() -> None:
+    world = framing()
+    world.happens(Pressed(world.now + 1))
+    assert world.camera_open_since is None
+    assert world.count(OpenCamera) == 0
+    world.happens(Released(world.now + 0.2, 0.2))
+    assert world.state is State.FILMING
+    assert world.count(OpenCamera) == 1
+
+
+@pytest.mark.parametrize("held", [0.049, 1.51, 8.0])
+def test_a_knock_or_a_hold_closes_the_preview_and_films_nothing(held: float) -> None:
+    world = framing()
+    world.press(held)
+    assert world.state is State.READY
+    assert world.camera_open_since is None
+    assert world.count(OpenCamera) == 0
+
+
+def test_a_press_that_began_before_the_preview_starts_nothing() -> None:
+    world = World()
+    world.arm()
+    world.happens(Pressed(world.now))
+    world.frame()
+    world.happens(Released(world.now + 0.3, 0.3))
+    assert world.state is State.PREVIEW
+    assert world.count(OpenCamera) == 0
+
+
+def test_the_preview_ends_after_two_minutes_and_not_before() -> None:
+    world = framing()
+    world.wait(PREVIEW_LASTS - 0.001)
+    assert world.camera_open_since is not None
+    world.wait(0.001)
+    assert world.camera_open_since is None
+    assert world.state is State.READY
+
+
+@pytest.mark.parametrize(
+    "permit", [None, msgspec.structs.replace(PERMIT, id=new_id(), case=new_id())]
+)
+def test_the_preview_ends_when_its_permit_does(permit: Permit | None) -> None:
+    world = framing()
+    world.arm()
+    assert world.state is State.PREVIEW
+    world.arm(permit)
+    assert world.camera_open_since is None
+    assert world.state is (State.READY if permit else State.IDLE)
+
+
+def test_what_breaks_ends_the_preview_and_shows() -> None:
+    world = framing()
+    world.happens(Broke(world.now, EndReason.LIGHT_FAILED))
+    assert world.camera_open_since is None
+    assert (world.state, world.recorder.reason) == (State.FAULT, "light-failed")
+
+
+# --- Removing -----------------------------------------------------------------------------------
+
+
+def filmed() -> World:
+    """A film was made and ended by a press that was let go."""
+    world = filming()
+    world.press()
+    world.close_film()
+    assert world.kept == {"1"}
+    return world
+
+
+def test_the_press_that_ends_a_film_removes_it_when_it_is_held_on() -> None:
+    world = filming()
+    world.happens(Pressed(world.now))
+    world.close_film()
+    world.wait(HOLD_REMOVES - COUNTDOWN)
+    assert (world.state, world.pattern) == (State.REMOVING, Pattern.REMOVING)
+    world.wait(COUNTDOWN - 0.001)
+    assert world.kept == {"1"}
+    world.wait(0.001)
+    assert world.kept == set()
+    assert world.state is State.READY
+    world.happens(Released(world.now + 3, 8))
+    assert world.count(OpenCamera) == 1
+
+
+@pytest.mark.parametrize("tenth", range(50))
+def test_letting_go_at_any_moment_before_keeps_the_film(tenth: int) -> None:
+    world = filmed()
+    world.happens(Pressed(world.now))
+    began = world.now
+    world.wait(min(tenth / 10, HOLD_REMOVES - 0.001))
+    world.happens(Released(world.now, world.now - began))
+    world.wait(60)
+    assert world.kept == {"1"}
+    assert world.count(RemoveFilm) == 0
+
+
+def test_holding_removes_the_last_film_within_two_minutes_and_no_later() -> None:
+    world = filmed()
+    world.wait(REMOVABLE_FOR + 0.001)
+    world.happens(Pressed(world.now))
+    world.wait(30)
+    assert world.kept == {"1"}
+    world.happens(Released(world.now, 30))
+    world = filmed()
+    world.wait(REMOVABLE_FOR)
+    world.happens(Pressed(world.now))
+    world.wait(HOLD_REMOVES)
+    assert world.kept == set()
+
+
+def test_only_the_last_film_is_removed_and_only_once() -> None:
+    world = filmed()
+    world.press()
+    world.press()
+    world.close_film()
+    assert world.kept == {"1", "2"}
+    for _ in range(3):
+        world.happens(Pressed(world.now))
+        world.wait(20)
+        world.happens(Released(world.now, 20))
+    assert world.kept == {"1"}
+
+
+def test_a_film_that_was_begun_and_not_made_leaves_the_one_before_alone() -> None:
+    world = filmed()
+    world.fail = itertools.chain([False], itertools.repeat(True, 1), itertools.repeat(False))
+    world.press()
+    world.film = None
+    world.close_film()
+    assert world.state is State.FAULT
+    world.happens(Pressed(world.now))
+    world.wait(20)
+    assert world.kept == {"1"}
+
+
+def test_a_countdown_that_cannot_be_shown_removes_nothing() -> None:
+    world = filmed()
+    world.happens(Pressed(world.now))
+    world.fail = itertools.chain([True], itertools.repeat(False))
+    world.wait(20)
+    assert world.state is State.FAULT
+    assert world.kept == {"1"}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        StopAsked(0, EndReason.SHUTDOWN),
+        Broke(0, EndReason.LIGHT_FAILED),
+        Pressed(0),
+    ],
+)
+def test_whatever_comes_between_keeps_the_film(event: Event) -> None:
+    world = filmed()
+    world.happens(Pressed(world.now))
+    world.wait(HOLD_REMOVES - 0.01)
+    assert world.state is State.REMOVING
+    world.happens(dataclasses.replace(event, at=world.now))
+    world.wait(60)
+    assert world.kept == {"1"}
+
+
+def test_a_film_that_ended_for_a_fault_can_be_removed_too() -> None:
+    world = filming()
+    world.happens(Broke(world.now + 1, EndReason.FRAMES_STOPPED))
+    world.close_film()
+    assert world.state is State.FAULT
+    world.happens(Pressed(world.now))
+    world.wait(HOLD_REMOVES)
+    assert world.kept == set()
+
+
+def test_a_press_in_answer_to_the_page_removes_nothing_however_long() -> None:
+    world = filmed()
+    world.happens(PresenceAsked(world.now, "request"))
+    world.happens(Pressed(world.now))
+    world.wait(PRESENCE_LASTS + 20)
+    assert world.kept == {"1"}
+
+
+# --- Presence and faults ------------------------------------------------------------------------
+
+
+def test_a_camera_that_cannot_be_closed_leaves_a_signed_film_and_ends_the_process() -> None:
+    world = filming()
+    world.fail = itertools.chain([True], itertools.repeat(False))
+    world.happens(Pressed(world.now + 1))
+    assert world.pattern is Pattern.FILMING
+    assert FinishFilm(EndReason.FAULT) in world.done
+    assert not world.dead
+    world.close_film()
+    assert world.dead
+    assert world.pattern is Pattern.FILMING
+    assert world.recorder.reason == "fault"
+
+
+def test_a_camera_that_cannot_be_closed_does_not_wait_for_a_slow_card() -> None:
+    world = filming()
+    world.fail = itertools.chain([True], itertools.repeat(False))
+    world.happens(Pressed(world.now + 1))
+    world.wait(LONGEST_OPEN - 0.001)
+    assert not world.dead
+    world.wait(0.001)
+    assert world.dead
+
+
+def test_a_preview_that_cannot_be_closed_ends_the_process_under_its_light() -> None:
+    world = framing()
+    world.fail = itertools.chain([True], itertools.repeat(False))
+    world.happens(Pressed(world.now + 1))
+    assert world.dead
+    assert world.pattern is Pattern.PREVIEW
+
+
 def test_a_second_request_for_presence_takes_the_place_of_the_first() -> None:
     world = World()
     world.happens(PresenceAsked(world.now, "first"))
@@ -457,12 +751,18 @@ def test_whichever_effect_fails_the_camera_is_off_before_the_light(failing: int)
 
 def random_event(dice: random.Random, world: World) -> None:
     """Something that may happen, at any time, sensible or not."""
-    what = dice.randrange(13)
+    what = dice.randrange(15)
     now = world.now
     if what == 0:
         world.wait(dice.choice([0.01, 0.3, 1, 2.5, 30, 61, 200]))
     elif what in (1, 2):
         world.press(dice.choice([0.01, 0.05, 0.2, 1.5, 1.6, 4]))
+    elif what == 12:
+        world.frame()
+    elif what == 13:
+        world.happens(Pressed(now))
+        world.wait(dice.choice([1.5, 3, 4.9, 5, 9]))
+        world.happens(Released(world.now, world.now - now))
     elif what == 3:
         world.happens(Pressed(now))
     elif what == 4:
@@ -484,7 +784,7 @@ def random_event(dice: random.Random, world: World) -> None:
 
 @pytest.mark.parametrize("failures", [0.0, 0.02, 0.2])
 def test_random_walks_never_film_unlit_unasked_or_too_long(failures: float) -> None:
-    films = 0
+    films = framed = removed = 0
     for seed in range(300):
         dice = random.Random(seed)
         world = World()
@@ -495,8 +795,10 @@ def test_random_walks_never_film_unlit_unasked_or_too_long(failures: float) -> N
             if world.dead:
                 break
         films += world.count(OpenCamera)
+        framed += world.count(OpenPreview)
+        removed += world.count(RemoveFilm)
     # A walk that never films would hold nothing.
-    assert films > 200
+    assert films > 150 and framed > 150 and removed > 20
 
 
 def test_the_page_of_the_states_is_drawn_from_this_table() -> None:

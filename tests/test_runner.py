@@ -479,10 +479,15 @@ def test_a_camera_that_does_not_start_is_a_fault_until_a_press(kit: Stage) -> No
 
 def test_a_camera_that_cannot_be_closed_ends_the_process_with_the_light_on(filming: Stage) -> None:
     filming.camera.fails_to_stop = True
+    filming.advance(1)
+    filming.down()
     with pytest.raises(Died):
-        filming.press()
+        filming.settle()
     assert filming.lamp.lit
     assert filming.events()[-1] == "died"
+    ended = filming.manifest().ended
+    assert ended is not None and ended.why is EndReason.CAMERA_FAILED and ended.frames > 25
+    assert (filming.told[-1].state, filming.told[-1].reason) == ("fault", "camera-failed")
 
 
 def test_a_full_card_is_a_fault_and_no_traceback(kit: Stage) -> None:

@@ -28,6 +28,7 @@ from firmware.recorder import (  # noqa: E402
     Pattern,
     PresenceAsked,
     Pressed,
+    PreviewAsked,
     Recorder,
     Released,
     Show,
@@ -54,26 +55,42 @@ PERMIT = Permit(
 )
 ARMED = Judged(0, PERMIT, pressed=False)
 FAULT = EndReason.CAMERA_FAILED
+FILMED = (
+    ARMED,
+    Judged(0, PERMIT, pressed=True),
+    Pressed(0),
+    Released(0, 0.2),
+    FilmClosed(0, film="d" * 16),
+)
 
 WAYS: dict[State, tuple[Event, ...]] = {
-    State.IDLE: (),
+    State.IDLE: FILMED,
     State.PRESENCE: (PresenceAsked(0, "request"),),
-    State.READY: (ARMED,),
+    State.READY: (*FILMED, ARMED),
+    State.PREVIEW: (ARMED, PreviewAsked(0, PERMIT)),
     State.FILMING: (ARMED, Judged(0, PERMIT, pressed=True)),
     State.STOPPING: (ARMED, Judged(0, PERMIT, pressed=True), Pressed(0)),
+    State.REMOVING: (*FILMED, Pressed(1), Ticked(4)),
     State.REFUSED: (Judged(0, Refusal.NO_PERMIT, pressed=True),),
-    State.FAULT: (Broke(0, FAULT),),
+    State.FAULT: (
+        *FILMED,
+        Broke(0, FAULT),
+    ),
 }
 """How each state is reached."""
 
 FORMS: dict[str, tuple[Event, ...]] = {
     "press": (Pressed(1),),
     "short press": (Pressed(1), Released(1.2, 0.2)),
+    "held on after a film": (Pressed(1), Ticked(4)),
+    "letting go": (Released(1.2, 0.2),),
     "short press, permit in force": (Judged(1, PERMIT, pressed=True),),
     "short press, no permit in force": (Judged(1, Refusal.NO_PERMIT, pressed=True),),
     "its time is over": (Ticked(10_000),),
     "permit comes into force": (Judged(1, PERMIT, pressed=False),),
     "permit is gone": (Judged(1, Refusal.NO_PERMIT, pressed=False),),
+    "preview asked, permit in force": (PreviewAsked(1, PERMIT),),
+    "preview asked, no permit in force": (PreviewAsked(1, Refusal.NO_PERMIT),),
     "stop from the page": (StopAsked(1, EndReason.PAGE),),
     "presence asked": (PresenceAsked(1, "another"),),
     "a part breaks": (Broke(1, FAULT),),
@@ -93,7 +110,12 @@ def arrows() -> Iterator[tuple[str, str, str]]:
             for event in way:
                 machine.handle(event)
             assert machine.state is state
-            effects = [effect for event in events for effect in machine.handle(event)]
+            for event in events[:-1]:
+                machine.handle(event)
+            if machine.state is not state:
+                # That is what the first of them does, and told of already.
+                continue
+            effects = machine.handle(events[-1])
             if any(isinstance(effect, Die) for effect in effects):
                 yield state.value, "[*]", words
             elif machine.state is not state:
@@ -109,7 +131,8 @@ def page() -> str:
         "# The recorder's states",
         "",
         "Generated from the table in `firmware/recorder.py` by `python tools/recorder_states.py`:",
-        "do not edit. What is not listed changes nothing. The camera is open in *filming* alone.",
+        "do not edit. What is not listed changes nothing. The camera is open in *preview*",
+        "and *filming* alone.",
         "",
         "```mermaid",
         "stateDiagram-v2",

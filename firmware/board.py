@@ -1,0 +1,45 @@
+"""What the Pi says of itself: whether it has power enough, and how hot it is.
+
+Read from the kernel's own files. Where there are none, as on other computers, nothing is known and
+nothing is refused.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from appliance.permits import Refusal
+
+HOTTEST = 80.0
+"""Degrees Celsius. From here on a Pi slows down by itself, and a film would miss pictures."""
+
+
+class Board(Protocol):
+    def trouble(self) -> Refusal | None:
+        """Why no film should begin now: UNDER_VOLTAGE, TOO_HOT; None for no reason known."""
+
+
+class PiBoard:
+    """A Raspberry Pi under Linux.
+
+    `raspberrypi-hwmon` (`rpi_volt`) raises `in0_lcrit_alarm` while the supply is below 4.63 V, and
+    `cpu_thermal` tells the processor's temperature in thousandths of a degree.
+    """
+
+    def __init__(self, sensors: Path = Path("/sys/class/hwmon")) -> None:
+        self._sensors = sensors
+
+    def trouble(self) -> Refusal | None:
+        if any(alarm for alarm in self._read("rpi_volt", "in0_lcrit_alarm")):
+            return Refusal.UNDER_VOLTAGE
+        if any(heat / 1000 >= HOTTEST for heat in self._read("cpu_thermal", "temp1_input")):
+            return Refusal.TOO_HOT
+        return None
+
+    def _read(self, sensor: str, value: str) -> Iterator[int]:
+        for directory in self._sensors.glob("hwmon*"):
+            # It may be gone again, or hold what is no number.
+            with suppress(OSError, ValueError):
+                if (directory / "name").read_text().strip() == sensor:
+                    yield int((directory / value).read_text())

@@ -1,0 +1,178 @@
+"""Taking films off the card: first a signed note that says which and why, then the film.
+
+The note, `kit/removed/<recording>`, stays. A removal that a pulled plug cut short is finished at
+the next start, and none can be turned round by one. Anything in doubt - a signature, a hold, a
+manifest that cannot be read - is a refusal to remove.
+"""
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from appliance.audit import Log
+from appliance.consent import FilmWithdrawal, ServiceOrder, Withdrawal
+from appliance.errors import BadFile, BadInput
+from appliance.files import ID, Home, from_json, save, sync_directory, to_json
+from appliance.film import FilmRemoved, Manifest
+from appliance.joined import read_manifest
+from appliance.signing import open_note
+from firmware.books import KitBooks
+from firmware.writer import MANIFEST
+
+_errors = logging.getLogger(__name__)
+
+Order = Withdrawal | FilmWithdrawal | ServiceOrder
+_ORDER: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order, strict=True)
+_LARGEST_ORDER = 64 * 1024
+
+
+class Removals:
+    """Takes away films that are closed. One thread only."""
+
+    def __init__(
+        self, home: Home, books: KitBooks, log: Log, now: Callable[[], datetime | None]
+    ) -> None:
+        self._home = home
+        self._books = books
+        self._log = log
+        self._now = now
+        self._cases: dict[str, str] = {}
+        """Whose each recording is: that never changes."""
+        self._failed: set[str] = set()
+        """Recordings that the card would not let go."""
+        home.prepare(home.removed)
+
+    def finish(self) -> None:
+        """Finish what a power cut left half done. Raises NotPossible, OSError."""
+        for note in sorted(self._home.removed.iterdir()):
+            if not ID.fullmatch(note.name) or not self._home.recording(note.name).exists():
+                continue
+            try:
+                text, _ = open_note(note.read_text(), [self._books.signer.verifier])
+                removed = from_json(text, FilmRemoved)
+            except BadInput as error:
+                _errors.error("%s: %s", note.name, error.sentence)
+                continue
+            if removed.recording == note.name:
+                self._take_away(removed)
+
+    def may_remove(self, recording: str) -> bool:
+        """True if this film is here, whole, and nothing says that it must stay."""
+        manifest = self._manifest(recording)
+        return (
+            manifest is not None
+            and manifest.ended is not None
+            and not (self._home.case(manifest.started.case) / "hold").exists()
+        )
+
+    def by_button(self, recording: str) -> None:
+        """Somebody who was there held the button. Raises NotPossible, OSError."""
+        if self.may_remove(recording):
+            self._remove(recording, "button", "")
+
+    def ordered(self, note: str) -> bool:
+        """Carry out a signed order: False if it is not to be believed, or must wait.
+
+        A practitioner enrolled here may withdraw a case or a film; the service may ask for either.
+        Raises NotPossible, OSError.
+        """
+        try:
+            order = self._believed(note)
+        except (BadInput, msgspec.DecodeError):
+            return False
+        if order is None:
+            return False
+        meant = self._meant(order)
+        for recording in meant:
+            if not self.may_remove(recording):
+                return False
+        for recording in meant:
+            self._remove(recording, "order", hashlib.sha256(note.encode()).hexdigest())
+        return True
+
+    def look(self) -> None:
+        """Carry out what lies in the cases and in the inbox. Raises NotPossible, OSError."""
+        for note in self._notes():
+            # What concerns no film here is not looked into.
+            with suppress(msgspec.DecodeError):
+                if self._meant(_ORDER.decode(note.partition("\n")[0])):
+                    self.ordered(note)
+
+    def _notes(self) -> Iterator[str]:
+        for path in (*self._home.cases.glob("*/withdrawal"), *self._home.inbox.glob("*")):
+            with suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as file:
+                yield file.read(_LARGEST_ORDER)
+
+    def _believed(self, note: str) -> Order | None:
+        """The order in a note, if whoever signed it may give it and it need not wait."""
+        enrolled = self._books.enrolled
+        if enrolled is None:
+            return None
+        service = enrolled.service.verifying_key()
+        practitioners = [card.verifying_key() for card in enrolled.practitioners]
+        text, signed_by = open_note(note, [service, *practitioners])
+        order = _ORDER.decode(text)
+        if isinstance(order, ServiceOrder):
+            return order if signed_by == service and order.kit == self._books.kit else None
+        if signed_by not in practitioners or (isinstance(order, Withdrawal) and order.held):
+            return None
+        return order
+
+    def _meant(self, order: Order) -> list[str]:
+        """The recordings here that an order speaks of."""
+        film = "" if isinstance(order, Withdrawal) else order.film
+        return [
+            name
+            for name in sorted(path.name for path in self._home.recordings.iterdir())
+            if film in ("", name) and name not in self._failed and self._case(name) == order.case
+        ]
+
+    def _case(self, recording: str) -> str | None:
+        """Whose film it is; None where that cannot be told."""
+        if recording not in self._cases:
+            manifest = self._manifest(recording)
+            if manifest is None:
+                return None
+            self._cases[recording] = manifest.started.case
+        return self._cases[recording]
+
+    def _manifest(self, recording: str) -> Manifest | None:
+        try:
+            return read_manifest(self._home.recording(recording))
+        except BadFile:
+            return None
+
+    def _remove(self, recording: str, why: Literal["button", "order"], order: str) -> None:
+        directory = self._home.recording(recording)
+        started = read_manifest(directory).started
+        removed = FilmRemoved(
+            recording=recording,
+            case=started.case,
+            kit=started.kit,
+            permit=started.permit,
+            manifest=hashlib.sha256((directory / MANIFEST).read_bytes()).hexdigest(),
+            why=why,
+            order=order,
+            at=self._now(),
+        )
+        note = self._books.signer.sign(f"{to_json(removed).decode()}\n")
+        try:
+            save(self._home.removed / recording, note.encode())
+            self._take_away(removed)
+        except OSError:
+            # A card that refuses is told once; what the note promises is done at the next start.
+            self._failed.add(recording)
+            raise
+
+    def _take_away(self, removed: FilmRemoved) -> None:
+        self._log.write(
+            "film-removed", recording=removed.recording, case=removed.case, why=removed.why
+        )
+        shutil.rmtree(self._home.recording(removed.recording))
+        sync_directory(self._home.recordings)
