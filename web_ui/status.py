@@ -168,7 +168,11 @@ def _doing(state: str) -> str:
         "presence": _("Waiting for a press of the button."),
         "ready": _("Armed. A short press of the button starts a film."),
         "filming": _("Filming. Any press of the button stops it."),
+        "preview": _(
+            "The camera is on for framing; nothing is stored. A short press of the button films."
+        ),
         "stopping": _("The film is being closed."),
+        "removing": _("The last film is about to be removed. Let go of the button to keep it."),
         "refused": _("A press was refused. The kit does not film."),
         "fault": _("Something is broken. The kit does not film."),
     }
