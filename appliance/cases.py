@@ -29,8 +29,8 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from appliance.consent import Withdrawal
-from appliance.errors import BadFile, BadInput, BadSignature, CaseWithdrawn, NoMatch
+from appliance.consent import CopiesOut, Withdrawal
+from appliance.errors import BadFile, BadInput, BadSignature, CaseWithdrawn, Incomplete, NoMatch
 from appliance.files import (
     ID,
     Fact,
@@ -165,6 +165,20 @@ class OpenCase:
         newest = max(((n, p) for found, n, p in self._numbered() if found == name), default=None)
         return self._open(newest[1], name, newest[0], kind) if newest else None
 
+    def read_by_digest(self, kind: type[_F], digest: str) -> _F | None:
+        """The document whose signed text has this SHA-256 (hex), in force or not; or None.
+
+        One that cannot be read, or was signed by somebody who is not believed any more, is none.
+        """
+        name = _name(kind, "")
+        for found, number, path in self._numbered():
+            if found == name:
+                with contextlib.suppress(BadInput, Incomplete, NoMatch):
+                    fact, its_digest = self._open(path, name, number, kind)
+                    if its_digest == digest:
+                        return fact
+        return None
+
     def read_all(self, kind: type[_F]) -> list[_F]:
         """Every item of a kind that there are many of, each as it is in force."""
         stem = _name(kind, "") + "-"
@@ -289,14 +303,21 @@ class Cases:
         renewed = replace(case, identities=(identity, *case.identities))
         return _sealed_from_now_to(renewed, str(identity.recipient))
 
-    def withdraw(self, name: str, keys: PrivateKeys, kit: str, at: datetime) -> Withdrawal:
+    def withdraw(
+        self,
+        name: str,
+        keys: PrivateKeys,
+        kit: str,
+        at: datetime,
+        copies: tuple[CopiesOut, ...] = (),
+    ) -> Withdrawal:
         """Close a case for good. Safe to call again after a pulled plug at any step.
 
         First the signed order, so that a half-done withdrawal is finished and never forgotten;
-        then the key; then what the key opened.
+        then the key; then what the key opened. `copies` are those that nothing here can reach.
         """
         directory = self._home.case(name)
-        order = Withdrawal(id=new_id(), case=name, kit=kit, at=at)
+        order = Withdrawal(id=new_id(), case=name, kit=kit, at=at, copies=copies)
         if not (directory / "withdrawal").exists():
             save(
                 directory / "withdrawal", keys.signer.sign(f"{to_json(order).decode()}\n").encode()

@@ -18,9 +18,15 @@
     |   +-- CameraFailed
     |   +-- LightFailed
     |   +-- SoundFailed
+    |   +-- StickFailed
     +-- SendFailed
         +-- SendInterrupted (ConnectionError)   worth trying again
+        |   +-- NotReached               nothing answered
         +-- SendRefused (PermissionError)       not worth trying again until something changes
+            +-- WrongStore               what answered is not the service's store
+            +-- NotLetIn                 the store does not let this kit in
+            +-- StoreMissing
+            +-- StoreFull
 
 An error is for a person: what happened and why (the sentence), what to do (the hint). Between
 processes only its `code` travels. A refusal to film is not an error but an answer: see
@@ -114,6 +120,10 @@ class SoundFailed(NotPossible):
     code = "sound-failed"
 
 
+class StickFailed(NotPossible):
+    code = "stick-failed"
+
+
 class SendFailed(KitError):
     code = "send-failed"
 
@@ -122,5 +132,25 @@ class SendInterrupted(SendFailed, ConnectionError):
     code = "send-interrupted"
 
 
+class NotReached(SendInterrupted):
+    code = "not-reached"
+
+
 class SendRefused(SendFailed, PermissionError):
     code = "send-refused"
+
+
+class WrongStore(SendRefused):
+    code = "wrong-store"
+
+
+class NotLetIn(SendRefused):
+    code = "not-let-in"
+
+
+class StoreMissing(SendRefused):
+    code = "store-missing"
+
+
+class StoreFull(SendRefused):
+    code = "store-full"

@@ -21,6 +21,7 @@ from web_ui import (
     arming,
     cases,
     consent,
+    copies,
     errors,
     films,
     moments,
@@ -77,7 +78,7 @@ def create_app(parts: Parts) -> Flask:
     CSRFProtect(app)
     errors.install(app, parts)
     _install_front(app, parts)
-    for room in (setup, unlock, cases, consent, arming, films, moments, withdrawal, status):
+    for room in (setup, unlock, cases, consent, arming, films, moments, copies, withdrawal, status):
         app.register_blueprint(room.blueprint(parts))
     virtual = has_virtual_kit(parts)
     if virtual:

@@ -9,6 +9,7 @@ from appliance.clock import Clock
 from appliance.config import Config
 from appliance.files import Home, load_fact
 from appliance.permits import Enrolled
+from appliance.sticks import Sticks
 from web_ui.enrolment import Enrolment
 from web_ui.seat import Seat
 
@@ -24,6 +25,7 @@ class Parts:
     seat: Seat
     enrolment: Enrolment
     cases: Cases
+    sticks: Sticks
     _log_lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property

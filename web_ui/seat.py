@@ -18,6 +18,7 @@ from appliance.files import Home
 from appliance.keys import Card, PrivateKeys
 from appliance.permits import Enrolled
 from appliance.signing import Verifier
+from web_ui.copying import Copying
 from web_ui.viewing import Viewing
 from web_ui.work import Work
 
@@ -66,6 +67,7 @@ class Practitioner:
         self.vouch = vouch
         self.viewing = Viewing(home, kit, self.verifiers)
         self.work = Work()
+        self.copying = Copying()
         self._home = home
         self._cases = Cases(home)
         self._open: dict[str, OpenCase] = {}
@@ -123,6 +125,7 @@ class Practitioner:
             self._open.clear()
             self._details.clear()
         self.work.close()
+        self.copying.close()
         self.viewing.close()
 
 

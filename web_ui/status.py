@@ -77,7 +77,7 @@ def line(parts: Parts) -> Line:
     status = fresh_status(parts.home, parts.clock)
     progress = parts.enrolment.progress(status) if parts.enrolled is None else "enrolled"
     holder = g.get("practitioner")
-    jobs = holder.work.marker() if holder else ""
+    jobs = f"{holder.work.marker()} {holder.copying.marker()}" if holder else ""
     if status is None:
         return Line(
             answers=False,
@@ -125,7 +125,7 @@ def blueprint(parts: Parts) -> Blueprint:
             parts.seat.watched()
         told = asdict(line(parts)) | {
             "locked": g.practitioner is None,
-            "making": g.practitioner.work.making() if g.practitioner else {},
+            "making": _making(),
         }
         return Response(msgspec.json.encode(told), mimetype="application/json")
 
@@ -137,6 +137,12 @@ def blueprint(parts: Parts) -> Blueprint:
         return redirect(local_path(request.form.get("back", "")), 303)
 
     return pages
+
+
+def _making() -> dict[str, int]:
+    """Percent of everything that is being made for whoever is unlocked, by its id."""
+    holder = g.practitioner
+    return holder.work.making() | holder.copying.making() if holder else {}
 
 
 def ask_to_stop(parts: Parts) -> None:

@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from appliance.cases import Details, withdrawal_note
 from appliance.consent import Tombstone, Withdrawal
+from appliance.copies import out_of_reach
 from appliance.errors import BadInput, BadSignature, NotPossible
 from appliance.files import from_json
 from appliance.signing import open_note
@@ -50,7 +51,7 @@ def blueprint(parts: Parts) -> Blueprint:
             sentence = _("Tick the box if the family wants everything to be closed for good.")
             return _page(case, sentence), 400
         holder = practitioner()
-        open_case(case)
+        opened = open_case(case)
         status = read_status(parts.home)
         if status is None:
             raise NotPossible(
@@ -61,7 +62,9 @@ def blueprint(parts: Parts) -> Blueprint:
         if armed_case(parts) == case:
             take_permit(parts)
         stop_if_filming(parts, case)
-        order = parts.cases.withdraw(case, holder.keys, status.kit, holder.now(parts.clock))
+        order = parts.cases.withdraw(
+            case, holder.keys, status.kit, holder.now(parts.clock), out_of_reach(opened)
+        )
         holder.forget(case)
         parts.note("withdrawn", case=case, order=order.id)
         return redirect(url_for("withdraw.certificate", case=case), 303)

@@ -1,0 +1,401 @@
+"""USB sticks: found, mounted, written to with care, and let go.
+
+A stick comes from outside and may be anything. Only a removable disk that holds nothing of the kit
+is ever offered. What is written lies in a new folder of our own, reached without following a link;
+each file gets its name when it is on the stick and was read back from it. The page runs without
+rights, so udisks2 mounts and ejects for it, asked over the system bus with systemd's `busctl`.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Protocol, Self
+
+from appliance.errors import KitError, StickFailed
+
+READABLE = frozenset({"vfat", "exfat", "ntfs3"})
+"""Formats of sticks that phones and computers read, as Linux calls them."""
+SAME_TIME = 946_728_000
+"""Noon of 1 January 2000: the time that every file shows, so that it tells nothing."""
+FOLDER = "copies"
+
+_FOR_STICKS = ("/media/", "/run/media/")
+"""Where sticks are mounted. A disk with anything mounted elsewhere is part of the kit."""
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_SECTOR = 512
+_AT_ONCE = 1 << 20
+_CLUSTER = 64 << 10
+"""A file may take so much more than its length."""
+_MOST_FOLDERS = 1000
+_SLOW_SECONDS = 60
+_PLAIN_NAME = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9]+)+")
+
+
+@dataclass(frozen=True)
+class Stick:
+    """A file system on a stick that is plugged in."""
+
+    device: str
+    """As the kernel calls it, such as `sda1`."""
+    number: int
+    """The device's number (st_dev): what lies on this stick has it, and nothing else."""
+    size: int
+    """Bytes."""
+    maker: str
+    mounted: Path | None
+    format: str
+    """As Linux calls it; '' while it is not mounted."""
+
+
+class Mounter(Protocol):
+    """Who may mount and eject: the system, asked by the page."""
+
+    def mount(self, device: str, /) -> None:
+        """Mount the file system on `device`. Raises StickFailed."""
+
+    def eject(self, device: str, /) -> None:
+        """Write out what is owed, unmount and switch off. Raises StickFailed."""
+
+
+class Sticks:
+    """The sticks that are plugged in now. Any thread."""
+
+    def __init__(
+        self,
+        mounter: Mounter,
+        *,
+        disks: Path = Path("/sys/block"),
+        mounts: Path = Path("/proc/self/mountinfo"),
+        places: Sequence[str] = _FOR_STICKS,
+    ) -> None:
+        """`disks` and `mounts` are the kernel's words; `places` where a stick may be mounted."""
+        self._mounter = mounter
+        self._disks = disks
+        self._mounts = mounts
+        self._places = tuple(places)
+
+    def plugged_in(self) -> list[Stick]:
+        """Every file system on a removable disk that holds nothing of the kit."""
+        mounted = self._mounted()
+        found: list[Stick] = []
+        for disk in sorted(self._disks.iterdir()):
+            with contextlib.suppress(OSError, ValueError):  # Pulled while it was looked at.
+                found += self._on(disk, mounted)
+        return found
+
+    def ready(self, device: str) -> Stick:
+        """A stick, mounted. Raises StickFailed if it is not there, or cannot be mounted."""
+        stick = self._found(device)
+        if stick.mounted is None:
+            self._mounter.mount(device)
+            stick = self._found(device)
+        if stick.mounted is None:
+            raise StickFailed(
+                "The stick could not be opened.", "Pull it out, plug it in again, or use another."
+            )
+        return stick
+
+    def eject(self, device: str) -> None:
+        """Make a stick safe to pull out. Raises StickFailed, and then it is not."""
+        self._found(device)
+        self._mounter.eject(device)
+
+    def _found(self, device: str) -> Stick:
+        for stick in self.plugged_in():
+            if stick.device == device:
+                return stick
+        raise StickFailed("That stick is not plugged in.", "Plug it in, and look again.")
+
+    def _on(self, disk: Path, mounted: dict[int, list[tuple[str, str]]]) -> list[Stick]:
+        if _said(disk / "removable") != "1" or not int(_said(disk / "size")):
+            return []
+        parts = sorted(part.parent for part in disk.glob("*/partition")) or [disk]
+        numbers = [_number(part) for part in (disk, *parts)]
+        places = [place for number in numbers for place, _format in mounted.get(number, [])]
+        if not all(place.startswith(self._places) for place in places):
+            return []
+        maker = " ".join(
+            _said(disk / "device" / name)
+            for name in ("vendor", "model")
+            if (disk / "device").is_dir()
+        )
+        return [
+            Stick(
+                device=part.name,
+                number=_number(part),
+                size=int(_said(part / "size")) * _SECTOR,
+                maker=maker.strip(),
+                mounted=Path(where[0][0]) if where else None,
+                format=where[0][1] if where else "",
+            )
+            for part in parts
+            for where in [mounted.get(_number(part), [])]
+        ]
+
+    def _mounted(self) -> dict[int, list[tuple[str, str]]]:
+        """Where each device is mounted, and in which format (proc(5), mountinfo)."""
+        found: dict[int, list[tuple[str, str]]] = {}
+        for line in self._mounts.read_text(errors="surrogateescape").splitlines():
+            before, _, after = line.partition(" - ")
+            fields = before.split(" ")
+            major, _, minor = fields[2].partition(":")
+            place = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), fields[4])
+            number = os.makedev(int(major), int(minor))
+            found.setdefault(number, []).append((place, after.split(" ")[0]))
+        return found
+
+
+class Udisks:
+    """udisks2 over the system bus. Which devices it may touch for the page, its own rules say."""
+
+    def __init__(self, busctl: str = "busctl") -> None:
+        self._busctl = busctl
+
+    def mount(self, device: str) -> None:
+        # What is on a stick is never run, and is nobody's device.
+        options = ("a{sv}", "1", "options", "s", "nosuid,nodev,noexec")
+        self._call("call", _block(device), "Filesystem", "Mount", *options)
+
+    def eject(self, device: str) -> None:
+        self._call("call", _block(device), "Filesystem", "Unmount", "a{sv}", "0")
+        drive = json.loads(self._call("get-property", _block(device), "Block", "Drive"))["data"]
+        # Not every reader can be switched off; what was owed is on the stick once it is unmounted.
+        with contextlib.suppress(StickFailed):
+            self._call("call", drive, "Drive", "PowerOff", "a{sv}", "0")
+
+    def _call(self, how: str, thing: str, interface: str, *words: str) -> str:
+        name = "org.freedesktop.UDisks2"
+        command = [self._busctl, "--system", "--json=short", how, name, thing]
+        try:
+            done = subprocess.run(
+                [*command, f"{name}.{interface}", *words],
+                capture_output=True,
+                text=True,
+                timeout=_SLOW_SECONDS,
+            )
+        except FileNotFoundError as error:
+            raise _no_udisks() from error
+        except subprocess.TimeoutExpired as error:
+            raise StickFailed(
+                "The stick did not answer in time.", "Leave it in for a minute, then try again."
+            ) from error
+        if done.returncode:
+            raise _refused(done.stderr)
+        return done.stdout
+
+
+class Folder:
+    """A new folder on a stick. Files are put into it one by one; leaving makes it durable.
+
+    Every failure is a StickFailed in words: a full stick, one that may not be written to, one that
+    was pulled out. A file whose writing failed does not keep its name.
+    """
+
+    def __init__(self, stick: Stick, formats: frozenset[str] = READABLE) -> None:
+        """Make the folder. Raises StickFailed, also for a format that no phone reads."""
+        if stick.mounted is None or stick.format not in formats:
+            raise StickFailed(
+                "The format of this stick is not one that every phone and computer reads.",
+                "Use a stick as it is sold: formatted as FAT or exFAT.",
+            )
+        self._names: list[str] = []
+        with _in_words():
+            self._root = os.open(stick.mounted, _DIRECTORY)
+        try:
+            # Pulled since it was found, its place would be an empty folder on the kit's own card.
+            if os.fstat(self._root).st_dev != stick.number:
+                raise _pulled()
+            with _in_words():
+                self.name = self._made()
+                self._folder = os.open(self.name, _DIRECTORY, dir_fd=self._root)
+        except BaseException:
+            os.close(self._root)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                with _in_words():
+                    os.utime(self._folder, (SAME_TIME, SAME_TIME))
+                    os.fsync(self._folder)
+                    os.fsync(self._root)
+        finally:
+            os.close(self._folder)
+            os.close(self._root)
+
+    def check_room(self, sizes: Iterable[int]) -> None:
+        """Raise StickFailed unless files of these sizes will fit."""
+        needed = sum(size + _CLUSTER for size in sizes)
+        with _in_words():
+            there = os.fstatvfs(self._folder)
+        free = there.f_bavail * there.f_frsize
+        if needed > free:
+            raise StickFailed(
+                f"There is not enough room on the stick: {_megabytes(needed)} are needed and "
+                f"{_megabytes(free)} are free.",
+                "Use another stick, or choose less.",
+            )
+
+    def put(self, name: str, pieces: Iterable[bytes]) -> None:
+        """Write a file; when this returns it is on the stick, and was read back from it.
+
+        Raises StickFailed; what `pieces` raises passes through. Either way nothing is left of it.
+        """
+        if not _PLAIN_NAME.fullmatch(name):
+            raise ValueError(name)
+        unfinished = f"{name}.part"
+        try:
+            with _in_words(), self._new_file(unfinished) as file:
+                _write(file, pieces)
+                os.rename(unfinished, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+                self._names.append(name)
+                os.fsync(self._folder)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(unfinished, dir_fd=self._folder)
+            raise
+
+    def take_back(self) -> bool:
+        """Remove what was written, and the folder. True if nothing of it is left."""
+        try:
+            for name in self._names:
+                os.unlink(name, dir_fd=self._folder)
+            os.rmdir(self.name, dir_fd=self._root)
+            os.fsync(self._root)
+        except OSError:
+            return False
+        return True
+
+    def _new_file(self, name: str) -> IO[bytes]:
+        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.fdopen(os.open(name, flags, 0o644, dir_fd=self._folder), "r+b", buffering=0)
+
+    def _made(self) -> str:
+        for number in range(1, _MOST_FOLDERS):
+            name = FOLDER if number == 1 else f"{FOLDER}-{number}"
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, 0o755, dir_fd=self._root)
+                return name
+        raise StickFailed("There are too many copies on this stick.", "Use another stick.")
+
+
+def _write(file: IO[bytes], pieces: Iterable[bytes]) -> None:
+    written, size = hashlib.sha256(), 0
+    for piece in pieces:
+        written.update(piece)
+        size += len(piece)
+        rest = memoryview(piece)
+        while rest:
+            rest = rest[file.write(rest) :]
+    os.fsync(file.fileno())
+    # What is still in memory says nothing of the stick.
+    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    file.seek(0)
+    found = hashlib.sha256()
+    while piece := file.read(_AT_ONCE):
+        found.update(piece)
+        size -= len(piece)
+    if size or found.digest() != written.digest():
+        raise StickFailed(
+            "What was read back from the stick is not what was written to it.",
+            "The stick is worn, or smaller than it says. Use another.",
+        )
+    os.utime(file.fileno(), (SAME_TIME, SAME_TIME))
+    os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _in_words() -> Iterator[None]:
+    """What the system says of a stick, in words."""
+    try:
+        yield
+    except KitError:
+        raise  # Some of them are OSErrors too.
+    except OSError as error:
+        raise _FAILURES.get(error.errno or 0, _pulled)() from error
+
+
+def _pulled() -> StickFailed:
+    return StickFailed(
+        "The stick does not answer: it was pulled out, or it is broken.",
+        "Plug it in again and make the copies once more. What may lie on it now is not whole.",
+    )
+
+
+def _full() -> StickFailed:
+    return StickFailed("The stick is full.", "Use another stick, or choose less.")
+
+
+def _not_writable() -> StickFailed:
+    return StickFailed(
+        "The stick cannot be written to.", "Move its small switch, if it has one, or use another."
+    )
+
+
+_FAILURES: Mapping[int, Callable[[], StickFailed]] = {
+    errno.ENOSPC: _full,
+    errno.EDQUOT: _full,
+    errno.EFBIG: _full,
+    errno.EROFS: _not_writable,
+    errno.EACCES: _not_writable,
+    errno.EPERM: _not_writable,
+}
+
+
+def _refused(said: str) -> StickFailed:
+    """What udisks2 answered, in words."""
+    if "ServiceUnknown" in said or "not provided" in said or "connect to bus" in said.lower():
+        return _no_udisks()
+    if "busy" in said:
+        return StickFailed(
+            "The stick is still in use.", "Wait a few seconds, then try again before you pull it."
+        )
+    if "not authorized" in said.lower():
+        return StickFailed(
+            "The page may not use sticks on this kit.",
+            "Its rule for udisks2 is missing: install the kit again. A download still works.",
+        )
+    return StickFailed(
+        "The stick could not be opened, or not let go.",
+        "Do not pull it out while it blinks. Try again, or use another stick.",
+    )
+
+
+def _no_udisks() -> StickFailed:
+    return StickFailed(
+        "This kit has nothing that mounts sticks.",
+        "Install the package udisks2, or give the copies as a download.",
+    )
+
+
+def _block(device: str) -> str:
+    return f"/org/freedesktop/UDisks2/block_devices/{device}"
+
+
+def _said(path: Path) -> str:
+    return path.read_text(errors="replace").strip()
+
+
+def _number(device: Path) -> int:
+    major, _, minor = _said(device / "dev").partition(":")
+    return os.makedev(int(major), int(minor))
+
+
+def _megabytes(size: int) -> str:
+    return f"{-(-size // 1_000_000)} MB"

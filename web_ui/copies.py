@@ -1,0 +1,223 @@
+"""Copies for the family: which moments, for whom, onto a stick or as a download; the leaflet."""
+
+import re
+from contextlib import ExitStack
+
+from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from appliance.cases import Details, OpenCase
+from appliance.clips import Kept, shelf
+from appliance.copies import Copies, Refusal, judge, opened, receipts
+from appliance.errors import NotOpened
+from appliance.files import new_id
+from appliance.keys import make_passphrase
+from appliance.sticks import Stick
+from web_ui.access import practitioner
+from web_ui.cases import open_case
+from web_ui.copying import Handing, handed
+from web_ui.language import _
+from web_ui.parts import Parts
+from web_ui.seat import Practitioner
+
+TO_LENGTH = 120
+DOWNLOAD = "download"
+_STICK = re.compile(r"stick:(?P<device>[a-z0-9]{1,32})")
+
+
+class NotAgreed(NotOpened):
+    """A moment that may not be copied."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(_(refusal.sentence))
+        self.code = refusal.value  # type: ignore[misc]
+
+
+def blueprint(parts: Parts) -> Blueprint:
+    pages = Blueprint("copies", __name__, url_prefix="/cases/<id:case>/copies")
+
+    def refusals(holder: Practitioner, opened_case: OpenCase) -> dict[str, Refusal]:
+        """Why each moment that may not be copied may not."""
+        films = {film.id: film.started for film in holder.viewing.films_of(opened_case.id)}
+        now = holder.now(parts.clock)
+        of_film = {
+            name: judge(opened_case, films.get(name), now)
+            for name in {kept.recording for kept in _moments(opened_case)}
+        }
+        found = ((kept.id, of_film[kept.recording]) for kept in _moments(opened_case))
+        return {name: refusal for name, refusal in found if refusal is not None}
+
+    def page(case: str, errors: dict[str, str]) -> str:
+        opened_case = open_case(case)
+        return render_template(
+            "copies.html",
+            case=opened_case,
+            details=opened_case.read(Details),
+            moments=_moments(opened_case),
+            refusals=refusals(practitioner(), opened_case),
+            sticks={f"stick:{one.device}": in_words(one) for one in parts.sticks.plugged_in()},
+            receipts=receipts(opened_case),
+            sent=request.form,
+            errors=errors,
+        )
+
+    @pages.get("")
+    def show(case: str) -> ResponseReturnValue:
+        return page(case, {})
+
+    @pages.post("")
+    def hand_out(case: str) -> ResponseReturnValue:
+        holder, opened_case = practitioner(), open_case(case)
+        wanted = request.form.getlist("moments")
+        kept = [one for one in _moments(opened_case) if one.id in wanted]
+        to, way = request.form.get("to", "").strip(), request.form.get("way", "")
+        stick = _STICK.fullmatch(way)
+        errors = {}
+        if not kept or len(kept) != len(set(wanted)):
+            errors["moments"] = _("Tick the clips and stills that the family keeps.")
+        if not to:
+            errors["to"] = _("Write whom the copies are for, in the family's words.")
+        elif len(to) > TO_LENGTH:
+            errors["to"] = _("Use at most %(count)s characters.", count=TO_LENGTH)
+        if request.form.get("lock") not in ("plain", "locked"):
+            errors["lock"] = _("Choose whether the copies are locked.")
+        if way != DOWNLOAD and not stick:
+            errors["way"] = _("Choose how the family gets them.")
+        if errors:
+            return page(case, errors), 400
+
+        def again() -> OpenCase:
+            parts.seat.watched()
+            return holder.case(case)
+
+        def check(one: Kept) -> None:
+            refusal = refusals(holder, again()).get(one.id)
+            if refusal:
+                raise NotAgreed(refusal)
+
+        for one in kept:
+            check(one)
+        receipt = Copies(
+            id=new_id(),
+            made=holder.now(parts.clock),
+            to=to,
+            way="stick" if stick else "download",
+            locked=request.form["lock"] == "locked",
+            moments=tuple(one.id for one in kept),
+            state="begun" if stick else "done",
+        )
+        words = make_passphrase() if receipt.locked else ""
+        handing = Handing(receipt, case, kept, words, stick["device"] if stick else "")
+
+        def note(event: str) -> None:
+            parts.note(event, case=case, copies=receipt.id)
+
+        holder.copying.add(handing)
+        # The receipt first: what may have left the kit is known, whatever happens next.
+        opened_case.write(receipt, receipt.id)
+        note(f"copies-{receipt.state}")
+        if stick:
+            holder.copying.write(handing, parts.sticks, again, check, _letter(), note)
+        return redirect(url_for("copies.one", case=case, copies=receipt.id), 303)
+
+    @pages.get("/<id:copies>")
+    def one(case: str, copies: str) -> ResponseReturnValue:
+        opened_case = open_case(case)
+        handing = practitioner().copying.find(copies, case)
+        receipt = handing.receipt if handing else opened_case.read(Copies, copies)
+        if receipt is None:
+            abort(404)
+        return render_template(
+            "copies-one.html",
+            case=opened_case,
+            details=opened_case.read(Details),
+            receipt=receipt,
+            handing=handing,
+        )
+
+    @pages.post("/<id:copies>/cancel")
+    def cancel(case: str, copies: str) -> ResponseReturnValue:
+        _handing(case, copies).cancelled.set()
+        return redirect(url_for("copies.one", case=case, copies=copies), 303)
+
+    @pages.post("/<id:copies>/eject")
+    def eject(case: str, copies: str) -> ResponseReturnValue:
+        handing = _handing(case, copies)
+        parts.sticks.eject(handing.device)
+        handing.not_let_go = None
+        return redirect(url_for("copies.one", case=case, copies=copies), 303)
+
+    @pages.get("/<id:copies>/<name>")
+    def download(case: str, copies: str, name: str) -> ResponseReturnValue:
+        holder, opened_case = practitioner(), open_case(case)
+        handing = _handing(case, copies)
+        kept = handing.files.get(name)
+        if handing.receipt.way != "download" or kept is None:
+            abort(404)
+        refusal = refusals(holder, opened_case).get(kept.id)
+        if refusal:
+            raise NotAgreed(refusal)
+        with ExitStack() as files:
+            reader = files.enter_context(opened(opened_case, kept))
+            size, pieces = handed(reader, handing, lambda: holder.case(case))
+            parts.note("copies-downloaded", case=case, copies=copies, moment=kept.id)
+            answer = Response(pieces, mimetype="application/octet-stream")
+            answer.call_on_close(files.pop_all().close)
+        answer.headers["Content-Length"] = str(size)
+        answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        return answer
+
+    @pages.get("/<id:copies>/leaflet")
+    def leaflet(case: str, copies: str) -> ResponseReturnValue:
+        opened_case = open_case(case)
+        receipt = opened_case.read(Copies, copies)
+        if receipt is None:
+            abort(404)
+        return render_template("leaflet.html", case=opened_case, receipt=receipt)
+
+    return pages
+
+
+def in_words(stick: Stick) -> str:
+    """A stick as its owner knows it: its maker, and how much it holds."""
+    size = _("%(size)s GB", size=max(1, round(stick.size / 1e9)))
+    return f"{stick.maker}, {size}" if stick.maker else _("USB stick, %(size)s", size=size)
+
+
+def _moments(case: OpenCase) -> list[Kept]:
+    """What may be chosen from: the choice in its order, then what was set aside."""
+    found = shelf(case)
+    return [*found.chosen, *found.aside]
+
+
+def _handing(case: str, copies: str) -> Handing:
+    open_case(case)
+    found = practitioner().copying.find(copies, case)
+    if found is None:
+        abort(404, _("The page was locked since. Hand the copies out again if they are missing."))
+    return found
+
+
+def _letter() -> str:
+    """What lies beside locked copies, in words that a computer's owner can follow."""
+    return "\n\n".join(
+        (
+            _("These files are locked. They open with the words that you wrote down."),
+            _(
+                "1. On a computer, get the free program called age: from age-encryption.org, or "
+                "from where your computer gets its programs."
+            ),
+            _("2. Copy the files from this stick to the computer."),
+            _(
+                "3. Open a terminal (command line) in that folder and type: "
+                "age -d -o 1.mp4 1.mp4.age"
+            ),
+            _("4. Type your words with a space between them, and press Enter."),
+            _("5. 1.mp4 is the film. Do the same with the other numbers."),
+            _(
+                "Nobody else has the words. If they are lost, nobody can open these files: ask for "
+                "new copies."
+            ),
+            "",
+        )
+    )
