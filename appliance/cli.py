@@ -381,7 +381,8 @@ def demo(film: Path | None, port: int) -> None:
 @click.argument("part", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One object with the machine and every row.")
 @click.option("--write", "page", type=_PATH, metavar="FILE", help="Renew this page of measures.")
-def bench(part: str | None, as_json: bool, page: Path | None) -> None:
+@click.option("--real-time", is_flag=True, help="With record: take as long as the film lasts.")
+def bench(part: str | None, as_json: bool, page: Path | None, real_time: bool) -> None:
     """Measure PART (default: every part) on this machine, as ratios in one run.
 
     Ends with status 1 if a row does not reach what it must.
@@ -393,7 +394,11 @@ def bench(part: str | None, as_json: bool, page: Path | None) -> None:
 
     if part not in (None, *bench.PARTS):
         raise click.UsageError(f"There is no part {part}; there are: {', '.join(bench.PARTS)}.")
-    measured = {name: bench.find(name)() for name in ([part] if part else bench.PARTS)}
+    if real_time and part != "record":
+        raise click.UsageError("Only record can be measured in real time.")
+    options = {"real_time": True} if real_time else {}
+    names = [part] if part else bench.PARTS
+    measured = {name: bench.find(name)(**options) for name in names}
     rows = [row for found in measured.values() for row in found]
     if page is not None:
         before = page.read_text() if page.exists() else ""

@@ -27,8 +27,8 @@ from appliance.signing import Verifier, open_note, split_note
 MUXER = "mp4"
 MUXER_OPTIONS: Mapping[str, str] = {
     "movflags": "empty_moov+default_base_moof+frag_keyframe+skip_trailer",
-    # A little under a fifth of a second: the fragment ends at the first frame that reaches it.
-    "frag_duration": "190000",
+    # A little under a sixth of a second: the fragment ends at the first frame that reaches it.
+    "frag_duration": "155000",
     "use_editlist": "0",
 }
 """What `av.open(sink, "w", format=MUXER, options=MUXER_OPTIONS)` needs to write such films."""

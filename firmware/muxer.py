@@ -1,6 +1,6 @@
 """Pictures and sound into a fragmented MP4, in memory, as `appliance.film` reads it.
 
-A fragment ends at each key frame and after about a fifth of a second; there is no edit list, and
+A fragment ends at each key frame and after about a sixth of a second; there is no edit list, and
 times start at zero. The encoder of the sound would put its first packet before zero, where no
 edit list could hide it: the sound of the first 21 ms is left out, and what follows is in time.
 """
@@ -24,7 +24,9 @@ _OPTIONS = {
     "video_track_timescale": str(TICKS),
     # What is made goes out at once: what waits here would be lost with the power.
     "flush_packets": "1",
-    "max_interleave_delta": "100000",
+    # Microseconds that a picture waits for its sound, which its encoder gives late: no more than one
+    # waits. A player finds the sound wherever in the film it lies.
+    "max_interleave_delta": "10000",
 }
 
 

@@ -15,7 +15,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-_MODULES = {"clips": "appliance.bench.clips", "seal": "appliance.bench.seal"}
+_MODULES = {
+    "clips": "appliance.bench.clips",
+    "record": "appliance.bench.record",
+    "seal": "appliance.bench.seal",
+}
 PARTS = tuple(_MODULES)
 _TITLE = """# Measures
 
@@ -46,9 +50,9 @@ def row(
     return Row(name, against, round(ratio, digits), f"{bound} {limit:.{digits}f}", met)
 
 
-def find(part: str) -> Callable[[], list[Row]]:
+def find(part: str) -> Callable[..., list[Row]]:
     """What measures a part. It raises NotPossible where something that it needs is missing."""
-    rows: Callable[[], list[Row]] = importlib.import_module(_MODULES[part]).rows
+    rows: Callable[..., list[Row]] = importlib.import_module(_MODULES[part]).rows
     return rows
 
 

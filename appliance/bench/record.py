@@ -1,0 +1,227 @@
+"""Filming, held against the same pictures encoded without a seal, and against what it must reach.
+
+The recorder runs as a process of its own, with the test card before it. Latencies are what it says
+of itself. The long film is made as fast as the card takes it, unless it is asked for in real time.
+Its sound comes by a clock that is off, and with gaps; it is looked at as it comes out of the seal.
+"""
+
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import av
+
+from appliance import claps
+from appliance.bench import Row, in_turn, median_ratio, row
+from appliance.config import Config, Faults
+from appliance.errors import NotPossible
+from appliance.joined import open_recording
+from appliance.kit import Kit, Visit
+
+WIDTH, HEIGHT, RATE = 1280, 720, 30
+SECONDS = 15
+"""Of a film whose CPU is taken."""
+TIMES = 5
+PRESSES = 9
+LONG = 45 * 60
+"""Seconds of the long film."""
+PLACES = (0, LONG // 2 // 60 * 60, LONG - 5)
+"""Seconds of it near which sound and picture are held against each other."""
+SKEW, LOST = 200.0, 0.5
+"""Millionths that the long film's sound clock is off, and seconds of sound lost in each minute."""
+
+LIGHT_WITHIN, SEALED_WITHIN, CLOSED_WITHIN = 20.0, 250.0, 200.0
+"""Milliseconds."""
+GROWTH = 2 << 20
+APART = 0.040
+"""Seconds that sound may be off its picture."""
+
+_PLAIN = """
+import resource, sys, threading, time
+from appliance.clock import SystemClock
+from firmware.camera import GuardedSink
+from firmware.cameras.scene import SceneCamera
+from firmware.cameras.testcard import TestCard
+from firmware.muxer import Muxer
+
+out, width, height, rate, bit_rate, seconds = sys.argv[1], *map(int, sys.argv[2:])
+clock, ended = SystemClock(), threading.Event()
+camera = SceneCamera(TestCard(width, height, rate), bit_rate, clock)
+with open(out, "wb", buffering=0) as file:
+    muxer = Muxer(file.write, True)
+    sink = GuardedSink(muxer, seconds, clock, lambda why: ended.set())
+    before, began = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
+    camera.start(sink, print)
+    while not sink.pictures:
+        time.sleep(0.001)
+    opened = time.monotonic() - began
+    ended.wait()
+    camera.stop()
+    muxer.close()
+after = resource.getrusage(resource.RUSAGE_SELF)
+print(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, 1000 * opened)
+"""
+"""The same pictures and sound by the same encoders into a plain fragmented MP4. Says how many
+seconds of CPU it took, and how many milliseconds the camera until its first picture."""
+
+
+def rows(real_time: bool = False) -> list[Row]:
+    """Every measure of the part. Takes about a quarter of an hour, with `real_time` an hour."""
+    with tempfile.TemporaryDirectory(prefix="attune-bench-") as folder:
+        bench = _Bench(Path(folder))
+        return [bench.cpu(), *bench.latencies(), *bench.long_film(hurry=not real_time)]
+
+
+class _Bench:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._camera_starts: list[float] = []
+        """Milliseconds that the camera took by itself to its first picture."""
+
+    def _kit(self, name: str, **settings: Any) -> Kit:
+        folder = self._folder / name
+        config = Config(
+            home=str(folder / "home"),
+            run=str(folder / "run"),
+            camera="scene",
+            width=WIDTH,
+            height=HEIGHT,
+            frame_rate=RATE,
+            **settings,
+        )
+        return Kit(config, folder / "logs")
+
+    def cpu(self) -> Row:
+        """CPU seconds from the press to the closed film, and of the same encode beside it."""
+        with self._kit("cpu") as kit:
+            visit = Visit.begin(kit)
+            visit.vouch()
+
+            def sealed() -> float:
+                visit.arm(limit=SECONDS)
+                before = _cpu_of(kit.pid("recorder"))
+                visit.film()
+                visit.ended()
+                return _cpu_of(kit.pid("recorder")) - before
+
+            ours, theirs = in_turn(sealed, lambda: self._plain(kit.config.bit_rate), times=TIMES)
+        against = "the same encode to a plain fragmented MP4"
+        return row(
+            f"CPU of filming {SECONDS} s of 720p30 sealed",
+            against,
+            median_ratio(ours, theirs),
+            "<=",
+            1.05,
+        )
+
+    def _plain(self, bit_rate: int) -> float:
+        numbers = map(str, (WIDTH, HEIGHT, RATE, bit_rate, SECONDS))
+        done = subprocess.run(
+            [sys.executable, "-c", _PLAIN, str(self._folder / "plain.mp4"), *numbers],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise NotPossible(f"The plain encode failed: {done.stderr[-500:]}")
+        cpu, start = map(float, done.stdout.split())
+        self._camera_starts.append(start)
+        return cpu
+
+    def latencies(self) -> Iterator[Row]:
+        """Medians over a few films, as the recorder tells them. Comes after `cpu`."""
+        told: dict[str, list[float]] = {}
+        with self._kit("latencies") as kit:
+            visit = Visit.begin(kit)
+            visit.vouch()
+            visit.arm(films=PRESSES)
+            for _ in range(PRESSES):
+                kit.recorder_shows("ready", lambda s: s.state == "ready")
+                visit.film()
+                kit.press(0.1)
+                ended = visit.ended()
+                for name, value in ended.timings_ms.items():
+                    told.setdefault(name, []).append(value)
+        start = statistics.median(self._camera_starts)
+        for what, name, reach, more in (
+            ("accepted release to light", "release_to_light", LIGHT_WITHIN, 0.0),
+            ("accepted release to first sealed frame", "release_to_sealed", SEALED_WITHIN, start),
+            ("stop press to camera closed", "stop_to_closed", CLOSED_WITHIN, 0.0),
+        ):
+            against = f"{reach:.0f} ms"
+            against += f" and the camera's own start, {more:.0f} ms" if more else ""
+            found = statistics.median(told[name]) / (reach + more)
+            yield row(f"{what}, median of {PRESSES}", against, found, "<=", 1.0)
+
+    def long_film(self, hurry: bool) -> Iterator[Row]:
+        """Memory, frames and sound of the longest film that is offered."""
+        faults = Faults(sound_ppm=SKEW, sound_lost=LOST)
+        with self._kit("long", hurry=hurry, faults=faults) as kit:
+            visit = Visit.begin(kit)
+            visit.vouch()
+            visit.arm(limit=LONG)
+            began = visit.film()
+            memory: list[tuple[float, int]] = []
+            while (status := visit.status).state == "filming":
+                memory.append((status.frames_in / RATE, _memory_of(kit.pid("recorder"))))
+                time.sleep(0.25 if hurry else 2)
+            ended = visit.ended()
+        if ended.ended != "limit":
+            raise NotPossible(
+                f"The long film was ended by {ended.ended} after {ended.frames_in} frames.",
+                "Try again when the machine has less to do.",
+            )
+        first = statistics.median(size for at, size in memory if 60 <= at < 120)
+        last = statistics.median(size for at, size in memory if at >= LONG - 60)
+        yield row(
+            "memory growth over a film of 45 minutes, from its second minute to its last",
+            "2 MiB",
+            (last - first) / GROWTH,
+            "<=",
+            1.0,
+        )
+        directory = kit.home.recording(began.recording)
+        with closing(open_recording(directory, [visit.case.identity])) as opened:
+            with opened.film.open() as film, av.open(film, "r") as container:
+                kept = {packet.pts for packet in container.demux(video=0) if packet.size}
+            lost = LONG * RATE - len(kept) - ended.frames_missed
+            yield row(
+                "frames lost in 45 minutes of 720p30 that the kit did not report",
+                f"{LONG * RATE} frames",
+                lost / (LONG * RATE),
+                "<=",
+                0.0,
+                digits=6,
+            )
+            for at in PLACES:
+                with opened.film.open() as film:
+                    apart = claps.worst(film, at)
+                yield row(
+                    f"sound against picture at {at // 60}:{at % 60:02} of 45 minutes, sound clock "
+                    f"{SKEW:.0f} ppm off and {LOST} s of each minute lost",
+                    "40 ms",
+                    apart / APART,
+                    "<=",
+                    1.0,
+                )
+
+
+def _cpu_of(process: int) -> float:
+    """CPU seconds of a process so far, in it and for it in the system."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _memory_of(process: int) -> int:
+    """Bytes of memory that are this process's: its own, and its share of what others use too."""
+    told = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{process}/smaps_rollup").read_text(), re.M)
+    assert told is not None
+    return int(told[1]) << 10
