@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from appliance.keys import Role
+    from appliance.signing import Verifier
+    from appliance.verifying import Place
 
 _BLOCK = 1 << 19
 _INTERRUPTED = 128 + signal.SIGINT
@@ -124,6 +126,13 @@ _KEYS = click.option(
 _OUT = click.option("-o", "--output", "out", type=_PATH, metavar="OUT", help="Write to this file.")
 _FILE = click.option(
     "-o", "--output", "out", type=_PATH, metavar="OUT", required=True, help="Write to this file."
+)
+_KIT_KEYS = click.option(
+    "--kit-key",
+    "kit_keys",
+    multiple=True,
+    metavar="KEY",
+    help="A kit's public key (name+hash+key), or a file with it or with the kit's card.",
 )
 _SECONDS = _Seconds()
 _IN = click.argument("source", metavar="[IN]", type=_PATH, default=Path("-"))
@@ -271,6 +280,7 @@ def unseal(
 @click.argument("recording")
 @_KEYS
 @passphrase_options
+@_KIT_KEYS
 @_FILE
 def open_film(
     recording: str,
@@ -278,12 +288,14 @@ def open_film(
     prompt: bool,
     passphrase_file: Path | None,
     passphrase_fd: int | None,
+    kit_keys: tuple[str, ...],
     out: Path,
 ) -> None:
     """Join and open a film: RECORDING is its directory, on a kit or in a store (or a file:// URL).
 
     -i is a key of a practitioner of the case or of the service; the passphrase is that file's. If
-    a part of the film is missing, the rest is written and plays, and the status is 3.
+    a part of the film is missing, the rest is written and plays, and the status is 3. With
+    --kit-key only a film that this kit has signed is opened.
     """
     from appliance.cases import open_case_identities
     from appliance.joined import case_directory, open_recording, read_manifest, write_film
@@ -295,7 +307,8 @@ def open_film(
     identities = _identities(keys, _given_passphrase(passphrase_file, passphrase_fd))
     secrets = open_case_identities(case, identities)
     derived = case / "derived" / directory.resolve().name
-    opening = open_recording(directory, secrets, check=True, derived=derived)
+    verifiers = _kit_keys(kit_keys)
+    opening = open_recording(directory, secrets, verifiers, check=True, derived=derived)
     with contextlib.closing(opening) as opened:
         with opened_output(out, secret=True) as plain:
             write_film(opened, plain)
@@ -303,6 +316,29 @@ def open_film(
     if missing:
         first, *others = map(str, missing)
         raise Incomplete("\n".join([f"The film was written, but is not whole. {first}", *others]))
+
+
+@attune.command()
+@click.argument("place", metavar="PATH|URL")
+@_KIT_KEYS
+def verify(place: str, kit_keys: tuple[str, ...]) -> None:
+    """Check what a kit says happened: films against their signed manifests, logs as chains.
+
+    No key that opens a film is needed. PLACE is a recording, a kit's home or a store. Without the
+    kit's own key from elsewhere nothing is proven, and the status is 3; it is 1 where something
+    does not hold, and the first such link is named.
+    """
+    from appliance import verifying
+
+    verdict = verifying.verify(_place(place), _kit_keys(kit_keys))
+    for finding in verdict.findings:
+        click.echo(f"{finding.state:10}  {finding.what}: {finding.words}")
+    if verdict.broken:
+        raise BadInput(verdict.sentence, "Keep everything as it is, and ask who had the kit.")
+    if not verdict.proven:
+        hint = "" if verdict.keys else "Give the kit's public key from elsewhere with --kit-key."
+        raise Incomplete(verdict.sentence, hint)
+    click.echo(verdict.sentence)
 
 
 @attune.command()
@@ -562,6 +598,27 @@ def _folder(place: str) -> Path:
             "Give a recording's folder, or fetch it from its store first.",
         )
     return Path(unquote(address.path) if address.scheme else place)
+
+
+def _place(text: str) -> "Place":
+    """A folder by its path or file:// URL, or another store."""
+    from appliance.verifying import Folder, Stored
+
+    if "://" in text and not text.startswith("file:"):
+        from appliance.stores import open_store
+
+        return Stored(open_store(text))
+    folder = _folder(text)
+    if not folder.is_dir():
+        raise BadInput(f"{text} is not a folder.", "Give a recording, a kit's home or a store.")
+    return Folder(folder)
+
+
+def _kit_keys(given: Sequence[str]) -> list["Verifier"]:
+    """The kits' public keys, each given itself or as a file."""
+    from appliance.verifying import parse_key
+
+    return [parse_key(Path(key).read_text() if Path(key).is_file() else key) for key in given]
 
 
 def _identities(keys: Sequence[Path], given: str | None) -> list[Identity]:

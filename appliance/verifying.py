@@ -1,0 +1,299 @@
+"""Checking what happened, without any key that opens a film.
+
+Looked at are a kit's home, a store, or one recording: each film's signed manifest against the
+sealed files beside it, each process's log as a chain, and the recorder's signed notes of how far
+those chains had come. Everything is in public forms (C2SP signed notes, SHA-256, a line of JSON a
+fact), so that a dozen lines of anybody's code can do the same: `docs/verifying.md` has them.
+
+The kit's public key must come from elsewhere: from the label, the service, a receipt. The card that
+lies beside the films may have been put there by whoever put the films there, so against it alone
+everything is at most consistent, and nobody has shown who signed.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, Literal, Protocol
+
+from appliance.audit import Heads, check_chain, check_heads, holds
+from appliance.errors import BadFile, BadInput, Incomplete
+from appliance.files import from_json
+from appliance.film import EndReason, Manifest, index_name, parse_manifest
+from appliance.receipts import KitCard
+from appliance.signing import Verifier
+from appliance.stores import Store
+
+_PIECE = 1 << 20
+_LARGEST_TEXT = 64 << 20
+_MANIFEST = re.compile(r"(?P<folder>(?:.*/)?(?P<recording>[a-z2-7]{16}))/manifest")
+_LOG = re.compile(r"(?:.*/)?log/(?P<process>[a-z]+)/log")
+_HEADS = re.compile(r"(?P<folder>.*/)?heads/(?P<name>[0-9]{6})")
+_CARD = re.compile(r"kit/kit\.json|kits/[a-z2-7]{16}/card\.json")
+_OF_KIT = re.compile(r"kits/(?P<kit>[a-z2-7]{16})/")
+_CASE = re.compile(r"(?:.*/)?cases/(?P<case>[a-z2-7]{16})/recordings/")
+
+State = Literal["holds", "unfinished", "broken"]
+
+
+class Place(Protocol):
+    """Where the files lie: a folder or a store."""
+
+    def names(self) -> Iterable[str]:
+        """Of every file there, with slashes, in order."""
+
+    def open(self, name: str) -> BinaryIO | None:
+        """A file to read, None if it is not there."""
+
+
+class Folder:
+    """A folder of this computer: a kit's home, a recording, a store."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def names(self) -> Iterator[str]:
+        for path in sorted(self._root.rglob("*")):
+            if path.is_file() and not path.is_symlink():
+                yield path.relative_to(self._root).as_posix()
+
+    def open(self, name: str) -> BinaryIO | None:
+        try:
+            return open(self._root / name, "rb")
+        except FileNotFoundError:
+            return None
+
+
+class Stored:
+    """A service's store of any engine."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def names(self) -> Iterator[str]:
+        for entry in self._store.list(""):
+            yield entry.name
+
+    def open(self, name: str) -> BinaryIO | None:
+        return self._store.open(name)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at, and what was found."""
+
+    what: str
+    state: State
+    words: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Everything that was found, in order."""
+
+    findings: tuple[Finding, ...]
+    keys: tuple[Verifier, ...]
+    """The kits' keys against which all was checked, as they were given."""
+
+    @property
+    def broken(self) -> Finding | None:
+        """The first link that does not hold."""
+        return next((finding for finding in self.findings if finding.state == "broken"), None)
+
+    @property
+    def proven(self) -> bool:
+        """True if everything holds and was signed with the key that was given."""
+        return bool(self.keys) and all(finding.state == "holds" for finding in self.findings)
+
+    @property
+    def sentence(self) -> str:
+        if self.broken:
+            return f"Broken: {self.broken.what}. {self.broken.words}"
+        if not self.keys:
+            return "Consistent, signer unproven."
+        unfinished = [f for f in self.findings if f.state == "unfinished"]
+        if unfinished:
+            return f"Consistent, but {len(unfinished)} not signed to the end yet."
+        names = ", ".join(key.name for key in self.keys)
+        return f"Everything here holds, and was signed by {names}."
+
+
+def verify(place: Place, given: Sequence[Verifier] = ()) -> Verdict:
+    """Check all that lies in `place` against the kits' keys that were `given`.
+
+    Raises BadInput if nothing there can be checked.
+    """
+    names = list(place.names())
+    keys = given or _cards(place, names)
+    if "manifest" in names:
+        findings = [_film(place, names, "", "", keys)]
+    else:
+        findings = [
+            _film(place, names, match["folder"] + "/", match["recording"], keys)
+            for name in names
+            if (match := _MANIFEST.fullmatch(name))
+        ]
+        findings += _logs(place, names, keys)
+    if not findings:
+        raise BadInput(
+            "There is nothing here that can be checked.",
+            "Give a recording (recordings/<id>), a kit's home, or a store.",
+        )
+    return Verdict(tuple(findings), tuple(given))
+
+
+def parse_key(text: str) -> Verifier:
+    """A kit's public key: name+hash+key, or its card (kit.json). Raises BadFile."""
+    if text.lstrip().startswith("{"):
+        return from_json(text, KitCard).verifying_key()
+    return Verifier.parse(text)
+
+
+def _cards(place: Place, names: Sequence[str]) -> list[Verifier]:
+    """The kits' cards that lie there, for want of a key that is known from elsewhere."""
+    cards = (from_json(_text(place, name), KitCard) for name in names if _CARD.fullmatch(name))
+    return [card.verifying_key() for card in cards]
+
+
+def _film(
+    place: Place, names: Sequence[str], folder: str, recording: str, keys: Sequence[Verifier]
+) -> Finding:
+    what = f"film {recording}" if recording else "film"
+    try:
+        manifest = parse_manifest(_text(place, f"{folder}manifest"), keys)
+        _belongs(manifest, folder, recording, keys)
+        _files(place, names, folder, manifest)
+    except Incomplete as error:
+        return Finding(what, "unfinished", error.sentence)
+    except BadInput as error:
+        return Finding(what, "broken", error.sentence)
+    ended = manifest.ended
+    why = ended.why if ended else EndReason.POWER
+    count = len(manifest.segments)
+    return Finding(what, "holds", f"{count} segments, each as it was signed; it ended: {why.value}")
+
+
+def _belongs(manifest: Manifest, folder: str, recording: str, keys: Sequence[Verifier]) -> None:
+    started = manifest.started
+    case = _CASE.match(folder)
+    if recording and started.recording != recording:
+        raise BadFile(f"Its manifest is of another film, {started.recording}.")
+    if case and started.case != case["case"]:
+        raise BadFile(f"Its manifest is of another case, {started.case}.")
+    if manifest.ended is None:
+        raise Incomplete("It is still being made, or the power was cut: it is not signed yet.")
+    if keys and manifest.signed_by and manifest.signed_by.name != f"kit-{started.kit}":
+        raise BadFile("It names another kit than the one that signed it.")
+
+
+def _files(place: Place, names: Sequence[str], folder: str, manifest: Manifest) -> None:
+    expected = [(s.name, s.size, s.sha256) for s in manifest.segments]
+    expected += [(s.index, s.index_size, s.index_sha256) for s in manifest.segments]
+    if manifest.ended and manifest.ended.tail:
+        tail = manifest.ended.tail
+        expected.append((tail.name, tail.size, tail.sha256))
+    for name, size, sha256 in sorted(expected):
+        found = place.open(folder + name)
+        if found is None:
+            raise BadFile(f"{name} is missing.")
+        with found:
+            if _digest(found.read) != (size, sha256):
+                raise BadFile(f"{name} is not what was signed.")
+    # What the power cut has no line, and its index was never finished.
+    known = {name for name, _, _ in expected} | {"manifest", index_name(len(manifest.segments))}
+    for name in names:
+        # A folder of its own: what lies deeper belongs to something else.
+        rest = name.removeprefix(folder)
+        here = name.startswith(folder) and "/" not in rest and not rest.startswith(".")
+        if here and rest not in known:
+            raise BadFile(f"{rest} lies there and was never signed.")
+
+
+def _logs(place: Place, names: Sequence[str], keys: Sequence[Verifier]) -> list[Finding]:
+    findings: list[Finding] = []
+    logs: dict[str, bytes] = {}
+    for name in names:
+        match = _LOG.fullmatch(name)
+        if not match:
+            continue
+        what = f"log of {match['process']}"
+        data = _text(place, name).encode()
+        # A line torn by a power cut was never said to be written.
+        data = data[: data.rfind(b"\n") + 1]
+        logs[match["process"]] = data
+        findings.append(_checked(what, partial(_chain, data)))
+    notes: dict[str, dict[str, str]] = {}
+    for name in names:
+        if match := _HEADS.fullmatch(name):
+            notes.setdefault(match["folder"] or "", {})[match["name"]] = _text(place, name)
+    for folder, found in sorted(notes.items()):
+        what = f"signed heads in {folder}heads"
+        findings.append(_checked(what, partial(_heads, found, folder, logs, keys)))
+    return findings
+
+
+def _checked(what: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, "holds", check())
+    except BadInput as error:
+        return Finding(what, "broken", error.sentence)
+
+
+def _chain(data: bytes) -> str:
+    return f"{len(check_chain(data))} entries, each holding the one before"
+
+
+def _heads(
+    notes: dict[str, str], folder: str, logs: dict[str, bytes], keys: Sequence[Verifier]
+) -> str:
+    found = check_heads(notes, keys)
+    of_kit = _OF_KIT.fullmatch(folder)
+    for heads in found:
+        if of_kit and heads.kit != of_kit["kit"]:
+            raise BadFile(f"The note {heads.number:06} is of another kit, {heads.kit}.")
+        if heads.broken:
+            raise BadFile(
+                f"At {heads.number:06} the recorder saw that this was written anew: "
+                f"{', '.join(heads.broken)}."
+            )
+        for process, head in heads.logs.items():
+            if process in logs and not holds(logs[process], head):
+                raise BadFile(
+                    f"The log of {process} is not the one that was signed at {heads.number:06}: "
+                    f"its entry {head.number} is another or gone."
+                )
+    return f"{len(found)} notes, {_covered(found, logs)}"
+
+
+def _covered(found: Sequence[Heads], logs: dict[str, bytes]) -> str:
+    newest = found[-1].logs
+    said = [
+        f"{process} to {head.number}"
+        + (f" of {len(logs[process].splitlines())}" if process in logs else "")
+        for process, head in sorted(newest.items())
+    ]
+    return "signed so far: " + (", ".join(said) or "nothing")
+
+
+def _text(place: Place, name: str) -> str:
+    file = place.open(name)
+    if file is None:
+        raise BadFile(f"{name} is not there.")
+    with file:
+        data = file.read(_LARGEST_TEXT + 1)
+    if len(data) > _LARGEST_TEXT:
+        raise BadFile(f"{name} is too long to be one of ours.")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise BadFile(f"{name} is damaged: it is not text.") from error
+
+
+def _digest(read: Callable[[int], bytes]) -> tuple[int, str]:
+    size, digest = 0, hashlib.sha256()
+    while piece := read(_PIECE):
+        size += len(piece)
+        digest.update(piece)
+    return size, digest.hexdigest()
