@@ -25,6 +25,7 @@ from web_ui import (
     errors,
     films,
     moments,
+    review,
     setup,
     status,
     times,
@@ -78,7 +79,19 @@ def create_app(parts: Parts) -> Flask:
     CSRFProtect(app)
     errors.install(app, parts)
     _install_front(app, parts)
-    for room in (setup, unlock, cases, consent, arming, films, moments, copies, withdrawal, status):
+    for room in (
+        setup,
+        unlock,
+        cases,
+        consent,
+        arming,
+        films,
+        moments,
+        review,
+        copies,
+        withdrawal,
+        status,
+    ):
         app.register_blueprint(room.blueprint(parts))
     virtual = has_virtual_kit(parts)
     if virtual:

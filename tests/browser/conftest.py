@@ -23,8 +23,15 @@ PHONE, TABLET, LAPTOP = (390, 844), (820, 1180), (1280, 800)
 class Visitor:
     """A person at a browser. What they must never see fails the test at once."""
 
-    def __init__(self, context: BrowserContext, address: str, axe: str, scripts: bool) -> None:
-        self.page: Page = context.new_page()
+    def __init__(
+        self,
+        context: BrowserContext,
+        address: str,
+        axe: str,
+        scripts: bool,
+        page: Page | None = None,
+    ) -> None:
+        self.page: Page = page or context.new_page()
         self.page.set_default_timeout(15_000)
         self.address = address
         self.complaints: list[str] = []
@@ -32,6 +39,10 @@ class Visitor:
         self.page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
         self.page.on("console", self._heard)
         self.page.on("request", self._asked)
+
+    def with_another(self, page: Page) -> "Visitor":
+        """The same person at another window of the same browser."""
+        return Visitor(page.context, self.address, self._axe, bool(self._axe), page)
 
     def go(self, path: str) -> None:
         self.page.goto(self.address + path)

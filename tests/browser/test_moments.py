@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from playwright.sync_api import Page
 
 from appliance.clock import SystemClock
 from appliance.kit import Kit, free_port, wait_for
@@ -90,12 +91,170 @@ def to_film(visitor: Visitor) -> None:
     wait_for("a picture", lambda: video.evaluate("v => v.readyState >= 2") or None, 15)
 
 
+def at(page: Page) -> float:
+    return float(page.locator("#player video").evaluate("v => v.currentTime"))
+
+
+def go_to(page: Page, seconds: float) -> None:
+    page.locator("#player video").evaluate(
+        "(v, s) => new Promise(done => {"
+        " v.addEventListener('seeked', done, { once: true }); v.currentTime = s; })",
+        seconds,
+    )
+
+
+def keep(page: Page, note: str, **words: str) -> None:
+    """Fill in the form of the moment that is marked and keep it."""
+    page.fill("#mark [name=note]", note)
+    if words and not page.locator("#mark details[open]").count():
+        page.get_by_text("Goal, principle, turn and question").click()
+    for name, value in words.items():
+        field = page.locator(f"#mark [name={name}]")
+        if name == "question":
+            field.fill(value)
+        else:
+            field.select_option(label=value)
+    page.get_by_role("button", name="Keep this moment").click()
+    page.locator("ol .app-moment", has_text=note).wait_for()
+
+
 def test_moments_are_found_worded_and_put_in_order(visitor: Visitor, kit: Kit) -> None:
     page = visitor.page
     unlock(visitor)
     to_film(visitor)
-    wait_for("the glance", lambda: list(kit.home.cases.glob("*/derived/*/glance.age")) or None, 30)
-    page.wait_for_timeout(1500)
-    page.evaluate("document.querySelector('#player video').currentTime = 20")
+    page.locator("#glance-making").wait_for(state="hidden")
+    go_to(page, 20.01)
     page.keyboard.press("t")
-    visitor.look("30-moments")
+    assert (page.input_value("#start"), page.input_value("#end")) == ("0:12.000", "0:26.000")
+    page.keyboard.press("]")
+    assert page.locator("#player-place").inner_text().endswith("frame 779")
+    visitor.look("30-moment-marked")
+
+    # A nudge by frame, from the fields' own buttons and on the handles.
+    page.get_by_role("button", name="+1: Begins at, one frame later").click()
+    assert page.input_value("#start") == "0:12.033"
+    page.locator("#handle-in").press("ArrowLeft")
+    assert page.input_value("#start") == "0:12.000"
+    page.locator("#handle-out").press("Shift+ArrowLeft")
+    assert page.input_value("#end") == "0:25.000"
+    box = page.locator("#handle-in").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 12, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 60, box["y"] + 40)
+    page.mouse.up()
+    assert 13.5 < float(page.input_value("#start").removeprefix("0:")) < 14.5
+
+    page.keyboard.press("?")
+    visitor.sees("Play backwards")
+    visitor.look("31-keys")
+    visitor.press("Close")
+    keep(
+        page,
+        "She turns to him",
+        goal="To notice when she starts something",
+        principle="Receiving initiatives",
+        turn="Reception: it is seen, and shown to be seen",
+        question="What did you see just before?",
+    )
+    assert at(page) > 1, "what played kept its place"
+    assert page.input_value("#start") == "" and page.input_value("#mark [name=note]") == ""
+    page.fill("#start", "5")
+    page.fill("#end", "7.5")
+    keep(page, "He waits for her")
+    go_to(page, 30.0)
+    page.get_by_role("button", name="Keep this picture").click()
+    page.get_by_role("heading", name="Picture 3").wait_for()
+    page.get_by_role("button", name="Picture 3: move earlier").click()
+    page.get_by_role("heading", name="Picture 2").wait_for()
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == (
+        "Picture 2: move earlier"
+    )
+    page.get_by_role("button", name="Clip 1: take out of the review").click()
+    page.get_by_text("Set aside (1)").click()
+    visitor.look("32-moments-kept")
+    page.get_by_role("button", name="Put back the moment at").click()
+    page.get_by_role("heading", name="Clip 3").wait_for()
+
+    page.get_by_role("link", name="Words for Clip 2").click()
+    visitor.look("33-words")
+    visitor.follow("Change the list of principles")
+    page.fill("#principles", "Being attentive\nNaming what is seen")
+    visitor.look("34-principles")
+    visitor.press("Save")
+    page.locator("[name=principle]").select_option(label="Naming what is seen")
+    visitor.press("Save")
+    page.locator(".app-moment__tags", has_text="Naming what is seen").wait_for()
+    page.get_by_role("link", name="Begin and end of Clip 2").click()
+    assert page.input_value("#start") == "0:05.000"
+    page.fill("#end", "8")
+    visitor.press("Keep this clip in place of the one before")
+    page.locator(".app-moment", has_text="0:05.00 - 0:08.00").wait_for()
+    there = page.locator("ol .app-moment h3").all_inner_texts()
+    assert [one.split()[0] for one in there] == ["Picture", "Clip", "Clip"]
+    assert "He waits for her" in page.locator("ol .app-moment").nth(1).inner_text()
+
+
+def test_a_family_looks_at_the_moments_and_nothing_else(visitor: Visitor, kit: Kit) -> None:
+    page = visitor.page
+    unlock(visitor)
+    to_film(visitor)
+    for start, note in ((3, "secret thought"), (10, "another thought")):
+        page.fill("#start", str(start))
+        page.fill("#end", str(start + 2))
+        keep(page, note, question="What came first?")
+    go_to(page, 20.0)
+    page.get_by_role("button", name="Keep this picture").click()
+    page.get_by_role("heading", name="Picture 3").wait_for()
+    visitor.follow("To the shared review")
+    visitor.look("35-review")
+    visitor.press("Show it in a second window")
+    visitor.sees("It is not open yet.")
+    with page.context.expect_page() as opened:
+        visitor.press("Open the family's window")
+    family = visitor.with_another(opened.value)
+    screen = family.page
+    screen.get_by_role("button", name="Begin").click()
+    visitor.sees("It shows 1 of 3.")
+    wait_for("the clip", lambda: screen.locator("video").first.evaluate("v => !v.paused") or None, 9)
+    for hidden in ("secret thought", "What came first?", "R and K", "lantern", "To notice"):
+        assert hidden not in screen.content()
+        assert hidden not in screen.title()
+    assert screen.get_by_role("link").all_inner_texts() == ["Finish"]
+    page.get_by_role("button", name="Next").click()
+    screen.get_by_text("2 of 3").wait_for()
+    page.get_by_role("button", name="Slow").click()
+    wait_for(
+        "slow motion",
+        lambda: screen.locator("video").nth(1).evaluate("v => v.playbackRate == 0.5") or None,
+        5,
+    )
+    visitor.look("36-notes")
+    family.look("37-family")
+    page.get_by_role("button", name="Show number 3 to the family").click()
+    screen.get_by_text("3 of 3").wait_for()
+    family.look("38-family-picture")
+    screen.keyboard.press("ArrowLeft")
+    visitor.sees("It shows 2 of 3.")
+    screen.close()
+    visitor.sees("It is not open yet.")
+
+    visitor.press("Close the review")
+    page.wait_for_url("**/review/close")
+    visitor.press("Close the review")
+    visitor.sees("There is a problem")
+    visitor.look("39-closing-refused")
+    page.fill("#strengths", "She waits and he turns to her.")
+    page.fill("#next", "Bath time.")
+    page.get_by_label("To notice when she starts something").select_option("6")
+    page.get_by_label("Yes, another film and another review").check()
+    visitor.press("Close the review")
+    visitor.sees("Words for the record")
+    words = page.input_value("#words")
+    assert "She waits and he turns to her." in words
+    assert "- To notice when she starts something: 6" in words
+    visitor.look("40-words-for-the-record")
+    visitor.press("Back to the case")
+    visitor.follow("Chosen moments and shared review")
+    visitor.sees("Nothing is chosen yet")
+    page.get_by_text("Set aside (3)").wait_for()
