@@ -326,28 +326,30 @@ def turn_of(frame: VideoFrame) -> bytes | None:
 class Upright:
     """Turns the pictures of a film as a player is to turn them."""
 
-    def __init__(self) -> None:
-        self._made: tuple[object, Graph] | None = None
+    def __init__(self, first: VideoFrame) -> None:
+        """As `first` says, one of them as it came from the decoder. What stands askew stays so."""
+        self._turns = _turns(first)
+        self._graph: tuple[object, Graph] | None = None
 
-    def is_sideways(self, frame: VideoFrame) -> bool:
-        """Whether the width of the picture is its height once it is upright."""
-        return any(name.startswith("transpose") for name in _turns(frame))
+    @property
+    def is_sideways(self) -> bool:
+        """Whether the width of a picture is its height once it is upright."""
+        return any(name.startswith("transpose") for name in self._turns)
 
-    def turned(self, picture: VideoFrame, like: VideoFrame) -> VideoFrame:
-        """`picture`, upright, as `like` from which it was made says; without a time."""
-        turns = _turns(like)
-        if not turns:
+    def turned(self, picture: VideoFrame) -> VideoFrame:
+        """The picture, upright; its time is not kept."""
+        if not self._turns:
             return picture
-        kind = (picture.width, picture.height, picture.format.name, turns)
-        if self._made is None or self._made[0] != kind:
-            self._made = kind, self._graph(picture, turns)
-        graph = self._made[1]
+        kind = (picture.width, picture.height, picture.format.name)
+        if self._graph is None or self._graph[0] != kind:
+            self._graph = kind, self._made_for(picture)
+        graph = self._graph[1]
         graph.push(picture)
         turned = graph.pull()
         assert isinstance(turned, VideoFrame)
         return turned
 
-    def _graph(self, picture: VideoFrame, turns: tuple[str, ...]) -> Graph:
+    def _made_for(self, picture: VideoFrame) -> Graph:
         graph = Graph()
         begin = graph.add_buffer(
             width=picture.width,
@@ -355,13 +357,13 @@ class Upright:
             format=picture.format,
             time_base=Fraction(1, 25),
         )
-        steps = [graph.add(*turn.split("=")) for turn in turns]
+        steps = [graph.add(*turn.split("=")) for turn in self._turns]
         graph.link_nodes(begin, *steps, graph.add("buffersink")).configure()
         return graph
 
 
 def _turns(frame: VideoFrame) -> tuple[str, ...]:
-    """The filters that make a picture upright; none for one that stands askew."""
+    """The filters that make a picture upright."""
     matrix = turn_of(frame)
     if matrix is None:
         return ()

@@ -97,11 +97,11 @@ def peaks(source: Source, count: int) -> Iterator[float]:
 
 def jpeg(frame: VideoFrame, aspect: Fraction, quality: int, height: int | None = None) -> bytes:
     """`frame` as a JPEG, upright and of square points, that says nothing but the picture."""
-    width, upright = frame.width * aspect, Upright()
-    stands = width if upright.is_sideways(frame) else frame.height
+    width, upright = frame.width * aspect, Upright(frame)
+    stands = width if upright.is_sideways else frame.height
     scale = Fraction(height or stands) / stands
     across, down = (max(round(side * scale), 1) for side in (width, frame.height))
-    picture = upright.turned(frame.reformat(across, down, "yuvj420p"), frame)
+    picture = upright.turned(frame.reformat(across, down, "yuvj420p"))
     encoder = CodecContext.create("mjpeg", "w")
     encoder.width, encoder.height = picture.width, picture.height
     encoder.pix_fmt = "yuvj420p"

@@ -1,0 +1,458 @@
+"""A film made elsewhere - by a phone, on a video call - brought into a case as one of its films.
+
+    cases/<id>/imports/<film>/0000.mp4.age, 0000.index.age ...   as the recorder's own segments
+    cases/<id>/imports/<film>/manifest    `kind: imported`, with the digest of the original; signed
+                                          by the practitioner, for the recorder did not make it
+
+The original is never kept, and nowhere in clear: while it is needed it lies sealed to a key that
+only this process has, in a file without a name, which is gone when it is closed or the power is.
+It is read there from wherever a decoder asks (a phone puts what it needs first at the end). The
+decoding is done apart, in `appliance.transcoding`, by a process with nothing in reach; what comes
+from it is sealed as it comes. Without its manifest, written last, a film does not count.
+"""
+
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from appliance.errors import BadFile, BadInput, Incomplete, KitError, NotPossible
+from appliance.files import ID, Home, save, sync_directory, to_json
+from appliance.film import (
+    EndReason,
+    FilmEnded,
+    FilmFact,
+    FilmStarted,
+    Fragment,
+    FragmentSplitter,
+    IndexBuilder,
+    Init,
+    SegmentClosed,
+    index_name,
+    manifest_line,
+    segment_name,
+)
+from appliance.identities import generate_identity
+from appliance.sealing import Bytes, Recipient, SealedWriter, seal
+from appliance.signing import Signer
+from appliance.transcoding import ASKED, HEAD, PIECE, TOLD, Kind, Refusal
+from appliance.unsealing import SealedReader
+
+MANIFEST = "manifest"
+SEGMENT_SECONDS = 30
+LARGEST = 16 << 30
+"""Bytes of an original: an hour of a phone's best."""
+
+_FASTEST = 3 << 20
+"""Bytes a second of film that our encoder never reaches."""
+_TOO_LONG_BY = 1
+"""Seconds: whoever films with a phone stops a moment late."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the process that decodes may use: bytes, seconds of the processor a second of film, and
+    seconds that it may say nothing."""
+
+    memory: int = 5 << 28
+    processor: int = 30
+    silence: float = 120.0
+
+
+LIMITS = Limits()
+
+
+class Original:
+    """A film from outside while it is needed. What is written to it is sealed at once."""
+
+    def __init__(self, directory: Path, largest: int = LARGEST) -> None:
+        """On the card of `directory`; nothing of it has a name there. Raises NotPossible."""
+        self._largest = largest
+        self._digest = hashlib.sha256()
+        self._identity = generate_identity(x25519=True)
+        self._reader: SealedReader | None = None
+        self.size = 0
+        try:
+            self._file: IO[bytes] = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115
+        except OSError as error:
+            raise _card(error) from error
+        self._writer = SealedWriter(self._file, [self._identity.recipient])
+
+    def write(self, data: Bytes) -> int:
+        """Take some more of it. Raises BadInput when it gets too large, NotPossible."""
+        if self.size + len(data) > self._largest:
+            raise BadInput(
+                f"The film is larger than {self._largest >> 30} GiB.",
+                "Save a shorter or smaller copy of it on the device it is on, and send that.",
+            )
+        try:
+            self._writer.write(data)
+        except OSError as error:
+            raise _card(error) from error
+        self._digest.update(data)
+        self.size += len(data)
+        return len(data)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 (hex) of what was written."""
+        return self._digest.hexdigest()
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset`, fewer only at the end. Nothing can be written any more."""
+        if self._reader is None:
+            self._writer.close()
+            self._file.flush()
+            self._reader = SealedReader(self._file, [self._identity])  # type: ignore[arg-type]
+        return self._reader.read_at(offset, length)
+
+    def close(self) -> None:
+        """It is gone. Safe to call twice."""
+        self._file.close()
+
+
+def import_film(
+    original: Original,
+    directory: Path,
+    started: FilmStarted,
+    recipient: Recipient,
+    signer: Signer,
+    now: Callable[[], datetime],
+    progress: Callable[[float], None] = lambda done: None,
+    limits: Limits = LIMITS,
+) -> FilmEnded:
+    """Make `original` into a film in `directory`, which must not be there yet.
+
+    `started` is its first line, without what is only known later: whether it has sound, and the
+    digest of the original. `progress` is told at least each second how far the work is, from 0 to
+    1; what it raises ends the work. Then, or when anything else goes wrong, nothing is left in
+    `directory`. Raises BadFile if it is not a film that can be taken, NotPossible.
+    """
+    try:
+        directory.parent.mkdir(mode=0o750, exist_ok=True)
+        directory.mkdir(mode=0o750)
+    except OSError as error:
+        raise _card(error) from error
+    film = _Film(directory, started.recording, recipient)
+    try:
+        apart = _Apart(original, started.limit + _TOO_LONG_BY, limits)
+        sound = apart.run(film.take, progress)
+        film.close_segment()
+        progress(1.0)
+        begun = msgspec.structs.replace(started, sound=sound, original=original.sha256)
+        return film.close(begun, now(), signer)
+    except BaseException as error:
+        film.abandon()
+        shutil.rmtree(directory, ignore_errors=True)
+        if isinstance(error, OSError) and not isinstance(error, KitError):
+            raise _card(error) from error
+        raise
+
+
+def clear_unfinished(home: Home) -> None:
+    """Remove what a pulled plug left of imports. Call before any is begun."""
+    for directory in home.cases.glob("*/imports/*"):
+        if ID.fullmatch(directory.name) and not (directory / MANIFEST).exists():
+            shutil.rmtree(directory)
+
+
+class _Film:
+    """The film while it is sealed: segments, their indexes, and at the end the manifest."""
+
+    def __init__(self, directory: Path, recording: str, recipient: Recipient) -> None:
+        self._directory, self._recording, self._recipient = directory, recording, recipient
+        self._splitter = FragmentSplitter()
+        self._init: Init | None = None
+        self._segment: _Segment | None = None
+        self._closed: list[SegmentClosed] = []
+        self.seconds = Fraction(0)
+
+    def take(self, data: bytes) -> float:
+        """Seal some of what was made; how many seconds there are now. Raises BadFile."""
+        for unit in self._splitter.feed(data):
+            if isinstance(unit, Init):
+                self._init = unit
+            else:
+                self._add(unit)
+        return float(self.seconds)
+
+    def close_segment(self) -> None:
+        """Put the last segment on the card. Raises BadFile if what was made does not end well."""
+        try:
+            self._splitter.finish()
+        except Incomplete as error:
+            raise _not_made() from error
+        if self._segment is not None:
+            self._closed.append(self._segment.close())
+
+    def close(self, started: FilmStarted, now: datetime, signer: Signer) -> FilmEnded:
+        """Write the manifest: from now on this is a film of the case."""
+        ended = FilmEnded(
+            why=EndReason.IMPORTED,
+            ended=now,
+            segments=len(self._closed),
+            frames=sum(segment.frames for segment in self._closed),
+            seconds=sum(segment.seconds for segment in self._closed),
+        )
+        if not ended.frames:
+            raise _not_made()
+        facts: tuple[FilmFact, ...] = (started, *self._closed, ended)
+        lines = "".join(map(manifest_line, facts))
+        sync_directory(self._directory.parent)
+        save(self._directory / MANIFEST, signer.sign(lines).encode())
+        return ended
+
+    def abandon(self) -> None:
+        """Close what is open."""
+        if self._segment is not None:
+            self._segment.abandon()
+
+    def _add(self, fragment: Fragment) -> None:
+        segment = self._segment
+        if segment is not None and (
+            fragment.starts_with_key and segment.index.seconds >= SEGMENT_SECONDS
+        ):
+            self._closed.append(segment.close())
+            segment = None
+        if segment is None:
+            assert self._init is not None
+            number = len(self._closed)
+            segment = _Segment(
+                self._directory, number, self._init, self._recording, self._recipient
+            )
+            self._segment = segment
+        segment.add(fragment)
+        self.seconds += fragment.seconds
+
+
+class _Segment:
+    """One segment while it is sealed."""
+
+    def __init__(
+        self, directory: Path, number: int, init: Init, recording: str, recipient: Recipient
+    ) -> None:
+        self._directory, self._number, self._recipient = directory, number, recipient
+        self._file = (directory / segment_name(number)).open("xb")
+        self._digest, self._size = hashlib.sha256(), 0
+        self._sealed = SealedWriter(self, [recipient])
+        self._sealed.write(init.data)
+        self.index = IndexBuilder(init, recording, number)
+
+    def write(self, data: Bytes) -> int:
+        """What is sealed, on its way into the file."""
+        self._file.write(data)
+        self._digest.update(data)
+        self._size += len(data)
+        return len(data)
+
+    def add(self, fragment: Fragment) -> None:
+        self.index.add(fragment, self.index.size)
+        self._sealed.write(fragment.data)
+
+    def abandon(self) -> None:
+        self._file.close()
+
+    def close(self) -> SegmentClosed:
+        """Put it on the card, with its index."""
+        self._sealed.close()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        index = seal(to_json(self.index.build()), [self._recipient])
+        save(self._directory / index_name(self._number), index)
+        return SegmentClosed(
+            number=self._number,
+            name=segment_name(self._number),
+            size=self._size,
+            sha256=self._digest.hexdigest(),
+            frames=self.index.frames,
+            seconds=float(self.index.seconds),
+            index=index_name(self._number),
+            index_size=len(index),
+            index_sha256=hashlib.sha256(index).hexdigest(),
+        )
+
+
+class _Apart:
+    """The process that decodes, and what is let through from it."""
+
+    def __init__(self, original: Original, longest: int, limits: Limits) -> None:
+        self._original, self._longest, self._limits = original, longest, limits
+        self._until = time.monotonic() + limits.processor * longest
+        self._said, self._sound = 0.0, False
+        self._read = self._made = 0
+
+    def run(self, take: Callable[[bytes], float], progress: Callable[[float], None]) -> bool:
+        """Hand what it makes to `take`, until it is done; whether there is sound in it.
+
+        Raises BadFile, and what `take` and `progress` raise.
+        """
+        original, limits = self._original, self._limits
+        original.read_at(0, 0)
+        ours, theirs = socket.socketpair()
+        words = (theirs.fileno(), original.size, self._longest, limits.memory)
+        command = [sys.executable, "-m", "appliance.transcoding"]
+        with ours:
+            with theirs:
+                process = subprocess.Popen(
+                    [*command, *map(str, words), str(limits.processor * self._longest)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    # What a library says of a film may be words of a family.
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    # Each thread would reserve memory of its own.
+                    env={"MALLOC_ARENA_MAX": "2", "PYTHONDONTWRITEBYTECODE": "1"},
+                )
+            try:
+                ours.settimeout(_LOOK)
+                self._serve(ours, take, progress)
+            finally:
+                process.kill()
+                process.wait()
+        return self._sound
+
+    def _serve(
+        self,
+        connection: socket.socket,
+        take: Callable[[bytes], float],
+        progress: Callable[[float], None],
+    ) -> None:
+        seconds = 0.0
+
+        def come() -> None:
+            # Where it is not said how long it is, what was read tells.
+            parts = (seconds / self._said if self._said else 0.0, self._read / self._original.size)
+            progress(min(parts[0] or parts[1], 0.99))
+
+        while True:
+            kind, length = HEAD.unpack(self._received(connection, HEAD.size, come))
+            if length > PIECE:
+                raise _not_made()
+            data = self._received(connection, length, come)
+            if kind == Kind.ASK and length == ASKED.size:
+                offset, wanted = ASKED.unpack(data)
+                piece = self._original.read_at(offset, min(wanted, PIECE))
+                if len(piece) != wanted:
+                    raise _not_made()
+                self._read = max(self._read, offset + wanted)
+                self._send(connection, piece)
+            elif kind == Kind.FILM:
+                self._made += length
+                seconds = take(bytes(data))
+                if seconds > self._longest + 1 or self._made > _FASTEST * (self._longest + 1):
+                    raise _not_made()
+            elif kind == Kind.TOLD and length == TOLD.size + 1:
+                (said,) = TOLD.unpack(data[:-1])
+                self._said = said if 0 < said < self._longest + 1 else 0.0
+                self._sound = data[-1:] == b"\1"
+            elif kind == Kind.REFUSED:
+                raise _refused(data)
+            elif kind == Kind.DONE:
+                return
+            else:
+                raise _not_made()
+            come()
+
+    def _received(
+        self, connection: socket.socket, length: int, come: Callable[[], None]
+    ) -> bytearray:
+        data = bytearray()
+        silent_since = time.monotonic()
+        while len(data) < length:
+            try:
+                piece = connection.recv(length - len(data))
+            except TimeoutError:
+                now = time.monotonic()
+                if now - silent_since > self._limits.silence or now > self._until:
+                    raise _refused(Refusal.TOO_MUCH.value.encode()) from None
+                come()
+                continue
+            except ConnectionError:
+                piece = b""
+            if not piece:
+                # It was ended: by a limit, or by what it was given to read.
+                raise _refused(Refusal.TOO_MUCH.value.encode())
+            data += piece
+            silent_since = time.monotonic()
+        return data
+
+    def _send(self, connection: socket.socket, piece: bytes) -> None:
+        try:
+            connection.settimeout(self._limits.silence)
+            connection.sendall(piece)
+        except (TimeoutError, ConnectionError):
+            raise _refused(Refusal.TOO_MUCH.value.encode()) from None
+        finally:
+            connection.settimeout(_LOOK)
+
+
+_LOOK = 1.0
+"""Seconds after which it is looked whether the work is still wanted."""
+_WORDS = {
+    Refusal.NOT_A_FILM: (
+        "This file is not a film that the kit can read.",
+        "It reads MP4, MOV, MKV and WebM, as phones, tablets and video calls write them.",
+    ),
+    Refusal.NO_PICTURE: (
+        "There is no picture in this file.",
+        "Is it a recording of sound alone? Choose the film.",
+    ),
+    Refusal.UNKNOWN_KIND: (
+        "The picture of this film is of a kind that the kit does not read.",
+        "Save it as MP4 (H.264) on the device it is on, and send that.",
+    ),
+    Refusal.TOO_MANY_POINTS: (
+        "The picture of this film is larger than any camera's that the kit knows.",
+        "Save a copy in full HD on the device it is on, and send that.",
+    ),
+    Refusal.TOO_LONG: (
+        "This film is longer than the family agreed to.",
+        "Cut it on the device it is on, or talk the consent through again.",
+    ),
+    Refusal.BROKEN: (
+        "This film is damaged: too much of it cannot be read.",
+        "Try whether a player shows it; send it again.",
+    ),
+    Refusal.CUT_SHORT: (
+        "This film ends before it should: a part of the file is missing.",
+        "Was it copied whole? Send it again from the device it was made on.",
+    ),
+    Refusal.TOO_MUCH: (
+        "The kit gave up on this film: it took more time or memory than a film may.",
+        "Save a copy as MP4 (H.264) in full HD on the device it is on, and send that.",
+    ),
+}
+
+
+def _refused(code: bytes | bytearray) -> KitError:
+    try:
+        return BadFile(*_WORDS[Refusal(code.decode())])
+    except ValueError:
+        return _not_made()
+
+
+def _not_made() -> BadFile:
+    return BadFile(
+        "What was made of this film is not a film: the file may be damaged or hostile.",
+        "Do not send it again without somebody who knows what it is.",
+    )
+
+
+def _card(error: OSError) -> NotPossible:
+    return NotPossible(
+        f"The card did not take the film: {error.strerror}.",
+        "Is it full? Send what is waiting, then try again.",
+    )
