@@ -14,6 +14,7 @@ from appliance.sticks import SAME_TIME, Folder, Stick, Sticks, Udisks
 from tests.sticks import Socket
 
 MEGABYTE = 1 << 20
+RULES = Path(__file__).parent.parent / "systemd" / "attune-sticks.rules"
 
 
 @pytest.fixture
@@ -155,6 +156,29 @@ def test_a_kit_without_a_system_bus_says_what_is_missing() -> None:
     with pytest.raises(StickFailed) as failed:
         Udisks("/nowhere/busctl").mount("sda1")
     assert "udisks2" in words_of(failed)
+
+
+@pytest.mark.parametrize(
+    ("user", "action", "allowed"),
+    [
+        ("attune-web", "filesystem-mount", True),
+        ("attune-web", "filesystem-mount-other-seat", True),
+        ("attune-web", "power-off-drive", True),
+        ("attune-web", "filesystem-mount-system", False),
+        ("attune-web", "power-off-drive-system", False),
+        ("attune-web", "modify-device", False),
+        ("attune-sync", "filesystem-mount", False),
+    ],
+)
+def test_the_page_may_use_sticks_and_no_other_disk(user: str, action: str, allowed: bool) -> None:
+    asked = f"""
+        var rule, polkit = {{ Result: {{ YES: "yes", NOT_HANDLED: "" }}, addRule: r => rule = r }};
+        {RULES.read_text()}
+        var action = {{ id: "org.freedesktop.udisks2.{action}" }};
+        process.stdout.write(rule(action, {{ user: "{user}" }}));
+    """
+    done = subprocess.run(["node", "-e", asked], check=True, capture_output=True, text=True)
+    assert done.stdout == ("yes" if allowed else "")
 
 
 # --- Writing ------------------------------------------------------------------------------------
