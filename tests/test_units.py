@@ -14,7 +14,9 @@ SYSTEMD = Path(__file__).parent.parent / "systemd"
 MOST_EXPOSED = 1.5
 """On systemd's scale from 0 to 10."""
 
-UNITS = sorted(SYSTEMD.glob("*.service"))
+ONCE = ("attune-first-boot", "attune-firewall")
+"""Done once at a start, as root, before there is anything to attack."""
+UNITS = [unit for unit in sorted(SYSTEMD.glob("*.service")) if unit.stem not in ONCE]
 WRITERS = {
     "recorder": ("kit", "recordings", "log/recorder"),
     "web": ("keys", "cases", "permits", "requests/web", "log/web"),
@@ -45,7 +47,7 @@ def test_systemd_finds_each_unit_hardly_exposed(unit: Path) -> None:
 
 
 @needs_systemd
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+@pytest.mark.parametrize("unit", sorted(SYSTEMD.glob("*.service")), ids=lambda unit: unit.stem)
 def test_systemd_understands_every_line(unit: Path) -> None:
     told = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(unit)],
@@ -57,7 +59,7 @@ def test_systemd_understands_every_line(unit: Path) -> None:
     assert not [
         line
         for line in told.stderr.splitlines()
-        if unit.name in line and "Exec" not in line and "/opt/attune" not in line
+        if unit.name in line and "Exec" not in line and " is not executable" not in line
     ], told.stderr
 
 

@@ -1,0 +1,146 @@
+"""The name and the network that a kit is given at its first start, and who may come in by it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+from appliance.config import load_config
+
+ROOT = Path(__file__).resolve().parent.parent
+SYSTEMD = ROOT / "systemd"
+
+
+def first_boot(root: Path) -> None:
+    script = SYSTEMD / "first-boot"
+    subprocess.run([sys.executable, "-P", str(script), "--root", str(root)], check=True)
+
+
+def profile(path: Path) -> ConfigParser:
+    parser = ConfigParser()
+    parser.read(path)
+    return parser
+
+
+def test_a_kit_is_given_a_name_that_says_nothing_and_a_network_that_leads_nowhere(
+    tmp_path: Path,
+) -> None:
+    first_boot(tmp_path)
+    etc = tmp_path / "etc"
+    name = (etc / "hostname").read_text().strip()
+    assert re.fullmatch(r"kit-[2-9a-hjkmnp-z]{4}", name)
+    hotspot = etc / "NetworkManager/system-connections/attune-hotspot.nmconnection"
+    assert hotspot.stat().st_mode & 0o777 == 0o600
+    assert profile(hotspot)["wifi"]["ssid"] == name
+    label = tomllib.loads((etc / "attune/label.toml").read_text())
+    assert (etc / "attune/label.toml").stat().st_mode & 0o777 == 0o640
+    assert label["key"] == profile(hotspot)["wifi-security"]["psk"]
+    assert len(label["key"]) == 16
+    config = load_config(etc / "attune/attune.toml")
+    assert config.names == (f"{name}.local", "10.55.0.1", "10.55.1.1")
+    assert label["address"] == f"https://{config.names[1]}/"
+
+
+def test_a_second_start_changes_nothing(tmp_path: Path) -> None:
+    first_boot(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    first_boot(tmp_path)
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_a_first_start_that_the_plug_interrupted_is_done_again(tmp_path: Path) -> None:
+    first_boot(tmp_path)
+    (tmp_path / "etc/attune/attune.toml").unlink()
+    (tmp_path / "etc/attune/label.toml.new").write_text("half")
+    first_boot(tmp_path)
+    label = tomllib.loads((tmp_path / "etc/attune/label.toml").read_text())
+    assert label["name"] == (tmp_path / "etc/hostname").read_text().strip()
+
+
+def test_no_two_kits_share_a_key(tmp_path: Path) -> None:
+    keys = set()
+    for number in range(3):
+        first_boot(tmp_path / str(number))
+        keys.add((tmp_path / str(number) / "etc/attune/label.toml").read_text().split("key")[1])
+    assert len(keys) == 3
+
+
+NETWORKS = r"""
+set -e
+mount -t tmpfs none /run
+ip netns add visitor
+ip link set lo up
+nft -f "$1"
+for pair in "wlan0 10.55.0" "usb0 10.55.1" "eth0 192.168.7"; do
+	set -- $pair
+	ip link add "$1" type veth peer name "v$1" netns visitor
+	ip address add "$2.1/24" dev "$1"
+	ip link set "$1" up
+	ip -n visitor address add "$2.9/24" dev "v$1"
+	ip -n visitor link set "v$1" up
+done
+# A guest at base: the same radio, somebody else's network.
+ip address add 192.168.8.1/24 dev wlan0
+ip -n visitor address add 192.168.8.9/24 dev vwlan0
+python3 -m http.server --bind 0.0.0.0 8443 >/dev/null 2>&1 &
+page=$!
+python3 -m http.server --bind 0.0.0.0 22 >/dev/null 2>&1 &
+other=$!
+trap 'kill $page $other' EXIT
+knock='
+import socket, sys
+socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=1.5).close()'
+until python3 -c "$knock" 127.0.0.1 8443 2>/dev/null; do sleep 0.1; done
+until python3 -c "$knock" 127.0.0.1 22 2>/dev/null; do sleep 0.1; done
+try() { # try NAME ADDRESS PORT
+	if ip netns exec visitor python3 -c "$knock" "$2" "$3" 2>/dev/null; then
+		echo "$1 open"
+	else
+		echo "$1 shut"
+	fi
+}
+try wifi 10.55.0.1 8443
+try wifi-443 10.55.0.1 443
+try cable-443 10.55.1.1 443
+try wifi-22 10.55.0.1 22
+try other 192.168.7.1 8443
+try guest 192.168.8.1 8443
+# Another network's address, asked for through our own.
+ip -n visitor route add 192.168.7.1/32 via 10.55.0.1 dev vwlan0 metric 1
+try around 192.168.7.1 8443
+"""
+
+
+@pytest.mark.slow
+def test_the_page_is_open_on_the_kits_own_networks_and_everything_else_is_shut() -> None:
+    for tool in ("nft", "ip", "unshare"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"there is no {tool} here")
+    if os.getuid() != 0:
+        pytest.skip("networks of one's own need root")
+    if subprocess.run(["unshare", "--net", "--mount", "true"]).returncode:
+        pytest.skip("this machine allows no networks of one's own")
+    rules = str(SYSTEMD / "attune.nft")
+    alone = ["unshare", "--net", "--mount", "--propagation", "private"]
+    done = subprocess.run(
+        [*alone, "bash", "-c", NETWORKS, "networks", rules],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "wifi open",
+        "wifi-443 open",
+        "cable-443 open",
+        "wifi-22 shut",
+        "other shut",
+        "guest shut",
+        "around shut",
+    ]
