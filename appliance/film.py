@@ -127,8 +127,8 @@ class FilmRemoved(Fact, frozen=True, kw_only=True, tag="film-removed/v1"):
     """A film is gone from its kit: signed by the recorder before it removed anything.
 
     `manifest` is the SHA-256 of the film's manifest as it stood. `why`: somebody held the button
-    after the film, or a signed order came, whose SHA-256 `order` is. `at` is None where no trusted
-    clock saw it.
+    after the film, or a signed order came, whose SHA-256 `order` is (otherwise ''). `at` is None
+    where no trusted clock saw it.
     """
 
     recording: str
@@ -137,7 +137,7 @@ class FilmRemoved(Fact, frozen=True, kw_only=True, tag="film-removed/v1"):
     permit: str
     manifest: Sha256
     why: Literal["button", "order"]
-    order: Sha256 | Literal[""]
+    order: str
     at: Moment | None
 
 

@@ -89,9 +89,11 @@ class Removals:
         if order is None:
             return False
         meant = self._meant(order)
-        for recording in meant:
-            if not self.may_remove(recording):
-                return False
+        if not meant and _film(order) in self._recordings():
+            # It is here, and not of this case.
+            return False
+        if not all(self.may_remove(recording) for recording in meant):
+            return False
         for recording in meant:
             self._remove(recording, "order", hashlib.sha256(note.encode()).hexdigest())
         return True
@@ -126,12 +128,15 @@ class Removals:
 
     def _meant(self, order: Order) -> list[str]:
         """The recordings here that an order speaks of."""
-        film = "" if isinstance(order, Withdrawal) else order.film
+        film = _film(order)
         return [
             name
-            for name in sorted(path.name for path in self._home.recordings.iterdir())
+            for name in self._recordings()
             if film in ("", name) and name not in self._failed and self._case(name) == order.case
         ]
+
+    def _recordings(self) -> list[str]:
+        return sorted(path.name for path in self._home.recordings.iterdir())
 
     def _case(self, recording: str) -> str | None:
         """Whose film it is; None where that cannot be told."""
@@ -176,3 +181,8 @@ class Removals:
         )
         shutil.rmtree(self._home.recording(removed.recording))
         sync_directory(self._home.recordings)
+
+
+def _film(order: Order) -> str:
+    """The one film that an order names, '' for all of its case."""
+    return "" if isinstance(order, Withdrawal) else order.film

@@ -1,7 +1,8 @@
 """Room on the card: how much there is, and a film's share of it, held before the film begins.
 
-What is held is a file of that size, `kit/room`, which gives way as the film grows. So a film that
-may begin can be finished, whatever else is written meanwhile.
+What is held is a file of that size, `kit/room`, which gives way a little ahead of the film. So a
+film that may begin can be finished though the page and the logs write meanwhile: for the few
+seconds that are given back ahead of it there is a margin.
 """
 
 import os

@@ -279,6 +279,7 @@ class Stage:
         self.removals.finish()
         self.seen: bytes | None = None
         """What the page is shown for framing."""
+        self.no_memory = False
         self.gate = Gate(
             self.home,
             self.books,
@@ -332,6 +333,8 @@ class Stage:
         )
 
     def _show(self, picture: bytes | None) -> None:
+        if picture is not None and self.no_memory:
+            raise OSError("no memory")
         self.seen = picture
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from appliance.keys import PrivateKeys, generate_identity
 from appliance.permits import (
     LONGEST_FILM,
     Books,
+    Ceilings,
     Enrolled,
     Permit,
     Refusal,
@@ -76,6 +77,13 @@ def changed(**fields: Any) -> World:
     return World(permit=msgspec.structs.replace(PERMIT, **fields))
 
 
+def under_ceilings(keys: PrivateKeys = SERVICE, **fields: Any) -> World:
+    """The service has signed just what the permit asks for, but for `fields`."""
+    just = Ceilings(limit=300, life=7200, films=1, since=NOON)
+    note = keys.signer.sign(to_json(msgspec.structs.replace(just, **fields)).decode() + "\n")
+    return World(enrolled=msgspec.structs.replace(ENROLLED, ceilings=note))
+
+
 def test_a_permit_that_is_right_in_every_field_is_in_force() -> None:
     assert World().answer() == PERMIT
 
@@ -96,6 +104,14 @@ def test_a_permit_that_is_right_in_every_field_is_in_force() -> None:
         (changed(not_after=NOON + timedelta(days=30)), Refusal.OVER_CEILING),
         (changed(not_before=NOON + timedelta(seconds=1)), Refusal.NOT_YET),
         (changed(not_after=NOON), Refusal.EXPIRED),
+        (under_ceilings(limit=299), Refusal.OVER_SERVICE_CEILING),
+        (under_ceilings(films=0), Refusal.OVER_SERVICE_CEILING),
+        (under_ceilings(life=7199), Refusal.OVER_SERVICE_CEILING),
+        (under_ceilings(PRACTITIONER), Refusal.OVER_SERVICE_CEILING),
+        (
+            World(enrolled=msgspec.structs.replace(ENROLLED, ceilings="?")),
+            Refusal.OVER_SERVICE_CEILING,
+        ),
         (World(clock=Judgement(Trust.DOUBTFUL)), Refusal.CLOCK_NOT_TRUSTED),
         (World(clock=Judgement(Trust.WRONG)), Refusal.CLOCK_NOT_TRUSTED),
         (World(withdrawn=frozenset({PERMIT.case})), Refusal.WITHDRAWN),
@@ -125,6 +141,7 @@ def test_the_last_moment_still_counts() -> None:
     assert isinstance(changed(not_before=NOON).answer(), Permit)
     longest = int(LONGEST_FILM.total_seconds())
     assert isinstance(changed(limit=longest).answer(), Permit)
+    assert isinstance(under_ceilings().answer(), Permit)
     used = replace(changed(films=2), books=Books(films={PERMIT.id: 1}))
     assert isinstance(used.answer(), Permit)
     known = Books(recipients={PERMIT.case: recipient_digest(CASE_RECIPIENT)})

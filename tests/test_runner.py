@@ -11,14 +11,15 @@ import msgspec
 import pytest
 
 from appliance.clock import Trust
-from appliance.files import load_fact, new_id, save
+from appliance.files import load_fact, new_id, save, to_json
 from appliance.film import EndReason
 from appliance.joined import open_recording, read_manifest
 from appliance.keys import PrivateKeys, generate_identity
-from appliance.permits import LONGEST_FILM, Books, Enrolled, Refusal
+from appliance.permits import LONGEST_FILM, Books, Ceilings, Enrolled, Refusal
 from appliance.requests import (
     FRESH_SECONDS,
     Enrol,
+    Preview,
     SetTime,
     SoundLevel,
     Stop,
@@ -28,9 +29,9 @@ from firmware.camera import SAMPLE_RATE, TICKS, GuardedSink
 from firmware.cameras.scene import sound_frame
 from firmware.gate import Desk
 from firmware.light import CAPTURING
-from firmware.recorder import PRESENCE_LASTS, REFUSAL_SHOWN, Pattern, State
+from firmware.recorder import PRESENCE_LASTS, PREVIEW_LASTS, REFUSAL_SHOWN, Pattern, State
 from firmware.runner import LONGEST_WITHOUT_PICTURE, LONGEST_WITHOUT_SOUND, Died, Quit
-from tests.fakes import CASE, PRACTITIONER, SERVICE, FakeClock, Reel, Stage
+from tests.fakes import CASE, NOON, PRACTITIONER, SERVICE, FakeClock, Reel, Stage
 
 STRANGER = PrivateKeys.generate("practitioner", x25519=True)
 
@@ -276,6 +277,41 @@ def test_a_card_without_room_for_the_whole_film_is_refused(tmp_path: Path) -> No
     assert refused(kit) == "card-full"
 
 
+def test_room_for_the_whole_film_is_held_while_it_is_made_and_not_longer(kit: Stage) -> None:
+    kit.arm(limit=600)
+    room = kit.home.kit / "room"
+    assert not room.exists()
+    kit.press()
+    assert room.stat().st_size > 600 * kit.config.bit_rate / 8
+    kit.advance(1)
+    kit.press()
+    kit.settle()
+    assert kit.status.ended == "button" and not room.exists()
+
+
+def test_a_press_that_films_nothing_holds_no_room(kit: Stage) -> None:
+    kit.place(PRACTITIONER.signer.sign(to_json(kit.permit()).decode() + "\n"))
+    kit.lamp.stuck = True
+    kit.press()
+    kit.settle()
+    assert kit.state is State.FAULT
+    kit.lamp.stuck = False
+    kit.press()
+    kit.press(held=2)
+    assert not (kit.home.kit / "room").exists()
+
+
+@pytest.mark.parametrize("trouble", [Refusal.UNDER_VOLTAGE, Refusal.TOO_HOT])
+def test_a_board_in_trouble_is_refused_and_forgiven(kit: Stage, trouble: Refusal) -> None:
+    kit.board.has = trouble
+    kit.arm()
+    assert refused(kit) == trouble.value
+    kit.board.has = None
+    kit.advance(REFUSAL_SHOWN + 1.1)
+    kit.press()
+    assert kit.state is State.FILMING
+
+
 def test_a_camera_that_is_not_there_is_refused(kit: Stage) -> None:
     kit.arm()
     kit.camera.is_present = False
@@ -313,6 +349,108 @@ def test_a_held_press_never_starts_a_film(kit: Stage) -> None:
     kit.press(held=8)
     assert kit.state is State.READY
     assert "camera on" not in kit.happened
+
+
+# --- Framing ------------------------------------------------------------------------------------
+
+
+def preview(kit: Stage, open_it: bool = True) -> str:
+    now = kit.clock.read()
+    return kit.ask(Preview(id=new_id(), boot=now.boot, boottime=now.boottime, open=open_it))
+
+
+@pytest.fixture
+def framing(kit: Stage) -> Stage:
+    kit.arm()
+    assert preview(kit) == "done"
+    assert kit.state is State.PREVIEW and kit.camera.open
+    return kit
+
+
+def test_framing_shows_the_newest_picture_and_keeps_nothing(framing: Stage) -> None:
+    assert (framing.light.pattern, framing.status.state) == (Pattern.PREVIEW, "preview")
+    framing.advance(1)
+    first = framing.seen
+    framing.advance(1)
+    assert first and framing.seen and framing.seen != first
+    assert preview(framing, open_it=False) == "done"
+    assert framing.seen is None and not framing.camera.open
+    assert framing.state is State.READY
+    assert not framing.films() and not framing.books.books.films
+    assert framing.happened[framing.happened.index("camera on") - 1] == "light on"
+
+
+def test_without_a_permit_in_force_there_is_nothing_to_see(kit: Stage) -> None:
+    assert preview(kit) == "refused"
+    assert (kit.state, kit.status.reason) == (State.REFUSED, "no-permit")
+    assert "camera on" not in kit.happened and kit.events()[-1] == "refused"
+
+
+def test_a_short_press_ends_framing_and_films(framing: Stage) -> None:
+    framing.advance(1)
+    framing.down()
+    assert not framing.camera.open and framing.seen is None
+    framing.advance(0.2)
+    framing.up()
+    assert framing.state is State.FILMING and framing.camera.open
+    assert "light off" not in framing.happened[-2:]
+
+
+def test_framing_ends_by_itself(framing: Stage) -> None:
+    framing.advance(PREVIEW_LASTS - 0.1)
+    assert framing.camera.open
+    framing.advance(0.2)
+    assert not framing.camera.open and framing.seen is None
+
+
+@pytest.mark.parametrize("how", ["disarmed", "withdrawn", "expired", "stopped"])
+def test_framing_ends_when_what_allowed_it_does(kit: Stage, how: str) -> None:
+    kit.arm(not_after=kit.clock.wall + timedelta(seconds=5))
+    assert preview(kit) == "done"
+    if how == "disarmed":
+        kit.disarm()
+    elif how == "withdrawn":
+        kit.write_case(kit.case, "withdrawn")
+        kit.notice()
+    elif how == "expired":
+        kit.advance(6.1)
+    else:
+        kit.ask(stop_request(kit))
+    assert not kit.camera.open and kit.seen is None
+
+
+@pytest.mark.parametrize("how", ["light", "pictures", "camera", "memory"])
+def test_what_breaks_ends_framing_and_is_told(framing: Stage, how: str) -> None:
+    framing.advance(1)
+    if how == "light":
+        framing.lamp.dark()
+        framing.advance(0.5)
+    elif how == "pictures":
+        framing.camera.stalled = True
+        framing.advance(LONGEST_WITHOUT_PICTURE + 0.1)
+    elif how == "camera":
+        framing.camera.on_failure(EndReason.CAMERA_FAILED)
+        framing.work()
+    else:
+        framing.no_memory = True
+        framing.advance(0.5)
+    assert not framing.camera.open and framing.seen is None
+    assert framing.state is State.FAULT and framing.status.reason
+
+
+def test_nobody_frames_while_a_film_is_made(filming: Stage) -> None:
+    assert preview(filming) == "refused"
+    # A word to close it that comes late does not end the film.
+    assert preview(filming, open_it=False) == "done"
+    assert filming.state is State.FILMING and filming.camera.open
+
+
+def test_a_camera_that_does_not_close_after_framing_ends_the_process(framing: Stage) -> None:
+    framing.camera.fails_to_stop = True
+    with pytest.raises(Died):
+        framing.down()
+    assert framing.light.pattern is Pattern.PREVIEW
+    framing.camera.fails_to_stop = False
 
 
 # --- Stopping -----------------------------------------------------------------------------------
@@ -545,7 +683,9 @@ def walk(kit: Stage, dice: random.Random) -> int:
 # --- Set-up, time, presence ---------------------------------------------------------------------
 
 
-def enrol(kit: Stage, practitioner: PrivateKeys, service: PrivateKeys = SERVICE) -> Enrol:
+def enrol(
+    kit: Stage, practitioner: PrivateKeys, service: PrivateKeys = SERVICE, ceilings: str = ""
+) -> Enrol:
     now = kit.clock.read()
     return Enrol(
         id=new_id(),
@@ -553,7 +693,53 @@ def enrol(kit: Stage, practitioner: PrivateKeys, service: PrivateKeys = SERVICE)
         boottime=now.boottime,
         service=service.card(),
         practitioner=practitioner.card(),
+        ceilings=ceilings,
     )
+
+
+def ceilings(keys: PrivateKeys = SERVICE, **changes: Any) -> str:
+    found = msgspec.structs.replace(Ceilings(since=NOON), **changes)
+    return keys.signer.sign(to_json(found).decode() + "\n")
+
+
+def test_a_service_may_allow_less_than_the_kit_could_do(kit: Stage) -> None:
+    assert kit.ask(enrol(kit, PRACTITIONER, ceilings=ceilings(limit=300))) == "waiting"
+    kit.arm(limit=301)
+    assert kit.state is State.PRESENCE
+    kit.press()
+    kit.advance(1.1)
+    assert refused(kit) == "over-service-ceiling"
+    kit.arm(limit=300)
+    kit.advance(REFUSAL_SHOWN + 1.1)
+    kit.press()
+    assert kit.state is State.FILMING
+
+
+def test_a_service_that_signs_nothing_new_leaves_its_ceilings_as_they_are(kit: Stage) -> None:
+    kit.ask(enrol(kit, PRACTITIONER, ceilings=ceilings(limit=300)))
+    kit.press()
+    kit.ask(enrol(kit, STRANGER))
+    kit.press()
+    assert kit.books.enrolled is not None
+    assert kit.books.enrolled.ceilings == ceilings(limit=300)
+    assert len(kit.books.enrolled.practitioners) == 2
+
+
+def test_ceilings_that_were_taken_back_do_not_come_again(kit: Stage) -> None:
+    kit.ask(enrol(kit, PRACTITIONER, ceilings=ceilings(limit=300, since=NOON)))
+    kit.press()
+    older = ceilings(limit=3000, since=NOON - timedelta(seconds=1))
+    assert kit.ask(enrol(kit, PRACTITIONER, ceilings=older)) == "refused"
+    newer = ceilings(limit=600, since=NOON + timedelta(seconds=1))
+    assert kit.ask(enrol(kit, PRACTITIONER, ceilings=newer)) == "waiting"
+    kit.press()
+    assert kit.books.enrolled is not None and kit.books.enrolled.ceilings == newer
+
+
+@pytest.mark.parametrize("note", [ceilings(STRANGER), "nothing of the kind", "x" * 70_000])
+def test_ceilings_that_the_service_did_not_sign_are_refused(kit: Stage, note: str) -> None:
+    assert kit.ask(enrol(kit, STRANGER, ceilings=note)) == "refused"
+    assert kit.state is not State.PRESENCE
 
 
 def test_a_new_kit_is_set_up_with_a_press(tmp_path: Path) -> None:

@@ -1,0 +1,42 @@
+"""What the Pi says of itself, as the kernel's files say it."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.permits import Refusal
+from firmware.board import PiBoard
+
+
+def sensor(folder: Path, number: int, **values: str) -> None:
+    directory = folder / f"hwmon{number}"
+    directory.mkdir()
+    for name, value in values.items():
+        (directory / name).write_text(f"{value}\n")
+
+
+@pytest.mark.parametrize(
+    ("alarm", "heat", "trouble"),
+    [
+        ("0", "45123", None),
+        ("0", "79999", None),
+        ("0", "80000", Refusal.TOO_HOT),
+        ("1", "45123", Refusal.UNDER_VOLTAGE),
+        ("1", "90000", Refusal.UNDER_VOLTAGE),
+    ],
+)
+def test_a_pi_without_power_or_too_hot_is_in_trouble(
+    tmp_path: Path, alarm: str, heat: str, trouble: Refusal | None
+) -> None:
+    sensor(tmp_path, 0, name="cpu_thermal", temp1_input=heat)
+    sensor(tmp_path, 1, name="rpi_volt", in0_lcrit_alarm=alarm)
+    sensor(tmp_path, 2, name="pwmfan", in0_lcrit_alarm="1", temp1_input="99000")
+    assert PiBoard(tmp_path).trouble() is trouble
+
+
+def test_a_machine_that_does_not_say_is_not_in_trouble(tmp_path: Path) -> None:
+    assert PiBoard(tmp_path / "nothing").trouble() is None
+    sensor(tmp_path, 0, name="rpi_volt")
+    sensor(tmp_path, 1, name="cpu_thermal", temp1_input="warm")
+    (tmp_path / "hwmon2").mkdir()
+    assert PiBoard(tmp_path).trouble() is None

@@ -1,0 +1,328 @@
+"""Taking films away: the family's button, a signed order, and nothing in doubt."""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from appliance.consent import FilmWithdrawal, ServiceOrder, Withdrawal
+from appliance.files import Fact, from_json, new_id, save, to_json
+from appliance.film import FilmRemoved
+from appliance.keys import PrivateKeys
+from appliance.requests import Remove
+from appliance.signing import Signer, open_note
+from firmware.recorder import COUNTDOWN, HOLD_REMOVES, REMOVABLE_FOR, Pattern, State
+from firmware.removing import Removals
+from tests.fakes import NOON, PRACTITIONER, SERVICE, Stage
+
+STRANGER = PrivateKeys.generate("practitioner", x25519=True)
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Iterator[Stage]:
+    kit = Stage(tmp_path)
+    yield kit
+    kit.close()
+
+
+def make_film(kit: Stage, **changes: Any) -> str:
+    """One film of a second, ended by a press that is let go; returns its name."""
+    kit.arm(**changes)
+    kit.press()
+    kit.advance(1)
+    kit.press()
+    kit.settle()
+    return kit.status.recording
+
+
+def here(kit: Stage) -> set[str]:
+    return {path.name for path in kit.films()}
+
+
+def note_of(kit: Stage, recording: str) -> FilmRemoved:
+    note = (kit.home.removed / recording).read_text()
+    text, _ = open_note(note, [kit.books.signer.verifier])
+    return from_json(text, FilmRemoved)
+
+
+# --- By the button ------------------------------------------------------------------------------
+
+
+def test_holding_on_after_the_stop_removes_the_film_and_says_so(kit: Stage) -> None:
+    kit.arm()
+    kit.press()
+    kit.advance(2)
+    recording = kit.status.recording
+    manifest = kit.home.recording(recording) / "manifest"
+    kit.down()
+    kit.settle()
+    digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    kit.advance(HOLD_REMOVES - COUNTDOWN + 0.1)
+    assert (kit.state, kit.light.pattern) == (State.REMOVING, Pattern.REMOVING)
+    kit.advance(COUNTDOWN - 0.2)
+    assert here(kit) == {recording}
+    kit.advance(0.2)
+    assert here(kit) == set()
+    removed = note_of(kit, recording)
+    assert (removed.why, removed.case, removed.manifest) == ("button", kit.case, digest)
+    assert kit.events()[-1] == "film-removed"
+    kit.up()
+    kit.advance(10)
+    assert kit.state is State.READY
+    assert kit.happened.count("camera on") == 1
+
+
+def test_the_page_is_told_for_how_long_a_film_can_be_removed(kit: Stage) -> None:
+    make_film(kit)
+    left = kit.status.removable
+    assert REMOVABLE_FOR - 1 < left <= REMOVABLE_FOR
+    kit.advance(10)
+    assert kit.status.removable == pytest.approx(left - 10)
+    kit.advance(REMOVABLE_FOR)
+    assert kit.status.removable == 0
+
+
+def test_only_the_last_film_goes_and_the_one_before_is_untouched(kit: Stage) -> None:
+    first, second = make_film(kit), make_film(kit)
+    before = {path: path.read_bytes() for path in kit.home.recording(first).iterdir()}
+    kit.press(held=HOLD_REMOVES + 0.1)
+    assert here(kit) == {first}
+    kit.press(held=HOLD_REMOVES + 0.1)
+    assert {path: path.read_bytes() for path in kit.home.recording(first).iterdir()} == before
+    assert [path.name for path in kit.home.removed.iterdir()] == [second]
+
+
+def test_a_case_on_hold_keeps_its_film(kit: Stage) -> None:
+    (kit.home.case(kit.case) / "hold").write_text("whatever it says")
+    recording = make_film(kit)
+    assert kit.status.removable == 0
+    kit.press(held=20)
+    assert here(kit) == {recording}
+    assert Pattern.REMOVING.value not in {status.light for status in kit.told}
+
+
+def test_a_removed_film_still_counts_as_one_of_those_agreed(kit: Stage) -> None:
+    make_film(kit, films=1)
+    kit.press(held=HOLD_REMOVES + 0.1)
+    assert here(kit) == set()
+    kit.press()
+    assert kit.status.reason == "films-used"
+
+
+# --- A pulled plug ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("left", ["everything", "no manifest", "one segment"])
+def test_a_removal_that_was_cut_short_is_finished_at_the_next_start(
+    kit: Stage, tmp_path: Path, left: str
+) -> None:
+    recording, other = make_film(kit), make_film(kit)
+    directory = kit.home.recording(recording)
+    kept = tmp_path / "kept"
+    shutil.copytree(directory, kept)
+    kit.removals.by_button(recording)
+    directory.mkdir()
+    for path in kept.iterdir():
+        if left == "everything" or (left == "one segment" and path.name == "0000.mp4.age"):
+            shutil.copy(path, directory)
+        if left == "no manifest" and path.name != "manifest":
+            shutil.copy(path, directory)
+    Removals(kit.home, kit.books, kit.log, lambda: NOON).finish()
+    assert here(kit) == {other}
+
+
+def test_a_note_that_the_kit_did_not_sign_removes_nothing(kit: Stage) -> None:
+    recording, other = make_film(kit), make_film(kit)
+    kit.removals.by_button(other)
+    note = (kit.home.removed / other).read_text()
+    for name, text in (
+        (recording, note),
+        (recording, note.replace(other, recording)),
+        (recording, STRANGER.signer.sign(note.partition("\n\n")[0] + "\n")),
+        ("odd name", note),
+    ):
+        (kit.home.removed / name).write_text(text)
+        kit.removals.finish()
+        assert here(kit) == {recording}
+
+
+def test_a_card_that_refuses_is_told_once_and_the_rest_is_done_at_the_next_start(
+    kit: Stage,
+) -> None:
+    recording = make_film(kit)
+    # The note cannot be written, so nothing is removed either.
+    kit.home.removed.rmdir()
+    kit.home.removed.write_text("")
+    kit.press(held=HOLD_REMOVES + 0.1)
+    assert (kit.state, kit.status.reason) == (State.FAULT, "disk-failed")
+    assert here(kit) == {recording}
+    kit.home.removed.unlink()
+    kit.home.removed.mkdir()
+
+
+# --- By a signed order --------------------------------------------------------------------------
+
+
+def signed(signer: Signer, order: Fact) -> str:
+    return signer.sign(to_json(order).decode() + "\n")
+
+
+def ask(kit: Stage, note: str) -> str:
+    now = kit.clock.read()
+    return kit.ask(Remove(id=new_id(), boot=now.boot, boottime=now.boottime, note=note))
+
+
+def withdrawal(kit: Stage, **changes: Any) -> Withdrawal:
+    order = Withdrawal(id=new_id(), case=kit.case, kit=kit.books.kit, at=NOON)
+    return msgspec.structs.replace(order, **changes)
+
+
+def film_withdrawal(kit: Stage, film: str, **changes: Any) -> FilmWithdrawal:
+    order = FilmWithdrawal(
+        id=new_id(), case=kit.case, kit=kit.books.kit, film=film, clips=(), at=NOON
+    )
+    return msgspec.structs.replace(order, **changes)
+
+
+def service_order(stage: Stage, film: str = "", **changes: Any) -> ServiceOrder:
+    order = ServiceOrder(number=1, kit=stage.books.kit, case=stage.case, film=film, at=NOON)
+    return msgspec.structs.replace(order, **changes)
+
+
+def another_case(kit: Stage) -> tuple[str, str]:
+    """Another family's case and its film."""
+    mine, kit.case = kit.case, kit.make_case()
+    recording = make_film(kit)
+    other, kit.case = kit.case, mine
+    return other, recording
+
+
+def test_a_withdrawal_on_the_card_takes_every_film_of_its_case_and_no_other(kit: Stage) -> None:
+    _, theirs = another_case(kit)
+    mine = [make_film(kit), make_film(kit)]
+    note = signed(PRACTITIONER.signer, withdrawal(kit))
+    save(kit.home.case(kit.case) / "withdrawal", note.encode())
+    kit.notice()
+    assert here(kit) == {theirs}
+    removed = note_of(kit, mine[0])
+    assert (removed.why, removed.order) == ("order", hashlib.sha256(note.encode()).hexdigest())
+
+
+def test_a_withdrawal_in_the_midst_of_a_film_takes_that_one_too(kit: Stage) -> None:
+    kit.arm()
+    kit.press()
+    kit.advance(1)
+    note = signed(PRACTITIONER.signer, withdrawal(kit))
+    save(kit.home.case(kit.case) / "withdrawal", note.encode())
+    kit.notice()
+    kit.settle()
+    kit.advance(1.1)
+    assert here(kit) == set()
+    assert kit.status.removable == 0
+
+
+def test_the_service_takes_a_film_or_a_case_through_the_inbox(kit: Stage) -> None:
+    first, second, third = make_film(kit), make_film(kit), make_film(kit)
+    kit.home.prepare(kit.home.inbox)
+    save(kit.home.inbox / "1", signed(SERVICE.signer, service_order(kit, second)).encode())
+    kit.advance(1.1)
+    assert here(kit) == {first, third}
+    save(kit.home.inbox / "2", signed(SERVICE.signer, service_order(kit)).encode())
+    kit.advance(1.1)
+    assert here(kit) == set()
+
+
+def test_the_page_brings_a_signed_order_and_gets_an_answer(kit: Stage) -> None:
+    first, second = make_film(kit), make_film(kit)
+    note = signed(PRACTITIONER.signer, film_withdrawal(kit, first))
+    assert ask(kit, note) == "done"
+    assert here(kit) == {second}
+    # Asked again, there is nothing left to do.
+    assert ask(kit, note) == "done"
+    assert here(kit) == {second}
+
+
+Order = Callable[[Stage, str], str]
+DOUBTFUL: dict[str, Order] = {
+    "a stranger's": lambda kit, film: signed(STRANGER.signer, withdrawal(kit)),
+    "the service in the place of a practitioner": lambda kit, film: signed(
+        SERVICE.signer, withdrawal(kit)
+    ),
+    "a practitioner in the place of the service": lambda kit, film: signed(
+        PRACTITIONER.signer, service_order(kit, film)
+    ),
+    "a service's order for another kit": lambda kit, film: signed(
+        SERVICE.signer, service_order(kit, film, kit=new_id())
+    ),
+    "altered": lambda kit, film: signed(
+        PRACTITIONER.signer, film_withdrawal(kit, new_id())
+    ).replace('"kit"', '"kit" '),
+    "a withdrawal that waits for the end of a hold": lambda kit, film: signed(
+        PRACTITIONER.signer, withdrawal(kit, held=NOON)
+    ),
+    "no order at all": lambda kit, film: signed(PRACTITIONER.signer, kit.permit()),
+    "no note": lambda kit, film: "remove everything",
+    "nothing": lambda kit, film: "",
+    "a huge one": lambda kit, film: "x" * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("why", DOUBTFUL)
+def test_an_order_in_doubt_removes_nothing(kit: Stage, why: str) -> None:
+    recording = make_film(kit)
+    kit.home.prepare(kit.home.inbox)
+    note = DOUBTFUL[why](kit, recording)
+    assert ask(kit, note) == "refused"
+    save(kit.home.case(kit.case) / "withdrawal", note.encode())
+    save(kit.home.inbox / new_id(), note.encode())
+    kit.advance(2.1)
+    assert here(kit) == {recording}
+    assert not list(kit.home.removed.iterdir())
+
+
+def test_an_order_for_one_familys_film_in_anothers_name_removes_nothing(kit: Stage) -> None:
+    other, theirs = another_case(kit)
+    mine = make_film(kit)
+    assert ask(kit, signed(PRACTITIONER.signer, film_withdrawal(kit, theirs))) == "refused"
+    assert here(kit) == {mine, theirs}
+    order = film_withdrawal(kit, mine, case=other)
+    assert ask(kit, signed(PRACTITIONER.signer, order)) == "refused"
+    assert here(kit) == {mine, theirs}
+
+
+def test_a_case_on_hold_keeps_its_films_until_the_hold_is_gone(kit: Stage) -> None:
+    recording = make_film(kit)
+    hold = kit.home.case(kit.case) / "hold"
+    hold.write_text("")
+    note = signed(PRACTITIONER.signer, withdrawal(kit))
+    save(kit.home.case(kit.case) / "withdrawal", note.encode())
+    kit.advance(1.1)
+    assert here(kit) == {recording}
+    assert ask(kit, note) == "refused"
+    hold.unlink()
+    kit.advance(1.1)
+    assert here(kit) == set()
+
+
+def test_a_film_whose_manifest_cannot_be_read_is_left_alone(kit: Stage) -> None:
+    recording = make_film(kit)
+    kit.removals = Removals(kit.home, kit.books, kit.log, lambda: NOON)
+    (kit.home.recording(recording) / "manifest").write_text("damaged")
+    kit.removals.by_button(recording)
+    kit.removals.ordered(signed(PRACTITIONER.signer, withdrawal(kit)))
+    assert here(kit) == {recording}
+
+
+def test_nothing_is_removed_on_the_pages_word_while_a_film_is_made(kit: Stage) -> None:
+    first = make_film(kit)
+    kit.press()
+    assert kit.camera.open
+    assert ask(kit, signed(PRACTITIONER.signer, film_withdrawal(kit, first))) == "refused"
+    assert first in here(kit)
+    kit.press()
+    kit.settle()
+    assert ask(kit, signed(PRACTITIONER.signer, film_withdrawal(kit, first))) == "done"

@@ -1,0 +1,110 @@
+"""Room for a whole film, held before it begins; where root allows, on a card that is full."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from firmware.room import Room
+
+BIT_RATE = 8_000_000
+BYTES_A_SECOND = 1_300_000
+"""On the card: a little more than the bit rate."""
+MiB = 1 << 20
+
+
+def on_the_card(path: Path) -> int:
+    return path.stat().st_blocks * 512
+
+
+def test_what_is_held_is_on_the_card_and_gives_way_as_the_film_grows(tmp_path: Path) -> None:
+    path = tmp_path / "room"
+    room = Room(path, BIT_RATE)
+    assert room.reserve(100)
+    assert on_the_card(path) == pytest.approx(100 * BYTES_A_SECOND, abs=1 << 16)
+    for taken in range(0, 130 * MiB, 300_000):
+        room.taken(taken)
+        held = path.stat().st_size
+        # Always a little ahead of the film, and never by much.
+        assert held + taken <= max(100 * BYTES_A_SECOND, taken)
+        assert held + taken >= 100 * BYTES_A_SECOND - 17 * MiB or held == 0
+    room.release()
+    assert not path.exists()
+
+
+def test_what_is_held_still_counts_as_room_for_the_film(tmp_path: Path) -> None:
+    room = Room(tmp_path / "room", BIT_RATE)
+    before = room.seconds()
+    assert room.reserve(200)
+    # Others write here, too.
+    assert room.seconds() == pytest.approx(before, abs=100)
+
+
+def test_what_an_earlier_end_left_held_is_free_again(tmp_path: Path) -> None:
+    Room(tmp_path / "room", BIT_RATE).reserve(10)
+    Room(tmp_path / "room", BIT_RATE)
+    assert not (tmp_path / "room").exists()
+
+
+def test_a_second_film_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    room = Room(tmp_path / "room", BIT_RATE)
+    assert room.reserve(50) and room.reserve(20)
+    assert (tmp_path / "room").stat().st_size == 20 * BYTES_A_SECOND
+
+
+def test_a_film_that_outgrows_its_room_goes_on(tmp_path: Path) -> None:
+    room = Room(tmp_path / "room", BIT_RATE)
+    room.reserve(20)
+    room.taken(10**9)
+    assert (tmp_path / "room").stat().st_size == 0
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Iterator[Path]:
+    """A card of 200 MiB."""
+    folder = tmp_path / "card"
+    folder.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200m", "none", folder], capture_output=True
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("nobody may mount a file system here")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_card_without_room_for_the_whole_film_holds_nothing(card: Path) -> None:
+    room = Room(card / "room", BIT_RATE)
+    (card / "other").write_bytes(bytes(50 * MiB))
+    fits = int(room.seconds())
+    assert fits == (200 - 50 - 64) * MiB // BYTES_A_SECOND
+    assert not room.reserve(fits + 2)
+    assert not (card / "room").exists()
+    assert room.reserve(fits - 1)
+
+
+def test_what_others_write_meanwhile_does_not_take_the_films_room(card: Path) -> None:
+    room = Room(card / "room", BIT_RATE)
+    seconds = 60
+    assert room.reserve(seconds)
+    with suppress(OSError), open(card / "other", "wb", buffering=0) as other:
+        while other.write(bytes(MiB)):
+            pass
+    # What is given back ahead of the film is anyone's: the margin is there for that.
+    os.truncate(card / "other", (card / "other").stat().st_size - 16 * MiB)
+    with open(card / "film", "wb", buffering=0) as film:
+        for _ in range(seconds):
+            assert film.write(bytes(BYTES_A_SECOND)) == BYTES_A_SECOND
+            room.taken(film.tell())
+
+
+def test_a_card_that_is_read_only_is_not_taken_for_full(card: Path) -> None:
+    room = Room(card / "room", BIT_RATE)
+    subprocess.run(["mount", "-o", "remount,ro", card], check=True)
+    with pytest.raises(OSError) as error:
+        room.reserve(1)
+    assert os.strerror(error.value.errno or 0) == "Read-only file system"
