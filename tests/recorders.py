@@ -29,7 +29,7 @@ CLOCK = SystemClock()
 T = TypeVar("T")
 
 
-def wait_for(answer: Callable[[], T | None], seconds: float = 20) -> T:
+def wait_for(answer: Callable[[], T | None], seconds: float = 60) -> T:
     end = time.monotonic() + seconds
     while (found := answer()) is None:
         assert time.monotonic() < end, "waited in vain"

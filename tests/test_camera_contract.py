@@ -146,7 +146,7 @@ def test_pictures_come_as_fast_as_time_passes(filmed: Filmed) -> None:
     assert SECONDS - 0.2 < seconds < filmed.lasted + 0.2
     assert duration == TICKS // 30
     assert len(filmed.reel.pictures) + filmed.missed == pytest.approx(30 * seconds, abs=2)
-    assert filmed.missed <= 10 * SECONDS
+    assert filmed.missed <= 20 * SECONDS
 
 
 def test_its_sound_goes_with_the_pictures(filmed: Filmed) -> None:

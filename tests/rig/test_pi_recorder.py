@@ -55,6 +55,8 @@ class Film:
     """Second of each clap."""
     sound: float
     """Seconds of sound."""
+    complete: bool = False
+    """True if nothing was lost after its last picture."""
     missed: int = 0
     """Pictures that the kit says are missing."""
 
@@ -66,7 +68,7 @@ def opened(directory: Path) -> Film:
         opened.film.open() as file,
         av.open(file) as container,
     ):
-        assert opened.complete
+        film.complete = opened.complete
         for frame in container.decode():
             assert frame.time is not None
             if isinstance(frame, av.VideoFrame):
@@ -92,6 +94,7 @@ def pressed_to_end(kit: Process, seconds: float) -> Film:
     film = opened(kit.home.recording(began))
     ended = film.manifest.ended
     assert ended is not None and ended.why is EndReason.BUTTON and ended.tail is None
+    assert film.complete
     assert status.frames_in == status.frames_out == ended.frames == len(film.times)
     # A machine that is busy with other things may miss a picture. Then there is a gap of whole
     # pictures, and the kit says so itself; none is late or early.
