@@ -16,7 +16,7 @@ rig_lock := $(subst --only-binary :all:,--no-deps,$(lock:3.11=3.13))
 
 # npm notes where to send each author money; a lock needs no address of anybody.
 without_addresses := const fs = require("fs"), lock = JSON.parse(fs.readFileSync("package-lock.json")); \
-	for (const one of Object.values(lock.packages)) delete one.funding; \
+	for (const one of Object.values(lock.packages)) { delete one.funding; if (/:/.test(one.license)) delete one.license; } \
 	fs.writeFileSync("package-lock.json", JSON.stringify(lock, null, 2) + "\n");
 
 .PHONY: help demo test rig check format lock clean
@@ -52,8 +52,9 @@ lock: ## renew the locked versions and digests of what we install
 	printf '%s\n' $(rig) | $(rig_lock) - -o requirements/rig.txt
 	npm update --package-lock-only --loglevel=error
 	node -e '$(without_addresses)'
-	! grep -nE '://|^-' requirements/*.txt package-lock.json
+	cd tests/stores && npm update --package-lock-only --loglevel=error && node -e '$(without_addresses)'
+	! grep -nE '://|^-' requirements/*.txt package-lock.json tests/stores/package-lock.json
 
 clean: ## remove everything that set-up and the tests made
-	rm -rf .venv node_modules web_ui/static/vendor build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv node_modules tests/stores/node_modules web_ui/static/vendor build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find appliance firmware web_ui tests tools -name __pycache__ -prune -exec rm -rf {} +

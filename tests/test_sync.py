@@ -457,7 +457,7 @@ def test_a_missing_folder_is_told_in_words_and_never_made(kit: SendingKit) -> No
     assert not kit.store.exists()
     status = load_fact(kit.home.status("sync"), SyncStatus)
     assert status is not None
-    assert (status.state, status.error) == ("refused", "send-refused")
+    assert (status.state, status.error) == ("refused", "store-missing")
 
 
 def test_a_problem_is_told_in_words_and_the_status_is_1(kit: SendingKit) -> None:

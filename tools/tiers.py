@@ -20,7 +20,7 @@ BIN = ROOT / ".venv" / "bin"
 LONGEST_STEP = 40 * 60
 """Seconds: what hangs is a failure that is told, not a build server's time running out."""
 REPORT = ROOT / "build" / "tests.xml"
-FOLDERS_WITH_A_TIER = ("promises", "browser", "rig")
+FOLDERS_WITH_A_TIER = ("promises", "browser", "rig", "stores")
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ TIERS = {
         tests("unit", *MODULES, "-n", "auto", "-m", "not interop and not slow"),
     ),
     "interop": (tests("interop", *MODULES, "-m", "interop or slow"),),
+    # Real servers on loopback: Ceph, OpenSSH, Azurite.
+    "stores": (tests("stores", "tests/stores"),),
     "promises": (tests("promises", "tests/promises"),),
     "browser": (tests("browser", "tests/browser"),),
     # In a root of its own, where picamera2 is; the script adds which tests.

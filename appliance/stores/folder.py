@@ -1,156 +1,30 @@
-"""Where sealed objects lie at the service: one narrow interface, opened by URL.
+"""A folder as a store: the service's disk, or an encrypted share of its office.
 
-A kit may create an object under a new name and read it back. It can neither overwrite nor delete,
-so nothing that is taken over on a kit can take anything away from the service; only `purge` can,
-for the service's own program. `file://` is a folder: the service's disk, or an office share.
-
-A folder is written without help of a library: the object must be on the disk before its name
-appears. obstore (0.12) links first and never syncs, so that a power cut leaves an empty object
-under a name that may not be written again.
+It is written without help of a library: the object must be on the disk before its name appears.
+obstore (0.12) links first and never syncs, so that a power cut leaves an empty object under a name
+that may not be written again.
 """
 
 import contextlib
 import errno
-import hashlib
 import io
 import os
-import re
 import secrets
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
-from typing import IO, BinaryIO, Protocol
-from urllib.parse import unquote, urlsplit
+from typing import IO, BinaryIO
 
 from appliance.errors import (
-    BadInput,
     KitError,
-    NotPossible,
+    NotLetIn,
     SendFailed,
     SendInterrupted,
     SendRefused,
+    StoreFull,
+    StoreMissing,
 )
-
-SMALL = 64 * 1024
-"""No card, order or tombstone is longer than this, whatever a store may hold under its name."""
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
-_PIECE = 1 << 20
-
-
-class Put(Enum):
-    """What became of a `create`."""
-
-    CREATED = "created"
-    ALREADY_THERE = "already-there"
-    """Perhaps with the same content, from an answer that was lost: compare before judging."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One object in a listing. A listing is a hint and never a confirmation."""
-
-    name: str
-    size: int
-
-
-class Store(Protocol):
-    """What a kit can do at the service. Every method raises SendInterrupted or SendRefused."""
-
-    @property
-    def url(self) -> str:
-        """Which store this is, without anything secret."""
-
-    def create(self, name: str, source: IO[bytes]) -> Put:
-        """Put all of `source` under a new name: whole or not at all, durable on return."""
-
-    def open(self, name: str) -> BinaryIO | None:
-        """An object to read and seek in, or None if there is none. Reads what the store holds,
-        not what this machine still remembers of it, as far as that can be asked for."""
-
-    def list(self, prefix: str) -> Iterator[Entry]:
-        """Every object whose name starts with `prefix`, in the order of names."""
-
-    def close(self) -> None:
-        """Let go of the store. Safe to call twice."""
-
-
-class ServiceStore(Store, Protocol):
-    """What the service's own program can do besides."""
-
-    def purge(self, prefix: str) -> tuple[str, ...]:
-        """Remove every object whose name starts with `prefix`, with every version of it and every
-        unfinished one, for good; returns the names. Safe to call again."""
-
-
-def open_store(text: str) -> ServiceStore:
-    """The store at a URL, or in a folder. It must be there: none is ever made.
-
-    Raises BadInput for what is no place to send to, SendRefused if it cannot be reached at all.
-    """
-    address = urlsplit(text)
-    if not text:
-        raise BadInput(
-            "This kit does not know where to send to.",
-            "Set `store` in its settings to the service's store, such as file:///srv/attune.",
-        )
-    if address.scheme in ("s3", "az", "sftp"):
-        raise BadInput(
-            f"Sending to {address.scheme}:// is not possible yet.",
-            "Use a folder of the service for now: file:///path/of/the/folder.",
-        )
-    if address.scheme not in ("", "file") or address.netloc or address.query or address.fragment:
-        raise BadInput(
-            f"{text} is no place to send to.",
-            "A folder is written file:///path/of/the/folder, with three slashes.",
-        )
-    path = Path(unquote(address.path) if address.scheme else text)
-    if address.scheme and not path.is_absolute():
-        raise BadInput(
-            f"{text} is no place to send to.",
-            "A folder is written file:///path/of/the/folder, with three slashes.",
-        )
-    return FolderStore(path)
-
-
-def read_small(store: Store, name: str) -> bytes | None:
-    """A card, order or tombstone; None if there is none, or something too long to be one."""
-    found = store.open(name)
-    if found is None:
-        return None
-    with found:
-        data = found.read(SMALL + 1)
-    return data if len(data) <= SMALL else None
-
-
-def pieces(source: IO[bytes]) -> Iterator[bytes]:
-    """All that is left to read, a MiB at a time. Raises NotPossible when this machine's own disk
-    fails, so that it is never taken for a failure of the store."""
-    while True:
-        try:
-            piece = source.read(_PIECE)
-        except KitError:
-            raise
-        except OSError as error:
-            raise NotPossible(
-                f"What was to be sent could not be read here: {error.strerror}.",
-                "Look at the card: it may be worn.",
-            ) from error
-        if not piece:
-            return
-        yield piece
-
-
-def measure(source: IO[bytes]) -> tuple[int, str]:
-    """The length of what is left to read in `source`, and its SHA-256 (hex)."""
-    digest = hashlib.sha256()
-    size = 0
-    for piece in pieces(source):
-        digest.update(piece)
-        size += len(piece)
-    return size, digest.hexdigest()
+from appliance.stores.store import NAME, Entry, Put, checked_name, pieces
 
 
 class FolderStore:
@@ -171,7 +45,7 @@ class FolderStore:
         return self._path.as_uri()
 
     def create(self, name: str, source: IO[bytes]) -> Put:
-        *folders, last = _checked(name).split("/")
+        *folders, last = checked_name(name).split("/")
         with self._told(), self._folders(folders, make=True) as chain:
             put = (
                 Put.ALREADY_THERE if _is_there(last, chain[-1]) else _write(last, chain[-1], source)
@@ -182,7 +56,7 @@ class FolderStore:
         return put
 
     def open(self, name: str) -> BinaryIO | None:
-        *folders, last = _checked(name).split("/")
+        *folders, last = checked_name(name).split("/")
         with self._told(), contextlib.suppress(FileNotFoundError):
             with self._folders(folders) as chain:
                 file = os.open(last, _READ, dir_fd=chain[-1])
@@ -259,7 +133,7 @@ class FolderStore:
     def failure(self, error: OSError) -> SendFailed:
         """What an error of the file system means for sending."""
         if error.errno in (errno.ENOENT, errno.ESTALE) or not self._path.is_dir():
-            return SendRefused(
+            return StoreMissing(
                 f"The service's folder {self._path} is not there.",
                 "Connect or mount it, then send again. It is never made anew: what looks like it "
                 "would lie on this kit's own card.",
@@ -271,13 +145,13 @@ class FolderStore:
                 "Ask the service to look at it; nothing is ever sent through a link.",
             )
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            return SendRefused(
+            return NotLetIn(
                 f"The service's folder {self._path} cannot be written or read by this kit "
                 f"({error.strerror}).",
                 "Ask the service to let this kit write there, then send again.",
             )
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return SendRefused(
+            return StoreFull(
                 f"The service's folder {self._path} is full ({error.strerror}).",
                 "Ask the service to make room, then send again. Nothing was removed here.",
             )
@@ -311,12 +185,6 @@ class _Stored(io.FileIO):
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _UNFINISHED = ".unfinished"
-
-
-def _checked(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise BadInput(f"{name!r} cannot be the name of an object.")
-    return name
 
 
 def _is_there(name: str, folder: int) -> bool:
@@ -370,7 +238,7 @@ def _entries(folder: int, stem: str) -> list[tuple[str, int | None]]:
     found: list[tuple[str, int | None]] = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if not entry.name.startswith(stem) or not _NAME.fullmatch(entry.name):
+            if not entry.name.startswith(stem) or not NAME.fullmatch(entry.name):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 found.append((entry.name, None))

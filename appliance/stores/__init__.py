@@ -1,0 +1,95 @@
+"""Where sealed objects lie at the service: existing engines behind one interface, opened by URL.
+
+    file:///srv/attune                                       a folder: a disk, an office share
+    sftp://kit@host:22/attune                                any machine with OpenSSH
+    s3://bucket/prefix?endpoint=https://host:7443&region=x   any S3-compatible engine
+    az://container/prefix?account=name                       Azure (`endpoint=` for another host)
+
+The address is public and part of every receipt. What is secret, and the pin by which the store is
+known, is in an `Access` file. docs/stores.md has a policy for each engine under which a kit can
+create and read, and neither overwrite nor delete.
+"""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from appliance.errors import BadInput
+from appliance.stores.access import Access, load_access
+from appliance.stores.folder import FolderStore
+from appliance.stores.store import (
+    SMALL,
+    Entry,
+    Put,
+    ServiceStore,
+    Store,
+    checked_name,
+    measure,
+    pieces,
+    read_small,
+)
+
+__all__ = [
+    "SMALL",
+    "Access",
+    "Entry",
+    "FolderStore",
+    "Put",
+    "ServiceStore",
+    "Store",
+    "checked_name",
+    "load_access",
+    "measure",
+    "open_store",
+    "pieces",
+    "read_small",
+]
+
+
+def open_store(text: str, access: Access | None = None, patience: float = 60.0) -> ServiceStore:
+    """The store at a URL, or in a folder. It must be there: none is ever made.
+
+    `patience` is how many seconds it may be silent. Raises BadInput for what is no place to send
+    to or lacks what it needs, SendRefused or SendInterrupted if it cannot be reached.
+    """
+    address = urlsplit(text)
+    if not text:
+        raise BadInput(
+            "This kit does not know where to send to.",
+            "Set `store` in its settings to the service's store, such as file:///srv/attune.",
+        )
+    # Imported only where they are used: each takes memory and a tenth of a second.
+    if address.scheme == "s3":
+        from appliance.stores.cloud import open_s3
+
+        return open_s3(address, _needed(access, text), patience)
+    if address.scheme == "az":
+        from appliance.stores.cloud import open_azure
+
+        return open_azure(address, _needed(access, text), patience)
+    if address.scheme == "sftp":
+        from appliance.stores.sftp import open_sftp
+
+        return open_sftp(address, _needed(access, text), patience)
+    if address.scheme not in ("", "file") or address.netloc or address.query or address.fragment:
+        raise BadInput(
+            f"{text} is no place to send to.",
+            "A folder is written file:///path/of/the/folder, with three slashes; other stores "
+            "begin with s3://, az:// or sftp://.",
+        )
+    path = Path(unquote(address.path) if address.scheme else text)
+    if address.scheme and not path.is_absolute():
+        raise BadInput(
+            f"{text} is no place to send to.",
+            "A folder is written file:///path/of/the/folder, with three slashes.",
+        )
+    return FolderStore(path)
+
+
+def _needed(access: Access | None, text: str) -> Access:
+    if access is None:
+        raise BadInput(
+            f"How to get into {text} is not known.",
+            "Name the access file from your service: `store_access` in the kit's settings, or "
+            "--access FILE. It holds the store's pin and the kit's credential.",
+        )
+    return access

@@ -1,0 +1,395 @@
+"""S3-compatible engines and Azure, through obstore.
+
+What obstore does not promise is held here: only the pinned certificate counts (`tls`); a request
+may take as long as a slow line needs, and no longer; and what an engine says never reaches a
+person or a log, because an address can carry a credential. obstore follows a redirect when it
+reads, without the credential, and never when it writes; so what is read counts only by its digest
+or its signature, as everywhere.
+"""
+
+import contextlib
+import hashlib
+import io
+import mmap
+import os
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import IO, TYPE_CHECKING, BinaryIO, TypeVar
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
+from obstore.store import AzureStore, S3Store
+
+from appliance.errors import (
+    BadInput,
+    NotLetIn,
+    NotPossible,
+    NotReached,
+    SendFailed,
+    SendInterrupted,
+    SendRefused,
+    StoreFull,
+    StoreMissing,
+    WrongStore,
+)
+from appliance.stores.access import Access
+from appliance.stores.s3 import Bucket
+from appliance.stores.store import NAME, Entry, Put, checked_name
+from appliance.stores.tls import knock, pinned
+
+if TYPE_CHECKING:  # obstore has these for type checkers alone.
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+
+SLOWEST = 16 * 1024
+"""Bytes a second of one object: below, a line counts as broken."""
+LARGE = 32 << 20
+"""Bytes: what is larger is never held in memory but mapped from its file."""
+
+_CHUNK = 1 << 20
+_SMALLEST = 16 << 20
+_RETRY: "RetryConfig" = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
+_T = TypeVar("_T")
+_Make = Callable[["ClientConfig"], "ObjectStore"]
+
+
+def open_s3(address: SplitResult, access: Access, patience: float) -> "CloudStore":
+    """The store at s3://bucket/prefix?endpoint=https://host&region=name."""
+    options = _options(address, {"endpoint", "region"})
+    if "endpoint" not in options:
+        raise BadInput(
+            "The address of the store does not say at which host it is.",
+            "Write s3://bucket/prefix?endpoint=https://HOST&region=REGION",
+        )
+    _needed(access.access_key_id and access.secret_access_key, "access_key_id, secret_access_key")
+    context = pinned(access.pin)
+    region = options.get("region", "us-east-1")
+    prefix = address.path.strip("/")
+    bucket = Bucket(
+        options["endpoint"],
+        region,
+        address.netloc,
+        f"{prefix}/" if prefix else "",
+        access.access_key_id,
+        access.secret_access_key,
+        context,
+        patience,
+    )
+
+    def make(client: "ClientConfig") -> "ObjectStore":
+        return S3Store(
+            address.netloc,
+            prefix=prefix or None,
+            endpoint=options["endpoint"],
+            region=region,
+            access_key_id=access.access_key_id,
+            secret_access_key=access.secret_access_key,
+            client_options=client,
+            retry_config=_RETRY,
+        )
+
+    host = _knock(options["endpoint"], context, patience)
+    return CloudStore(address.geturl(), host, make, access.pin, patience, bucket)
+
+
+def open_azure(address: SplitResult, access: Access, patience: float) -> "CloudStore":
+    """The store at az://container/prefix?account=name, or at another `endpoint`."""
+    options = _options(address, {"account", "endpoint"})
+    if "account" not in options:
+        raise BadInput(
+            "The address of the store does not say in which account it is.",
+            "Write az://container/prefix?account=NAME",
+        )
+    _needed(access.sas_token or access.account_key, "sas_token")
+    endpoint = options.get("endpoint", f"https://{options['account']}.blob.core.windows.net")
+    prefix = address.path.strip("/")
+    host = _knock(endpoint, pinned(access.pin), patience)
+    secret = {"account_key": access.account_key} if access.account_key else {}
+    if access.sas_token:
+        secret = {"sas_key": access.sas_token.lstrip("?")}
+
+    def make(client: "ClientConfig") -> "ObjectStore":
+        return AzureStore(
+            address.netloc,
+            prefix=prefix or None,
+            config={"account_name": options["account"], "endpoint": endpoint, **secret},  # type: ignore[arg-type]
+            client_options=client,
+            retry_config=_RETRY,
+        )
+
+    return CloudStore(address.geturl(), host, make, access.pin, patience)
+
+
+class CloudStore:
+    """A bucket or container. `host` is named in errors."""
+
+    def __init__(
+        self, url: str, host: str, make: _Make, pin: str, patience: float, s3: Bucket | None = None
+    ) -> None:
+        self._url = url
+        self._host = host
+        self._make = make
+        self._pin = pin
+        self._patience = patience
+        self._s3 = s3
+        self._verifies: bool | None = None if s3 else False
+        self._clients: dict[int, ObjectStore] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    def create(self, name: str, source: IO[bytes]) -> Put:
+        verifies = self._probed()
+        with _content(source) as data:
+            try:
+                answer = obstore.put(
+                    self._client(len(data)), checked_name(name), data, mode="create"
+                )
+            except AlreadyExistsError:
+                return Put.ALREADY_THERE
+            except (BaseError, OSError) as error:
+                failure = self._failure(error)
+                # Azure says so of what is there, to one who may create and not write over.
+                if isinstance(failure, NotLetIn) and self.stream(name, 0) is not None:
+                    return Put.ALREADY_THERE
+                raise failure from None
+            # What is mapped could change in between, and is read back.
+            if verifies and isinstance(data, bytes):
+                digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
+                if (answer["e_tag"] or "").strip('"') == digest:
+                    return Put.VERIFIED
+        return Put.CREATED
+
+    def open(self, name: str) -> BinaryIO | None:
+        found = self.stream(checked_name(name), 0)
+        return None if found is None else io.BufferedReader(_Object(self, name, *found), _CHUNK)
+
+    def stream(self, name: str, start: int) -> tuple[int, Iterator[bytes]] | None:
+        """The size of an object, and its bytes from `start` on; None if there is none."""
+        try:
+            found = obstore.get(
+                self._client(0), name, options={"range": {"offset": start}} if start else None
+            )
+            return found.meta["size"], self._told(iter(found.stream(_CHUNK)))
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise self._failure(error) from None
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        folder, _, stem = prefix.rpartition("/")
+        for entry in self._told(self._listed(folder, stem)):
+            if NAME.fullmatch(entry.name):
+                yield entry
+
+    def purge(self, prefix: str) -> tuple[str, ...]:
+        if self._s3 is not None:
+            return self._s3.remove_versions(prefix)
+        names = tuple(entry.name for entry in self.list(prefix))
+        try:
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    obstore.delete(self._client(0), name)
+        except (BaseError, OSError) as error:
+            raise self._failure(error) from None
+        return names
+
+    def close(self) -> None:
+        self._clients.clear()
+
+    def _probed(self) -> bool:
+        with self._lock:
+            if self._verifies is None:
+                assert self._s3 is not None
+                self._verifies = self._s3.verifies()
+            return self._verifies
+
+    def _client(self, size: int) -> "ObjectStore":
+        """A client with as much time for a request as `size` bytes may take. The size counts by
+        its power of two, so that connections are used again."""
+        step = max(size, _SMALLEST).bit_length()
+        with self._lock:
+            if step not in self._clients:
+                longest = self._patience + (1 << step) / SLOWEST
+                self._clients[step] = self._make(
+                    {
+                        "root_certificate": self._pin,
+                        "connect_timeout": timedelta(seconds=min(10.0, self._patience)),
+                        "timeout": timedelta(seconds=longest),
+                    }
+                )
+            return self._clients[step]
+
+    def _listed(self, folder: str, stem: str) -> Iterator[Entry]:
+        """obstore lists by whole folders; `stem` is the beginning of a name in one."""
+        client = self._client(0)
+        if not stem:
+            for page in obstore.list(client, folder or None):
+                yield from (Entry(found["path"], found["size"]) for found in page)
+            return
+        level = obstore.list_with_delimiter(client, folder or None)
+        start = f"{folder}/{stem}" if folder else stem
+        found = [Entry(o["path"], o["size"]) for o in level["objects"]]
+        for name in level["common_prefixes"]:
+            if name.startswith(start):
+                found += self._listed(name, "")
+        yield from sorted(
+            (entry for entry in found if entry.name.startswith(start)), key=lambda one: one.name
+        )
+
+    def _told(self, items: Iterator[_T]) -> Iterator[_T]:
+        try:
+            yield from items
+        except (BaseError, OSError) as error:
+            if isinstance(error, SendFailed):
+                raise
+            raise self._failure(error) from None
+
+    def _failure(self, error: Exception) -> SendFailed:
+        """What an engine's answer means for sending. Its own words are not repeated."""
+        said = str(error)
+        if any(word in said for word in ("RequestTimeTooSkewed", "RequestExpired")):
+            return SendRefused(
+                "The store says that the time of this kit is wrong, and refuses what it sends.",
+                "Set the time on the page, or connect the kit to a network that tells the time.",
+            )
+        if any(word in said for word in ("QuotaExceeded", "507 ", "InsufficientStorage")):
+            return StoreFull(
+                f"The service's store at {self._host} is full.",
+                "Ask the service to make room, then send again. Nothing was removed here.",
+            )
+        if isinstance(error, FileNotFoundError):
+            return StoreMissing(
+                f"At {self._host} there is no such store as this kit was told of.",
+                "Ask your service for the right address of its store.",
+            )
+        if isinstance(error, PermissionDeniedError | UnauthenticatedError) or "code: 403" in said:
+            return NotLetIn(
+                f"The store at {self._host} does not let this kit in.",
+                "Ask your service for a new access file for this kit.",
+            )
+        if "certificate" in said or "UnknownIssuer" in said:
+            return WrongStore(
+                f"Something else than your service's store answered at {self._host}.",
+                "Are you in the right network? If it stays so, tell your service.",
+            )
+        if "error sending request" in said and "connect" in said:
+            return NotReached(
+                f"The service's store at {self._host} does not answer.",
+                "Nothing is lost; it is tried again. Is the kit connected to the network?",
+            )
+        return SendInterrupted(
+            f"Sending to the store at {self._host} was interrupted.",
+            "Nothing is lost; what is missing goes with the next try.",
+        )
+
+
+class _Object(io.RawIOBase):
+    """An object that is being read: from its start to its end unless it is asked otherwise."""
+
+    def __init__(self, store: CloudStore, name: str, size: int, parts: Iterator[bytes]) -> None:
+        self._store = store
+        self._name = name
+        self._size = size
+        self._parts: Iterator[bytes] | None = parts
+        self._rest = b""
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        place = max(0, start + offset)
+        if place != self._at:
+            self._at, self._rest, self._parts = place, b"", None
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        if self._at >= self._size:
+            return 0
+        if self._parts is None:
+            found = self._store.stream(self._name, self._at)
+            if found is None:
+                raise SendInterrupted(
+                    f"{self._name} was taken away while it was read.", "Try it again."
+                )
+            self._size, self._parts = found
+        if not self._rest:
+            self._rest = next(self._parts, b"")
+            if not self._rest:
+                raise SendInterrupted(
+                    f"The end of {self._name} did not come.", "It is tried again."
+                )
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        self._at += count
+        return count
+
+
+@contextlib.contextmanager
+def _content(source: IO[bytes]) -> Iterator[bytes | mmap.mmap]:
+    """All of a file: in memory, or mapped where it is large."""
+    try:
+        size = os.fstat(source.fileno()).st_size
+    except (OSError, AttributeError):  # Not a file.
+        size = 0
+    try:
+        if size <= LARGE:
+            yield source.read()
+            return
+        with mmap.mmap(source.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+            yield mapped
+    except (SendFailed, NotPossible):
+        raise
+    except OSError as error:
+        raise NotPossible(
+            f"What was to be sent could not be read here: {error.strerror}.",
+            "Look at the card: it may be worn.",
+        ) from error
+
+
+def _options(address: SplitResult, known: set[str]) -> dict[str, str]:
+    options = dict(parse_qsl(address.query))
+    wrong = sorted(set(options) - known)
+    if wrong or not address.netloc or "@" in address.netloc or address.fragment:
+        raise BadInput(
+            f"{address.scheme}://... is no place to send to"
+            + (f": nobody knows what {wrong[0]} means." if wrong else "."),
+            f"Write {address.scheme}://NAME/PREFIX, and after a question mark only: "
+            f"{', '.join(sorted(known))}.",
+        )
+    return options
+
+
+def _needed(value: str, names: str) -> None:
+    if not value:
+        raise BadInput(f"The access file lacks {names}.", "Ask your service for another one.")
+
+
+def _knock(endpoint: str, context: ssl.SSLContext, patience: float) -> str:
+    """The host of an endpoint, once it has shown the pinned certificate."""
+    address = urlsplit(endpoint)
+    if address.scheme != "https" or not address.hostname or address.username is not None:
+        raise BadInput(
+            "The address of the store is not one that begins with https://.",
+            "Nothing is sent over an open line: give its https address.",
+        )
+    knock(address.hostname, address.port or 443, context, patience)
+    return address.hostname

@@ -1,0 +1,326 @@
+"""Any machine with OpenSSH as a store, through asyncssh.
+
+The host key is pinned; no agent, no settings and no known hosts of this machine count. An object is
+written under another name, synced, and linked to its own, which the server refuses where something
+has it already; it is read-only from its first byte, so that an account that may neither rename,
+remove nor change modes can alter nothing that lies there (docs/stores.md).
+"""
+
+import asyncio
+import contextlib
+import io
+import secrets
+import stat
+import threading
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from typing import IO, BinaryIO, TypeVar
+from urllib.parse import SplitResult, unquote
+
+import asyncssh
+
+from appliance.errors import (
+    BadFile,
+    BadInput,
+    NotLetIn,
+    NotReached,
+    SendFailed,
+    SendInterrupted,
+    SendRefused,
+    StoreFull,
+    StoreMissing,
+    WrongStore,
+)
+from appliance.stores.access import Access
+from appliance.stores.store import NAME, Entry, Put, checked_name, pieces
+
+_UNFINISHED = ".unfinished"
+_READ_AHEAD = 1 << 20
+_T = TypeVar("_T")
+
+
+def open_sftp(address: SplitResult, access: Access, patience: float) -> "SftpStore":
+    """The store at sftp://user@host:port/folder, which must be there."""
+    if not address.hostname or not address.username or address.password or address.query:
+        raise BadInput(
+            "The address of the store is no place to send to.",
+            "Write sftp://USER@HOST/FOLDER; the key is in the access file.",
+        )
+    return SftpStore(address, access, patience)
+
+
+class SftpStore:
+    """A folder at an SFTP server; one connection, which several threads may use."""
+
+    def __init__(self, address: SplitResult, access: Access, patience: float) -> None:
+        self._url = address.geturl()
+        self._host = address.hostname or ""
+        self._root = unquote(address.path).rstrip("/")
+        self._patience = patience
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="sftp", daemon=True)
+        self._thread.start()
+        self._connection: asyncssh.SSHClientConnection | None = None
+        try:
+            self._client = self._run(self._connect(address, access))
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    def create(self, name: str, source: IO[bytes]) -> Put:
+        checked_name(name)
+        folder, _, last = name.rpartition("/")
+        if self._run(self._client.exists(self._path(name))):
+            return Put.ALREADY_THERE
+        self._run(self._client.makedirs(self._path(folder), exist_ok=True))
+        temporary = self._path(f"{folder}/.{last}.{secrets.token_hex(4)}{_UNFINISHED}")
+        try:
+            self._write(temporary, source)
+            return self._run(self._name(temporary, self._path(name)))
+        finally:
+            # Where this account may not remove, the service's own program does.
+            with contextlib.suppress(SendFailed):
+                self._run(self._client.remove(temporary))
+
+    def open(self, name: str) -> BinaryIO | None:
+        path = self._path(checked_name(name))
+        try:
+            found = self._run(self._client.lstat(path))
+            if found.type != asyncssh.FILEXFER_TYPE_REGULAR:
+                raise SendRefused(
+                    f"Under {name} the store holds something that is no file.",
+                    "Ask the service to look at its folder.",
+                )
+            file = self._run(self._client.open(path, "rb"))
+        except _NotThere:
+            return None
+        return io.BufferedReader(_Object(self, file, found.size or 0), _READ_AHEAD)
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        folder, _, stem = prefix.rpartition("/")
+        try:
+            found = self._run(self._listed(folder, stem))
+        except _NotThere:
+            return
+        for name, size in found:
+            if size is None:
+                yield from self.list(f"{name}/")
+            else:
+                yield Entry(name, size)
+
+    def purge(self, prefix: str) -> tuple[str, ...]:
+        folder, _, stem = prefix.rpartition("/")
+        removed = []
+        try:
+            names = self._run(self._client.listdir(self._path(folder)))
+        except _NotThere:
+            return ()
+        for name in sorted(names):
+            unfinished = name.startswith(f".{stem}") and name.endswith(_UNFINISHED)
+            if not unfinished and not (name.startswith(stem) and NAME.fullmatch(name)):
+                continue
+            whole = f"{folder}/{name}" if folder else name
+            self._run(self._destroy(self._path(whole)))
+            if not unfinished:
+                removed.append(whole)
+        return tuple(removed)
+
+    def close(self) -> None:
+        if self._loop.is_closed():
+            return
+        with contextlib.suppress(SendFailed):
+            self._run(self._leave())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _leave(self) -> None:
+        if self._connection is not None:
+            self._connection.abort()
+            await self._connection.wait_closed()
+        # So that the loop can let go of what it holds of a connection that ended by itself.
+        await asyncio.sleep(0)
+
+    def run_on(self, work: Awaitable[_T]) -> _T:
+        """What an open object of this store asks."""
+        return self._run(work)
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}" if name else self._root or "/"
+
+    async def _connect(self, address: SplitResult, access: Access) -> asyncssh.SFTPClient:
+        try:
+            hosts = [asyncssh.import_public_key(line) for line in access.pin.splitlines() if line]
+            key = asyncssh.import_private_key(access.private_key)
+        except asyncssh.KeyImportError as error:
+            raise BadFile(
+                "A key in the access file is none that OpenSSH would know.",
+                "`pin` is the server's host key (ssh-ed25519 AAAA...), `private_key` an OpenSSH "
+                "private key without a passphrase.",
+            ) from error
+        self._connection = await asyncssh.connect(
+            self._host,
+            address.port or 22,
+            username=unquote(address.username or ""),
+            known_hosts=(hosts, [], []),
+            client_keys=[key],
+            agent_path=None,
+            config=None,
+            preferred_auth="publickey",
+            compression_algs=None,
+            connect_timeout=self._patience,
+            login_timeout=self._patience,
+            keepalive_interval=self._patience / 4,
+            keepalive_count_max=3,
+        )
+        client = await self._connection.start_sftp_client()
+        if not await client.isdir(self._path("")):
+            raise StoreMissing(
+                f"The service's folder {self._path('')} is not at {self._host}.",
+                "Ask your service for the right address of its store.",
+            )
+        return client
+
+    def _write(self, path: str, source: IO[bytes]) -> None:
+        file = self._run(
+            self._client.open(
+                path,
+                asyncssh.FXF_WRITE | asyncssh.FXF_CREAT | asyncssh.FXF_EXCL,
+                asyncssh.SFTPAttrs(permissions=0o444),
+                encoding=None,
+            )
+        )
+        try:
+            for piece in pieces(source):
+                self._run(file.write(piece))
+            self._run(file.fsync())
+        finally:
+            self._run(file.close())
+
+    async def _name(self, temporary: str, path: str) -> Put:
+        try:
+            await self._client.link(temporary, path)
+        except (asyncssh.SFTPOpUnsupported, asyncssh.SFTPFailure) as error:
+            if await self._client.exists(path):
+                return Put.ALREADY_THERE
+            if isinstance(error, asyncssh.SFTPFailure):
+                raise
+            # A server without that extension: its rename does not write over anything either.
+            await self._client.rename(temporary, path)
+        except asyncssh.SFTPFileAlreadyExists:
+            return Put.ALREADY_THERE
+        return Put.CREATED
+
+    async def _listed(self, folder: str, stem: str) -> Sequence[tuple[str, int | None]]:
+        """Name and size of what is in a folder, no size for a folder, in the order of names."""
+        found: list[tuple[str, int | None]] = []
+        entries: AsyncIterator[asyncssh.SFTPName] = self._client.scandir(self._path(folder))
+        async for entry in entries:
+            name = str(entry.filename)
+            if not name.startswith(stem) or not NAME.fullmatch(name):
+                continue
+            whole = f"{folder}/{name}" if folder else name
+            if stat.S_ISDIR(entry.attrs.permissions or 0):
+                found.append((whole, None))
+            elif stat.S_ISREG(entry.attrs.permissions or 0):
+                found.append((whole, entry.attrs.size or 0))
+        return sorted(found, key=lambda item: item[0] + "/" if item[1] is None else item[0])
+
+    async def _destroy(self, path: str) -> None:
+        """Overwrite a file, sync, remove."""
+        with contextlib.suppress(asyncssh.SFTPNoSuchFile):
+            await self._client.chmod(path, 0o600)
+            size = (await self._client.lstat(path)).size or 0
+            async with self._client.open(path, "r+b") as file:
+                await file.write(secrets.token_bytes(size), 0)
+                await file.fsync()
+            await self._client.remove(path)
+
+    def _run(self, work: Awaitable[_T]) -> _T:
+        """Do something on the connection, and turn what goes wrong into what to do about it."""
+
+        async def in_time() -> _T:
+            return await asyncio.wait_for(work, self._patience)
+
+        future = asyncio.run_coroutine_threadsafe(in_time(), self._loop)
+        try:
+            return future.result()
+        except SendFailed:
+            raise
+        except (asyncssh.Error, OSError, TimeoutError) as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> SendFailed:
+        if isinstance(error, asyncssh.SFTPNoSuchFile | asyncssh.SFTPNoSuchPath):
+            return _NotThere("That is not at the store.")
+        if isinstance(error, asyncssh.HostKeyNotVerifiable):
+            return WrongStore(
+                f"Something else than your service's store answered at {self._host}: it does not "
+                "have the key that this kit knows. Nothing was sent.",
+                "Are you in the right network? If it stays so, tell your service.",
+            )
+        if isinstance(error, asyncssh.PermissionDenied | asyncssh.SFTPPermissionDenied):
+            return NotLetIn(
+                f"The store at {self._host} does not let this kit in, or not do this.",
+                "Ask your service for a new access file for this kit.",
+            )
+        if isinstance(error, asyncssh.SFTPNoSpaceOnFilesystem | asyncssh.SFTPQuotaExceeded):
+            return StoreFull(
+                f"The service's store at {self._host} is full.",
+                "Ask the service to make room, then send again. Nothing was removed here.",
+            )
+        if isinstance(error, ConnectionRefusedError) or (
+            isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError)
+        ):
+            return NotReached(
+                f"The service's store at {self._host} does not answer.",
+                "Nothing is lost; it is tried again. Is the kit connected to the network?",
+            )
+        return SendInterrupted(
+            f"Sending to the store at {self._host} was interrupted.",
+            "Nothing is lost; what is missing goes with the next try.",
+        )
+
+
+class _NotThere(SendRefused):
+    """An answer, where somebody asked for it."""
+
+
+class _Object(io.RawIOBase):
+    """An object that is being read."""
+
+    def __init__(self, store: SftpStore, file: asyncssh.SFTPClientFile, size: int) -> None:
+        self._store = store
+        self._file = file
+        self._size = size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        data = self._store.run_on(self._file.read(len(buffer), self._at))
+        assert isinstance(data, bytes)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            with contextlib.suppress(SendFailed, RuntimeError):  # the store may be closed by now
+                self._store.run_on(self._file.close())
+        super().close()

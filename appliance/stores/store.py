@@ -1,0 +1,116 @@
+"""What a store is, whatever engine stands behind it: one narrow interface.
+
+A kit may create an object under a new name and read it back. It can neither overwrite nor delete,
+so nothing that is taken over on a kit can take anything away from the service; only `purge` can,
+for the service's own program.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import IO, BinaryIO, Protocol
+
+from appliance.errors import BadInput, KitError, NotPossible
+
+SMALL = 64 * 1024
+"""No card, order or tombstone is longer than this, whatever a store may hold under its name."""
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
+_PIECE = 1 << 20
+
+
+class Put(Enum):
+    """What became of a `create`."""
+
+    VERIFIED = "verified"
+    """Created, and the store has shown that it holds just these bytes: it refuses a body with
+    another checksum than the signed one, and it answered with the digest of what it got."""
+    CREATED = "created"
+    """It says so. Whether it holds these bytes is known when they were read back."""
+    ALREADY_THERE = "already-there"
+    """Perhaps with the same content, from an answer that was lost: compare before judging."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object in a listing. A listing is a hint and never a confirmation."""
+
+    name: str
+    size: int
+
+
+class Store(Protocol):
+    """What a kit can do at the service. Every method raises SendInterrupted or SendRefused, and
+    may be called from several threads at once."""
+
+    @property
+    def url(self) -> str:
+        """Which store this is, without anything secret."""
+
+    def create(self, name: str, source: IO[bytes]) -> Put:
+        """Put all of `source` under a new name: whole or not at all, durable on return."""
+
+    def open(self, name: str) -> BinaryIO | None:
+        """An object to read and seek in, or None if there is none. Reads what the store holds,
+        not what this machine still remembers of it, as far as that can be asked for."""
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """Every object whose name starts with `prefix`, in the order of names."""
+
+    def close(self) -> None:
+        """Let go of the store. Safe to call twice."""
+
+
+class ServiceStore(Store, Protocol):
+    """What the service's own program can do besides."""
+
+    def purge(self, prefix: str) -> tuple[str, ...]:
+        """Remove every object whose name starts with `prefix`, with every version of it and every
+        unfinished one, for good; returns the names. Safe to call again."""
+
+
+def checked_name(name: str) -> str:
+    """`name` if an object may be called so. Raises BadInput."""
+    if not NAME.fullmatch(name):
+        raise BadInput(f"{name!r} cannot be the name of an object.")
+    return name
+
+
+def read_small(store: Store, name: str) -> bytes | None:
+    """A card, order or tombstone; None if there is none, or something too long to be one."""
+    found = store.open(name)
+    if found is None:
+        return None
+    with found:
+        data = found.read(SMALL + 1)
+    return data if len(data) <= SMALL else None
+
+
+def pieces(source: IO[bytes]) -> Iterator[bytes]:
+    """All that is left to read, a MiB at a time. Raises NotPossible when this machine's own disk
+    fails, so that it is never taken for a failure of the store."""
+    while True:
+        try:
+            piece = source.read(_PIECE)
+        except KitError:
+            raise
+        except OSError as error:
+            raise NotPossible(
+                f"What was to be sent could not be read here: {error.strerror}.",
+                "Look at the card: it may be worn.",
+            ) from error
+        if not piece:
+            return
+        yield piece
+
+
+def measure(source: IO[bytes]) -> tuple[int, str]:
+    """The length of what is left to read in `source`, and its SHA-256 (hex)."""
+    digest = hashlib.sha256()
+    size = 0
+    for piece in pieces(source):
+        digest.update(piece)
+        size += len(piece)
+    return size, digest.hexdigest()

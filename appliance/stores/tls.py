@@ -1,0 +1,59 @@
+"""Only the pinned certificate counts: a network's name proves nothing, and neither do the hundred
+authorities that every computer trusts."""
+
+import os
+import socket
+import ssl
+
+from appliance.errors import BadFile, NotReached, WrongStore
+
+
+def pinned(pin: str) -> ssl.SSLContext:
+    """TLS that believes the pinned authority, or the pinned self-signed certificate, alone.
+
+    Raises BadFile if the pin is no certificate. From then on obstore, in this process, believes
+    nothing else either: it adds what it is given to the system's authorities, so those are hidden
+    from it.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_verify_locations(cadata=pin)
+    except ssl.SSLError as error:
+        raise BadFile(
+            "The pin in the access file is no certificate.",
+            "It is text that begins with -----BEGIN CERTIFICATE-----.",
+        ) from error
+    os.environ["SSL_CERT_FILE"] = os.devnull
+    os.environ["SSL_CERT_DIR"] = os.devnull
+    return context
+
+
+def knock(host: str, port: int, context: ssl.SSLContext, patience: float) -> None:
+    """See who answers, and tell them nothing. Raises WrongStore or NotReached."""
+    try:
+        with (
+            socket.create_connection((host, port), timeout=patience) as wire,
+            context.wrap_socket(wire, server_hostname=host),
+        ):
+            return
+    except ssl.SSLError as error:
+        raise not_the_store(host) from error
+    except OSError as error:
+        raise not_reached(host) from error
+
+
+def not_the_store(host: str) -> WrongStore:
+    return WrongStore(
+        f"Something else than your service's store answered at {host}: it does not have the "
+        "certificate that this kit knows. Nothing was sent.",
+        "Are you in the right network? If it has a page to sign in to, sign in there first, or "
+        "use another network. If it stays so, tell your service.",
+    )
+
+
+def not_reached(host: str) -> NotReached:
+    return NotReached(
+        f"The service's store at {host} does not answer.",
+        "Nothing is lost; it is tried again. Is the kit connected to the network?",
+    )
