@@ -105,8 +105,8 @@ class Sticks:
 
     def eject(self, device: str) -> None:
         """Make a stick safe to pull out. Raises StickFailed, and then it is not."""
-        self._found(device)
-        self._mounter.eject(device)
+        if self._found(device).mounted is not None:
+            self._mounter.eject(device)
 
     def _found(self, device: str) -> Stick:
         for stick in self.plugged_in():
