@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from appliance.keys import Role
+    from appliance.mishaps import Mishap
     from appliance.signing import Verifier
     from appliance.verifying import Place
 
@@ -376,20 +377,36 @@ def still(film: Path, at: "Fraction", out: Path) -> None:
     help="The agreed limit of a film.",
 )
 @click.option("--stock-age", metavar="COMMAND", help="Another age, to open what we sealed.")
+@click.option(
+    "--fault",
+    "faults",
+    type=click.Choice(["light", "camera", "frames", "disk", "clock", "sound"]),
+    multiple=True,
+    help="Let this go wrong while filming, in place of a whole visit; more than once for more.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One object with every step.")
-def rehearse(film: Path | None, minutes: float, stock_age: str | None, as_json: bool) -> None:
+def rehearse(
+    film: Path | None,
+    minutes: float,
+    stock_age: str | None,
+    faults: tuple["Mishap", ...],
+    as_json: bool,
+) -> None:
     """Walk through a whole visit on this computer and say what was seen.
 
     Real processes, real film, real keys; only the family is missing. Ends with status 1 if a
     promise was broken.
     """
-    from appliance import rehearsal
+    from appliance import mishaps, rehearsal
 
     def show(step: rehearsal.Step) -> None:
         if not as_json:
             click.echo(f"{'ok    ' if step.ok else 'BROKEN'}  {step.name}\n        {step.saw}")
 
-    ok, steps = rehearsal.rehearse(film, minutes, stock_age, show)
+    if faults:
+        ok, steps = mishaps.rehearse(film, faults, show)
+    else:
+        ok, steps = rehearsal.rehearse(film, minutes, stock_age, show)
     if as_json:
         click.echo(rehearsal.as_json(ok, steps))
     elif ok:

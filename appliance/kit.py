@@ -109,6 +109,11 @@ class Kit:
         for process in tuple(self._running):
             self.stop(process)
 
+    def configure(self, **changes: Any) -> None:
+        """Change settings. A process takes them in when it is started again."""
+        self.config = msgspec.structs.replace(self.config, **changes)
+        write_config(self.config_path, self.config)
+
     def start(self, process: Process, *options: str) -> None:
         """Start a process. It is not ready yet when this returns."""
         words = command(process, self.config_path, *options)
@@ -138,6 +143,10 @@ class Kit:
             text=True,
             check=False,
         )
+
+    def runs(self, process: Process) -> bool:
+        """True if it was started and neither asked to end nor killed."""
+        return process in self._running
 
     def pid(self, process: Process) -> int:
         """The number of a process that runs."""

@@ -22,8 +22,8 @@ _CARD_SAYS: dict[Fault, int] = {
     "card-broken": errno.EIO,
     "card-read-only": errno.EROFS,
 }
-_SLOW = 10.0
-"""Seconds that a write takes on a card that is too slow: longer than any film waits for one."""
+_SLOW = 0.7
+"""Seconds that a write takes on a card that is too slow: more than the film in it lasts."""
 
 
 class VirtualButton:

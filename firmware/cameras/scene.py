@@ -32,7 +32,7 @@ _DRIFT = SAMPLE_RATE // 25
 """Samples by which a file's sound may stray from its own times before it is put right."""
 _LOOK_AGAIN = 0.002
 """Seconds until one that hurries asks again whether the card has time."""
-_LOST_AT = 30
+_LOST_AT = 6
 """Second of each minute from which on sound is lost, where it is to be."""
 _LATE = 0.002
 """Seconds that a piece of sound is late on average, where the sound has a clock of its own."""

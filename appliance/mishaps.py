@@ -1,0 +1,323 @@
+"""What goes wrong at a visit, rehearsed: each fault is brought about in the real processes.
+
+Every one must end in its promise: a light that says so, words that say what to do, and a film that
+holds what was sealed until then and opens.
+"""
+
+import html
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Literal, get_args
+
+from appliance import claps
+from appliance.clock import SystemClock, Vouch
+from appliance.config import Fault, Faults
+from appliance.files import new_id, to_json
+from appliance.keys import unlock
+from appliance.kit import wait_for
+from appliance.permits import Refusal
+from appliance.rehearsal import Rehearsal, Seen, Step, expect, films, require
+from appliance.requests import RecorderStatus, SetTime, place_request
+
+Mishap = Literal["light", "camera", "frames", "disk", "clock", "sound"]
+MISHAPS: tuple[Mishap, ...] = get_args(Mishap)
+
+LIGHT_NOTICED = 0.5
+FRAMES_NOTICED = 2.0
+SOUND_NOTICED = 5.0
+"""Seconds within which each must have ended the film."""
+_SPARE = 1.0
+"""Seconds more that a busy computer may take until all of it is seen."""
+APART = 0.040
+"""Seconds that sound may be off its picture."""
+_READ_BACK_PIN = 22
+_LIMIT = 90
+"""Seconds of a film: what is to end it comes before its limit does, and before its last minute, in
+which the light dips."""
+_LOW_BIT_RATE = 150_000
+"""At which what waits for a card that is too slow is soon too much."""
+
+
+@dataclass
+class Mishaps(Rehearsal):
+    """A kit that is set up and armed, and then what is to go wrong, one after the other."""
+
+    mishaps: tuple[Mishap, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.kit.configure(read_back_pin=_READ_BACK_PIN)
+
+    def _visit(self) -> None:
+        self.step("keys are made", self.make_keys)
+        self.step("the processes start", self.start)
+        self.step("first set-up, with a press", self.set_up)
+        self.step("unlock, and the time is vouched for", self.unlock)
+        self.step("a case with a goal and a consent", self.make_case)
+        steps: dict[Mishap, tuple[tuple[str, Callable[[], str]], ...]] = {
+            "light": (("the light goes out while filming", self.light_goes_out),),
+            "camera": (
+                ("the camera is not there", self.camera_missing),
+                ("the camera does not start", self.camera_does_not_start),
+                ("the camera fails while filming", self.camera_fails),
+                ("the camera does not stop", self.camera_does_not_stop),
+            ),
+            "frames": (("the camera gives no more pictures", self.frames_stop),),
+            "disk": (
+                ("the card has no room for a whole film", self.no_room),
+                ("the card is full while filming", lambda: self.card_refuses("card-full")),
+                ("the card breaks while filming", lambda: self.card_refuses("card-broken")),
+                ("the card turns read-only", lambda: self.card_refuses("card-read-only")),
+                ("the card is too slow", self.card_slow),
+            ),
+            "clock": (
+                ("the kit does not know what time it is", self.clock_in_doubt),
+                ("a page that woke in 1970 says what time it is", self.wrong_vouch),
+            ),
+            "sound": (
+                ("the microphone goes silent", self.sound_stops),
+                ("the sound's clock is wrong, and sound is lost", self.sound_drifts),
+            ),
+        }
+        for mishap in self.mishaps:
+            for name, act in steps[mishap]:
+                self.step(name, act)
+        self.step("when all is well again, a film is whole", self.all_well)
+
+    # --- steps ----------------------------------------------------------------------------------
+
+    def light_goes_out(self) -> str:
+        self._prepare("light-goes-out")
+        ended, _ = self._ended_by("light-failed")
+        kept = self._kept(ended)
+        dark = kept.seconds - self.kit.config.faults.after
+        require(dark <= LIGHT_NOTICED, f"it filmed {dark:.2f} s without a light")
+        return f"{self._saw(ended)}; filmed without a light: {max(dark, 0.0):.2f} s"
+
+    def camera_missing(self) -> str:
+        self._prepare("camera-missing", in_vain=True)
+        return self._refused(Refusal.CAMERA_MISSING)
+
+    def camera_does_not_start(self) -> str:
+        self._prepare("camera-does-not-start")
+        self.kit.press()
+        ended = self._fault("camera-failed", 10)
+        require(ended.frames_in == 0, "there were pictures")
+        return f"light: {ended.light}; {self._words('camera-failed')}; no picture was taken"
+
+    def camera_fails(self) -> str:
+        self._prepare("camera-fails")
+        ended, _ = self._ended_by("camera-failed")
+        self._kept(ended)
+        return self._saw(ended)
+
+    def camera_does_not_stop(self) -> str:
+        self._prepare("camera-does-not-stop")
+        began = self._begin()
+        self.kit.recorder_shows("three seconds", lambda s: s.limit - s.remaining > 3)
+        self.kit.press()
+        wait_for("the recorder to end", lambda: "recorder" in self.kit.ended(), 30)
+        status = self.kit.stop("recorder")
+        require(status != 0, "the recorder ended as if all were well")
+        last = self.kit.status() or began
+        self._prepare()
+        found = Seen.of(self._video(began.recording))
+        require(found.frames >= last.frames_out, f"{found.frames} of {last.frames_out} frames open")
+        return (
+            f"the recorder ended itself (status {status}), which closes every camera, and was "
+            f"started anew; {found.frames} frames open"
+        )
+
+    def frames_stop(self) -> str:
+        self._prepare("frames-stop")
+        ended, lasted = self._ended_by("frames-stopped")
+        self._kept(ended)
+        noticed = lasted - self.kit.config.faults.after
+        require(noticed <= FRAMES_NOTICED + _SPARE, f"it took {noticed:.1f} s")
+        return f"{self._saw(ended)}; noticed after {noticed:.1f} s"
+
+    def no_room(self) -> str:
+        self._prepare()
+        free = self.kit.recorder_shows("the kit", lambda s: True).minutes_free * 60
+        with self._bit_rate(round(self.kit.config.bit_rate * 2 * free / self.limit)):
+            self._prepare(in_vain=True)
+            refused = self._refused(Refusal.CARD_FULL)
+        return f"a film of twice what is free: {refused}"
+
+    def card_refuses(self, fault: Fault) -> str:
+        self._prepare(fault)
+        ended, _ = self._ended_by("disk-failed")
+        self._kept(ended)
+        return self._saw(ended)
+
+    def card_slow(self) -> str:
+        with self._bit_rate(_LOW_BIT_RATE):
+            self._prepare("card-slow")
+            ended, _ = self._ended_by("slow-card", 60)
+            self._kept(ended)
+        return self._saw(ended)
+
+    def clock_in_doubt(self) -> str:
+        self._prepare()
+        for vouch in self.home.web_requests.glob("*.json"):
+            vouch.unlink()
+        self._restart(Faults())
+        self.kit.recorder_shows("a clock in doubt", lambda s: s.clock == "doubtful")
+        return (
+            f"the recorder starts anew, nobody vouches: {self._refused(Refusal.CLOCK_NOT_TRUSTED)}"
+        )
+
+    def wrong_vouch(self) -> str:
+        keys = unlock((self.root / "practitioner.key").read_bytes(), self.passphrase)
+        now, status = SystemClock().read(), self.kit.recorder_shows("the kit", lambda s: True)
+        word = Vouch(
+            kit=status.kit,
+            time=datetime(1970, 1, 1, tzinfo=UTC),
+            boot=now.boot,
+            boottime=now.boottime,
+        )
+        note = keys.signer.sign(to_json(word).decode() + "\n")
+        request = SetTime(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
+        place_request(self.home, request)
+        told = self.kit.recorder_shows("an answer", lambda s: request.id in s.answers)
+        require(told.answers[request.id] == "refused", "1970 was believed")
+        return f"not believed, though it is signed: {self._refused(Refusal.CLOCK_NOT_TRUSTED)}"
+
+    def sound_stops(self) -> str:
+        self._prepare("sound-stops")
+        ended, lasted = self._ended_by("sound-failed")
+        kept = self._kept(ended)
+        noticed = lasted - self.kit.config.faults.after
+        require(noticed <= SOUND_NOTICED + _SPARE, f"it took {noticed:.1f} s")
+        require(kept.sound_seconds < kept.seconds - 3, "the sound did not stop")
+        return f"{self._saw(ended)}; noticed after {noticed:.1f} s"
+
+    def sound_drifts(self) -> str:
+        self._prepare(sound_ppm=1000.0, sound_lost=0.5)
+        ended = self._film(lambda: self._wait_for_film(11.5), "button")
+        if self.film:
+            return f"{self._saw(ended)}; only the test card shows whether it is in time"
+        with BytesIO(self._video(ended.recording)) as film:
+            apart = claps.worst(film, 7)
+        require(apart <= APART, f"sound and picture are {1000 * apart:.0f} ms apart")
+        return (
+            f"1000 ppm fast and half a second lost: beep and flash are {1000 * apart:.0f} ms apart "
+            "after it"
+        )
+
+    def all_well(self) -> str:
+        self._prepare()
+        ended = self._film(lambda: self._wait_for_film(3), "button")
+        self._kept(ended)
+        return self._saw(ended)
+
+    # --- parts ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def _bit_rate(self, bit_rate: int) -> Iterator[None]:
+        """Another one for what is prepared inside."""
+        usual = self.kit.config.bit_rate
+        self.kit.configure(bit_rate=bit_rate)
+        try:
+            yield
+        finally:
+            self.kit.configure(bit_rate=usual)
+
+    def _prepare(self, *happen: Fault, in_vain: bool = False, **sound: float) -> None:
+        """Let this go wrong from now on, and arm the kit; `in_vain`, for it will not be ready."""
+        self._restart(Faults(happen=happen, **sound))
+        if self.kit.recorder_shows("its clock", lambda s: True).clock != "trusted":
+            expect(self.page.submit("/cases", {}, form="/lock"), 200)
+            expect(self.page.submit("/unlock", {"passphrase": self.passphrase}), 200)
+            self.kit.recorder_shows("a trusted clock", lambda s: s.clock == "trusted")
+        if in_vain:
+            expect(self.page.submit(f"/cases/{self.case}/arm", {}), 200)
+            self.kit.recorder_shows("why not", lambda s: s.state == "idle" and bool(s.reason))
+        else:
+            self.arm()
+
+    def _restart(self, faults: Faults) -> None:
+        self.kit.configure(faults=faults)
+        if self.kit.runs("recorder"):
+            self.kit.stop("recorder")
+        now = SystemClock().read().boottime
+        self.kit.start("recorder")
+        self.kit.recorder_shows("the recorder again", lambda s: s.boottime > now, 20)
+
+    def _begin(self) -> RecorderStatus:
+        self.kit.press()
+        began = self.kit.recorder_shows("filming", lambda s: s.state == "filming")
+        require(began.lit, "it filmed with the light off")
+        return began
+
+    def _wait_for_film(self, seconds: float) -> None:
+        self.kit.recorder_shows(
+            f"{seconds} s of film", lambda s: s.limit - s.remaining > seconds, seconds + 10
+        )
+
+    def _ended_by(self, why: str, seconds: float = 30) -> tuple[RecorderStatus, float]:
+        """Film until it ends by itself; how it ended, and how many seconds it took."""
+        self._begin()
+        began = time.monotonic()
+        ended = self._fault(why, seconds)
+        return ended, time.monotonic() - began
+
+    def _fault(self, why: str, seconds: float) -> RecorderStatus:
+        ended = self.kit.recorder_shows("a fault", lambda s: s.state == "fault", seconds)
+        require(ended.reason == why, f"it says {ended.reason}, not {why}")
+        require(ended.light == "fault", f"the light shows {ended.light}")
+        require(ended.ended == why, f"the film was ended by {ended.ended}")
+        return ended
+
+    def _refused(self, reason: Refusal) -> str:
+        before = films(self.home)
+        self.kit.press()
+        status = self.kit.recorder_shows(
+            "a refusal", lambda s: s.state == "refused" and bool(s.reason)
+        )
+        require(status.reason == reason.value, f"the reason given was {status.reason}")
+        require(status.light == "refused", f"the light shows {status.light}")
+        require(films(self.home) == before, "a film was begun")
+        return f"light: {status.light}; {self._words(reason.value)}; no film was begun"
+
+    def _kept(self, ended: RecorderStatus) -> Seen:
+        """The film as the page opens it, which must be what was sealed, frame by frame."""
+        found = Seen.of(self._video(ended.recording))
+        require(
+            found.frames == ended.frames_out,
+            f"{found.frames} frames open, {ended.frames_out} were sealed",
+        )
+        return found
+
+    def _saw(self, film: RecorderStatus) -> str:
+        told = f"{film.frames_in} frames in, {film.frames_out} sealed, and so many open"
+        if film.reason:
+            return f"light: {film.light}; {self._words(film.reason)}; {told}"
+        return f"{told}; ended by {film.ended}"
+
+    def _words(self, code: str) -> str:
+        """A code, and what the page says for it."""
+        found = re.search(r'id="line-reason"[^>]*>([^<]*)<', self.page.get("/cases").text)
+        words = html.unescape(found[1]).strip() if found else ""
+        require(len(words.split()) > 3, f"the page has no words for {code}")
+        return f"{code}: {words}"
+
+
+def rehearse(
+    film: Path | None, mishaps: tuple[Mishap, ...], show: Callable[[Step], None]
+) -> tuple[bool, list[Step]]:
+    """Let these go wrong in a temporary home and say what was seen.
+
+    `film` is the scene (None: the test card). Raises KitError only for what makes a rehearsal
+    impossible; a broken promise is an answer.
+    """
+    with tempfile.TemporaryDirectory(prefix="attune-rehearsal-") as root:
+        rehearsal = Mishaps(Path(root), film, _LIMIT, [], show, mishaps=mishaps)
+        return rehearsal.run(), rehearsal.steps
