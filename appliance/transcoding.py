@@ -20,7 +20,6 @@ import ctypes
 import importlib
 import io
 import os
-import pkgutil
 import resource
 import socket
 import struct
@@ -295,7 +294,7 @@ class _Out:
         self._key = Fraction(-_KEY_EACH)
         self._held: Packet[Any] | None = None
         """The last picture: how long it is shown is known when the next one comes."""
-        self._step = 1
+        self._step = TICKS // 25
 
     def show(self, frame: VideoFrame, time: Fraction) -> None:
         """One picture that appears at `time` seconds."""
@@ -529,10 +528,11 @@ def main(arguments: Sequence[str]) -> int:
     descriptor, size, longest, memory, seconds = map(int, arguments)
     wire = _Socket(socket.socket(fileno=descriptor))
     av.logging.set_level(None)
-    # Now or never: what the library would fetch when it first needs it.
-    for module in pkgutil.walk_packages(av.__path__, "av."):
-        with contextlib.suppress(ImportError):
-            importlib.import_module(module.name)
+    # What the library fetches when it first needs it has to be here before; what, changes.
+    importlib.import_module("av.subtitles.stream")
+    with contextlib.suppress(ImportError):
+        importlib.import_module("av.data.stream")
+        importlib.import_module("av.attachments.stream")
     confine(memory, seconds)
     try:
         transcode(wire, size, Fraction(longest))

@@ -24,6 +24,7 @@ from web_ui import (
     copies,
     errors,
     films,
+    importing,
     moments,
     review,
     setup,
@@ -76,6 +77,7 @@ def create_app(parts: Parts) -> Flask:
     app.url_map.converters["id"] = _Id
     Babel(app, default_locale="en", default_translation_directories=str(HERE / "translations"))
     access.install(app, parts)
+    importing.install(app, parts)
     CSRFProtect(app)
     errors.install(app, parts)
     _install_front(app, parts)
@@ -86,6 +88,7 @@ def create_app(parts: Parts) -> Flask:
         consent,
         arming,
         films,
+        importing,
         moments,
         review,
         copies,

@@ -20,6 +20,7 @@ from appliance.cases import Cases
 from appliance.clock import Clock, SystemClock
 from appliance.config import Config, load_config
 from appliance.errors import KitError, NotPossible
+from appliance.importing import clear_unfinished
 from appliance.sticks import Sticks, Udisks
 from web_ui import create_app
 from web_ui.enrolment import Enrolment
@@ -61,6 +62,7 @@ def build_parts(config: Config, clock: Clock, sticks: Sticks | None = None) -> P
         except (KitError, OSError):
             # The page still starts; the certificate of this case says that it is not finished.
             log.write("withdrawal-unfinished", case=order.parent.name)
+    clear_unfinished(home)
     return Parts(
         home=home,
         config=config,

@@ -227,6 +227,7 @@ def _endings() -> dict[str, str]:
         ),
         "slow-card": _("The card was too slow, so the film was ended."),
         "fault": _("Something broke, so the film was ended."),
+        "imported": _("It was made elsewhere and brought into this case."),
     }
 
 

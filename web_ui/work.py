@@ -28,6 +28,8 @@ from web_ui.glances import make_glance
 
 _log = logging.getLogger(__name__)
 
+Tell: TypeAlias = Callable[[float], None]
+"""Says how far a job is, from 0 to 1, and raises when nobody wants it any more."""
 Lend: TypeAlias = Callable[[], AbstractContextManager[JoinedFilm]]
 """Opens the film of a job when its turn comes."""
 
@@ -40,12 +42,13 @@ class GivenUp(KitError):
 
 @dataclass
 class Job:
-    """One piece of work on a film: a clip from `start` to `end` in seconds, or its glance."""
+    """One piece of work on a film: a clip from `start` to `end` in seconds, its glance, or the film
+    itself, made of one from elsewhere."""
 
     id: str
     case: str
     recording: str
-    kind: Literal["clip", "glance"]
+    kind: Literal["clip", "glance", "film"]
     start: Fraction = Fraction(0)
     end: Fraction = Fraction(0)
     words: Words = field(default_factory=Words)
@@ -69,6 +72,7 @@ class Work:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="clips")
         # Of its own: a person waits for a clip, and looking through a long film takes minutes.
         self._looking = ThreadPoolExecutor(1, thread_name_prefix="glances")
+        self._bringing = ThreadPoolExecutor(1, thread_name_prefix="imports")
         self._lock = threading.Lock()
         self._jobs: list[Job] = []
 
@@ -112,6 +116,17 @@ class Work:
         self._begin(self._looking, job, make)
         return job
 
+    def bring(self, case: OpenCase, recording: str, make: Callable[[Tell], None]) -> Job:
+        """Begin a film of the case that is made of one from elsewhere."""
+        job = Job(new_id(), case.id, recording, "film")
+        self._begin(self._bringing, job, lambda: make(job.told))
+        return job
+
+    def brought(self, case: str) -> list[Job]:
+        """The films from elsewhere that are being made for a case, were, or could not be."""
+        with self._lock:
+            return [job for job in self._jobs if (job.case, job.kind) == (case, "film")]
+
     def mend(self, mend_all: Callable[[], None]) -> None:
         """Mend in the background what the power cut. Nobody waits for it: failures are logged."""
         self._pool.submit(self._mend, mend_all)
@@ -148,7 +163,7 @@ class Work:
         with self._lock:
             for job in self._jobs:
                 job.given_up = True
-        for pool in (self._pool, self._looking):
+        for pool in (self._pool, self._looking, self._bringing):
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self, pool: ThreadPoolExecutor, job: Job, make: Callable[[], None]) -> None:

@@ -123,6 +123,10 @@ def _case(home: Home, name: str, orders: dict[str, str]) -> list[Sealed]:
         "derived/*/*.mended": Rank.DOCUMENT,
     }
     files = [(path, rank) for pattern, rank in ranks.items() for path in directory.glob(pattern)]
+    # So is a film from elsewhere, without its manifest.
+    for manifest in directory.glob("imports/*/manifest"):
+        files += [(manifest, Rank.MANIFEST)]
+        files += [(path, Rank.FILM) for path in manifest.parent.glob("*.age")]
     for note in directory.glob("derived/*/*.mended"):
         files += [(path, Rank.FILM) for path in note.parent.glob(f"{note.stem}.*.age")]
     return [
