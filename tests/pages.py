@@ -371,7 +371,9 @@ class WebKit:
             home=str(self.root / "home"),
             run=str(self.root / "run"),
             camera="scene" if self.camera == "scene" else "picamera",
+            label=str(self.root / "label.toml"),
         )
+        self.switched_off = 0
         home = self.config.places
         home.prepare(home.keys, home.cases, home.permits, home.web_requests, home.kit)
         home.prepare(home.recordings, home.inbox, home.run / "web", home.run / "recorder")
@@ -387,13 +389,16 @@ class WebKit:
         """Start the web process (again): what was in memory is gone."""
         if hasattr(self, "parts"):
             self.parts.seat.leave()
-        self.parts = build_parts(self.config, self.clock, self.sticks)
+        self.parts = build_parts(self.config, self.clock, self.sticks, self._switch_off)
         self.home = self.parts.home
         self.app = create_app(self.parts)
         self.app.jinja_env.bytecode_cache = _TEMPLATES
         self.recorder = FakeRecorder(self.parts)
         self.recorder.show()
         self.browser = Browser(self.app.test_client())
+
+    def _switch_off(self) -> None:
+        self.switched_off += 1
 
     def another_browser(self, host: str = "localhost:8443") -> Browser:
         return Browser(self.app.test_client(), host)
