@@ -5,6 +5,7 @@ part of it is ever in a file in clear. Who asks, and whether it was agreed to, i
 the first byte of it is taken.
 """
 
+import io
 import shutil
 from datetime import datetime
 from typing import IO, cast
@@ -55,6 +56,8 @@ def install(app: Flask, parts: Parts) -> None:
             content_length: int | None = None,
         ) -> IO[bytes]:
             """Where a file that is being sent goes: never into a temporary file in clear."""
+            if request.endpoint != _SEND:
+                return io.BytesIO()  # A key or a file of settings: no form is larger than that.
             original = g.pop("original", None)
             if original is None:
                 raise BadRequest
