@@ -262,7 +262,7 @@ class Mishaps(Rehearsal):
             f"{seconds} s of film", lambda s: s.limit - s.remaining > seconds, seconds + 10
         )
 
-    def _ended_by(self, why: str, seconds: float = 30) -> tuple[RecorderStatus, float]:
+    def _ended_by(self, why: str, seconds: float = 20) -> tuple[RecorderStatus, float]:
         """Film until it ends by itself; how it ended, and how many seconds it took."""
         self._begin()
         began = time.monotonic()

@@ -24,8 +24,8 @@ _OPTIONS = {
     "video_track_timescale": str(TICKS),
     # What is made goes out at once: what waits here would be lost with the power.
     "flush_packets": "1",
-    # Microseconds that a picture waits for its sound, which its encoder gives late: no more than one
-    # waits. A player finds the sound wherever in the film it lies.
+    # Microseconds that a picture waits for its sound, which comes late from its encoder: no more
+    # than one picture waits. A player finds the sound wherever in the film it lies.
     "max_interleave_delta": "10000",
 }
 

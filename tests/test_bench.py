@@ -6,6 +6,7 @@ import pytest
 
 from appliance import bench
 from appliance.bench import Row, row
+from appliance.cli import run
 
 
 def test_a_measure_is_met_up_to_its_bound_and_not_beyond() -> None:
@@ -53,3 +54,10 @@ def test_a_page_of_measures_is_renewed_part_by_part() -> None:
 @pytest.mark.parametrize("part", bench.PARTS)
 def test_every_part_has_its_module(part: str) -> None:
     assert callable(bench.find(part))
+
+
+def test_only_what_lasts_as_long_as_a_film_can_be_measured_in_real_time(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["bench", "seal", "--real-time"]) == 2
+    assert "Only record" in capsys.readouterr().err

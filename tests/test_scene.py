@@ -11,13 +11,16 @@ from pathlib import Path
 import av
 import pytest
 
-from appliance.errors import CameraFailed
+from appliance import claps
+from appliance.config import Fault, Faults
+from appliance.errors import BadInput, CameraFailed
 from appliance.film import EndReason
 from firmware.camera import SAMPLE_RATE, TICKS
-from firmware.cameras.scene import FilmScene, SceneCamera
+from firmware.cameras.scene import FilmScene, SceneCamera, sound_frame
 from firmware.cameras.testcard import TestCard, read_number
+from firmware.muxer import Muxer
 from tests import films
-from tests.fakes import HurriedClock, Reel, look_at, muxed
+from tests.fakes import FakeClock, HurriedClock, Reel, look_at, muxed
 
 
 def decoded(pieces: list[bytes]) -> Iterator[av.VideoFrame]:
@@ -227,3 +230,132 @@ def test_a_film_that_goes_away_while_it_is_shown_is_a_failed_camera(tmp_path: Pa
 def test_a_film_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CameraFailed):
         FilmScene(tmp_path / "none.mp4", 1280, 720)
+
+
+# --- What goes wrong on demand --------------------------------------------------------------------
+
+
+def going_wrong(*happen: Fault, after: float = 0.5, **sound: float) -> SceneCamera:
+    faults = Faults(happen=happen, after=after, **sound)
+    return SceneCamera(TestCard(160, 96, 30), 200_000, HurriedClock(), faults=faults)
+
+
+def test_a_camera_that_is_missing_says_so_and_one_that_does_not_start_raises() -> None:
+    assert going_wrong().present()
+    assert not going_wrong("camera-missing").present()
+    with pytest.raises(CameraFailed):
+        going_wrong("camera-does-not-start").start(Reel(), lambda why: None)
+
+
+def test_a_camera_that_fails_gives_what_came_before_and_tells_it_once() -> None:
+    camera, reel, failed = going_wrong("camera-fails"), Reel(), threading.Event()
+    failures: list[EndReason] = []
+
+    def on_failure(why: EndReason) -> None:
+        failures.append(why)
+        failed.set()
+
+    camera.start(reel, on_failure)
+    assert failed.wait(30)
+    camera.stop()
+    assert failures == [EndReason.CAMERA_FAILED]
+    assert len(reel.pictures) == 15
+
+
+def test_pictures_stop_without_a_word_and_the_camera_still_closes() -> None:
+    camera, reel = going_wrong("frames-stop"), Reel(15)
+    camera.start(reel, lambda why: pytest.fail(why.value))
+    assert reel.full.wait(30)
+    reel.full.clear()
+    assert not reel.full.wait(0.3)
+    camera.stop()
+    assert len(reel.pictures) == 15
+
+
+def test_sound_stops_and_pictures_go_on() -> None:
+    camera, reel = going_wrong("sound-stops"), Reel(45)
+    camera.start(reel, lambda why: pytest.fail(why.value))
+    assert reel.full.wait(30)
+    camera.stop()
+    assert len(reel.samples) == 2 * SAMPLE_RATE // 2
+
+
+@pytest.mark.slow
+def test_a_camera_that_does_not_stop_is_not_taken_for_one_that_did() -> None:
+    camera, reel = going_wrong("camera-does-not-stop"), Reel(5)
+    camera.start(reel, lambda why: pytest.fail(why.value))
+    assert reel.full.wait(30)
+    with pytest.raises(CameraFailed, match="does not stop"):
+        camera.stop()
+
+
+def test_a_camera_that_hurries_waits_for_the_card_and_not_for_the_time() -> None:
+    camera = SceneCamera(TestCard(160, 96, 30), 200_000, FakeClock(), hurry=True)
+    reel, busy = Reel(90), threading.Event()
+    busy.set()
+    camera.busy = busy.is_set
+    camera.start(reel, lambda why: pytest.fail(why.value))
+    assert not reel.full.wait(0.2) and not reel.pictures
+    busy.clear()
+    assert reel.full.wait(30)
+    camera.stop()
+    assert [time for _, time, _, _ in reel.pictures] == [3000 * n for n in range(90)]
+
+
+# --- Sound against picture, as it comes out of the film -------------------------------------------
+
+
+def film_of(camera: SceneCamera, seconds: int, late: float = 0.0) -> io.BytesIO:
+    """Film it; its sound comes `late` seconds."""
+    pieces: list[bytes] = []
+    muxer = Muxer(pieces.append, sound=True)
+    reel = Late(30 * seconds, muxer, late)
+    camera.start(reel, lambda why: pytest.fail(why.value))
+    assert reel.full.wait(100)
+    camera.stop()
+    muxer.close()
+    return io.BytesIO(b"".join(pieces))
+
+
+class Late(Reel):
+    def __init__(self, enough: int, target: Muxer, late: float) -> None:
+        super().__init__(enough, target)
+        self._silence, self._muxer = round(late * SAMPLE_RATE), target
+
+    def sound(self, frame: av.AudioFrame) -> None:
+        if self._silence:
+            self._muxer.sound(sound_frame(bytes(2 * self._silence), 0))
+            self._silence = 0
+        super().sound(frame)
+
+
+def test_what_is_in_time_is_found_to_be_and_what_is_not_is_not() -> None:
+    assert claps.worst(film_of(going_wrong(), 7), 0) < 0.003
+    assert claps.worst(film_of(going_wrong(), 7, late=0.1), 0) == pytest.approx(0.1, abs=0.003)
+    assert claps.worst(film_of(going_wrong(), 7, late=1.0), 0) == pytest.approx(1.0, abs=0.003)
+
+
+def test_a_film_without_flash_or_beep_is_not_taken_for_one_in_time() -> None:
+    silent = film_of(going_wrong("sound-stops", after=2.0), 7)
+    with pytest.raises(BadInput):
+        claps.worst(silent, 0)
+    with pytest.raises(BadInput):
+        claps.worst(io.BytesIO(films.film(200, sound=lambda n: 0.1)), 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("skew", [200.0, -1000.0])
+def test_sound_stays_with_its_picture_whatever_its_clock_and_its_losses(skew: float) -> None:
+    film = film_of(going_wrong(sound_ppm=skew, sound_lost=0.5), 200)
+    for start in (0, 8, 60, 68, 128, 190):
+        film.seek(0)
+        assert claps.worst(film, start) < 0.010
+
+
+@pytest.mark.slow
+def test_where_sound_is_lost_there_is_silence_and_nothing_moves() -> None:
+    film = film_of(going_wrong(sound_lost=3.0), 20)
+    with pytest.raises(BadInput):
+        claps.worst(film, 5)
+    film.seek(0)
+    assert claps.worst(film, 10) < 0.010
