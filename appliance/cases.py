@@ -14,6 +14,7 @@ recipient could seal something to a case, so the seal alone says nothing of who 
     cases/<id>/clips/                       the moments that were chosen (`appliance.clips`)
     cases/<id>/derived/<recording>/         what was mended of a film (`appliance.library`)
     cases/<id>/withdrawal                   the signed order, once the family has withdrawn
+                                            (and more: `appliance.withdrawing`)
 """
 
 import contextlib
@@ -29,7 +30,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from appliance.consent import CopiesOut, Withdrawal
+from appliance.consent import CopiesOut, HoldNotice, Withdrawal
 from appliance.errors import BadFile, BadInput, BadSignature, CaseWithdrawn, Incomplete, NoMatch
 from appliance.files import (
     ID,
@@ -58,6 +59,11 @@ from appliance.keys import (
 from appliance.sealing import seal
 from appliance.signing import Verifier, open_note
 from appliance.unsealing import unseal
+
+THERE = "withdrawn-there"
+"""The service's word that a case is withdrawn, in its directory (`appliance.withdrawing`)."""
+HOLD = "hold"
+"""In a case's directory: nothing of it may be removed yet."""
 
 _NUMBERED = re.compile(r"(?P<name>[a-z]+(?:-[a-z2-7]{16})?)-(?P<number>[0-9]{4})\.age")
 
@@ -255,6 +261,8 @@ class Cases:
         record = load_fact(directory / "case.json", CaseRecord)
         if record is None or record.id != name:
             raise BadFile("There is no such case on this kit.")
+        if record.state == "withdrawn" or is_withdrawn(directory):
+            raise CaseWithdrawn("The family has withdrawn. Nothing of this case opens any more.")
         identities = open_case_identities(directory, [keys.identity])
         if record.recipient not in {str(identity.recipient) for identity in identities}:
             # NoMatch if it was renewed and they are not of its team any more.
@@ -315,13 +323,26 @@ class Cases:
 
         First the signed order, so that a half-done withdrawal is finished and never forgotten;
         then the key; then what the key opened. `copies` are those that nothing here can reach.
+        With a hold everything ends, but nothing is removed; once that is lifted, call it again.
         """
         directory = self._home.case(name)
-        order = Withdrawal(id=new_id(), case=name, kit=kit, at=at, copies=copies)
-        if not (directory / "withdrawal").exists():
-            save(
-                directory / "withdrawal", keys.signer.sign(f"{to_json(order).decode()}\n").encode()
-            )
+        held = None
+        if (directory / HOLD).exists():
+            with contextlib.suppress(BadFile, UnicodeDecodeError):
+                notice = (directory / HOLD).read_text().partition("\n")[0]
+                held = from_json(notice, HoldNotice).review
+            held = held or at
+        order = Withdrawal(id=new_id(), case=name, kit=kit, at=at, copies=copies, held=held)
+        before = None
+        with contextlib.suppress(BadFile, UnicodeDecodeError):
+            before = withdrawal_note(directory)
+        if before is not None and before[0].held and not held:
+            # What was taken back stays taken back since then; now it may be removed, too.
+            order = msgspec.structs.replace(before[0], id=order.id, held=None)
+            before = None
+        if before is None:
+            note = keys.signer.sign(f"{to_json(order).decode()}\n")
+            save(directory / "withdrawal", note.encode())
         self.finish_withdrawal(name)
         found = withdrawal_note(directory)
         if found is None:
@@ -329,18 +350,26 @@ class Cases:
         return found[0]
 
     def finish_withdrawal(self, name: str) -> None:
-        """Carry out what a withdrawal orders here: key first, then record, documents and clips."""
+        """Carry out what a withdrawal orders here: key first, then record, then all it opened."""
         directory = self._home.case(name)
+        held = (directory / HOLD).exists()
         # With those that a power cut left half-written.
         for key_file in [*_identity_files(directory), *directory.glob(".identity-*")]:
-            destroy(key_file)
+            if not held:
+                destroy(key_file)
         record = load_fact(directory / "case.json", CaseRecord)
         if record is not None and record.state != "withdrawn":
             save_fact(directory / "case.json", msgspec.structs.replace(record, state="withdrawn"))
-        for part in ("documents", "clips", "derived"):
-            if (directory / part).exists():
-                shutil.rmtree(directory / part)
+        for part in sorted(path for path in directory.iterdir() if path.is_dir()):
+            # The orders for single films say that they were taken back, and stay.
+            if not held and part.name != "withdrawn":
+                shutil.rmtree(part)
         sync_directory(directory)
+
+
+def is_withdrawn(directory: Path) -> bool:
+    """True from the moment that an order is on the card, before anything of it is carried out."""
+    return (directory / "withdrawal").exists() or (directory / THERE).exists()
 
 
 def withdrawal_note(directory: Path) -> tuple[Withdrawal, str] | None:

@@ -3,8 +3,10 @@
     service/card.json                                   whose store this is (keys.Card)
     kits/<kit>/card.json                                KitCard, as in the kit's kit/kit.json
     kits/<kit>/heads/000001                             how far its logs had come, signed
+    kits/<kit>/orders/000001                            what the service asks this kit to withdraw
     orders/<order>                                      a withdrawal as it stands in its case
     tombstones/<case>                                   the service's signed answer
+    tombstones/<order>                                  the same to an order for one film
     cases/<case>/identity-0001.age, documents/, clips/, derived/  as in the kit's cases/<case>
     cases/<case>/recordings/<recording>/                as in the kit's recordings/<recording>
 
@@ -29,6 +31,11 @@ def kit_object(kit: str) -> str:
 def heads_object(kit: str, name: str) -> str:
     """A signed note of the recorder, `kit/heads/<name>`: how far the kit's logs had come."""
     return f"kits/{checked_id(kit)}/heads/{name}"
+
+
+def service_order_object(kit: str, number: int) -> str:
+    """What the service asks one kit to do, counting up from 1."""
+    return f"kits/{checked_id(kit)}/orders/{number:06}"
 
 
 def order_object(order: str) -> str:
@@ -80,7 +87,7 @@ def receipt_of(home: Home, name: str) -> Receipt | None:
     return load_fact(receipt_path(home, name), Receipt)
 
 
-Fault = Literal["unreadable", "damaged-here", "other-content", "false-tombstone"]
+Fault = Literal["unreadable", "damaged-here", "other-content", "false-tombstone", "false-order"]
 _SENTENCES: dict[Fault, str] = {
     "unreadable": "It could not be read as what it should be, so it waits here. Ask your service.",
     "damaged-here": "The card gives back something else than was written, so it waits here. "
@@ -89,6 +96,8 @@ _SENTENCES: dict[Fault, str] = {
     "Ask your service to look at its store.",
     "false-tombstone": "The store says that this family withdrew, but the service did not sign it. "
     "Nothing of this family is sent. Ask your service.",
+    "false-order": "The store holds an order for this kit that the service did not sign for it. "
+    "It is not carried out. Ask your service.",
 }
 
 

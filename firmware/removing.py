@@ -107,7 +107,12 @@ class Removals:
                     self.ordered(note)
 
     def _notes(self) -> Iterator[str]:
-        for path in (*self._home.cases.glob("*/withdrawal"), *self._home.inbox.glob("*")):
+        orders = (
+            *self._home.cases.glob("*/withdrawal"),
+            *self._home.cases.glob("*/withdrawn/*"),
+            *self._home.inbox.glob("*"),
+        )
+        for path in orders:
             with suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as file:
                 yield file.read(_LARGEST_ORDER)
 

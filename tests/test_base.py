@@ -148,7 +148,7 @@ def forged(kit: SendingKit, case: str) -> Iterator[tuple[str, bytes]]:
     line = to_json(order).decode() + "\n"
     true = practitioner().signer.sign(line)
     yield name, PrivateKeys.generate("practitioner").signer.sign(line).encode()
-    yield name, service().signer.sign(line).encode()
+    yield name, PrivateKeys.generate("service").signer.sign(line).encode()
     yield name, kit.signer.sign(line).encode()
     yield name, true.replace(kit.id, new_id()).encode()
     yield new_id(), true.encode()

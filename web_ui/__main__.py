@@ -22,6 +22,7 @@ from appliance.config import Config, load_config
 from appliance.errors import KitError, NotPossible
 from appliance.importing import clear_unfinished
 from appliance.sticks import Sticks, Udisks
+from appliance.withdrawing import finish_everything
 from web_ui import create_app
 from web_ui.enrolment import Enrolment
 from web_ui.keeper import Keeper
@@ -56,12 +57,9 @@ def build_parts(config: Config, clock: Clock, sticks: Sticks | None = None) -> P
     home = config.places
     cases = Cases(home)
     log = Log(home.log("web"), clock)
-    for order in sorted(home.cases.glob("*/withdrawal")):
-        try:
-            cases.finish_withdrawal(order.parent.name)
-        except (KitError, OSError):
-            # The page still starts; the certificate of this case says that it is not finished.
-            log.write("withdrawal-unfinished", case=order.parent.name)
+    for case in finish_everything(home, cases):
+        # The page still starts; the certificate of this case says that it is not finished.
+        log.write("withdrawal-unfinished", case=case)
     clear_unfinished(home)
     return Parts(
         home=home,

@@ -1,10 +1,13 @@
-"""What must happen although nobody asks for it: the idle lock, and clearing away old requests."""
+"""What must happen although nobody asks: the idle lock, orders of the service, old requests."""
 
 import threading
 from contextlib import suppress
 
-from appliance.errors import BadFile
+from appliance.errors import BadFile, KitError
 from appliance.requests import FRESH_SECONDS, read_request
+from appliance.withdrawing import hear_service
+from web_ui.arming import take_permit
+from web_ui.cases import armed_case
 from web_ui.parts import Parts
 from web_ui.status import FILMING, fresh_status
 
@@ -18,6 +21,7 @@ class Keeper(threading.Thread):
         super().__init__(name="keeper", daemon=True)
         self._parts = parts
         self._ended = threading.Event()
+        self._heard = -1
 
     def run(self) -> None:
         while not self._ended.wait(EVERY_SECONDS):
@@ -31,7 +35,26 @@ class Keeper(threading.Thread):
             parts.seat.watched()
         if parts.seat.leave_if_idle():
             parts.note("locked-idle")
+        self._hear_service()
         self._clear_requests()
+
+    def _hear_service(self) -> None:
+        """Carry out what the service has signed since: a withdrawal that reached it elsewhere."""
+        parts = self._parts
+        try:
+            newest = max(
+                (path.stat().st_mtime_ns for path in parts.home.inbox.glob("*")), default=0
+            )
+            if newest == self._heard:
+                return
+            for done in hear_service(parts.home, parts.cases):
+                if not done.film and armed_case(parts) == done.case:
+                    take_permit(parts)
+                parts.seat.forget(done.case)
+                parts.note("service-order-done", case=done.case, recording=done.film)
+            self._heard = newest
+        except (KitError, OSError):
+            parts.note("service-order-waits")
 
     def _clear_requests(self) -> None:
         """Remove requests that nobody carries out any more."""

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from appliance.cases import CaseRecord, Cases, Details, OpenCase
+from appliance.cases import CaseRecord, Cases, Details, OpenCase, is_withdrawn
 from appliance.clock import Clock, Vouch
 from appliance.errors import CaseWithdrawn, KitError, NoMatch, NotOpened
 from appliance.files import Home
@@ -57,6 +57,7 @@ class Practitioner:
         vouch: Vouch,
         kit: Sequence[Verifier],
         home: Home,
+        clock: Clock,
     ) -> None:
         """`kit`: the verifying key of this kit's recorder, whose films are believed."""
         self.kit = tuple(kit)
@@ -65,7 +66,7 @@ class Practitioner:
         self.service = enrolled.service
         self.verifiers = tuple(p.verifying_key() for p in enrolled.practitioners)
         self.vouch = vouch
-        self.viewing = Viewing(home, kit, self.verifiers)
+        self.viewing = Viewing(home, kit, self.verifiers, lambda: self.now(clock))
         self.work = Work()
         self.copying = Copying()
         self._home = home
@@ -89,7 +90,7 @@ class Practitioner:
             if self._gone:
                 raise NotOpened("The page was locked.")
             # The order counts from the moment it is on the card, whatever is still in memory.
-            if (self._home.case(name) / "withdrawal").exists():
+            if is_withdrawn(self._home.case(name)):
                 self.forget(name)
                 raise CaseWithdrawn(
                     "The family has withdrawn. Nothing of this case opens any more."
@@ -183,6 +184,13 @@ class Seat:
     def taken(self) -> bool:
         with self._lock:
             return self._holder is not None
+
+    def forget(self, case: str) -> None:
+        """Whoever is unlocked loses what they have open of a case."""
+        with self._lock:
+            holder = self._holder
+        if holder:
+            holder.forget(case)
 
     def used(self) -> None:
         """Something was done on the page just now."""

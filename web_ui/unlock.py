@@ -128,7 +128,7 @@ def _opened(parts: Parts, passphrase: str, moment: datetime, reading: Reading) -
             raise BadInput(_("The key on this kit is not the one that was enrolled."))
         vouch = Vouch(kit=status.kit, time=moment, boot=reading.boot, boottime=reading.boottime)
         kit = (Verifier.parse(status.verifier),)
-        return Practitioner(keys, card, enrolled, vouch, kit, parts.home)
+        return Practitioner(keys, card, enrolled, vouch, kit, parts.home, parts.clock)
     raise refused or NotPossible(
         _("There is no practitioner's key on this kit."), _("Set the kit up again.")
     )

@@ -8,22 +8,25 @@ import hashlib
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
 from appliance.cases import OpenCase
 from appliance.clips import Clip, Still
-from appliance.errors import KitError, NoMatch
+from appliance.consent import Consent, may_be_watched
+from appliance.errors import BadFile, CaseWithdrawn, KitError, NoMatch, NotOpened
 from appliance.files import ID, Home, checked_id, new_id
 from appliance.film import EndReason, FilmStarted, Manifest
 from appliance.joined import JoinedFilm, OpenedFilm, open_recording, read_manifest
 from appliance.signing import Verifier
 from appliance.stills import still
 from appliance.unsealing import SealedReader, unseal
+from appliance.withdrawing import is_film_withdrawn
 
 _KEPT_OPEN = 6
 
@@ -125,13 +128,20 @@ class Viewing:
     """The films and clips that one practitioner has open. Any thread."""
 
     def __init__(
-        self, home: Home, kit: Sequence[Verifier], practitioners: Sequence[Verifier]
+        self,
+        home: Home,
+        kit: Sequence[Verifier],
+        practitioners: Sequence[Verifier],
+        now: Callable[[], datetime],
     ) -> None:
         """`kit` and `practitioners`: whose manifests are believed, of films made here and of films
-        brought from elsewhere."""
+        brought from elsewhere. `now`: against which a consent is held."""
         self._home = home
         self._kit = kit
         self._practitioners = practitioners
+        self._now = now
+        self._consents: dict[Path, Consent] = {}
+        self._cut_from: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
         self._open: OrderedDict[tuple[str, str, str], Readable] = OrderedDict()
         self._lent: dict[tuple[str, str, str], Readable] = {}
@@ -153,7 +163,9 @@ class Viewing:
         return sorted(listed, key=lambda film: film.started.started, reverse=True)
 
     def film(self, case: OpenCase, name: str) -> OpenedView:
-        """A film of this case. Raises NoMatch if there is none, and what opening raises."""
+        """A film of this case. Raises NoMatch if there is none, CaseWithdrawn or NotOpened if it is
+        not agreed to any more, and what opening raises."""
+        self._check_agreed(case, name)
         try:
             written = (self._directory(case, name) / "manifest").stat()
         except FileNotFoundError:
@@ -174,6 +186,7 @@ class Viewing:
 
         Raises as `film`; closing its case closes it too.
         """
+        self._check_agreed(case, name)
         key = (case.id, name, new_id())
         with closing(self._opened(case, name)) as view:
             with self._lock:
@@ -185,7 +198,8 @@ class Viewing:
                     self._lent.pop(key, None)
 
     def clip(self, case: OpenCase, name: str) -> OpenedClip:
-        """A clip of this case. Raises NoMatch if there is none."""
+        """A clip of this case. Raises as `film`."""
+        self._check_agreed(case, self._film_of(case, name))
         key = (case.id, name, "clip")
         with self._lock:
             found = self._open.get(key)
@@ -203,6 +217,7 @@ class Viewing:
         kept = case.read(Still, name)
         if kept is None or not (case.clips / kept.file).exists():
             raise NoMatch("There is no such picture in this case.")
+        self._check_agreed(case, kept.recording)
         return unseal((case.clips / kept.file).read_bytes(), case.identities)
 
     def close(self, case: str = "") -> None:
@@ -211,6 +226,40 @@ class Viewing:
             for opened in (self._open, self._lent):
                 for key in [key for key in opened if case in ("", key[0])]:
                     opened.pop(key).close()
+
+    def _check_agreed(self, case: OpenCase, film: str) -> None:
+        """Asked for every piece that is sent. Raises CaseWithdrawn, NotOpened."""
+        consent = self._consent(case)
+        if is_film_withdrawn(case.directory, film):
+            raise CaseWithdrawn("The family has taken this film back.")
+        if may_be_watched(consent, self._now()):
+            return
+        if consent is not None and any(t.purpose == "filming" for t in consent.taken_back):
+            raise CaseWithdrawn("The family has taken filming back, and looking at its films.")
+        raise NotOpened(
+            "What the family agreed to has run out, so its films are not shown.",
+            "Talk the consent through again and record it.",
+        )
+
+    def _consent(self, case: OpenCase) -> Consent | None:
+        """The consent in force, opened once: the page asks again for each piece of a film."""
+        newest = max((case.directory / "documents").glob("consent-*.age"), default=None)
+        if newest is None:
+            return None
+        if newest not in self._consents:
+            with suppress(BadFile):
+                found = case.read(Consent)
+                if found is not None:
+                    self._consents[newest] = found
+        return self._consents.get(newest)
+
+    def _film_of(self, case: OpenCase, clip: str) -> str:
+        if (case.id, clip) not in self._cut_from:
+            kept = case.read(Clip, clip)
+            if kept is None:
+                raise NoMatch("There is no such clip in this case.")
+            self._cut_from[case.id, clip] = kept.recording
+        return self._cut_from[case.id, clip]
 
     def _opened(self, case: OpenCase, name: str) -> OpenedView:
         directory = self._directory(case, name)

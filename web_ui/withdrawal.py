@@ -1,26 +1,55 @@
-"""Withdrawing: everything of a case is closed at once, and the certificate says what was done.
+"""Withdrawing: everything, one film or one use ends at once, and a certificate says how far.
 
 The certificate claims what is so and no more: what was removed here, what the service has answered
-with its signature, and what nobody can promise.
+with its signature, what waits for a hold, and what nobody can promise.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from wtforms import StringField
 
-from appliance.cases import Details, withdrawal_note
-from appliance.consent import Tombstone, Withdrawal
-from appliance.copies import out_of_reach
+from appliance.cases import Details, OpenCase, is_withdrawn, withdrawal_note
+from appliance.consent import (
+    PURPOSES,
+    CopiesOut,
+    FilmWithdrawal,
+    Hold,
+    Tombstone,
+    Withdrawal,
+)
+from appliance.copies import out_of_reach, receipts
 from appliance.errors import BadInput, BadSignature, NotPossible
 from appliance.files import from_json
+from appliance.requests import RecorderStatus
 from appliance.signing import open_note
+from appliance.withdrawing import (
+    film_order,
+    films_withdrawn,
+    held,
+    hold_notice,
+    is_film_withdrawn,
+    lift_hold,
+    place_hold,
+    withdraw_film,
+)
 from web_ui.access import practitioner
 from web_ui.arming import stop_if_filming, take_permit
-from web_ui.cases import armed_case, open_case
+from web_ui.cases import armed_case, consent_of, open_case
+from web_ui.consent import purposes_in_words
+from web_ui.forms import Form, at_most, needed, stripped
 from web_ui.language import _
 from web_ui.parts import Parts
 from web_ui.status import read_status
+from web_ui.times import end_of
+
+ROLE_LENGTH = 80
+REASON_LENGTH = 500
+LONGEST_REVIEW = timedelta(days=400)
 
 
 @dataclass(frozen=True)
@@ -34,6 +63,39 @@ class Certificate:
     """Sealed films that still lie on the card; nothing opens them."""
     service: Tombstone | None
     """The service's signed answer, once it is here."""
+    held_until: datetime | None
+    """When the hold is looked at again that keeps all this from being removed."""
+
+
+@dataclass(frozen=True)
+class FilmCertificate:
+    """What can be said of one film that was taken back."""
+
+    order: FilmWithdrawal
+    removed: bool
+    """The recorder has removed its sealed segments."""
+    moments_removed: bool
+    service: Tombstone | None
+    held_until: datetime | None
+    copies: Sequence[CopiesOut]
+
+
+class HoldForm(Form):
+    role = StringField(
+        filters=[stripped],
+        validators=[
+            needed(lambda: _("Write who decided it, by their office.")),
+            at_most(ROLE_LENGTH),
+        ],
+    )
+    reason = StringField(
+        filters=[stripped],
+        validators=[needed(lambda: _("Write the reason.")), at_most(REASON_LENGTH)],
+    )
+    review = StringField(
+        filters=[stripped],
+        validators=[needed(lambda: _("Choose the day on which it is looked at again."))],
+    )
 
 
 def blueprint(parts: Parts) -> Blueprint:
@@ -43,75 +105,228 @@ def blueprint(parts: Parts) -> Blueprint:
     def show(case: str) -> ResponseReturnValue:
         if withdrawal_note(parts.home.case(case)) is not None:
             return redirect(url_for("withdraw.certificate", case=case), 303)
-        return _page(case, ""), 200
+        return _page(case, {}), 200
 
     @pages.post("/withdraw")
     def carry_out(case: str) -> ResponseReturnValue:
         if request.form.get("confirm") != "y":
             sentence = _("Tick the box if the family wants everything to be closed for good.")
-            return _page(case, sentence), 400
+            return _page(case, {"confirm": sentence}), 400
         holder = practitioner()
         opened = open_case(case)
-        status = read_status(parts.home)
-        if status is None:
-            raise NotPossible(
-                _("The recorder has not said yet which kit this is."),
-                _("Wait a few seconds, then withdraw again."),
-            )
-        # The camera first, then the key: filming ends whatever happens after.
-        if armed_case(parts) == case:
-            take_permit(parts)
-        stop_if_filming(parts, case)
-        order = parts.cases.withdraw(
-            case, holder.keys, status.kit, holder.now(parts.clock), out_of_reach(opened)
-        )
+        status = _known_kit(parts)
+        copies = out_of_reach(opened)
+        _end_filming(parts, case)
+        order = parts.cases.withdraw(case, holder.keys, status.kit, holder.now(parts.clock), copies)
         holder.forget(case)
         parts.note("withdrawn", case=case, order=order.id)
         return redirect(url_for("withdraw.certificate", case=case), 303)
+
+    @pages.post("/withdraw/film")
+    def take_back_film(case: str) -> ResponseReturnValue:
+        holder = practitioner()
+        opened = open_case(case)
+        film = request.form.get("film", "")
+        if film not in {one.id for one in holder.viewing.films_of(case)}:
+            return _page(case, {"film": _("Choose the film that is taken back.")}), 400
+        status = _known_kit(parts)
+        if status.recording == film:
+            stop_if_filming(parts, case)
+        order = withdraw_film(opened, film, status.kit, holder.now(parts.clock))
+        holder.viewing.close(case)
+        parts.note("film-withdrawn", case=case, recording=film, order=order.id)
+        return redirect(url_for("withdraw.film_certificate", case=case, film=film), 303)
+
+    @pages.post("/withdraw/purpose")
+    def take_back_purposes(case: str) -> ResponseReturnValue:
+        holder = practitioner()
+        opened = open_case(case)
+        consent = consent_of(opened)
+        named = [purpose for purpose in PURPOSES if purpose in request.form.getlist("purposes")]
+        if consent is None or not named:
+            return _page(case, {"purposes": _("Tick what is taken back.")}), 400
+        if "filming" in named:
+            _end_filming(parts, case)
+        opened.write(consent.without(named, holder.now(parts.clock)))
+        holder.viewing.close(case)
+        parts.note("purposes-withdrawn", case=case, purposes=" ".join(named))
+        return redirect(url_for("consent.receipt", case=case), 303)
+
+    @pages.route("/hold", methods=["GET", "POST"])
+    def hold(case: str) -> ResponseReturnValue:
+        opened = open_case(case)
+        form = HoldForm()
+        now = practitioner().now(parts.clock)
+        review = _day(form.review.data or "")
+        if form.validate_on_submit():
+            if review is None or not now < end_of(review) <= now + LONGEST_REVIEW:
+                form.review.errors = [_("Choose a day from today on, within the next 13 months.")]
+            else:
+                fact = Hold(
+                    role=form.role.data, reason=form.reason.data, review=end_of(review), at=now
+                )
+                place_hold(opened, fact)
+                parts.note("hold-placed", case=case)
+                return redirect(url_for("withdraw.hold", case=case), 303)
+        page = render_template(
+            "hold.html",
+            case=opened,
+            details=opened.read(Details),
+            form=form,
+            hold=opened.read(Hold) if held(opened.directory) else None,
+        )
+        return page, 400 if form.errors else 200
+
+    @pages.post("/hold/lift")
+    def lift(case: str) -> ResponseReturnValue:
+        holder = practitioner()
+        directory = parts.home.case(case)
+        found = withdrawal_note(directory)
+        if found is None:
+            open_case(case)
+        else:
+            _check_ours(found[1])
+        lift_hold(directory)
+        parts.note("hold-lifted", case=case)
+        if found is not None:
+            order = parts.cases.withdraw(case, holder.keys, found[0].kit, found[0].at)
+            parts.note("withdrawn", case=case, order=order.id)
+            return redirect(url_for("withdraw.certificate", case=case), 303)
+        if is_withdrawn(directory):
+            parts.cases.finish_withdrawal(case)
+            return redirect(url_for("cases.show"), 303)
+        for film in films_withdrawn(directory):
+            order_of_film = film_order(directory, film)
+            if order_of_film is not None:
+                withdraw_film(holder.case(case), film, order_of_film.kit, order_of_film.at)
+        return redirect(url_for("withdraw.hold", case=case), 303)
 
     @pages.get("/certificate")
     def certificate(case: str) -> ResponseReturnValue:
         found = withdrawal_note(parts.home.case(case))
         if found is None:
             abort(404)
-        try:
-            open_note(found[1], practitioner().verifiers)
-        except BadSignature:
-            abort(404)
+        _check_ours(found[1])
         return render_template("certificate.html", case=case, told=_certificate(parts, found[0]))
+
+    @pages.get("/withdraw/<id:film>")
+    def film_certificate(case: str, film: str) -> ResponseReturnValue:
+        opened = open_case(case)
+        order = film_order(opened.directory, film)
+        if not isinstance(order, FilmWithdrawal):
+            abort(404)
+        return render_template(
+            "certificate-film.html",
+            case=opened,
+            details=opened.read(Details),
+            told=_film_certificate(parts, opened, order),
+        )
 
     return pages
 
 
-def _page(case: str, error: str) -> str:
+def _page(case: str, errors: dict[str, str]) -> str:
     opened = open_case(case)
+    consent = consent_of(opened)
+    gone = {taken.purpose for taken in consent.taken_back} if consent else set()
+    asked = {one for person in consent.people for one in person.purposes} if consent else set()
+    films = practitioner().viewing.films_of(case)
     return render_template(
         "withdraw.html",
         case=opened,
         details=opened.read(Details),
-        films=practitioner().viewing.films_of(case),
-        error=error,
+        films=films,
+        left=[film for film in films if not is_film_withdrawn(opened.directory, film.id)],
+        withdrawn=films_withdrawn(opened.directory),
+        purposes={p: words for p, words in purposes_in_words().items() if p in asked - gone},
+        held_until=_held_until(opened.directory),
+        errors=errors,
     )
+
+
+def _known_kit(parts: Parts) -> RecorderStatus:
+    status = read_status(parts.home)
+    if status is None:
+        raise NotPossible(
+            _("The recorder has not said yet which kit this is."),
+            _("Wait a few seconds, then withdraw again."),
+        )
+    return status
+
+
+def _end_filming(parts: Parts, case: str) -> None:
+    """The camera first, then the key: filming ends whatever happens after."""
+    if armed_case(parts) == case:
+        take_permit(parts)
+    stop_if_filming(parts, case)
+
+
+def _check_ours(note: str) -> None:
+    """Whose case it was is only in the order's signature: everything else is gone."""
+    try:
+        open_note(note, practitioner().verifiers)
+    except BadSignature:
+        abort(404)
+
+
+def _held_until(directory: Path) -> datetime | None:
+    notice = hold_notice(directory)
+    if notice is not None:
+        return notice.review
+    # A damaged notice holds too, and asks to be looked at now.
+    return datetime.fromtimestamp(0, UTC) if held(directory) else None
 
 
 def _certificate(parts: Parts, order: Withdrawal) -> Certificate:
     directory = parts.home.case(order.case)
+    left = {path.name for path in directory.iterdir() if path.is_dir()} - {"withdrawn"}
     return Certificate(
         order=order,
         key_removed=not any(directory.glob("identity-*.age")),
-        documents_removed=not any((directory / part).exists() for part in ("documents", "clips")),
+        documents_removed=not left,
         films=len(practitioner().viewing.films_of(order.case)),
-        service=_answer(parts, order),
+        service=_answer(parts, order.id, order.case),
+        held_until=_held_until(directory),
     )
 
 
-def _answer(parts: Parts, order: Withdrawal) -> Tombstone | None:
-    """The service's answer to this order, if it is here and the service signed it."""
+def _film_certificate(parts: Parts, case: OpenCase, order: FilmWithdrawal) -> FilmCertificate:
+    moments = set(order.clips)
+    clips = {path.name.partition(".")[0] for path in case.clips.glob("*")}
+    gone = not any((case.directory / part / order.film).exists() for part in ("derived", "imports"))
+    copies = [
+        CopiesOut(
+            made=one.made, files=len(moments & set(one.moments)), locked=one.locked, way=one.way
+        )
+        for one in receipts(case)
+        if one.state != "nothing" and moments & set(one.moments)
+    ]
+    return FilmCertificate(
+        order=order,
+        removed=not parts.home.recording(order.film).exists(),
+        moments_removed=gone and not moments & clips,
+        service=_answer(parts, order.id, order.case, order.id),
+        held_until=_held_until(case.directory),
+        copies=copies,
+    )
+
+
+def _answer(parts: Parts, name: str, case: str, order: str = "") -> Tombstone | None:
+    """The service's answer to this order, if it is here and the service signed it.
+
+    For a whole case it answers once, to the first order: another kit may have sent that one.
+    """
     try:
-        note = (parts.home.inbox / order.id).read_text()
+        note = (parts.home.inbox / name).read_text()
         text, _signer = open_note(note, [practitioner().service.verifying_key()])
         answer = from_json(text, Tombstone)
     except (FileNotFoundError, UnicodeDecodeError, BadInput):
         return None
-    # The service answers once for a case, to the first order: another kit may have sent that one.
-    return answer if answer.case == order.case else None
+    return answer if answer.case == case and order in ("", answer.order) else None
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None

@@ -43,10 +43,21 @@ _STAYS = (
 )
 @click.option("--passphrase-file", type=_PATH, metavar="FILE", help="The key file's passphrase.")
 @click.option("--new", is_flag=True, help="Make an empty store this service's own first.")
+@click.option("--withdraw", "case", metavar="CASE", help="Withdraw a case, as its family asked.")
+@click.option("--film", metavar="FILM", help="Withdraw only this film of the case.")
+@click.option("--kit", metavar="KIT", help="The kit that has the film.")
 @click.option("--once", is_flag=True, help="Carry out what is there, then end.")
 @click.option("--json", "as_json", is_flag=True, help="Print each round as one JSON object.")
 def base(
-    store: str, keys: Path, passphrase_file: Path | None, new: bool, once: bool, as_json: bool
+    store: str,
+    keys: Path,
+    passphrase_file: Path | None,
+    new: bool,
+    case: str | None,
+    film: str | None,
+    kit: str | None,
+    once: bool,
+    as_json: bool,
 ) -> None:
     """Carry out the withdrawals that kits have brought to STORE, and sign for them."""
     own = read_keys(keys, _asking(passphrase_file))
@@ -59,6 +70,12 @@ def base(
             )
         with contextlib.closing(open_store(store)) as place:
             make_new(place, own[0])
+    if case is not None:
+        with contextlib.closing(open_store(store)) as place:
+            own_desk = Desk(place, choose_keys(place, own), practitioners, SystemClock())
+            withdraw(own_desk, case, film, kit)
+    elif film or kit:
+        raise click.UsageError("--film and --kit go with --withdraw CASE.")
     shown: set[Outcome] = set()
     while True:
         try:
@@ -75,6 +92,16 @@ def base(
             if once:
                 sys.exit(1 if any(outcome.state == "refused" for outcome in outcomes) else 0)
         time.sleep(REST_SECONDS)
+
+
+def withdraw(desk: Desk, case: str, film: str | None, kit: str | None) -> None:
+    """Order a withdrawal that reached the service itself. Raises BadFile for what is no id."""
+    if film is None and kit is None:
+        desk.withdraw_case(case)
+    elif film and kit:
+        desk.withdraw_film(kit, case, film)
+    else:
+        raise click.UsageError("To withdraw one film, give --film and the --kit that has it.")
 
 
 def read_keys(keys: Path, ask: Callable[[], str]) -> list[PrivateKeys]:
@@ -147,10 +174,18 @@ def _print(outcomes: Sequence[Outcome], as_json: bool, once: bool) -> None:
     for outcome in outcomes:
         if outcome.state == "refused":
             click.echo(f"Order {outcome.order} was refused: {outcome.why}", err=True)
+        elif outcome.state == "held":
+            click.echo(
+                f"Case {outcome.case} is withdrawn, and held: its keys wait for the hold's end."
+            )
+        elif outcome.state == "done" and outcome.film:
+            click.echo(
+                f"Film {outcome.film} is withdrawn. Removed just now: {len(outcome.removed)} files."
+            )
         elif outcome.state == "done":
             names = ", ".join(name.rpartition("/")[2] for name in outcome.removed) or "none"
             click.echo(f"Case {outcome.case} is withdrawn. Keys removed just now: {names}.")
-    if any(outcome.state == "done" for outcome in outcomes):
+    if any(outcome.state == "done" and not outcome.film for outcome in outcomes):
         click.echo(_STAYS)
     if refused:
         click.echo(
@@ -159,7 +194,7 @@ def _print(outcomes: Sequence[Outcome], as_json: bool, once: bool) -> None:
             err=True,
         )
     if once:
-        before = sum(outcome.state == "done-before" for outcome in outcomes)
+        before = sum(outcome.state in ("done-before", "held") for outcome in outcomes)
         new = len(outcomes) - before - len(refused)
         click.echo(f"Orders carried out: {new} now, {before} before, {len(refused)} refused.")
 

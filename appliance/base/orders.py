@@ -2,7 +2,11 @@
 
 For each order: check who signed it; write down which key files there are; remove them; and only
 then sign a tombstone. An order without a tombstone is worked again from the start. The films
-themselves stay: without a key they are closed to everybody, the service included.
+themselves stay: without a key they are closed to everybody, the service included. Of a single film
+that was taken back, whose case stays open, the sealed files themselves are removed. An order that
+says that there is a hold closes its case, and its keys wait for the order that follows.
+
+The service may order a withdrawal itself: a family may have called it, not its practitioner.
 """
 
 import io
@@ -11,11 +15,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from appliance.clock import Clock
-from appliance.consent import Tombstone, Withdrawal
+from appliance.consent import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
 from appliance.errors import BadFile, BadInput, SendInterrupted, SendRefused
-from appliance.files import Fact, checked_id, from_json, to_json
+from appliance.files import Fact, checked_id, from_json, new_id, to_json
 from appliance.keys import Card, PrivateKeys
-from appliance.receipts import SERVICE_CARD, case_object, order_object, tombstone_object
+from appliance.receipts import (
+    SERVICE_CARD,
+    case_object,
+    film_object,
+    order_object,
+    service_order_object,
+    tombstone_object,
+)
 from appliance.signing import Verifier, open_note
 from appliance.stores import Put, ServiceStore, read_small
 
@@ -32,10 +43,11 @@ class Outcome:
     """What became of one order."""
 
     order: str
-    state: Literal["done", "done-before", "refused"]
+    state: Literal["done", "done-before", "held", "refused"]
     case: str = ""
     removed: tuple[str, ...] = ()
-    """Key files removed in this run."""
+    """Key files, or sealed files of a film, removed in this run."""
+    film: str = ""
     code: str = ""
     why: str = ""
     """A sentence, where it was refused."""
@@ -75,7 +87,9 @@ class Desk:
     ) -> None:
         self._store = store
         self._signer = keys.signer
-        self._practitioners: list[Verifier] = [card.verifying_key() for card in practitioners]
+        self._believed: list[Verifier] = [card.verifying_key() for card in practitioners]
+        # What the service itself ordered at this store (`withdraw_case`).
+        self._believed.append(keys.signer.verifier)
         self._clock = clock
 
     def work(self) -> list[Outcome]:
@@ -89,7 +103,14 @@ class Desk:
             if isinstance(error, BadInput):
                 return Outcome(name, "refused", code=error.code, why=error.sentence)
             return Outcome(name, "refused", code=BadFile.code, why="This order is not text.")
-        answered = self._tombstone(order.case)
+        if isinstance(order, FilmWithdrawal):
+            return self._film(order)
+        answer = self._tombstone(order.case, order.case)
+        if order.held:
+            if answer is None:
+                self._sign(tombstone_object(order.case), self._told(order, (), held=True))
+            return Outcome(name, "held", order.case)
+        answered = answer is not None and not answer.held
         # Even when it was answered: a kit restored from a copy may have brought a key back.
         removed = self._remove_keys(order)
         if not answered:
@@ -98,26 +119,73 @@ class Desk:
         before = answered and not removed
         return Outcome(name, "done-before" if before else "done", order.case, removed)
 
-    def _order(self, name: str) -> Withdrawal:
+    def withdraw_case(self, case: str) -> str:
+        """Order the withdrawal of a whole case in the service's own name; `work` carries it out,
+        and every kit learns of it from the tombstone. Returns the order's id."""
+        now = self._clock.read().wall
+        order = Withdrawal(id=new_id(), case=checked_id(case), kit="", at=now)
+        self._sign(order_object(order.id), order)
+        return order.id
+
+    def withdraw_film(self, kit: str, case: str, film: str) -> int:
+        """Order a kit to take a film back; the copies at this store go when `work` finds the order.
+
+        Returns the order's number, by which the kit carries it out once.
+        """
+        number = len(list(self._store.list(f"kits/{checked_id(kit)}/orders/"))) + 1
+        now = self._clock.read().wall
+        fact = ServiceOrder(
+            number=number, kit=kit, case=checked_id(case), film=checked_id(film), at=now
+        )
+        self._sign(service_order_object(kit, number), fact)
+        own = FilmWithdrawal(id=new_id(), case=case, kit=kit, film=film, clips=(), at=now)
+        self._sign(order_object(own.id), own)
+        return number
+
+    def _film(self, order: FilmWithdrawal) -> Outcome:
+        """Remove what the store holds of one film, and of the moments that were cut from it."""
+        case, film = order.case, checked_id(order.film)
+        answered = self._tombstone(order.id, case) is not None
+        removed: list[str] = []
+        for prefix in (
+            film_object(case, film, ""),
+            case_object(case, f"imports/{film}/"),
+            case_object(case, f"derived/{film}/"),
+            *(case_object(case, f"clips/{checked_id(clip)}.") for clip in order.clips),
+            *(case_object(case, f"documents/clip-{clip}-") for clip in order.clips),
+            *(case_object(case, f"documents/still-{clip}-") for clip in order.clips),
+        ):
+            removed += self._store.purge(prefix)
+        names = tuple(sorted(removed))
+        if not answered:
+            self._sign(tombstone_object(order.id), self._told(order, names))
+        state: Literal["done", "done-before"] = "done-before" if answered and not names else "done"
+        return Outcome(order.id, state, case, names, film)
+
+    def _order(self, name: str) -> Withdrawal | FilmWithdrawal:
         note = read_small(self._store, order_object(name))
         if note is None:
             raise BadFile("This order is too long to be one.")
-        text, _ = open_note(note.decode(), self._practitioners)
-        order = from_json(text, Withdrawal)
+        text, _ = open_note(note.decode(), self._believed)
+        of_film = '"attune":"film-withdrawal/' in text.partition(",")[0]
+        order: Withdrawal | FilmWithdrawal = (
+            from_json(text, FilmWithdrawal) if of_film else from_json(text, Withdrawal)
+        )
         checked_id(order.case)
         if order.id != name:
             raise BadFile("This order carries another name inside.")
         return order
 
-    def _tombstone(self, case: str) -> bool:
-        """True if this service has answered for the case. What is no answer of ours counts as
-        nothing, and is replaced."""
-        note = read_small(self._store, tombstone_object(case))
+    def _tombstone(self, name: str, case: str) -> Tombstone | None:
+        """What this service has answered, for a case or to an order. What is no answer of ours
+        counts as nothing, and is replaced."""
+        note = read_small(self._store, tombstone_object(name))
         try:
             text, _ = open_note((note or b"").decode(), [self._signer.verifier])
-            return from_json(text, Tombstone).case == case
+            answer = from_json(text, Tombstone)
         except (BadInput, UnicodeDecodeError):
-            return False
+            return None
+        return answer if answer.case == case else None
 
     def _remove_keys(self, order: Withdrawal) -> tuple[str, ...]:
         prefix = case_object(order.case, "identity-")
@@ -151,16 +219,19 @@ class Desk:
                 continue
             if begun.order == order.id:
                 names.add(begun.name)
-        tombstone = Tombstone(
-            order=order.id,
-            case=order.case,
-            at=self._clock.read().wall,
-            removed=tuple(sorted(names)),
-        )
-        note_text = self._signer.sign(f"{to_json(tombstone).decode()}\n").encode()
-        where = tombstone_object(order.case)
+        self._sign(tombstone_object(order.case), self._told(order, tuple(sorted(names))))
+
+    def _told(
+        self, order: Withdrawal | FilmWithdrawal, removed: tuple[str, ...], held: bool = False
+    ) -> Tombstone:
+        now = self._clock.read().wall
+        return Tombstone(order=order.id, case=order.case, at=now, removed=removed, held=held)
+
+    def _sign(self, where: str, fact: Fact) -> None:
+        """Put a fact under a name, signed, in place of what may lie there."""
+        note = self._signer.sign(f"{to_json(fact).decode()}\n").encode()
         self._store.purge(where)
-        self._store.create(where, io.BytesIO(note_text))
+        self._store.create(where, io.BytesIO(note))
 
 
 def _begun(order: str) -> str:

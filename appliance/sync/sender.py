@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from appliance.audit import HEADS_NAME, Log
-from appliance.cases import CaseRecord, withdrawal_note
+from appliance.cases import CaseRecord, is_withdrawn, withdrawal_note
 from appliance.clock import Clock
 from appliance.consent import Tombstone
 from appliance.errors import (
@@ -45,6 +45,7 @@ from appliance.receipts import (
 )
 from appliance.signing import Verifier, open_note
 from appliance.stores import Store, measure, read_small
+from appliance.sync.orders import bring_in, film_orders, taken_back
 from appliance.sync.plan import Rank, Sealed, plan
 
 
@@ -79,6 +80,7 @@ def look(home: Home, kit: KitCard) -> Found:
         cases.add(name)
         try:
             here += _case(home, name, orders)
+            here += film_orders(home, name)
         except BadFile:
             problems.append(Problem(object=f"cases/{name}", code="unreadable"))
     for name in _ids(home, "recordings"):
@@ -88,7 +90,7 @@ def look(home: Home, kit: KitCard) -> Found:
             problems.append(Problem(object=f"recordings/{name}", code="unreadable"))
             continue
         cases.update(sealed.case for sealed in film)
-        here += film
+        here += (s for s in film if not taken_back(home, s))
     return Found(tuple(here), frozenset(cases), orders, tuple(problems))
 
 
@@ -207,6 +209,8 @@ class Sender:
         kit, service = self._whose()
         with contextlib.closing(self._open_store()) as store:
             self._check_store(store, service)
+            for problem in bring_in(self._home, store, kit, service, self._log):
+                self._problems[problem.object] = problem
             tried: set[str] = set()
             while sends := self._next(store, kit, service, tried):
                 for sealed in sends:
@@ -343,7 +347,8 @@ class Sender:
         """True if the family has withdrawn by now, whatever the plan still says."""
         if sealed.rank is Rank.ORDER or not sealed.case:
             return False
-        return (self._home.case(sealed.case) / "withdrawal").exists()
+        directory = self._home.case(sealed.case)
+        return is_withdrawn(directory) or taken_back(self._home, sealed)
 
     def _fault(self, name: str, code: Fault) -> None:
         self._problems[name] = Problem(object=name, code=code)

@@ -162,7 +162,7 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
     visitor.look("16-clip")
 
     visitor.follow("Back to the case")
-    visitor.follow("Withdraw everything")
+    visitor.follow("Take back: one film, one kind of use, or everything")
     visitor.look("17-withdraw")
     page.get_by_label("The family wants this").check()
     visitor.press("Withdraw everything now")

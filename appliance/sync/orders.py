@@ -1,0 +1,95 @@
+"""Orders on their way: films that were taken back here go to the service, its own orders come in.
+
+An order for a film is sent until the service's signed answer is here. What the service asks this
+kit to do lies in the inbox for the page and the recorder, who check its signature themselves.
+"""
+
+from appliance.audit import Log
+from appliance.consent import FilmWithdrawal, ServiceOrder, Tombstone
+from appliance.errors import BadFile, BadInput
+from appliance.files import ID, Home, checked_id, from_json, save
+from appliance.keys import Card
+from appliance.receipts import (
+    KitCard,
+    Problem,
+    order_object,
+    service_order_object,
+    tombstone_object,
+)
+from appliance.signing import open_note
+from appliance.stores import Store, read_small
+from appliance.sync.plan import Rank, Sealed
+from appliance.withdrawing import film_order, films_withdrawn, is_film_withdrawn
+
+
+def film_orders(home: Home, case: str) -> list[Sealed]:
+    """The orders for films of a case that were taken back on this kit. Raises BadFile."""
+    found = []
+    for film in films_withdrawn(home.case(case)):
+        order = film_order(home.case(case), film)
+        # What the service itself ordered needs no way back to it.
+        if isinstance(order, FilmWithdrawal):
+            path = f"cases/{case}/withdrawn/{film}"
+            size = (home.root / path).stat().st_size
+            found.append(Sealed(order_object(order.id), path, size, Rank.ORDER, case))
+    return found
+
+
+def taken_back(home: Home, sealed: Sealed) -> bool:
+    """True if this file belongs to a film that was taken back, or went with one."""
+    if sealed.rank is Rank.ORDER or not sealed.case:
+        return False
+    folder, name, *_ = sealed.path.split("/")
+    if folder == "recordings":
+        return is_film_withdrawn(home.case(sealed.case), name)
+    gone = not (home.root / sealed.path).exists()
+    return gone and bool(films_withdrawn(home.case(sealed.case)))
+
+
+def bring_in(home: Home, store: Store, kit: KitCard, service: Card, log: Log) -> list[Problem]:
+    """Fetch the service's orders for this kit, and its answers for single films.
+
+    The orders are numbered: each comes in once, in turn, and an old one never again. Raises
+    SendInterrupted, SendRefused.
+    """
+    for case in sorted(path.name for path in home.cases.glob("*") if ID.fullmatch(path.name)):
+        for order in _unanswered(home, case):
+            note = read_small(store, tombstone_object(order))
+            if note is not None and _answers(note, order, case, service):
+                save(home.inbox / order, note)
+                log.write("tombstone-received", case=case, order=order)
+    number = len(list(home.inbox.glob("order-*"))) + 1
+    while (note := read_small(store, service_order_object(kit.id, number))) is not None:
+        asked = _asked(note, service)
+        if asked is None or (asked.kit, asked.number) != (kit.id, number):
+            return [Problem(object=service_order_object(kit.id, number), code="false-order")]
+        save(home.inbox / f"order-{number:06}", note)
+        log.write("service-order-received", case=asked.case, order=f"{number:06}")
+        number += 1
+    return []
+
+
+def _unanswered(home: Home, case: str) -> list[str]:
+    try:
+        orders = [film_order(home.case(case), film) for film in films_withdrawn(home.case(case))]
+    except BadFile:
+        return []
+    ids = [checked_id(order.id) for order in orders if isinstance(order, FilmWithdrawal)]
+    return [order for order in ids if not (home.inbox / order).exists()]
+
+
+def _answers(note: bytes, order: str, case: str, service: Card) -> bool:
+    try:
+        text, _ = open_note(note.decode(), [service.verifying_key()])
+        answer = from_json(text, Tombstone)
+    except (BadInput, UnicodeDecodeError):
+        return False
+    return (answer.order, answer.case) == (order, case)
+
+
+def _asked(note: bytes, service: Card) -> ServiceOrder | None:
+    try:
+        text, _ = open_note(note.decode(), [service.verifying_key()])
+        return from_json(text, ServiceOrder)
+    except (BadInput, UnicodeDecodeError):
+        return None

@@ -1,0 +1,231 @@
+"""Taking back: one film, or everything, by who is unlocked or because the service says so.
+
+Whatever is taken back, the signed order is on the card before anything is removed, and each step
+can be done again: a pulled plug only delays. What plays is refused from the order on.
+
+    cases/<id>/withdrawal         everything: the practitioner's order (`Cases.withdraw`)
+    cases/<id>/withdrawn-there    everything: the service's word, a Tombstone or a ServiceOrder
+    cases/<id>/withdrawn/<film>   one film: a FilmWithdrawal, or a ServiceOrder
+    cases/<id>/hold               nothing of the case may be removed yet; all else ends at once
+
+The recorder removes its own films when it sees these orders; the service removes its key files, or
+its copies of the film, and answers with a signed tombstone.
+"""
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from appliance.cases import HOLD, THERE, CaseRecord, Cases, OpenCase
+from appliance.clips import shelf
+from appliance.consent import FilmWithdrawal, Hold, HoldNotice, ServiceOrder, Tombstone
+from appliance.errors import BadFile, BadInput
+from appliance.files import (
+    ID,
+    Home,
+    checked_id,
+    from_json,
+    load_fact,
+    new_id,
+    save,
+    sync_directory,
+    to_json,
+)
+from appliance.permits import Enrolled
+from appliance.receipts import KitCard
+from appliance.signing import open_note
+
+_FILMS = "withdrawn"
+_MOMENT = re.compile(r"(?:clip|still)-(?P<id>[a-z2-7]{16})-[0-9]{4}\.age")
+_FilmOrder = FilmWithdrawal | ServiceOrder
+_FILM_ORDER: msgspec.json.Decoder[_FilmOrder] = msgspec.json.Decoder(_FilmOrder, strict=True)
+_CaseOrder = Tombstone | ServiceOrder
+_CASE_ORDER: msgspec.json.Decoder[_CaseOrder] = msgspec.json.Decoder(_CaseOrder, strict=True)
+
+
+# --- One film -----------------------------------------------------------------------------------
+
+
+def withdraw_film(case: OpenCase, film: str, kit: str, at: datetime) -> FilmWithdrawal:
+    """Take one film back, with every moment that was cut from it. Safe to call again.
+
+    The order is signed and on the card first. The sealed segments are the recorder's to remove.
+    """
+    found = film_order(case.directory, film)
+    if isinstance(found, FilmWithdrawal):
+        order = found
+    else:
+        kept = shelf(case)
+        every = (*kept.chosen, *kept.aside)
+        moments = tuple(sorted(one.id for one in every if one.recording == film))
+        order = FilmWithdrawal(
+            id=new_id(), case=case.id, kit=kit, film=checked_id(film), clips=moments, at=at
+        )
+        note = case.keys.signer.sign(f"{to_json(order).decode()}\n")
+        directory = case.directory / _FILMS
+        directory.mkdir(mode=0o750, exist_ok=True)
+        sync_directory(case.directory)
+        save(directory / film, note.encode())
+    finish_film(case.directory, film)
+    return order
+
+
+def finish_film(directory: Path, film: str) -> None:
+    """Carry out here what the order for a film says, unless a hold postpones it."""
+    order = film_order(directory, film)
+    if order is None or held(directory):
+        return
+    moments = set(order.clips) if isinstance(order, FilmWithdrawal) else set()
+    for path in sorted((directory / "clips").glob("*")):
+        if path.name.lstrip(".").partition(".")[0] in moments:
+            path.unlink(missing_ok=True)
+    for path in sorted((directory / "documents").glob("*.age")):
+        if (match := _MOMENT.fullmatch(path.name)) and match["id"] in moments:
+            path.unlink(missing_ok=True)
+    for part in ("derived", "imports"):
+        if (directory / part / film).exists():
+            shutil.rmtree(directory / part / film)
+    for part in ("clips", "documents", "derived", "imports"):
+        if (directory / part).exists():
+            sync_directory(directory / part)
+
+
+def film_order(directory: Path, film: str) -> _FilmOrder | None:
+    """The order for a film in a case's directory, its signature not checked. Raises BadFile."""
+    try:
+        data = (directory / _FILMS / checked_id(film)).read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        return _FILM_ORDER.decode(data.partition(b"\n")[0])
+    except msgspec.DecodeError as error:
+        raise BadFile("The order for this film cannot be read.") from error
+
+
+def is_film_withdrawn(directory: Path, film: str) -> bool:
+    """True from the moment the order is on the card, whatever can be read of it."""
+    return (directory / _FILMS / film).exists()
+
+
+def films_withdrawn(directory: Path) -> list[str]:
+    """The films of a case that were taken back."""
+    orders = directory / _FILMS
+    if not orders.is_dir():
+        return []
+    return sorted(path.name for path in orders.iterdir() if ID.fullmatch(path.name))
+
+
+# --- Holds --------------------------------------------------------------------------------------
+
+
+def place_hold(case: OpenCase, hold: Hold) -> None:
+    """Postpone every removal of this case. Its reason is sealed; that there is one is public."""
+    case.write(hold)
+    notice = HoldNotice(case=case.id, review=hold.review)
+    note = case.keys.signer.sign(f"{to_json(notice).decode()}\n")
+    save(case.directory / HOLD, note.encode())
+
+
+def lift_hold(directory: Path) -> None:
+    """From now on removal goes on where it waited. Safe to call again."""
+    (directory / HOLD).unlink(missing_ok=True)
+    sync_directory(directory)
+
+
+def held(directory: Path) -> bool:
+    """True while nothing may be removed. A damaged notice holds too: only lifting it ends it."""
+    return (directory / HOLD).exists()
+
+
+def hold_notice(directory: Path) -> HoldNotice | None:
+    """The public face of a hold; None if there is none, or it cannot be read."""
+    with suppress(FileNotFoundError, BadFile, UnicodeDecodeError):
+        return from_json((directory / HOLD).read_text().partition("\n")[0], HoldNotice)
+    return None
+
+
+# --- What the service says ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Carried:
+    """An order of the service that was carried out just now."""
+
+    case: str
+    film: str
+
+
+def hear_service(home: Home, cases: Cases) -> list[Carried]:
+    """Carry out what the service has signed and the inbox holds; returns what was new.
+
+    A tombstone closes a case that is still open here: another kit withdrew it, or this home was
+    restored from before its withdrawal. An order counts for the kit it names. Whatever is not
+    signed by the service of this kit is left alone. Safe to call again.
+    """
+    enrolled = load_fact(home.kit / "enrolled.json", Enrolled)
+    kit = load_fact(home.kit / "kit.json", KitCard)
+    if enrolled is None or kit is None or not home.inbox.is_dir():
+        return []
+    service = enrolled.service.verifying_key()
+    done = []
+    for note in _notes(home.inbox):
+        try:
+            text, _signer = open_note(note, [service])
+            order = _CASE_ORDER.decode(text)
+            directory = home.case(order.case)
+        except (BadInput, msgspec.DecodeError):
+            continue
+        if isinstance(order, ServiceOrder) and order.kit != kit.id:
+            continue
+        film = order.film if isinstance(order, ServiceOrder) else ""
+        if (directory / "case.json").exists() and _take_in(directory, film, note):
+            if film:
+                finish_film(directory, film)
+            else:
+                cases.finish_withdrawal(order.case)
+            done.append(Carried(order.case, film))
+    return done
+
+
+def _take_in(directory: Path, film: str, note: str) -> bool:
+    """Put the service's word where it counts; False if the same was ordered before."""
+    if film:
+        if not ID.fullmatch(film) or is_film_withdrawn(directory, film):
+            return False
+        (directory / _FILMS).mkdir(mode=0o750, exist_ok=True)
+        save(directory / _FILMS / film, note.encode())
+        return True
+    record = load_fact(directory / "case.json", CaseRecord)
+    if (directory / "withdrawal").exists() or (record and record.state == "withdrawn"):
+        return False
+    save(directory / THERE, note.encode())
+    return True
+
+
+def _notes(inbox: Path) -> Iterator[str]:
+    for path in sorted(inbox.iterdir()):
+        with suppress(OSError, UnicodeDecodeError):
+            yield path.read_text()
+
+
+def finish_everything(home: Home, cases: Cases) -> list[str]:
+    """Finish what a pulled plug left half done; returns the cases where that did not succeed."""
+    failed = []
+    for directory in sorted(home.cases.glob("*")):
+        if not ID.fullmatch(directory.name):
+            continue
+        try:
+            if (directory / "withdrawal").exists() or (directory / THERE).exists():
+                cases.finish_withdrawal(directory.name)
+            else:
+                for film in films_withdrawn(directory):
+                    finish_film(directory, film)
+        except (BadInput, OSError):
+            failed.append(directory.name)
+    return failed
