@@ -61,8 +61,22 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     port: int = 8443
     names: tuple[str, ...] = ()
     """What else the page is called: host names and addresses of the kit's own networks."""
+    label: str = "/etc/attune/label.toml"
+    """What the first start wrote down for the kit's label; see `systemd/first-boot`."""
     store: str = ""
     """Where sealed films go, as a URL; '' while the kit has no service to send to."""
+    store_access: str = ""
+    """The file with the store's pin and the kit's credential (`appliance.stores.access`); '' where
+    systemd hands it over, or a folder needs none."""
+    store_in_flight: Annotated[int, msgspec.Meta(ge=1, le=16)] = 4
+    """Files on their way at once; 1 for a slow line."""
+    store_kilobits: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Sent in a second, on average, at most; 0 for as fast as can be."""
+    store_hours: Annotated[str, msgspec.Meta(pattern=r"^(|\d\d:\d\d-\d\d:\d\d)$")] = ""
+    """When films are sent, such as 18:00-07:00 by the kit's clock; '' for always."""
+    base_networks: tuple[str, ...] = ()
+    """Names of the connections that count as base while no family's case is armed. An Ethernet or
+    USB network always does."""
 
     def __post_init__(self) -> None:
         if self.camera != "scene" and (self.hurry or self.faults != Faults()):

@@ -10,8 +10,9 @@
     cases/<case>/identity-0001.age, documents/, clips/, derived/  as in the kit's cases/<case>
     cases/<case>/recordings/<recording>/                as in the kit's recordings/<recording>
 
-A receipt is written by the sync process when, and only when, it has read an object back from the
-store and found it the same. Nothing may be deleted here without one.
+A receipt is written by the sync process when, and only when, the store has shown that it holds
+these bytes: they were read back and compared, or it is a store that refuses others and answered
+with their digest. Nothing may be deleted here without one.
 """
 
 from datetime import datetime
@@ -75,7 +76,9 @@ class Receipt(Fact, frozen=True, kw_only=True, tag="receipt/v1"):
     sha256: str
     store: str
     at: datetime
-    how: Literal["read-back"]
+    how: Literal["read-back", "verified"]
+    """Read back and compared; or accepted, by a store that was shown to refuse another content
+    than was signed for and that answered with the digest of what it got."""
 
 
 def receipt_path(home: Home, name: str) -> Path:
@@ -113,7 +116,24 @@ class Problem(Fact, frozen=True, kw_only=True, tag="sync-problem/v1"):
         return _SENTENCES[self.code]
 
 
-State = Literal["sending", "sent", "incomplete", "interrupted", "refused"]
+State = Literal["sending", "sent", "incomplete", "interrupted", "refused", "waiting"]
+Why = Literal["not-at-base", "out-of-hours", "no-network"]
+"""Why nothing is sent just now although nothing is wrong: the `error` of a waiting status."""
+
+
+class AtBase(Fact, frozen=True, kw_only=True, tag="at-base/v1"):
+    """The practitioner says that the kit is at base: the page's, in memory, until it is taken away,
+    the kit is switched off or `AT_BASE_SECONDS` have passed."""
+
+    boot: str
+    boottime: float
+
+
+AT_BASE_SECONDS = 12 * 3600.0
+
+
+def at_base_path(home: Home) -> Path:
+    return home.status("web").with_name("at-base.json")
 
 
 class SyncStatus(Fact, frozen=True, kw_only=True, tag="sync-status/v1"):
@@ -132,6 +152,8 @@ class SyncStatus(Fact, frozen=True, kw_only=True, tag="sync-status/v1"):
     withdrawn_elsewhere: tuple[str, ...]
     """Cases open here that the service has closed: the note is in the inbox, nothing is sent."""
     last_confirmed: datetime | None
+    bytes_per_second: float = 0.0
+    """How fast this run goes, as far as is confirmed."""
     boot: str
     boottime: float
     """When this was written."""

@@ -166,15 +166,15 @@ class SendingKit:
         """The family withdraws on this kit; returns the id of the order."""
         return self.cases.withdraw(case, practitioner(), self.id, STARTED).id
 
-    def sender(self, store: Store | None = None) -> Sender:
+    def sender(self, store: Store | None = None, in_flight: int = 1) -> Sender:
         self.home.prepare(self.home.receipts, self.home.inbox)
         log = Log(self.home.log("sync"), CLOCK)
         opened: Callable[[], Store] = lambda: store or FolderStore(self.store)  # noqa: E731
-        return Sender(self.home, opened, CLOCK, log, self.shown.append)
+        return Sender(self.home, opened, CLOCK, log, self.shown.append, in_flight)
 
-    def sync(self, store: Store | None = None) -> SyncStatus:
+    def sync(self, store: Store | None = None, in_flight: int = 1) -> SyncStatus:
         """One run of the sender in this process."""
-        return self.sender(store).run()
+        return self.sender(store, in_flight).run()
 
     def receipts(self) -> dict[str, Receipt]:
         """Every receipt there is, by the name of its object."""

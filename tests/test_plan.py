@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from appliance.receipts import Receipt
-from appliance.sync.plan import Rank, Sealed, plan
+from appliance.sync.plan import Pace, Rank, Sealed, plan
 
 STORE = "file:///srv/attune"
 
@@ -84,3 +84,16 @@ def test_of_a_closed_case_only_its_order_goes() -> None:
         "cases/b/identity-0001.age",
         "kits/k/card.json",
     ]
+
+
+def test_on_average_no_more_goes_than_was_allowed() -> None:
+    pace = Pace(1000.0)
+    assert pace.wait(500, now=10.0) == 0
+    assert pace.wait(2000, now=10.0) == 0.5
+    assert pace.wait(1, now=10.5) == 2.0
+    assert pace.wait(1, now=100.0) == 0
+
+
+def test_without_a_limit_nothing_waits() -> None:
+    pace = Pace(0)
+    assert [pace.wait(1 << 40, now=1.0) for _ in range(3)] == [0, 0, 0]

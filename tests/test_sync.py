@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -313,6 +314,73 @@ def test_a_kit_that_is_not_set_up_sends_nothing(kit: SendingKit) -> None:
     with pytest.raises(SendRefused, match="not set up"):
         kit.sync()
     assert arrived(kit) == {}
+
+
+# --- Several at once ----------------------------------------------------------------------------
+
+
+def test_several_at_once_arrive_like_one_after_the_other(kit: SendingKit) -> None:
+    case = kit.case().id
+    film = kit.film(case, segments=12)
+    status = kit.sync(in_flight=4)
+    expected = kit.sendable() | film_here(kit, case, film)
+    assert arrived(kit) == expected
+    assert set(kit.receipts()) == set(expected)
+    assert (status.state, status.waiting, status.waiting_bytes) == ("sent", 0, 0)
+    check_chain((kit.home.log("sync") / "log").read_bytes())
+
+
+class Counting(Wrapped):
+    """How many were on their way at once, and how large they were together."""
+
+    def __init__(self, root: Path, at_once: int) -> None:
+        super().__init__(root)
+        self._together = threading.Barrier(at_once)
+        self._lock = threading.Lock()
+        self.now = self.most = 0
+
+    def create(self, name: str, source: IO[bytes]) -> Put:
+        with self._lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        if name.endswith(".mp4.age"):
+            self._together.wait(20)
+        put = super().create(name, source)
+        with self._lock:
+            self.now -= 1
+        return put
+
+
+def test_as_many_as_are_set_are_on_their_way_and_no_more(kit: SendingKit) -> None:
+    kit.film(kit.case().id, segments=12)
+    store = Counting(kit.store, at_once=3)
+    assert kit.sync(store, in_flight=3).state == "sent"
+    assert store.most == 3
+
+
+def test_a_failure_in_the_midst_ends_it_and_what_had_arrived_counts(kit: SendingKit) -> None:
+    case = kit.case().id
+    film = kit.film(case, segments=12)
+
+    def fail(name: str) -> None:
+        if name.endswith("0005.mp4.age"):
+            raise SendInterrupted("The line is gone.")
+
+    with pytest.raises(SendInterrupted, match="line is gone"):
+        kit.sync(Wrapped(kit.store, fail), in_flight=4)
+    assert set(kit.receipts()) == set(arrived(kit))
+    assert kit.sync(in_flight=4).state == "sent"
+    assert arrived(kit) == kit.sendable() | film_here(kit, case, film)
+
+
+def test_what_waits_is_told_without_reaching_for_a_network(kit: SendingKit) -> None:
+    kit.film(kit.case().id)
+    sent = kit.sync().sent
+    late = kit.film(kit.case().id)
+    status = kit.sender().waits(kit.store.as_uri(), "not-at-base")
+    assert (status.state, status.error, status.sent) == ("waiting", "not-at-base", 0)
+    assert 0 < status.waiting < sent
+    assert late not in "".join(arrived(kit))
 
 
 # --- Withdrawals --------------------------------------------------------------------------------

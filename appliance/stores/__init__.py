@@ -42,7 +42,16 @@ __all__ = [
     "open_store",
     "pieces",
     "read_small",
+    "store_url",
 ]
+
+
+def store_url(text: str) -> str:
+    """The address as receipts have it, without looking whether anything is there."""
+    address = urlsplit(text)
+    if address.scheme in ("s3", "az", "sftp"):
+        return address.geturl()
+    return Path(unquote(address.path) if address.scheme else text).absolute().as_uri()
 
 
 def open_store(text: str, access: Access | None = None, patience: float = 60.0) -> ServiceStore:

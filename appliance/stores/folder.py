@@ -47,6 +47,7 @@ class FolderStore:
     def create(self, name: str, source: IO[bytes]) -> Put:
         *folders, last = checked_name(name).split("/")
         with self._told(), self._folders(folders, make=True) as chain:
+            _clear(last, chain[-1])
             put = (
                 Put.ALREADY_THERE if _is_there(last, chain[-1]) else _write(last, chain[-1], source)
             )
@@ -194,13 +195,16 @@ def _is_there(name: str, folder: int) -> bool:
     return False
 
 
-def _write(name: str, folder: int, source: IO[bytes]) -> Put:
-    """Write under another name, sync, and only then give it its own, if nobody has it by now."""
-    # A try that was killed left its half here. Should another kit be at it this very moment, it
-    # will fail to give its half a name and try again.
+def _clear(name: str, folder: int) -> None:
+    """Remove what a try that was killed left of an object. Should another kit be at it this very
+    moment, it will fail to give its half a name and try again."""
     for leftover in os.listdir(folder):
         if leftover.startswith(f".{name}.") and leftover.endswith(_UNFINISHED):
             _unlink(leftover, folder)
+
+
+def _write(name: str, folder: int, source: IO[bytes]) -> Put:
+    """Write under another name, sync, and only then give it its own, if nobody has it by now."""
     temporary = f".{name}.{secrets.token_hex(4)}{_UNFINISHED}"
     try:
         descriptor = os.open(temporary, _WRITE | os.O_CREAT | os.O_EXCL, 0o660, dir_fd=folder)

@@ -1,13 +1,16 @@
 """`python -m appliance.sync`: send what is sealed, bring back answers, again and again."""
 
 import contextlib
+import os
 import random
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 import click
 from rich.console import Console
@@ -15,19 +18,30 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from appliance.audit import Log
 from appliance.clock import Clock, SystemClock
-from appliance.config import load_config
+from appliance.config import Config, load_config
 from appliance.errors import KitError, NotPossible
 from appliance.files import Home, save_fact, to_json
-from appliance.receipts import SyncStatus
-from appliance.stores import open_store
+from appliance.receipts import SyncStatus, Why
+from appliance.stores import Access, load_access, open_store, store_url
+from appliance.sync.place import links, needs_a_network, said_at_base, why_not, within
+from appliance.sync.plan import Pace
 from appliance.sync.sender import Sender
 
 REST_SECONDS = 20.0
-"""Between two runs when all went well."""
+"""Between two looks at what there is to send."""
+CONTACT_SECONDS = 120.0
+"""Between two contacts when there is nothing to send, to hear of withdrawals elsewhere."""
 FIRST_WAIT, LONGEST_WAIT = 5.0, 600.0
 """Seconds after a run that failed: doubled each time."""
 SHOWN_EVERY = 0.5
 """Seconds between two writings of the status, which the page reads."""
+
+_WAITS = {
+    "not-at-base": "This network is not known as base, so nothing was sent.\n"
+    "Say on the page, under Sending, that the kit is at base; or connect it by cable.",
+    "no-network": "There is no network.\nConnect the kit by cable, or to the network at base.",
+    "out-of-hours": "Nothing is sent at this hour.\nIt begins by itself at the hour set for it.",
+}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,16 +63,69 @@ def sync(settings: Path, once: bool, as_json: bool) -> None:
         home.prepare(home.receipts, home.inbox, home.status("sync").parent)
         clock = SystemClock()
         log = Log(home.log("sync"), clock)
+        pace = Pace(config.store_kilobits * 1000 / 8)
         failures = 0
+        contact, seen, told = float("-inf"), 0.0, None
         while True:
-            with _shown(home, clock, bar=once and not as_json) as show:
-                sender = Sender(home, lambda: open_store(config.store), clock, log, show)
-                status, error = _attempt(sender)
-            _say(status, error, as_json)
-            if once:
-                sys.exit(0 if status.state == "sent" else 1)
-            failures = failures + 1 if error else 0
+            why = _why_not(config, clock)
+            stirred = last_stir(home)
+            quiet = stirred == seen and clock.monotonic() - contact < CONTACT_SECONDS
+            if once or why or failures or not quiet:
+                with _shown(home, clock, bar=once and not as_json) as show:
+                    sender = Sender(
+                        home,
+                        lambda: open_store(config.store, _access(config)),
+                        clock,
+                        log,
+                        show,
+                        # A line that has just failed is a weak one: one at a time, then.
+                        in_flight=1 if failures else in_flight(config),
+                        pace=pace,
+                    )
+                    status, error = _attempt(sender, config.store, why)
+                if not why or why != told:
+                    _say(status, error, as_json)
+                told = why
+                if once:
+                    sys.exit(0 if status.state == "sent" else 1)
+                failures = failures + 1 if error else 0
+                if not error and not why:
+                    contact, seen = clock.monotonic(), stirred
             time.sleep(wait_seconds(failures, random.random()))  # noqa: S311
+
+
+def in_flight(config: Config) -> int:
+    """How many files are on their way at once. A disk gains nothing by several."""
+    return config.store_in_flight if urlsplit(config.store).scheme in ("s3", "az", "sftp") else 1
+
+
+def last_stir(home: Home) -> float:
+    """When something last changed that may be there to send; it looks at folders alone."""
+    places = [home.kit, *home.cases.glob("*"), *home.cases.glob("*/*/"), *home.cases.glob("*/*/*/")]
+    places += home.recordings.glob("*/manifest")
+    newest = 0.0
+    for place in places:
+        with contextlib.suppress(FileNotFoundError):
+            newest = max(newest, place.stat().st_mtime)
+    return newest
+
+
+def _why_not(config: Config, clock: Clock) -> Why | None:
+    if not within(config.store_hours, datetime.now().astimezone().time()):
+        return "out-of-hours"
+    if not needs_a_network(config.store):
+        return None
+    home = config.places
+    return why_not(
+        links(),
+        at_base=said_at_base(home, clock),
+        listed=config.base_networks,
+        armed=(home.permits / "current").exists(),
+    )
+
+
+def _access(config: Config) -> Access | None:
+    return load_access(Path(config.store_access) if config.store_access else None)
 
 
 def wait_seconds(failures: int, chance: float) -> float:
@@ -70,9 +137,9 @@ def wait_seconds(failures: int, chance: float) -> float:
     return longest * (1 + chance) / 2
 
 
-def _attempt(sender: Sender) -> tuple[SyncStatus, KitError | None]:
+def _attempt(sender: Sender, store: str, why: Why | None) -> tuple[SyncStatus, KitError | None]:
     try:
-        return sender.run(), None
+        return (sender.waits(store_url(store), why) if why else sender.run()), None
     except KitError as error:
         return sender.ended(error), error
     except OSError as error:
@@ -120,6 +187,8 @@ def _say(status: SyncStatus, error: KitError | None, as_json: bool) -> None:
         )
     if error is not None:
         click.echo(f"attune sync: {error}", err=True)
+    if status.state == "waiting":
+        click.echo(f"attune sync: {_WAITS[status.error]}", err=True)
     if as_json:
         click.echo(to_json(status).decode())
     else:
@@ -143,7 +212,8 @@ def main() -> NoReturn:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("attune sync: stopped; what is left goes next time.", err=True)
-        sys.exit(1)
+        sys.stdout.flush()
+        os._exit(1)  # What is on its way would be waited for.
     except KitError as error:
         click.echo(f"attune sync: {error}", err=True)
         sys.exit(error.exit_status)

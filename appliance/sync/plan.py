@@ -54,14 +54,33 @@ def plan(
         sealed
         for sealed in here
         if (sealed.rank is Rank.ORDER or sealed.case not in closed)
-        and not _confirmed(sealed, receipt(sealed.object), store)
+        and not confirmed(sealed, receipt(sealed.object), store)
     ]
     return sorted(waiting, key=lambda s: (s.rank, s.place, s.size, s.object))
 
 
-def _confirmed(sealed: Sealed, receipt: Receipt | None, store: str) -> bool:
+def confirmed(sealed: Sealed, receipt: Receipt | None, store: str) -> bool:
+    """True if this receipt says that `store` holds what is here."""
     return (
         receipt is not None
         and (receipt.object, receipt.size, receipt.store) == (sealed.object, sealed.size, store)
         and (not sealed.sha256 or receipt.sha256 == sealed.sha256)
     )
+
+
+@dataclass
+class Pace:
+    """How long to wait so that no more than so many bytes a second go, on average. A file that has
+    begun goes as fast as the line is."""
+
+    bytes_per_second: float
+    """0 for as fast as can be."""
+    _free: float = float("-inf")
+
+    def wait(self, size: int, now: float) -> float:
+        """Seconds to wait at `now` (monotonic) before `size` bytes may go; they count as gone."""
+        if not self.bytes_per_second:
+            return 0.0
+        start = max(now, self._free)
+        self._free = start + size / self.bytes_per_second
+        return start - now

@@ -5,9 +5,16 @@ already, and is compared.
 """
 
 import contextlib
-from collections.abc import Callable
+import hashlib
+import io
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import IO, Literal
 
 from appliance.audit import HEADS_NAME, Log
 from appliance.cases import CaseRecord, is_withdrawn, withdrawal_note
@@ -34,6 +41,7 @@ from appliance.receipts import (
     Receipt,
     State,
     SyncStatus,
+    Why,
     case_object,
     film_object,
     heads_object,
@@ -44,9 +52,14 @@ from appliance.receipts import (
     tombstone_object,
 )
 from appliance.signing import Verifier, open_note
-from appliance.stores import Store, measure, read_small
+from appliance.stores import Put, Store, measure, read_small
 from appliance.sync.orders import bring_in, film_orders, taken_back
-from appliance.sync.plan import Rank, Sealed, plan
+from appliance.sync.plan import Pace, Rank, Sealed, confirmed, plan
+
+IN_MEMORY = 32 << 20
+"""Bytes: a larger file is not read into memory, but twice."""
+IN_FLIGHT_BYTES = 64 << 20
+"""What is on its way at once is not more than this, unless one file alone is."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +74,11 @@ class Found:
     problems: tuple[Problem, ...]
 
 
-def look(home: Home, kit: KitCard) -> Found:
-    """Go through the home. Films count once their manifest is finished and signed by this kit."""
+def look(home: Home, kit: KitCard, wanted: Callable[[Sealed], bool] = lambda sealed: True) -> Found:
+    """Go through the home and keep what is `wanted`: there may be a hundred thousand files.
+
+    Films count once their manifest is finished and signed by this kit.
+    """
     verifier = kit.verifying_key()
     card = home.kit / "kit.json"
     here = [Sealed(kit_object(kit.id), "kit/kit.json", card.stat().st_size, Rank.KIT)]
@@ -73,14 +89,15 @@ def look(home: Home, kit: KitCard) -> Found:
         for path in home.kit.glob("heads/*")
         if HEADS_NAME.fullmatch(path.name)
     ]
+    here = [sealed for sealed in here if wanted(sealed)]
     problems: list[Problem] = []
     cases: set[str] = set()
     orders: dict[str, str] = {}
     for name in _ids(home, "cases"):
         cases.add(name)
         try:
-            here += _case(home, name, orders)
-            here += film_orders(home, name)
+            here += filter(wanted, _case(home, name, orders))
+            here += filter(wanted, film_orders(home, name))
         except BadFile:
             problems.append(Problem(object=f"cases/{name}", code="unreadable"))
     for name in _ids(home, "recordings"):
@@ -90,7 +107,7 @@ def look(home: Home, kit: KitCard) -> Found:
             problems.append(Problem(object=f"recordings/{name}", code="unreadable"))
             continue
         cases.update(sealed.case for sealed in film)
-        here += (s for s in film if not taken_back(home, s))
+        here += (s for s in film if wanted(s) and not taken_back(home, s))
     return Found(tuple(here), frozenset(cases), orders, tuple(problems))
 
 
@@ -120,7 +137,7 @@ def _case(home: Home, name: str, orders: dict[str, str]) -> list[Sealed]:
     ranks = {
         "identity-*.age": Rank.CASE_KEY,
         "documents/*.age": Rank.DOCUMENT,
-        "clips/*.mp4.age": Rank.CLIP,
+        "clips/*.age": Rank.CLIP,
         # Without its note, what is mended of a film is still being made.
         "derived/*/*.mended": Rank.DOCUMENT,
     }
@@ -176,8 +193,18 @@ def _film(home: Home, name: str, verifier: Verifier) -> list[Sealed]:
     ]
 
 
+@dataclass(frozen=True)
+class Carried:
+    """What a store was shown to hold."""
+
+    size: int
+    sha256: str
+    how: Literal["read-back", "verified"]
+
+
 class Sender:
-    """One kit and one store. Used by one thread; what it does is durable step by step."""
+    """One kit and one store. Files are carried by up to `in_flight` threads; all that is written
+    here, receipts and log, is written by the one that calls, and durable step by step."""
 
     def __init__(
         self,
@@ -186,14 +213,21 @@ class Sender:
         clock: Clock,
         log: Log,
         show: Callable[[SyncStatus], None],
+        in_flight: int = 1,
+        pace: Pace | None = None,
+        rest: Callable[[float], None] = time.sleep,
     ) -> None:
         self._home = home
         self._open_store = open_store
         self._clock = clock
         self._log = log
         self._show = show
+        self._in_flight = in_flight
+        self._pace = pace or Pace(0)
+        self._rest = rest
         self._waiting = self._waiting_bytes = 0
         self._sent = self._sent_bytes = 0
+        self._began = clock.monotonic()
         self._problems: dict[str, Problem] = {}
         self._heard: set[str] = set()
         self._closed: set[str] = set()
@@ -211,16 +245,25 @@ class Sender:
             self._check_store(store, service)
             for problem in bring_in(self._home, store, kit, service, self._log):
                 self._problems[problem.object] = problem
+            self._began = self._clock.monotonic()
             tried: set[str] = set()
             while sends := self._next(store, kit, service, tried):
-                for sealed in sends:
-                    tried.add(sealed.object)
-                    self._send(store, sealed)
-                    if sealed.object not in self._problems:
-                        self._waiting -= 1
-                        self._waiting_bytes -= sealed.size
-                    self._tell("sending")
+                tried.update(sealed.object for sealed in sends)
+                if self._in_flight == 1:
+                    for sealed in sends:
+                        self._make_room(sealed)
+                        self._arrived(store, sealed, self._carry(store, sealed))
+                else:
+                    self._send_several(store, sends)
         return self._tell("incomplete" if self._problems else "sent")
+
+    def waits(self, store: str, why: Why) -> SyncStatus:
+        """Show what waits for `store` while nothing may be sent. Reaches for no network."""
+        kit, _ = self._whose()
+        found = look(self._home, kit, self._unconfirmed(store))
+        sends = plan(found.here, self._receipt, store, found.orders)
+        self._waiting, self._waiting_bytes = len(sends), sum(sealed.size for sealed in sends)
+        return self._tell("waiting", why)
 
     def ended(self, error: KitError) -> SyncStatus:
         """Show that a run was ended by `error`."""
@@ -240,7 +283,7 @@ class Sender:
     def _next(self, store: Store, kit: KitCard, service: Card, tried: set[str]) -> list[Sealed]:
         """What is to be sent and was not tried yet. Asked until there is nothing: a withdrawal, or
         a film that ended, may have come while the rest was on its way."""
-        found = look(self._home, kit)
+        found = look(self._home, kit, self._unconfirmed(store.url))
         for problem in found.problems:
             self._problems[problem.object] = problem
         self._hear(store, found, service)
@@ -302,40 +345,93 @@ class Sender:
                 self._closed.add(case)
                 self._elsewhere.add(case)
 
-    def _send(self, store: Store, sealed: Sealed) -> None:
+    def _send_several(self, store: Store, sends: Sequence[Sealed]) -> None:
+        """Carry several at once, and not more than may be held in memory. The first failure ends
+        it; what was on its way by then still counts if it arrives."""
+        waiting = deque(sends)
+        flying: dict[Future[Carried | Fault | None], Sealed] = {}
+        pool = ThreadPoolExecutor(self._in_flight, thread_name_prefix="sending")
+        try:
+            failure: BaseException | None = None
+            while flying or (waiting and failure is None):
+                while waiting and failure is None and self._fits(waiting[0], flying.values()):
+                    sealed = waiting.popleft()
+                    self._make_room(sealed)
+                    flying[pool.submit(self._carry, store, sealed)] = sealed
+                for done in wait(flying, return_when=FIRST_COMPLETED).done:
+                    sealed = flying.pop(done)
+                    failed = done.exception()
+                    if failed is None:
+                        self._arrived(store, sealed, done.result())
+                    failure = failure or failed
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        if failure is not None:
+            raise failure
+
+    def _fits(self, sealed: Sealed, flying: Collection[Sealed]) -> bool:
+        on_their_way = sum(other.size for other in flying)
+        return not flying or (
+            len(flying) < self._in_flight and on_their_way + sealed.size <= IN_FLIGHT_BYTES
+        )
+
+    def _make_room(self, sealed: Sealed) -> None:
+        if seconds := self._pace.wait(sealed.size, self._clock.monotonic()):
+            self._rest(seconds)
+
+    def _carry(self, store: Store, sealed: Sealed) -> Carried | Fault | None:
+        """Send one file, and see that it is there; None if its family has withdrawn by now.
+
+        Any thread. Raises SendInterrupted, SendRefused.
+        """
         try:
             with open(self._home.root / sealed.path, "rb") as file:
-                here = measure(file)
+                source, here = _measured(file)
                 if self._gone(sealed):
-                    return
+                    return None
                 if sealed.sha256 and sealed.sha256 != here[1]:
-                    self._fault(sealed.object, "damaged-here")
-                    return
-                file.seek(0)
-                store.create(sealed.object, file)
+                    return "damaged-here"
+                put = store.create(sealed.object, source)
         except SendFailed:
             raise
         except OSError:
-            if not self._gone(sealed):
-                self._fault(sealed.object, "damaged-here")
-            return
-        if _read_back(store, sealed.object) == here:
-            self._confirm(store, sealed.object, *here)
-        else:
-            self._fault(sealed.object, "other-content")
+            return None if self._gone(sealed) else "damaged-here"
+        if put is Put.VERIFIED:
+            return Carried(*here, "verified")
+        if _read_back(store, sealed.object) != here:
+            return "other-content"
+        return Carried(*here, "read-back")
 
-    def _confirm(self, store: Store, name: str, size: int, sha256: str) -> None:
+    def _arrived(self, store: Store, sealed: Sealed, carried: Carried | Fault | None) -> None:
+        if isinstance(carried, Carried):
+            self._confirm(store, sealed.object, carried)
+        elif carried is not None:
+            self._fault(sealed.object, carried)
+        if sealed.object not in self._problems:
+            self._waiting -= 1
+            self._waiting_bytes -= sealed.size
+        self._tell("sending")
+
+    def _confirm(self, store: Store, name: str, carried: Carried) -> None:
         now = self._clock.read().wall
         receipt = Receipt(
-            object=name, size=size, sha256=sha256, store=store.url, at=now, how="read-back"
+            object=name,
+            size=carried.size,
+            sha256=carried.sha256,
+            store=store.url,
+            at=now,
+            how=carried.how,
         )
-        self._log.write("confirmed", object=name, sha256=sha256)
+        self._log.write("confirmed", object=name, sha256=carried.sha256)
         path = receipt_path(self._home, name)
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         save_fact(path, receipt)
         self._sent += 1
-        self._sent_bytes += size
+        self._sent_bytes += carried.size
         self._last = now
+
+    def _unconfirmed(self, store: str) -> Callable[[Sealed], bool]:
+        return lambda sealed: not confirmed(sealed, self._receipt(sealed.object), store)
 
     def _receipt(self, name: str) -> Receipt | None:
         # One that cannot be read confirms nothing: the object is compared once more.
@@ -366,11 +462,23 @@ class Sender:
             problems=tuple(self._problems[name] for name in sorted(self._problems)),
             withdrawn_elsewhere=tuple(sorted(self._elsewhere)),
             last_confirmed=self._last,
+            bytes_per_second=self._sent_bytes / max(self._clock.monotonic() - self._began, 0.1),
             boot=now.boot,
             boottime=now.boottime,
         )
         self._show(status)
         return status
+
+
+def _measured(file: IO[bytes]) -> tuple[IO[bytes], tuple[int, str]]:
+    """What to send of an open file, its length and its SHA-256 (hex): from memory, so that it is
+    read once and what was measured is what goes; a large one is read again and then read back."""
+    if os.fstat(file.fileno()).st_size > IN_MEMORY:
+        here = measure(file)
+        file.seek(0)
+        return file, here
+    data = file.read()
+    return io.BytesIO(data), (len(data), hashlib.sha256(data).hexdigest())
 
 
 def _read_back(store: Store, name: str) -> tuple[int, str]:
