@@ -252,6 +252,7 @@ def sound_alone() -> bytes:
         track = made.add_stream("aac", rate=48000, layout="mono")
         frame = av.AudioFrame("fltp", "mono", 1024)
         frame.sample_rate, frame.pts, frame.time_base = 48000, 0, Fraction(1, 48000)
+        frame.planes[0].update(bytes(frame.planes[0].buffer_size))
         made.mux(track.encode(frame) + track.encode(None))
     return out.getvalue()
 
