@@ -10,7 +10,7 @@ without opening anything.
 
 import re
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -27,9 +27,6 @@ PURPOSES: tuple[Purpose, ...] = (
     "copies",
     "online-review",
 )
-
-RETENTION = timedelta(days=60)
-"""How long a film is kept after its case is closed, where the service has set nothing else."""
 
 LONGEST_SIGNATURE = 6000
 _POINT = "[0-9]{1,4},[0-9]{1,4}"

@@ -15,6 +15,7 @@ from appliance.errors import BadFile
 from appliance.files import Home, save
 
 Offer = Literal["import", "copies", "online-review"]
+OFFERS: tuple[Offer, ...] = ("import", "copies", "online-review")
 
 _Title = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
 _Minutes = Annotated[int, msgspec.Meta(ge=1, le=60)]
@@ -46,12 +47,17 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     clips: _Number = 3
     clip_seconds: Annotated[int, msgspec.Meta(ge=5, le=300)] = 60
     """How many clips there usually are for a review, and how long one is: a hint past that."""
-    offers: tuple[Offer, ...] = ("import", "copies", "online-review")
+    offers: tuple[Offer, ...] = OFFERS
     """What this service does beyond filming and looking at it together."""
     retention_days: Annotated[int, msgspec.Meta(ge=1, le=730)] = 60
     """How long films are kept after a course has ended."""
     warning_days: Annotated[int, msgspec.Meta(ge=0, le=90)] = 14
     """How long before that the page says what is about to be removed."""
+
+    @property
+    def ratings(self) -> range:
+        """Every point of the scale."""
+        return range(self.rating_lowest, self.rating_highest + 1)
 
     def __post_init__(self) -> None:
         if list(self.film_minutes) != sorted(set(self.film_minutes)):

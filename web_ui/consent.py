@@ -19,7 +19,6 @@ from appliance.cases import Details, OpenCase
 from appliance.consent import (
     LONGEST_SIGNATURE,
     PURPOSES,
-    RETENTION,
     Consent,
     Person,
     Purpose,
@@ -28,6 +27,7 @@ from appliance.consent import (
 from appliance.errors import BadInput
 from appliance.files import new_id
 from appliance.permits import LONGEST_FILM, recipient_digest
+from appliance.services import OFFERS, Service
 from web_ui.access import practitioner
 from web_ui.cases import consent_of, open_case
 from web_ui.language import _
@@ -37,7 +37,6 @@ from web_ui.times import end_of, last_day_before
 WORDING = "2026-12"
 """Version of what `consent.html` says to read out; a changed promise is a new version."""
 
-MINUTES = (3, 5, 10, 20, 45)
 CUSTOM = "custom"
 SHORTEST_SECONDS = 5
 LONGEST_CONSENT = timedelta(days=400)
@@ -131,10 +130,10 @@ class Draft:
             interpreter=consent.interpreter,
         )
 
-    def check(self, now: datetime, custom: bool) -> Consent | None:
+    def check(self, now: datetime, custom: bool, service: Service) -> Consent | None:
         """The consent, or None with `errors` filled in."""
         people = self._people()
-        limit = self._limit(custom)
+        limit = self._limit(custom, service.film_minutes)
         until = self._valid_until(now)
         if not self.language:
             self.errors["language"] = _("Write the language in which it was talked through.")
@@ -158,7 +157,7 @@ class Draft:
             people=people,
             limit=limit,
             valid_until=until,
-            retention_period=RETENTION.days,
+            retention_period=service.retention_days,
             language=self.language,
             interpreter=self.interpreter,
             worries=self.worries,
@@ -227,8 +226,8 @@ class Draft:
                 )
             return ""
 
-    def _limit(self, custom: bool) -> int | None:
-        if self.limit in {str(60 * minutes) for minutes in MINUTES}:
+    def _limit(self, custom: bool, minutes: tuple[int, ...]) -> int | None:
+        if self.limit in {str(60 * one) for one in minutes}:
             return int(self.limit)
         if custom and self.limit == CUSTOM:
             longest = int(LONGEST_FILM.total_seconds())
@@ -263,16 +262,23 @@ def blueprint(parts: Parts) -> Blueprint:
     custom = parts.config.camera == "scene"
 
     def page(case: str, draft: Draft) -> str:
-        opened = open_case(case)
+        opened, service = open_case(case), parts.service
+        # What this service does not do is not asked; the form has no place for it.
+        purposes = {
+            purpose: words
+            for purpose, words in purposes_in_words().items()
+            if purpose in service.offers or purpose not in OFFERS
+        }
         return render_template(
             "consent.html",
             case=opened,
             details=opened.read(Details),
             draft=draft,
-            purposes=purposes_in_words(),
-            minutes=MINUTES,
+            purposes=purposes,
+            minutes=service.film_minutes,
+            roles=service.roles,
             custom=custom,
-            retention=RETENTION.days,
+            retention=service.retention_days,
             room=len(draft.people) < MOST_PEOPLE,
         )
 
@@ -288,7 +294,7 @@ def blueprint(parts: Parts) -> Blueprint:
         if "add" in request.form:
             draft.people.append(Row())
             return page(case, draft)
-        consent = draft.check(practitioner().now(parts.clock), custom)
+        consent = draft.check(practitioner().now(parts.clock), custom, parts.service)
         if consent is None:
             return page(case, draft), 400
         opened.write(consent)

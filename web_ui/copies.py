@@ -36,6 +36,14 @@ class NotAgreed(NotOpened):
 def blueprint(parts: Parts) -> Blueprint:
     pages = Blueprint("copies", __name__, url_prefix="/cases/<id:case>/copies")
 
+    @pages.before_request
+    def only_where_the_service_does_this() -> None:
+        if "copies" not in parts.service.offers:
+            raise NotOpened(
+                _("Your service does not hand out copies."),
+                _("If it should, ask whoever set this kit up."),
+            )
+
     def refusals(holder: Practitioner, opened_case: OpenCase) -> dict[str, Refusal]:
         """Why each moment that may not be copied may not."""
         films = {film.id: film.started for film in holder.viewing.films_of(opened_case.id)}

@@ -18,9 +18,6 @@ from web_ui.ranges import play
 from web_ui.viewing import OpenedView, Readable, Viewing, picture
 from web_ui.words import principles_of, turns_in_words
 
-LONG_CLIP = 60
-"""Seconds past which the page gently says that clips are usually shorter."""
-MANY_CLIPS = 3
 REACH_BACK, REACH_ON = 8, 6
 """Seconds that 'that was it' takes from before and after the moment it is pressed."""
 
@@ -87,8 +84,8 @@ def film_page(parts: Parts, case: str, film: str, refused: BadInput | None = Non
         principles=principles_of(parts, holder).principles,
         turns=turns_in_words(),
         shelf=stands,
-        many=sum(isinstance(one, Clip) for one in stands.chosen) > MANY_CLIPS,
-        long_clip=LONG_CLIP,
+        many=sum(isinstance(one, Clip) for one in stands.chosen) > parts.service.clips,
+        long_clip=parts.service.clip_seconds,
         jobs=holder.work.jobs(case),
         instead=instead if isinstance(instead, Clip) and instead.recording == film else None,
         reach=(REACH_BACK, REACH_ON),

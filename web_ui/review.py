@@ -15,10 +15,9 @@ from appliance import clips
 from appliance.cases import Details, Goal, Goals, OpenCase
 from appliance.clips import Clip, shelf
 from appliance.files import ID, new_id
-from appliance.reviews import HIGHEST, LOWEST, GoOn, Rating, Review, reviews_of
+from appliance.reviews import GoOn, Rating, Review, reviews_of
 from web_ui.access import practitioner
 from web_ui.cases import open_case
-from web_ui.films import MANY_CLIPS
 from web_ui.language import _
 from web_ui.parts import Parts
 from web_ui.times import in_words
@@ -38,15 +37,17 @@ class Closing:
     errors: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def sent(cls, goals: tuple[Goal, ...]) -> "Closing":
+    def sent(cls, goals: tuple[Goal, ...], scale: range) -> "Closing":
         """What was filled in, checked."""
-        scale = {str(value): value for value in range(LOWEST, HIGHEST + 1)}
+        points = {str(value): value for value in scale}
         values = ((goal, request.form.get(f"goal-{goal.id}", "")) for goal in goals)
         closing = cls(
             strengths=request.form.get("strengths", "").strip(),
             next=request.form.get("next", "").strip(),
             ratings=tuple(
-                Rating(goal.id, goal.text, scale[value]) for goal, value in values if value in scale
+                Rating(goal.id, goal.text, points[value])
+                for goal, value in values
+                if value in points
             ),
             go_on=request.form.get("go_on", ""),
         )
@@ -76,7 +77,7 @@ def blueprint(parts: Parts) -> Blueprint:
             goals=_goals(opened),
             turns=turns_in_words(),
             jobs=practitioner().work.jobs(case),
-            many=sum(isinstance(one, Clip) for one in stands.chosen) > MANY_CLIPS,
+            many=sum(isinstance(one, Clip) for one in stands.chosen) > parts.service.clips,
             held=reviews_of(opened),
         )
 
@@ -104,8 +105,8 @@ def blueprint(parts: Parts) -> Blueprint:
     def close(case: str) -> ResponseReturnValue:
         """What was seen, what comes next, how near the goals are, whether to go on."""
         opened = open_case(case)
-        goals = _goals(opened)
-        closing = Closing.sent(goals) if request.method == "POST" else Closing()
+        goals, scale = _goals(opened), parts.service.ratings
+        closing = Closing.sent(goals, scale) if request.method == "POST" else Closing()
         # Named when the form is opened: the same form sent twice is one review.
         name = request.form.get("review", "")
         if request.method == "GET" or closing.errors or not ID.fullmatch(name):
@@ -116,7 +117,7 @@ def blueprint(parts: Parts) -> Blueprint:
                 review=new_id(),
                 goals=goals,
                 rated={rating.goal: rating.value for rating in closing.ratings},
-                scale=range(LOWEST, HIGHEST + 1),
+                scale=scale,
                 going_on=going_on_in_words(),
             )
             return page, 400 if closing.errors else 200
@@ -145,7 +146,9 @@ def blueprint(parts: Parts) -> Blueprint:
         found = opened.read(Review, review)
         if found is None:
             abort(404)
-        return render_template("review-words.html", case=opened, words=in_plain_words(found))
+        return render_template(
+            "review-words.html", case=opened, words=in_plain_words(found, parts.service.ratings)
+        )
 
     return pages
 
@@ -159,7 +162,7 @@ def going_on_in_words() -> Mapping[GoOn, str]:
     }
 
 
-def in_plain_words(review: Review) -> str:
+def in_plain_words(review: Review, scale: range) -> str:
     """A review as text that can be copied. There is no name in it but what was written there."""
     said = [
         _("Shared review of %(when)s", when=in_words(review.held)),
@@ -170,7 +173,7 @@ def in_plain_words(review: Review) -> str:
     if review.next:
         said += ["", _("Next:"), review.next]
     if review.ratings:
-        said += ["", _("Goals, from %(low)s to %(high)s:", low=LOWEST, high=HIGHEST)]
+        said += ["", _("Goals, from %(low)s to %(high)s:", low=scale[0], high=scale[-1])]
         said += [f"- {rating.text}: {rating.value}" for rating in review.ratings]
     said += ["", _("Go on? %(answer)s", answer=going_on_in_words()[review.go_on])]
     return "\n".join(said) + "\n"

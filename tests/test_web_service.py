@@ -1,0 +1,87 @@
+"""The service's settings on the page: what they change, and what they can never change."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.consent import Consent
+from appliance.services import parse, shipped
+from tests.pages import Page, WebKit
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Iterator[WebKit]:
+    with WebKit(tmp_path) as made:
+        made.unlock()
+        yield made
+
+
+def give(kit: WebKit, settings: str) -> Page:
+    file = (io.BytesIO(settings.encode()), "service.toml")
+    return kit.browser.submit("/service", which="file", file=file)
+
+
+@pytest.mark.parametrize("name", list(shipped()))
+def test_a_kit_can_be_given_each_of_the_five_services(kit: WebKit, name: str) -> None:
+    page = kit.browser.submit("/service", which=name)
+    service = parse(shipped()[name])
+    assert page.status == 200 and service.title in page.words
+    form = kit.browser.get(f"/cases/{kit.make_case(limit=60 * service.film_minutes[0])}/consent")
+    for role in service.roles:
+        assert f'<option value="{role}">' in form.text
+    offered = [minutes for minutes in range(1, 61) if f'value="{60 * minutes}"' in form.text]
+    assert tuple(offered) == service.film_minutes
+
+
+def test_settings_with_a_wrong_field_are_refused_by_name_and_the_kit_stays_as_it_was(
+    kit: WebKit,
+) -> None:
+    give(kit, 'title = "Ours"')
+    page = give(kit, 'title = "Theirs"\nfilm_minuts = [5]')
+    assert page.status == 400 and "film_minuts" in page.words
+    assert kit.parts.service.title == "Ours"
+    assert kit.browser.submit("/service").status == 400
+
+
+def test_settings_that_were_damaged_can_be_mended_on_the_page(kit: WebKit) -> None:
+    (kit.home.keys / "service.toml").write_text("clips = none")
+    assert "are not right" in kit.browser.get("/service").words
+    assert give(kit, 'title = "Ours"').status == 200
+
+
+def test_a_consent_holds_the_retention_that_the_family_was_shown(kit: WebKit) -> None:
+    give(kit, "retention_days = 30")
+    case = kit.make_case()
+    assert "kept for 30 days" in kit.browser.get(f"/cases/{case}/consent").words
+    give(kit, "retention_days = 400")
+    consent = kit.open_case(case).read(Consent)
+    assert consent and consent.retention_period == 30
+
+
+def test_a_length_that_the_service_does_not_film_is_refused(kit: WebKit) -> None:
+    give(kit, "film_minutes = [3]")
+    case = kit.make_case(limit="300")
+    assert kit.open_case(case).read(Consent) is None
+
+
+def test_what_the_service_does_not_do_is_not_asked_and_not_done(kit: WebKit) -> None:
+    give(kit, "offers = []")
+    case = kit.make_case()
+    form = kit.browser.get(f"/cases/{case}/consent").text
+    assert 'value="copies"' not in form and 'value="online-review"' not in form
+    assert 'value="supervisor"' in form
+    assert kit.browser.get(f"/cases/{case}/copies").status == 403
+
+
+def test_goals_are_rated_on_the_scale_of_the_service(kit: WebKit) -> None:
+    give(kit, "rating_lowest = 1\nrating_highest = 5")
+    case = kit.make_case()
+    form = kit.browser.get(f"/cases/{case}/review/close").text
+    assert 'value="5"' in form and 'value="0"' not in form and 'value="6"' not in form
+
+
+def test_the_settings_are_for_who_is_unlocked(kit: WebKit) -> None:
+    other = kit.another_browser()
+    assert other.get("/service").path == "/unlock"
