@@ -1,0 +1,91 @@
+"""Bringing in a film made elsewhere, as a person does it: with and without JavaScript."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from appliance.clock import SystemClock
+from appliance.kit import Kit, free_port, wait_for
+from tests import films
+from tests.browser.conftest import Visitor
+from tests.pages import PASSPHRASE, FakeRecorder, WebKit
+from web_ui.__main__ import build_parts
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Iterator[Kit]:
+    """A kit with a case without films, its page a real process; the recorder is only its files."""
+    with WebKit(tmp_path) as made:
+        made.unlock()
+        made.make_case("R and K")
+    config = msgspec.structs.replace(made.config, port=free_port())
+    recorder = FakeRecorder(build_parts(config, SystemClock()))
+    recorder.signer = made.recorder.signer
+    recorder.status = msgspec.structs.replace(
+        recorder.status, verifier=str(recorder.signer.verifier), clock="trusted"
+    )
+    ended = threading.Event()
+
+    def go_on() -> None:
+        while not ended.wait(1):
+            recorder.show()
+
+    recorder.show()
+    telling = threading.Thread(target=go_on)
+    telling.start()
+    try:
+        with Kit(config, tmp_path / "logs") as running:
+            running.start("web")
+            running.page()
+            yield running
+    finally:
+        ended.set()
+        telling.join()
+
+
+def to_import(visitor: Visitor) -> None:
+    visitor.go("/unlock")
+    visitor.page.fill("#passphrase", PASSPHRASE)
+    visitor.press("Unlock")
+    visitor.page.wait_for_url("**/cases")
+    visitor.follow("R and K")
+    visitor.follow("Bring in a film made elsewhere")
+
+
+def test_a_film_from_a_phone_is_brought_in_and_plays(visitor: Visitor, tmp_path: Path) -> None:
+    film, text = tmp_path / "phone.mov", tmp_path / "letter.mp4"
+    film.write_bytes(films.film(90, **films.SOURCES["with B-frames"]))
+    text.write_bytes(b"Dear family, " * 1000)
+    to_import(visitor)
+    visitor.look("50-bring-in")
+    visitor.page.set_input_files("#film", text)
+    visitor.press("Bring it in")
+    visitor.sees("This film was not brought in, and nothing of it was kept.")
+    visitor.look("51-not-brought-in")
+    visitor.press("Put this away")
+    visitor.page.set_input_files("#film", film)
+    visitor.press("Bring it in")
+    visitor.sees("The film is here.")
+    visitor.look("52-brought-in")
+    visitor.follow("Look at it")
+    video = visitor.page.locator("#player video")
+    wait_for("a picture", lambda: video.evaluate("v => v.readyState >= 2") or None, 15)
+    assert abs(video.evaluate("v => v.duration") - 3) < 0.1
+    assert not visitor.complaints, visitor.complaints
+
+
+def test_a_film_is_brought_in_without_scripts(plain_visitor: Visitor, tmp_path: Path) -> None:
+    film = tmp_path / "phone.mp4"
+    film.write_bytes(films.film(60, **films.PLAIN))
+    to_import(plain_visitor)
+    plain_visitor.page.set_input_files("#film", film)
+    plain_visitor.press("Bring it in")
+
+    def here() -> bool:
+        plain_visitor.page.reload()
+        return plain_visitor.page.get_by_text("The film is here.").count() > 0
+
+    wait_for("the film", lambda: here() or None, 20)
