@@ -47,27 +47,37 @@ APART = 0.040
 _PLAIN = """
 import resource, sys, threading, time
 from appliance.clock import SystemClock
-from firmware.camera import GuardedSink
+from firmware.camera import SAMPLE_RATE, TICKS
 from firmware.cameras.scene import SceneCamera
 from firmware.cameras.testcard import TestCard
 from firmware.muxer import Muxer
 
 out, width, height, rate, bit_rate, seconds = sys.argv[1], *map(int, sys.argv[2:])
-clock, ended = SystemClock(), threading.Event()
-camera = SceneCamera(TestCard(width, height, rate), bit_rate, clock)
+opened, ended = [], threading.Event()
+
+class Film(Muxer):
+    def picture(self, data, time_, duration, key):
+        opened or opened.append(time.monotonic())
+        if time_ < seconds * TICKS:
+            super().picture(data, time_, duration, key)
+        else:
+            ended.set()
+
+    def sound(self, frame):
+        if frame.pts < seconds * SAMPLE_RATE:
+            super().sound(frame)
+
+camera = SceneCamera(TestCard(width, height, rate), bit_rate, SystemClock())
 with open(out, "wb", buffering=0) as file:
-    muxer = Muxer(file.write, True)
-    sink = GuardedSink(muxer, seconds, clock, lambda why: ended.set())
+    film = Film(file.write, True)
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
-    camera.start(sink, print)
-    while not sink.pictures:
-        time.sleep(0.001)
-    opened = time.monotonic() - began
+    camera.start(film, print)
     ended.wait()
     camera.stop()
-    muxer.close()
+    film.close()
 after = resource.getrusage(resource.RUSAGE_SELF)
-print(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, 1000 * opened)
+cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+print(cpu, 1000 * (opened[0] - began))
 """
 """The same pictures and sound by the same encoders into a plain fragmented MP4. Says how many
 seconds of CPU it took, and how many milliseconds the camera until its first picture."""
@@ -221,7 +231,8 @@ def _cpu_of(process: int) -> float:
 
 
 def _memory_of(process: int) -> int:
-    """Bytes of memory that are this process's: its own, and its share of what others use too."""
-    told = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{process}/smaps_rollup").read_text(), re.M)
-    assert told is not None
-    return int(told[1]) << 10
+    """Bytes of memory that a process has filled with things of its own, not read from files."""
+    told = Path(f"/proc/{process}/smaps_rollup").read_text()
+    found = re.search(r"^Anonymous:\s+(\d+) kB", told, re.M)
+    assert found is not None
+    return int(found[1]) << 10
