@@ -1,19 +1,22 @@
 """A family takes everything back: at once, and the certificate claims no more than is so."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from appliance.cases import Details, OpenCase
-from appliance.consent import Tombstone, Withdrawal
+from appliance.consent import Consent, Tombstone, Withdrawal
 from appliance.errors import CaseWithdrawn
-from appliance.files import to_json
+from appliance.files import save_fact, to_json
+from appliance.receipts import KitCard
 from appliance.requests import Stop
 from appliance.signing import Signer
-from tests.pages import LARGE, PASSPHRASE, WebKit, practitioner, service
+from tests.pages import CONSENT, LARGE, PASSPHRASE, Page, WebKit, practitioner, service
+from web_ui.keeper import Keeper
 from web_ui.ranges import PIECE
 
 
@@ -216,3 +219,158 @@ def test_a_withdrawn_case_cannot_be_worked_on(kit: WebKit) -> None:
         assert kit.browser.get(f"/cases/{case}/{path}").status == 410
     assert kit.browser.get(f"/cases/{case}/withdraw").path == f"/cases/{case}/certificate"
     assert PASSPHRASE not in kit.browser.get(f"/cases/{case}/certificate").text
+
+
+# One film, one use, a hold.
+
+
+def filmed(kit: WebKit, case: str) -> str:
+    return kit.recorder.write_film(case, kit.recipient(case))
+
+
+def test_a_film_that_is_taken_back_is_cut_off_at_the_next_piece_and_the_other_plays(
+    kit: WebKit,
+) -> None:
+    case = kit.make_case()
+    gone, stays = filmed(kit, case), filmed(kit, case)
+    video = f"/cases/{case}/films/{gone}/video"
+    assert kit.browser.get(video, Range="bytes=0-99").status == 206
+    page = kit.browser.submit(f"/cases/{case}/withdraw", f"/cases/{case}/withdraw/film", film=gone)
+    assert page.path == f"/cases/{case}/withdraw/{gone}"
+    assert kit.browser.get(video, Range="bytes=100-199").status == 410
+    assert kit.browser.get(f"/cases/{case}/films/{gone}").status == 410
+    assert kit.browser.get(f"/cases/{case}/films/{stays}/video", Range="bytes=0-9").status == 206
+    assert "The service has not answered yet" in page.words
+    assert "The film itself still lies on this card" in page.words
+
+
+def test_the_certificate_of_a_film_says_what_was_removed_once_it_is(kit: WebKit) -> None:
+    case = kit.make_case()
+    film = filmed(kit, case)
+    page = kit.browser.submit(f"/cases/{case}/withdraw", f"/cases/{case}/withdraw/film", film=film)
+    order = page.words.partition("Order ")[2][:16]
+    shutil.rmtree(kit.home.recording(film))
+    (kit.home.inbox / order).write_text(answer_of_service(order, case))
+    page = kit.browser.get(f"/cases/{case}/withdraw/{film}")
+    assert "Removed on this kit The film itself." in page.words
+    assert "The service removed its copies on 22 November 2026" in page.words
+    assert "Not confirmed yet" not in page.words
+    assert "Certificate of film" in kit.browser.get(f"/cases/{case}/withdraw").words
+
+
+@pytest.mark.parametrize("film", ["", "abcdefghijklmnop", "../../kit"])
+def test_only_a_film_of_this_case_can_be_taken_back(kit: WebKit, film: str) -> None:
+    case, other = kit.make_case(), kit.make_case("Other")
+    filmed(kit, case)
+    name = film or filmed(kit, other)
+    page = kit.browser.submit(f"/cases/{case}/withdraw", f"/cases/{case}/withdraw/film", film=name)
+    assert page.status == 400 and "Choose the film" in page.words
+    assert not (kit.home.case(case) / "withdrawn").exists()
+    assert not (kit.home.case(other) / "withdrawn").exists()
+
+
+def take_back(kit: WebKit, case: str, *purposes: str) -> Page:
+    action = f"/cases/{case}/withdraw/purpose"
+    return kit.browser.submit(f"/cases/{case}/withdraw", action, purposes=list(purposes))
+
+
+def test_a_use_that_is_taken_back_is_gone_and_the_rest_stays(kit: WebKit) -> None:
+    case = kit.make_case(people__0__purposes=["filming", "training", "copies"])
+    film = filmed(kit, case)
+    page = take_back(kit, case, "training")
+    assert "Taken back since" in page.words
+    consent = kit.open_case(case).read(Consent)
+    assert consent and consent.purposes == ("filming", "copies")
+    assert kit.browser.get(f"/cases/{case}/films/{film}/video", Range="bytes=0-9").status == 206
+    form = kit.browser.get(f"/cases/{case}/withdraw").text
+    assert 'value="training"' not in form and 'value="copies"' in form
+
+
+def test_filming_that_is_taken_back_stops_the_camera_and_shows_no_film(kit: WebKit) -> None:
+    case = kit.make_case()
+    film = filmed(kit, case)
+    kit.browser.submit(f"/cases/{case}/arm")
+    kit.recorder.show(state="filming", case=case)
+    take_back(kit, case, "filming")
+    assert kit.recorder.permit() is None
+    assert [r for r in kit.recorder.requests() if isinstance(r, Stop)]
+    assert kit.browser.get(f"/cases/{case}/films/{film}/video", Range="bytes=0-9").status == 410
+    kit.recorder.show(state="idle")
+    assert "Filming was taken back" in kit.browser.get(f"/cases/{case}/arm").words
+    kit.browser.submit(f"/cases/{case}/consent", **CONSENT)
+    assert kit.browser.get(f"/cases/{case}/films/{film}/video", Range="bytes=0-9").status == 206
+
+
+def test_nothing_ticked_takes_nothing_back(kit: WebKit) -> None:
+    case = kit.make_case()
+    assert take_back(kit, case).status == 400
+    consent = kit.open_case(case).read(Consent)
+    assert consent and consent.taken_back == ()
+
+
+def test_films_are_not_shown_after_the_end_of_the_consent(kit: WebKit) -> None:
+    case = kit.make_case(valid_until="2026-11-21")
+    film = filmed(kit, case)
+    assert kit.browser.get(f"/cases/{case}/films/{film}").status == 200
+    kit.clock.pass_by(timedelta(hours=9, minutes=54).total_seconds())
+    kit.browser.submit("/unlock", passphrase=PASSPHRASE, time="2026-11-22T01:00:00+00:00")
+    page = kit.browser.get(f"/cases/{case}/films/{film}")
+    assert page.status == 403 and "has run out" in page.words
+
+
+def hold(kit: WebKit, case: str, **changes: object) -> Page:
+    fields = {"role": "safeguarding lead", "reason": "a reason", "review": "2026-12-24"} | changes
+    return kit.browser.submit(f"/cases/{case}/hold", **fields)
+
+
+def test_a_hold_is_named_on_the_certificate_and_lifting_it_removes_everything(kit: WebKit) -> None:
+    case = kit.make_case()
+    page = hold(kit, case)
+    assert "safeguarding lead" in page.words and "24 December 2026" in page.words
+    assert "There is a hold" in kit.browser.get(f"/cases/{case}/withdraw").words
+    withdraw(kit, case)
+    page = kit.browser.get(f"/cases/{case}/certificate")
+    assert "looked at again by 24 December 2026" in page.words
+    assert "was overwritten and removed" not in page.words
+    assert (kit.home.case(case) / "identity-0001.age").exists()
+    assert kit.browser.get(f"/cases/{case}/goals").status == 410
+    page = kit.browser.submit(f"/cases/{case}/certificate", f"/cases/{case}/hold/lift")
+    assert "The key of the case was overwritten and removed." in page.words
+    assert {p.name for p in kit.home.case(case).iterdir()} == {"case.json", "withdrawal"}
+
+
+def test_a_hold_that_is_lifted_in_time_changes_nothing(kit: WebKit) -> None:
+    case = kit.make_case()
+    hold(kit, case)
+    page = kit.browser.submit(f"/cases/{case}/hold", f"/cases/{case}/hold/lift")
+    assert "Place the hold" in page.words
+    assert kit.open_case(case).read(Details)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"role": ""}, {"reason": " "}, {"review": ""}, {"review": "2026-11-20"},
+                {"review": "2030-01-01"}, {"review": "soon"}, {"reason": "x" * 501}],
+)  # fmt: skip
+def test_a_hold_needs_a_role_a_reason_and_a_day(kit: WebKit, changes: dict[str, object]) -> None:
+    case = kit.make_case()
+    assert hold(kit, case, **changes).status == 400
+    assert not (kit.home.case(case) / "hold").exists()
+
+
+def test_what_the_service_orders_is_carried_out_while_the_page_is_open(kit: WebKit) -> None:
+    case, other = kit.make_case(), kit.make_case("Other")
+    save_fact(
+        kit.home.kit / "kit.json",
+        KitCard(id=kit.recorder.status.kit, verifier=kit.recorder.status.verifier),
+    )
+    kit.browser.submit(f"/cases/{case}/arm")
+    keeper = Keeper(kit.parts)
+    keeper.look()
+    assert kit.recorder.permit()
+    (kit.home.inbox / "abcdefghijklmnop").write_text(answer_of_service("abcdefghijklmnop", case))
+    keeper.look()
+    assert kit.recorder.permit() is None
+    assert not list(kit.home.case(case).glob("identity-*"))
+    assert kit.browser.get(f"/cases/{case}/goals").status == 410
+    assert kit.browser.get(f"/cases/{other}").status == 200
+    assert "service-order-done" in (kit.home.log("web") / "log").read_text()
