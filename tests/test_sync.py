@@ -343,7 +343,7 @@ class Counting(Wrapped):
         with self._lock:
             self.now += 1
             self.most = max(self.most, self.now)
-        if name.endswith(".mp4.age"):
+        if "/recordings/" in name and name.endswith(".mp4.age"):
             self._together.wait(20)
         put = super().create(name, source)
         with self._lock:
