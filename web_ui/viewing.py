@@ -4,6 +4,7 @@ Openers are kept while the page is unlocked, for finding one's way in a film ask
 parts. Closing a case cuts off whoever still reads from it.
 """
 
+import gc
 import hashlib
 import io
 import threading
@@ -120,7 +121,11 @@ def picture(readable: Readable, at: Fraction = Fraction(0)) -> tuple[bytes, Frac
     Raises BadInput if there is none, and what reading raises.
     """
     out = io.BytesIO()
-    appeared = still(_Reading(readable), at, out)
+    try:
+        appeared = still(_Reading(readable), at, out)
+    finally:
+        # Decoded pictures lie in cycles: megabytes that would wait for some later collection.
+        gc.collect()
     return out.getvalue(), appeared
 
 

@@ -4,6 +4,7 @@ Each goes straight into its seal. What is under way when it is given up, the pag
 case is withdrawn comes to nothing, and nothing of it stays.
 """
 
+import gc
 import hashlib
 import logging
 import threading
@@ -193,6 +194,8 @@ class Work:
         else:
             job.done = 1.0
             job.state = "done"
+        # What was decoded lies in cycles: megabytes that would wait for a later collection.
+        gc.collect()
 
 
 def _cut_and_sealed(

@@ -17,8 +17,10 @@ from typing import Literal
 
 _MODULES = {
     "clips": "appliance.bench.clips",
+    "page": "appliance.bench.page",
     "record": "appliance.bench.record",
     "seal": "appliance.bench.seal",
+    "sync": "appliance.bench.sync",
 }
 PARTS = tuple(_MODULES)
 _TITLE = """# Measures

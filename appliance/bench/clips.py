@@ -5,7 +5,6 @@ frame its number; a minute is encoded, and repeated. What is timed is whole proc
 file, each at the same random place; what is in a clip is told by ffmpeg, not by our own code.
 """
 
-import hashlib
 import io
 import os
 import random
@@ -17,32 +16,19 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-from appliance.bench import Row, in_turn, median_ratio, row
+from appliance.bench import Row, films, in_turn, median_ratio, row
+from appliance.bench.films import RATE
 from appliance.cutting import cut
 from appliance.errors import NotPossible
-from appliance.files import new_id, to_json
-from appliance.film import (
-    FilmStarted,
-    Fragment,
-    FragmentSplitter,
-    IndexBuilder,
-    Init,
-    SegmentClosed,
-    index_name,
-    manifest_line,
-    segment_name,
-)
+from appliance.files import new_id
 from appliance.joined import OpenedFilm, open_recording, write_film
 from appliance.keys import generate_identity
-from appliance.sealing import seal
 from appliance.stills import filmstrip, peaks, still
 
-RATE = 30
 MINUTES, CLIP = 10, 30
 """Minutes of the film that is cut, seconds of the clip that is timed."""
 TIMES = 7
@@ -54,31 +40,8 @@ LONG_MINUTES, SMALL, PARTS = 45, 120, 2700
 STILL = 0.25
 """Seconds that a still may take."""
 SMARTCUT = "smartcut==1.7"
-_SEGMENT = 30 * RATE
 _CELLS, _BITS = 34, 24
 """How `firmware.cameras.testcard` burns a number in: two cells, the number, and eight of check."""
-
-_MAKE = """
-import sys
-from firmware.camera import TICKS
-from firmware.cameras.scene import PictureEncoder, sound_frame
-from firmware.cameras.testcard import TestCard
-from firmware.muxer import Muxer
-card = TestCard(1920, 1080, 30)
-encoder = PictureEncoder(1920, 1080, card.rate, 4_000_000)
-takes = card.takes()
-minute = [(take, *encoder.encode(take.frame, take.time)) for take, _ in zip(takes, range(60 * 30))]
-for path, minutes in zip(sys.argv[1::2], sys.argv[2::2]):
-    with open(path, "wb") as file:
-        muxer, heard = Muxer(file.write, sound=True), 0
-        for number in range(int(minutes)):
-            for take, data, key in minute:
-                muxer.picture(data, take.time + 60 * TICKS * number, take.duration, key)
-                muxer.sound(sound_frame(take.sound, heard))
-                heard += len(take.sound) // 2
-        muxer.close()
-"""
-_MINUTE = 60 * RATE
 
 
 def rows() -> list[Row]:
@@ -101,9 +64,9 @@ class _Bench:
         self._folder = folder
         self._dice = random.Random(8)  # noqa: S311 - places to cut at
         raw, long = folder / "raw.mp4", folder / "raw-long.mp4"
-        _run(sys.executable, "-c", _MAKE, raw, MINUTES, long, LONG_MINUTES)
+        films.make((raw, MINUTES), (long, LONG_MINUTES))
         self._film, self._long = folder / "film.mp4", folder / "plain.mp4"
-        opened = _sealed(raw, folder / new_id()), _sealed(long, folder / new_id())
+        opened = _opened(raw, folder / new_id()), _opened(long, folder / new_id())
         # As `attune open` gives it.
         for recording, path in zip(opened, (self._film, self._long), strict=True):
             with path.open("wb") as plain:
@@ -161,7 +124,7 @@ class _Bench:
             first = self._dice.randrange(RATE * 60 * MINUTES - length)
             with self._film.open("rb") as film, clip.open("wb") as out:
                 done = cut(film, Fraction(first, RATE), Fraction(first + length, RATE), out)
-            expected = [n % _MINUTE for n in range(first, first + length)]
+            expected = [n % films.MINUTE for n in range(first, first + length)]
             exact += _numbers(clip) == expected and done.frames == length
             if number < LOOKED_AT:
                 packets = _packets(clip)
@@ -254,70 +217,12 @@ def _likeness(clip: Path, film: Path, first: int, count: int) -> float:
     return min(float(line.partition("All:")[2].split()[0]) for line in told.splitlines())
 
 
-def _sealed(raw: Path, folder: Path) -> OpenedFilm:
+def _opened(raw: Path, folder: Path) -> OpenedFilm:
     """What the recorder's muxer made, as the recorder keeps it, and opened again."""
     identity = generate_identity()
-    to = [identity.recipient]
-    digest = hashlib.sha256(str(identity.recipient).encode()).hexdigest()
-    folder.mkdir()
-    manifest = manifest_line(
-        FilmStarted(
-            recording=folder.name,
-            case=new_id(),
-            kit=new_id(),
-            permit=new_id(),
-            consent=new_id(),
-            recipient=digest,
-            kind="visit",
-            limit=60 * LONG_MINUTES,
-            sound=True,
-            boot=new_id(),
-            started=datetime.now(UTC),
-        )
-    )
-    for number, (init, fragments) in enumerate(_segments(raw)):
-        film, index = folder / segment_name(number), folder / index_name(number)
-        told = IndexBuilder(init, folder.name, number)
-        for fragment in fragments:
-            told.add(fragment, told.size)
-        data = b"".join([init.data, *(fragment.data for fragment in fragments)])
-        film.write_bytes(seal(data, to))
-        index.write_bytes(seal(to_json(told.build()), to))
-        manifest += manifest_line(
-            SegmentClosed(
-                number=number,
-                name=film.name,
-                size=film.stat().st_size,
-                sha256=hashlib.sha256(film.read_bytes()).hexdigest(),
-                frames=told.frames,
-                seconds=float(told.seconds),
-                index=index.name,
-                index_size=index.stat().st_size,
-                index_sha256=hashlib.sha256(index.read_bytes()).hexdigest(),
-            )
-        )
-    (folder / "manifest").write_text(manifest)
+    started = films.beginning(folder.name, identity.recipient)
+    films.keep(raw, folder, identity.recipient, started)
     return open_recording(folder, [identity])
-
-
-def _segments(raw: Path) -> Iterator[tuple[Init, list[Fragment]]]:
-    """The fragments of each half minute."""
-    splitter = FragmentSplitter()
-    init: Init | None = None
-    held: list[Fragment] = []
-    with raw.open("rb") as file:
-        while piece := file.read(1 << 20):
-            for unit in splitter.feed(piece):
-                if isinstance(unit, Init):
-                    init = unit
-                    continue
-                if unit.starts_with_key and sum(one.frames for one in held) >= _SEGMENT:
-                    assert init is not None
-                    yield init, held
-                    held = []
-                held.append(unit)
-    assert init is not None
-    yield init, held
 
 
 def _smartcut() -> Path:

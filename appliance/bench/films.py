@@ -1,0 +1,145 @@
+"""The films that the measures use, from the recorder's own encoder, kept as it keeps them.
+
+The pictures are its test card, which burns into each its number. A minute is encoded and repeated.
+"""
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from appliance.errors import NotPossible
+from appliance.files import new_id, to_json
+from appliance.film import (
+    EndReason,
+    FilmEnded,
+    FilmStarted,
+    Fragment,
+    FragmentSplitter,
+    IndexBuilder,
+    Init,
+    SegmentClosed,
+    index_name,
+    manifest_line,
+    segment_name,
+)
+from appliance.sealing import Recipient, seal
+
+RATE = 30
+MINUTE = 60 * RATE
+"""Frames after which the numbers begin anew."""
+_SEGMENT = 30 * RATE
+
+_MAKE = """
+import sys
+from firmware.camera import TICKS
+from firmware.cameras.scene import PictureEncoder, sound_frame
+from firmware.cameras.testcard import TestCard
+from firmware.muxer import Muxer
+card = TestCard(1920, 1080, 30)
+encoder = PictureEncoder(1920, 1080, card.rate, 4_000_000)
+takes = card.takes()
+minute = [(take, *encoder.encode(take.frame, take.time)) for take, _ in zip(takes, range(60 * 30))]
+for path, minutes in zip(sys.argv[1::2], sys.argv[2::2]):
+    with open(path, "wb") as file:
+        muxer, heard = Muxer(file.write, sound=True), 0
+        for number in range(int(minutes)):
+            for take, data, key in minute:
+                muxer.picture(data, take.time + 60 * TICKS * number, take.duration, key)
+                muxer.sound(sound_frame(take.sound, heard))
+                heard += len(take.sound) // 2
+        muxer.close()
+"""
+
+
+def make(*films: tuple[Path, int]) -> None:
+    """Write films of so many minutes, 1920 by 1080, as the muxer makes them. Raises NotPossible."""
+    words = [word for path, minutes in films for word in (str(path), str(minutes))]
+    # Apart: what is shared knows nothing of the recorder.
+    done = subprocess.run(
+        [sys.executable, "-c", _MAKE, *words], stdin=subprocess.DEVNULL, capture_output=True
+    )
+    if done.returncode:
+        raise NotPossible(f"The films could not be made: {done.stderr.decode()[-300:]}")
+
+
+def keep(
+    raw: Path,
+    folder: Path,
+    recipient: Recipient,
+    started: FilmStarted,
+    sign: Callable[[str], str] = lambda text: text,
+) -> None:
+    """Put what `make` made into a recording's directory, sealed to `recipient` in segments."""
+    folder.mkdir(parents=True)
+    manifest = manifest_line(started)
+    lines = []
+    for number, (init, fragments) in enumerate(_segments(raw)):
+        film, index = folder / segment_name(number), folder / index_name(number)
+        told = IndexBuilder(init, folder.name, number)
+        for fragment in fragments:
+            told.add(fragment, told.size)
+        data = b"".join([init.data, *(fragment.data for fragment in fragments)])
+        film.write_bytes(seal(data, [recipient]))
+        index.write_bytes(seal(to_json(told.build()), [recipient]))
+        lines.append(
+            SegmentClosed(
+                number=number,
+                name=film.name,
+                size=film.stat().st_size,
+                sha256=hashlib.sha256(film.read_bytes()).hexdigest(),
+                frames=told.frames,
+                seconds=float(told.seconds),
+                index=index.name,
+                index_size=index.stat().st_size,
+                index_sha256=hashlib.sha256(index.read_bytes()).hexdigest(),
+            )
+        )
+        manifest += manifest_line(lines[-1])
+    ended = FilmEnded(
+        why=EndReason.LIMIT,
+        ended=datetime.now(UTC),
+        segments=len(lines),
+        frames=sum(line.frames for line in lines),
+        seconds=sum(line.seconds for line in lines),
+    )
+    (folder / "manifest").write_text(sign(manifest + manifest_line(ended)))
+
+
+def beginning(recording: str, recipient: Recipient, case: str = "", kit: str = "") -> FilmStarted:
+    """The first line of a manifest; ids that do not matter are made up."""
+    return FilmStarted(
+        recording=recording,
+        case=case or new_id(),
+        kit=kit or new_id(),
+        permit=new_id(),
+        consent=new_id(),
+        recipient=hashlib.sha256(str(recipient).encode()).hexdigest(),
+        kind="visit",
+        limit=45 * 60,
+        sound=True,
+        boot=new_id(),
+        started=datetime.now(UTC),
+    )
+
+
+def _segments(raw: Path) -> Iterator[tuple[Init, list[Fragment]]]:
+    """The fragments of each half minute."""
+    splitter = FragmentSplitter()
+    init: Init | None = None
+    held: list[Fragment] = []
+    with raw.open("rb") as file:
+        while piece := file.read(1 << 20):
+            for unit in splitter.feed(piece):
+                if isinstance(unit, Init):
+                    init = unit
+                    continue
+                if unit.starts_with_key and sum(one.frames for one in held) >= _SEGMENT:
+                    assert init is not None
+                    yield init, held
+                    held = []
+                held.append(unit)
+    assert init is not None
+    yield init, held
