@@ -111,6 +111,23 @@ def test_3_a_film_ends_at_its_limit_and_does_not_begin_again(visit: Visit) -> No
     assert len(recordings(visit)) == 1 and visit.status.state == "ready"
 
 
+def test_3_the_film_s_own_time_ends_it_where_the_clock_s_deadline_is_far_off(
+    new_visit: Callable[..., Visit],
+) -> None:
+    visit = new_visit(hurry=True)
+    visit.vouch()
+    visit.arm(limit=300)
+    pressed = time.monotonic()
+    began = visit.film()
+    ended = visit.ended(100)
+    assert time.monotonic() - pressed < 250
+    assert ended.ended == "limit" and ended.frames_in == ended.frames_out == 300 * 30
+    assert len(recordings(visit)) == 1
+    directory = visit.kit.home.recording(began.recording)
+    with closing(open_recording(directory, [visit.case.identity])) as opened:
+        assert opened.complete and len(opened.film.frames) == 300 * 30
+
+
 # 4. Anyone can stop it.
 
 
