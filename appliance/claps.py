@@ -1,7 +1,7 @@
 """Sound held against picture in a film of the test card, as it comes out when it is decoded.
 
-The card flashes and beeps at the start of each second, with one of eight pitches in turn
-(`firmware.cameras.testcard`): so a flash and a beep that belong together are known by themselves.
+The card (`firmware.cameras.testcard`) flashes and beeps at the start of each second, with one pitch
+after the other: so a flash and a beep that belong together are known by themselves.
 """
 
 from array import array
@@ -13,7 +13,7 @@ import av
 
 from appliance.errors import BadInput
 
-_LOWEST, _HIGHER, _PITCHES = 600, 200, 8
+LOWEST, HIGHER, PITCHES = 600, 200, 8
 """Hertz of the first beep, how much higher each of the next is, and how many there are."""
 _BEEP = 0.08
 """Seconds of a beep by which its pitch is told."""
@@ -35,7 +35,7 @@ def worst(film: IOBase, start: float, seconds: float = 4.0) -> float:
     with av.open(film, "r") as container:
         beeps = {second: at for at, second in _beeps(container, start, seconds + 1.5)}
     try:
-        return max(abs(at - beeps[round(at) % _PITCHES]) for at in flashes)
+        return max(abs(at - beeps[round(at) % PITCHES]) for at in flashes)
     except (KeyError, ValueError) as error:
         raise BadInput("The film does not show the test card, or its sound is gone.") from error
 
@@ -78,5 +78,5 @@ def _beeps(
         if place - last > _QUIET * rate:
             tone = heard[place : place + round(_BEEP * rate)]
             rises = sum(a < 0 <= b for a, b in pairwise(tone))
-            yield begins + place / rate, round((rises / _BEEP - _LOWEST) / _HIGHER) % _PITCHES
+            yield begins + place / rate, round((rises / _BEEP - LOWEST) / HIGHER) % PITCHES
         last = place

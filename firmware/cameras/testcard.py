@@ -14,6 +14,7 @@ from fractions import Fraction
 
 import av
 
+from appliance.claps import HIGHER, LOWEST, PITCHES
 from firmware.camera import SAMPLE_RATE, TICKS
 from firmware.cameras.scene import Take
 
@@ -22,8 +23,6 @@ _CELLS = 2 + _BITS + _CHECK
 _BLACK, _GREY, _WHITE = 16, 60, 235
 _SIGNAL = Fraction(1, 10)
 """Seconds of flash and beep."""
-_LOWEST, _HIGHER, _PITCHES = 600, 200, 8
-"""Hertz of the first beep, how much higher each of the next is, and how many there are."""
 _FONT = (
     "0e11131519110e",
     "040c040404040e",
@@ -55,7 +54,7 @@ class TestCard:
             for x in range(width)
         ]
         self._texture = bytes(wave) + bytes(wave) + bytes(self._line)
-        beeps = b"".join(map(_second_of_sound, range(_PITCHES)))
+        beeps = b"".join(map(_second_of_sound, range(PITCHES)))
         self._turn = len(beeps)
         self._beeps = beeps + beeps[: 2 * SAMPLE_RATE]
 
@@ -153,6 +152,6 @@ def _digits(text: str, scale: int) -> Iterator[bytes]:
 
 def _second_of_sound(number: int) -> bytes:
     """A tenth of a second of a tone and silence: signed 16 bit, mono."""
-    beep, pitch = round(SAMPLE_RATE * _SIGNAL), _LOWEST + number * _HIGHER
+    beep, pitch = round(SAMPLE_RATE * _SIGNAL), LOWEST + number * HIGHER
     tone = (round(12_000 * math.sin(2 * math.pi * pitch * n / SAMPLE_RATE)) for n in range(beep))
     return struct.pack(f"<{beep}h", *tone) + bytes(2 * (SAMPLE_RATE - beep))
