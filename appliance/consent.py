@@ -150,6 +150,16 @@ class CopiesOut(Fact, frozen=True, kw_only=True, tag="copies-out/v1"):
     way: Literal["stick", "download"]
 
 
+class Newcomer(Fact, frozen=True, kw_only=True, tag="newcomer/v1"):
+    """Somebody came in who had not been asked, while this film was made or just after.
+
+    Nothing of it is copied before a consent that was recorded later, with them in it, allows it.
+    """
+
+    recording: str
+    event_time: Moment
+
+
 class Withdrawal(Fact, frozen=True, kw_only=True, tag="withdrawal/v1"):
     """The family has taken everything back. Signed by the practitioner who was unlocked."""
 

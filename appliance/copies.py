@@ -18,7 +18,7 @@ from typing import Literal
 from appliance import boxes
 from appliance.cases import OpenCase
 from appliance.clips import Kept, Still, sealed_file
-from appliance.consent import Consent, CopiesOut, allows
+from appliance.consent import Consent, CopiesOut, Newcomer, allows
 from appliance.errors import BadFile, NotPossible
 from appliance.files import Fact, Moment
 from appliance.film import FilmStarted
@@ -97,6 +97,10 @@ def judge(case: OpenCase, film: FilmStarted | None, now: Moment) -> Refusal | No
     then = case.read_by_digest(Consent, film.consent) if film else None
     if film is None or then is None:
         return Refusal.FILM_UNKNOWN
+    newcomer = case.read(Newcomer, film.recording)
+    if newcomer is not None:
+        # Whoever came in is named in the consent that was recorded after it, if they agreed.
+        return None if agreed.event_time > newcomer.event_time else Refusal.NOT_EVERYBODY
     if allows(then, "copies", film.started) or _people(then) <= _people(agreed):
         return None
     return Refusal.NOT_EVERYBODY

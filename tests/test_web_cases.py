@@ -60,7 +60,7 @@ def test_a_visit_from_a_new_case_to_a_press_that_films(kit: WebKit) -> None:
     assert page.path == f"/cases/{case}"
     permit = answer(kit)
     assert isinstance(permit, Permit)
-    assert (permit.case, permit.limit, permit.films, permit.sound) == (case, 300, 3, True)
+    assert (permit.case, permit.limit, permit.films, permit.sound) == (case, 300, 1, True)
     assert permit.recipient == kit.recipient(case)
     assert permit.not_before == NOW
     assert permit.not_after - NOW <= timedelta(hours=24)

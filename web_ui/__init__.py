@@ -25,6 +25,7 @@ from web_ui import (
     errors,
     films,
     importing,
+    log,
     moments,
     review,
     service,
@@ -95,6 +96,7 @@ def create_app(parts: Parts) -> Flask:
         service,
         copies,
         withdrawal,
+        log,
         status,
     ):
         app.register_blueprint(room.blueprint(parts))

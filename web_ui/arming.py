@@ -8,7 +8,7 @@ from wtforms import BooleanField, IntegerField
 from wtforms.validators import Optional
 
 from appliance.cases import Details, Goals, OpenCase
-from appliance.consent import Consent, allows
+from appliance.consent import Consent, Newcomer, allows
 from appliance.files import new_id, save, sync_directory, to_json
 from appliance.permits import CURRENT, LONGEST_LIFE, MOST_FILMS, Permit
 from appliance.requests import RecorderStatus
@@ -20,7 +20,7 @@ from web_ui.parts import Parts
 from web_ui.status import ask_to_stop, fresh_status, trusted_now
 from web_ui.times import end_of
 
-FILMS = 3
+FILMS = 1
 """How many films one arming allows unless another number is asked for."""
 
 
@@ -68,6 +68,22 @@ def blueprint(parts: Parts) -> Blueprint:
         case = armed_case(parts)
         take_permit(parts)
         return redirect(url_for("cases.one", case=case) if case else url_for("cases.show"), 303)
+
+    @pages.post("/cases/<id:case>/newcomer")
+    def newcomer(case: str) -> ResponseReturnValue:
+        """Somebody new came in: filming ends, and nothing is filmed until they were asked too."""
+        holder = practitioner()
+        opened = open_case(case)
+        status = fresh_status(parts.home, parts.clock)
+        take_permit(parts)
+        stop_if_filming(parts, case)
+        if status is not None and status.case == case and status.recording:
+            opened.write(
+                Newcomer(recording=status.recording, event_time=holder.now(parts.clock)),
+                status.recording,
+            )
+        parts.note("newcomer", case=case, recording=status.recording if status else "")
+        return redirect(url_for("consent.show", case=case), 303)
 
     return pages
 

@@ -1,0 +1,75 @@
+"""The log in words: what happened, whether it holds, and no word of a family."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.clock import SystemClock
+from appliance.requests import Stop
+from firmware.witness import Witness
+from tests.pages import WebKit
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Iterator[WebKit]:
+    with WebKit(tmp_path) as made:
+        made.unlock()
+        yield made
+
+
+def test_the_log_says_in_words_what_was_done_and_to_which_case(kit: WebKit) -> None:
+    case = kit.make_case("The name of the family")
+    kit.browser.submit(f"/cases/{case}/arm")
+    page = kit.browser.get("/log")
+    for words in ("The page was unlocked", "A consent was recorded", "The kit was armed"):
+        assert words in page.words
+    assert f"case {case[:4]}" in page.words
+    assert "The name of the family" not in page.words and "Alex" not in page.words
+
+
+def test_no_event_that_the_page_writes_is_left_without_words(kit: WebKit) -> None:
+    case = kit.make_case()
+    kit.browser.submit(f"/cases/{case}/arm")
+    kit.browser.submit(f"/cases/{case}", f"/cases/{case}/newcomer")
+    kit.browser.submit(f"/cases/{case}/withdraw", confirm="y")
+    assert "Event:" not in kit.browser.get("/log").words
+
+
+def test_what_the_recorder_signed_is_shown_and_what_was_altered_is_named(kit: WebKit) -> None:
+    kit.make_case()
+    assert "not signed yet" in kit.browser.get("/log").words
+    Witness(kit.home, kit.recorder.signer, SystemClock()).sign()
+    page = kit.browser.get("/log").words
+    assert "signed up to" in page and "Broken" not in page
+    log = kit.home.log("web") / "log"
+    log.write_bytes(log.read_bytes().replace(b'"unlocked"', b'"unlockod"'))
+    page = kit.browser.get("/log").words
+    assert "Page: Broken The log is broken at line 2" in page
+
+
+def test_a_long_log_is_read_page_by_page(kit: WebKit) -> None:
+    for number in range(130):
+        kit.parts.note("locked", code=str(number))
+    first, second = kit.browser.get("/log"), kit.browser.get("/log?page=2")
+    assert "because 129" in first.words and "Older" in first.words
+    assert "because 129" not in second.words and "Newer" in second.words
+    assert "because 3 " in second.words and "because 3 " not in first.words
+    for odd in ("0", "-1", "x", "99999999"):
+        assert kit.browser.get(f"/log?page={odd}").status == 200
+
+
+def test_a_locked_page_shows_no_log(kit: WebKit) -> None:
+    kit.browser.submit("/cases", action="/lock")
+    assert kit.browser.get("/log").path == "/unlock"
+
+
+def test_somebody_new_disarms_the_kit_stops_the_film_and_leads_to_the_consent(kit: WebKit) -> None:
+    case = kit.make_case()
+    kit.browser.submit(f"/cases/{case}/arm")
+    kit.recorder.show(state="filming", case=case, recording="abcdefghijklmnop")
+    page = kit.browser.submit(f"/cases/{case}", f"/cases/{case}/newcomer")
+    assert page.path == f"/cases/{case}/consent"
+    assert kit.recorder.permit() is None
+    assert [r for r in kit.recorder.requests() if isinstance(r, Stop)]
+    assert "Somebody new came in" in kit.browser.get("/log").words

@@ -1,0 +1,178 @@
+"""The log, in words: what the kit did and when, from all of its processes.
+
+The log itself holds codes and random ids only; the words are added here. Whether it can be believed
+stands above it: the page looks at the chains and at what the recorder has signed of them.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask import Blueprint, render_template, request
+from flask.typing import ResponseReturnValue
+
+from appliance.audit import HEADS_NAME, Entry, check_chain, check_heads, holds
+from appliance.errors import BadInput
+from appliance.files import Home
+from web_ui.access import practitioner
+from web_ui.language import _
+from web_ui.parts import Parts
+
+SHOWN = 100
+_PROCESSES = ("recorder", "web", "sync")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One event, for a person."""
+
+    when: datetime
+    who: str
+    what: str
+    about: str
+    """The ids it speaks of, shortened, and codes."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One process's log, and whether it holds."""
+
+    who: str
+    entries: int
+    signed: int
+    """Up to this entry the recorder has signed it."""
+    broken: str
+    """What does not hold, '' if nothing."""
+
+
+def blueprint(parts: Parts) -> Blueprint:
+    pages = Blueprint("log", __name__)
+
+    @pages.get("/log")
+    def show() -> ResponseReturnValue:
+        number = request.args.get("page", "1")
+        page = int(number) if number.isdecimal() and len(number) < 5 else 1
+        # The newest first, also of those that have the same time.
+        lines = sorted(reversed(list(_lines(parts.home))), key=lambda line: line.when, reverse=True)
+        first = SHOWN * (max(page, 1) - 1)
+        return render_template(
+            "log.html",
+            chains=_chains(parts.home),
+            lines=lines[first : first + SHOWN],
+            older=page + 1 if first + SHOWN < len(lines) else 0,
+            newer=page - 1,
+        )
+
+    return pages
+
+
+def _data(home: Home, process: str) -> bytes:
+    with suppress(FileNotFoundError):
+        data = (home.log(process) / "log").read_bytes()
+        # A line that is being written just now is not looked at yet.
+        return data[: data.rfind(b"\n") + 1]
+    return b""
+
+
+def _chains(home: Home) -> list[Chain]:
+    signed: dict[str, int] = {}
+    faults: dict[str, str] = {}
+    with suppress(FileNotFoundError, UnicodeDecodeError):
+        notes = {
+            path.name: path.read_text()
+            for path in (home.kit / "heads").iterdir()
+            if HEADS_NAME.fullmatch(path.name)
+        }
+        try:
+            for heads in check_heads(notes, practitioner().kit):
+                for process, head in heads.logs.items():
+                    signed[process] = head.number
+                    if not holds(_data(home, process), head):
+                        faults.setdefault(process, _("it is not what the recorder signed"))
+        except BadInput as error:
+            faults["recorder"] = error.sentence
+    chains = []
+    for process in _PROCESSES:
+        entries = 0
+        try:
+            entries = len(check_chain(_data(home, process)))
+        except BadInput as error:
+            faults[process] = error.sentence
+        fault = faults.get(process, "")
+        chains.append(Chain(_who(process), entries, signed.get(process, 0), fault))
+    return chains
+
+
+def _lines(home: Home) -> Iterator[Line]:
+    for process in _PROCESSES:
+        with suppress(BadInput):
+            for entry in check_chain(_data(home, process)):
+                yield Line(entry.wall, _who(process), _what(entry), _about(entry))
+
+
+def _who(process: str) -> str:
+    return {"recorder": _("Recorder"), "web": _("Page"), "sync": _("Sending")}[process]
+
+
+def _about(entry: Entry) -> str:
+    words = {
+        "case": _("case"),
+        "recording": _("film"),
+        "clip": _("moment"),
+        "permit": _("order to film"),
+        "order": _("order"),
+        "reason": _("because"),
+        "why": _("because"),
+        "fault": _("because"),
+        "code": _("because"),
+    }
+    told = [
+        f"{words[name]} {value[:4] if len(value) == 16 else value}"
+        for name, value in entry.ids.items()
+        if name in words and value
+    ]
+    return ", ".join(told)
+
+
+def _what(entry: Entry) -> str:
+    words = {
+        "armed": _("The kit was armed"),
+        "broke": _("Something broke"),
+        "case-made": _("A case was made"),
+        "clip-asked": _("A moment was cut"),
+        "confirmed": _("The service confirmed a file"),
+        "consent-written": _("A consent was recorded"),
+        "copies-downloaded": _("Copies were downloaded"),
+        "died": _("The recorder ended itself"),
+        "disarmed": _("The kit was disarmed"),
+        "enrolled": _("A practitioner was enrolled"),
+        "film-begun": _("A film began"),
+        "film-ended": _("A film ended"),
+        "film-recovered": _("A film that the power had cut was closed"),
+        "film-removed": _("A film was removed from the card"),
+        "film-withdrawn": _("One film was taken back"),
+        "goals-written": _("Goals were written"),
+        "hold-lifted": _("A hold was lifted"),
+        "hold-placed": _("A hold was placed"),
+        "locked": _("The page was locked"),
+        "locked-idle": _("The page locked itself"),
+        "mended": _("A film that the power had cut was mended"),
+        "newcomer": _("Somebody new came in: the kit was disarmed"),
+        "purposes-withdrawn": _("One kind of use was taken back"),
+        "refused": _("Something was refused"),
+        "service-order-done": _("An order of the service was carried out"),
+        "service-order-received": _("An order of the service came in"),
+        "setup-brought": _("Keys were brought for the set-up"),
+        "started": _("The recorder started"),
+        "stop-asked": _("A stop was asked for"),
+        "stopped": _("The recorder ended"),
+        "time-not-believed": _("A time was given that cannot be believed"),
+        "time-vouched": _("The time was confirmed"),
+        "tombstone-received": _("The service answered a withdrawal"),
+        "unlock-refused": _("A passphrase was wrong"),
+        "unlocked": _("The page was unlocked"),
+        "withdrawal-unfinished": _("A withdrawal could not be finished yet"),
+        "withdrawn": _("Everything of a case was withdrawn"),
+    }
+    return words.get(entry.event) or _("Event: %(code)s", code=entry.event)
