@@ -305,6 +305,9 @@ class Runner:
                 if self._film is not None:
                     self._timings["stop_to_closed"] = self._since(self._at)
             case FinishFilm(why):
+                if why is EndReason.DISK_FAILED:
+                    # The film's own end needs room, too.
+                    self._give_back()
                 if self._closed or self._film is None:
                     self._inbox.put(FilmClosed(self._clock.monotonic()))
                 else:
