@@ -6,15 +6,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from appliance.clock import SystemClock
 from appliance.kit import Kit, free_port, wait_for
-from firmware.camera import TICKS
 from firmware.cameras.scene import PictureEncoder, sound_frame
 from firmware.cameras.testcard import TestCard
 from firmware.muxer import Muxer
 from tests.browser.conftest import Visitor
+from tests.browser.test_visit import NUMBER
 from tests.pages import PASSPHRASE, FakeRecorder, WebKit
 from web_ui.__main__ import build_parts
 
@@ -216,7 +216,9 @@ def test_a_family_looks_at_the_moments_and_nothing_else(visitor: Visitor, kit: K
     screen = family.page
     screen.get_by_role("button", name="Begin").click()
     visitor.sees("It shows 1 of 3.")
-    wait_for("the clip", lambda: screen.locator("video").first.evaluate("v => !v.paused") or None, 9)
+    wait_for(
+        "the clip", lambda: screen.locator("video").first.evaluate("v => !v.paused") or None, 9
+    )
     for hidden in ("secret thought", "What came first?", "R and K", "lantern", "To notice"):
         assert hidden not in screen.content()
         assert hidden not in screen.title()
@@ -258,3 +260,126 @@ def test_a_family_looks_at_the_moments_and_nothing_else(visitor: Visitor, kit: K
     visitor.follow("Chosen moments and shared review")
     visitor.sees("Nothing is chosen yet")
     page.get_by_text("Set aside (3)").wait_for()
+
+
+def test_the_player_obeys_its_keys_unless_they_are_switched_off(visitor: Visitor, kit: Kit) -> None:
+    page = visitor.page
+    unlock(visitor)
+    to_film(visitor)
+    video = page.locator("#player video")
+    video.evaluate("v => { v.muted = true; }")
+    go_to(page, 10.0)
+    page.keyboard.press("l")
+    wait_for("it plays", lambda: at(page) > 10.5 or None, 10)
+    page.keyboard.press("l")
+    assert video.evaluate("v => v.playbackRate") == 1.5
+    page.keyboard.press("k")
+    assert video.evaluate("v => v.paused")
+    wait_for("the frame that is seen", lambda: video.evaluate("v => !v.seeking") or None, 5)
+    seen = page.locator("#player-place").inner_text().rpartition(" ")[2]
+    assert video.evaluate(NUMBER) == int(seen)
+    page.keyboard.press("j")
+    wait_for("it plays backwards", lambda: at(page) < 10.3 or None, 10)
+    page.keyboard.press("k")
+    page.select_option("#speed", "0.25")
+    page.locator("#speed").blur()
+    page.fill("#start", "0:02")
+    page.fill("#end", "0:02.2")
+    page.locator("h1").click()
+    page.select_option("#speed", "2")
+    page.get_by_role("button", name="Play the moment").click()
+    wait_for("the end of the moment", lambda: video.evaluate("v => v.paused") or None, 10)
+    wait_for("its last frame", lambda: video.evaluate("v => !v.seeking") or None, 5)
+    assert video.evaluate(NUMBER) == 65
+    page.get_by_role("button", name="Loop").click()
+    page.get_by_role("button", name="Play the moment").click()
+    page.wait_for_timeout(1200)
+    assert not video.evaluate("v => v.paused")
+    assert 1.9 < at(page) < 2.4
+    page.keyboard.press("k")
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    assert page.locator("#shows").inner_text() == "0:00 to 0:05"
+    visitor.look("41-closer")
+
+    page.keyboard.press("?")
+    page.locator("#letters").uncheck()
+    visitor.press("Close")
+    before = page.input_value("#start")
+    page.keyboard.press("i")
+    assert page.input_value("#start") == before
+
+
+def test_moments_are_marked_by_touch_on_a_phone(chromium: Browser, kit: Kit) -> None:
+    context = chromium.new_context(
+        ignore_https_errors=True,
+        has_touch=True,
+        is_mobile=True,
+        viewport={"width": 390, "height": 844},
+    )
+    address = f"https://localhost:{kit.config.port}"
+    visitor = Visitor(context, address, "", scripts=True)
+    page = visitor.page
+    unlock(visitor)
+    to_film(visitor)
+    go_to(page, 20.0)
+    page.get_by_role("button", name="That was it").tap()
+    handle = page.locator("#handle-out")
+    box = handle.bounding_box()
+    assert box
+    touch(page, box["x"] + 12, box["y"] + 50, by=-40)
+    assert 18 < float(page.input_value("#end").removeprefix("0:")) < 23
+    for button in page.locator("#player button, #mark button").all():
+        size = button.bounding_box()
+        if size:
+            assert min(size["width"], size["height"]) >= 24
+    page.get_by_role("button", name="Keep this moment").tap()
+    page.locator("ol .app-moment").wait_for()
+    context.close()
+
+
+def touch(page: Page, x: float, y: float, by: float) -> None:
+    """Put a finger down, draw it across by so many points, and lift it."""
+    debugger = page.context.new_cdp_session(page)
+    moves = [x + by * part / 8 for part in range(9)]
+    for number, place in enumerate(moves):
+        kind = "touchStart" if number == 0 else "touchMove"
+        points = [{"x": place, "y": y}]
+        debugger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    debugger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    debugger.detach()
+
+
+def test_moments_and_a_review_with_javascript_off(plain_visitor: Visitor, kit: Kit) -> None:
+    visitor, page = plain_visitor, plain_visitor.page
+    unlock(visitor)
+    visitor.follow("R and K")
+    page.locator("#visit .app-cases__link").click()
+    film = visitor.path
+    page.fill("#start", "0:03")
+    page.fill("#end", "0:04.5")
+    page.fill("#mark [name=note]", "She turns to him")
+    visitor.press("Keep this moment")
+    page.fill("#at", "0:07.5")
+    visitor.press("Keep this picture")
+    wait_for("the clip", lambda: list(kit.home.cases.glob("*/documents/clip-*")) or None, 30)
+    visitor.go(film)
+    page.get_by_role("button", name="Picture 2: move earlier").click()
+    page.get_by_role("heading", name="Picture 1").wait_for()
+    page.get_by_role("link", name="Words for Clip 2").click()
+    page.fill("[name=question]", "What came first?")
+    visitor.press("Save")
+    visitor.sees("What came first?")
+    visitor.look("42-plain-moments")
+    visitor.follow("To the shared review")
+    visitor.press("Show it on this screen")
+    assert page.locator("video, img").count() == 2
+    assert page.locator("video").get_attribute("controls") is not None
+    visitor.look("43-plain-review")
+    visitor.follow("Finish")
+    page.fill("#strengths", "She waits.")
+    page.get_by_label("Not now, perhaps later").check()
+    visitor.press("Close the review")
+    visitor.sees("Words for the record")
+    assert "She waits." in page.locator("#words").input_value()
