@@ -23,7 +23,7 @@ from appliance.files import new_id, to_json
 from appliance.keys import unlock
 from appliance.kit import wait_for
 from appliance.permits import Refusal
-from appliance.rehearsal import Rehearsal, Seen, Step, expect, films, require
+from appliance.rehearsal import WORST_LOSS, Rehearsal, Seen, Step, expect, films, require
 from appliance.requests import RecorderStatus, SetTime, place_request
 
 Mishap = Literal["light", "camera", "frames", "disk", "clock", "sound"]
@@ -129,10 +129,11 @@ class Mishaps(Rehearsal):
         last = self.kit.status() or began
         self._prepare()
         found = Seen.of(self._video(began.recording))
-        require(found.frames >= last.frames_out, f"{found.frames} of {last.frames_out} frames open")
+        lost = (last.frames_in - found.frames) / found.rate
+        require(lost <= WORST_LOSS, f"{lost:.2f} s of {last.frames_in} frames were lost")
         return (
             f"the recorder ended itself (status {status}), which closes every camera, and was "
-            f"started anew; {found.frames} frames open"
+            f"started anew; {last.frames_in} frames in, {found.frames} open"
         )
 
     def frames_stop(self) -> str:
