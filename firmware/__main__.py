@@ -28,19 +28,16 @@ from firmware.board import PiBoard
 from firmware.books import KitBooks
 from firmware.button import Button, Debounce
 from firmware.camera import Camera
-from firmware.cameras.scene import FilmScene, Scene, SceneCamera
-from firmware.cameras.testcard import TestCard
 from firmware.filming import Film, OnClosed, OnEnd
-from firmware.gate import Desk, Gate, watch
+from firmware.gate import Desk, Gate, machine_sources, watch
 from firmware.light import Light, PinLamp
 from firmware.microphone import Microphone
 from firmware.recorder import Broke, Recorder
 from firmware.removing import Removals
 from firmware.room import Room
 from firmware.runner import Noticed, Posted, Quit, Runner
-from firmware.virtual import VirtualButton, virtual_card, virtual_pins
 from firmware.witness import Witness
-from firmware.writer import recover
+from firmware.writer import Create, create, recover
 
 DIED = 70
 """Exit status after something that nobody foresaw; systemd starts the recorder anew."""
@@ -52,15 +49,7 @@ Hardware = Callable[[Config, Clock], tuple[Camera, Factory]]
 def find_hardware(config: Config, clock: Clock) -> tuple[Camera, Factory]:
     """The camera, and where the pins are. A scene brings pins of its own, for there is no lens."""
     if config.camera == "scene":
-        scene: Scene = (
-            FilmScene(Path(config.scene), config.width, config.height)
-            if config.scene
-            else TestCard(config.width, config.height, config.frame_rate)
-        )
-        camera = SceneCamera(
-            scene, config.bit_rate, clock, hurry=config.hurry, faults=config.faults
-        )
-        return camera, virtual_pins(config)
+        return scene_camera(config, clock)
     try:
         # Both are there on a kit only.
         from gpiozero.pins.lgpio import LGPIOFactory
@@ -72,6 +61,25 @@ def find_hardware(config: Config, clock: Clock) -> tuple[Camera, Factory]:
             f"The camera or the pins of a kit cannot be used here: {error}.",
             'On a kit: start it again. Elsewhere: set camera = "scene".',
         ) from error
+
+
+def scene_camera(config: Config, clock: Clock) -> tuple[Camera, Factory]:
+    """A film or a test card in place of what a lens sees; the package for kits has none of it."""
+    try:
+        from firmware.cameras.scene import FilmScene, Scene, SceneCamera
+        from firmware.cameras.testcard import TestCard
+        from firmware.virtual import virtual_pins
+    except ModuleNotFoundError as error:
+        raise NotPossible(
+            "This kit has no scene camera.", 'Set camera = "picamera", or install attune-kit-scene.'
+        ) from error
+    scene: Scene = (
+        FilmScene(Path(config.scene), config.width, config.height)
+        if config.scene
+        else TestCard(config.width, config.height, config.frame_rate)
+    )
+    camera = SceneCamera(scene, config.bit_rate, clock, hurry=config.hurry, faults=config.faults)
+    return camera, virtual_pins(config)
 
 
 def pi_camera(config: Config, clock: Clock) -> Camera:
@@ -126,14 +134,19 @@ def _record(config: Config, hardware: Hardware) -> None:
         camera_present=camera.present,
         # A scene may be silent; where there is a lens, silence is a microphone that is missing.
         hears=lambda: camera.has_sound or config.camera == "scene",
+        sources=partial(machine_sources, home, clock),
     )
     removals = Removals(home, books, log, lambda: gate.time().now)
     removals.finish()
     _show(home.preview, None)
     notice = partial(watch, home, lambda: inbox.put(Noticed()))
     threads: list[Callable[[], None]] = [light.play, notice]
+    card: Callable[[], Create] = _card
     if isinstance(factory, MockFactory):
+        from firmware.virtual import VirtualButton, virtual_card
+
         threads.append(VirtualButton(home, factory, config.button_pin).listen)
+        card = partial(virtual_card, config)
 
     def make_film(permit: Permit, on_end: OnEnd, on_closed: OnClosed) -> Film:
         film = Film(
@@ -147,9 +160,12 @@ def _record(config: Config, hardware: Hardware) -> None:
             on_end=on_end,
             on_closed=on_closed,
             on_growth=room.taken,
-            new_file=virtual_card(config),
+            new_file=card(),
         )
-        if isinstance(camera, SceneCamera):
+        if config.camera == "scene":
+            from firmware.cameras.scene import SceneCamera
+
+            assert isinstance(camera, SceneCamera)
             camera.busy = lambda: film.writer.busy
         return film
 
