@@ -9,6 +9,7 @@ them: `name+hash+base64(0x01 || public key)`, and the secret one as Go's
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from appliance.errors import BadFile, BadSignature
 
 _ED25519 = b"\x01"
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _DASH = "\N{EM DASH} "
 
 
@@ -110,12 +112,7 @@ def split_note(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
     """
     text, found, block = note.rpartition("\n\n")
     lines = block.split("\n")
-    if (
-        not found
-        or lines.pop() != ""
-        or not lines
-        or any(ord(c) < 0x20 and c != "\n" for c in note)
-    ):
+    if not found or lines.pop() != "" or not lines or _CONTROL.search(note):
         raise BadFile("This is not a signed note.")
     signatures = []
     for line in lines:
