@@ -318,6 +318,7 @@ class Cases:
         kit: str,
         at: datetime,
         copies: tuple[CopiesOut, ...] = (),
+        why: Literal["family", "retention"] = "family",
     ) -> Withdrawal:
         """Close a case for good. Safe to call again after a pulled plug at any step.
 
@@ -332,7 +333,9 @@ class Cases:
                 notice = (directory / HOLD).read_text().partition("\n")[0]
                 held = from_json(notice, HoldNotice).review
             held = held or at
-        order = Withdrawal(id=new_id(), case=name, kit=kit, at=at, copies=copies, held=held)
+        order = Withdrawal(
+            id=new_id(), case=name, kit=kit, at=at, why=why, copies=copies, held=held
+        )
         before = None
         with contextlib.suppress(BadFile, UnicodeDecodeError):
             before = withdrawal_note(directory)

@@ -161,12 +161,14 @@ class Newcomer(Fact, frozen=True, kw_only=True, tag="newcomer/v1"):
 
 
 class Withdrawal(Fact, frozen=True, kw_only=True, tag="withdrawal/v1"):
-    """The family has taken everything back. Signed by the practitioner who was unlocked."""
+    """The family has taken everything back, or the time for which it was kept is over. Signed by
+    the practitioner who was unlocked."""
 
     id: str
     case: str
     kit: str
     at: Moment
+    why: Literal["family", "retention"] = "family"
     copies: tuple[CopiesOut, ...] = ()
     held: Moment | None = None
     """With a hold: when it is looked at again. Everything ends at once, but removing waits."""

@@ -91,7 +91,9 @@ def judge(case: OpenCase, film: FilmStarted | None, now: Moment) -> Refusal | No
     Everybody who was in the room counts: either the film was made under an agreement to copies, or
     each of them is named in the one in force, and agrees.
     """
-    agreed = case.read(Consent)
+    agreed = None
+    with contextlib.suppress(BadFile):  # One that cannot be read allows nothing.
+        agreed = case.read(Consent)
     if agreed is None or not allows(agreed, "copies", now):
         return Refusal.NOT_AGREED
     then = case.read_by_digest(Consent, film.consent) if film else None

@@ -9,6 +9,7 @@ from wtforms.validators import Optional
 
 from appliance.cases import Details, Goals, OpenCase
 from appliance.consent import Consent, Newcomer, allows
+from appliance.course import course_of, stops_filming
 from appliance.files import new_id, save, sync_directory, to_json
 from appliance.permits import CURRENT, LONGEST_LIFE, MOST_FILMS, Permit
 from appliance.requests import RecorderStatus
@@ -41,6 +42,8 @@ def blueprint(parts: Parts) -> Blueprint:
         consent = consent_of(opened)
         found = opened.read_with_digest(Consent) if consent else None
         stops = what_stops_arming(opened.read(Goals), consent, status, now)
+        if stop := stops_filming(course_of(opened), consent):
+            stops.insert(0, _(stop.sentence))
         films = FILMS if form.films.data is None else form.films.data
         if request.method == "POST" and not 1 <= films <= MOST_FILMS:
             form.films.errors = [_("Choose from 1 to %(most)s films.", most=MOST_FILMS)]

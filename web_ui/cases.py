@@ -105,6 +105,7 @@ def blueprint(parts: Parts) -> Blueprint:
             armed=armed_case(parts) == case,
             filming_now=filming_now,
             films=practitioner().viewing.films_of(case),
+            offers=parts.service.offers,
         )
 
     @pages.route("/<id:case>/goals", methods=["GET", "POST"])

@@ -17,6 +17,7 @@ from werkzeug.exceptions import BadRequest
 
 from appliance.cases import Details, OpenCase
 from appliance.consent import Consent, allows
+from appliance.course import course_of, stops_filming
 from appliance.errors import BadInput, NotOpened, NotPossible
 from appliance.files import new_id
 from appliance.film import FilmStarted
@@ -203,7 +204,9 @@ def blueprint(parts: Parts) -> Blueprint:
 
 def _gate(case: OpenCase, now: datetime) -> None:
     """Raises NotAgreed, in words, unless films of this family may be made now."""
-    stops = _what_stops(consent_of(case), now)
+    consent = consent_of(case)
+    stop = stops_filming(course_of(case), consent)
+    stops = _(stop.sentence) if stop else _what_stops(consent, now)
     if stops:
         raise NotAgreed(stops)
 

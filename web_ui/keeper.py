@@ -8,10 +8,12 @@ from appliance.requests import FRESH_SECONDS, read_request
 from appliance.withdrawing import hear_service
 from web_ui.arming import take_permit
 from web_ui.cases import armed_case
+from web_ui.course import remove_what_is_due
 from web_ui.parts import Parts
 from web_ui.status import FILMING, fresh_status
 
 EVERY_SECONDS = 2.0
+HOUR = 3600.0
 
 
 class Keeper(threading.Thread):
@@ -22,6 +24,7 @@ class Keeper(threading.Thread):
         self._parts = parts
         self._ended = threading.Event()
         self._heard = -1
+        self._looked = (-1.0, 0.0)
 
     def run(self) -> None:
         while not self._ended.wait(EVERY_SECONDS):
@@ -36,6 +39,7 @@ class Keeper(threading.Thread):
         if parts.seat.leave_if_idle():
             parts.note("locked-idle")
         self._hear_service()
+        self._remove_what_is_due()
         self._clear_requests()
 
     def _hear_service(self) -> None:
@@ -55,6 +59,17 @@ class Keeper(threading.Thread):
             self._heard = newest
         except (KitError, OSError):
             parts.note("service-order-waits")
+
+    def _remove_what_is_due(self) -> None:
+        """Once at each unlock, and each hour after: a removal is signed by who is unlocked."""
+        holder = self._parts.seat.holder
+        if holder is None:
+            return
+        now = self._parts.clock.monotonic()
+        unlocked, looked = self._looked
+        if unlocked != holder.vouch.boottime or now - looked >= HOUR:
+            self._looked = (holder.vouch.boottime, now)
+            remove_what_is_due(self._parts, holder)
 
     def _clear_requests(self) -> None:
         """Remove requests that nobody carries out any more."""

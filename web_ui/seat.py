@@ -181,6 +181,12 @@ class Seat:
             return self._holder if mine else None
 
     @property
+    def holder(self) -> Practitioner | None:
+        """Who is unlocked, for what the kit does by itself. Not to be kept: it ends with a lock."""
+        with self._lock:
+            return self._holder
+
+    @property
     def taken(self) -> bool:
         with self._lock:
             return self._holder is not None

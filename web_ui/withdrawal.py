@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -44,6 +45,7 @@ from web_ui.consent import purposes_in_words
 from web_ui.forms import Form, at_most, needed, stripped
 from web_ui.language import _
 from web_ui.parts import Parts
+from web_ui.seat import Practitioner
 from web_ui.status import read_status
 from web_ui.times import end_of
 
@@ -114,12 +116,7 @@ def blueprint(parts: Parts) -> Blueprint:
             return _page(case, {"confirm": sentence}), 400
         holder = practitioner()
         opened = open_case(case)
-        status = _known_kit(parts)
-        copies = out_of_reach(opened)
-        _end_filming(parts, case)
-        order = parts.cases.withdraw(case, holder.keys, status.kit, holder.now(parts.clock), copies)
-        holder.forget(case)
-        parts.note("withdrawn", case=case, order=order.id)
+        close_for_good(parts, holder, opened, _known_kit(parts).kit, "family")
         return redirect(url_for("withdraw.certificate", case=case), 303)
 
     @pages.post("/withdraw/film")
@@ -223,6 +220,21 @@ def blueprint(parts: Parts) -> Blueprint:
         )
 
     return pages
+
+
+def close_for_good(
+    parts: Parts,
+    holder: Practitioner,
+    case: OpenCase,
+    kit: str,
+    why: Literal["family", "retention"],
+) -> None:
+    """Order and carry out that everything of a case goes, here and at the service. Any thread."""
+    copies = out_of_reach(case)
+    _end_filming(parts, case.id)
+    order = parts.cases.withdraw(case.id, holder.keys, kit, holder.now(parts.clock), copies, why)
+    holder.forget(case.id)
+    parts.note("withdrawn" if why == "family" else "retention-over", case=case.id, order=order.id)
 
 
 def _page(case: str, errors: dict[str, str]) -> str:

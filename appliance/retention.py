@@ -1,0 +1,70 @@
+"""How long films are kept after the work with a family has ended, and when they are removed.
+
+The time is the one that the family was shown when it agreed. A hold keeps everything, and a film
+that was never looked at together is not removed without a person saying so. Nothing is removed that
+was not warned of at an unlock at least a day before, so that one wrong clock alone removes nothing.
+Removing is the same as withdrawing: a signed order, the key here, the key at the service, and a
+certificate.
+"""
+
+from datetime import datetime, timedelta
+from enum import Enum
+
+from appliance.cases import OpenCase
+from appliance.course import Standing, course_of
+from appliance.files import Fact, Moment
+
+_AFTER_A_WARNING = timedelta(days=1)
+
+
+class Warned(Fact, frozen=True, kw_only=True, tag="warned/v1"):
+    """The page said that the films of a course will be removed."""
+
+    course: int
+    at: Moment
+
+
+class Keeping(Enum):
+    """What is to be done about the films of a case now."""
+
+    UNDER_WAY = "under-way"
+    KEPT = "kept"
+    SOON = "soon"
+    """They will be removed before long: the page says so, for the family may want copies."""
+    HELD = "held"
+    NEVER_REVIEWED = "never-reviewed"
+    """Their time is over, and a person must say whether they may go."""
+    DUE = "due"
+
+
+def keeping(
+    standing: Standing, held: bool, warned: datetime | None, warning: timedelta, now: datetime
+) -> Keeping:
+    """Decide what is to be done. Anything but DUE removes nothing.
+
+    `warned` is when the page first said so, `warning` how long before it should.
+    """
+    until = standing.course.keep_until
+    if until is None:
+        return Keeping.UNDER_WAY
+    if now < until:
+        return Keeping.SOON if now >= until - warning else Keeping.KEPT
+    if held:
+        return Keeping.HELD
+    if standing.waiting:
+        return Keeping.NEVER_REVIEWED
+    if warned is None or now < warned + _AFTER_A_WARNING:
+        return Keeping.SOON
+    return Keeping.DUE
+
+
+def warned_at(case: OpenCase) -> datetime | None:
+    """When the page first said that the films of this course will be removed."""
+    found = case.read(Warned)
+    return found.at if found and found.course == course_of(case).number else None
+
+
+def warn(case: OpenCase, now: datetime) -> None:
+    """Put down that it is said now. Safe to call again: the first time counts."""
+    if warned_at(case) is None:
+        case.write(Warned(course=course_of(case).number, at=now))
