@@ -118,8 +118,9 @@ class Shelf:
 
 def shelf(case: OpenCase) -> Shelf:
     """The moments of a case as they stand."""
-    every: dict[str, Kept] = {clip.id: clip for clip in case.read_all(Clip)}
-    every |= {still.id: still for still in case.read_all(Still)}
+    found: list[Kept] = [*case.read_all(Clip), *case.read_all(Still)]
+    # The file is there before its document; where it is gone, the family took the film back.
+    every = {kept.id: kept for kept in found if sealed_file(case, kept).exists()}
     order = (case.read(Choice) or Choice()).kept
     chosen = [every.pop(name) for name in order if name in every]
     return Shelf(chosen, sorted(every.values(), key=lambda one: one.made, reverse=True))

@@ -39,6 +39,7 @@ def kept(case: OpenCase, minutes: int = 0) -> Clip:
         sha256="0" * 64,
         made=NOW + timedelta(minutes=minutes),
     )
+    clips.sealed_file(case, clip).write_bytes(b"sealed")
     case.write(clip, clip.id)
     return clip
 
@@ -80,18 +81,11 @@ def test_a_moment_that_is_still_being_made_keeps_its_place(case: OpenCase) -> No
     assert chosen(case) == [first, last]
     clips.move(case, last, -1)
     assert chosen(case) == [last, first]
-    case.write(
-        Still(
-            id=coming,
-            recording=new_id(),
-            at=0,
-            scale=90_000,
-            size=1,
-            sha256="0" * 64,
-            made=NOW,
-        ),
-        coming,
+    still = Still(
+        id=coming, recording=new_id(), at=0, scale=90_000, size=1, sha256="0" * 64, made=NOW
     )
+    clips.sealed_file(case, still).write_bytes(b"sealed")
+    case.write(still, coming)
     assert set(chosen(case)) == {first, coming, last}
 
 
@@ -135,6 +129,16 @@ def test_words_are_written_anew_and_the_cut_stays_as_it_was(case: OpenCase) -> N
     found = clips.moment(case, clip.id)
     assert found.words == words
     assert (found.begins, found.sha256, found.made) == (clip.begins, clip.sha256, clip.made)
+
+
+def test_a_moment_whose_film_was_taken_back_is_not_listed(case: OpenCase) -> None:
+    stays, gone, aside = kept(case), kept(case), kept(case)
+    clips.choose(case, stays.id)
+    clips.choose(case, gone.id)
+    for clip in (gone, aside):
+        clips.sealed_file(case, clip).unlink()
+    stands = clips.shelf(case)
+    assert [one.id for one in stands.chosen] == [stays.id] and not stands.aside
 
 
 def test_a_moment_that_is_not_there_is_refused(case: OpenCase) -> None:
