@@ -225,6 +225,11 @@ def _replace(path: Path, data: bytes) -> None:
     new.replace(path)
 
 
+def _card() -> Create:
+    """What makes the files of a film: the system."""
+    return create
+
+
 def end_with_the_thread(died: threading.ExceptHookArgs) -> None:
     """A recorder that has lost a thread cannot be trusted with a camera."""
     _die(died.exc_value)
