@@ -193,6 +193,8 @@ class Footage:
         if self.sound is None:
             return
         base = time_base(self.sound)
+        # A resampler that has nothing to do still takes its time.
+        as_it_is = layout is None and not rate
         form: tuple[str, str, int] | None = None
         resampler: AudioResampler | None = None
         with reading():
@@ -200,6 +202,9 @@ class Footage:
             for packet in itertools.chain(every, [None]):
                 for frame in self.sound.codec_context.decode(packet):
                     frame.time_base = base
+                    if as_it_is and frame.format.name == "fltp" and resampler is None:
+                        yield _timed(frame)
+                        continue
                     # A source may change its form midway; a resampler may not.
                     now = (frame.format.name, frame.layout.name, frame.sample_rate)
                     if form != now:
@@ -298,9 +303,13 @@ def _pieces(resampler: AudioResampler | None, frame: AudioFrame | None) -> Itera
     for piece in resampler.resample(frame) if resampler else ():
         # One that has nothing to do gives back what it was given.
         if piece is not None:
-            if piece.time is None:
-                raise BadFile(_TIMELESS)
-            yield piece
+            yield _timed(piece)
+
+
+def _timed(piece: AudioFrame) -> AudioFrame:
+    if piece.pts is None:
+        raise BadFile(_TIMELESS)
+    return piece
 
 
 def time_base(thing: VideoStream | AudioStream) -> Fraction:

@@ -19,7 +19,7 @@ from appliance.footage import Out, Seconds, Source, Upright, opened, said
 
 _STILL, SMALL = 2, 5
 """What JPEG may lose: of a still next to nothing, of a small picture little."""
-_EVERY, _ENOUGH = 7, 1000
+_EVERY, _ENOUGH = 17, 1000
 """Of a longer piece of sound only each so-manieth sample is looked at: not a number that a tone
 could keep step with."""
 
