@@ -1,12 +1,15 @@
 """What time it is, and whether that can be believed.
 
 A kit without a network may wake in the wrong year, so a permit is only believed while the time is
-*trusted*: someone unlocked has vouched for it since this boot. From the vouch on the kit reckons
-by the boot clock, which nobody can set; the wall clock is never asked again and never changed.
-Limits of a film do not use any of this: they run on the monotonic clock alone.
+*trusted*: someone unlocked has vouched for it since this boot; or the kit stands at base and its
+wall clock was set from the network; or a clock chip has kept on counting since a trusted reading.
+From then on the kit reckons by the boot clock, which nobody can set; the wall clock is not asked
+again and never changed. Limits of a film do not use any of this: they run on the monotonic clock
+alone.
 """
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -22,7 +25,7 @@ LARGEST_STEP = timedelta(days=400)
 """How far one vouch may lift the mark: a false 'ten years on' must not close every consent."""
 
 DISAGREEMENT = timedelta(minutes=2)
-"""Beyond this the page says that the wall clock and the vouched time disagree."""
+"""Beyond this the page says that a machine's clock and the trusted time disagree."""
 
 
 class Trust(Enum):
@@ -75,6 +78,38 @@ class Mark(Fact, frozen=True, kw_only=True, tag="clock-mark/v1"):
     highest: Moment
 
 
+class Kept(Fact, frozen=True, kw_only=True, tag="clock-kept/v1"):
+    """What the clock chip counted when the time was last certain, and that time."""
+
+    chip: int
+    """Seconds, as the chip counts them; they need not be right, only go on."""
+    time: Moment
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What this machine has besides its boot clock."""
+
+    from_network: bool = False
+    """At base, and the wall clock was set from the network since this boot."""
+    chip: int | None = None
+    """Seconds that a clock chip with a battery has counted; None where there is no chip."""
+
+
+_SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
+_CHIP = Path("/sys/class/rtc/rtc0/since_epoch")
+
+
+def read_sources(at_base: bool, synchronised: Path = _SYNCHRONISED, chip: Path = _CHIP) -> Sources:
+    """Ask the machine. systemd-timesyncd makes its file anew at each boot, in memory."""
+    try:
+        counted: int | None = int(chip.read_text())
+    except (OSError, ValueError):
+        # No chip, or one that says itself that its battery has failed.
+        counted = None
+    return Sources(from_network=at_base and synchronised.exists(), chip=counted)
+
+
 @dataclass(frozen=True)
 class Judgement:
     """How far the time is believed, and the time itself where it is trusted."""
@@ -83,12 +118,47 @@ class Judgement:
     now: datetime | None = None
 
 
-def judge(reading: Reading, vouch: Vouch | None, mark: Mark | None) -> Judgement:
-    """Say whether the time can be believed. Anything in doubt is not trusted."""
+def judge(
+    reading: Reading,
+    vouch: Vouch | None,
+    mark: Mark | None,
+    sources: Sources = Sources(),
+    kept: Kept | None = None,
+) -> Judgement:
+    """Say whether the time can be believed. Anything in doubt is not trusted.
+
+    A person's word comes first; it is the only one that can be false on purpose, and it is signed.
+    """
     floor = max(EARLIEST, mark.highest) if mark else EARLIEST
-    if vouch is None or vouch.boot != reading.boot or vouch.boottime > reading.boottime:
-        return Judgement(Trust.WRONG if reading.wall < floor else Trust.DOUBTFUL)
-    now = vouch.time + timedelta(seconds=reading.boottime - vouch.boottime)
+    if vouch is not None and vouch.boot == reading.boot and vouch.boottime <= reading.boottime:
+        # In UTC: a sum in a time zone would leave out the hour of summer time.
+        now = vouch.time.astimezone(UTC) + timedelta(seconds=reading.boottime - vouch.boottime)
+        return _held_against(now, floor, mark)
+    told = by_machine(reading, sources, kept)
+    if told is not None and _held_against(told, floor, mark).trust is Trust.TRUSTED:
+        return Judgement(Trust.TRUSTED, told)
+    return Judgement(Trust.WRONG if reading.wall < floor else Trust.DOUBTFUL)
+
+
+def by_machine(reading: Reading, sources: Sources, kept: Kept | None) -> datetime | None:
+    """The time as the network at base or the clock chip has it; None where neither does."""
+    if sources.from_network:
+        return reading.wall
+    if kept is not None and sources.chip is not None and sources.chip >= kept.chip:
+        # A chip that lost its battery begins again, far below.
+        with suppress(OverflowError):
+            return kept.time + timedelta(seconds=sources.chip - kept.chip)
+    return None
+
+
+def disagrees(judgement: Judgement, told: datetime | None) -> bool:
+    """True if a machine's clock is so far from the trusted time that somebody should look."""
+    if judgement.now is None or told is None:
+        return False
+    return abs(judgement.now - told) > DISAGREEMENT
+
+
+def _held_against(now: datetime, floor: datetime, mark: Mark | None) -> Judgement:
     if now < floor or (mark is not None and now > mark.highest + LARGEST_STEP):
         return Judgement(Trust.WRONG)
     return Judgement(Trust.TRUSTED, now)

@@ -114,6 +114,8 @@ class RecorderStatus(Fact, frozen=True, kw_only=True, tag="recorder-status/v1"):
     """True where a wire reads the lamp back."""
     clock: str
     now: Moment | None
+    other_time: Moment | None = None
+    """What a machine's clock said when somebody vouched for quite another time."""
     reason: str
     """Code of the last refusal or fault, '' when there is none to show."""
     case: str

@@ -5,6 +5,7 @@
     kit/enrolled.json    the service and the practitioners, each entered by a press
     kit/books.json       films used, permits taken away, recipients first seen
     kit/clock-mark.json  the latest time that was certain
+    kit/clock-kept.json  what the clock chip counted then, on a kit that has one
 
 Every change is on the card before a method returns.
 """
@@ -13,7 +14,7 @@ from datetime import timedelta
 
 import msgspec
 
-from appliance.clock import Judgement, Mark, raised
+from appliance.clock import Judgement, Kept, Mark, raised
 from appliance.errors import BadFile, BadInput
 from appliance.files import Home, load_fact, new_id, save, save_fact
 from appliance.keys import Card
@@ -39,6 +40,7 @@ class KitBooks:
         self.enrolled = load_fact(self._directory / "enrolled.json", Enrolled)
         self.books = load_fact(self._directory / "books.json", Books) or Books()
         self.mark = load_fact(self._directory / "clock-mark.json", Mark)
+        self.kept = load_fact(self._directory / "clock-kept.json", Kept)
 
     def count_film(self, permit: Permit) -> None:
         """One more film under this permit; and the case's recipient, if it is the first seen."""
@@ -80,13 +82,20 @@ class KitBooks:
         )
         save_fact(self._directory / "enrolled.json", self.enrolled)
 
-    def note_time(self, judgement: Judgement) -> None:
-        """Raise the clock mark where trusted time has gone on far enough."""
+    def keep_chip(self, judgement: Judgement, chip: int | None) -> None:
+        """Remember what the clock chip counts at this trusted time, for the next boot."""
+        if judgement.now is not None and chip is not None:
+            self.kept = Kept(chip=chip, time=judgement.now)
+            save_fact(self._directory / "clock-kept.json", self.kept)
+
+    def note_time(self, judgement: Judgement) -> bool:
+        """Raise the clock mark where trusted time has gone on far enough; True if it did."""
         mark = raised(self.mark, judgement)
         if mark is None or (self.mark and mark.highest - self.mark.highest < _MARK_STEP):
-            return
+            return False
         self.mark = mark
         save_fact(self._directory / "clock-mark.json", mark)
+        return True
 
     def _ceilings(self, service: Card) -> str:
         """What is in force of this service's."""

@@ -7,16 +7,27 @@ card, whether light and camera work.
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 
 from inotify_simple import INotify, flags
 
 from appliance.audit import Log
 from appliance.cases import CaseRecord
-from appliance.clock import Clock, Judgement, Trust, Vouch
+from appliance.clock import (
+    Clock,
+    Judgement,
+    Sources,
+    Trust,
+    Vouch,
+    by_machine,
+    disagrees,
+    read_sources,
+)
 from appliance.clock import judge as judge_clock
 from appliance.errors import BadFile, BadSignature
 from appliance.files import Home, checked_id, from_json, load_fact
 from appliance.permits import CURRENT, Permit, Refusal, judge
+from appliance.receipts import AT_BASE_SECONDS, AtBase, at_base_path
 from appliance.requests import (
     FRESH_SECONDS,
     Answer,
@@ -49,7 +60,9 @@ class Gate:
         light_works: Callable[[], bool],
         camera_present: Callable[[], bool],
         hears: Callable[[], bool],
+        sources: Callable[[], Sources] = Sources,
     ) -> None:
+        """`sources`: what this machine has besides its boot clock, for a while nobody vouched."""
         self._home = home
         self._books = books
         self._clock = clock
@@ -59,13 +72,36 @@ class Gate:
         self._light_works = light_works
         self._camera_present = camera_present
         self._hears = hears
+        self._sources = sources
         self._vouch: Vouch | None = None
+        self._reckoned: Vouch | None = None
+        """What a machine said when it was first believed; the boot clock goes on from it."""
+        self.disagrees: datetime | None = None
+        """What the machine's clock said when somebody vouched for another time."""
         self._armed = ""
         """The permit that was last found in force."""
 
     def time(self) -> Judgement:
         """What time it is, as far as that can be believed."""
-        return judge_clock(self._clock.read(), self._vouch, self._books.mark)
+        reading, known = self._clock.read(), self._vouch or self._reckoned
+        if known is not None:
+            return judge_clock(reading, known, self._books.mark)
+        sources = self._sources()
+        judged = judge_clock(reading, None, self._books.mark, sources, self._books.kept)
+        if judged.now is not None:
+            self._reckoned = Vouch(
+                kit=self._books.kit,
+                time=judged.now,
+                boot=reading.boot,
+                boottime=reading.boottime,
+            )
+            self._log.write("time-by-machine", network=str(sources.from_network))
+        return judged
+
+    def other_time(self) -> datetime | None:
+        """What a machine's clock says, where that is not the time that is trusted."""
+        told = by_machine(self._clock.read(), self._sources(), self._books.kept)
+        return told if disagrees(self.time(), told) else None
 
     def vouch(self, note: str) -> bool:
         """Take an unlocked practitioner's word for the time. False if it cannot be believed."""
@@ -82,6 +118,9 @@ class Gate:
             return False
         self._vouch = vouch
         self._books.note_time(judged)
+        self.disagrees = self.other_time()
+        # From now on the chip counts on from a person's word.
+        self._books.keep_chip(judged, self._sources().chip)
         return True
 
     def answer(self, reserve: bool = False) -> Permit | Refusal:
@@ -92,7 +131,8 @@ class Gate:
         """
         note = self._permit_note()
         now = self.time()
-        self._books.note_time(now)
+        if self._books.note_time(now):
+            self._books.keep_chip(now, self._sources().chip)
         answer = judge(
             note,
             kit=self._books.kit,
@@ -120,9 +160,13 @@ class Gate:
             return Refusal.CARD_FULL
         return answer
 
-    def armed(self) -> bool:
-        """False once the permit was taken away."""
-        return (self._home.permits / CURRENT).exists()
+    def armed(self, permit: str) -> bool:
+        """False once this permit was taken away, or has made way for another."""
+        text, _, _ = (self._permit_note() or "").partition("\n\n")
+        try:
+            return from_json(text, Permit).id == permit
+        except BadFile:
+            return False
 
     def withdrawn(self, case: str) -> bool:
         """True if the case is closed for good, or does not say that it is not."""
@@ -157,6 +201,20 @@ class Gate:
         if now_armed and self._armed != now_armed:
             self._log.write("armed", permit=now_armed)
         self._armed = now_armed
+
+
+def machine_sources(home: Home, clock: Clock) -> Sources:
+    """What this machine has besides its boot clock. The network's time counts only while a
+    practitioner has said that the kit is at base: a home's network could say anything."""
+    now, said = clock.read(), None
+    with suppress(BadFile, OSError):
+        said = load_fact(at_base_path(home), AtBase)
+    at_base = (
+        said is not None
+        and said.boot == now.boot
+        and 0 <= now.boottime - said.boottime <= AT_BASE_SECONDS
+    )
+    return read_sources(at_base)
 
 
 class Desk:

@@ -211,6 +211,7 @@ class Runner:
             lamp_proven=self._lamp_proven,
             clock=time.trust.value,
             now=time.now,
+            other_time=self._gate.disagrees,
             reason=recorder.reason,
             case=permit.case if permit else "",
             permit=permit.id if permit else "",
@@ -411,7 +412,7 @@ class Runner:
             if self._filming and self._film is not None:
                 if self._gate.withdrawn(self._film.permit.case):
                     self._handle(StopAsked(now, EndReason.WITHDRAWN))
-                elif not self._gate.armed():
+                elif not self._gate.armed(self._film.permit.id):
                     self._handle(StopAsked(now, EndReason.PAGE))
             elif self._recorder.state in (State.IDLE, State.READY, State.PREVIEW):
                 before = self._recorder.state, self._recorder.reason

@@ -103,7 +103,7 @@ def line(parts: Parts) -> Line:
         doing=_doing(status.state),
         countdown=_countdown(status.remaining) if filming else "",
         free=_free(status.minutes_free),
-        clock=_clock(status.clock),
+        clock=_clock(status),
         trusted=status.clock == Trust.TRUSTED.value,
         reason=reason_in_words(status.reason),
         unproven="" if status.lamp_proven else _("Lamp unproven: no wire reads it back"),
@@ -201,7 +201,15 @@ def _lamp(pattern: str) -> str:
     return words.get(pattern) or pattern
 
 
-def _clock(trust: str) -> str:
+def _clock(status: RecorderStatus) -> str:
+    trust = status.clock
+    if trust == Trust.TRUSTED.value and status.now and status.other_time:
+        return _(
+            "Clocks disagree: %(now)s was confirmed, and the kit's own clock said %(other)s. "
+            "If the confirmed time is wrong, lock the page and unlock it with the right one.",
+            now=in_words(status.now),
+            other=in_words(status.other_time),
+        )
     words = {
         "trusted": _("Time confirmed"),
         "doubtful": _("Time not confirmed: unlock the page"),
