@@ -168,6 +168,7 @@ def _what(entry: Entry) -> str:
         "stop-asked": _("A stop was asked for"),
         "stopped": _("The recorder ended"),
         "time-not-believed": _("A time was given that cannot be believed"),
+        "time-by-machine": _("The time was taken from a clock of the machine"),
         "time-vouched": _("The time was confirmed"),
         "tombstone-received": _("The service answered a withdrawal"),
         "unlock-refused": _("A passphrase was wrong"),
