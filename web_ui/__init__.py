@@ -29,9 +29,11 @@ from web_ui import (
     log,
     moments,
     review,
+    sending,
     service,
     setup,
     status,
+    this_kit,
     times,
     unlock,
     withdrawal,
@@ -99,7 +101,9 @@ def create_app(parts: Parts) -> Flask:
         copies,
         withdrawal,
         log,
+        sending,
         status,
+        this_kit,
     ):
         app.register_blueprint(room.blueprint(parts))
     virtual = has_virtual_kit(parts)
