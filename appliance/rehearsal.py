@@ -31,6 +31,7 @@ from appliance.kit import Answer, Kit, free_port, wait_for
 from appliance.requests import RecorderStatus
 
 LABEL = "Rehearsal: nobody's family"
+CHECK_WORD = "lantern"
 GOAL = "I would like to notice when she starts something herself"
 PERSON = "Person in the rehearsal"
 CHILD = "Child in the rehearsal"
@@ -235,7 +236,7 @@ class Rehearsal:
         return f"refused: {status.reason}; no camera, no file"
 
     def make_case(self) -> str:
-        made = self.page.submit("/cases/new", {"label": LABEL, "check_word": "lantern"})
+        made = self.page.submit("/cases/new", {"label": LABEL, "check_word": CHECK_WORD})
         expect(made, 200)
         self.case = made.path.rstrip("/").split("/")[2]
         expect(self.page.submit(f"/cases/{self.case}/goals", {"goal": GOAL}), 200)

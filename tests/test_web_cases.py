@@ -170,6 +170,7 @@ def test_a_consent_that_has_ended_arms_nothing(kit: WebKit) -> None:
     case = kit.make_case(valid_until="2026-11-21")
     kit.pass_by(timedelta(days=2).total_seconds())
     kit.unlock(NOW + timedelta(days=2))
+    kit.browser.submit(f"/cases/{case}/word", word="lantern")
     assert "no longer valid" in kit.browser.get(f"/cases/{case}/arm").words
 
 
@@ -316,3 +317,53 @@ def test_arming_for_one_family_ends_it_for_the_other(kit: WebKit) -> None:
     assert isinstance(permit, Permit) and permit.case == second
     assert "Armed" in kit.browser.get("/cases").words
     assert "armed for this family" not in kit.browser.get(f"/cases/{first}").words
+
+
+# --- The family's check word --------------------------------------------------------------------
+
+
+def locked_and_unlocked(kit: WebKit) -> None:
+    kit.browser.submit("/cases", action="/lock")
+    kit.unlock()
+
+
+@pytest.mark.parametrize("path", ["arm", "review/show", "review/notes"])
+def test_before_filming_and_before_a_review_the_family_says_its_word(
+    kit: WebKit, path: str
+) -> None:
+    case = kit.make_case()
+    url = f"/cases/{case}"
+    assert kit.browser.get(f"{url}/{path}").path == f"{url}/{path}", "just chosen, in this sitting"
+    locked_and_unlocked(kit)
+    page = kit.browser.get(f"{url}/{path}")
+    assert page.path == f"{url}/word" and "lantern" not in page.text
+    page = kit.browser.submit(f"{url}/word?then={url}/{path}", action=f"{url}/word", word="kettle")
+    assert page.status == 400 and "not the word of this case" in page.words
+    page = kit.browser.submit(
+        f"{url}/word?then={url}/{path}", action=f"{url}/word", word=" Lantern "
+    )
+    assert page.path == f"{url}/{path}"
+
+
+def test_without_the_word_no_permit_is_made(kit: WebKit) -> None:
+    case = kit.make_case()
+    locked_and_unlocked(kit)
+    token = kit.browser.get(f"/cases/{case}/word").form(f"/cases/{case}/word")["csrf_token"]
+    page = kit.browser.post(f"/cases/{case}/arm", {"csrf_token": token, "films": "1"})
+    assert page.path == f"/cases/{case}/word"
+    assert kit.recorder.permit() is None
+
+
+def test_the_word_of_one_family_opens_nothing_of_another(kit: WebKit) -> None:
+    first, second = kit.make_case("The first"), kit.make_case("The second")
+    locked_and_unlocked(kit)
+    kit.browser.submit(f"/cases/{first}/word", word="lantern")
+    assert kit.browser.get(f"/cases/{first}/arm").path == f"/cases/{first}/arm"
+    assert kit.browser.get(f"/cases/{second}/arm").path == f"/cases/{second}/word"
+
+
+def test_after_the_word_nobody_is_sent_to_another_site(kit: WebKit) -> None:
+    case = kit.make_case()
+    url = f"/cases/{case}/word"
+    page = kit.browser.submit(f"{url}?then=//elsewhere.example/", action=url, word="lantern")
+    assert page.path in ("/", "/cases")

@@ -14,7 +14,7 @@ from appliance.files import new_id, save, sync_directory, to_json
 from appliance.permits import CURRENT, LONGEST_LIFE, MOST_FILMS, Permit
 from appliance.requests import RecorderStatus
 from web_ui.access import practitioner
-from web_ui.cases import armed_case, consent_of, open_case
+from web_ui.cases import armed_case, ask_for_word, consent_of, open_case
 from web_ui.forms import Form
 from web_ui.language import _
 from web_ui.parts import Parts
@@ -36,6 +36,8 @@ def blueprint(parts: Parts) -> Blueprint:
     @pages.route("/cases/<id:case>/arm", methods=["GET", "POST"])
     def arm(case: str) -> ResponseReturnValue:
         opened = open_case(case)
+        if first := ask_for_word(case):
+            return first
         form = ArmForm()
         status = fresh_status(parts.home, parts.clock)
         now = trusted_now(status, parts.clock)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from flask import Blueprint, abort, redirect, render_template, url_for
+from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from wtforms import BooleanField, StringField
 
@@ -12,7 +12,7 @@ from appliance.errors import BadFile, BadInput, BadSignature, CaseWithdrawn, Inc
 from appliance.files import from_json, new_id
 from appliance.permits import CURRENT, Permit
 from appliance.signing import open_note, split_note
-from web_ui.access import practitioner
+from web_ui.access import local_path, practitioner
 from web_ui.forms import Form, at_most, needed, stripped
 from web_ui.language import _
 from web_ui.parts import Parts
@@ -37,6 +37,13 @@ class CaseForm(Form):
             needed(lambda: _("Write the word that the family chose.")),
             at_most(LABEL_LENGTH),
         ],
+    )
+
+
+class WordForm(Form):
+    word = StringField(
+        filters=[stripped],
+        validators=[needed(lambda: _("Write the word that the family says."))],
     )
 
 
@@ -81,6 +88,7 @@ def blueprint(parts: Parts) -> Blueprint:
             holder.service,
             holder.verifiers,
         )
+        holder.word_said.add(case.id)
         parts.note("case-made", case=case.id)
         return redirect(url_for("cases.one", case=case.id), 303)
 
@@ -107,6 +115,24 @@ def blueprint(parts: Parts) -> Blueprint:
             films=practitioner().viewing.films_of(case),
             offers=parts.service.offers,
         )
+
+    @pages.route("/<id:case>/word", methods=["GET", "POST"])
+    def word(case: str) -> ResponseReturnValue:
+        """The family says its word, so that nobody films or shows in another family's case."""
+        opened = open_case(case)
+        details, form = opened.read(Details), WordForm()
+        then = local_path(request.values.get("then") or url_for("cases.one", case=case))
+        if form.validate_on_submit() and details:
+            if _as_said(form.word.data) == _as_said(details.check_word):
+                practitioner().word_said.add(case)
+                parts.note("word-said", case=case)
+                return redirect(then, 303)
+            parts.note("word-wrong", case=case)
+            form.word.errors = [
+                _("That is not the word of this case. Is it the right family's?"),
+            ]
+        page = render_template("word.html", case=opened, details=details, form=form, then=then)
+        return page, 400 if form.errors else 200
 
     @pages.route("/<id:case>/goals", methods=["GET", "POST"])
     def goals(case: str) -> ResponseReturnValue:
@@ -155,6 +181,13 @@ def consent_of(case: OpenCase) -> Consent | None:
         return None
 
 
+def ask_for_word(case: str) -> ResponseReturnValue | None:
+    """Where to go first, unless the family of this case has said its word since the unlock."""
+    if case in practitioner().word_said:
+        return None
+    return redirect(url_for("cases.word", case=case, then=request.path), 303)
+
+
 def armed_case(parts: Parts) -> str:
     """The case that the kit is armed for, '' if none. What the recorder makes of it is its own."""
     try:
@@ -162,6 +195,10 @@ def armed_case(parts: Parts) -> str:
         return from_json(text, Permit).case
     except (FileNotFoundError, BadFile):
         return ""
+
+
+def _as_said(word: str) -> str:
+    return " ".join(word.split()).casefold()
 
 
 def _listed(parts: Parts, record: CaseRecord, armed: str) -> Listed | None:

@@ -17,7 +17,7 @@ from appliance.clips import Clip, shelf
 from appliance.files import ID, new_id
 from appliance.reviews import GoOn, Rating, Review, reviews_of
 from web_ui.access import practitioner
-from web_ui.cases import open_case
+from web_ui.cases import ask_for_word, open_case
 from web_ui.language import _
 from web_ui.parts import Parts
 from web_ui.times import in_words
@@ -86,12 +86,16 @@ def blueprint(parts: Parts) -> Blueprint:
         """The family's screen: the moments, one after the other, and nothing else."""
         parts.seat.watched()
         opened = open_case(case)
+        if first := ask_for_word(case):
+            return first
         return render_template("review-show.html", case=opened, chosen=shelf(opened).chosen)
 
     @pages.get("/notes")
     def notes(case: str) -> ResponseReturnValue:
         """The practitioner's own window: what they noted, and the family's screen in hand."""
         opened = open_case(case)
+        if first := ask_for_word(case):
+            return first
         return render_template(
             "review-notes.html",
             case=opened,

@@ -69,6 +69,8 @@ class Practitioner:
         self.viewing = Viewing(home, kit, self.verifiers, lambda: self.now(clock))
         self.work = Work()
         self.copying = Copying()
+        self.word_said: set[str] = set()
+        """The cases whose family has said its check word since the unlock."""
         self._home = home
         self._cases = Cases(home)
         self._open: dict[str, OpenCase] = {}
