@@ -110,7 +110,7 @@ class _Bench:
         return Kit(config, folder / "logs")
 
     def cpu(self) -> Row:
-        """CPU seconds from the press to the closed film, and of the same encode beside it."""
+        """CPU of a picture, from the press to the closed film, and in the same encode beside it."""
         with self._kit("cpu") as kit:
             visit = Visit.begin(kit)
             visit.vouch()
@@ -119,8 +119,8 @@ class _Bench:
                 visit.arm(limit=SECONDS)
                 before = _cpu_of(kit.pid("recorder"))
                 visit.film()
-                visit.ended()
-                return _cpu_of(kit.pid("recorder")) - before
+                pictures = visit.ended().frames_in
+                return (_cpu_of(kit.pid("recorder")) - before) / pictures
 
             ours, theirs = in_turn(sealed, lambda: self._plain(kit.config.bit_rate), times=TIMES)
         against = "the same encode to a plain fragmented MP4"
@@ -144,7 +144,7 @@ class _Bench:
             raise NotPossible(f"The plain encode failed: {done.stderr[-500:]}")
         cpu, start = map(float, done.stdout.split())
         self._camera_starts.append(start)
-        return cpu
+        return cpu / (SECONDS * RATE)
 
     def latencies(self) -> Iterator[Row]:
         """Medians over a few films, as the recorder tells them. Comes after `cpu`."""
