@@ -7,6 +7,7 @@ manifest that cannot be read - is a refusal to remove.
 
 import hashlib
 import logging
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,7 +17,7 @@ from typing import Literal
 import msgspec
 
 from appliance.audit import Log
-from appliance.consent import FilmWithdrawal, ServiceOrder, Withdrawal
+from appliance.consent import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
 from appliance.errors import BadFile, BadInput
 from appliance.files import ID, Home, from_json, save, sync_directory, to_json
 from appliance.film import FilmRemoved, Manifest
@@ -27,8 +28,9 @@ from firmware.writer import MANIFEST
 
 _errors = logging.getLogger(__name__)
 
-Order = Withdrawal | FilmWithdrawal | ServiceOrder
+Order = Withdrawal | FilmWithdrawal | ServiceOrder | Tombstone
 _ORDER: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order, strict=True)
+_KEY_FILE = re.compile(r"identity-[0-9]{4}\.age")
 _LARGEST_ORDER = 64 * 1024
 
 
@@ -79,7 +81,8 @@ class Removals:
     def ordered(self, note: str) -> bool:
         """Carry out a signed order: False if it is not to be believed, or must wait.
 
-        A practitioner enrolled here may withdraw a case or a film; the service may ask for either.
+        A practitioner enrolled here may withdraw a case or a film; the service may ask for either,
+        or say with a tombstone that a case's keys are gone.
         Raises NotPossible, OSError.
         """
         try:
@@ -109,6 +112,7 @@ class Removals:
     def _notes(self) -> Iterator[str]:
         orders = (
             *self._home.cases.glob("*/withdrawal"),
+            *self._home.cases.glob("*/withdrawn-there"),
             *self._home.cases.glob("*/withdrawn/*"),
             *self._home.inbox.glob("*"),
         )
@@ -125,11 +129,17 @@ class Removals:
         practitioners = [card.verifying_key() for card in enrolled.practitioners]
         text, signed_by = open_note(note, [service, *practitioners])
         order = _ORDER.decode(text)
-        if isinstance(order, ServiceOrder):
-            return order if signed_by == service and order.kit == self._books.kit else None
-        if signed_by not in practitioners or (isinstance(order, Withdrawal) and order.held):
-            return None
-        return order
+        match order:
+            case Withdrawal() | FilmWithdrawal():
+                # With a hold it waits, until the hold is lifted: `may_remove` looks for that.
+                believed = signed_by in practitioners
+            case ServiceOrder():
+                believed = signed_by == service and order.kit == self._books.kit
+            case Tombstone():
+                # It also answers the withdrawal of one film, and then speaks of no key.
+                keys = bool(order.removed) and all(map(_KEY_FILE.fullmatch, order.removed))
+                believed = signed_by == service and keys and not order.held
+        return order if believed else None
 
     def _meant(self, order: Order) -> list[str]:
         """The recordings here that an order speaks of."""
@@ -190,4 +200,4 @@ class Removals:
 
 def _film(order: Order) -> str:
     """The one film that an order names, '' for all of its case."""
-    return "" if isinstance(order, Withdrawal) else order.film
+    return order.film if isinstance(order, FilmWithdrawal | ServiceOrder) else ""

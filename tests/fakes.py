@@ -37,7 +37,7 @@ from firmware.recorder import Broke, Recorder, State
 from firmware.removing import Removals
 from firmware.room import Room
 from firmware.runner import Noticed, Posted, Quit, Runner
-from firmware.writer import recover
+from firmware.writer import Create, create, recover
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
 SERVICE = PrivateKeys.generate("service", x25519=True)
@@ -60,6 +60,19 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         self.seconds += seconds
         self.wall += timedelta(seconds=seconds)
+
+
+class Diary(list[str]):
+    """What happened, one thing after the other, and when."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+        self.times: list[float] = []
+
+    def append(self, what: str) -> None:
+        super().append(what)
+        self.times.append(self._clock.monotonic())
 
 
 class FakeLamp:
@@ -85,6 +98,8 @@ class FakeLamp:
 
     def dark(self) -> None:
         """It goes out by itself and stays out."""
+        if self.lit:
+            self._happened.append("light off")
         self.lit, self.stuck = False, True
 
     def close(self) -> None:
@@ -250,10 +265,11 @@ class Stage:
         recovered: bool = False,
         set_up: bool = True,
         bit_rate: int = 1_000_000,
+        clock: FakeClock | None = None,
     ) -> None:
         self.home = Home(root / "home", root / "run")
-        self.clock = FakeClock()
-        self.happened: list[str] = []
+        self.clock = clock or FakeClock()
+        self.happened = Diary(self.clock)
         self.told: list[RecorderStatus] = []
         self.config = Config(segment_seconds=2, bit_rate=bit_rate)
         self.books = KitBooks(self.home)
@@ -273,6 +289,8 @@ class Stage:
         factory = MockFactory()
         self._button = Button(17, factory, self.clock, self.inbox.put)
         self.pin = factory.pin(17)
+        self.new_file: Create = create
+        """What makes the files of a film."""
         self.room = Room(self.home.kit / "room", self.config.bit_rate)
         self.board = FakeBoard()
         self.removals = Removals(self.home, self.books, self.log, lambda: self.gate.time().now)
@@ -330,6 +348,7 @@ class Stage:
             on_end=on_end,
             on_closed=on_closed,
             on_growth=self.room.taken,
+            new_file=lambda path: self.new_file(path),
         )
 
     def _show(self, picture: bytes | None) -> None:
@@ -429,11 +448,14 @@ class Stage:
         return self.runner.work()
 
     def advance(self, seconds: float) -> None:
-        """Let time pass: pictures come, the light plays, the recorder does what is due."""
+        """Let time pass: pictures come, the light plays, the recorder does what is due.
+
+        While a film is being closed it stands still: the writer's thread has a time of its own.
+        """
         end = self.clock.monotonic() + seconds
         while True:
-            wait = self.work()
-            self.light.step()
+            wait = min(self.work(), self.light.step())
+            self.settle()
             left = end - self.clock.monotonic()
             if left <= 1e-9:
                 return

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from appliance.consent import FilmWithdrawal, ServiceOrder, Withdrawal
+from appliance.consent import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
 from appliance.files import Fact, from_json, new_id, save, to_json
 from appliance.film import FilmRemoved
 from appliance.keys import PrivateKeys
@@ -193,6 +193,12 @@ def service_order(stage: Stage, film: str = "", **changes: Any) -> ServiceOrder:
     return msgspec.structs.replace(order, **changes)
 
 
+def tombstone(kit: Stage, **changes: Any) -> Tombstone:
+    removed = ("identity-0001.age", "identity-0002.age")
+    stone = Tombstone(order=new_id(), case=kit.case, at=NOON, removed=removed)
+    return msgspec.structs.replace(stone, **changes)
+
+
 def another_case(kit: Stage) -> tuple[str, str]:
     """Another family's case and its film."""
     mine, kit.case = kit.case, kit.make_case()
@@ -236,6 +242,18 @@ def test_the_service_takes_a_film_or_a_case_through_the_inbox(kit: Stage) -> Non
     assert here(kit) == set()
 
 
+@pytest.mark.parametrize("place", ["withdrawn-there", "withdrawn/film"])
+def test_what_the_page_has_from_the_service_is_carried_out_here_too(kit: Stage, place: str) -> None:
+    _, theirs = another_case(kit)
+    mine, other = make_film(kit), make_film(kit)
+    order = tombstone(kit) if place == "withdrawn-there" else service_order(kit, mine)
+    path = kit.home.case(kit.case) / place.replace("film", mine)
+    path.parent.mkdir(exist_ok=True)
+    save(path, signed(SERVICE.signer, order).encode())
+    kit.advance(1.1)
+    assert here(kit) == ({theirs} if place == "withdrawn-there" else {theirs, other})
+
+
 def test_the_page_brings_a_signed_order_and_gets_an_answer(kit: Stage) -> None:
     first, second = make_film(kit), make_film(kit)
     note = signed(PRACTITIONER.signer, film_withdrawal(kit, first))
@@ -261,9 +279,16 @@ DOUBTFUL: dict[str, Order] = {
     "altered": lambda kit, film: signed(
         PRACTITIONER.signer, film_withdrawal(kit, new_id())
     ).replace('"kit"', '"kit" '),
-    "a withdrawal that waits for the end of a hold": lambda kit, film: signed(
-        PRACTITIONER.signer, withdrawal(kit, held=NOON)
+    "a tombstone while the service holds the keys": lambda kit, film: signed(
+        SERVICE.signer, tombstone(kit, held=True)
     ),
+    "a tombstone for one film": lambda kit, film: signed(
+        SERVICE.signer, tombstone(kit, removed=("0000.mp4.age",))
+    ),
+    "a tombstone that removed nothing": lambda kit, film: signed(
+        SERVICE.signer, tombstone(kit, removed=())
+    ),
+    "a practitioner's tombstone": lambda kit, film: signed(PRACTITIONER.signer, tombstone(kit)),
     "no order at all": lambda kit, film: signed(PRACTITIONER.signer, kit.permit()),
     "no note": lambda kit, film: "remove everything",
     "nothing": lambda kit, film: "",
@@ -298,7 +323,7 @@ def test_a_case_on_hold_keeps_its_films_until_the_hold_is_gone(kit: Stage) -> No
     recording = make_film(kit)
     hold = kit.home.case(kit.case) / "hold"
     hold.write_text("")
-    note = signed(PRACTITIONER.signer, withdrawal(kit))
+    note = signed(PRACTITIONER.signer, withdrawal(kit, held=NOON))
     save(kit.home.case(kit.case) / "withdrawal", note.encode())
     kit.advance(1.1)
     assert here(kit) == {recording}

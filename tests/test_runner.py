@@ -513,6 +513,14 @@ def test_taking_the_permit_away_ends_the_film(filming: Stage) -> None:
     assert filming.status.ended == "page"
 
 
+def test_another_familys_permit_ends_the_film(filming: Stage) -> None:
+    filming.case = filming.make_case()
+    filming.arm()
+    assert not filming.camera.open
+    filming.settle()
+    assert (filming.status.ended, filming.state) == ("page", State.READY)
+
+
 def test_a_permit_that_runs_out_while_filming_does_not_cut_the_film_short(kit: Stage) -> None:
     kit.arm(not_after=kit.clock.wall + timedelta(seconds=3))
     kit.press()
