@@ -1,5 +1,7 @@
 """The recorder as its own process: killed, doubled, ended and started again."""
 
+import io
+import shutil
 import signal
 import socket
 import subprocess
@@ -8,11 +10,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import pytest
 
+from appliance.files import new_id
 from appliance.film import EndReason
+from appliance.requests import Preview
 from firmware.__main__ import DIED
-from tests.recorders import Process
+from tests.recorders import CLOCK, Process, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -155,3 +160,74 @@ def test_the_signing_key_is_the_recorders_alone_and_what_it_tells_is_its_groups(
     assert modes.pop("home/kit/signing.key") == 0o600
     assert modes.pop("run/recorder/virtual-button") == 0o660
     assert set(modes.values()) == {0o640}
+
+
+def test_framing_is_in_memory_only_and_gone_when_it_closes(recorder: Process) -> None:
+    recorder.start()
+    recorder.set_up_and_arm()
+    recorder.ask(preview(open_it=True))
+    recorder.shows(lambda s: (s.state, s.light) == ("preview", "preview"))
+    seen = {wait_for(recorder.home.preview.read_bytes)}
+    wait_for(lambda: seen.add(recorder.home.preview.read_bytes()) or len(seen) > 1 or None)
+    for picture in seen:
+        with av.open(io.BytesIO(picture), format="jpeg_pipe") as coded:
+            (frame,) = coded.decode(video=0)
+        assert frame.width == 320
+    recorder.ask(preview(open_it=False))
+    recorder.shows(lambda s: s.state == "ready")
+    assert not list(recorder.home.preview.parent.glob("preview*"))
+    written = [path for path in recorder.home.root.rglob("*") if path.is_file()]
+    assert not any(b"\xff\xd8\xff" in path.read_bytes() for path in written)
+    assert not list(recorder.home.recordings.iterdir())
+
+
+def test_nothing_of_framing_outlives_kill_9(recorder: Process) -> None:
+    process = recorder.start()
+    recorder.set_up_and_arm()
+    recorder.ask(preview(open_it=True))
+    wait_for(lambda: recorder.home.preview.exists() or None)
+    process.kill()
+    process.wait()
+    recorder.start()
+    assert not list(recorder.home.preview.parent.glob("preview*"))
+
+
+def test_holding_on_after_the_stop_removes_the_film_for_good(recorder: Process) -> None:
+    recorder.start()
+    recorder.set_up_and_arm()
+    recording = recorder.film(1).recording
+    recorder.button("down")
+    recorder.shows(lambda s: s.light == "removing")
+    assert (recorder.home.recordings / recording).exists()
+    recorder.shows(lambda s: s.state == "ready")
+    recorder.button("up")
+    assert not list(recorder.home.recordings.iterdir())
+    assert (recorder.home.removed / recording).exists()
+    assert not (recorder.home.kit / "room").exists()
+
+
+def test_a_film_that_was_being_removed_when_the_power_went_does_not_come_back(
+    recorder: Process,
+) -> None:
+    process = recorder.start()
+    recorder.set_up_and_arm()
+    recording = recorder.film(1).recording
+    recorder.press()
+    recorder.shows(lambda s: s.ended == "button")
+    directory = recorder.home.recordings / recording
+    kept = directory.with_name("kept")
+    shutil.copytree(directory, kept)
+    recorder.button("down")
+    wait_for(lambda: (recorder.home.removed / recording).exists() or None)
+    process.kill()
+    process.wait()
+    # As if the note had been the last that reached the card.
+    shutil.rmtree(directory, ignore_errors=True)
+    kept.rename(directory)
+    recorder.start()
+    assert not list(recorder.home.recordings.iterdir())
+
+
+def preview(open_it: bool) -> Preview:
+    now = CLOCK.read()
+    return Preview(id=new_id(), boot=now.boot, boottime=now.boottime, open=open_it)
