@@ -1,9 +1,6 @@
 """`python -m web_ui --config FILE`: the page of this kit, until it is told to end."""
 
 import argparse
-import contextlib
-import ctypes
-import gc
 import logging
 import os
 import socket
@@ -26,7 +23,7 @@ from appliance.errors import KitError, NotPossible
 from appliance.importing import clear_unfinished
 from appliance.sticks import Sticks, Udisks
 from appliance.withdrawing import finish_everything
-from web_ui import create_app
+from web_ui import create_app, memory
 from web_ui.enrolment import Enrolment
 from web_ui.keeper import Keeper
 from web_ui.parts import Parts
@@ -37,10 +34,6 @@ THREADS = 16
 """Requests answered at once: a few players, the status line of a few browsers, and a form."""
 
 _STOP_SECONDS = 3
-_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
-"""As malloc.h of glibc has them."""
-_LARGE = 1 << 19
-"""Bytes from which on a piece of memory stands by itself: twice what a film is sent in."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -122,21 +115,8 @@ def _load(config: Config) -> Flask:
     parts = build_parts(config, SystemClock())
     Keeper(parts).start()
     app = create_app(parts)
-    _give_memory_back()
+    memory.settle()
     return app
-
-
-def _give_memory_back() -> None:
-    """Let what decoded pictures took go back to the system as soon as it is free.
-
-    They are megabytes each. The allocator would learn to keep such pieces, a heap a thread; and
-    looking for unused cycles is cheap when what is there from the start is left out.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        allocator = ctypes.CDLL("libc.so.6")
-        allocator.mallopt(_M_MMAP_THRESHOLD, _LARGE)
-        allocator.mallopt(_M_ARENA_MAX, 2)
-    gc.freeze()
 
 
 def _fall(problem: threading.ExceptHookArgs) -> None:

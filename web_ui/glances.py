@@ -3,7 +3,6 @@
 Both are made once, straight from the sealed film, and can always be made again.
 """
 
-import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from appliance.joined import JoinedFilm
 from appliance.sealing import seal
 from appliance.stills import filmstrip, peaks
 from appliance.unsealing import unseal
+from web_ui import memory
 
 HEIGHT = 72
 """Points: twice what a phone shows of it, for screens of small points."""
@@ -64,8 +64,7 @@ def make_glance(
     strip = []
     for number, picture in enumerate(filmstrip(film.open(), count, HEIGHT)):
         strip.append(picture)
-        # What was decoded for it lies in cycles: megabytes that would wait for a later collection.
-        gc.collect()
+        memory.drop_pictures()
         progress(_STRIP * number / count)
     loud = bytearray()
     for peak in peaks(film.open(), parts):

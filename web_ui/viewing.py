@@ -4,7 +4,6 @@ Openers are kept while the page is unlocked, for finding one's way in a film ask
 parts. Closing a case cuts off whoever still reads from it.
 """
 
-import gc
 import hashlib
 import io
 import threading
@@ -28,6 +27,7 @@ from appliance.signing import Verifier
 from appliance.stills import still
 from appliance.unsealing import SealedReader, unseal
 from appliance.withdrawing import is_film_withdrawn
+from web_ui import memory
 
 _KEPT_OPEN = 6
 
@@ -124,8 +124,7 @@ def picture(readable: Readable, at: Fraction = Fraction(0)) -> tuple[bytes, Frac
     try:
         appeared = still(_Reading(readable), at, out)
     finally:
-        # Decoded pictures lie in cycles: megabytes that would wait for some later collection.
-        gc.collect()
+        memory.give_back()
     return out.getvalue(), appeared
 
 

@@ -4,7 +4,6 @@ Each goes straight into its seal. What is under way when it is given up, the pag
 case is withdrawn comes to nothing, and nothing of it stays.
 """
 
-import gc
 import hashlib
 import logging
 import threading
@@ -25,6 +24,7 @@ from appliance.files import new_id, saving
 from appliance.identities import parse_recipient
 from appliance.joined import JoinedFilm
 from appliance.sealing import Bytes, SealedWriter
+from web_ui import memory
 from web_ui.glances import make_glance
 
 _log = logging.getLogger(__name__)
@@ -194,8 +194,7 @@ class Work:
         else:
             job.done = 1.0
             job.state = "done"
-        # What was decoded lies in cycles: megabytes that would wait for a later collection.
-        gc.collect()
+        memory.give_back()
 
 
 def _cut_and_sealed(
