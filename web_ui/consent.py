@@ -29,7 +29,8 @@ from appliance.files import new_id
 from appliance.permits import LONGEST_FILM, recipient_digest
 from appliance.services import OFFERS, Service
 from web_ui.access import practitioner
-from web_ui.cases import consent_of, open_case
+from web_ui.arming import stop_if_filming, take_permit
+from web_ui.cases import armed_case, consent_of, open_case
 from web_ui.language import _
 from web_ui.parts import Parts
 from web_ui.times import end_of, last_day_before
@@ -297,6 +298,10 @@ def blueprint(parts: Parts) -> Blueprint:
         consent = draft.check(practitioner().now(parts.clock), custom, parts.service)
         if consent is None:
             return page(case, draft), 400
+        # What is agreed to from now on is another thing than what the kit was armed for.
+        if armed_case(parts) == case:
+            take_permit(parts)
+        stop_if_filming(parts, case)
         opened.write(consent)
         parts.note("consent-written", case=case, record=consent.record_id)
         return redirect(url_for("cases.one", case=case), 303)
