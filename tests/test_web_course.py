@@ -140,12 +140,14 @@ def test_what_everybody_saw_is_removed_when_its_time_is_over_and_a_certificate_s
     kit.recorder.write_film(case, kit.recipient(case))
     review(kit, case)
     end(kit, case)
+    assert "Ended: kept until Wed 20 Jan" in kit.browser.get("/cases").words
     unlocked_after(kit, 50)
     assert "removed soon" in kit.browser.get(f"/cases/{case}/course").words
     unlocked_after(kit, 61)
     page = kit.browser.get(f"/cases/{case}")
     assert page.path == f"/cases/{case}/certificate"
     assert "Certificate of removal" in page.words and "The family withdrew" not in page.words
+    assert "removed when its time was over" in kit.browser.get("/cases").words
     found = withdrawal_note(kit.home.case(case))
     assert found and found[0].why == "retention"
     assert not list(kit.home.case(case).glob("identity-*"))

@@ -1,6 +1,7 @@
 """The cases of whoever is unlocked: the list, a new one, the page of one, and its goals."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -8,6 +9,7 @@ from wtforms import BooleanField, StringField
 
 from appliance.cases import CaseRecord, Details, Goal, Goals, OpenCase, withdrawal_note
 from appliance.consent import Consent, allows
+from appliance.course import Course, course_of
 from appliance.errors import BadFile, BadInput, BadSignature, CaseWithdrawn, Incomplete, NoMatch
 from appliance.files import from_json, new_id
 from appliance.permits import CURRENT, Permit
@@ -60,6 +62,8 @@ class Listed:
     label: str
     withdrawn: bool
     armed: bool
+    keep_until: datetime | None = None
+    """The work has ended, and this is how long its films are kept."""
 
 
 def blueprint(parts: Parts) -> Blueprint:
@@ -210,10 +214,18 @@ def _listed(parts: Parts, record: CaseRecord, armed: str) -> Listed | None:
             open_note(order[1], [holder.card.verifying_key()])
         except BadSignature:
             return None
-        return Listed(record.id, _("Withdrawn case %(id)s", id=record.id[:4]), True, False)
+        words = (
+            _("Withdrawn case %(id)s", id=record.id[:4])
+            if order[0].why == "family"
+            else _("Case %(id)s, removed when its time was over", id=record.id[:4])
+        )
+        return Listed(record.id, words, True, False)
     try:
         details = holder.details(record)
+        ended = course_of(holder.case(record.id)) if details else Course()
     except (BadInput, Incomplete):
         # One damaged case must not hide the others.
         return Listed(record.id, _("Case %(id)s cannot be read", id=record.id[:4]), False, False)
-    return Listed(record.id, details.label, False, record.id == armed) if details else None
+    if details is None:
+        return None
+    return Listed(record.id, details.label, False, record.id == armed, ended.keep_until)

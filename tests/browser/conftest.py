@@ -1,17 +1,23 @@
 """A real kit (recorder and page, a test card as camera) and a real browser that looks at it."""
 
+import contextlib
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from appliance.clock import SystemClock
 from appliance.config import Config
 from appliance.files import to_json
 from appliance.keys import PrivateKeys, lock
 from appliance.kit import Kit, free_port
+from tests.pages import FakeRecorder, WebKit
+from web_ui.__main__ import build_parts
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOTS = ROOT / "build" / "screenshots"
@@ -146,6 +152,34 @@ def kit(tmp_path: Path) -> Iterator[Kit]:
         running.recorder_shows("the recorder idle", lambda s: s.state == "idle", 20)
         running.page()
         yield running
+
+
+@contextlib.contextmanager
+def page_of(made: WebKit, logs: Path) -> Iterator[Kit]:
+    """The page of a home that is there, as a real process; the recorder is only its files."""
+    config = msgspec.structs.replace(made.config, port=free_port())
+    ended = threading.Event()
+    recorder = FakeRecorder(build_parts(config, SystemClock()))
+    recorder.signer = made.recorder.signer
+    recorder.status = msgspec.structs.replace(
+        recorder.status, verifier=str(recorder.signer.verifier), clock="trusted"
+    )
+
+    def go_on() -> None:
+        while not ended.wait(1):
+            recorder.show()
+
+    recorder.show()
+    telling = threading.Thread(target=go_on)
+    telling.start()
+    try:
+        with Kit(config, logs) as running:
+            running.start("web")
+            running.page()
+            yield running
+    finally:
+        ended.set()
+        telling.join()
 
 
 @pytest.fixture

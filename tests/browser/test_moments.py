@@ -1,22 +1,18 @@
 """Choosing moments and looking at them together, as a person does it, on a film that is there."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 from playwright.sync_api import Browser, Page
 
-from appliance.clock import SystemClock
-from appliance.kit import Kit, free_port, wait_for
+from appliance.kit import Kit, wait_for
 from firmware.cameras.scene import PictureEncoder, sound_frame
 from firmware.cameras.testcard import TestCard
 from firmware.muxer import Muxer
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import Visitor, page_of
 from tests.browser.test_visit import NUMBER
-from tests.pages import PASSPHRASE, FakeRecorder, WebKit
-from web_ui.__main__ import build_parts
+from tests.pages import PASSPHRASE, WebKit
 
 SECONDS = 40
 RATE = 30
@@ -52,29 +48,8 @@ def kit(tmp_path: Path, film: bytes) -> Iterator[Kit]:
         made.unlock()
         case = made.make_case("R and K")
         made.recorder.write_film(case, made.recipient(case), stream=film)
-    config = msgspec.structs.replace(made.config, port=free_port())
-    ended = threading.Event()
-    recorder = FakeRecorder(build_parts(config, SystemClock()))
-    recorder.signer = made.recorder.signer
-    recorder.status = msgspec.structs.replace(
-        recorder.status, verifier=str(recorder.signer.verifier), clock="trusted"
-    )
-
-    def go_on() -> None:
-        while not ended.wait(1):
-            recorder.show()
-
-    recorder.show()
-    telling = threading.Thread(target=go_on)
-    telling.start()
-    try:
-        with Kit(config, tmp_path / "logs") as running:
-            running.start("web")
-            running.page()
-            yield running
-    finally:
-        ended.set()
-        telling.join()
+    with page_of(made, tmp_path / "logs") as running:
+        yield running
 
 
 def unlock(visitor: Visitor) -> None:

@@ -1,0 +1,97 @@
+"""The end of the work as a person does it: settings, ratings, copies, leaflet, ending, top-up."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.consent import Consent
+from appliance.kit import Kit
+from tests import films
+from tests.browser.conftest import Visitor, page_of
+from tests.moments import keep_clip, keep_still
+from tests.pages import NOW, PASSPHRASE, WebKit
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Iterator[Kit]:
+    """A kit with a case, a film that everybody may have copies of, and two moments of it."""
+    film = films.film(60)
+    with WebKit(tmp_path) as made:
+        made.unlock()
+        case = made.make_case("R and K", people__0__purposes=["filming", "copies"])
+        opened = made.open_case(case)
+        known = opened.read_with_digest(Consent)
+        assert known
+        recording = made.recorder.write_film(
+            case, made.recipient(case), stream=film, consent=known[1]
+        )
+        keep_clip(opened, recording, film, NOW)
+        keep_still(opened, recording, film, NOW)
+    with page_of(made, tmp_path / "logs") as running:
+        yield running
+
+
+def test_settings_copies_ending_and_top_up(visitor: Visitor, kit: Kit) -> None:
+    page = visitor.page
+    visitor.go("/unlock")
+    page.fill("#passphrase", PASSPHRASE)
+    visitor.press("Unlock")
+    page.wait_for_url("**/cases")
+    visitor.follow("How your service works")
+    page.get_by_label("Eight visits").check()
+    visitor.press("Use these settings")
+    visitor.sees("6 to 8")
+    visitor.look("50-service")
+    page.get_by_label("A file of our own").check()
+    page.set_input_files(
+        "#file",
+        {"name": "ours.toml", "mimeType": "text/plain", "buffer": b"film_minuts = [5]"},
+    )
+    visitor.press("Use these settings")
+    visitor.sees("film_minuts")
+    visitor.look("51-service-refused")
+
+    visitor.go("/cases")
+    visitor.follow("R and K")
+    case = visitor.path
+    visitor.follow("Cycles, goals, ending and top-up")
+    page.locator("#rate select").select_option("3")
+    visitor.press("Keep these numbers")
+    page.get_by_role("cell", name="3", exact=True).wait_for()
+    visitor.look("52-course")
+
+    visitor.go(f"{case}/copies")
+    visitor.press("Hand out the copies")
+    visitor.sees("There is a problem")
+    visitor.look("53-copies-refused")
+    for tick in page.get_by_role("checkbox").all():
+        tick.check()
+    page.fill("#to", "Robin's grandmother")
+    page.get_by_label("Locked with words").check()
+    page.get_by_label("As a download").check()
+    visitor.press("Hand out the copies")
+    visitor.sees("The family's words")
+    visitor.look("54-copies")
+    with page.expect_download() as got:
+        visitor.follow("1.mp4.age")
+    assert got.value.suggested_filename == "1.mp4.age"
+    assert Path(got.value.path()).read_bytes().startswith(b"age-encryption.org/v1")
+    visitor.follow("A leaflet for the family, to print")
+    visitor.sees("Keeping them safe")
+    visitor.look("55-leaflet")
+
+    visitor.go(f"{case}/course")
+    page.fill("#steps", "Goes on singing in the evening.")
+    page.get_by_label("The work with this family has ended").check()
+    visitor.press("End the work")
+    visitor.sees("Films are kept until")
+    visitor.look("56-ended")
+    visitor.press("Begin a top-up: it starts with a new consent")
+    visitor.sees("Who will be in the room")
+    visitor.go(f"{case}/arm")
+    visitor.sees("The word, as the family says it")
+    visitor.look("57-word")
+    page.fill("#word", "lantern")
+    visitor.press("Continue")
+    visitor.sees("Check the answers, then arm the kit")
