@@ -150,10 +150,10 @@ class _Film:
         pictures = [track for track in source.streams.video if not _is_cover(track)]
         if not pictures:
             raise Refused(Refusal.NO_PICTURE)
-        known = [track for track in pictures if track.codec_context]
-        if not known:
+        known = list(filter(_is_known, pictures))
+        sounds = list(filter(_is_known, source.streams.audio))
+        if not known or len(sounds) < len(source.streams.audio):
             raise Refused(Refusal.UNKNOWN_KIND)
-        sounds = [track for track in source.streams.audio if track.codec_context]
         self._source, self._wire, self._longest = source, wire, longest
         self._picture: VideoStream = known[0]
         self._sound: AudioStream | None = sounds[0] if sounds else None
@@ -383,6 +383,11 @@ class _Out:
 def _is_cover(track: VideoStream) -> bool:
     """Whether it is a picture that stands for the film, not the film."""
     return bool(track.disposition & av.stream.Disposition.attached_pic)
+
+
+def _is_known(track: VideoStream | AudioStream) -> bool:
+    """Whether its decoder is one of those that are let at a film."""
+    return bool(track.codec_context) and track.codec_context.name in DECODERS.split(",")
 
 
 def _length(source: InputContainer, picture: VideoStream) -> Fraction:

@@ -204,3 +204,12 @@ def test_settings_that_are_wrong_are_refused_by_name(tmp_path: Path) -> None:
     ended = subprocess.run(command("web", path), capture_output=True, text=True, timeout=30)
     assert ended.returncode == 1
     assert "camrea" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_nobody_else_looks_into_the_memory_that_has_an_unlocked_key() -> None:
+    asked = (
+        "import ctypes; from web_ui.__main__ import keep_to_itself; keep_to_itself();"
+        "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, check=True)
+    assert done.stdout == b"0\n"

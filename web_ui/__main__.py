@@ -1,6 +1,7 @@
 """`python -m web_ui --config FILE`: the page of this kit, until it is told to end."""
 
 import argparse
+import ctypes
 import logging
 import os
 import socket
@@ -34,6 +35,7 @@ THREADS = 16
 """Requests answered at once: a few players, the status line of a few browsers, and a form."""
 
 _STOP_SECONDS = 3
+_SET_DUMPABLE = 4
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -111,12 +113,19 @@ def _check_address(config: Config) -> None:
 def _load(config: Config) -> Flask:
     """Runs in the worker."""
     threading.excepthook = _fall
+    keep_to_itself()
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     parts = build_parts(config, SystemClock())
     Keeper(parts).start()
     app = create_app(parts)
     memory.settle()
     return app
+
+
+def keep_to_itself() -> None:
+    """From now on no other process of this user may look into the memory of this one: an unlocked
+    key is in it, and films from outside are decoded beside it (prctl(2))."""
+    ctypes.CDLL(None).prctl(_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _fall(problem: threading.ExceptHookArgs) -> None:
