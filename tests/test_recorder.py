@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -93,6 +93,7 @@ class World:
         self.dead = False
         self.done: list[Effect] = []
         self.fail: Iterator[bool] = itertools.repeat(False)
+        self.broken: type[Effect] | None = None
         self.carry_out(self.recorder.start())
 
     def happens(self, event: Event) -> None:
@@ -103,7 +104,8 @@ class World:
     def carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:
             self.done.append(effect)
-            if next(self.fail) and not isinstance(effect, Judge | Die):
+            fails = next(self.fail) or isinstance(effect, self.broken or ())
+            if fails and not isinstance(effect, Judge | Die):
                 self.stuck = self.stuck or isinstance(effect, CloseCamera)
                 self.happens(Failed(self.now, effect, EndReason.FAULT))
                 return
@@ -747,6 +749,50 @@ def test_whichever_effect_fails_the_camera_is_off_before_the_light(failing: int)
         world.close_film()
     assert world.dead or world.state in (State.READY, State.IDLE, State.FAULT)
     assert world.camera_open_since is None
+
+
+EFFECTS = [kind for kind in Effect.__subclasses__() if kind not in (Judge, Die)]
+
+
+@pytest.mark.parametrize("broken", EFFECTS)
+def test_an_effect_that_always_fails_leaves_nothing_open_and_nothing_lit_falsely(
+    broken: type[Effect],
+) -> None:
+    world = World()
+    world.broken = broken
+
+    def closed() -> None:
+        if world.state is State.STOPPING:
+            world.close_film()
+
+    things: list[Callable[[], None]] = [
+        world.press,
+        world.arm,
+        world.frame,
+        world.press,
+        closed,
+        lambda: world.happens(PresenceAsked(world.now, "request")),
+        world.press,
+        world.arm,
+        world.press,
+        lambda: world.happens(Pressed(world.now)),
+        closed,
+        lambda: world.wait(HOLD_REMOVES),
+    ]
+    told = set()
+    for thing in things:
+        thing()
+        told.add(world.recorder.reason)
+        world.hold()
+        world.wait(1)
+    world.wait(LONGEST_STOP + PREVIEW_LASTS)
+    assert world.camera_open_since is None
+    assert world.state not in (State.FILMING, State.PREVIEW)
+    if world.count(broken):
+        assert world.dead or "fault" in told
+    # Without its place on the card or its light there is no film.
+    if broken in (Show, BeginFilm):
+        assert world.count(RemoveFilm) == 0
 
 
 def random_event(dice: random.Random, world: World) -> None:

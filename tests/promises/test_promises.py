@@ -151,6 +151,20 @@ def test_4_the_press_that_ends_a_film_does_not_begin_another(visit: Visit) -> No
     assert len(recordings(visit)) == 1 and visit.status.state == "ready"
 
 
+def test_4_holding_on_removes_the_film_and_letting_go_keeps_it(visit: Visit) -> None:
+    visit.arm()
+    kept = visit.film().recording
+    visit.kit.button("down")
+    visit.kit.recorder_shows("a countdown", lambda s: s.light == "removing")
+    visit.kit.button("up")
+    visit.kit.recorder_shows("the film kept", lambda s: s.state == "ready" and s.removable > 0)
+    visit.film()
+    visit.kit.press(6.0)
+    visit.kit.recorder_shows("the film gone", lambda s: s.state == "ready" and not s.removable)
+    assert [path.name for path in recordings(visit)] == [kept]
+    assert played(visit, kept).seconds > 0
+
+
 # 5. Never on the card in clear.
 
 
