@@ -137,6 +137,10 @@ class Ceph:
         if versions:
             self._asked(bucket.ask("PUT", "", {"versioning": ""}, body=_VERSIONING))
 
+    def empty(self, name: str) -> None:
+        """Remove what is in a bucket, so that the disk has room for more."""
+        self.bucket(name).remove_versions("")
+
     def _asked(self, answer: tuple[int, bytes]) -> None:
         if not 200 <= answer[0] < 300:
             raise NotPossible(f"Ceph's gateway refused: {answer[0]} {answer[1][:200]!r}")

@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import http.client
 import ssl
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -63,6 +62,9 @@ class Bucket:
         return tuple(sorted(removed))
 
     def _versions(self, prefix: str) -> Iterator[tuple[str, str]]:
+        # Only the service's program needs it, and every import costs a kit memory.
+        import xml.etree.ElementTree as ElementTree
+
         query = {"versions": "", "prefix": prefix}
         while True:
             status, answer = self.ask("GET", "", query)

@@ -1,6 +1,7 @@
 """`python -m appliance.sync`: send what is sealed, bring back answers, again and again."""
 
 import contextlib
+import ctypes
 import os
 import random
 import signal
@@ -13,8 +14,6 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from appliance.audit import Log
 from appliance.clock import Clock, SystemClock
@@ -36,6 +35,9 @@ FIRST_WAIT, LONGEST_WAIT = 5.0, 600.0
 SHOWN_EVERY = 0.5
 """Seconds between two writings of the status, which the page reads."""
 
+_MMAP_THRESHOLD = -3
+_ARENA_MAX = -8
+"""M_MMAP_THRESHOLD and M_ARENA_MAX of malloc.h."""
 _WAITS = {
     "not-at-base": "This network is not known as base, so nothing was sent.\n"
     "Say on the page, under Sending, that the kit is at base; or connect it by cable.",
@@ -158,22 +160,29 @@ def _own_card(error: OSError) -> NotPossible:
 @contextlib.contextmanager
 def _shown(home: Home, clock: Clock, bar: bool) -> Iterator[Callable[[SyncStatus], None]]:
     """Where a status goes: into the file for the page, and onto a terminal if there is one."""
-    columns = (TextColumn("Sending"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    console = Console(stderr=True)
-    progress = Progress(*columns, console=console, disable=not (bar and console.is_terminal))
-    task = progress.add_task("", total=None)
     written = float("-inf")
 
-    def show(status: SyncStatus) -> None:
+    def show(status: SyncStatus, drawn: Callable[[int, int], object] | None = None) -> None:
         nonlocal written
-        total = status.sent_bytes + status.waiting_bytes
-        progress.update(task, completed=status.sent_bytes, total=total)
+        if drawn is not None:
+            drawn(status.sent_bytes, status.sent_bytes + status.waiting_bytes)
         if status.state != "sending" or clock.monotonic() - written >= SHOWN_EVERY:
             written = clock.monotonic()
             save_fact(home.status("sync"), status)
 
-    with progress:
+    if not (bar and sys.stderr.isatty()):
         yield show
+        return
+    # Only at a terminal: it takes memory.
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("Sending"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda status: show(
+            status, lambda done, total: progress.update(task, completed=done, total=total)
+        )
 
 
 def _say(status: SyncStatus, error: KitError | None, as_json: bool) -> None:
@@ -203,6 +212,11 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 def main() -> NoReturn:
     """The program: an error becomes words here and in `sync`, and nowhere else."""
+    # What was on its way is given back at once: otherwise the C library keeps the room of a whole
+    # segment for each thread that had one.
+    library = ctypes.CDLL(None)
+    library.mallopt(_MMAP_THRESHOLD, 256 * 1024)
+    library.mallopt(_ARENA_MAX, 1)
     # So that nothing half-sent is left lying in the store when systemd ends us.
     signal.signal(signal.SIGTERM, _interrupt)
     try:

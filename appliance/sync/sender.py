@@ -351,19 +351,21 @@ class Sender:
         waiting = deque(sends)
         flying: dict[Future[Carried | Fault | None], Sealed] = {}
         pool = ThreadPoolExecutor(self._in_flight, thread_name_prefix="sending")
+        done: dict[Future[Carried | Fault | None], Sealed] = {}
+        failure: BaseException | None = None
         try:
-            failure: BaseException | None = None
-            while flying or (waiting and failure is None):
+            while flying or done or (waiting and failure is None):
                 while waiting and failure is None and self._fits(waiting[0], flying.values()):
                     sealed = waiting.popleft()
                     self._make_room(sealed)
                     flying[pool.submit(self._carry, store, sealed)] = sealed
-                for done in wait(flying, return_when=FIRST_COMPLETED).done:
-                    sealed = flying.pop(done)
-                    failed = done.exception()
-                    if failed is None:
-                        self._arrived(store, sealed, done.result())
-                    failure = failure or failed
+                # Receipts are written while the next are on their way.
+                for future, sealed in done.items():
+                    if future.exception() is None:
+                        self._arrived(store, sealed, future.result())
+                    failure = failure or future.exception()
+                arrived = wait(flying, return_when=FIRST_COMPLETED).done if flying else ()
+                done = {future: flying.pop(future) for future in arrived}
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
         if failure is not None:

@@ -1,0 +1,441 @@
+"""Sending, held against rclone and against what a kit and a slow line can bear.
+
+Against Ceph's S3 gateway, started for it on this computer, over TLS, in the same run. What runs of
+ours is the program itself, from its start to its end, each file confirmed and with its receipt.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from msgspec import structs
+
+from appliance.bench import Row, in_turn, median_ratio, row
+from appliance.bench.ceph import Ceph
+from appliance.bench.certificates import Authority
+from appliance.config import Config, write_config
+from appliance.errors import NotPossible
+from appliance.files import Home, new_id, save_fact, to_json
+from appliance.film import (
+    EndReason,
+    FilmEnded,
+    FilmStarted,
+    SegmentClosed,
+    index_name,
+    manifest_line,
+    segment_name,
+)
+from appliance.keys import PrivateKeys
+from appliance.permits import Enrolled
+from appliance.receipts import SERVICE_CARD, KitCard, Receipt, film_object, receipt_path
+from appliance.signing import Signer
+from appliance.stores import open_store
+
+FILMS = 500_000_000
+"""Bytes of films."""
+SEGMENT = 15_000_000
+"""Bytes: 30 s of film at about 4 Mbit/s."""
+IN_FLIGHT = 4
+TIMES = 3
+KILLS = 50
+SMALL_SEGMENT = 1_000_000
+CONFIRMED = 100_000
+
+_PROGRAM = """
+import re, sys
+from appliance.sync.__main__ import main
+try:
+    main()
+finally:
+    with open("/proc/self/status") as file:
+        print("peak", re.search(r"VmHWM:\\s+(\\d+) kB", file.read())[1], file=sys.stderr)
+"""
+
+
+def rows() -> list[Row]:
+    """Every measure of the part. Takes some minutes and 4 GB in the temporary directory.
+
+    Raises NotPossible without Ceph and rclone.
+    """
+    if shutil.which("rclone") is None:
+        raise NotPossible("There is no rclone to measure against.", "apt install rclone")
+    with tempfile.TemporaryDirectory(prefix="attune-bench-") as folder:
+        root = Path(folder)
+        with Ceph(root / "ceph", Authority()) as ceph:
+            bench = _Bench(root, ceph)
+            return [*bench.throughput(), *bench.nothing_to_do(), bench.sent_again()]
+
+
+class _Bench:
+    def __init__(self, root: Path, ceph: Ceph) -> None:
+        self._root = root
+        self._ceph = ceph
+        self._peaks: dict[int, int] = {}
+        self._access = root / "access.toml"
+        access = ceph.access()
+        self._access.touch(mode=0o600)
+        self._access.write_text(
+            f'pin = """{access.pin}"""\naccess_key_id = "{access.access_key_id}"\n'
+            f'secret_access_key = "{access.secret_access_key}"\n'
+        )
+
+    def throughput(self) -> list[Row]:
+        """Our sending against rclone's copying, and the memory that it takes."""
+        kit = SealedKit(self._root / "films")
+        kit.film(FILMS // SEGMENT + 1, SEGMENT)
+        ours, theirs = in_turn(
+            lambda: self._send(kit, IN_FLIGHT), lambda: self._copy(kit), times=TIMES
+        )
+        self._send(kit, 1)
+        limits = ((IN_FLIGHT, 120), (1, 60))
+        return [
+            row(
+                "500 MB of films to S3, throughput",
+                f"rclone copy, {IN_FLIGHT} at once on both",
+                median_ratio(theirs, ours),
+                ">=",
+                0.95,
+            ),
+            *(
+                row(
+                    f"peak memory while sending, {flight} in flight",
+                    f"{limit} MiB",
+                    self._peaks[flight] / (limit << 20),
+                    "<=",
+                    1.0,
+                )
+                for flight, limit in limits
+            ),
+        ]
+
+    def nothing_to_do(self) -> list[Row]:
+        """A run that finds everything confirmed."""
+        kit = SealedKit(self._root / "confirmed")
+        (self._root / "store").mkdir()
+        store = (self._root / "store").as_uri()
+        films, segments = 100, CONFIRMED // 200
+        for _ in range(films):
+            kit.film(segments, 0, receipts=store)
+        with contextlib.closing(open_store(store)) as place:
+            place.create(SERVICE_CARD, io.BytesIO(to_json(kit.service.card())))
+        self._run(kit, Config(store=store))  # What is left to send is the kit's own card.
+        cpu = _cpu_of_children()
+        _, peak, said = self._run(kit, Config(store=store))
+        cpu = _cpu_of_children() - cpu
+        if not said.startswith("Sent and confirmed: 0 ("):
+            raise NotPossible(f"There was something to do after all: {said}")
+        what = f"plan of {CONFIRMED:,} confirmed objects, nothing to do"
+        return [
+            row(f"{what}: CPU", "5 s", cpu / 5, "<=", 1.0),
+            row(f"{what}: peak memory", "100 MiB", peak / (100 << 20), "<=", 1.0),
+        ]
+
+    def sent_again(self) -> Row:
+        """Kill the sender or the gateway at random moments; see what that costs in bytes."""
+        kit = SealedKit(self._root / "killed")
+        kit.film(6 * KILLS, SMALL_SEGMENT)
+        bucket = self._bucket(kit)
+        dice = random.Random(20261121)  # noqa: S311 - moments
+        with _counting(self._ceph.port) as (port, counted):
+            config = self._config(bucket, IN_FLIGHT, f"https://localhost:{port}")
+            command = kit.command(config, "--once")
+            running = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            for number in range(KILLS):
+                more = kit.confirmed() + dice.randrange(1, 8)
+                running = _until(kit.has_confirmed(more), running, command)
+                time.sleep(dice.uniform(0, 0.1))
+                if number % 2:
+                    running.send_signal(signal.SIGKILL)
+                    running.wait()
+                else:
+                    self._ceph.kill_gateway()
+                    self._ceph.start_gateway()
+            _until(lambda: False, running, command, till_done=True)
+            sent = counted()
+        self._compare(kit, bucket)
+        again = max(0, sent - sum(map(len, kit.contents().values())))
+        return row(
+            f"bytes sent again after kill -9 of sender or store at {KILLS} random moments",
+            "the segments in flight at each",
+            again / (KILLS * IN_FLIGHT * SMALL_SEGMENT),
+            "<=",
+            1.0,
+        )
+
+    def _send(self, kit: "SealedKit", in_flight: int) -> float:
+        bucket = self._bucket(kit)
+        kit.forget()
+        seconds, peak, said = self._run(kit, self._config(bucket, in_flight))
+        if "nothing is waiting" not in said:
+            raise NotPossible(f"Not everything was sent: {said}")
+        self._peaks[in_flight] = max(peak, self._peaks.get(in_flight, 0))
+        self._ceph.empty(bucket)
+        return seconds
+
+    def _copy(self, kit: "SealedKit") -> float:
+        bucket = self._bucket(kit)
+        access = self._ceph.access()
+        (self._root / "pin.pem").write_text(access.pin)
+        settings = {
+            "TYPE": "s3",
+            "PROVIDER": "Ceph",
+            "ENDPOINT": self._ceph.endpoint,
+            "ACCESS_KEY_ID": access.access_key_id,
+            "SECRET_ACCESS_KEY": access.secret_access_key,
+            "NO_CHECK_BUCKET": "true",
+        }
+        started = time.perf_counter()
+        _done(
+            [
+                "rclone", "copy", f"--transfers={IN_FLIGHT}", f"--ca-cert={self._root}/pin.pem",
+                str(kit.home.recordings), f"store:{bucket}",
+            ],
+            {f"RCLONE_CONFIG_STORE_{name}": value for name, value in settings.items()},
+        )  # fmt: skip
+        seconds = time.perf_counter() - started
+        self._ceph.empty(bucket)
+        return seconds
+
+    def _bucket(self, kit: "SealedKit") -> str:
+        name = f"b-{new_id()}"
+        self._ceph.make_bucket(name)
+        url = self._ceph.url(name)
+        with contextlib.closing(open_store(url, self._ceph.access("service"))) as store:
+            store.create(SERVICE_CARD, io.BytesIO(to_json(kit.service.card())))
+        return name
+
+    def _config(self, bucket: str, in_flight: int, endpoint: str = "") -> Config:
+        return Config(
+            store=self._ceph.url(bucket, endpoint),
+            store_access=str(self._access),
+            store_in_flight=in_flight,
+        )
+
+    def _run(self, kit: "SealedKit", config: Config) -> tuple[float, int, str]:
+        """Seconds and bytes of memory that one run took, and what it said."""
+        command = kit.command(config, "--once")
+        command[1:3] = ["-c", _PROGRAM]
+        started = time.perf_counter()
+        done = _done(command, {})
+        seconds = time.perf_counter() - started
+        found = re.search(r"peak (\d+)", done.stderr)
+        assert found
+        return seconds, int(found[1]) << 10, done.stdout
+
+    def _compare(self, kit: "SealedKit", bucket: str) -> None:
+        access = self._ceph.access("service")
+        with contextlib.closing(open_store(self._ceph.url(bucket), access)) as store:
+            for name, data in kit.contents().items():
+                file = store.open(name)
+                if file is None or file.read() != data:
+                    raise NotPossible(f"{name} did not arrive as it is here.")
+
+
+class SealedKit:
+    """A home with films in it, as the recorder leaves them. What they hold is chance."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.home = Home(root / "home", root / "run")
+        self.home.prepare(self.home.kit, self.home.recordings)
+        self.service = PrivateKeys.generate("service")
+        self._id = new_id()
+        self._signer = Signer.generate(f"kit-{self._id}")
+        card = KitCard(id=self._id, verifier=str(self._signer.verifier))
+        save_fact(self.home.kit / "kit.json", card)
+        enrolled = Enrolled(
+            service=self.service.card(),
+            practitioners=(PrivateKeys.generate("practitioner").card(),),
+        )
+        save_fact(self.home.kit / "enrolled.json", enrolled)
+        self._objects: dict[str, Path] = {}
+
+    def film(self, segments: int, size: int, receipts: str = "") -> None:
+        """A film of so many segments of `size` bytes. With `receipts` it has been confirmed by the
+        store of that address, and only its manifest is really here."""
+        name, case = new_id(), new_id()
+        folder = self.home.recording(name)
+        folder.mkdir(parents=True)
+        now = datetime.now(UTC)
+        lines: list[FilmStarted | SegmentClosed | FilmEnded] = [
+            FilmStarted(
+                recording=name,
+                case=case,
+                kit=self._id,
+                permit=new_id(),
+                consent="0" * 64,
+                recipient="0" * 64,
+                kind="visit",
+                limit=2700,
+                sound=True,
+                boot="boot",
+                started=now,
+            )
+        ]
+        files: list[tuple[str, int, str]] = []
+        for number in range(segments):
+            sizes = ((segment_name(number), size), (index_name(number), 20_000 if size else 0))
+            pair = []
+            for file, length in sizes:
+                data = random.randbytes(length)  # noqa: S311 - sealed films look like it
+                if not receipts:
+                    (folder / file).write_bytes(data)
+                pair.append((file, length, hashlib.sha256(data).hexdigest()))
+            files += pair
+            (film, film_size, film_digest), (index, index_size, index_digest) = pair
+            lines.append(
+                SegmentClosed(
+                    number=number,
+                    name=film,
+                    size=film_size,
+                    sha256=film_digest,
+                    frames=900,
+                    seconds=30.0,
+                    index=index,
+                    index_size=index_size,
+                    index_sha256=index_digest,
+                )
+            )
+        lines.append(
+            FilmEnded(
+                why=EndReason.BUTTON,
+                ended=now,
+                segments=segments,
+                frames=900 * segments,
+                seconds=30.0 * segments,
+                tail=None,
+            )
+        )
+        text = self._signer.sign("".join(manifest_line(line) for line in lines))
+        (folder / "manifest").write_text(text)
+        files.append(("manifest", len(text.encode()), hashlib.sha256(text.encode()).hexdigest()))
+        for file, length, digest in files:
+            thing = film_object(case, name, file)
+            self._objects[thing] = folder / file
+            if receipts:
+                path = receipt_path(self.home, thing)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                receipt = Receipt(
+                    object=thing, size=length, sha256=digest, store=receipts, at=now, how="verified"
+                )
+                path.write_bytes(to_json(receipt))
+
+    def command(self, config: Config, *options: str) -> list[str]:
+        """What sends this home, as `config` says otherwise."""
+        settings = self._root / "attune.toml"
+        places = {"home": str(self.home.root), "run": str(self.home.run)}
+        write_config(settings, structs.replace(config, **places))
+        return [sys.executable, "-m", "appliance.sync", "--config", str(settings), *options]
+
+    def contents(self) -> dict[str, bytes]:
+        """What the store should hold of the films, by name."""
+        return {name: path.read_bytes() for name, path in self._objects.items()}
+
+    def confirmed(self) -> int:
+        """How many receipts there are."""
+        return sum(1 for _ in self.home.receipts.rglob("*.json"))
+
+    def has_confirmed(self, count: int) -> Callable[[], bool]:
+        """Says whether there are so many by now."""
+        return lambda: self.confirmed() >= count
+
+    def forget(self) -> None:
+        """As if nothing had been sent."""
+        shutil.rmtree(self.home.receipts, ignore_errors=True)
+
+
+def _until(
+    reached: Callable[[], bool],
+    running: subprocess.Popen[bytes],
+    command: Sequence[str],
+    till_done: bool = False,
+) -> subprocess.Popen[bytes]:
+    """Wait for a moment, and start the sender again whenever it is down."""
+    end = time.monotonic() + 300
+    while not reached():
+        if running.poll() is not None:
+            if running.returncode == 0 and till_done:
+                return running
+            if running.returncode == 0:
+                raise NotPossible("Everything was sent before it had been killed often enough.")
+            running = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+        if time.monotonic() > end:
+            running.kill()
+            raise NotPossible("It was not sent in five minutes.")
+        time.sleep(0.005)
+    return running
+
+
+@contextlib.contextmanager
+def _counting(target: int) -> Iterator[tuple[int, Callable[[], int]]]:
+    """A port that leads to `target`, both on loopback, and how many bytes went there through it."""
+    total = 0
+    lock = threading.Lock()
+
+    def carry(source: socket.socket, sink: socket.socket, count: bool) -> None:
+        nonlocal total
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                if count:
+                    with lock:
+                        total += len(data)
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def serve() -> None:
+        while True:
+            try:
+                here, _ = door.accept()
+            except OSError:
+                return
+            try:
+                there = socket.create_connection(("127.0.0.1", target))
+            except OSError:
+                here.close()
+                continue
+            for source, sink, count in ((here, there, True), (there, here, False)):
+                threading.Thread(target=carry, args=(source, sink, count), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        threading.Thread(target=serve, daemon=True).start()
+        yield door.getsockname()[1], lambda: total
+        door.shutdown(socket.SHUT_RDWR)
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _done(
+    command: Sequence[str], environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    # What this computer says of other stores would change how rclone goes about it.
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    done = subprocess.run(
+        command, env={**ours, **environment}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise NotPossible(f"{command[0]} failed: {done.stderr[-500:]}")
+    return done
