@@ -20,7 +20,7 @@ BIN = ROOT / ".venv" / "bin"
 LONGEST_STEP = 40 * 60
 """Seconds: what hangs is a failure that is told, not a build server's time running out."""
 REPORT = ROOT / "build" / "tests.xml"
-FOLDERS_WITH_A_TIER = ("promises", "browser", "rig", "stores")
+FOLDERS_WITH_A_TIER = ("promises", "browser", "rig", "boot", "stores")
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ TIERS = {
     "browser": (tests("browser", "tests/browser"),),
     # In a root of its own, where picamera2 is; the script adds which tests.
     "rig": (Step("rig", (f"{ROOT}/tests/rig/pytest.sh", f"--junitxml={REPORT}"), tests=True),),
+    # The package on a system that boots.
+    "boot": (Step("boot", (f"{ROOT}/tests/rig/boot.sh", f"--junitxml={REPORT}"), tests=True),),
     "rehearse": (tool("attune", "rehearse", "--stock-age", f"node {ROOT}/tests/typage/age.mjs"),),
 }
 

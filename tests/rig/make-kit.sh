@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# tests/rig/make-kit.sh - make, or find made, a Debian trixie root that boots and has what our package
+# asks for, as Raspberry Pi OS has it: in ${ATTUNE_RIG:-/var/cache/attune-rig}/kit.
+#
+# The package itself is not in it. Needs root, apt and mmdebstrap; exits 2 with the reason where that
+# fails.
+set -euo pipefail
+cd "$(dirname "$0")"
+. ./roots.sh
+
+suite=trixie
+packages=(systemd-sysv udev dbus kmod e2fsprogs debconf nftables python3 python3-av)
+dir=${ATTUNE_RIG:-/var/cache/attune-rig}
+root=$dir/kit
+
+refuse() { echo "kit: $*" >&2; exit 2; }
+[ "$(id -u)" = 0 ] || refuse "making a root, and booting it, needs root"
+unshare --mount true || refuse "this machine allows no mounts"
+key=$(echo "$suite ${packages[*]}" | sha256sum | cut -c1-16)
+if [ "$(cat "$root/made" 2>/dev/null)" = "$key" ]; then
+	echo "kit: $root is up to date"
+	exit
+fi
+
+command -v mmdebstrap >/dev/null || refuse "there is no mmdebstrap here"
+mkdir -p "$dir"
+exec 8>"$dir/kit.lock"
+flock 8
+rm -rf --one-file-system "$root" "$root.new"
+sources "$suite" | mmdebstrap --quiet --mode=root --variant=apt \
+	--include="$(IFS=,; echo "${packages[*]}")" "$suite" "$root.new" - 8>&-
+# Mirrors of this machine are of no use to a kit.
+rm -f "$root.new"/etc/apt/sources.list "$root.new"/etc/apt/sources.list.d/*
+echo "$key" >"$root.new/made"
+mv "$root.new" "$root"
+echo "kit: $root is ready"
