@@ -24,6 +24,8 @@ from appliance.files import Home, from_json, save_new, to_json
 from appliance.signing import Signer, open_note
 
 EVERY_SECONDS = 600.0
+FIRST_SECONDS = 5.0
+"""After the start, when what belongs to it is in the logs."""
 _PROCESSES = ("recorder", "web", "sync")
 
 
@@ -47,7 +49,8 @@ class Witness:
         """
         with self._lock:
             logs, broken = self._look()
-            if self._last and (self._last.logs, self._last.broken) == (logs, broken):
+            known = (self._last.logs, self._last.broken) if self._last else ({}, ())
+            if known == (logs, broken):
                 return None
             now = self._clock.read()
             heads = Heads(
@@ -66,15 +69,15 @@ class Witness:
             return heads
 
     def keep_watch(self, ended: threading.Event) -> None:
-        """Sign now and each ten minutes until `ended`; for a thread of its own.
+        """Sign soon and each ten minutes until `ended`; for a thread of its own.
 
         A card that refuses does not end it: the recorder's own log says what the card does.
         """
-        while True:
+        wait = FIRST_SECONDS
+        while not ended.wait(wait):
             with suppress(OSError):
                 self.sign()
-            if ended.wait(EVERY_SECONDS):
-                return
+            wait = EVERY_SECONDS
 
     def _look(self) -> tuple[dict[str, Head], tuple[str, ...]]:
         before = self._last.logs if self._last else {}
