@@ -100,9 +100,9 @@ def judge(case: OpenCase, film: FilmStarted | None, now: Moment) -> Refusal | No
     if film is None or then is None:
         return Refusal.FILM_UNKNOWN
     newcomer = case.read(Newcomer, film.recording)
-    if newcomer is not None:
+    if newcomer is not None and agreed.event_time <= newcomer.event_time:
         # Whoever came in is named in the consent that was recorded after it, if they agreed.
-        return None if agreed.event_time > newcomer.event_time else Refusal.NOT_EVERYBODY
+        return Refusal.NOT_EVERYBODY
     if allows(then, "copies", film.started) or _people(then) <= _people(agreed):
         return None
     return Refusal.NOT_EVERYBODY

@@ -12,7 +12,7 @@ import pytest
 from appliance import boxes
 from appliance.cases import Cases, Details, OpenCase
 from appliance.clips import Kept, sealed_file
-from appliance.consent import Consent, Person, Purpose
+from appliance.consent import Consent, Newcomer, Person, Purpose
 from appliance.copies import (
     Copies,
     Refusal,
@@ -145,6 +145,29 @@ def test_who_agreed_when_they_were_filmed_need_not_be_there_later(case: OpenCase
     then = case.write(consent(ALEX_ALL, SAM_ALL))
     case.write(consent(ALEX_ALL))
     assert judge(case, started(then), NOW) is None
+
+
+def test_a_visitor_who_walked_in_must_be_asked_before_anything_of_that_film_is_copied(
+    case: OpenCase,
+) -> None:
+    then = case.write(consent(ALEX_ALL))
+    film_of_it = started(then)
+    came = Newcomer(recording=FILM, event_time=NOW + timedelta(minutes=2))
+    case.write(came, FILM)
+    assert judge(case, film_of_it, NOW) is Refusal.NOT_EVERYBODY
+    later = NOW + timedelta(minutes=10)
+    case.write(msgspec.structs.replace(consent(ALEX_ALL, SAM_NO), event_time=later))
+    assert judge(case, film_of_it, later) is Refusal.NOT_AGREED
+    case.write(msgspec.structs.replace(consent(ALEX_ALL, SAM_ALL), event_time=later))
+    assert judge(case, film_of_it, later) is None
+
+
+def test_who_came_in_later_does_not_speak_for_who_was_there_first(case: OpenCase) -> None:
+    then = case.write(consent(ALEX_NO))
+    case.write(Newcomer(recording=FILM, event_time=NOW), FILM)
+    later = NOW + timedelta(minutes=10)
+    case.write(msgspec.structs.replace(consent(SAM_ALL), event_time=later))
+    assert judge(case, started(then), later) is Refusal.NOT_EVERYBODY
 
 
 @pytest.mark.parametrize("agreed", ["0" * 64, ""])

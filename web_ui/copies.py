@@ -2,6 +2,7 @@
 
 import re
 from contextlib import ExitStack
+from copy import copy
 
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -122,7 +123,11 @@ def blueprint(parts: Parts) -> Blueprint:
 
         holder.copying.add(handing)
         # The receipt first: what may have left the kit is known, whatever happens next.
-        opened_case.write(receipt, receipt.id)
+        try:
+            opened_case.write(receipt, receipt.id)
+        except BaseException:
+            handing.state = "failed"  # Or nobody could write a stick until the page is locked.
+            raise
         note(f"copies-{receipt.state}")
         if stick:
             holder.copying.write(handing, parts.sticks, again, check, _letter(), note)
@@ -131,7 +136,8 @@ def blueprint(parts: Parts) -> Blueprint:
     @pages.get("/<id:copies>")
     def one(case: str, copies: str) -> ResponseReturnValue:
         opened_case = open_case(case)
-        handing = practitioner().copying.find(copies, case)
+        # As it stands at one moment: the thread that writes goes on while the page is drawn.
+        handing = copy(practitioner().copying.find(copies, case))
         receipt = handing.receipt if handing else opened_case.read(Copies, copies)
         if receipt is None:
             abort(404)
