@@ -171,8 +171,8 @@ def test_a_film_of_another_case_is_not_there(own_kit: WebKit) -> None:
     kit = own_kit
     film = place(kit).rpartition("/")[2]
     other = kit.make_case("Another family")
-    for path in (f"films/{film}", f"films/{film}/video", f"films/{film}/frames.json"):
-        assert kit.browser.get(f"/cases/{other}/{path}").status == 404
+    for path in ("", "/video", "/frames.json", "/poster.jpg", "/glance.json"):
+        assert kit.browser.get(f"/cases/{other}/films/{film}{path}").status == 404
     assert film not in kit.browser.get(f"/cases/{other}").text
 
 
@@ -186,8 +186,9 @@ def test_a_guessed_film_or_clip_is_not_there(kit: WebKit, path: str) -> None:
 
 def test_a_locked_page_sends_no_part_of_a_film(own_kit: WebKit) -> None:
     kit = own_kit
+    for path in ("video", "frames.json", "poster.jpg", "glance.json"):
+        assert kit.another_browser().get(f"{place(kit)}/{path}", Range="bytes=0-9").status == 403
     url = f"{place(kit)}/video"
-    assert kit.another_browser().get(url, Range="bytes=0-9").status == 403
     kit.browser.submit("/cases", action="/lock")
     assert kit.browser.get(url, Range="bytes=0-9").status == 403
 
