@@ -135,6 +135,9 @@ _KIT_KEYS = click.option(
     metavar="KEY",
     help="A kit's public key (name+hash+key), or a file with it or with the kit's card.",
 )
+_ACCESS = click.option(
+    "--access", type=_PATH, metavar="FILE", help="How to get into a store, and its pin."
+)
 _SECONDS = _Seconds()
 _IN = click.argument("source", metavar="[IN]", type=_PATH, default=Path("-"))
 
@@ -282,6 +285,7 @@ def unseal(
 @_KEYS
 @passphrase_options
 @_KIT_KEYS
+@_ACCESS
 @_FILE
 def open_film(
     recording: str,
@@ -290,9 +294,11 @@ def open_film(
     passphrase_file: Path | None,
     passphrase_fd: int | None,
     kit_keys: tuple[str, ...],
+    access: Path | None,
     out: Path,
 ) -> None:
-    """Join and open a film: RECORDING is its directory, on a kit or in a store (or a file:// URL).
+    """Join and open a film: RECORDING is its directory on a kit, or its address in a store, such
+    as STORE/cases/CASE/recordings/FILM.
 
     -i is a key of a practitioner of the case or of the service; the passphrase is that file's. If
     a part of the film is missing, the rest is written and plays, and the status is 3. With
@@ -303,17 +309,17 @@ def open_film(
 
     if not keys:
         raise click.UsageError("Say what opens it: -i FILE.")
-    directory = _folder(recording)
-    case = case_directory(directory, read_manifest(directory))
     identities = _identities(keys, _given_passphrase(passphrase_file, passphrase_fd))
-    secrets = open_case_identities(case, identities)
-    derived = case / "derived" / directory.resolve().name
-    verifiers = _kit_keys(kit_keys)
-    opening = open_recording(directory, secrets, verifiers, check=True, derived=derived)
-    with contextlib.closing(opening) as opened:
-        with opened_output(out, secret=True) as plain:
-            write_film(opened, plain)
-        missing = opened.missing
+    with _fetched(recording, access) as directory:
+        case = case_directory(directory, read_manifest(directory))
+        secrets = open_case_identities(case, identities)
+        derived = case / "derived" / directory.resolve().name
+        verifiers = _kit_keys(kit_keys)
+        opening = open_recording(directory, secrets, verifiers, check=True, derived=derived)
+        with contextlib.closing(opening) as opened:
+            with opened_output(out, secret=True) as plain:
+                write_film(opened, plain)
+            missing = opened.missing
     if missing:
         first, *others = map(str, missing)
         raise Incomplete("\n".join([f"The film was written, but is not whole. {first}", *others]))
@@ -322,7 +328,8 @@ def open_film(
 @attune.command()
 @click.argument("place", metavar="PATH|URL")
 @_KIT_KEYS
-def verify(place: str, kit_keys: tuple[str, ...]) -> None:
+@_ACCESS
+def verify(place: str, kit_keys: tuple[str, ...], access: Path | None) -> None:
     """Check what a kit says happened: films against their signed manifests, logs as chains.
 
     No key that opens a film is needed. PLACE is a recording, a kit's home or a store. Without the
@@ -331,7 +338,7 @@ def verify(place: str, kit_keys: tuple[str, ...]) -> None:
     """
     from appliance import verifying
 
-    verdict = verifying.verify(_place(place), _kit_keys(kit_keys))
+    verdict = verifying.verify(_place(place, access), _kit_keys(kit_keys))
     for finding in verdict.findings:
         click.echo(f"{finding.state:10}  {finding.what}: {finding.words}")
     if verdict.broken:
@@ -617,14 +624,41 @@ def _folder(place: str) -> Path:
     return Path(unquote(address.path) if address.scheme else place)
 
 
-def _place(text: str) -> "Place":
+@contextlib.contextmanager
+def _fetched(recording: str, access: Path | None) -> Iterator[Path]:
+    """A recording's folder. What lies in a store other than a folder is fetched, still sealed, to
+    a temporary folder that looks like the store."""
+    if "://" not in recording or recording.startswith("file:"):
+        yield _folder(recording)
+        return
+    import tempfile
+
+    from appliance.stores import fetch, load_access, open_store, split_film_url
+
+    url, case, film = split_film_url(recording)
+    with (
+        tempfile.TemporaryDirectory(prefix="attune-sealed-") as folder,
+        contextlib.closing(open_store(url, load_access(access))) as store,
+    ):
+        for part in (f"cases/{case}/identity-", f"cases/{case}/derived/{film}/"):
+            fetch(store, part, Path(folder))
+        found = Path(folder) / "cases" / case / "recordings" / film
+        if not fetch(store, f"cases/{case}/recordings/{film}/", Path(folder)):
+            raise BadInput(
+                "There is no such film in this store.",
+                "Give STORE/cases/CASE/recordings/FILM; attune verify STORE lists them.",
+            )
+        yield found
+
+
+def _place(text: str, access: Path | None) -> "Place":
     """A folder by its path or file:// URL, or another store."""
     from appliance.verifying import Folder, Stored
 
     if "://" in text and not text.startswith("file:"):
-        from appliance.stores import open_store
+        from appliance.stores import load_access, open_store
 
-        return Stored(open_store(text))
+        return Stored(open_store(text, load_access(access)))
     folder = _folder(text)
     if not folder.is_dir():
         raise BadInput(f"{text} is not a folder.", "Give a recording, a kit's home or a store.")

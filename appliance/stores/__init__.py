@@ -10,6 +10,7 @@ known, is in an `Access` file. docs/stores.md has a policy for each engine under
 create and read, and neither overwrite nor delete.
 """
 
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -28,6 +29,8 @@ from appliance.stores.store import (
     read_small,
 )
 
+_FILM = re.compile(r"(?P<root>.*)/cases/(?P<case>[a-z2-7]{16})/recordings/(?P<film>[a-z2-7]{16})/?")
+
 __all__ = [
     "SMALL",
     "Access",
@@ -37,11 +40,13 @@ __all__ = [
     "ServiceStore",
     "Store",
     "checked_name",
+    "fetch",
     "load_access",
     "measure",
     "open_store",
     "pieces",
     "read_small",
+    "split_film_url",
     "store_url",
 ]
 
@@ -92,6 +97,36 @@ def open_store(text: str, access: Access | None = None, patience: float = 60.0) 
             "A folder is written file:///path/of/the/folder, with three slashes.",
         )
     return FolderStore(path)
+
+
+def split_film_url(text: str) -> tuple[str, str, str]:
+    """The store, the case and the film of an address such as STORE/cases/CASE/recordings/FILM.
+
+    Raises BadInput, BadFile.
+    """
+    address = urlsplit(text)
+    found = _FILM.fullmatch(address.path)
+    if not found:
+        raise BadInput(
+            f"{text} is not the address of a film in a store.",
+            "Write STORE/cases/CASE/recordings/FILM.",
+        )
+    return address._replace(path=found["root"]).geturl(), found["case"], found["film"]
+
+
+def fetch(store: Store, prefix: str, folder: Path) -> int:
+    """Copy what begins so to the same names below `folder`; returns how much there was."""
+    count = 0
+    for entry in store.list(prefix):
+        file = store.open(checked_name(entry.name))
+        if file is None:
+            continue
+        path = folder / entry.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with file, open(path, "wb") as copy:
+            copy.writelines(pieces(file))
+        count += 1
+    return count
 
 
 def _needed(access: Access | None, text: str) -> Access:

@@ -54,6 +54,19 @@ class Server:
         return open_store(self.service_url or self.url, self.service or self.access)
 
 
+def write_access(path: Path, access: Access) -> Path:
+    """The access file that a service gives out."""
+    path.touch(mode=0o600)
+    path.write_text(
+        "".join(
+            f'{name} = """{value}"""\n'
+            for name in Access.__struct_fields__
+            if (value := getattr(access, name))
+        )
+    )
+    return path
+
+
 def answers(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return True

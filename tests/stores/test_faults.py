@@ -25,6 +25,7 @@ from appliance.receipts import SERVICE_CARD, SyncStatus
 from appliance.stores import Store, open_store
 from tests.homes import SendingKit, contents, service
 from tests.stores.proxy import Answer, Asked, Harm, Passing, Proxy, honest, standing_between
+from tests.stores.servers import write_access
 
 
 @pytest.fixture
@@ -326,8 +327,7 @@ def test_an_authority_that_the_computer_trusts_is_not_enough(
     (tmp_path / "x").mkdir()
     settings = kit.root / "attune.toml"
     with standing_between(ceph.endpoint, other, tmp_path / "x", authority) as standing:
-        access = kit.root / "access.toml"
-        _write_access(access, ceph)
+        access = write_access(kit.root / "access.toml", ceph.access())
         write_config(
             settings,
             Config(
@@ -347,15 +347,6 @@ def test_an_authority_that_the_computer_trusts_is_not_enough(
         assert done.returncode == 1
         assert "Nothing was sent" in done.stderr
         assert standing.asked == []
-
-
-def _write_access(path: Path, ceph: Ceph) -> None:
-    access = ceph.access()
-    path.touch(mode=0o600)
-    path.write_text(
-        f'pin = """{access.pin}"""\naccess_key_id = "{access.access_key_id}"\n'
-        f'secret_access_key = "{access.secret_access_key}"\n'
-    )
 
 
 def test_after_a_redirect_nothing_is_sent(
