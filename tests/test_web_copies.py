@@ -330,6 +330,7 @@ def test_a_form_that_is_not_right_is_refused_in_words(
 
 def test_the_certificate_of_a_withdrawal_names_the_copies_that_are_out(family: Family) -> None:
     family.ended(family.hand_out())
+    family.kit.pass_by(60)
     family.hand_out(way="download", lock="locked", moments=[family.clip.id])
     page = family.kit.browser.submit(f"/cases/{family.id}/withdraw", confirm="y")
     assert "2 files on a USB stick" in page.words and "1 file as a download, locked" in page.words
