@@ -2,6 +2,7 @@
 badly."""
 
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -194,21 +195,16 @@ def test_a_stick_that_is_still_busy_must_not_be_pulled_out_yet(
 
 
 def test_copies_that_are_cancelled_leave_nothing_on_the_stick(family: Family) -> None:
-    mounted = family.socket.mount
-    page_of: list[str] = []
+    mount, asked = family.socket.mount, threading.Event()
 
-    def cancel_then_mount(device: str) -> None:
-        # As if the button was pressed while the stick was being mounted.
-        until = time.monotonic() + 30
-        while not page_of:
-            assert time.monotonic() < until
-            time.sleep(0.01)
-        family.kit.browser.submit(page_of[0], action=f"{page_of[0]}/cancel")
-        mounted(device)
+    def mount_later(device: str) -> None:
+        assert asked.wait(30)
+        mount(device)
 
-    family.socket.mount = cancel_then_mount  # type: ignore[method-assign]
+    family.socket.mount = mount_later  # type: ignore[method-assign]
     page = family.hand_out()
-    page_of.append(page.path)
+    page = family.kit.browser.submit(page.path, action=f"{page.path}/cancel")
+    asked.set()
     page = family.ended(page)
     assert "were cancelled" in page.words
     assert list(family.socket.place.iterdir()) == []
