@@ -170,8 +170,8 @@ class Gate:
 
     def withdrawn(self, case: str) -> bool:
         """True if the case is closed for good, or does not say that it is not."""
-        directory = self._home.case(case)
         try:
+            directory = self._home.case(case)
             record = load_fact(directory / "case.json", CaseRecord)
             withdrawn = (directory / "withdrawal").exists()
         except (BadFile, OSError):

@@ -14,6 +14,8 @@ from appliance.files import new_id, to_json
 from appliance.keys import PrivateKeys, generate_identity
 from appliance.permits import (
     LONGEST_FILM,
+    LONGEST_LIFE,
+    MOST_FILMS,
     Books,
     Ceilings,
     Enrolled,
@@ -155,6 +157,39 @@ def test_a_permit_altered_by_one_byte_never_films(place: int, change: int) -> No
     found = World().answer(data.decode("utf-8", errors="replace"))
     # The last base64 character of a signature has bits that nobody reads: same text, same permit.
     assert found in (PERMIT, Refusal.PERMIT_NOT_SIGNED, Refusal.PERMIT_UNREADABLE)
+
+
+LIES: dict[str, st.SearchStrategy[Any]] = {
+    "id": st.sampled_from([PERMIT.id, "", "../../kit", "x" * 10_000]) | st.text(max_size=20),
+    "kit": st.sampled_from([PERMIT.kit, new_id(), ""]),
+    "case": st.sampled_from([PERMIT.case, new_id(), "../x", ""]),
+    "recipient": st.sampled_from(
+        [CASE_RECIPIENT, str(generate_identity(x25519=True).recipient), "age1", ""]
+    ),
+    "consent": st.text(max_size=70),
+    "limit": st.sampled_from([300, 0, -1, 3600, 3601, 10**9, 2**60]),
+    "films": st.sampled_from([1, 0, -5, 20, 21, 10**9]),
+    "boot": st.sampled_from(["this boot", "another", ""]),
+    "not_before": st.sampled_from([NOON - timedelta(days=d) for d in (-1, 0, 1, 400, 4000)]),
+    "not_after": st.sampled_from([NOON + timedelta(days=d) for d in (-1, 0, 1, 400, 4000)]),
+    "sound": st.booleans(),
+}
+
+
+@given(st.fixed_dictionaries({}, optional=LIES))
+def test_a_page_that_lies_in_every_field_with_an_unlocked_key_gets_no_more_than_a_kit_may(
+    lies: dict[str, Any],
+) -> None:
+    known = Books(recipients={PERMIT.case: recipient_digest(CASE_RECIPIENT)})
+    world = replace(changed(**lies), books=known, withdrawn=frozenset({"../x", ""}))
+    found = world.answer()
+    if isinstance(found, Refusal):
+        return
+    assert (found.kit, found.boot) == (PERMIT.kit, "this boot")
+    assert 0 < found.limit <= LONGEST_FILM.total_seconds() and 0 < found.films <= MOST_FILMS
+    assert found.not_before <= NOON < found.not_after
+    assert found.not_after - found.not_before <= LONGEST_LIFE
+    assert found.case != PERMIT.case or found.recipient == CASE_RECIPIENT
 
 
 @given(st.text(max_size=300))
