@@ -12,7 +12,7 @@ from datetime import datetime
 from inotify_simple import INotify, flags
 
 from appliance.audit import Log
-from appliance.cases import CaseRecord
+from appliance.cases import CaseRecord, is_withdrawn
 from appliance.clock import (
     Clock,
     Judgement,
@@ -173,7 +173,7 @@ class Gate:
         try:
             directory = self._home.case(case)
             record = load_fact(directory / "case.json", CaseRecord)
-            withdrawn = (directory / "withdrawal").exists()
+            withdrawn = is_withdrawn(directory)
         except (BadFile, OSError):
             return True
         return record is None or withdrawn or record.state == "withdrawn"
