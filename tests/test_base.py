@@ -12,11 +12,11 @@ import pytest
 from appliance.base.orders import Outcome, choose_keys, make_new
 from appliance.cases import CaseRecord, open_case_identities
 from appliance.consent import Tombstone, Withdrawal
-from appliance.errors import CaseWithdrawn, SendInterrupted, SendRefused
+from appliance.errors import CaseWithdrawn, NoMatch, SendInterrupted, SendRefused
 from appliance.files import from_json, new_id, save, to_json
 from appliance.keys import PrivateKeys, lock
-from appliance.receipts import SERVICE_CARD, order_object, tombstone_object
-from appliance.signing import open_note
+from appliance.receipts import SERVICE_CARD, KitCard, order_object, tombstone_object
+from appliance.signing import Signer, open_note
 from appliance.stores import FolderStore, Put
 from tests.homes import (
     STARTED,
@@ -406,3 +406,94 @@ def test_keys_that_are_not_the_services_are_told_in_words(
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# --- People -------------------------------------------------------------------------------------
+
+
+def test_a_practitioner_who_forgot_the_passphrase_opens_their_cases_again(
+    kit: SendingKit, keys: Path, tmp_path: Path
+) -> None:
+    case, closed = kit.case().id, kit.case().id
+    kit.sync()
+    kit.withdraw(closed)
+    kit.sync()
+    desk(FolderStore(kit.store)).work()
+    new = PrivateKeys.generate("practitioner")
+    with pytest.raises(NoMatch):
+        open_case_identities(kit.store / "cases" / case, [new.identity])
+    save(tmp_path / "new.pub", to_json(new.card()))
+    done = run(kit, keys, "--recover", str(tmp_path / "new.pub"))
+    assert done.returncode == 0, done.stderr
+    assert f"cases/{case}/identity-0002.age" in done.stderr
+    mine = open_case_identities(kit.store / "cases" / case, [new.identity])
+    services = open_case_identities(kit.store / "cases" / case, [service().identity])
+    assert [str(i.recipient) for i in mine] == [str(i.recipient) for i in services]
+    assert [p for p in identities(kit) if p != "identity-0001.age"] == ["identity-0002.age"]
+    with pytest.raises(CaseWithdrawn):
+        open_case_identities(kit.store / "cases" / closed, [new.identity])
+
+
+def test_only_the_cases_that_are_named_are_recovered(
+    kit: SendingKit, keys: Path, tmp_path: Path
+) -> None:
+    one, other = kit.case().id, kit.case().id
+    kit.sync()
+    new = PrivateKeys.generate("practitioner")
+    save(tmp_path / "new.pub", to_json(new.card()))
+    assert run(kit, keys, "--recover", str(tmp_path / "new.pub"), "--case", one).returncode == 0
+    assert open_case_identities(kit.store / "cases" / one, [new.identity])
+    with pytest.raises(NoMatch):
+        open_case_identities(kit.store / "cases" / other, [new.identity])
+
+
+def test_a_card_of_the_other_type_is_refused(kit: SendingKit, keys: Path, tmp_path: Path) -> None:
+    kit.case()
+    kit.sync()
+    save(tmp_path / "x", to_json(PrivateKeys.generate("practitioner", x25519=True).card()))
+    done = run(kit, keys, "--recover", str(tmp_path / "x"))
+    assert (done.returncode, "other type" in done.stderr) == (1, True)
+    assert identities(kit) == ["identity-0001.age"]
+
+
+def test_a_practitioner_is_enrolled_with_a_card_and_revoked_by_name(
+    kit: SendingKit, keys: Path
+) -> None:
+    card = keys / "practitioners" / "one.pub"
+    elsewhere = keys.parent / "one.pub"
+    card.rename(elsewhere)
+    _, order = withdrawn(kit)
+    assert run(kit, keys).returncode == 1
+    done = run(kit, keys, "--enrol", str(elsewhere))
+    assert done.returncode == 0, done.stderr
+    assert "1 now" in done.stdout
+    name = practitioner().card().name
+    done = run(kit, keys, "--revoke", name)
+    assert done.returncode == 1
+    assert f"Order {order} was refused" in done.stderr
+    assert (keys / "revoked" / f"{name}.pub").exists()
+    assert run(kit, keys, "--revoke", name).returncode == 1
+
+
+def test_a_kit_that_nobody_enrolled_is_named_until_it_is(kit: SendingKit, keys: Path) -> None:
+    kit.sync()
+    assert f"Kit {kit.id} sends here and is not enrolled" in run(kit, keys).stderr
+    done = run(kit, keys, "--enrol", str(kit.home.kit / "kit.json"))
+    assert done.returncode == 0
+    assert "not enrolled" not in done.stderr
+    (kit.store / "kits" / kit.id / "card.json").write_text("another")
+    assert "not enrolled" in run(kit, keys).stderr
+
+
+def test_a_kit_is_not_enrolled_over_another_of_its_name(kit: SendingKit, keys: Path) -> None:
+    assert run(kit, keys, "--enrol", str(kit.home.kit / "kit.json")).returncode == 0
+    other = KitCard(id=kit.id, verifier=str(Signer.generate(f"kit-{kit.id}").verifier))
+    save(keys.parent / "other.json", to_json(other))
+    done = run(kit, keys, "--enrol", str(keys.parent / "other.json"))
+    assert (done.returncode, "another key" in done.stderr) == (1, True)
+
+
+def test_what_is_no_card_is_not_enrolled(kit: SendingKit, keys: Path) -> None:
+    for data in (b"", b"{}", b"\xff", to_json(service().card())):
+        save(keys.parent / "x", data)
+        assert run(kit, keys, "--enrol", str(keys.parent / "x")).returncode == 1

@@ -12,12 +12,13 @@ from typing import NoReturn
 import click
 import msgspec
 
+from appliance.base import people
 from appliance.base.orders import Desk, Outcome, choose_keys, make_new
 from appliance.clock import SystemClock
 from appliance.errors import BadFile, BadInput, KitError, SendFailed
 from appliance.files import load_fact
 from appliance.keys import Card, PrivateKeys, unlock
-from appliance.stores import open_store
+from appliance.stores import ServiceStore, load_access, open_store
 
 REST_SECONDS = 10.0
 
@@ -46,6 +47,26 @@ _STAYS = (
 @click.option("--withdraw", "case", metavar="CASE", help="Withdraw a case, as its family asked.")
 @click.option("--film", metavar="FILM", help="Withdraw only this film of the case.")
 @click.option("--kit", metavar="KIT", help="The kit that has the film.")
+@click.option("--access", type=_PATH, metavar="FILE", help="How to get into STORE, and its pin.")
+@click.option(
+    "--enrol",
+    "cards",
+    type=_PATH,
+    multiple=True,
+    metavar="CARD",
+    help="Enrol a practitioner (their .pub file) or a kit (its kit.json).",
+)
+@click.option("--revoke", metavar="NAME", help="A practitioner's orders count no more.")
+@click.option(
+    "--recover",
+    "let_in",
+    type=_PATH,
+    metavar="CARD",
+    help="Seal the keys of all cases, or of --case, to a practitioner's new card as well.",
+)
+@click.option(
+    "--case", "cases", multiple=True, metavar="CASE", help="Which cases --recover is for."
+)
 @click.option("--once", is_flag=True, help="Carry out what is there, then end.")
 @click.option("--json", "as_json", is_flag=True, help="Print each round as one JSON object.")
 def base(
@@ -56,38 +77,71 @@ def base(
     case: str | None,
     film: str | None,
     kit: str | None,
+    access: Path | None,
+    cards: tuple[Path, ...],
+    revoke: str | None,
+    let_in: Path | None,
+    cases: tuple[str, ...],
     once: bool,
     as_json: bool,
 ) -> None:
-    """Carry out the withdrawals that kits have brought to STORE, and sign for them."""
+    """Carry out the withdrawals that kits have brought to STORE, and sign for them.
+
+    First whatever the other options ask for. Kits that send here without having been enrolled are
+    named each time.
+    """
     own = read_keys(keys, _asking(passphrase_file))
+    folder = keys if keys.is_dir() else keys.parent
+    for card in cards:
+        click.echo(f"Enrolled: {people.enrol(card.read_bytes(), folder)}", err=True)
+    if revoke is not None:
+        click.echo(f"Revoked: {people.revoke(revoke, folder)}", err=True)
     practitioners = read_practitioners(keys)
+
+    def opened() -> ServiceStore:
+        return open_store(store, load_access(access))
+
+    if cases and let_in is None:
+        raise click.UsageError("--case goes with --recover CARD.")
     if new:
         if len(own) > 1:
             raise BadInput(
                 f"There are {len(own)} key files in {keys}.",
                 "Name the one that the store shall belong to.",
             )
-        with contextlib.closing(open_store(store)) as place:
+        with contextlib.closing(opened()) as place:
             make_new(place, own[0])
     if case is not None:
-        with contextlib.closing(open_store(store)) as place:
+        with contextlib.closing(opened()) as place:
             own_desk = Desk(place, choose_keys(place, own), practitioners, SystemClock())
             withdraw(own_desk, case, film, kit)
     elif film or kit:
         raise click.UsageError("--film and --kit go with --withdraw CASE.")
+    if let_in is not None:
+        new_card = load_fact(let_in, Card)
+        if new_card is None:
+            raise BadInput(f"There is no card {let_in}.")
+        with contextlib.closing(opened()) as place:
+            for name in people.recover(place, choose_keys(place, own), new_card, cases):
+                click.echo(f"Sealed anew: {name}", err=True)
     shown: set[Outcome] = set()
+    unknown: list[str] = []
     while True:
         try:
-            with contextlib.closing(open_store(store)) as place:
+            with contextlib.closing(opened()) as place:
                 chosen = choose_keys(place, own)
                 outcomes = Desk(place, chosen, practitioners, SystemClock()).work()
+                found = people.unknown_kits(place, folder)
         except SendFailed as error:
             if once:
                 raise
             click.echo(f"attune base: {error}", err=True)
         else:
             _print(outcomes if once else [o for o in outcomes if o not in shown], as_json, once)
+            for name in found:
+                if name not in unknown:
+                    click.echo(f"Kit {name} sends here and is not enrolled (--enrol).", err=True)
+            unknown = found
             shown.update(outcomes)
             if once:
                 sys.exit(1 if any(outcome.state == "refused" for outcome in outcomes) else 0)
