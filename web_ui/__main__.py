@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -29,6 +30,7 @@ from web_ui.enrolment import Enrolment
 from web_ui.keeper import Keeper
 from web_ui.parts import Parts
 from web_ui.seat import Seat
+from web_ui.this_kit import power_off
 from web_ui.tls import ensure_certificate
 
 THREADS = 16
@@ -54,7 +56,12 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def build_parts(config: Config, clock: Clock, sticks: Sticks | None = None) -> Parts:
+def build_parts(
+    config: Config,
+    clock: Clock,
+    sticks: Sticks | None = None,
+    power_off: Callable[[], None] = power_off,
+) -> Parts:
     """The parts of the page for these settings, with what a pulled plug left undone carried out."""
     home = config.places
     cases = Cases(home)
@@ -72,6 +79,7 @@ def build_parts(config: Config, clock: Clock, sticks: Sticks | None = None) -> P
         enrolment=Enrolment(home, clock),
         cases=cases,
         sticks=sticks or Sticks(Udisks()),
+        power_off=power_off,
     )
 
 
