@@ -3,12 +3,16 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from appliance.clock import SystemClock
+from appliance.consent import Consent
+from appliance.copies import Refusal, judge
+from appliance.joined import read_manifest
 from appliance.requests import Stop
 from firmware.witness import Witness
-from tests.pages import WebKit
+from tests.pages import CONSENT, NOW, WebKit
 
 
 @pytest.fixture
@@ -73,3 +77,29 @@ def test_somebody_new_disarms_the_kit_stops_the_film_and_leads_to_the_consent(ki
     assert kit.recorder.permit() is None
     assert [r for r in kit.recorder.requests() if isinstance(r, Stop)]
     assert "Somebody new came in" in kit.browser.get("/log").words
+
+
+def test_nothing_of_a_film_into_which_somebody_came_is_copied_until_they_were_asked(
+    kit: WebKit,
+) -> None:
+    agreed = {"people__0__purposes": ["filming", "copies"]}
+    case = kit.make_case(**agreed)
+    opened = kit.open_case(case)
+    found = opened.read_with_digest(Consent)
+    assert found
+    film = kit.recorder.write_film(case, kit.recipient(case))
+    started = read_manifest(kit.home.recording(film)).started
+    started = msgspec.structs.replace(started, consent=found[1])
+    assert judge(opened, started, NOW) is None
+    kit.browser.submit(f"/cases/{case}/arm")
+    kit.recorder.show(state="filming", case=case, recording=film)
+    kit.browser.submit(f"/cases/{case}", f"/cases/{case}/newcomer")
+    assert judge(opened, started, NOW) is Refusal.NOT_EVERYBODY
+    kit.pass_by(1)
+    both = CONSENT | agreed | {"people__1__name": "Sam", "people__1__relation": "uncle"}
+    both |= {"people__1__speaks_as": "adult", "people__1__authority": ""}
+    page = kit.browser.submit(
+        f"/cases/{case}/consent", **both, people__1__purposes=["filming", "copies"]
+    )
+    assert page.path == f"/cases/{case}", page.words
+    assert judge(opened, started, NOW) is None
