@@ -27,6 +27,7 @@ from appliance.stores.store import (
     measure,
     pieces,
     read_small,
+    refuses_delete,
 )
 
 _FILM = re.compile(r"(?P<root>.*)/cases/(?P<case>[a-z2-7]{16})/recordings/(?P<film>[a-z2-7]{16})/?")
@@ -46,6 +47,7 @@ __all__ = [
     "open_store",
     "pieces",
     "read_small",
+    "refuses_delete",
     "split_film_url",
     "store_url",
 ]

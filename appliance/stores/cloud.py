@@ -191,16 +191,19 @@ class CloudStore:
             if NAME.fullmatch(entry.name):
                 yield entry
 
+    def remove(self, name: str) -> None:
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                obstore.delete(self._client(0), checked_name(name))
+        except (BaseError, OSError) as error:
+            raise self._failure(error) from None
+
     def purge(self, prefix: str) -> tuple[str, ...]:
         if self._s3 is not None:
             return self._s3.remove_versions(prefix)
         names = tuple(entry.name for entry in self.list(prefix))
-        try:
-            for name in names:
-                with contextlib.suppress(FileNotFoundError):
-                    obstore.delete(self._client(0), name)
-        except (BaseError, OSError) as error:
-            raise self._failure(error) from None
+        for name in names:
+            self.remove(name)
         return names
 
     def close(self) -> None:

@@ -84,6 +84,16 @@ class FolderStore:
                 else:
                     yield Entry(whole, size)
 
+    def remove(self, name: str) -> None:
+        *folders, last = checked_name(name).split("/")
+        with (
+            self._told(),
+            contextlib.suppress(FileNotFoundError),
+            self._folders(folders) as chain,
+        ):
+            _destroy(last, chain[-1])
+            _sync_folder(chain[-1])
+
     def purge(self, prefix: str) -> tuple[str, ...]:
         *folders, stem = prefix.split("/")
         removed = []

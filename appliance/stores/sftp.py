@@ -111,6 +111,10 @@ class SftpStore:
             else:
                 yield Entry(name, size)
 
+    def remove(self, name: str) -> None:
+        with contextlib.suppress(_NotThere):
+            self._run(self._client.remove(self._path(checked_name(name))))
+
     def purge(self, prefix: str) -> tuple[str, ...]:
         folder, _, stem = prefix.rpartition("/")
         removed = []

@@ -6,13 +6,14 @@ for the service's own program.
 """
 
 import hashlib
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import IO, BinaryIO, Protocol
 
-from appliance.errors import BadInput, KitError, NotPossible
+from appliance.errors import BadInput, KitError, NotLetIn, NotPossible
 
 SMALL = 64 * 1024
 """No card, order or tombstone is longer than this, whatever a store may hold under its name."""
@@ -66,6 +67,9 @@ class Store(Protocol):
 class ServiceStore(Store, Protocol):
     """What the service's own program can do besides."""
 
+    def remove(self, name: str) -> None:
+        """Remove one object as whoever has this way in may. Raises NotLetIn where they may not."""
+
     def purge(self, prefix: str) -> tuple[str, ...]:
         """Remove every object whose name starts with `prefix`, with every version of it and every
         unfinished one, for good; returns the names. Safe to call again."""
@@ -76,6 +80,20 @@ def checked_name(name: str) -> str:
     if not NAME.fullmatch(name):
         raise BadInput(f"{name!r} cannot be the name of an object.")
     return name
+
+
+def refuses_delete(store: ServiceStore, kit: str) -> bool:
+    """True if a kit's way in cannot delete, seen by trying on an object that is made for it.
+
+    Raises SendInterrupted, SendRefused.
+    """
+    name = f"kits/{kit}/not-to-be-deleted"
+    store.create(name, io.BytesIO(b"Made to see that a kit cannot delete it.\n"))
+    try:
+        store.remove(name)
+    except NotLetIn:
+        return True
+    return False
 
 
 def read_small(store: Store, name: str) -> bytes | None:

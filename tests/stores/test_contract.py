@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import BadInput, NotLetIn, NotPossible, SendFailed, SendInterrupted
-from appliance.stores import Put, ServiceStore, Store, measure, read_small
+from appliance.stores import Put, ServiceStore, Store, measure, read_small, refuses_delete
 from tests.stores.servers import Server
 
 NAME = "cases/abc/identity-0001.age"
@@ -174,9 +174,20 @@ def test_a_kits_way_in_can_neither_remove_nor_write_over(
     server: Server, store: ServiceStore, service: ServiceStore
 ) -> None:
     put(store, NAME, b"kept")
-    with pytest.raises(NotLetIn):
-        store.purge("cases/abc/identity-")
+    for act in (lambda: store.purge("cases/abc/identity-"), lambda: store.remove(NAME)):
+        with pytest.raises(NotLetIn):
+            act()
     assert content(service, NAME) == b"kept"
+    assert refuses_delete(store, "a" * 16)
+
+
+def test_the_services_way_in_removes_one_object(service: ServiceStore) -> None:
+    put(service, NAME, b"x")
+    put(service, f"{NAME}.bak", b"x")
+    service.remove(NAME)
+    service.remove(NAME)
+    assert [entry.name for entry in service.list("cases/")] == [f"{NAME}.bak"]
+    assert not refuses_delete(service, "a" * 16)
 
 
 @pytest.mark.parametrize("server", ["sftp", "s3", "az"], indirect=True)
