@@ -1,8 +1,8 @@
-"""What decoded pictures take, given back: they are megabytes each, on a computer of a few hundred.
+"""What pictures and indexes take, given back: megabytes each, on a computer of a few hundred.
 
-PyAV leaves them in cycles, which Python collects only after thousands of other things; and the
-allocator of glibc keeps what is freed, a heap a thread, unless it is told otherwise. Elsewhere the
-numbers below are unknown, and nothing happens.
+PyAV leaves decoded pictures in cycles, which Python collects only after thousands of other things;
+and the allocator of glibc keeps what is freed, a heap a thread, unless it is told otherwise.
+Elsewhere the numbers below are unknown, and nothing happens.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ def settle() -> None:
 
 
 def drop_pictures() -> None:
-    """Free what was decoded and is not used any more. Takes milliseconds."""
+    """Free pictures that are not used any more. Takes milliseconds."""
     gc.collect()
 
 

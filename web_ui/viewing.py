@@ -270,15 +270,16 @@ class Viewing:
         manifest = self._manifest(directory)
         if (manifest.started.case, manifest.started.recording) != (case.id, name):
             raise NoMatch("There is no such film in this case.")
-        return OpenedView(
-            open_recording(
-                directory,
-                case.identities,
-                self._believed(directory),
-                derived=case.directory / "derived" / name,
-                menders=case.verifiers,
-            )
+        opened = open_recording(
+            directory,
+            case.identities,
+            self._believed(directory),
+            derived=case.directory / "derived" / name,
+            menders=case.verifiers,
         )
+        # The indexes of a long film are hundreds of thousands of numbers, until they are joined.
+        memory.give_back()
+        return OpenedView(opened)
 
     def _brought(self, case: str) -> Path:
         """Where films lie that were made elsewhere and brought into a case."""
