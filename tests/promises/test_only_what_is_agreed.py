@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -261,6 +261,8 @@ def test_nothing_is_filmed_shown_copied_or_sent_that_is_not_agreed_to_at_that_mo
         settings=settings(
             max_examples=25,
             stateful_step_count=14,
+            # Without shrinking: a failure is told in seconds, and its steps are few anyway.
+            phases=(Phase.generate,),
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
