@@ -67,14 +67,14 @@ def write_access(path: Path, access: Access) -> Path:
     return path
 
 
-def answers(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+def answers(port: int, address: str = "127.0.0.1") -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((address, port), 1):
         return True
     return False
 
 
 @contextlib.contextmanager
-def openssh(kit_may_not: str = KIT_MAY_NOT) -> Iterator[Server]:
+def openssh(address: str = "127.0.0.1") -> Iterator[Server]:
     """Debian's OpenSSH. Kit and service come in with keys of their own; one may do less."""
     if not Path("/usr/sbin/sshd").exists():
         pytest.skip("OpenSSH's server is not installed here")
@@ -90,12 +90,12 @@ def openssh(kit_may_not: str = KIT_MAY_NOT) -> Iterator[Server]:
         (root / "host").chmod(0o600)
         known = kit.export_public_key().decode().strip()
         (root / "authorized").write_text(
-            f'restrict,command="internal-sftp -P {kit_may_not}" {known}\n'
+            f'restrict,command="internal-sftp -P {KIT_MAY_NOT}" {known}\n'
             f'restrict,command="internal-sftp" {service.export_public_key().decode()}'
         )
         port = free_port()
         (root / "sshd_config").write_text(
-            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {root}/host\nPidFile none\n"
+            f"Port {port}\nListenAddress {address}\nHostKey {root}/host\nPidFile none\n"
             f"AuthorizedKeysFile {root}/authorized\nStrictModes no\nUsePAM no\n"
             "PasswordAuthentication no\nSubsystem sftp internal-sftp\n"
         )
@@ -104,9 +104,9 @@ def openssh(kit_may_not: str = KIT_MAY_NOT) -> Iterator[Server]:
             ["/usr/sbin/sshd", "-D", "-e", "-f", f"{root}/sshd_config"], root / "sshd.log"
         )
         try:
-            wait_for("OpenSSH answers", lambda: answers(port), 20)
+            wait_for("OpenSSH answers", lambda: answers(port, address), 20)
             pin = host.export_public_key().decode()
-            url = f"sftp://{user}@127.0.0.1:{port}{quote(str(folder))}"
+            url = f"sftp://{user}@{address}:{port}{quote(str(folder))}"
 
             def access(key: asyncssh.SSHKey) -> Access:
                 return Access(pin=pin, private_key=key.export_private_key().decode())
