@@ -6,11 +6,10 @@
 # without a terminal, in namespaces of its own, so that nothing is left running. Exits as COMMAND
 # did. The bare root is kept, packed, in build/clean-root; the one that was used is removed, unless
 # KEEP=1 says otherwise. Needs root on a Debian with mmdebstrap.
-#
-# Where this machine gets its packages is this machine's own affair: its settings are lent to the
-# root while it runs, and are written into no file of the project.
+# This machine's own settings of where packages come from are lent to the root while it runs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. tests/rig/roots.sh
 
 suite=${1:-}
 [ "$suite" = bookworm ] || [ "$suite" = trixie ] || { echo "usage: $0 bookworm|trixie [COMMAND...]" >&2; exit 2; }
@@ -24,28 +23,9 @@ dir=$PWD/build/clean-root
 packed=$dir/$suite.tar
 mkdir -p "$dir"
 
-mirrors() { # the machine's own Debian mirrors, as "URI RELEASE" lines
-	# shellcheck disable=SC2016
-	apt-get indextargets --format '$(ORIGIN) $(COMPONENT) $(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
-		awk '$1 == "Debian" && $2 == "main" { print $3, $4 }' | sort -u
-}
-
-sources() { # the same mirrors, for the suite asked for
-	local codename uri release
-	# shellcheck disable=SC1091
-	codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
-	[ -n "$(mirrors)" ] || apt-get --quiet update >&2
-	mirrors | while read -r uri release; do
-		case $release in
-		"$codename" | "$codename"-updates | "$codename"-security)
-			echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $suite${release#"$codename"} main" ;;
-		esac
-	done
-}
-
 if [ ! -e "$packed" ]; then
 	echo "clean-root: making a bare $suite ..."
-	sources | mmdebstrap --quiet --mode=root --variant=apt --include="$include" "$suite" "$dir/new-$suite.tar" -
+	sources "$suite" | mmdebstrap --quiet --mode=root --variant=apt --include="$include" "$suite" "$dir/new-$suite.tar" -
 	mv "$dir/new-$suite.tar" "$packed"
 fi
 

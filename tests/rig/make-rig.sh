@@ -12,6 +12,7 @@
 # package in the version named below; if the mirror has moved on, in the one that took its place.
 set -euo pipefail
 cd "$(dirname "$0")"
+. ./roots.sh
 checkout=$(cd ../.. && pwd)
 
 suite=trixie
@@ -39,7 +40,7 @@ log=$dir/log
 key() { cat "$@" | sha256sum | cut -c1-16; }
 base_key=$(key <<<"$suite ${packages[*]}")
 libcamera_key=$(key files/virtual-picamera2.patch - <<<"$suite $libcamera ${options[*]}")
-rig_key=$(key make-rig.sh files/* "$checkout/requirements/rig.txt")
+rig_key=$(key make-rig.sh roots.sh files/* "$checkout/requirements/rig.txt")
 kit_key=$(key "$checkout"/requirements/{kit,test}.txt)
 built=$dir/libcamera-$libcamera_key.tar.zst
 
@@ -73,25 +74,10 @@ step() { # step TEXT COMMAND...: do it quietly and say what it took
 	printf 'rig: %-40s %4d s\n' "$now" $((SECONDS - began))
 }
 
-mirrors() { # the machine's own Debian mirrors, as "URI RELEASE" lines
-	# shellcheck disable=SC2016
-	apt-get indextargets --format '$(ORIGIN) $(COMPONENT) $(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
-		awk '$1 == "Debian" && $2 == "main" { print $3, $4 }' | sort -u
-}
-
 lists() { # where the root's packages come from, and libcamera's source
-	local codename uri release signed='signed-by=/usr/share/keyrings/debian-archive-keyring.gpg'
-	# shellcheck disable=SC1091
-	codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
-	[ -n "$(mirrors)" ] || apt-get --quiet update
-	mirrors | while read -r uri release; do
-		case $release in
-		"$codename" | "$codename"-updates | "$codename"-security)
-			echo "deb [$signed] $uri $suite${release#"$codename"} main" ;;
-		esac
-	done >"$dir/binary.list"
-	grep . "$dir/binary.list"
-	uri=$(mirrors | awk -v codename="$codename" '$2 == codename { print $1; exit }')
+	local uri release
+	sources "$suite" >"$dir/binary.list"
+	uri=$(mirrors | awk -v codename="$codename" '$2 == codename { print $1 }')
 	for release in forky sid; do
 		echo "deb-src [$signed check-valid-until=no] $uri $release main"
 	done >"$dir/source.list"

@@ -9,12 +9,12 @@ mirrors() { # the machine's own Debian mirrors, as "URI RELEASE" lines
 		awk '$1 == "Debian" && $2 == "main" { print $3, $4 }' | sort -u
 }
 
+# shellcheck disable=SC1091
+codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
 signed='signed-by=/usr/share/keyrings/debian-archive-keyring.gpg'
 
 sources() { # sources SUITE: where its packages come from, as apt's lines
-	local codename uri release
-	# shellcheck disable=SC1091
-	codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
+	local uri release
 	[ -n "$(mirrors)" ] || apt-get --quiet update >&2
 	mirrors | while read -r uri release; do
 		case $release in
