@@ -21,6 +21,7 @@ if [ "$status" != 0 ]; then
 	exec .venv/bin/python -m pytest -q "$@" tests/boot
 fi
 
+mkdir -p build
 package=$(find build -maxdepth 1 -name 'attune-kit_*_amd64.deb' | sort | tail -n 1)
 if [ -z "$package" ] || [ -n "$(find appliance firmware web_ui systemd tools/package requirements/kit.txt pyproject.toml \
 	-newer "$package" -type f -not -name '*.pyc' -print -quit)" ]; then
