@@ -117,25 +117,57 @@ try around 192.168.7.1 8443
 """
 
 
-@pytest.mark.slow
-def test_the_page_is_open_on_the_kits_own_networks_and_everything_else_is_shut() -> None:
-    for tool in ("nft", "ip", "unshare"):
+CABLE = r"""
+set -e
+mount -t tmpfs none /run
+ip netns add laptop
+ip link add usb0 type veth peer name cable netns laptop
+ip address add 10.55.1.1/24 dev usb0
+ip link set usb0 up
+ip -n laptop link set cable up
+ip link add wall type veth peer name office netns laptop
+ip link set wall up
+ip -n laptop address add 192.168.7.9/24 dev office
+ip -n laptop link set office up
+ip -n laptop route add default via 192.168.7.1
+ip -n laptop route show default >/run/before
+# As NetworkManager runs it for a shared connection, with what lies in dnsmasq-shared.d.
+dnsmasq --conf-file=/dev/null --conf-dir="$1" --no-hosts --no-resolv --port=0 --bind-interfaces \
+	--listen-address=10.55.1.1 --dhcp-range=10.55.1.10,10.55.1.250,60m \
+	--dhcp-leasefile=/run/leases --user=root --pid-file=/run/dnsmasq.pid
+printf '#!/bin/sh\nif [ "$1" = bound ]; then echo "address ${ip%%.*} router $router names $dns"
+ip address add $ip/24 dev $interface
+for one in $router; do ip route replace default via $one; done; fi\n' >/run/took
+chmod +x /run/took
+ip netns exec laptop udhcpc -i cable -n -q -f -s /run/took 2>/dev/null
+kill "$(cat /run/dnsmasq.pid)"
+ip -n laptop route show default | cmp - /run/before && echo "the way out is as it was"
+"""
+
+
+def alone(script: str, argument: Path, *tools: str) -> list[str]:
+    """What a script says in a network of its own; skips, with the reason, where that cannot be."""
+    for tool in ("ip", "unshare", *tools):
         if shutil.which(tool) is None:
             pytest.skip(f"there is no {tool} here")
     if os.getuid() != 0:
         pytest.skip("networks of one's own need root")
-    if subprocess.run(["unshare", "--net", "--mount", "true"]).returncode:
+    unshare = ("unshare", "--net", "--mount")
+    if subprocess.run([*unshare, "true"]).returncode:
         pytest.skip("this machine allows no networks of one's own")
-    rules = str(SYSTEMD / "attune.nft")
-    alone = ["unshare", "--net", "--mount", "--propagation", "private"]
     done = subprocess.run(
-        [*alone, "bash", "-c", NETWORKS, "networks", rules],
+        [*unshare, "--propagation", "private", "bash", "-c", script, "alone", str(argument)],
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [
+    return done.stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_the_page_is_open_on_the_kits_own_networks_and_everything_else_is_shut() -> None:
+    assert alone(NETWORKS, SYSTEMD / "attune.nft", "nft") == [
         "wifi open",
         "wifi-443 open",
         "cable-443 open",
@@ -143,4 +175,13 @@ def test_the_page_is_open_on_the_kits_own_networks_and_everything_else_is_shut()
         "other shut",
         "guest shut",
         "around shut",
+    ]
+
+
+@pytest.mark.slow
+def test_a_laptop_on_the_cable_keeps_its_own_way_to_the_internet(tmp_path: Path) -> None:
+    shutil.copy(SYSTEMD / "dnsmasq-shared.conf", tmp_path / "attune.conf")
+    assert alone(CABLE, tmp_path, "dnsmasq", "udhcpc") == [
+        "address 10.55.1 router  names ",
+        "the way out is as it was",
     ]
