@@ -94,12 +94,22 @@ class Still(Fact, frozen=True, kw_only=True, tag="still/v1"):
 
 Kept: TypeAlias = "Clip | Still"
 
+_MOST_MARKS = 100
+
 
 class Choice(Fact, frozen=True, kw_only=True, tag="choice/v1"):
     """Which moments the next review looks at, by their ids, in order. One that is still being made,
     or could not be, has its place here and no document yet."""
 
     kept: tuple[str, ...] = ()
+
+
+class Marks(Fact, frozen=True, kw_only=True, tag="marks/v1"):
+    """Places in a film at which somebody said 'that was it' while it was made."""
+
+    recording: str
+    at: tuple[float, ...]
+    """Seconds from the start of the film, in the order in which they were said."""
 
 
 class Principles(Fact, frozen=True, kw_only=True, tag="principles/v1"):
@@ -179,6 +189,19 @@ def begin_anew(case: OpenCase) -> None:
     """Set every moment aside: a review was held, and the next one is chosen afresh."""
     with case.changing:
         _write(case, [])
+
+
+def mark_while_filming(case: OpenCase, recording: str, at: float) -> None:
+    """Remember a place in a film that is being made. What is cut from it is decided later."""
+    with case.changing:
+        known = marks_of(case, recording)
+        case.write(Marks(recording=recording, at=(*known, round(at, 2))[-_MOST_MARKS:]), recording)
+
+
+def marks_of(case: OpenCase, recording: str) -> tuple[float, ...]:
+    """The places in a film that were marked while it was made."""
+    found = case.read(Marks, recording)
+    return found.at if found else ()
 
 
 def _order(case: OpenCase) -> tuple[str, ...]:

@@ -160,6 +160,13 @@ class Newcomer(Fact, frozen=True, kw_only=True, tag="newcomer/v1"):
     event_time: Moment
 
 
+class Enough(Fact, frozen=True, kw_only=True, tag="enough/v1"):
+    """The child had enough: an ordinary reason to end this film, and nobody's fault."""
+
+    recording: str
+    event_time: Moment
+
+
 class Withdrawal(Fact, frozen=True, kw_only=True, tag="withdrawal/v1"):
     """The family has taken everything back, or the time for which it was kept is over. Signed by
     the practitioner who was unlocked."""

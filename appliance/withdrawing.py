@@ -86,7 +86,8 @@ def finish_film(directory: Path, film: str) -> None:
         if path.name.lstrip(".").partition(".")[0] in moments:
             path.unlink(missing_ok=True)
     for path in sorted((directory / "documents").glob("*.age")):
-        if (match := _MOMENT.fullmatch(path.name)) and match["id"] in moments:
+        of_it = path.name.startswith((f"marks-{film}-", f"enough-{film}-"))
+        if of_it or ((match := _MOMENT.fullmatch(path.name)) and match["id"] in moments):
             path.unlink(missing_ok=True)
     for part in ("derived", "imports"):
         if (directory / part / film).exists():

@@ -36,6 +36,7 @@ from web_ui import (
     this_kit,
     times,
     unlock,
+    visit,
     withdrawal,
 )
 from web_ui.language import locale
@@ -92,6 +93,7 @@ def create_app(parts: Parts) -> Flask:
         cases,
         consent,
         arming,
+        visit,
         films,
         importing,
         moments,

@@ -46,6 +46,8 @@ def blueprint(parts: Parts) -> Blueprint:
         stops = what_stops_arming(opened.read(Goals), consent, status, now)
         if stop := stops_filming(course_of(opened), consent):
             stops.insert(0, _(stop.sentence))
+        if not stops and (first := ask_who_is_here(opened)):
+            return first
         films = FILMS if form.films.data is None else form.films.data
         if request.method == "POST" and not 1 <= films <= MOST_FILMS:
             form.films.errors = [_("Choose from 1 to %(most)s films.", most=MOST_FILMS)]
@@ -82,6 +84,7 @@ def blueprint(parts: Parts) -> Blueprint:
         status = fresh_status(parts.home, parts.clock)
         take_permit(parts)
         stop_if_filming(parts, case)
+        holder.here.pop(case, None)
         if status is not None and status.case == case and status.recording:
             opened.write(
                 Newcomer(recording=status.recording, event_time=holder.now(parts.clock)),
@@ -91,6 +94,14 @@ def blueprint(parts: Parts) -> Blueprint:
         return redirect(url_for("consent.show", case=case), 303)
 
     return pages
+
+
+def ask_who_is_here(case: OpenCase) -> ResponseReturnValue | None:
+    """Where to go first, unless it was said since the unlock that those here today were asked."""
+    consent = consent_of(case)
+    if consent is None or practitioner().here.get(case.id) == consent.record_id:
+        return None
+    return redirect(url_for("visit.here", case=case.id), 303)
 
 
 def what_stops_arming(

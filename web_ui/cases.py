@@ -8,7 +8,8 @@ from flask.typing import ResponseReturnValue
 from wtforms import BooleanField, StringField
 
 from appliance.cases import CaseRecord, Details, Goal, Goals, OpenCase, withdrawal_note
-from appliance.consent import Consent, allows
+from appliance.clips import marks_of
+from appliance.consent import Consent, Enough, allows
 from appliance.course import Course, course_of
 from appliance.errors import BadFile, BadInput, BadSignature, CaseWithdrawn, Incomplete, NoMatch
 from appliance.files import from_json, new_id
@@ -18,7 +19,7 @@ from web_ui.access import local_path, practitioner
 from web_ui.forms import Form, at_most, needed, stripped
 from web_ui.language import _
 from web_ui.parts import Parts
-from web_ui.status import FILMING, fresh_status, trusted_now
+from web_ui.status import FILMING, fresh_status, heard, trusted_now
 
 LABEL_LENGTH = 80
 GOAL_LENGTH = 300
@@ -104,8 +105,8 @@ def blueprint(parts: Parts) -> Blueprint:
         status = fresh_status(parts.home, parts.clock)
         now = trusted_now(status, parts.clock) or practitioner().now(parts.clock)
         goals, consent = opened.read(Goals), consent_of(opened)
-        filming_here = status is not None and status.state == FILMING and status.case == case
-        filming_now = status.recording if status and filming_here else ""
+        ours = status is not None and status.case == case
+        filming_now = status.recording if status and ours and status.state == FILMING else ""
         return render_template(
             "case.html",
             case=opened,
@@ -115,7 +116,12 @@ def blueprint(parts: Parts) -> Blueprint:
             agreed=allows(consent, "filming", now),
             may_arm=goals is not None and allows(consent, "filming", now),
             armed=armed_case(parts) == case,
+            here=consent is not None and practitioner().here.get(case) == consent.record_id,
+            state=status.state if status and ours else "",
             filming_now=filming_now,
+            marks=marks_of(opened, filming_now) if filming_now else (),
+            heard=heard(parts),
+            enough={found.recording for found in opened.read_all(Enough)},
             films=practitioner().viewing.films_of(case),
             offers=parts.service.offers,
         )

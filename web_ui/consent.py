@@ -303,6 +303,8 @@ def blueprint(parts: Parts) -> Blueprint:
             take_permit(parts)
         stop_if_filming(parts, case)
         opened.write(consent)
+        # Everybody who is here has just been asked.
+        practitioner().here[case] = consent.record_id
         parts.note("consent-written", case=case, record=consent.record_id)
         return redirect(url_for("cases.one", case=case), 303)
 

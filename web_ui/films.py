@@ -2,19 +2,21 @@
 
 import base64
 from collections.abc import Callable
+from fractions import Fraction
 
 from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
 
 from appliance import boxes
 from appliance.cases import Details, Goals, OpenCase
-from appliance.clips import Clip, shelf
+from appliance.clips import Clip, marks_of, shelf
 from appliance.errors import BadInput
 from web_ui.access import data, practitioner
 from web_ui.cases import open_case
 from web_ui.glances import read_glance
 from web_ui.parts import Parts
 from web_ui.ranges import play
+from web_ui.times import exact
 from web_ui.viewing import OpenedView, Readable, Viewing, picture
 from web_ui.words import principles_of, turns_in_words
 
@@ -72,6 +74,7 @@ def film_page(parts: Parts, case: str, film: str, refused: BadInput | None = Non
     """The page of a film; with what was `refused` of a form that was sent to it."""
     holder, opened, view = practitioner(), open_case(case), opened_film(case, film)
     stands = shelf(opened)
+    marked = [at for at in marks_of(opened, film) if at < view.opened.film.seconds]
     asked = request.values.get("instead", "")
     instead = next((one for one in stands.chosen if one.id == asked), None)
     return render_template(
@@ -89,9 +92,22 @@ def film_page(parts: Parts, case: str, film: str, refused: BadInput | None = Non
         jobs=holder.work.jobs(case),
         instead=instead if isinstance(instead, Clip) and instead.recording == film else None,
         reach=(REACH_BACK, REACH_ON),
+        marked=marked,
         refused=refused,
-        sent=request.form,
+        sent=request.form or _marks_sent(view.opened.film.seconds),
     )
+
+
+def _marks_sent(length: Fraction) -> dict[str, str]:
+    """Where a moment begins and ends that was marked while filming, for the fields of the form."""
+    try:
+        at = Fraction(float(request.args.get("marked", "")))
+    except (ValueError, OverflowError):
+        return {}
+    return {
+        "start": exact(max(Fraction(0), at - REACH_BACK)),
+        "end": exact(max(Fraction(0), min(length, at + REACH_ON))),
+    }
 
 
 def opened_film(case: str, film: str) -> OpenedView:

@@ -71,6 +71,8 @@ class Practitioner:
         self.copying = Copying()
         self.word_said: set[str] = set()
         """The cases whose family has said its check word since the unlock."""
+        self.here: dict[str, str] = {}
+        """For each case, the consent of those who are here today, as was said since the unlock."""
         self._home = home
         self._cases = Cases(home)
         self._open: dict[str, OpenCase] = {}

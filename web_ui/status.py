@@ -24,6 +24,8 @@ from web_ui.times import in_words
 
 STALE_SECONDS = 3.0
 FILMING = "filming"
+QUIETEST = 60.0
+"""Decibels below the loudest there can be at which the page shows no sound."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Line:
     trusted: bool
     reason: str
     unproven: str
+    removable: str
+    """How long the last film can still be removed at the kit, '' if it cannot."""
     sent: str
     follow: str
     """Differs from before when a page that shows more than this line is out of date."""
@@ -91,6 +95,7 @@ def line(parts: Parts) -> Line:
             trusted=False,
             reason="",
             unproven="",
+            removable="",
             sent=_sent(parts.home),
             follow=f"silent {progress} {jobs}",
         )
@@ -107,6 +112,7 @@ def line(parts: Parts) -> Line:
         trusted=status.clock == Trust.TRUSTED.value,
         reason=reason_in_words(status.reason),
         unproven="" if status.lamp_proven else _("Lamp unproven: no wire reads it back"),
+        removable=_removable(status.removable),
         sent=_sent(parts.home),
         follow=f"{status.state} {status.clock} {status.permit} {status.recording} {status.ended} "
         f"{status.reason} {progress} {jobs}",
@@ -126,6 +132,7 @@ def blueprint(parts: Parts) -> Blueprint:
         told = asdict(line(parts)) | {
             "locked": g.practitioner is None,
             "making": _making(),
+            "heard": heard(parts) if g.practitioner else None,
         }
         return Response(msgspec.json.encode(told), mimetype="application/json")
 
@@ -143,6 +150,14 @@ def _making() -> dict[str, int]:
     """Percent of everything that is being made for whoever is unlocked, by its id."""
     holder = g.practitioner
     return holder.work.making() | holder.copying.making() if holder else {}
+
+
+def heard(parts: Parts) -> int | None:
+    """How loud the film under way is, from 0 to 100; None where it has no sound."""
+    status = fresh_status(parts.home, parts.clock)
+    if status is None or status.state != FILMING or status.sound is None:
+        return None
+    return max(0, min(100, round(100 * (1 + status.sound.peak / QUIETEST))))
 
 
 def ask_to_stop(parts: Parts) -> None:
@@ -242,6 +257,15 @@ def _endings() -> dict[str, str]:
 def _countdown(seconds: float) -> str:
     minutes, rest = divmod(max(0, int(seconds + 0.5)), 60)
     return f"{minutes}:{rest:02}"
+
+
+def _removable(seconds: float) -> str:
+    if seconds <= 0:
+        return ""
+    return _(
+        "Hold the button for 5 seconds to remove the last film (%(left)s left)",
+        left=_countdown(seconds),
+    )
 
 
 def _free(minutes: float) -> str:

@@ -12,6 +12,7 @@ followKit();
 offerTime();
 connectVirtualButton();
 showWhatIsChosen();
+showFraming();
 
 // --- The kit's line, once a second ----------------------------------------------------------------
 
@@ -44,7 +45,7 @@ function show(told) {
   text("line-lamp", told.lamp);
   text("line-countdown", told.countdown);
   document.querySelector(".app-line__countdown").hidden = !told.countdown;
-  for (const name of ["reason", "clock", "free", "unproven", "sent"]) {
+  for (const name of ["reason", "clock", "free", "unproven", "removable", "sent"]) {
     text(`line-${name}`, told[name]);
     document.getElementById(`line-${name}`).hidden = !told[name];
   }
@@ -55,6 +56,8 @@ function show(told) {
     if (lamp.dataset.light !== told.light) lamp.dataset.light = told.light;
   }
   text("virtual-words", told.lamp);
+  const sound = document.getElementById("sound");
+  if (sound && told.heard !== null) sound.value = told.heard;
   for (const [job, percent] of Object.entries(told.making)) {
     const bar = document.querySelector(`progress[data-job="${job}"]`);
     if (bar) bar.value = percent;
@@ -86,6 +89,22 @@ async function refresh() {
     const other = fresh.getElementById(part.id);
     if (other && other.innerHTML !== part.innerHTML) part.replaceChildren(...other.childNodes);
   }
+}
+
+// --- Framing: the picture of this moment, four times a second -------------------------------------
+
+function showFraming() {
+  let number = 0;
+  const next = async () => {
+    const picture = document.getElementById("seen");
+    if (picture) {
+      // One at a time, however slow the way is; where it fails, the line says why.
+      picture.src = `${picture.dataset.picture}?${++number}`;
+      await picture.decode().catch(() => {});
+    }
+    setTimeout(next, 250);
+  };
+  if (document.getElementById("framing")) next();
 }
 
 // --- The time that is vouched for -----------------------------------------------------------------
