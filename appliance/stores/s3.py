@@ -5,6 +5,7 @@ One signed request at a time, by AWS Signature Version 4 (docs.aws.amazon.com, "
 Calculations for the Authorization Header"). No redirect is ever followed.
 """
 
+import base64
 import contextlib
 import hashlib
 import hmac
@@ -40,18 +41,24 @@ class Bucket:
     patience: float = 60.0
 
     def verifies(self) -> bool:
-        """True if the engine refuses a body that is not what its signature says.
+        """True if the engine refuses a body that is not what its signature says, and one that is
+        not what its Content-MD5 says.
 
         Raises WrongStore, NotReached.
         """
-        status, answer = self.ask(
-            "PUT",
-            f"{self.prefix}{PROBE}",
-            body=b"not what was signed",
-            signed=hashlib.sha256(b"what was signed").hexdigest(),
-            headers={"if-none-match": "*"},
-        )
-        return status == 400 and any(code in answer for code in _MISMATCHES)
+        right, body = b"what was told", b"not what was told"
+        md5 = hashlib.md5(right, usedforsecurity=False).digest()
+        for signed, told in (
+            (hashlib.sha256(right).hexdigest(), {}),
+            ("", {"content-md5": base64.b64encode(md5).decode()}),
+        ):
+            headers = {"if-none-match": "*", **told}
+            status, answer = self.ask(
+                "PUT", f"{self.prefix}{PROBE}", body=body, signed=signed, headers=headers
+            )
+            if status != 400 or not any(code in answer for code in _MISMATCHES):
+                return False
+        return True
 
     def remove_versions(self, prefix: str) -> tuple[str, ...]:
         """Remove every version of every object whose name starts so; returns the names."""
