@@ -14,7 +14,8 @@ from appliance.cases import CaseRecord, open_case_identities
 from appliance.consent import Tombstone, Withdrawal
 from appliance.errors import CaseWithdrawn, NoMatch, SendInterrupted, SendRefused
 from appliance.files import from_json, new_id, save, to_json
-from appliance.keys import PrivateKeys, lock
+from appliance.keys import Card, PrivateKeys, lock
+from appliance.permits import read_ceilings
 from appliance.receipts import SERVICE_CARD, KitCard, order_object, tombstone_object
 from appliance.signing import Signer, open_note
 from appliance.stores import FolderStore, Put
@@ -81,6 +82,24 @@ def run(kit: SendingKit, keys: Path, *options: str) -> subprocess.CompletedProce
     return subprocess.run(
         [*command, "--once", *options], capture_output=True, text=True, check=False
     )
+
+
+def test_the_service_signs_what_its_kits_may_do_at_most(
+    kit: SendingKit, keys: Path, store: FolderStore
+) -> None:
+    done = run(kit, keys, "--ceilings", "20", "2", "12")
+    assert done.returncode == 0, done.stderr
+    card, note = (keys / "service-setup.pub").read_text().split("\n", 1)
+    assert from_json(card, Card) == service().card()
+    signed = read_ceilings(note, service().card())
+    assert (signed.limit, signed.films, signed.life) == (1200, 2, 43200)
+
+
+def test_more_than_any_kit_does_is_not_signed(
+    kit: SendingKit, keys: Path, store: FolderStore
+) -> None:
+    assert run(kit, keys, "--ceilings", "61", "2", "12").returncode == 2
+    assert not (keys / "service-setup.pub").exists()
 
 
 # --- Orders -------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ import pytest
 from appliance.cases import Goals
 from appliance.clock import Judgement, Trust
 from appliance.consent import Consent
-from appliance.permits import Books, Permit, Refusal, judge
-from tests.pages import CONSENT, NOW, Page, WebKit
+from appliance.files import save_fact, to_json
+from appliance.permits import Books, Ceilings, Permit, Refusal, judge
+from tests.pages import CONSENT, NOW, Page, WebKit, service
 from web_ui.arming import permit_end
 
 
@@ -91,10 +92,39 @@ def test_a_permit_never_outlives_the_consent_the_day_or_a_days_length(kit: WebKi
     consent = consent_of(kit, case)
     assert consent
     noon = msgspec.structs.replace(consent, valid_until=NOW + timedelta(minutes=5))
-    assert permit_end(noon, NOW) == NOW + timedelta(minutes=5)
+    most = Ceilings(since=NOW)
+    assert permit_end(noon, NOW, most) == NOW + timedelta(minutes=5)
     for hour in range(48):
         now = NOW + timedelta(hours=hour)
-        assert timedelta() < permit_end(consent, now) - now <= timedelta(hours=24)
+        assert timedelta() < permit_end(consent, now, most) - now <= timedelta(hours=24)
+
+
+def signed_ceilings(kit: WebKit, **changes: int) -> None:
+    """The service has signed what this kit may do at most."""
+    most = Ceilings(since=NOW - timedelta(days=1), **changes)
+    note = service().signer.sign(to_json(most).decode() + "\n")
+    assert kit.parts.enrolled
+    enrolled = msgspec.structs.replace(kit.parts.enrolled, ceilings=note)
+    save_fact(kit.home.kit / "enrolled.json", enrolled)
+
+
+def test_the_page_asks_for_no_more_than_the_service_allows(kit: WebKit) -> None:
+    signed_ceilings(kit, limit=300, films=2, life=3600)
+    case = kit.make_case()
+    page = kit.browser.submit(f"/cases/{case}/arm", films="3")
+    assert page.status == 400 and "from 1 to 2 films" in page.words
+    kit.browser.submit(f"/cases/{case}/arm", films="2")
+    permit = kit.recorder.permit()
+    assert permit and permit.not_after - permit.not_before == timedelta(hours=1)
+    assert isinstance(answer(kit), Permit), "and the recorder agrees"
+
+
+def test_a_consent_to_a_longer_film_than_the_service_allows_is_said_before_arming(
+    kit: WebKit,
+) -> None:
+    signed_ceilings(kit, limit=180)
+    case = kit.make_case()
+    assert "films of up to 3 minutes" in kit.browser.get(f"/cases/{case}/arm").words
 
 
 def test_disarming_takes_the_permit_away(kit: WebKit) -> None:

@@ -7,10 +7,12 @@ from textwrap import wrap
 
 import pytest
 
+from appliance.base.people import sign_ceilings
 from appliance.files import to_json
 from appliance.keys import PrivateKeys, lock, unlock
+from appliance.permits import Ceilings, read_ceilings
 from appliance.requests import Enrol
-from tests.pages import PASSPHRASE, Page, WebKit, locked, practitioner, service
+from tests.pages import NOW, PASSPHRASE, Page, WebKit, locked, practitioner, service
 
 
 @pytest.fixture
@@ -49,6 +51,25 @@ def test_two_keys_and_a_press_set_a_kit_up(kit: WebKit) -> None:
     kit.recorder.carry_out()
     assert kit.browser.get("/setup/press").path == "/unlock"
     assert kit.unlock().path == "/cases"
+
+
+def setup_file(tmp_path: Path) -> str:
+    """What `attune base --ceilings` writes for a new kit."""
+    most = Ceilings(limit=300, films=2, life=3600, since=NOW)
+    return sign_ceilings(service(), tmp_path, most).read_text()
+
+
+def test_what_the_service_lets_its_kits_do_comes_with_its_card(kit: WebKit, tmp_path: Path) -> None:
+    assert bring(kit, service_card=setup_file(tmp_path)).path == "/setup/press"
+    (request,) = kit.recorder.requests()
+    assert isinstance(request, Enrol)
+    assert read_ceilings(request.ceilings, request.service).limit == 300
+
+
+def test_more_than_the_service_has_signed_is_refused(kit: WebKit, tmp_path: Path) -> None:
+    page = bring(kit, service_card=setup_file(tmp_path).replace('"limit":300', '"limit":900'))
+    assert page.status == 400 and "not signed by it, or was altered" in page.words
+    assert not kit.recorder.requests()
 
 
 def test_the_keys_can_be_chosen_as_files(kit: WebKit) -> None:

@@ -1,6 +1,6 @@
 """Arming the kit: a signed permit, made from the consent in force. And disarming it."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -8,10 +8,11 @@ from wtforms import BooleanField, IntegerField
 from wtforms.validators import Optional
 
 from appliance.cases import Details, Goals, OpenCase
+from appliance.clock import EARLIEST
 from appliance.consent import Consent, Newcomer, allows
 from appliance.course import course_of, stops_filming
 from appliance.files import new_id, save, sync_directory, to_json
-from appliance.permits import CURRENT, LONGEST_LIFE, MOST_FILMS, Permit
+from appliance.permits import CURRENT, Ceilings, Permit, read_ceilings
 from appliance.requests import RecorderStatus
 from web_ui.access import practitioner
 from web_ui.cases import armed_case, ask_for_word, consent_of, open_case
@@ -19,7 +20,7 @@ from web_ui.forms import Form
 from web_ui.language import _
 from web_ui.parts import Parts
 from web_ui.status import ask_to_stop, fresh_status, trusted_now
-from web_ui.times import end_of
+from web_ui.times import end_of, length
 
 FILMS = 1
 """How many films one arming allows unless another number is asked for."""
@@ -41,18 +42,34 @@ def blueprint(parts: Parts) -> Blueprint:
         form = ArmForm()
         status = fresh_status(parts.home, parts.clock)
         now = trusted_now(status, parts.clock)
-        consent = consent_of(opened)
+        consent, most = consent_of(opened), _ceilings(parts)
         found = opened.read_with_digest(Consent) if consent else None
         stops = what_stops_arming(opened.read(Goals), consent, status, now)
         if stop := stops_filming(course_of(opened), consent):
             stops.insert(0, _(stop.sentence))
+        if consent and consent.limit > most.limit:
+            stops.append(
+                _(
+                    "Your service allows films of up to %(length)s. Record the consent again with "
+                    "a shorter one.",
+                    length=length(most.limit),
+                )
+            )
         if not stops and (first := ask_who_is_here(opened)):
             return first
         films = FILMS if form.films.data is None else form.films.data
-        if request.method == "POST" and not 1 <= films <= MOST_FILMS:
-            form.films.errors = [_("Choose from 1 to %(most)s films.", most=MOST_FILMS)]
+        if request.method == "POST" and not 1 <= films <= most.films:
+            form.films.errors = [_("Choose from 1 to %(most)s films.", most=most.films)]
         elif form.validate_on_submit() and not stops and status and now and found:
-            permit = _permit(opened, found[0], found[1], status, now, films, not form.silent.data)
+            permit = _permit(
+                opened,
+                found[1],
+                status,
+                (now, permit_end(found[0], now, most)),
+                limit=found[0].limit,
+                films=films,
+                sound=not form.silent.data,
+            )
             note = practitioner().keys.signer.sign(f"{to_json(permit).decode()}\n")
             save(parts.home.permits / CURRENT, note.encode())
             parts.note("armed", case=case, permit=permit.id)
@@ -64,7 +81,7 @@ def blueprint(parts: Parts) -> Blueprint:
             details=opened.read(Details),
             goals=opened.read(Goals),
             consent=consent,
-            until=permit_end(consent, now) if consent and now else None,
+            until=permit_end(consent, now, most) if consent and now else None,
             stops=stops,
             other=armed_case(parts) not in ("", case),
         )
@@ -150,17 +167,27 @@ def stop_if_filming(parts: Parts, case: str) -> None:
         ask_to_stop(parts)
 
 
-def permit_end(consent: Consent, now: datetime) -> datetime:
-    """When a permit made now ends: tonight, or with the consent."""
-    return min(end_of(now.astimezone().date()), consent.valid_until, now + LONGEST_LIFE)
+def permit_end(consent: Consent, now: datetime, most: Ceilings) -> datetime:
+    """When a permit made now ends: tonight, with the consent, or when the service says."""
+    longest = now + timedelta(seconds=most.life)
+    return min(end_of(now.astimezone().date()), consent.valid_until, longest)
+
+
+def _ceilings(parts: Parts) -> Ceilings:
+    """What the service has signed that this kit may do at most; the recorder checks it again."""
+    enrolled = parts.enrolled
+    if enrolled is None or not enrolled.ceilings:
+        return Ceilings(since=EARLIEST)
+    return read_ceilings(enrolled.ceilings, enrolled.service)
 
 
 def _permit(
     case: OpenCase,
-    consent: Consent,
-    digest: str,
+    consent: str,
     status: RecorderStatus,
-    now: datetime,
+    holds: tuple[datetime, datetime],
+    *,
+    limit: int,
     films: int,
     sound: bool,
 ) -> Permit:
@@ -169,12 +196,12 @@ def _permit(
         kit=status.kit,
         case=case.id,
         recipient=case.record.recipient,
-        consent=digest,
+        consent=consent,
         kind="visit",
-        limit=consent.limit,
+        limit=limit,
         sound=sound,
         films=films,
         boot=status.boot,
-        not_before=now,
-        not_after=permit_end(consent, now),
+        not_before=holds[0],
+        not_after=holds[1],
     )

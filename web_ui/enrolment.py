@@ -13,10 +13,12 @@ from appliance.clock import Clock
 from appliance.errors import BadFile, BadInput
 from appliance.files import Home, destroy, from_json, new_id, save, save_fact, sync_directory
 from appliance.keys import Card, PrivateKeys, unlock
+from appliance.permits import read_ceilings
 from appliance.requests import FRESH_SECONDS, Enrol, RecorderStatus, place_request
 
 Progress = Literal["nothing", "ready", "waiting", "refused", "timed-out"]
 
+_CEILINGS = b'{"attune":"ceilings/'
 _SECRET_MARKS = (b"AGE-SECRET-KEY-", b"PRIVATE+KEY+", b"age-encryption.org/v1", b"BEGIN AGE")
 
 
@@ -36,11 +38,14 @@ class Enrolment:
         self.turn = threading.Lock()
         """Held by whoever is bringing keys just now."""
         self._cards: tuple[Card, Card] | None = None
+        self._ceilings = ""
         self._request = ""
         self._asked = 0.0
 
-    def bring(self, service: Card, keys: PrivateKeys, sealed: bytes) -> None:
+    def bring(self, service: Card, keys: PrivateKeys, sealed: bytes, ceilings: str = "") -> None:
         """Keep the practitioner's locked key and remember both cards; the button is not asked yet.
+
+        `ceilings`: what the service has signed that its kits may do at most, if it has.
 
         Raises BadFile if practitioner and service cannot seal to each other.
         """
@@ -65,6 +70,7 @@ class Enrolment:
             save_fact(directory / "card.json", practitioner)
             sync_directory(self._home.keys)
             self._cards = (service, practitioner)
+            self._ceilings = ceilings
             self._request = ""
 
     def ask(self) -> None:
@@ -82,6 +88,7 @@ class Enrolment:
                     boottime=now.boottime,
                     service=service,
                     practitioner=practitioner,
+                    ceilings=self._ceilings,
                 ),
             )
             self._asked = now.boottime
@@ -108,8 +115,12 @@ class Enrolment:
                 shutil.rmtree(directory)
 
 
-def read_service_card(data: bytes) -> Card:
-    """The service's public card. Raises SecretBrought for anything with a secret in it, BadFile."""
+def read_service_card(data: bytes) -> tuple[Card, str]:
+    """The service's public card, and what it has signed that its kits may do at most, '' if that
+    does not stand beneath the card.
+
+    Raises SecretBrought for anything with a secret in it, BadFile.
+    """
     if any(mark in data for mark in _SECRET_MARKS):
         raise SecretBrought(
             "That is a secret key, and only the service's public card belongs here. "
@@ -117,7 +128,8 @@ def read_service_card(data: bytes) -> Card:
             "Take the file away from here and bring the one whose name ends in .pub.",
         )
     try:
-        card = from_json(data.strip(), Card)
+        text, found, note = data.strip().partition(_CEILINGS)
+        card = from_json(text, Card)
     except BadFile as error:
         raise BadFile(
             "That is not the service's public card.", "It is the file whose name ends in .pub."
@@ -127,7 +139,17 @@ def read_service_card(data: bytes) -> Card:
             "That is the card of a practitioner, not of the service.",
             "Ask your service for its own card; its file is usually called service.pub.",
         )
-    return card
+    if not found:
+        return card, ""
+    signed = (found + note).decode(errors="replace") + "\n"
+    try:
+        read_ceilings(signed, card)
+    except BadInput as error:
+        raise BadFile(
+            "What stands beneath the service's card is not signed by it, or was altered.",
+            "Ask your service for the file again.",
+        ) from error
+    return card, signed
 
 
 def read_practitioner_key(data: bytes, passphrase: str) -> PrivateKeys:

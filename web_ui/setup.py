@@ -46,7 +46,7 @@ def blueprint(parts: Parts) -> Blueprint:
         form.validate_on_submit()
         words = make_passphrase() if form.how.data == MAKE else ""
         try:
-            service = read_service_card(_given(form.service_card_file, form.service_card))
+            service, ceilings = read_service_card(_given(form.service_card_file, form.service_card))
             # A passphrase takes much memory to stretch: one at a time, whoever asks.
             with parts.enrolment.turn:
                 if words:
@@ -56,7 +56,7 @@ def blueprint(parts: Parts) -> Blueprint:
                 else:
                     sealed = _given(form.practitioner_key_file, form.practitioner_key)
                     keys = read_practitioner_key(sealed, form.passphrase.data or "")
-                parts.enrolment.bring(service, keys, sealed)
+                parts.enrolment.bring(service, keys, sealed, ceilings)
         except KitError as error:
             page = render_template("setup.html", form=form, refused=error)
             return page, status_of(error)

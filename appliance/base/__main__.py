@@ -18,6 +18,7 @@ from appliance.clock import SystemClock
 from appliance.errors import BadFile, BadInput, KitError, SendFailed
 from appliance.files import load_fact
 from appliance.keys import Card, PrivateKeys, unlock
+from appliance.permits import LONGEST_FILM, LONGEST_LIFE, MOST_FILMS, Ceilings
 from appliance.stores import ServiceStore, load_access, open_store
 
 REST_SECONDS = 10.0
@@ -67,6 +68,17 @@ _STAYS = (
 @click.option(
     "--case", "cases", multiple=True, metavar="CASE", help="Which cases --recover is for."
 )
+@click.option(
+    "--ceilings",
+    type=(
+        click.IntRange(1, int(LONGEST_FILM.total_seconds()) // 60),
+        click.IntRange(1, MOST_FILMS),
+        click.IntRange(1, int(LONGEST_LIFE.total_seconds()) // 3600),
+    ),
+    metavar="MINUTES FILMS HOURS",
+    help="Sign what a kit may do at most: minutes of a film, films and hours of one arming. It is "
+    "written to service-setup.pub, which a new kit takes in place of service.pub.",
+)
 @click.option("--once", is_flag=True, help="Carry out what is there, then end.")
 @click.option("--json", "as_json", is_flag=True, help="Print each round as one JSON object.")
 def base(
@@ -82,6 +94,7 @@ def base(
     revoke: str | None,
     let_in: Path | None,
     cases: tuple[str, ...],
+    ceilings: tuple[int, int, int] | None,
     once: bool,
     as_json: bool,
 ) -> None:
@@ -103,12 +116,17 @@ def base(
 
     if cases and let_in is None:
         raise click.UsageError("--case goes with --recover CARD.")
+    if (new or ceilings) and len(own) > 1:
+        raise BadInput(
+            f"There are {len(own)} key files in {keys}.", "Name the one that it is done with."
+        )
+    if ceilings is not None:
+        minutes, films, hours = ceilings
+        most = Ceilings(
+            limit=60 * minutes, films=films, life=3600 * hours, since=SystemClock().read().wall
+        )
+        click.echo(f"Signed: {people.sign_ceilings(own[0], folder, most)}", err=True)
     if new:
-        if len(own) > 1:
-            raise BadInput(
-                f"There are {len(own)} key files in {keys}.",
-                "Name the one that the store shall belong to.",
-            )
         with contextlib.closing(opened()) as place:
             make_new(place, own[0])
     if case is not None:

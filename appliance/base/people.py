@@ -13,6 +13,7 @@ from pathlib import Path
 from appliance.errors import BadFile, BadInput, NoMatch, SendInterrupted
 from appliance.files import checked_id, from_json, save, to_json
 from appliance.keys import Card, PrivateKeys
+from appliance.permits import Ceilings
 from appliance.receipts import KitCard, tombstone_object
 from appliance.sealing import seal
 from appliance.stores import Put, ServiceStore, read_small
@@ -42,6 +43,17 @@ def enrol(data: bytes, keys: Path) -> Path:
         data = to_json(card)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     save(path, data + b"\n")
+    return path
+
+
+def sign_ceilings(keys: PrivateKeys, folder: Path, ceilings: Ceilings) -> Path:
+    """Write what a kit takes in at its set-up: the service's card, and what it lets its kits do.
+
+    It is public, and stands in place of the card alone. Returns where it lies.
+    """
+    path = folder / "service-setup.pub"
+    note = keys.signer.sign(f"{to_json(ceilings).decode()}\n")
+    save(path, to_json(keys.card()) + b"\n" + note.encode())
     return path
 
 
