@@ -19,7 +19,7 @@ without_addresses := const fs = require("fs"), lock = JSON.parse(fs.readFileSync
 	for (const one of Object.values(lock.packages)) { delete one.funding; if (/:/.test(one.license)) delete one.license; } \
 	fs.writeFileSync("package-lock.json", JSON.stringify(lock, null, 2) + "\n");
 
-.PHONY: help demo test rig check format lock clean
+.PHONY: help demo test rig hardware check format lock clean
 help: ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
@@ -34,6 +34,10 @@ test: ## all set-up, then every test that this machine can run
 rig: ## all set-up, then the Pi's camera on the real picamera2 and libcamera
 	@tools/setup test
 	@.venv/bin/python tools/tiers.py rig
+
+hardware: ## on a real kit, as root: try every part of it and write a report to keep
+	systemctl stop attune-web attune-sync attune-recorder
+	trap 'systemctl start attune-recorder attune-web attune-sync' EXIT; attune hardware
 
 check: ## all set-up, then what a reviewer asks for, in under a minute
 	@tools/setup test

@@ -404,6 +404,7 @@ def rehearse(
     Real processes, real film, real keys; only the family is missing. Ends with status 1 if a
     promise was broken.
     """
+    _needs_the_scene()
     from appliance import mishaps, rehearsal
 
     def show(step: rehearsal.Step) -> None:
@@ -428,6 +429,7 @@ def demo(film: Path | None, port: int) -> None:
     """Run a kit on this computer to try out, until Ctrl-C."""
     import tempfile
 
+    _needs_the_scene()
     from appliance.demo import demonstrate
 
     with tempfile.TemporaryDirectory(prefix="attune-demo-") as root:
@@ -513,6 +515,55 @@ def doctor(config: Path, as_json: bool) -> None:
     click.get_current_context().exit(1 if bad else 0)
 
 
+@attune.command()
+@click.option(
+    "--config",
+    type=_PATH,
+    metavar="FILE",
+    default=Path("/etc/attune/attune.toml"),
+    show_default=True,
+    help="The kit's settings.",
+)
+@click.option("--minutes", type=click.FloatRange(0, 45), default=45, show_default=True)
+@click.option(
+    "--place",
+    type=_PATH,
+    metavar="DIR",
+    default=Path("/var/lib/attune-acceptance"),
+    show_default=True,
+    help="Where its own films lie until it is done; on the card that will hold the real ones.",
+)
+@click.option(
+    "--report",
+    type=_PATH,
+    metavar="FILE",
+    default=Path("attune-acceptance.json"),
+    show_default=True,
+    help="What to keep with the kit.",
+)
+def hardware(config: Path, minutes: float, place: Path, report: Path) -> None:
+    """Accept a finished kit: camera, button, light, microphone, a long film, a pulled plug.
+
+    Stop the kit's own services first, and stay beside it: you are told when to press. After the
+    plug was pulled give the same command again; it goes on from there.
+    """
+    from appliance.acceptance import Acceptance, Line, Person, Virtual
+    from appliance.config import load_config
+
+    def tell(line: Line) -> None:
+        click.echo(f"{'ok    ' if line.ok else 'FAILED'}  {line.name}\n        {line.saw}")
+
+    settings = load_config(config)
+    hand = Virtual() if settings.camera == "scene" else Person(click.echo)
+    run = Acceptance(settings, place, hand, minutes, tell)
+    try:
+        ok = run.run()
+    finally:
+        report.write_text(run.report() + "\n")
+    click.echo(f"{'Accepted' if ok else 'Not accepted'}. The report is in {report}.")
+    click.get_current_context().exit(0 if ok else 1)
+
+
 _PROGRAMS = {
     "recorder": ("firmware", "Run the recorder: camera, button, light."),
     "web": ("web_ui", "Run the page."),
@@ -594,6 +645,17 @@ def opened_output(out: Path | None, secret: bool = False) -> Iterator[BinaryIO]:
                     sync_directory(out.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _needs_the_scene() -> None:
+    """What plays a scene is a package of its own: a kit films through its lens alone."""
+    from importlib.util import find_spec
+
+    if find_spec("appliance.rehearsal") is None:
+        raise NotPossible(
+            "There is no scene to film on this kit.",
+            "Install attune-kit-scene, on a kit that films no family.",
+        )
 
 
 def _recipient(text: str) -> Recipient:

@@ -1,0 +1,294 @@
+"""The acceptance of a finished kit: its own camera, button, light and microphone, and the plug.
+
+A recorder of its own runs in a home of its own, with the kit's settings and parts; a person at the
+kit (or a jig on a pin) presses when told. Nothing of any family is touched. What was seen stands in
+a report that the service keeps with the kit. The run goes on after the plug was pulled.
+"""
+
+import json
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import av
+import msgspec
+
+from appliance.clock import SystemClock
+from appliance.config import Config
+from appliance.doctor import Machine, ask, examine
+from appliance.errors import KitError, NotPossible
+from appliance.files import save
+from appliance.identities import parse_identity
+from appliance.joined import open_recording
+from appliance.kit import Kit, Visit
+from appliance.requests import RecorderStatus
+
+SHORT = 10
+"""Seconds filmed before the stop is pressed."""
+_AT_MOST_LOST = 1.0
+"""Seconds of film that a pulled plug may cost."""
+_APART = 0.1
+"""Seconds that sound may be shorter or longer than its picture at the end of a film."""
+_T = TypeVar("_T")
+
+
+class Hand(Protocol):
+    """Whoever presses the button and pulls the plug."""
+
+    patience: float
+    """Seconds more than the kit itself needs, until something has been done."""
+
+    def press(self, kit: Kit, seconds: float) -> None: ...
+
+    def pull_the_plug(self, kit: Kit) -> None:
+        """Cut the kit's power. A real kit does not come back from this call."""
+
+
+@dataclass
+class Person:
+    """Somebody at the kit, who is told what to do."""
+
+    tell: Callable[[str], None]
+    patience: float = 120.0
+
+    def press(self, kit: Kit, seconds: float) -> None:
+        self.tell("Now: press the button briefly.")
+
+    def pull_the_plug(self, kit: Kit) -> None:
+        self.tell("Now: pull the plug. Then switch the kit on and give the same command again.")
+        while True:
+            time.sleep(60)
+
+
+class Virtual:
+    """The virtual kit's own button, and a recorder that is killed."""
+
+    patience = 0.0
+
+    def press(self, kit: Kit, seconds: float) -> None:
+        Kit.press(kit, seconds)
+
+    def pull_the_plug(self, kit: Kit) -> None:
+        kit.pull_the_plug("recorder")
+
+
+class _KitInHand(Kit):
+    """A kit whose button somebody presses."""
+
+    def __init__(self, config: Config, logs: Path, hand: Hand) -> None:
+        super().__init__(config, logs)
+        self.hand = hand
+
+    def press(self, seconds: float = 0.2) -> None:
+        self.hand.press(self, seconds)
+
+    def recorder_shows(
+        self, what: str, seen: Callable[[RecorderStatus], bool], seconds: float = 10.0
+    ) -> RecorderStatus:
+        return super().recorder_shows(what, seen, seconds + self.hand.patience)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that was tried: whether it held, and what was seen."""
+
+    name: str
+    ok: bool
+    saw: str
+
+
+@dataclass
+class _Plug:
+    """What must be known after the power was cut. The key opens this run's own films alone."""
+
+    recording: str
+    key: str
+    frame_rate: int
+    frames: int = 0
+
+
+@dataclass
+class Acceptance:
+    """One run, kept in `place` until it is done; `tell` hears each line as it is known."""
+
+    config: Config
+    place: Path
+    hand: Hand
+    minutes: float
+    tell: Callable[[Line], None]
+    lines: list[Line] = field(default_factory=list)
+
+    def run(self) -> bool:
+        """Everything, or what is left of it after the plug. True if all of it held."""
+        self.place.mkdir(parents=True, exist_ok=True)
+        memory = self.place / "plug.json"
+        if memory.exists():
+            kept = json.loads(memory.read_text())
+            self.lines = [Line(**line) for line in kept["lines"]]
+            plug = _Plug(**kept["plug"])
+        else:
+            self._look_over()
+            plug = self._film_and_cut(memory)
+        self._step("a pulled plug costs a second at most", lambda: self._after(plug))
+        memory.unlink()
+        ok = all(line.ok for line in self.lines)
+        if ok:
+            shutil.rmtree(self.place)
+        return ok
+
+    def report(self) -> str:
+        """What to keep: JSON, with the machine and every line."""
+        board = Path("/proc/device-tree/model")
+        return json.dumps(
+            {
+                "kit": board.read_text().strip("\0") if board.exists() else platform.machine(),
+                "software": version("attune"),
+                "at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "settings": msgspec.to_builtins(self.config),
+                "ok": all(line.ok for line in self.lines),
+                "lines": [asdict(line) for line in self.lines],
+            },
+            indent=1,
+        )
+
+    def _look_over(self) -> None:
+        # The units do not run meanwhile: what they say of themselves is left to the doctor.
+        here = msgspec.structs.replace(self.config, home=str(self.place))
+        for found in examine(here, Machine(Path("/"), SystemClock(), ask)):
+            if found.what in ("camera", "microphone", "pins", "card", "room", "swap", "power"):
+                self._done(Line(found.what, found.verdict != "bad", found.saw))
+
+    def _film_and_cut(self, memory: Path) -> _Plug:
+        with self._kit() as kit:
+            visit = self._step("the recorder starts, and a press sets it up", lambda: _begin(kit))
+            self._step("a press films nothing while nobody armed the kit", lambda: _unarmed(visit))
+            self._step("the light is read back", lambda: _lamp(visit))
+            self._step("a film by press", lambda: self._by_press(visit))
+            if self.minutes:
+                name = f"a film of {self.minutes:g} minutes, to its limit"
+                self._step(name, lambda: self._to_limit(visit))
+            plug = self._step("a film is begun for the plug", lambda: self._begin_plug(visit))
+            # Twice a second what the camera had given, for good: the loss is held against it.
+            end = time.monotonic() + SHORT
+            while time.monotonic() < end:
+                plug.frames = visit.status.frames_in
+                kept = {"plug": asdict(plug), "lines": [asdict(line) for line in self.lines]}
+                save(memory, json.dumps(kept).encode(), mode=0o600)
+                time.sleep(0.5)
+            self.hand.pull_the_plug(kit)
+            return plug
+
+    def _kit(self) -> _KitInHand:
+        config = msgspec.structs.replace(
+            self.config, home=str(self.place / "home"), run=str(self.place / "run")
+        )
+        return _KitInHand(config, self.place / "logs", self.hand)
+
+    def _by_press(self, visit: Visit) -> tuple[None, str]:
+        visit.arm(limit=10 * SHORT, sound=self._hears)
+        visit.film()
+        time.sleep(SHORT)
+        visit.kit.press()
+        return None, self._checked(visit, visit.ended(), "button")
+
+    def _to_limit(self, visit: Visit) -> tuple[None, str]:
+        seconds = round(60 * self.minutes)
+        visit.arm(limit=seconds, sound=self._hears)
+        visit.film()
+        return None, self._checked(visit, visit.ended(seconds + 30), "limit")
+
+    def _begin_plug(self, visit: Visit) -> tuple[_Plug, str]:
+        visit.arm(limit=600, sound=self._hears)
+        shown = visit.film()
+        plug = _Plug(shown.recording, visit.case.identity.secret_text(), self.config.frame_rate)
+        return plug, "filming"
+
+    @property
+    def _hears(self) -> bool:
+        return bool(self.config.microphone) or self.config.camera == "scene"
+
+    def _checked(self, visit: Visit, ended: RecorderStatus, why: str) -> str:
+        """What a film that ended holds, opened and decoded. Raises NotPossible if it is not so."""
+        _require(ended.ended == why, f"it ended by {ended.ended}")
+        directory = visit.kit.home.recording(ended.recording)
+        with closing(open_recording(directory, [visit.case.identity], check=True)) as opened:
+            pictures, sound = _decoded(opened.film.open)
+        _require(opened.complete, "a part of it is missing")
+        _require(pictures == ended.frames_in, f"{ended.frames_in} frames in, {pictures} out")
+        seconds = pictures / self.config.frame_rate
+        if self._hears:
+            _require(abs(sound - seconds) <= _APART, f"{sound:.2f} s of sound to {seconds:.2f} s")
+        times = ", ".join(f"{name} {ms:.0f} ms" for name, ms in ended.timings_ms.items())
+        return (
+            f"{pictures} frames opened of {ended.frames_in}, {ended.frames_missed} left out by the "
+            f"camera, {seconds:.1f} s of picture, {sound:.1f} s of sound; {times}"
+        )
+
+    def _after(self, plug: _Plug) -> tuple[None, str]:
+        with self._kit() as kit:
+            kit.start("recorder")
+            kit.recorder_shows("the recorder", lambda s: s.state in ("idle", "ready"), 30)
+        directory = kit.home.recording(plug.recording)
+        with closing(open_recording(directory, [parse_identity(plug.key)])) as opened:
+            pictures, _sound = _decoded(opened.film.open)
+        lost = max(0, plug.frames - pictures) / plug.frame_rate
+        _require(lost <= _AT_MOST_LOST, f"{lost:.2f} s are lost")
+        return None, f"{plug.frames} frames were seen, {pictures} are there: {lost:.2f} s lost"
+
+    def _step(self, name: str, act: Callable[[], tuple[_T, str]]) -> _T:
+        """Do one thing and write down what was seen. A failure ends the run."""
+        try:
+            given, saw = act()
+        except KitError as error:
+            self._done(Line(name, False, str(error)))
+            raise
+        self._done(Line(name, True, saw))
+        return given
+
+    def _done(self, line: Line) -> None:
+        self.lines.append(line)
+        self.tell(line)
+
+
+def _begin(kit: Kit) -> tuple[Visit, str]:
+    visit = Visit.begin(kit)
+    visit.vouch()
+    return visit, f"{visit.status.camera}, kit {visit.status.kit}"
+
+
+def _unarmed(visit: Visit) -> tuple[None, str]:
+    visit.kit.press()
+    visit.kit.recorder_shows("a refusal", lambda s: s.reason == "no-permit")
+    _require(visit.status.frames_in == 0, "the camera gave pictures")
+    visit.kit.recorder_shows("rest", lambda s: s.state == "idle")
+    return None, "refused, and the camera stayed off"
+
+
+def _lamp(visit: Visit) -> tuple[None, str]:
+    proven = visit.status.lamp_proven
+    return None, "by its wire" if proven else "no: this kit's lamp is unproven, as its page says"
+
+
+def _decoded(opened: Callable[[], object]) -> tuple[int, float]:
+    """How many pictures a film has, and how many seconds of sound, decoded to the end."""
+    pictures, samples, rate = 0, 0, 1
+    with av.open(opened(), "r") as container:
+        for packet in container.demux():
+            for frame in packet.decode():
+                if isinstance(frame, av.VideoFrame):
+                    pictures += 1
+                elif isinstance(frame, av.AudioFrame):
+                    samples, rate = samples + frame.samples, frame.sample_rate
+    return pictures, samples / rate
+
+
+def _require(held: bool, otherwise: str) -> None:
+    if not held:
+        raise NotPossible(f"It is not as it should be: {otherwise}.")
