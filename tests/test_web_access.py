@@ -1,5 +1,6 @@
 """Who may ask the page for what: everything is refused but what says of itself that it is open."""
 
+import gzip
 import re
 from pathlib import Path
 
@@ -200,3 +201,23 @@ def test_a_kit_with_a_camera_has_no_button_on_its_page(tmp_path: Path) -> None:
 
 def test_the_virtual_kit_is_plainly_marked(kit: WebKit) -> None:
     assert "Virtual kit - for demonstration" in kit.browser.get("/setup").words
+
+
+LARGEST_FIRST_LOAD = 400_000
+
+
+@pytest.mark.parametrize(("packed", "most"), [("gzip", 120_000), ("", LARGEST_FIRST_LOAD)])
+def test_a_first_look_at_the_page_is_light(kit: WebKit, packed: str, most: int) -> None:
+    page = kit.browser.get("/setup")
+    asked = sorted(set(re.findall(r'(?:src|href)="(/assets/[^"]+)"', page.text)))
+    asked.append("/assets/vendor/nhsuk-frontend.min.js")
+    assert len(asked) >= 5
+    sent = len(page.text)
+    for path in asked:
+        answer = kit.browser.get(path, Accept_Encoding=packed).response
+        assert answer.status_code == 200 and "Accept-Encoding" in answer.vary
+        sent += len(answer.data)
+        if answer.headers.get("Content-Encoding") == "gzip":
+            assert gzip.decompress(answer.data) == kit.browser.get(path).response.data
+            assert not answer.mimetype.endswith("gzip")
+    assert sent <= most

@@ -9,12 +9,13 @@ import pytest
 from appliance.clock import Vouch
 from appliance.errors import WrongPassphrase
 from appliance.files import from_json
-from appliance.keys import lock
+from appliance.keys import lock, unlock
 from appliance.requests import SetTime
 from appliance.signing import open_note
-from tests.pages import NOW, PASSPHRASE, FakeClock, WebKit, locked, practitioner
+from tests.pages import NOW, PASSPHRASE, FakeClock, Page, WebKit, locked, practitioner
 from web_ui.keeper import Keeper
 from web_ui.seat import IDLE_SECONDS, LONGEST_WAIT, PUT_OFF_SECONDS, Practitioner, Seat, TooSoon
+from web_ui.tls import ensure_certificate, fingerprint
 
 
 @pytest.fixture
@@ -202,3 +203,62 @@ def test_the_keeper_removes_requests_that_nobody_carries_out_any_more(kit: WebKi
     kit.pass_by(timedelta(minutes=3).total_seconds())
     keeper.look()
     assert not kit.recorder.requests()
+
+
+NEW = "harbour thistle caravan ember walnut prairie"
+
+
+def change(kit: WebKit, **fields: str) -> Page:
+    told = {"passphrase": PASSPHRASE, "new": NEW, "again": NEW} | fields
+    return kit.browser.submit("/passphrase", **told)
+
+
+def test_a_passphrase_is_changed_on_the_page_and_the_old_one_opens_nothing(kit: WebKit) -> None:
+    ensure_certificate(kit.home.keys, ())
+    kit.unlock()
+    page = change(kit)
+    assert "Your passphrase was changed" in page.words
+    sealed = (kit.home.keys / practitioner().card().name / "identity.age").read_bytes()
+    assert unlock(sealed, NEW).card() == practitioner().card()
+    with pytest.raises(WrongPassphrase):
+        unlock(sealed, PASSPHRASE)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"again": "something else"}, "not written the same way twice"),
+        ({"new": "robin", "again": "robin"}, "could be found by trying"),
+        ({"passphrase": "not the right one"}, "does not open this kit"),
+    ],
+)
+def test_a_passphrase_that_cannot_be_changed_stays_as_it_was(
+    kit: WebKit, fields: dict[str, str], said: str
+) -> None:
+    kit.unlock()
+    page = change(kit, **fields)
+    assert page.status in (400, 403) and said in page.words
+    sealed = kit.home.keys / practitioner().card().name / "identity.age"
+    assert sealed.read_bytes() == locked()
+
+
+def test_whoever_finds_the_page_unlocked_cannot_try_passphrases_quickly(kit: WebKit) -> None:
+    kit.unlock()
+    change(kit, passphrase="not the right one")
+    page = change(kit)
+    assert page.status == 429
+    sealed = kit.home.keys / practitioner().card().name / "identity.age"
+    assert sealed.read_bytes() == locked()
+
+
+def test_the_new_words_that_are_offered_are_kept_nowhere(kit: WebKit) -> None:
+    kit.unlock()
+    words = kit.browser.get("/passphrase").text.partition('id="words">')[2].partition("<")[0]
+    assert len(words.split()) == 6
+    kept = b"".join(p.read_bytes() for p in kit.root.rglob("*") if p.is_file())
+    assert words.encode() not in kept
+
+
+def test_before_unlocking_one_can_compare_the_certificate(kit: WebKit) -> None:
+    certificate, _key = ensure_certificate(kit.home.keys, ())
+    assert fingerprint(certificate) in kit.browser.get("/unlock").words

@@ -5,16 +5,18 @@ one module with one `blueprint(parts)`.
 """
 
 import importlib.util
+import mimetypes
 import secrets
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, redirect, send_from_directory, url_for
+from flask import Flask, Response, abort, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import Babel
 from flask_wtf import CSRFProtect
 from jinja2 import ChainableUndefined, ChoiceLoader, FileSystemLoader, PackageLoader
 from werkzeug.routing import BaseConverter
+from werkzeug.security import safe_join
 
 from web_ui import (
     access,
@@ -147,6 +149,17 @@ def _install_front(app: Flask, parts: Parts) -> None:
     @access.anyone
     @access.data
     def assets(name: str) -> ResponseReturnValue:
-        answer = send_from_directory(HERE / "static", name, max_age=0)
+        found = safe_join(str(HERE / "static"), name)
+        if found is None or not Path(found).is_file():
+            abort(404)
+        packed = Path(f"{found}.gz")
+        smaller = request.accept_encodings["gzip"] > 0 and packed.is_file()
+        # Read whole, they are small: a browser that takes its time keeps no thread.
+        data = (packed if smaller else Path(found)).read_bytes()
+        answer = Response(data, mimetype=mimetypes.guess_type(name)[0])
+        if smaller:
+            answer.headers["Content-Encoding"] = "gzip"
+        answer.vary.add("Accept-Encoding")
         answer.headers["Cache-Control"] = "no-cache"
-        return answer
+        answer.add_etag()
+        return answer.make_conditional(request)

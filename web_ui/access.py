@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
+import threading
 from collections.abc import Callable, Set
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -26,6 +27,10 @@ NAMES = frozenset({"localhost", "attune.local"})
 
 An address of digits is right by itself: only a name can be rebound.
 """
+
+STRANGERS = 6
+"""Forms that are taken at once from browsers that never unlocked this kit. What is sent slowly
+holds a thread until it has come: strangers must leave some for Stop and whoever is unlocked."""
 
 PAIRED_COOKIE = "__Host-attune-paired"
 _PAIRED_BROWSERS = 20
@@ -75,6 +80,7 @@ class Paired(Fact, frozen=True, kw_only=True, tag="paired/v1"):
 def install(app: Flask, parts: Parts) -> None:
     """Ask these questions of every request before any view sees it, and mark every answer."""
     names = NAMES.union(parts.config.names)
+    places = threading.BoundedSemaphore(STRANGERS)
 
     @app.before_request
     def admit() -> ResponseReturnValue | None:
@@ -87,6 +93,10 @@ def install(app: Flask, parts: Parts) -> None:
         parts.seat.leave_if_idle()
         g.practitioner = parts.seat.of(session.get(_SEAT, ""))
         g.paired = g.practitioner is not None or _is_paired(parts.home)
+        if not g.paired and request.method not in ("GET", "HEAD", "OPTIONS"):
+            g.place = places.acquire(blocking=False)
+            if not g.place:
+                abort(503, _("Too many are sending something at once. Wait a moment, try again."))
         view = app.view_functions.get(request.endpoint or "")
         for_scripts = getattr(view, "for_scripts", False)
         if g.practitioner and not for_scripts:
@@ -101,6 +111,11 @@ def install(app: Flask, parts: Parts) -> None:
         if request.method == "GET":
             session[_NEXT] = request.path
         return redirect(url_for("unlock.show"), 303)
+
+    @app.teardown_request
+    def leave(_error: BaseException | None) -> None:
+        if g.pop("place", False):
+            places.release()
 
     @app.after_request
     def mark(response: Response) -> Response:

@@ -10,6 +10,7 @@ import secrets
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from appliance.cases import CaseRecord, Cases, Details, OpenCase, is_withdrawn
 from appliance.clock import Clock, Vouch
@@ -28,6 +29,9 @@ PUT_OFF_SECONDS = 5400.0
 
 LONGEST_WAIT = 300.0
 """Seconds: the delay after wrong passphrases grows to this and no further. Nothing is wiped."""
+
+
+_T = TypeVar("_T")
 
 
 class Taken(KitError):
@@ -161,22 +165,33 @@ class Seat:
                         "The kit is already unlocked in another browser.",
                         "Lock it there first, or wait until it locks itself.",
                     )
-                wait = self._next_try - self._clock.monotonic()
-                if wait > 0:
-                    raise TooSoon(wait)
-            try:
-                practitioner = unlock()
-            except NotOpened:
-                self._wrong += 1
-                delay = min(2.0 ** (self._wrong - 1), LONGEST_WAIT)
-                self._next_try = self._clock.monotonic() + delay
-                raise
+            practitioner = self._tried(unlock)
             with self._lock:
-                self._wrong = 0
                 self._holder = practitioner
                 self._token = secrets.token_urlsafe(32)
                 self._used = self._watched = self._clock.monotonic()
                 return self._token
+
+    def prove(self, passphrase_opens: Callable[[], None]) -> None:
+        """Try the passphrase of whoever is unlocked once more, with the same delay after a wrong
+        one. Raises TooSoon, and whatever `passphrase_opens` raises."""
+        with self._trying:
+            self._tried(passphrase_opens)
+
+    def _tried(self, attempt: Callable[[], _T]) -> _T:
+        """Only while `_trying` is held."""
+        wait = self._next_try - self._clock.monotonic()
+        if wait > 0:
+            raise TooSoon(wait)
+        try:
+            found = attempt()
+        except NotOpened:
+            self._wrong += 1
+            delay = min(2.0 ** (self._wrong - 1), LONGEST_WAIT)
+            self._next_try = self._clock.monotonic() + delay
+            raise
+        self._wrong = 0
+        return found
 
     def of(self, token: str) -> Practitioner | None:
         """Who sits here, if this token is theirs."""

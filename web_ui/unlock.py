@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 
-from flask import Blueprint, make_response, redirect, render_template, url_for
+from flask import Blueprint, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from wtforms import HiddenField, PasswordField, StringField
 from wtforms.widgets import DateTimeLocalInput
@@ -10,19 +10,26 @@ from wtforms.widgets import DateTimeLocalInput
 from appliance.clock import EARLIEST, Reading, Vouch
 from appliance.errors import BadInput, KitError, NotOpened, NotPossible, WrongPassphrase
 from appliance.files import new_id, to_json
-from appliance.keys import unlock
+from appliance.keys import change_passphrase, check_passphrase, make_passphrase, unlock
 from appliance.library import mend_all
 from appliance.requests import SetTime, place_request
 from appliance.signing import Verifier
-from web_ui.access import anyone, pair, sit_down, stand_up
+from web_ui.access import anyone, pair, practitioner, sit_down, stand_up
 from web_ui.errors import status_of
 from web_ui.forms import Form
 from web_ui.language import _, ngettext
 from web_ui.parts import Parts
 from web_ui.seat import Practitioner, TooSoon
 from web_ui.status import fresh_status, read_status, trusted_now
+from web_ui.tls import CERTIFICATE, fingerprint
 
 _FORMAT = "%Y-%m-%dT%H:%M:%S"
+
+
+class PassphraseForm(Form):
+    passphrase = PasswordField()
+    new = PasswordField()
+    again = PasswordField()
 
 
 class UnlockForm(Form):
@@ -45,12 +52,21 @@ def blueprint(parts: Parts) -> Blueprint:
         now = kit_time().astimezone().strftime(_FORMAT)
         return UnlockForm(formdata=None, time=now, offered=now, offset="")
 
+    def unlock_page(refused: KitError | None) -> str:
+        return render_template(
+            "unlock.html",
+            form=offered_form(),
+            refused=refused,
+            taken=parts.seat.taken,
+            fingerprint=_fingerprint(parts),
+        )
+
     @pages.get("/unlock")
     @anyone
     def show() -> ResponseReturnValue:
         if parts.enrolled is None:
             return redirect(url_for("setup.show"), 303)
-        return render_template("unlock.html", form=offered_form(), taken=parts.seat.taken)
+        return unlock_page(None), 200
 
     @pages.post("/unlock")
     @anyone
@@ -67,11 +83,7 @@ def blueprint(parts: Parts) -> Blueprint:
             # Only what was tried: the delay after each keeps a stranger from filling the log.
             if isinstance(error, NotOpened):
                 parts.note("unlock-refused", code=error.code)
-            again = offered_form()
-            page = render_template(
-                "unlock.html", form=again, refused=_in_words(error), taken=parts.seat.taken
-            )
-            return page, status_of(error)
+            return unlock_page(_in_words(error)), status_of(error)
         holder = parts.seat.of(token)
         if holder is None:  # Locked again by somebody in this very moment.
             return redirect(url_for("unlock.show"), 303)
@@ -95,6 +107,29 @@ def blueprint(parts: Parts) -> Blueprint:
         )
         return answer
 
+    @pages.route("/passphrase", methods=["GET", "POST"])
+    def passphrase() -> ResponseReturnValue:
+        """Put the practitioner's key under another passphrase."""
+        form = PassphraseForm()
+        refused, status = None, 200
+        if request.method == "POST":
+            try:
+                _change(parts, practitioner(), form)
+            except KitError as error:
+                if isinstance(error, NotOpened):
+                    parts.note("unlock-refused", code=error.code)
+                refused, status = _in_words(error), status_of(error)
+            else:
+                parts.note("passphrase-changed", practitioner=practitioner().card.name)
+                return redirect(url_for("this_kit.show", changed="y"), 303)
+        page = render_template(
+            "passphrase.html",
+            form=PassphraseForm(formdata=None),
+            refused=refused,
+            words=make_passphrase(),
+        )
+        return page, status
+
     @pages.post("/lock")
     def close_page() -> ResponseReturnValue:
         parts.seat.leave()
@@ -103,6 +138,19 @@ def blueprint(parts: Parts) -> Blueprint:
         return redirect(url_for("unlock.show"), 303)
 
     return pages
+
+
+def _change(parts: Parts, holder: Practitioner, form: PassphraseForm) -> None:
+    """Raises TooSoon, WrongPassphrase, BadInput, NotPossible."""
+    new = form.new.data or ""
+    if new != (form.again.data or ""):
+        raise BadInput(
+            _("The new passphrase was not written the same way twice."), _("Write both again.")
+        )
+    check_passphrase(new)
+    sealed = parts.home.keys / holder.card.name / "identity.age"
+    # Whoever finds the page unlocked must not lock its owner out.
+    parts.seat.prove(lambda: change_passphrase(sealed, lambda: form.passphrase.data or "", new))
 
 
 def _opened(parts: Parts, passphrase: str, moment: datetime, reading: Reading) -> Practitioner:
@@ -132,6 +180,14 @@ def _opened(parts: Parts, passphrase: str, moment: datetime, reading: Reading) -
     raise refused or NotPossible(
         _("There is no practitioner's key on this kit."), _("Set the kit up again.")
     )
+
+
+def _fingerprint(parts: Parts) -> str:
+    """Of the page's certificate, as the browser shows it; '' where it cannot be read."""
+    try:
+        return fingerprint(parts.home.keys / CERTIFICATE)
+    except (OSError, ValueError):
+        return ""
 
 
 def _moment(form: UnlockForm, kit_time: datetime) -> datetime:
