@@ -324,7 +324,7 @@ def posted(path: str, cookie: str = "") -> bytes:
 def test_strangers_who_send_slowly_leave_stop_to_a_browser_that_unlocked_before(
     process: Kit,
 ) -> None:
-    wire, cookie = Wire(process), "of the browser that unlocked before"
+    wire, cookie = Wire(process), "of-a-browser-that-unlocked-before"
     digest = hashlib.sha256(cookie.encode()).hexdigest()
     save_fact(process.home.keys / "paired.json", Paired(digests=(digest,)))
     with ExitStack() as held:
