@@ -22,6 +22,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.filter import Graph
 from av.packet import Packet
+from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -327,8 +328,9 @@ def when(frame: VideoFrame, base: Fraction) -> Fraction:
 
 def turn_of(frame: VideoFrame) -> bytes | None:
     """How a player is to turn the picture, if it is: the matrix of ISO/IEC 14496-12, 6.2.2."""
-    # The type of the side data names only one of the many that there are.
-    side: Any = cast(Any, frame.side_data).get("DISPLAYMATRIX")
+    # Not `frame.side_data`: the frame would hold what holds it, and stay in memory until Python
+    # looks for such circles. And the type of the side data names only one of those that there are.
+    side: Any = cast(Any, SideDataContainer)(frame).get("DISPLAYMATRIX")
     return struct.pack(">9i", *struct.unpack("=9i", bytes(side))) if side else None
 
 

@@ -1,5 +1,6 @@
 """Stills, filmstrip and sound peaks, of films like ours and of somebody else's."""
 
+import gc
 import io
 import struct
 from collections.abc import Callable, Iterator
@@ -74,6 +75,18 @@ def test_a_still_of_a_turned_film_is_upright() -> None:
     assert pictures[0, 1][-8][-16], "turned to the right the number ends at the bottom right"
     assert pictures[-1, 0][-16][7], "on its head it ends at the bottom left"
     assert pictures[0, -1][7][16], "turned to the left it ends at the top left"
+
+
+def test_what_a_picture_took_is_free_as_soon_as_it_was_made(source: bytes) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        still(io.BytesIO(source), 5, io.BytesIO())
+        list(filmstrip(io.BytesIO(source), 3, 90))
+        left = [thing for thing in gc.get_objects() if isinstance(thing, av.VideoFrame)]
+    finally:
+        gc.enable()
+    assert not left, "a frame of a camera is four megabytes, and Python looks for circles seldom"
 
 
 def test_a_filmstrip_shows_key_frames_evenly(source: bytes) -> None:

@@ -64,7 +64,6 @@ def make_glance(
     strip = []
     for number, picture in enumerate(filmstrip(film.open(), count, HEIGHT)):
         strip.append(picture)
-        memory.drop_pictures()
         progress(_STRIP * number / count)
     loud = bytearray()
     for peak in peaks(film.open(), parts):
