@@ -69,7 +69,8 @@ class Film:
             signer,
             clock,
             segment_seconds=config.segment_seconds,
-            most_waiting=QUEUE_SECONDS * (config.bit_rate + SOUND_BIT_RATE) // 8,
+            # Twice what so many seconds should take: an encoder may stray from its bit rate.
+            most_waiting=2 * QUEUE_SECONDS * (config.bit_rate + SOUND_BIT_RATE) // 8,
             now=now,
             on_failure=on_end,
             on_closed=on_closed,

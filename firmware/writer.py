@@ -1,8 +1,9 @@
 """From the muxer to the card: a film cut into segments, each sealed and on the card as it is made.
 
 A thread of its own writes, so that a card that hesitates holds up no camera; what waits for it is
-bounded. After each fragment everything sealed is synced. Sealing goes by chunks of 64 KiB: where
-these fill so slowly that more than `LONGEST_HELD` of film would wait in one, a `free` box fills it.
+bounded, in seconds of film and in bytes. After each fragment everything sealed is synced. Sealing
+goes by chunks of 64 KiB: where these fill so slowly that more than `LONGEST_HELD` of film would
+wait in one, a `free` box fills it.
 """
 
 import hashlib
@@ -208,7 +209,8 @@ class FilmWriter:
         on_growth: Callable[[int], None] = lambda size: None,
         new_file: Create = create,
     ) -> None:
-        """`most_waiting`: bytes that may wait for the card. `now`: the time, where trusted.
+        """`most_waiting`: bytes that may wait for the card, whatever time they last: a bound for
+        memory. `now`: the time, where trusted.
 
         `on_growth` is told how many bytes are on the card, from the writer's thread; it may raise
         OSError. `new_file` makes the file of a segment.
@@ -226,8 +228,12 @@ class FilmWriter:
         self._on_growth = on_growth
         self._new_file = new_file
         self._changed = threading.Condition()
-        self._queue: deque[bytes] = deque()
-        self._waiting = 0
+        self._splitter = FragmentSplitter()
+        self._init: Init | None = None
+        self._queue: deque[Fragment] = deque()
+        self._waiting = Fraction(0)
+        """Seconds of film in the queue."""
+        self._waiting_bytes = 0
         self._dropping = False
         self._why: EndReason | None = None
         self._segment: SegmentWriter | None = None
@@ -246,8 +252,8 @@ class FilmWriter:
 
     @property
     def busy(self) -> bool:
-        """True while a second of film or more waits for the card."""
-        return self._waiting > self._most_waiting // QUEUE_SECONDS
+        """True while more than a second of film waits for the card."""
+        return self._waiting > 1
 
     def begin(self) -> None:
         """Make the film's place, durably. Raises NotPossible."""
@@ -265,22 +271,36 @@ class FilmWriter:
         with self._changed:
             if self._dropping or self._why is not None:
                 return
-            if self._waiting + len(data) > self._most_waiting:
-                self._dropping = True
-                too_slow = True
-            else:
-                self._queue.append(data)
-                self._waiting += len(data)
-                self._changed.notify()
-                too_slow = False
-        if too_slow:
-            self._on_failure(EndReason.SLOW_CARD)
+            failure = self._queue_up(data)
+            self._dropping = failure is not None
+            self._changed.notify()
+        if failure is not None:
+            self._on_failure(failure)
 
     def finish(self, why: EndReason) -> None:
         """No more comes: close the film. Returns at once; `on_closed` follows."""
         with self._changed:
             self._why = why
             self._changed.notify()
+
+    def _queue_up(self, data: bytes) -> EndReason | None:
+        """Put what these bytes complete into the queue; returns why that cannot be."""
+        try:
+            units = self._splitter.feed(data)
+        except Exception:
+            # Whatever it is, it must not go on into the library that calls this.
+            _errors.exception("what the muxer wrote is no film")
+            return EndReason.FAULT
+        for unit in units:
+            if isinstance(unit, Init):
+                self._init = unit
+                continue
+            seconds, size = self._waiting + unit.seconds, self._waiting_bytes + len(unit.data)
+            if seconds > QUEUE_SECONDS or size > self._most_waiting:
+                return EndReason.SLOW_CARD
+            self._queue.append(unit)
+            self._waiting, self._waiting_bytes = seconds, size
+        return None
 
     def _run(self) -> None:
         failed = None
@@ -301,19 +321,12 @@ class FilmWriter:
         self._on_closed(failed)
 
     def _write_film(self) -> None:
-        splitter = FragmentSplitter()
-        init: Init | None = None
-        while (piece := self._next()) is not None:
-            for unit in splitter.feed(piece):
-                if isinstance(unit, Init):
-                    init = unit
-                else:
-                    assert init is not None
-                    self._take(init, unit)
+        while (fragment := self._next()) is not None:
+            self._take(fragment)
         if self._segment is not None:
             self._close_segment(self._segment)
 
-    def _take(self, init: Init, fragment: Fragment) -> None:
+    def _take(self, fragment: Fragment) -> None:
         segment = self._segment
         if segment is not None and (
             fragment.starts_with_key and segment.seconds >= self._segment_seconds
@@ -321,11 +334,12 @@ class FilmWriter:
             self._close_segment(segment)
             segment = None
         if segment is None:
+            assert self._init is not None
             segment = self._segment = SegmentWriter(
                 self._directory,
                 self._started.recording,
                 self.segments,
-                init,
+                self._init,
                 self._recipient,
                 self._new_file,
             )
@@ -348,15 +362,16 @@ class FilmWriter:
         self._bytes_closed += closed.size
         self.frames, self.bytes = self._frames_closed, self._bytes_closed
 
-    def _next(self) -> bytes | None:
-        """The next piece, or None when there will be none."""
+    def _next(self) -> Fragment | None:
+        """The next fragment, or None when there will be none."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._why is not None)
             if not self._queue:
                 return None
-            piece = self._queue.popleft()
-            self._waiting -= len(piece)
-            return piece
+            fragment = self._queue.popleft()
+            self._waiting -= fragment.seconds
+            self._waiting_bytes -= len(fragment.data)
+            return fragment
 
     def _give_up(self, failed: EndReason) -> None:
         """Nothing can be written any more: say so and wait until the film is ended."""
@@ -365,6 +380,7 @@ class FilmWriter:
         with self._changed:
             told, self._dropping = self._dropping or self._why is not None, True
             self._queue.clear()
+            self._waiting, self._waiting_bytes = Fraction(0), 0
         if not told:
             self._on_failure(failed)
         with self._changed:

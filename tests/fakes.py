@@ -190,6 +190,8 @@ class FakeCamera:
         self.mute = self.fails_to_hear = False
         self.takes = 0.0
         """Seconds to start."""
+        self.before_picture: Callable[[], None] = lambda: None
+        """Called before each picture of a film."""
         self._began, self._given = 0.0, 0
 
     @property
@@ -235,6 +237,7 @@ class FakeCamera:
             and not self.stalled
             and self._began + self._given / 30 <= self._clock.monotonic()
         ):
+            self.before_picture()
             data, _, duration, key = self._reel.pictures[self._given % 30]
             self.sink.picture(data, self._given * 3000, duration, key)
             if not self.mute:
@@ -289,8 +292,12 @@ class Stage:
         factory = MockFactory()
         self._button = Button(17, factory, self.clock, self.inbox.put)
         self.pin = factory.pin(17)
+        self.camera.before_picture = self._wait_for_card
         self.new_file: Create = create
         """What makes the files of a film."""
+        self.film: Film | None = None
+        """The last one."""
+        self._grown = threading.Event()
         self.room = Room(self.home.kit / "room", self.config.bit_rate)
         self.board = FakeBoard()
         self.removals = Removals(self.home, self.books, self.log, lambda: self.gate.time().now)
@@ -337,7 +344,7 @@ class Stage:
         self.work()
 
     def _film(self, permit: Permit, on_end: OnEnd, on_closed: OnClosed) -> Film:
-        return Film(
+        self.film = Film(
             self.home,
             self.config,
             permit,
@@ -347,9 +354,20 @@ class Stage:
             now=lambda: self.gate.time().now,
             on_end=on_end,
             on_closed=on_closed,
-            on_growth=self.room.taken,
+            on_growth=self._grow,
             new_file=lambda path: self.new_file(path),
         )
+        return self.film
+
+    def _grow(self, size: int) -> None:
+        self.room.taken(size)
+        self._grown.set()
+
+    def _wait_for_card(self) -> None:
+        """Film no faster than the writer's thread, which has a time of its own."""
+        while self.film is not None and self.film.writer.busy:
+            self._grown.wait(0.1)
+            self._grown.clear()
 
     def _show(self, picture: bytes | None) -> None:
         if picture is not None and self.no_memory:

@@ -33,7 +33,7 @@ from appliance.sealing import CHUNK
 from appliance.signing import Signer
 from appliance.unsealing import SealedReader, unseal
 from firmware.cameras.testcard import TestCard, read_number
-from firmware.writer import LONGEST_HELD, FilmWriter, SegmentWriter, recover
+from firmware.writer import LONGEST_HELD, QUEUE_SECONDS, FilmWriter, SegmentWriter, recover
 from tests import films
 from tests.fakes import CASE, NOON, FakeClock, muxed
 
@@ -54,6 +54,7 @@ class Place:
         self.failures: list[EndReason] = []
         self.faults: list[EndReason | None] = []
         self.closed, self.failed = threading.Event(), threading.Event()
+        self.grown = threading.Event()
         self.writer = FilmWriter(
             self.directory,
             FilmStarted(
@@ -77,6 +78,7 @@ class Place:
             now=lambda: NOON,
             on_failure=self._on_failure,
             on_closed=self._on_closed,
+            on_growth=lambda size: self.grown.set(),
         )
 
     def _on_failure(self, why: EndReason) -> None:
@@ -92,8 +94,12 @@ class Place:
         assert self.closed.wait(30)
 
     def write(self, pieces: list[bytes]) -> None:
+        """As fast as the card takes it."""
         self.writer.begin()
         for piece in pieces:
+            while self.writer.busy:
+                self.grown.wait(0.1)
+                self.grown.clear()
             self.writer.write(piece)
 
     def manifest(self) -> Manifest:
@@ -163,7 +169,8 @@ def test_segments_are_cut_at_key_frames_and_each_plays_by_itself(
 
 def test_a_segment_waits_for_a_key_frame_however_seldom_they_come(place: Place) -> None:
     # A key frame every 1.8 seconds, and segments of two.
-    place.write([films.film(300, encoder=films.LIKE_OURS | {"g": "54"})])
+    film = films.film(300, encoder=films.LIKE_OURS | {"g": "54"})
+    place.write([film[at : at + 4096] for at in range(0, len(film), 4096)])
     place.finish()
     frames = [line.frames for line in place.manifest().segments]
     assert frames == [108, 108, 84]
@@ -250,11 +257,12 @@ def test_boxes_fill_a_chunk_however_little_room_there_is(
     assert [box.name for box in boxes(whole, len(plain))] == [b"free"]
 
 
+@pytest.mark.parametrize("bound", ["seconds", "bytes"])
 def test_a_card_that_is_too_slow_ends_the_film_and_keeps_what_it_took(
-    tmp_path: Path, five_seconds: list[bytes]
+    tmp_path: Path, five_seconds: list[bytes], bound: str
 ) -> None:
-    half = sum(map(len, five_seconds)) // 2
-    place = Place(tmp_path, most_waiting=half)
+    most = sum(map(len, five_seconds)) // (2 if bound == "bytes" else 1)
+    place = Place(tmp_path, most_waiting=most)
     # Nobody takes anything until the writer begins.
     for piece in five_seconds:
         place.writer.write(piece)
@@ -263,11 +271,28 @@ def test_a_card_that_is_too_slow_ends_the_film_and_keeps_what_it_took(
     place.finish(EndReason.SLOW_CARD)
     assert place.faults == [None]
     numbers = place.numbers()
-    assert 0 < len(numbers) < 150
     assert numbers == list(range(len(numbers)))
     assert place.writer.frames == len(numbers)
+    longest = QUEUE_SECONDS * 30
+    if bound == "seconds":
+        assert longest - 8 < len(numbers) <= longest
+    else:
+        assert 0 < len(numbers) < longest - 8
     end = place.manifest().ended
     assert end is not None and end.why is EndReason.SLOW_CARD
+
+
+def test_what_is_no_film_ends_it_and_is_not_raised_into_the_muxer(
+    place: Place, five_seconds: list[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    place.write(five_seconds)
+    place.writer.write(b"\0" * 64)
+    assert place.failures == [EndReason.FAULT]
+    place.writer.write(five_seconds[0])
+    place.finish(EndReason.FAULT)
+    assert place.failures == [EndReason.FAULT] and place.faults == [None]
+    assert place.numbers() == list(range(150))
+    assert "no film" in caplog.text
 
 
 @contextmanager
