@@ -244,6 +244,7 @@ class Mishaps(Rehearsal):
             expect(self.page.submit("/cases", {}, form="/lock"), 200)
             expect(self.page.submit("/unlock", {"passphrase": self.passphrase}), 200)
             expect(self.page.submit(f"/cases/{self.case}/word", {"word": CHECK_WORD}), 200)
+            expect(self.page.submit(f"/cases/{self.case}/visit/here", {"here": "these"}), 200)
             self.kit.recorder_shows("a trusted clock", lambda s: s.clock == "trusted")
         if in_vain:
             expect(self.page.submit(f"/cases/{self.case}/arm", {}), 200)
@@ -286,6 +287,8 @@ class Mishaps(Rehearsal):
 
     def _refused(self, reason: Refusal) -> str:
         before = films(self.home)
+        # A press while an earlier refusal is being shown is not answered anew.
+        self.kit.recorder_shows("rest", lambda s: s.state != "refused")
         self.kit.press()
         status = self.kit.recorder_shows(
             "a refusal", lambda s: s.state == "refused" and bool(s.reason)
