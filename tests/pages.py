@@ -40,9 +40,8 @@ from appliance.sealing import seal
 from appliance.signing import Signer, open_note
 from appliance.sticks import Sticks
 from tests import films
-from web_ui import create_app
-from web_ui.__main__ import build_parts
 from web_ui.access import PAIRED_COOKIE
+from web_ui.app import build_parts, create_app
 from web_ui.parts import Parts
 
 PASSPHRASE = "lantern orchard velvet thimble cascade juniper"

@@ -83,7 +83,7 @@ def test_every_import_goes_in_the_one_direction() -> None:
     ("module", "line"),
     [
         ("appliance.cases", "import firmware.light"),
-        ("appliance.cases", "from web_ui import create_app"),
+        ("appliance.cases", "from web_ui.app import create_app"),
         ("firmware.runner", "from web_ui.access import sessions"),
         ("web_ui.arming", "def late():\n    import firmware"),
         ("web_ui.arming", "from appliance import sync"),

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.pages import NOW, PASSPHRASE, Browser, WebKit
-from web_ui import create_app
 from web_ui.access import HEADERS, anyone
+from web_ui.app import create_app
 
 OPEN_TO_ANYONE = {
     *("/", "/setup", "/setup/press", "/unlock", "/status.json", "/virtual/button"),

@@ -178,8 +178,7 @@ def test_a_package_without_the_virtual_kit_has_no_button_whatever_the_settings_s
     program = f"""
 from appliance.clock import SystemClock
 from appliance.config import Config
-from web_ui import create_app
-from web_ui.__main__ import build_parts
+from web_ui.app import build_parts, create_app
 config = Config(home={str(tmp_path / "home")!r}, run={str(tmp_path / "run")!r}, camera="scene")
 app = create_app(build_parts(config, SystemClock()))
 page = app.test_client().get("/setup", base_url="https://localhost")

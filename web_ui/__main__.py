@@ -1,4 +1,10 @@
-"""`python -m web_ui --config FILE`: the page of this kit, until it is told to end."""
+"""`python -m web_ui --config FILE`: the page of this kit, until it is told to end.
+
+The process that is started here only watches over its worker, which is the page. What the page is
+made of is therefore loaded there and not here: this one stays small.
+"""
+
+from __future__ import annotations
 
 import argparse
 import ctypes
@@ -7,31 +13,22 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from flask import Flask
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.log import LogLevels
 
-from appliance.audit import Log
-from appliance.cases import Cases
-from appliance.clock import Clock, SystemClock
 from appliance.config import Config, load_config
 from appliance.errors import KitError, NotPossible
-from appliance.importing import clear_unfinished
-from appliance.sticks import Sticks, Udisks
-from appliance.withdrawing import finish_everything
-from web_ui import create_app, memory
-from web_ui.enrolment import Enrolment
-from web_ui.keeper import Keeper
-from web_ui.parts import Parts
-from web_ui.seat import Seat
-from web_ui.this_kit import power_off
+from web_ui import memory
 from web_ui.tls import ensure_certificate
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 THREADS = 16
 """Requests answered at once: a few players, the status line of a few browsers, and a form."""
@@ -54,33 +51,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return error.exit_status
     return 0
-
-
-def build_parts(
-    config: Config,
-    clock: Clock,
-    sticks: Sticks | None = None,
-    power_off: Callable[[], None] = power_off,
-) -> Parts:
-    """The parts of the page for these settings, with what a pulled plug left undone carried out."""
-    home = config.places
-    cases = Cases(home)
-    log = Log(home.log("web"), clock)
-    for case in finish_everything(home, cases):
-        # The page still starts; the certificate of this case says that it is not finished.
-        log.write("withdrawal-unfinished", case=case)
-    clear_unfinished(home)
-    return Parts(
-        home=home,
-        config=config,
-        clock=clock,
-        log=log,
-        seat=Seat(clock),
-        enrolment=Enrolment(home, clock),
-        cases=cases,
-        sticks=sticks or Sticks(Udisks()),
-        power_off=power_off,
-    )
 
 
 def _serve(config: Config) -> None:
@@ -120,14 +90,17 @@ def _check_address(config: Config) -> None:
 
 def _load(config: Config) -> Flask:
     """Runs in the worker."""
+    memory.settle()
+    from appliance.clock import SystemClock
+    from web_ui.app import build_parts, create_app
+    from web_ui.keeper import Keeper
+
     threading.excepthook = _fall
     keep_to_itself()
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     parts = build_parts(config, SystemClock())
     Keeper(parts).start()
-    app = create_app(parts)
-    memory.settle()
-    return app
+    return create_app(parts)
 
 
 def keep_to_itself() -> None:

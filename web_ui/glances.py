@@ -14,7 +14,6 @@ from appliance.joined import JoinedFilm
 from appliance.sealing import seal
 from appliance.stills import filmstrip, peaks
 from appliance.unsealing import unseal
-from web_ui import memory
 
 HEIGHT = 72
 """Points: twice what a phone shows of it, for screens of small points."""

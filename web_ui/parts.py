@@ -1,4 +1,4 @@
-"""What the page is made of: built once in `__main__`, passed to every room of the page."""
+"""What the page is made of: built once (`web_ui.app`), passed to every room of the page."""
 
 import threading
 from collections.abc import Callable

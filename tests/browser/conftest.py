@@ -17,7 +17,7 @@ from appliance.files import to_json
 from appliance.keys import PrivateKeys, lock
 from appliance.kit import Kit, free_port
 from tests.pages import FakeRecorder, WebKit
-from web_ui.__main__ import build_parts
+from web_ui.app import build_parts
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOTS = ROOT / "build" / "screenshots"

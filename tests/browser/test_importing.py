@@ -12,7 +12,7 @@ from appliance.kit import Kit, free_port, wait_for
 from tests import films
 from tests.browser.conftest import Visitor
 from tests.pages import PASSPHRASE, FakeRecorder, WebKit
-from web_ui.__main__ import build_parts
+from web_ui.app import build_parts
 
 
 @pytest.fixture

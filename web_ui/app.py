@@ -1,0 +1,198 @@
+"""The page put together: its parts, and its rooms as one application."""
+
+import importlib.util
+import mimetypes
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, abort, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import Babel
+from flask_wtf import CSRFProtect
+from jinja2 import ChainableUndefined, ChoiceLoader, FileSystemLoader, PackageLoader
+from werkzeug.routing import BaseConverter
+from werkzeug.security import safe_join
+
+from appliance.audit import Log
+from appliance.cases import Cases
+from appliance.clock import Clock
+from appliance.config import Config
+from appliance.importing import clear_unfinished
+from appliance.sticks import Sticks, Udisks
+from appliance.withdrawing import finish_everything
+from web_ui import (
+    access,
+    arming,
+    cases,
+    consent,
+    copies,
+    course,
+    errors,
+    films,
+    importing,
+    log,
+    moments,
+    review,
+    sending,
+    service,
+    setup,
+    status,
+    this_kit,
+    times,
+    unlock,
+    visit,
+    withdrawal,
+)
+from web_ui.enrolment import Enrolment
+from web_ui.language import locale
+from web_ui.parts import Parts
+from web_ui.seat import Seat
+
+HERE = Path(__file__).parent
+LARGEST_FORM = 256 * 1024
+"""Bytes of a request: the largest thing anybody sends is a key file."""
+
+
+class _Id(BaseConverter):
+    """An id in an address; anything else leads nowhere."""
+
+    regex = "[a-z2-7]{16}"
+
+
+def build_parts(
+    config: Config,
+    clock: Clock,
+    sticks: Sticks | None = None,
+    power_off: Callable[[], None] = this_kit.power_off,
+) -> Parts:
+    """The parts of the page for these settings, with what a pulled plug left undone carried out."""
+    home = config.places
+    cases = Cases(home)
+    log = Log(home.log("web"), clock)
+    for case in finish_everything(home, cases):
+        # The page still starts; the certificate of this case says that it is not finished.
+        log.write("withdrawal-unfinished", case=case)
+    clear_unfinished(home)
+    return Parts(
+        home=home,
+        config=config,
+        clock=clock,
+        log=log,
+        seat=Seat(clock),
+        enrolment=Enrolment(home, clock),
+        cases=cases,
+        sticks=sticks or Sticks(Udisks()),
+        power_off=power_off,
+    )
+
+
+def create_app(parts: Parts) -> Flask:
+    """The page of one kit."""
+    app = Flask(__name__, static_folder=None)
+    app.config.update(
+        SECRET_KEY=secrets.token_bytes(32),
+        SESSION_COOKIE_NAME="__Host-attune",
+        SESSION_COOKIE_SECURE=True,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Strict",
+        MAX_CONTENT_LENGTH=LARGEST_FORM,
+        MAX_FORM_MEMORY_SIZE=LARGEST_FORM,
+        # A token lives as long as its session, and that ends with the process; `access` looks at
+        # where a form comes from.
+        WTF_CSRF_TIME_LIMIT=None,
+        WTF_CSRF_SSL_STRICT=False,
+        PREFERRED_URL_SCHEME="https",
+    )
+    app.jinja_options = {
+        # The macros of the design system are .jinja files, which Flask would not escape.
+        "autoescape": True,
+        "undefined": ChainableUndefined,
+        "loader": ChoiceLoader(
+            [FileSystemLoader(HERE / "templates"), PackageLoader("nhsuk_frontend_jinja")]
+        ),
+        "trim_blocks": True,
+        "lstrip_blocks": True,
+    }
+    app.url_map.converters["id"] = _Id
+    Babel(app, default_locale="en", default_translation_directories=str(HERE / "translations"))
+    access.install(app, parts)
+    importing.install(app, parts)
+    CSRFProtect(app)
+    errors.install(app, parts)
+    _install_front(app, parts)
+    for room in (
+        setup,
+        unlock,
+        cases,
+        consent,
+        arming,
+        visit,
+        films,
+        importing,
+        moments,
+        review,
+        service,
+        course,
+        copies,
+        withdrawal,
+        log,
+        sending,
+        status,
+        this_kit,
+    ):
+        app.register_blueprint(room.blueprint(parts))
+    virtual = has_virtual_kit(parts)
+    if virtual:
+        from web_ui import virtual as virtual_kit
+
+        app.register_blueprint(virtual_kit.blueprint(parts))
+
+    @app.context_processor
+    def common() -> dict[str, Any]:
+        return {"line": status.line(parts), "virtual": virtual, "language": locale()}
+
+    app.jinja_env.filters.update(
+        ended=status.ended_in_words,
+        exact=times.exact,
+        lasting=times.length,
+        listed=times.day_and_time,
+        last_day=times.last_day_before,
+        stamp=times.stamp,
+        until_words=times.until_words,
+        when=times.in_words,
+    )
+    return app
+
+
+def has_virtual_kit(parts: Parts) -> bool:
+    """True where the camera is a scene, and this is not the package of a real kit."""
+    there = importlib.util.find_spec("web_ui.virtual") is not None
+    return parts.config.camera == "scene" and there
+
+
+def _install_front(app: Flask, parts: Parts) -> None:
+    @app.get("/")
+    @access.anyone
+    def home() -> ResponseReturnValue:
+        return redirect(url_for("setup.show" if parts.enrolled is None else "cases.show"), 303)
+
+    @app.get("/assets/<path:name>")
+    @access.anyone
+    @access.data
+    def assets(name: str) -> ResponseReturnValue:
+        found = safe_join(str(HERE / "static"), name)
+        if found is None or not Path(found).is_file():
+            abort(404)
+        packed = Path(f"{found}.gz")
+        smaller = request.accept_encodings["gzip"] > 0 and packed.is_file()
+        # Read whole, they are small: a browser that takes its time keeps no thread.
+        data = (packed if smaller else Path(found)).read_bytes()
+        answer = Response(data, mimetype=mimetypes.guess_type(name)[0])
+        if smaller:
+            answer.headers["Content-Encoding"] = "gzip"
+        answer.vary.add("Accept-Encoding")
+        answer.headers["Cache-Control"] = "no-cache"
+        answer.add_etag()
+        return answer.make_conditional(request)
