@@ -197,11 +197,12 @@ def _record(config: Config, hardware: Hardware) -> None:
     log.write("started", kit=books.kit)
     notify("READY=1")
     try:
-        runner.run(alive=lambda: notify("WATCHDOG=1"))
+        # Not even systemd may hold up whoever has to see the button.
+        runner.run(alive=lambda: notify("WATCHDOG=1", wait=False))
     except BaseException as error:
         # No clean end: only the end of the process is sure to close the camera.
         _die(error)
-    notify("STOPPING=1")
+    notify("STOPPING=1", wait=False)
     log.write("stopped", kit=books.kit)
     ended.set()
     with suppress(OSError):

@@ -1,6 +1,7 @@
 """The recorder as its own process: killed, doubled, ended and started again."""
 
 import io
+import os
 import shutil
 import signal
 import socket
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -145,6 +147,61 @@ def test_systemd_is_told_when_it_is_ready_and_that_it_lives(
             pass
         assert last == b"STOPPING=1"
         assert process.wait(10) == 0
+
+
+def freeze(recorder: Process) -> Path:
+    """Let the main loop, and nothing else of the process, stand still: it opens the file of its
+    live status, which is now a pipe that nobody reads. Returns the pipe."""
+    pipe = recorder.home.status("recorder").with_suffix(".new")
+
+    def made() -> Path | None:
+        with suppress(FileExistsError):
+            os.mkfifo(pipe)
+            return pipe
+        return None
+
+    return wait_for(made)
+
+
+def test_a_main_loop_that_stands_still_films_no_longer_than_agreed_and_systemd_hears_of_it(
+    recorder: Process, tmp_path: Path
+) -> None:
+    limit = 4
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        process = recorder.start(NOTIFY_SOCKET=str(tmp_path / "notify"))
+        # Nobody reads what systemd is told: that holds up nothing.
+        recorder.set_up_and_arm(limit=limit)
+        recorder.film(1)
+        pipe = freeze(recorder)
+        time.sleep(1)
+        heard_of_it = len(drain(systemd))
+        last = recorder.status()
+        assert heard_of_it and last is not None and last.state == "filming"
+        time.sleep(limit)
+        assert not drain(systemd), "the loop does not stand still"
+        assert recorder.status() == last
+        recorder.press()
+        assert recorder.status() == last
+    # As systemd does once it has heard nothing for long enough.
+    process.kill()
+    process.wait()
+    pipe.unlink()
+    recorder.start()
+    manifest = recorder.manifest()
+    assert manifest.ended is not None and manifest.ended.why is EndReason.POWER
+    assert (limit - 1) * 30 <= len(recorder.numbers()) <= limit * 30
+    assert len(list(recorder.home.recordings.iterdir())) == 1
+    recorder.shows(lambda s: s.state == "ready" and s.frames_in == 0)
+
+
+def drain(wire: socket.socket) -> list[bytes]:
+    """Everything that was sent and not read yet."""
+    found = []
+    with suppress(BlockingIOError):
+        while True:
+            found.append(wire.recv(100, socket.MSG_DONTWAIT))
+    return found
 
 
 def test_the_signing_key_is_the_recorders_alone_and_what_it_tells_is_its_groups(
