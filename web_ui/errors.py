@@ -49,7 +49,7 @@ def install(app: Flask, parts: Parts) -> None:
         # Only for who is unlocked: a stranger could fill the card with refusals.
         if g.get("practitioner"):
             parts.note("refused", code=error.code)
-        return _page(status_of(error), _("That did not work"), error.sentence, error.hint)
+        return _page(status_of(error), _("That did not work"), _(error.sentence), _(error.hint))
 
     @app.errorhandler(OSError)
     def refuse_for_the_card(error: OSError) -> ResponseReturnValue:

@@ -1,0 +1,167 @@
+"""Every string of the page goes through gettext: seen in a language that nobody speaks."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from appliance.clips import marks_of
+from appliance.consent import Consent
+from appliance.film import EndReason
+from appliance.permits import Refusal
+from appliance.reviews import Review
+from appliance.services import Service, parse, shipped
+from firmware.recorder import Pattern, State
+from tests import films
+from tests.moments import keep_clip, keep_still
+from tests.pages import NOW, Browser, WebKit, practitioner, service
+from tests.pseudo import CLOSE, LANGUAGE, OPEN, catalogue, not_translated
+from web_ui.app import create_app
+from web_ui.consent import fingerprint
+from web_ui.tls import ensure_certificate
+
+DATA = {
+    "lantern",
+    "Alex",
+    "mother",
+    "Robin",
+    "The family",
+    "To notice when she starts something",
+    "She saw him",
+    "scene",
+    "SHA-256",
+    "English",
+    Service().title,
+    *Service().roles,
+    *(parse(settings).title for settings in shipped().values()),
+}
+"""What people wrote in these tests, and names of things."""
+
+
+@pytest.fixture(scope="module")
+def translations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return catalogue(tmp_path_factory.mktemp("translations"))
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Iterator[WebKit]:
+    """A kit with a case in which everything has happened, seen in the pseudo-language."""
+    with WebKit(tmp_path) as made:
+        ensure_certificate(made.home.keys, ())
+        yield made
+
+
+def fill(kit: WebKit, translations: Path) -> tuple[str, list[str]]:
+    """A case with a film, a moment, a picture, a review; the addresses of every page."""
+    kit.unlock()
+    case = kit.make_case()
+    film = kit.recorder.write_film(case, kit.recipient(case))
+    opened = kit.open_case(case)
+    plain = films.film(75)
+    clip = keep_clip(opened, film, plain, NOW)
+    still = keep_still(opened, film, plain, NOW)
+    review = "abcdefghijklmnop"
+    held = Review(
+        id=review, held=NOW, shown=(clip.id,), strengths="She saw him", next="", ratings=(),
+        go_on="yes",
+    )  # fmt: skip
+    opened.write(held, review)
+    assert marks_of(opened, film) == ()
+    names = {"film": film, "clip": clip.id, "still": still.id, "moment": clip.id, "review": review}
+    speak(kit, translations)
+    pages = []
+    for rule in kit.app.url_map.iter_rules():
+        if "GET" not in (rule.methods or ()) or rule.endpoint in ("assets", "setup.show"):
+            continue
+        path = rule.rule.replace("<id:case>", case)
+        for name, value in names.items():
+            path = path.replace(f"<id:{name}>", value)
+        if "<" not in path:
+            pages.append(path)
+    return case, sorted(pages)
+
+
+def speak(kit: WebKit, translations: Path) -> None:
+    """From now on the same kit, and the same browser, in the pseudo-language."""
+    cookies = [kit.browser.cookie(name) for name in ("__Host-attune", "__Host-attune-paired")]
+    key = kit.app.config["SECRET_KEY"]
+    kit.app = create_app(kit.parts, LANGUAGE, translations)
+    kit.app.config["SECRET_KEY"] = key
+    kit.browser = Browser(kit.app.test_client())
+    for name, value in zip(("__Host-attune", "__Host-attune-paired"), cookies, strict=True):
+        kit.browser.take_cookie(name, value)
+
+
+def ids(kit: WebKit) -> set[str]:
+    """Random names and keys: nobody translates them."""
+    found = {kit.recorder.status.kit, kit.recorder.status.verifier, service().card().verifier}
+    found |= {practitioner().card().name}
+    for path in kit.home.root.rglob("*"):
+        for part in path.name.replace("-", ".").split("."):
+            if len(part) == 16:
+                found |= {part, part[:4]}
+    for record in kit.parts.cases.records():
+        holder = kit.parts.seat.holder
+        consent = holder.case(record.id).read(Consent) if holder else None
+        found |= {fingerprint(holder.case(record.id))} if holder else set()
+        found |= {consent.record_id} if consent else set()
+    return found
+
+
+def missed(kit: WebKit, page: str) -> list[str]:
+    return not_translated(page, DATA | ids(kit))
+
+
+def test_every_page_speaks_the_language_that_was_chosen(kit: WebKit, translations: Path) -> None:
+    _case, pages = fill(kit, translations)
+    assert len(pages) > 25
+    plain = {}
+    for path in pages:
+        page = kit.browser.get(path)
+        if page.response.mimetype == "text/html":
+            assert OPEN in page.text and CLOSE in page.text, path
+            plain[path] = missed(kit, page.text)
+    assert not any(plain.values()), {path: said for path, said in plain.items() if said}
+
+
+def test_every_refused_form_does_too(kit: WebKit, translations: Path) -> None:
+    case, _pages = fill(kit, translations)
+    for path in (
+        "/cases/new",
+        f"/cases/{case}/consent",
+        f"/cases/{case}/visit/here",
+        "/passphrase",
+    ):
+        page = kit.browser.submit(path, label="", check_word="")
+        assert page.status in (400, 403), path
+        assert not missed(kit, page.text), path
+
+
+def test_a_new_kit_and_a_locked_one_do_too(kit: WebKit, translations: Path) -> None:
+    speak(kit, translations)
+    for page in (
+        kit.browser.get("/setup"),
+        kit.browser.submit("/setup", passphrase="nothing"),
+        kit.browser.get("/nothing-here"),
+    ):
+        assert not missed(kit, page.text), page.path
+    kit.enrol()
+    for page in (kit.browser.get("/unlock"), kit.browser.submit("/unlock", passphrase="wrong")):
+        assert not missed(kit, page.text), page.path
+
+
+def test_the_kits_line_does_too(kit: WebKit, translations: Path) -> None:
+    kit.enrol()
+    speak(kit, translations)
+    shown: list[dict[str, object]] = [
+        *({"state": state.value} for state in State),
+        *({"light": pattern.value} for pattern in Pattern),
+        *({"reason": code.value} for code in [*Refusal, *EndReason]),
+        *({"clock": trust} for trust in ("trusted", "doubtful", "wrong")),
+        {"clock": "trusted", "now": NOW, "other_time": NOW + timedelta(days=3)},
+        {"removable": 80.0, "state": "filming", "remaining": 20.0},
+    ]
+    for changes in shown:
+        kit.recorder.show(**changes)
+        assert not missed(kit, kit.browser.get("/unlock").text), changes
