@@ -231,6 +231,8 @@ class Tombstone(Fact, frozen=True, kw_only=True, tag="tombstone/v1"):
     case: str
     at: Moment
     removed: tuple[str, ...]
-    """Names of the key files removed at the store, every version of each."""
+    """Names of the key files, or of one film's files, removed at the store in every version."""
+    whole: bool = True
+    """False: it answers an order for a part of the case, which itself stays open."""
     held: bool = False
     """True: the case is closed, and its keys wait at the service for the end of a hold."""

@@ -182,7 +182,11 @@ def hear_service(home: Home, cases: Cases) -> list[Carried]:
             directory = home.case(order.case)
         except (BadInput, msgspec.DecodeError):
             continue
-        if isinstance(order, ServiceOrder) and order.kit != kit.id:
+        if isinstance(order, ServiceOrder):
+            meant = order.kit == kit.id
+        else:
+            meant = order.whole
+        if not meant:
             continue
         film = order.film if isinstance(order, ServiceOrder) else ""
         if (directory / "case.json").exists() and _take_in(directory, film, note):

@@ -7,7 +7,6 @@ manifest that cannot be read - is a refusal to remove.
 
 import hashlib
 import logging
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -30,7 +29,6 @@ _errors = logging.getLogger(__name__)
 
 Order = Withdrawal | FilmWithdrawal | ServiceOrder | Tombstone
 _ORDER: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order, strict=True)
-_KEY_FILE = re.compile(r"identity-[0-9]{4}\.age")
 _LARGEST_ORDER = 64 * 1024
 
 
@@ -136,9 +134,8 @@ class Removals:
             case ServiceOrder():
                 believed = signed_by == service and order.kit == self._books.kit
             case Tombstone():
-                # It also answers the withdrawal of one film, and then speaks of no key.
-                keys = bool(order.removed) and all(map(_KEY_FILE.fullmatch, order.removed))
-                believed = signed_by == service and keys and not order.held
+                closed = order.whole and bool(order.removed) and not order.held
+                believed = signed_by == service and closed
         return order if believed else None
 
     def _meant(self, order: Order) -> list[str]:

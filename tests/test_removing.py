@@ -194,7 +194,7 @@ def service_order(stage: Stage, film: str = "", **changes: Any) -> ServiceOrder:
 
 
 def tombstone(kit: Stage, **changes: Any) -> Tombstone:
-    removed = ("identity-0001.age", "identity-0002.age")
+    removed = tuple(f"cases/{kit.case}/identity-000{number}.age" for number in (1, 2))
     stone = Tombstone(order=new_id(), case=kit.case, at=NOON, removed=removed)
     return msgspec.structs.replace(stone, **changes)
 
@@ -283,7 +283,7 @@ DOUBTFUL: dict[str, Order] = {
         SERVICE.signer, tombstone(kit, held=True)
     ),
     "a tombstone for one film": lambda kit, film: signed(
-        SERVICE.signer, tombstone(kit, removed=("0000.mp4.age",))
+        SERVICE.signer, tombstone(kit, whole=False)
     ),
     "a tombstone that removed nothing": lambda kit, film: signed(
         SERVICE.signer, tombstone(kit, removed=())

@@ -462,14 +462,17 @@ def test_a_case_that_was_withdrawn_elsewhere_sends_nothing_and_the_page_is_told(
     assert f"cases/{still_open.id}/identity-0001.age" in arrived(kit)
 
 
-@pytest.mark.parametrize("fault", ["another signer", "altered", "another case", "no note", "order"])
+@pytest.mark.parametrize(
+    "fault", ["another signer", "altered", "another case", "one film", "no note", "order"]
+)
 def test_a_false_tombstone_closes_nothing_here_and_nothing_of_its_case_goes(
     kit: SendingKit, fault: str
 ) -> None:
     case = kit.case().id
     about = new_id() if fault == "another case" else case
     order = "../../kit/enrolled.json" if fault == "order" else new_id()
-    tombstone = Tombstone(order=order, case=about, at=STARTED, removed=())
+    whole = fault != "one film"
+    tombstone = Tombstone(order=order, case=about, at=STARTED, removed=(), whole=whole)
     signer = practitioner().signer if fault == "another signer" else service().signer
     note = signer.sign(to_json(tombstone).decode() + "\n")
     if fault == "altered":

@@ -43,8 +43,11 @@ def held_open(place: Path) -> list[str]:
     return [path for path in found if path.startswith(str(place))]
 
 
-def answer_of_service(order: str, case: str, signer: Signer | None = None) -> str:
+def answer_of_service(
+    order: str, case: str, signer: Signer | None = None, whole: bool = True
+) -> str:
     fact = Tombstone(
+        whole=whole,
         order=order,
         case=case,
         at=datetime(2026, 11, 22, 9, 30, tzinfo=UTC),
@@ -250,7 +253,7 @@ def test_the_certificate_of_a_film_says_what_was_removed_once_it_is(kit: WebKit)
     page = kit.browser.submit(f"/cases/{case}/withdraw", f"/cases/{case}/withdraw/film", film=film)
     order = page.words.partition("Order ")[2][:16]
     shutil.rmtree(kit.home.recording(film))
-    (kit.home.inbox / order).write_text(answer_of_service(order, case))
+    (kit.home.inbox / order).write_text(answer_of_service(order, case, whole=False))
     page = kit.browser.get(f"/cases/{case}/withdraw/{film}")
     assert "Removed on this kit The film itself." in page.words
     assert "The service removed its copies on 22 November 2026" in page.words

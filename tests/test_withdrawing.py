@@ -128,6 +128,8 @@ def test_the_service_removes_its_copies_of_a_film_and_nothing_else_and_signs_for
     kit.sync()
     answer, _ = open_note((kit.home.inbox / order.id).read_text(), [service().signer.verifier])
     assert from_json(answer, Tombstone).order == order.id
+    # The answer for one film closes nothing else.
+    assert heard(kit) == [] and opened(kit, case.id)
     assert desk(store).work()[0].state == "done-before"
     assert kit.sync().state == "sent"
     assert not [name for name in contents(kit.store) if f"/recordings/{gone}/" in name]

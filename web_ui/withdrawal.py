@@ -334,7 +334,8 @@ def _answer(parts: Parts, name: str, case: str, order: str = "") -> Tombstone | 
         answer = from_json(text, Tombstone)
     except (FileNotFoundError, UnicodeDecodeError, BadInput):
         return None
-    return answer if answer.case == case and order in ("", answer.order) else None
+    same = answer.case == case and order in ("", answer.order)
+    return answer if same and answer.whole is not bool(order) else None
 
 
 def _day(text: str) -> date | None:

@@ -185,7 +185,7 @@ class Desk:
             answer = from_json(text, Tombstone)
         except (BadInput, UnicodeDecodeError):
             return None
-        return answer if answer.case == case else None
+        return answer if (answer.case, answer.whole) == (case, name == case) else None
 
     def _remove_keys(self, order: Withdrawal) -> tuple[str, ...]:
         prefix = case_object(order.case, "identity-")
@@ -225,7 +225,10 @@ class Desk:
         self, order: Withdrawal | FilmWithdrawal, removed: tuple[str, ...], held: bool = False
     ) -> Tombstone:
         now = self._clock.read().wall
-        return Tombstone(order=order.id, case=order.case, at=now, removed=removed, held=held)
+        whole = isinstance(order, Withdrawal)
+        return Tombstone(
+            order=order.id, case=order.case, at=now, removed=removed, whole=whole, held=held
+        )
 
     def _sign(self, where: str, fact: Fact) -> None:
         """Put a fact under a name, signed, in place of what may lie there."""

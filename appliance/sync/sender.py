@@ -332,8 +332,8 @@ class Sender:
                 signed, _ = open_note(text, [service.verifying_key()])
                 tombstone = from_json(signed, Tombstone)
                 answered = checked_id(tombstone.order)
-                if tombstone.case != case:
-                    raise BadSignature("This note is about another case.")
+                if tombstone.case != case or not tombstone.whole:
+                    raise BadSignature("This note is about something else.")
             except (BadInput, UnicodeDecodeError):
                 # Perhaps a true one that was damaged: in doubt, nothing of this case goes.
                 self._closed.add(case)
