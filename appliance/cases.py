@@ -364,8 +364,9 @@ class Cases:
         if record is not None and record.state != "withdrawn":
             save_fact(directory / "case.json", msgspec.structs.replace(record, state="withdrawn"))
         for part in sorted(path for path in directory.iterdir() if path.is_dir()):
-            # The orders for single films say that they were taken back, and stay.
-            if not held and part.name != "withdrawn":
+            # The orders for single films say that they were taken back, and stay. What was shared
+            # is a copy: sharing ends at once, and a hold loses nothing by it.
+            if part.name == "shares" or (not held and part.name != "withdrawn"):
                 shutil.rmtree(part)
         sync_directory(directory)
 

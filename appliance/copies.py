@@ -18,7 +18,7 @@ from typing import Literal
 from appliance import boxes
 from appliance.cases import OpenCase
 from appliance.clips import Kept, Still, sealed_file
-from appliance.consent import Consent, CopiesOut, Newcomer, allows
+from appliance.consent import Consent, CopiesOut, Newcomer, Purpose, allows
 from appliance.errors import BadFile, NotPossible
 from appliance.files import Fact, Moment
 from appliance.film import FilmStarted
@@ -85,16 +85,18 @@ class Copies(Fact, frozen=True, kw_only=True, tag="copies/v1"):
     state: State
 
 
-def judge(case: OpenCase, film: FilmStarted | None, now: Moment) -> Refusal | None:
-    """Whether moments of this film may be copied now; None is yes.
+def judge(
+    case: OpenCase, film: FilmStarted | None, now: Moment, purpose: Purpose = "copies"
+) -> Refusal | None:
+    """Whether moments of this film may be copied now, or used for another purpose; None is yes.
 
-    Everybody who was in the room counts: either the film was made under an agreement to copies, or
+    Everybody who was in the room counts: either the film was made under an agreement to that, or
     each of them is named in the one in force, and agrees.
     """
     agreed = None
     with contextlib.suppress(BadFile):  # One that cannot be read allows nothing.
         agreed = case.read(Consent)
-    if agreed is None or not allows(agreed, "copies", now):
+    if agreed is None or not allows(agreed, purpose, now):
         return Refusal.NOT_AGREED
     then = case.read_by_digest(Consent, film.consent) if film else None
     if film is None or then is None:
@@ -103,7 +105,7 @@ def judge(case: OpenCase, film: FilmStarted | None, now: Moment) -> Refusal | No
     if newcomer is not None and agreed.event_time <= newcomer.event_time:
         # Whoever came in is named in the consent that was recorded after it, if they agreed.
         return Refusal.NOT_EVERYBODY
-    if allows(then, "copies", film.started) or _people(then) <= _people(agreed):
+    if allows(then, purpose, film.started) or _people(then) <= _people(agreed):
         return None
     return Refusal.NOT_EVERYBODY
 

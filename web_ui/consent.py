@@ -28,6 +28,7 @@ from appliance.errors import BadInput
 from appliance.files import new_id
 from appliance.permits import LONGEST_FILM, recipient_digest
 from appliance.services import OFFERS, Service
+from appliance.shares import end_what_is_not_agreed
 from web_ui.access import practitioner
 from web_ui.arming import stop_if_filming, take_permit
 from web_ui.cases import armed_case, consent_of, open_case
@@ -303,6 +304,7 @@ def blueprint(parts: Parts) -> Blueprint:
             take_permit(parts)
         stop_if_filming(parts, case)
         opened.write(consent)
+        end_what_is_not_agreed(opened, consent.event_time)
         # Everybody who is here has just been asked.
         practitioner().here[case] = consent.record_id
         parts.note("consent-written", case=case, record=consent.record_id)

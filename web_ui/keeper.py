@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import suppress
+from datetime import datetime
 
 from appliance.errors import BadFile, KitError
 from appliance.requests import FRESH_SECONDS, read_request
@@ -10,9 +11,11 @@ from web_ui.arming import take_permit
 from web_ui.cases import armed_case
 from web_ui.course import remove_what_is_due
 from web_ui.parts import Parts
-from web_ui.status import FILMING, fresh_status
+from web_ui.shares import end_what_is_over
+from web_ui.status import FILMING, fresh_status, trusted_now
 
 EVERY_SECONDS = 2.0
+MINUTE = 60.0
 HOUR = 3600.0
 
 
@@ -25,6 +28,7 @@ class Keeper(threading.Thread):
         self._ended = threading.Event()
         self._heard = -1
         self._looked = (-1.0, 0.0)
+        self._shared = float("-inf")
 
     def run(self) -> None:
         while not self._ended.wait(EVERY_SECONDS):
@@ -39,6 +43,7 @@ class Keeper(threading.Thread):
         if parts.seat.leave_if_idle():
             parts.note("locked-idle")
         self._hear_service()
+        self._end_shares(trusted_now(status, parts.clock))
         self._remove_what_is_due()
         self._clear_requests()
 
@@ -59,6 +64,15 @@ class Keeper(threading.Thread):
             self._heard = newest
         except (KitError, OSError):
             parts.note("service-order-waits")
+
+    def _end_shares(self, now: datetime | None) -> None:
+        """Once a minute; it needs nobody's key."""
+        if self._parts.clock.monotonic() - self._shared >= MINUTE:
+            self._shared = self._parts.clock.monotonic()
+            try:
+                end_what_is_over(self._parts, now)
+            except (KitError, OSError):
+                self._parts.note("share-waits")
 
     def _remove_what_is_due(self) -> None:
         """Once at each unlock, and each hour after: a removal is signed by who is unlocked."""

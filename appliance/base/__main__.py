@@ -254,10 +254,14 @@ def _print(outcomes: Sequence[Outcome], as_json: bool, once: bool) -> None:
             click.echo(
                 f"Film {outcome.film} is withdrawn. Removed just now: {len(outcome.removed)} files."
             )
+        elif outcome.state == "done" and outcome.share:
+            click.echo(
+                f"Share {outcome.share} has ended. Removed just now: {len(outcome.removed)} files."
+            )
         elif outcome.state == "done":
             names = ", ".join(name.rpartition("/")[2] for name in outcome.removed) or "none"
             click.echo(f"Case {outcome.case} is withdrawn. Keys removed just now: {names}.")
-    if any(outcome.state == "done" and not outcome.film for outcome in outcomes):
+    if any(o.state == "done" and not (o.film or o.share) for o in outcomes):
         click.echo(_STAYS)
     if refused:
         click.echo(

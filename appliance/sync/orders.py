@@ -16,6 +16,7 @@ from appliance.receipts import (
     service_order_object,
     tombstone_object,
 )
+from appliance.shares import is_withdrawn_share, share_orders
 from appliance.signing import open_note
 from appliance.stores import Store, read_small
 from appliance.sync.plan import Rank, Sealed
@@ -23,7 +24,8 @@ from appliance.withdrawing import film_order, films_withdrawn, is_film_withdrawn
 
 
 def film_orders(home: Home, case: str) -> list[Sealed]:
-    """The orders for films of a case that were taken back on this kit. Raises BadFile."""
+    """The orders of a case for films that were taken back on this kit, and for what was shared.
+    Raises BadFile."""
     found = []
     for film in films_withdrawn(home.case(case)):
         order = film_order(home.case(case), film)
@@ -32,16 +34,23 @@ def film_orders(home: Home, case: str) -> list[Sealed]:
             path = f"cases/{case}/withdrawn/{film}"
             size = (home.root / path).stat().st_size
             found.append(Sealed(order_object(order.id), path, size, Rank.ORDER, case))
+    for ends, share_end in share_orders(home.case(case)):
+        path = f"cases/{case}/ends/{ends.name}"
+        name = order_object(checked_id(share_end.id))
+        found.append(Sealed(name, path, ends.stat().st_size, Rank.ORDER, case))
     return found
 
 
 def taken_back(home: Home, sealed: Sealed) -> bool:
-    """True if this file belongs to a film that was taken back, or went with one."""
+    """True if this file belongs to a film that was taken back or went with one, or to a share that
+    has ended."""
     if sealed.rank is Rank.ORDER or not sealed.case:
         return False
     folder, name, *_ = sealed.path.split("/")
     if folder == "recordings":
         return is_film_withdrawn(home.case(sealed.case), name)
+    if sealed.path.split("/")[2] == "shares":
+        return is_withdrawn_share(home.case(sealed.case), sealed.path.split("/")[3])
     gone = not (home.root / sealed.path).exists()
     return gone and bool(films_withdrawn(home.case(sealed.case)))
 

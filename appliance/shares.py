@@ -1,0 +1,214 @@
+"""Chosen clips for somebody who supervises: sealed anew to that person alone, until a day.
+
+Nobody is lent the case's key. What is shared is sealed again, to the card of who is to see it, and
+opens with their key and nothing else: `attune unseal -i KEY 1.mp4.age`. It is bound to one purpose,
+and everybody who was in the film must have agreed to that; in doubt nothing is shared. The order to
+remove it at its day is signed before the first file of it is made and goes to the service with it,
+so that it ends there although nobody unlocks this kit again.
+
+    cases/<id>/shares/<share>/1.mp4.age   for one person, who is named in a sealed document
+    cases/<id>/ends/<share>               the signed order that it ends at its day
+    cases/<id>/ends/<share>-now           the signed order that it has ended before that
+"""
+
+import shutil
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, get_args
+
+from appliance import copies
+from appliance.cases import OpenCase
+from appliance.clips import Kept
+from appliance.consent import Consent, CopiesOut, ShareEnd, allows
+from appliance.copies import Refusal, names, opened, plain
+from appliance.errors import BadFile, BadInput
+from appliance.files import Fact, Moment, from_json, new_id, save, saving, sync_directory, to_json
+from appliance.film import FilmStarted
+from appliance.keys import Card
+from appliance.sealing import SealedWriter
+
+SharedFor = Literal["supervisor", "peers", "training"]
+"""What others may watch chosen clips for: each is asked and agreed to by itself."""
+PURPOSES: tuple[SharedFor, ...] = get_args(SharedFor)
+
+_FILES, _ENDS = "shares", "ends"
+_NOW = "-now"
+
+
+class Share(Fact, frozen=True, kw_only=True, tag="share/v1"):
+    """What was shared, with whom, for what and until when."""
+
+    id: str
+    made: Moment
+    until: Moment
+    purpose: SharedFor
+    who: str
+    """In the practitioner's words."""
+    to: Card
+    moments: tuple[str, ...]
+    """Clips and stills, in the order of their names."""
+    films: tuple[str, ...]
+    """What they were cut from."""
+
+
+def judge(
+    case: OpenCase, film: FilmStarted | None, purpose: SharedFor, now: datetime
+) -> Refusal | None:
+    """Whether moments of this film may be shared for a purpose now; None is yes."""
+    return copies.judge(case, film, now, purpose)
+
+
+def share(
+    case: OpenCase,
+    kept: Sequence[Kept],
+    to: Card,
+    who: str,
+    purpose: SharedFor,
+    made: datetime,
+    until: datetime,
+) -> Share:
+    """Seal these moments anew, for this person alone. Whether it is agreed to was judged before.
+
+    What is shared and the order that ends it are on the card before the first file. Raises BadFile
+    for a moment that is not what was kept, NotPossible if the card does not take or give it.
+    """
+    if to.role != "practitioner":
+        raise BadInput(
+            "That is the card of a service, and a share is for one person.",
+            "Bring that person's own card; its name ends in .pub.",
+        )
+    films = tuple(dict.fromkeys(one.recording for one in kept))
+    made_of = tuple(one.id for one in kept)
+    found = Share(
+        id=new_id(),
+        made=made,
+        until=until,
+        purpose=purpose,
+        who=who,
+        to=to,
+        moments=made_of,
+        films=films,
+    )
+    case.write(found, found.id)
+    _order(case, found, until, "")
+    directory = case.directory / _FILES / found.id
+    directory.mkdir(mode=0o750, parents=True)
+    sync_directory(directory.parent)
+    sync_directory(case.directory)
+    for one, name in zip(kept, names(kept, locked=True), strict=True):
+        with opened(case, one) as reader, saving(directory / name) as file:
+            writer = SealedWriter(file, [to.sealing_key()])
+            for piece in plain(reader, lambda _count: None):
+                writer.write(piece)
+            writer.close()
+    return found
+
+
+def shares_of(case: OpenCase) -> list[Share]:
+    """Everything that was ever shared of a case, the newest first."""
+    return sorted(case.read_all(Share), key=lambda one: one.made, reverse=True)
+
+
+def end(case: OpenCase, found: Share, at: datetime) -> None:
+    """End a share before its day, here and with the next sending at the service. Safe to call
+    again."""
+    if not _is_ended(case.directory, found.id):
+        _order(case, found, at, _NOW)
+    _remove(case.directory, found.id)
+
+
+def end_what_is_not_agreed(case: OpenCase, now: datetime, films: Iterable[str] = ()) -> list[str]:
+    """End every share whose purpose is not agreed to any more, or that has a moment of one of these
+    `films`, which were taken back. Returns their ids."""
+    agreed, gone, ended = _agreed(case), set(films), []
+    for found in shares_of(case):
+        goes = not allows(agreed, found.purpose, now) or gone.intersection(found.films)
+        if goes and not is_over(case.directory, found, now):
+            end(case, found, now)
+            ended.append(found.id)
+    return ended
+
+
+def is_over(directory: Path, found: Share, now: datetime) -> bool:
+    """True once a share was ended, or its day has come."""
+    return now >= found.until or _is_ended(directory, found.id)
+
+
+def remove_what_is_over(directory: Path, now: datetime | None, film: str = "") -> list[str]:
+    """Remove here what the orders in a case's directory say: no key is needed for it.
+
+    `now`: None while the time is in doubt; then only what was ended before its day goes. `film`:
+    every share with a moment of it goes, too. Returns the shares removed. Raises BadFile.
+    """
+    removed = []
+    for path in sorted((directory / _FILES).glob("*")):
+        order = _ends(directory, path.name)
+        due = order is None or (now is not None and now >= order.at) or film in order.films
+        if due or _is_ended(directory, path.name):
+            _remove(directory, path.name)
+            removed.append(path.name)
+    return removed
+
+
+def share_orders(directory: Path) -> list[tuple[Path, ShareEnd]]:
+    """The orders for shares of a case that the service should have. Raises BadFile."""
+    return [(path, _read(path)) for path in sorted((directory / _ENDS).glob("[a-z2-7]*"))]
+
+
+def is_withdrawn_share(directory: Path, name: str) -> bool:
+    """True if nothing more of a share may be sent."""
+    return _is_ended(directory, name) or not (directory / _FILES / name).exists()
+
+
+def out_of_reach(case: OpenCase) -> tuple[CopiesOut, ...]:
+    """What of this case others may have opened, as an order of withdrawal may say it: no names."""
+    return tuple(
+        CopiesOut(made=one.made, files=len(one.moments), locked=True, way="share")
+        for one in shares_of(case)
+    )
+
+
+def _order(case: OpenCase, found: Share, at: datetime, ending: str) -> None:
+    order = ShareEnd(id=new_id(), case=case.id, share=found.id, films=found.films, at=at)
+    directory = case.directory / _ENDS
+    directory.mkdir(mode=0o750, exist_ok=True)
+    sync_directory(case.directory)
+    note = case.keys.signer.sign(f"{to_json(order).decode()}\n")
+    save(directory / f"{found.id}{ending}", note.encode())
+
+
+def _ends(directory: Path, name: str) -> ShareEnd | None:
+    try:
+        return _read(directory / _ENDS / name)
+    except FileNotFoundError:
+        return None
+
+
+def _read(path: Path) -> ShareEnd:
+    try:
+        return from_json(path.read_text().partition("\n")[0], ShareEnd)
+    except UnicodeDecodeError as error:
+        raise BadFile("The order for a share cannot be read.") from error
+
+
+def _is_ended(directory: Path, name: str) -> bool:
+    return (directory / _ENDS / f"{name}{_NOW}").exists()
+
+
+def _remove(directory: Path, name: str) -> None:
+    if (directory / _FILES / name).exists():
+        shutil.rmtree(directory / _FILES / name)
+        sync_directory(directory / _FILES)
+
+
+def _agreed(case: OpenCase) -> Consent | None:
+    try:
+        return case.read(Consent)
+    except BadFile:  # One that cannot be read allows nothing.
+        return None
+
+
+def purpose_of(text: str) -> SharedFor | None:
+    """The purpose of this name, None if it is no purpose to share for."""
+    return next((one for one in PURPOSES if one == text), None)
