@@ -147,7 +147,8 @@ class CopiesOut(Fact, frozen=True, kw_only=True, tag="copies-out/v1"):
     made: Moment
     files: int
     locked: bool
-    way: Literal["stick", "download"]
+    way: Literal["stick", "download", "share"]
+    """`share`: sealed for a supervisor or colleague, who may have opened them."""
 
 
 class Newcomer(Fact, frozen=True, kw_only=True, tag="newcomer/v1"):
@@ -189,6 +190,18 @@ class FilmWithdrawal(Fact, frozen=True, kw_only=True, tag="film-withdrawal/v1"):
     kit: str
     film: str
     clips: tuple[str, ...]
+    at: Moment
+
+
+class ShareEnd(Fact, frozen=True, kw_only=True, tag="share-end/v1"):
+    """What was shared with somebody (`appliance.shares`) goes at this time. Signed likewise, before
+    anything of it is made."""
+
+    id: str
+    case: str
+    share: str
+    films: tuple[str, ...]
+    """What its moments were cut from: it goes with each of them."""
     at: Moment
 
 

@@ -39,6 +39,7 @@ from appliance.files import (
 )
 from appliance.permits import Enrolled
 from appliance.receipts import KitCard
+from appliance.shares import end_what_is_not_agreed, remove_what_is_over
 from appliance.signing import open_note
 
 _FILMS = "withdrawn"
@@ -72,6 +73,7 @@ def withdraw_film(case: OpenCase, film: str, kit: str, at: datetime) -> FilmWith
         directory.mkdir(mode=0o750, exist_ok=True)
         sync_directory(case.directory)
         save(directory / film, note.encode())
+    end_what_is_not_agreed(case, at, [film])
     finish_film(case.directory, film)
     return order
 
@@ -79,7 +81,10 @@ def withdraw_film(case: OpenCase, film: str, kit: str, at: datetime) -> FilmWith
 def finish_film(directory: Path, film: str) -> None:
     """Carry out here what the order for a film says, unless a hold postpones it."""
     order = film_order(directory, film)
-    if order is None or held(directory):
+    if order is None:
+        return
+    remove_what_is_over(directory, None, film)
+    if held(directory):
         return
     moments = set(order.clips) if isinstance(order, FilmWithdrawal) else set()
     for path in sorted((directory / "clips").glob("*")):
@@ -231,6 +236,7 @@ def finish_everything(home: Home, cases: Cases) -> list[str]:
             else:
                 for film in films_withdrawn(directory):
                     finish_film(directory, film)
+                remove_what_is_over(directory, None)
         except (BadInput, OSError):
             failed.append(directory.name)
     return failed

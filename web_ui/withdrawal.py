@@ -14,6 +14,7 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from wtforms import StringField
 
+from appliance import shares
 from appliance.cases import Details, OpenCase, is_withdrawn, withdrawal_note
 from appliance.consent import (
     PURPOSES,
@@ -145,6 +146,7 @@ def blueprint(parts: Parts) -> Blueprint:
         if "filming" in named:
             _end_filming(parts, case)
         opened.write(consent.without(named, holder.now(parts.clock)))
+        shares.end_what_is_not_agreed(opened, holder.now(parts.clock))
         holder.viewing.close(case)
         parts.note("purposes-withdrawn", case=case, purposes=" ".join(named))
         return redirect(url_for("consent.receipt", case=case), 303)
@@ -230,7 +232,7 @@ def close_for_good(
     why: Literal["family", "retention"],
 ) -> None:
     """Order and carry out that everything of a case goes, here and at the service. Any thread."""
-    copies = out_of_reach(case)
+    copies = (*out_of_reach(case), *shares.out_of_reach(case))
     _end_filming(parts, case.id)
     order = parts.cases.withdraw(case.id, holder.keys, kit, holder.now(parts.clock), copies, why)
     holder.forget(case.id)
@@ -312,6 +314,11 @@ def _film_certificate(parts: Parts, case: OpenCase, order: FilmWithdrawal) -> Fi
         )
         for one in receipts(case)
         if one.state != "nothing" and moments & set(one.moments)
+    ]
+    copies += [
+        CopiesOut(made=one.made, files=len(moments & set(one.moments)), locked=True, way="share")
+        for one in shares.shares_of(case)
+        if moments & set(one.moments)
     ]
     return FilmCertificate(
         order=order,

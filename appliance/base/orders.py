@@ -4,7 +4,8 @@ For each order: check who signed it; write down which key files there are; remov
 then sign a tombstone. An order without a tombstone is worked again from the start. The films
 themselves stay: without a key they are closed to everybody, the service included. Of a single film
 that was taken back, whose case stays open, the sealed files themselves are removed. An order that
-says that there is a hold closes its case, and its keys wait for the order that follows.
+says that there is a hold closes its case, and its keys wait for the order that follows. What was
+shared with somebody goes on the day that its order names.
 
 The service may order a withdrawal itself: a family may have called it, not its practitioner.
 """
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from appliance.clock import Clock
-from appliance.consent import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
+from appliance.consent import FilmWithdrawal, ServiceOrder, ShareEnd, Tombstone, Withdrawal
 from appliance.errors import BadFile, BadInput, SendInterrupted, SendRefused
 from appliance.files import Fact, checked_id, from_json, new_id, to_json
 from appliance.keys import Card, PrivateKeys
@@ -43,11 +44,14 @@ class Outcome:
     """What became of one order."""
 
     order: str
-    state: Literal["done", "done-before", "held", "refused"]
+    state: Literal["done", "done-before", "held", "waits", "refused"]
+    """`waits`: the day on which it is to be done has not come."""
     case: str = ""
     removed: tuple[str, ...] = ()
     """Key files, or sealed files of a film, removed in this run."""
     film: str = ""
+    share: str = ""
+    """What was shared of the case with somebody, where the order is about that alone."""
     code: str = ""
     why: str = ""
     """A sentence, where it was refused."""
@@ -94,7 +98,8 @@ class Desk:
 
     def work(self) -> list[Outcome]:
         """Carry out every order in the store. Raises SendInterrupted or SendRefused."""
-        return [self._one(e.name.removeprefix("orders/")) for e in self._store.list("orders/")]
+        every = [self._one(e.name.removeprefix("orders/")) for e in self._store.list("orders/")]
+        return [outcome for outcome in every if outcome.state != "waits"]
 
     def _one(self, name: str) -> Outcome:
         try:
@@ -105,6 +110,12 @@ class Desk:
             return Outcome(name, "refused", code=BadFile.code, why="This order is not text.")
         if isinstance(order, FilmWithdrawal):
             return self._film(order)
+        if isinstance(order, ShareEnd):
+            return self._share(order)
+        # What was shared are copies: sharing ends at once, a hold or not.
+        shared = self._store.list(case_object(order.case, "shares/"))
+        for folder in {entry.name.rpartition("/")[0] for entry in shared}:
+            self._store.purge(f"{folder}/")
         answer = self._tombstone(order.case, order.case)
         if order.held:
             if answer is None:
@@ -156,21 +167,52 @@ class Desk:
             *(case_object(case, f"documents/still-{clip}-") for clip in order.clips),
         ):
             removed += self._store.purge(prefix)
+        if not answered:
+            for share in self._shares_with(case, film):
+                removed += self._store.purge(case_object(case, f"shares/{share}/"))
         names = tuple(sorted(removed))
         if not answered:
             self._sign(tombstone_object(order.id), self._told(order, names))
         state: Literal["done", "done-before"] = "done-before" if answered and not names else "done"
         return Outcome(order.id, state, case, names, film)
 
-    def _order(self, name: str) -> Withdrawal | FilmWithdrawal:
+    def _share(self, order: ShareEnd) -> Outcome:
+        """Remove what was shared with somebody, once its day has come."""
+        if self._clock.read().wall < order.at:
+            return Outcome(order.id, "waits", order.case, share=order.share)
+        answered = self._tombstone(order.id, order.case) is not None
+        names = tuple(sorted(self._store.purge(case_object(order.case, f"shares/{order.share}/"))))
+        if not answered:
+            self._sign(tombstone_object(order.id), self._told(order, names))
+        state: Literal["done", "done-before"] = "done-before" if answered and not names else "done"
+        return Outcome(order.id, state, order.case, names, share=order.share)
+
+    def _shares_with(self, case: str, film: str) -> set[str]:
+        """What was shared of a film."""
+        found = set()
+        for entry in self._store.list("orders/"):
+            try:
+                order = self._order(entry.name.removeprefix("orders/"))
+            except (BadInput, UnicodeDecodeError):
+                continue
+            if isinstance(order, ShareEnd) and order.case == case and film in order.films:
+                found.add(order.share)
+        return found
+
+    def _order(self, name: str) -> Withdrawal | FilmWithdrawal | ShareEnd:
         note = read_small(self._store, order_object(name))
         if note is None:
             raise BadFile("This order is too long to be one.")
         text, _ = open_note(note.decode(), self._believed)
-        of_film = '"attune":"film-withdrawal/' in text.partition(",")[0]
-        order: Withdrawal | FilmWithdrawal = (
-            from_json(text, FilmWithdrawal) if of_film else from_json(text, Withdrawal)
-        )
+        tag = text.partition(",")[0]
+        order: Withdrawal | FilmWithdrawal | ShareEnd
+        if '"attune":"film-withdrawal/' in tag:
+            order = from_json(text, FilmWithdrawal)
+        elif '"attune":"share-end/' in tag:
+            order = from_json(text, ShareEnd)
+            checked_id(order.share)
+        else:
+            order = from_json(text, Withdrawal)
         checked_id(order.case)
         if order.id != name:
             raise BadFile("This order carries another name inside.")
@@ -222,7 +264,10 @@ class Desk:
         self._sign(tombstone_object(order.case), self._told(order, tuple(sorted(names))))
 
     def _told(
-        self, order: Withdrawal | FilmWithdrawal, removed: tuple[str, ...], held: bool = False
+        self,
+        order: Withdrawal | FilmWithdrawal | ShareEnd,
+        removed: tuple[str, ...],
+        held: bool = False,
     ) -> Tombstone:
         now = self._clock.read().wall
         whole = isinstance(order, Withdrawal)
