@@ -138,6 +138,7 @@ def _case(home: Home, name: str, orders: dict[str, str]) -> list[Sealed]:
         "identity-*.age": Rank.CASE_KEY,
         "documents/*.age": Rank.DOCUMENT,
         "clips/*.age": Rank.CLIP,
+        "shares/*/*.age": Rank.CLIP,
         # Without its note, what is mended of a film is still being made.
         "derived/*/*.mended": Rank.DOCUMENT,
     }
