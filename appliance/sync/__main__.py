@@ -217,6 +217,7 @@ def main() -> NoReturn:
     library = ctypes.CDLL(None)
     library.mallopt(_MMAP_THRESHOLD, 256 * 1024)
     library.mallopt(_ARENA_MAX, 1)
+    library.malloc_trim(0)  # A mebibyte that only the start needed.
     # So that nothing half-sent is left lying in the store when systemd ends us.
     signal.signal(signal.SIGTERM, _interrupt)
     try:

@@ -11,10 +11,9 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import IO, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 from appliance.audit import HEADS_NAME, Log
 from appliance.cases import CaseRecord, is_withdrawn, withdrawal_note
@@ -55,6 +54,9 @@ from appliance.signing import Verifier, open_note
 from appliance.stores import Put, Store, measure, read_small
 from appliance.sync.orders import bring_in, film_orders, taken_back
 from appliance.sync.plan import Pace, Rank, Sealed, confirmed, plan
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 IN_MEMORY = 32 << 20
 """Bytes: a larger file is not read into memory, but twice."""
@@ -349,24 +351,30 @@ class Sender:
     def _send_several(self, store: Store, sends: Sequence[Sealed]) -> None:
         """Carry several at once, and not more than may be held in memory. The first failure ends
         it; what was on its way by then still counts if it arrives."""
+        # Only here: it takes a mebibyte, which a kit that sends one at a time has no need of.
+        from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
         waiting = deque(sends)
         flying: dict[Future[Carried | Fault | None], Sealed] = {}
+        arrived: deque[tuple[Future[Carried | Fault | None], Sealed]] = deque()
         pool = ThreadPoolExecutor(self._in_flight, thread_name_prefix="sending")
-        done: dict[Future[Carried | Fault | None], Sealed] = {}
         failure: BaseException | None = None
         try:
-            while flying or done or (waiting and failure is None):
+            while flying or arrived or (waiting and failure is None):
                 while waiting and failure is None and self._fits(waiting[0], flying.values()):
                     sealed = waiting.popleft()
                     self._make_room(sealed)
                     flying[pool.submit(self._carry, store, sealed)] = sealed
-                # Receipts are written while the next are on their way.
-                for future, sealed in done.items():
+                # One receipt at a time, while the next are on their way: a card takes a while to
+                # make it durable, and what has arrived meanwhile is followed at once.
+                if arrived:
+                    future, sealed = arrived.popleft()
                     if future.exception() is None:
                         self._arrived(store, sealed, future.result())
                     failure = failure or future.exception()
-                arrived = wait(flying, return_when=FIRST_COMPLETED).done if flying else ()
-                done = {future: flying.pop(future) for future in arrived}
+                if flying:
+                    done = wait(flying, 0 if arrived else None, FIRST_COMPLETED).done
+                    arrived.extend((future, flying.pop(future)) for future in done)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
         if failure is not None:
