@@ -14,6 +14,7 @@ from appliance.files import save_fact, to_json
 from appliance.permits import Books, Ceilings, Permit, Refusal, judge
 from tests.pages import CONSENT, NOW, Page, WebKit, service
 from web_ui.arming import permit_end
+from web_ui.cases import SHOWN
 
 
 @pytest.fixture
@@ -320,6 +321,21 @@ def test_a_damaged_case_does_not_hide_the_others(kit: WebKit) -> None:
     assert "Whole" in page.words and f"Case {damaged[:4]} cannot be read" in page.words
     assert kit.browser.get(f"/cases/{whole}").status == 200
     assert kit.browser.get(f"/cases/{damaged}").status == 409
+
+
+def test_a_long_list_of_cases_has_pages_in_the_order_of_their_names(kit: WebKit) -> None:
+    names = [f"Family {number:02}" for number in range(SHOWN + 2)]
+    for name in reversed(names):
+        kit.browser.submit("/cases/new", label=name, check_word="lantern")
+    first = kit.browser.get("/cases")
+    assert [name for name in names if name in first.words] == names[:SHOWN]
+    assert "/cases?page=2" in first.text and "The cases before" not in first.words
+    second = kit.browser.get("/cases?page=2")
+    assert [name for name in names if name in second.words] == names[SHOWN:]
+    assert "/cases?page=1" in second.text and "More cases" not in second.words
+    assert "Nothing on this page" in kit.browser.get("/cases?page=3").words
+    for odd in ("0", "-1", "x", "99999999", ""):
+        assert names[0] in kit.browser.get(f"/cases?page={odd}").words
 
 
 def test_a_guessed_case_is_not_there(kit: WebKit) -> None:

@@ -1,6 +1,6 @@
 """The cases of whoever is unlocked: the list, a new one, the page of one, and its goals."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
@@ -10,13 +10,21 @@ from wtforms import BooleanField, StringField
 from appliance.cases import CaseRecord, Details, Goal, Goals, OpenCase, withdrawal_note
 from appliance.clips import marks_of
 from appliance.consent import Consent, Enough, allows
-from appliance.course import Course, course_of
-from appliance.errors import BadFile, BadInput, BadSignature, CaseWithdrawn, Incomplete, NoMatch
+from appliance.course import course_of
+from appliance.errors import (
+    BadFile,
+    BadInput,
+    BadSignature,
+    CaseWithdrawn,
+    Incomplete,
+    NoMatch,
+    NotOpened,
+)
 from appliance.files import from_json, new_id
 from appliance.permits import CURRENT, Permit
 from appliance.signing import open_note, split_note
 from web_ui.access import local_path, practitioner
-from web_ui.forms import Form, at_most, needed, stripped
+from web_ui.forms import Form, at_most, needed, page_asked, stripped
 from web_ui.language import _
 from web_ui.parts import Parts
 from web_ui.status import FILMING, fresh_status, heard, trusted_now
@@ -24,6 +32,8 @@ from web_ui.status import FILMING, fresh_status, heard, trusted_now
 LABEL_LENGTH = 80
 GOAL_LENGTH = 300
 GOALS = 5
+SHOWN = 50
+"""Cases on one page of the list."""
 
 
 class CaseForm(Form):
@@ -79,7 +89,15 @@ def blueprint(parts: Parts) -> Blueprint:
             if (listed := _listed(parts, record, armed)) is not None
         ]
         found.sort(key=lambda case: (case.withdrawn, case.label.casefold(), case.id))
-        return render_template("cases.html", cases=found)
+        page = page_asked()
+        first = SHOWN * (page - 1)
+        shown = [_with_its_end(listed) for listed in found[first : first + SHOWN]]
+        return render_template(
+            "cases.html",
+            cases=[listed for listed in shown if listed is not None],
+            before=page - 1,
+            after=page + 1 if first + SHOWN < len(found) else 0,
+        )
 
     @pages.route("/new", methods=["GET", "POST"])
     def new() -> ResponseReturnValue:
@@ -228,10 +246,25 @@ def _listed(parts: Parts, record: CaseRecord, armed: str) -> Listed | None:
         return Listed(record.id, words, True, False)
     try:
         details = holder.details(record)
-        ended = course_of(holder.case(record.id)) if details else Course()
     except (BadInput, Incomplete):
         # One damaged case must not hide the others.
-        return Listed(record.id, _("Case %(id)s cannot be read", id=record.id[:4]), False, False)
-    if details is None:
+        return _damaged(record.id)
+    return Listed(record.id, details.label, False, record.id == armed) if details else None
+
+
+def _with_its_end(listed: Listed) -> Listed | None:
+    """With how long its films are kept, which is read of those that are shown and no others; None
+    if it was closed meanwhile."""
+    if listed.withdrawn:
+        return listed
+    try:
+        course = course_of(practitioner().case(listed.id))
+    except (BadInput, Incomplete):
+        return _damaged(listed.id)
+    except NotOpened:
         return None
-    return Listed(record.id, details.label, False, record.id == armed, ended.keep_until)
+    return replace(listed, keep_until=course.keep_until)
+
+
+def _damaged(case: str) -> Listed:
+    return Listed(case, _("Case %(id)s cannot be read", id=case[:4]), False, False)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from flask import request
 from flask_wtf import FlaskForm
 from wtforms import Field
 from wtforms.validators import ValidationError
@@ -42,3 +43,9 @@ def at_most(characters: int) -> Validator:
 def stripped(value: str | None) -> str:
     """A filter: text without the blanks around it."""
     return (value or "").strip()
+
+
+def page_asked() -> int:
+    """Which page of a long list is asked for, from 1: 1 for what is no number."""
+    number = request.args.get("page", "1")
+    return max(int(number), 1) if number.isdecimal() and len(number) < 5 else 1

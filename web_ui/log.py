@@ -9,13 +9,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
 from appliance.audit import HEADS_NAME, Entry, check_chain, check_heads, holds
 from appliance.errors import BadInput
 from appliance.files import Home
 from web_ui.access import practitioner
+from web_ui.forms import page_asked
 from web_ui.language import _
 from web_ui.parts import Parts
 
@@ -51,11 +52,10 @@ def blueprint(parts: Parts) -> Blueprint:
 
     @pages.get("/log")
     def show() -> ResponseReturnValue:
-        number = request.args.get("page", "1")
-        page = int(number) if number.isdecimal() and len(number) < 5 else 1
+        page = page_asked()
         # The newest first, also of those that have the same time.
         lines = sorted(reversed(list(_lines(parts.home))), key=lambda line: line.when, reverse=True)
-        first = SHOWN * (max(page, 1) - 1)
+        first = SHOWN * (page - 1)
         return render_template(
             "log.html",
             chains=_chains(parts.home),
