@@ -32,3 +32,19 @@ def test_every_test_and_file_that_is_named_exists(page: Path) -> None:
 def test_every_link_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
     assert not [link for link in links if not (page.parent / link).exists()]
+
+
+def test_the_image_holds_what_the_package_needs_and_no_scene() -> None:
+    guide = (ROOT / "docs/installing.md").read_text()
+    image = re.findall(r"^    - (\S+)$", guide, re.MULTILINE)
+    recipe = (ROOT / "tools/package").read_text()
+    control = (ROOT / "systemd/debian/attune-kit.control").read_text()
+    wanted = set(re.findall(r"python3-\w+", recipe + control))
+    recommended = re.search(r"^Recommends: (.*)$", control, re.MULTILINE)
+    assert recommended
+    wanted |= set(recommended[1].split(", ")) - {"alsa-utils"}
+    assert wanted <= set(image)
+    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version
+    assert f"attune-kit_{version[1]}_arm64.deb" in image
+    assert not [name for name in image if "scene" in name]
