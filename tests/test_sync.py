@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -17,15 +18,23 @@ from typing import IO, BinaryIO
 import pytest
 
 from appliance.audit import check_chain
-from appliance.cases import CaseRecord
+from appliance.cases import CaseRecord, OpenCase
+from appliance.clips import sealed_file
 from appliance.consent import Tombstone
 from appliance.errors import KitError, SendInterrupted, SendRefused
 from appliance.files import load_fact, new_id, save, save_fact, to_json
+from appliance.film import FilmStarted, index_name, segment_name
+from appliance.identities import parse_recipient
+from appliance.importing import Original, import_film
+from appliance.permits import recipient_digest
 from appliance.receipts import SERVICE_CARD, Receipt, SyncStatus, receipt_of, tombstone_object
+from appliance.reviews import Review
 from appliance.signing import Signer
 from appliance.stores import FolderStore, Put
 from appliance.sync.__main__ import FIRST_WAIT, LONGEST_WAIT, REST_SECONDS, wait_seconds
+from tests import films
 from tests.homes import STARTED, SendingKit, contents, desk, new_store, practitioner, service
+from tests.moments import keep_still
 
 
 @pytest.fixture
@@ -104,6 +113,61 @@ def test_everything_sealed_arrives_byte_for_byte_and_each_has_its_receipt(kit: S
     assert status.sent_bytes == sum(map(len, expected.values()))
     log = check_chain((kit.home.log("sync") / "log").read_bytes())
     assert [e.ids["object"] for e in log if e.event == "confirmed"] == kit_order(kit)
+
+
+def test_films_from_elsewhere_pictures_and_reviews_go_as_well(kit: SendingKit) -> None:
+    case = kit.case()
+    film = films.film(60, **films.PLAIN)
+    still = keep_still(case, new_id(), film, STARTED)
+    review = Review(
+        id=new_id(), held=STARTED, shown=(), strengths="", next="", ratings=(), go_on="yes"
+    )
+    case.write(review, review.id)
+    half = case.directory / "imports" / new_id()
+    half.mkdir(parents=True)
+    (half / segment_name(0)).write_bytes(b"still coming in")
+    brought = import_into(case, film)
+    kit.sync()
+    there, folder = arrived(kit), f"cases/{case.id}"
+    assert not [name for name in there if half.name in name], "it is not whole"
+    (half / segment_name(0)).unlink()
+    assert there == kit.sendable()
+    assert {
+        f"{folder}/clips/{sealed_file(case, still).name}",
+        f"{folder}/documents/review-{review.id}-0001.age",
+        f"{folder}/imports/{brought}/manifest",
+        f"{folder}/imports/{brought}/{segment_name(0)}",
+        f"{folder}/imports/{brought}/{index_name(0)}",
+    } <= set(kit.receipts())
+
+
+def import_into(case: OpenCase, film: bytes) -> str:
+    """Bring a film into a case as the page does; returns its name."""
+    name = new_id()
+    started = FilmStarted(
+        recording=name,
+        case=case.id,
+        kit=new_id(),
+        permit="",
+        consent="0" * 64,
+        recipient=recipient_digest(case.record.recipient),
+        kind="imported",
+        limit=60,
+        sound=False,
+        boot="boot",
+        started=STARTED,
+    )
+    with closing(Original(case.directory)) as original:
+        original.write(film)
+        import_film(
+            original,
+            case.directory / "imports" / name,
+            started,
+            parse_recipient(case.record.recipient),
+            practitioner().signer,
+            lambda: STARTED,
+        )
+    return name
 
 
 def kit_order(kit: SendingKit) -> list[str]:
