@@ -43,7 +43,7 @@ def catalogue(folder: Path) -> Path:
 
 
 def pseudo(sentence: str) -> str:
-    longer = " " + "~" * (len(sentence) // 3)
+    longer = " ~~~~" * (1 + len(sentence) // 15)
     return f"{OPEN}{sentence}{longer}{CLOSE}"
 
 
@@ -72,11 +72,11 @@ def _sentences() -> Iterator[str | tuple[str, str]]:
     for package in (web_ui, appliance):
         here = Path(str(package.__file__)).parent
         for template in here.rglob("*.html"):
-            for _line, _name, told in jinja.extract_translations(template.read_text()):
-                if isinstance(told, tuple):
-                    yield str(told[0]), str(told[1])
-                else:
-                    yield str(told)
+            for _line, name, told in jinja.extract_translations(template.read_text()):
+                # What is filled in comes as None.
+                one, *more = told if isinstance(told, tuple) else (told,)
+                if one is not None:
+                    yield (one, str(more[0])) if name == "ngettext" else one
         for module in here.rglob("*.py"):
             yield from _constants(ast.parse(module.read_text()))
 

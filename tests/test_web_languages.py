@@ -52,7 +52,7 @@ def kit(tmp_path: Path) -> Iterator[WebKit]:
         yield made
 
 
-def fill(kit: WebKit, translations: Path) -> tuple[str, list[str]]:
+def fill(kit: WebKit, translations: Path | None) -> tuple[str, list[str]]:
     """A case with a film, a moment, a picture, a review; the addresses of every page."""
     kit.unlock()
     case = kit.make_case()
@@ -69,7 +69,8 @@ def fill(kit: WebKit, translations: Path) -> tuple[str, list[str]]:
     opened.write(held, review)
     assert marks_of(opened, film) == ()
     names = {"film": film, "clip": clip.id, "still": still.id, "moment": clip.id, "review": review}
-    speak(kit, translations)
+    if translations:
+        speak(kit, translations)
     pages = []
     for rule in kit.app.url_map.iter_rules():
         if "GET" not in (rule.methods or ()) or rule.endpoint in ("assets", "setup.show"):

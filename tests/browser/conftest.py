@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -68,11 +68,12 @@ class Visitor:
     def sees(self, words: str) -> None:
         self.page.get_by_text(words).first.wait_for()
 
-    def look(self, name: str) -> None:
+    def look(self, name: str, widths: Sequence[tuple[int, int]] = (PHONE, TABLET, LAPTOP)) -> None:
         """Keep a picture at each width, and hold the page against the accessibility rules."""
-        for width, height in (PHONE, TABLET, LAPTOP):
+        for width, height in widths:
             self.page.set_viewport_size({"width": width, "height": height})
             self.page.wait_for_load_state()
+            self.page.evaluate("scrollTo(0, 0)")
             self.page.screenshot(path=SHOTS / f"{name}-{width}.png", full_page=True)
             wide = self.page.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, f"{name} is wider than a screen of {width}"

@@ -26,6 +26,15 @@ NUMBER = """video => {
   return number;
 }"""
 """The number that the test card (firmware.cameras.testcard) burned into the frame that is seen."""
+PICTURE_NUMBER = NUMBER.replace("videoWidth", "naturalWidth").replace(
+    "videoHeight", "naturalHeight"
+)
+
+
+def picture_number(seen: Locator) -> int | None:
+    """The number of the frame that is seen while framing; None while none is."""
+    ready = "picture => picture.complete && picture.naturalWidth > 0"
+    return seen.evaluate(PICTURE_NUMBER) if seen.evaluate(ready) else None
 
 
 def hold(button: Locator, seconds: float = 0.2) -> None:
@@ -116,14 +125,32 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
     page.wait_for_selector("#lamp[data-light=ready]")
     visitor.look("12-armed")
 
+    visitor.follow("Framing")
+    visitor.press("Turn the camera on")
+    page.wait_for_selector("#lamp[data-light=preview]")
+    seen = page.locator("#seen")
+    wait_for("a live picture", lambda: picture_number(seen), 15)
+    first = picture_number(seen)
+    wait_for("another one", lambda: picture_number(seen) != first or None, 10)
+    assert not list(kit.home.recordings.glob("*")), "framing keeps nothing"
+    visitor.look("12-framing")
+    visitor.press("Turn the camera off")
+    page.get_by_role("button", name="Turn the camera on").wait_for()
+    visitor.follow("Back to the case")
+
     hold(button)
     page.wait_for_selector(".app-line--filming")
     visitor.sees("Filming. Any press of the button stops it.")
-    time.sleep(4)
+    time.sleep(2)
+    visitor.press("Mark this moment")
+    visitor.sees("Marked at: 0:0")
+    sound = page.locator("#sound")
+    wait_for("its sound", lambda: sound.evaluate("level => level.value") or None, 10)
     visitor.look("13-filming")
-    hold(button)
+    visitor.press("The child had enough")
     # The film comes onto the page by itself.
-    page.get_by_text("It was ended with the button.").wait_for()
+    page.get_by_text("The child had enough, so it was ended.").wait_for()
+    visitor.sees("Not armed.")
     visitor.look("14-filmed")
 
     page.locator("#visit .app-cases__link").click()
@@ -144,6 +171,14 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
             page.keyboard.press(key)
         assert video.evaluate(NUMBER) == number
 
+    visitor.sees("Marked while filming")
+    page.locator(".app-marked a").click()
+    assert page.input_value("#start") == "0:00.000"
+    assert float(page.input_value("#end").removeprefix("0:")) > 3
+    wait_for("a picture", lambda: video.evaluate("v => v.readyState >= 2") or None, 15)
+    video.evaluate(
+        "video => new Promise(done => { video.onseeked = done; video.currentTime = 1.033 + 1e-3; })"
+    )
     page.keyboard.press("i")
     assert page.input_value("#start") == "0:01.033"
     page.keyboard.press("t")
