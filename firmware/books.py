@@ -75,26 +75,29 @@ class KitBooks:
         others: tuple[Card, ...] = ()
         if self.enrolled is not None and self.enrolled.service == service:
             others = tuple(p for p in self.enrolled.practitioners if p.name != practitioner.name)
-        self.enrolled = Enrolled(
+        enrolled = Enrolled(
             service=service,
             practitioners=(*others, practitioner),
             ceilings=ceilings or self._ceilings(service),
         )
-        save_fact(self._directory / "enrolled.json", self.enrolled)
+        # Obeyed is only what is on the card.
+        save_fact(self._directory / "enrolled.json", enrolled)
+        self.enrolled = enrolled
 
     def keep_chip(self, judgement: Judgement, chip: int | None) -> None:
         """Remember what the clock chip counts at this trusted time, for the next boot."""
         if judgement.now is not None and chip is not None:
-            self.kept = Kept(chip=chip, time=judgement.now)
-            save_fact(self._directory / "clock-kept.json", self.kept)
+            kept = Kept(chip=chip, time=judgement.now)
+            save_fact(self._directory / "clock-kept.json", kept)
+            self.kept = kept
 
     def note_time(self, judgement: Judgement) -> bool:
         """Raise the clock mark where trusted time has gone on far enough; True if it did."""
         mark = raised(self.mark, judgement)
         if mark is None or (self.mark and mark.highest - self.mark.highest < _MARK_STEP):
             return False
-        self.mark = mark
         save_fact(self._directory / "clock-mark.json", mark)
+        self.mark = mark
         return True
 
     def _ceilings(self, service: Card) -> str:

@@ -451,7 +451,7 @@ class Recorder:
 
     def _ask_presence(self, event: PresenceAsked) -> list[Effect]:
         """Somebody must press within a minute."""
-        earlier = [Decline(self._request, timed_out=False)] if self.state is State.PRESENCE else []
+        earlier = self._decline_what_waits()
         self.state = State.PRESENCE
         self._request = event.request
         self._due = event.at + PRESENCE_LASTS
@@ -481,7 +481,7 @@ class Recorder:
         if isinstance(event, Failed) and isinstance(event.effect, CloseCamera):
             return self._end(event.fault)
         self._fault = event.fault
-        return self._settle()
+        return [*self._decline_what_waits(), *self._settle()]
 
     def _die_if_open(self, event: Failed) -> list[Effect]:
         """A camera that stays open ends the process."""
@@ -501,6 +501,10 @@ class Recorder:
         if self._held_since is None or self._held_since > self.removable_until:
             return None
         return self._held_since + HOLD_REMOVES - COUNTDOWN
+
+    def _decline_what_waits(self) -> list[Effect]:
+        """Nobody will press for it any more."""
+        return [Decline(self._request, timed_out=False)] if self.state is State.PRESENCE else []
 
     def _tell_why_not(self, answer: Refusal) -> None:
         """No permit is in force. Why not is told while there is one that does not count."""

@@ -317,6 +317,8 @@ class Runner:
                 self._removals.by_button(recording)
             case Confirm(request):
                 asked = self._desk.take(request)
+                # Until it is on the card.
+                self._desk.answer(request, "refused")
                 self._books.enrol(asked.service, asked.practitioner, asked.ceilings)
                 self._desk.answer(request, "done")
                 self._log.write(

@@ -295,6 +295,7 @@ class Stage:
         self.camera.before_picture = self._wait_for_card
         self.new_file: Create = create
         """What makes the files of a film."""
+        self.film_type: type[Film] = Film
         self.film: Film | None = None
         """The last one."""
         self._grown = threading.Event()
@@ -344,7 +345,7 @@ class Stage:
         self.work()
 
     def _film(self, permit: Permit, on_end: OnEnd, on_closed: OnClosed) -> Film:
-        self.film = Film(
+        self.film = self.film_type(
             self.home,
             self.config,
             permit,
@@ -477,7 +478,8 @@ class Stage:
             left = end - self.clock.monotonic()
             if left <= 1e-9:
                 return
-            self.clock.advance(min(max(wait, 0.001), 1 / 30, left))
+            longest = 1 / 30 if self.camera.open else left
+            self.clock.advance(min(max(wait, 0.001), longest, left))
             self.camera.roll()
 
     def settle(self) -> None:
