@@ -1,0 +1,253 @@
+"""Does inside the machine what a test asks for outside of it, line by line on a serial line.
+
+A line is a JSON object: `do` names one of the methods of `Agent`, the rest are its arguments; the
+answer is a line, too. The kit is visited as a rehearsal visits it, with a real button; what the
+visit must know again after the plug was pulled lies outside the kit's home.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import traceback
+import tty
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import msgspec
+
+from appliance.cases import is_withdrawn, open_case_identities
+from appliance.config import load_config
+from appliance.errors import KitError
+from appliance.files import Home, load_fact
+from appliance.joined import open_recording, read_manifest
+from appliance.keys import unlock
+from appliance.kit import Kit, Page, Process, wait_for
+from appliance.receipts import KitCard
+from appliance.rehearsal import Rehearsal, films
+from appliance.requests import RecorderStatus
+from firmware.cameras.testcard import read_number
+
+PINS = Path("/run/vm/pins")
+KNOWN = Path("/root/visit")
+PATIENCE = 12.0
+"""How much slower than a kit this machine may be."""
+
+
+class OnUnits(Kit):
+    """A kit whose processes are the system's units, and whose button is a line of a real chip."""
+
+    def start(self, process: Process, *options: str) -> None:
+        run("systemctl", "start", f"attune-{process}")
+
+    def button(self, edge: Literal["down", "up"]) -> None:
+        # The button closes to ground.
+        (PINS / "sim_gpio17/pull").write_text("pull-down" if edge == "down" else "pull-up")
+
+    def recorder_shows(
+        self, what: str, seen: Callable[[RecorderStatus], bool], seconds: float = 10.0
+    ) -> RecorderStatus:
+        return super().recorder_shows(what, seen, PATIENCE * seconds)
+
+
+class Visit(Rehearsal):
+    """A rehearsal on the kit that is there."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.kit = OnUnits(load_config(Path("/etc/attune/attune.toml")), self.root / "logs")
+        self.home: Home = self.kit.home
+
+
+class Agent:
+    def __init__(self) -> None:
+        KNOWN.mkdir(mode=0o700, exist_ok=True)
+        self._visit = Visit(KNOWN, None, 120, [], lambda step: print(step, file=sys.stderr))
+        self._kit = self._visit.kit
+        self._home = self._visit.home
+
+    def run(self, words: list[str]) -> dict[str, Any]:
+        done = subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return {"status": done.returncode, "said": done.stdout}
+
+    def await_kit(self) -> dict[str, Any]:
+        """Wait until recorder and page are there by themselves; the recorder's status."""
+        status = self._kit.recorder_shows("the recorder", lambda s: bool(s.state))
+        self._page()
+        return msgspec.to_builtins(status)
+
+    def prepare(self) -> None:
+        """A visit up to the moment when a press would film."""
+        visit = self._visit
+        self.await_kit()
+        for act in (visit.make_keys, visit.start, visit.set_up, visit.unlock, visit.make_case):
+            visit.step(act.__name__, act)
+        visit.step("arm", visit.arm)
+        (KNOWN / "known.json").write_text(json.dumps([visit.passphrase, visit.case]))
+        os.sync()
+
+    def status(self) -> dict[str, Any] | None:
+        status = self._kit.status()
+        return status and msgspec.to_builtins(status)
+
+    def shows(self, frames: int = 0, since: float = 0.0, **fields: Any) -> dict[str, Any]:
+        """Wait until the status has these fields and so many frames on the card, and was written
+        `since` then."""
+        return msgspec.to_builtins(
+            self._kit.recorder_shows(
+                f"{fields}",
+                lambda s: (
+                    s.frames_out >= frames
+                    and s.boottime > since
+                    and all(getattr(s, name) == value for name, value in fields.items())
+                ),
+            )
+        )
+
+    def press(self, seconds: float = 0.2) -> None:
+        self._kit.press(seconds)
+
+    def lamp(self, seconds: float) -> list[tuple[float, bool]]:
+        """What the lamp's line did for so long: each level, and when it began."""
+        seen: list[tuple[float, bool]] = []
+        began = time.monotonic()
+        while (now := time.monotonic() - began) < seconds:
+            lit = (PINS / "sim_gpio27/value").read_text().strip() == "1"
+            if not seen or seen[-1][1] is not lit:
+                seen.append((now, lit))
+            time.sleep(0.005)
+        return seen
+
+    def probe(self, unit: str) -> dict[str, str]:
+        """What came of everything that is tried in a unit's own sandbox; `open` has none."""
+        lines = ["[Service]", "Type=oneshot"]
+        if unit != "open":
+            ours = Path(f"/usr/lib/systemd/system/{unit}.service").read_text()
+            service = ours.partition("[Service]")[2].partition("[Install]")[0]
+            # What it runs is the probe's; RemoveIPC would take away what the real unit has.
+            taken = ("Exec", "Restart", "Type", "Watchdog", "RemoveIPC")
+            lines += [line for line in service.splitlines() if not line.startswith(taken)]
+        lines += [
+            "ExecStart=/usr/bin/python3 -I /opt/vm/probe.py",
+            "StandardOutput=truncate:/run/probe",
+        ]
+        Path("/run/systemd/system/probe.service").write_text("\n".join(lines) + "\n")
+        run("systemctl", "daemon-reload")
+        run("systemctl", "start", "probe.service")
+        found: dict[str, str] = json.loads(Path("/run/probe").read_text())
+        return found
+
+    def withdraw(self) -> int:
+        sent = self._visit.page.submit(f"/cases/{self._visit.case}/withdraw", {"confirm": "y"})
+        return sent.status
+
+    def look(self) -> dict[str, Any]:
+        """What is found on a kit whose plug was pulled, once it is there again by itself."""
+        status = self.await_kit()
+        passphrase, case = json.loads((KNOWN / "known.json").read_text())
+        keys = unlock((KNOWN / "practitioner.key").read_bytes(), passphrase)
+        directory = self._home.case(case)
+        found: dict[str, Any] = {"state": status["state"], "light": status["light"]}
+        found["withdrawn"] = is_withdrawn(directory)
+        if found["withdrawn"]:
+            left = self._left(directory)
+            end = time.monotonic() + 120
+            while left and time.monotonic() < end:
+                time.sleep(0.5)
+                left = self._left(directory)
+            found["left"] = left
+        else:
+            secrets = open_case_identities(directory, [keys.identity])
+            found["films"] = [self._film(path, secrets) for path in films(self._home)]
+        found |= self._verified()
+        return found
+
+    def mend(self) -> dict[str, Any]:
+        """Unlock, by which the page mends what the plug cut; everything is verified again."""
+        passphrase, _ = json.loads((KNOWN / "known.json").read_text())
+        page = self._page()
+        answer = page.submit("/unlock", {"passphrase": passphrase})
+        self._kit.recorder_shows("a trusted clock", lambda s: s.clock == "trusted")
+        return {"unlocked": answer.status, "opened_at": answer.path, **self._verified()}
+
+    def _film(self, directory: Path, secrets: Any) -> dict[str, Any]:
+        manifest = read_manifest(directory, [self._key()])
+        ended = manifest.ended
+        numbers: list[int | None] = []
+        words = ""
+        try:
+            with (
+                closing(open_recording(directory, secrets, [self._key()], check=True)) as opened,
+                opened.film.open() as file,
+                av.open(file) as container,
+            ):
+                stream = container.streams.video[0]
+                numbers = [read_number(frame) for frame in container.decode(stream)]
+        except KitError as error:
+            words = str(error)
+        return {
+            "ended": str(ended.why.value) if ended else None,
+            "last": numbers[-1] if numbers else -1,
+            "gapless": numbers == list(range(len(numbers))),
+            "words": words,
+        }
+
+    def _left(self, directory: Path) -> list[str]:
+        """What of a case should be gone once it was withdrawn."""
+        keep = {"withdrawal", "case.json", "withdrawn"}
+        left = [path.name for path in directory.iterdir() if path.name not in keep]
+        return left + [path.name for path in films(self._home)]
+
+    def _verified(self) -> dict[str, Any]:
+        done = self.run(["attune", "verify", str(self._home.root), "--kit-key", str(self._key())])
+        return {"verify": done["status"], "verify_said": done["said"]}
+
+    def _key(self) -> Any:
+        card = load_fact(self._home.kit / "kit.json", KitCard)
+        assert card is not None
+        return card.verifying_key()
+
+    def _page(self) -> Page:
+        certificate = self._home.keys / "tls.crt"
+        wait_for("the certificate", lambda: certificate.exists() or None, 20 * PATIENCE)
+        page = Page(f"https://127.0.0.1:{self._kit.config.port}", certificate)
+        wait_for("the page", page.answers, 20 * PATIENCE)
+        return page
+
+
+def run(*words: str) -> None:
+    subprocess.run(words, stdin=subprocess.DEVNULL, check=True)
+
+
+def main() -> None:
+    wire = os.open("/dev/ttyS1", os.O_RDWR | os.O_NOCTTY)
+    tty.setraw(wire)
+    agent = Agent()
+
+    def tell(answer: dict[str, Any]) -> None:
+        data = json.dumps(answer).encode() + b"\n"
+        while data:
+            data = data[os.write(wire, data) :]
+
+    tell({"answer": "here"})
+    for line in os.fdopen(os.dup(wire), "rb", buffering=0):
+        asked = json.loads(line)
+        try:
+            tell({"answer": getattr(agent, asked.pop("do"))(**asked)})
+        except Exception:
+            tell({"error": traceback.format_exc()})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""A kit in a virtual machine, whose plug can be pulled. See tests/rig/vm.sh.
+
+QEMU emulates it (TCG): a processor that is some twenty times slower than this one, so nothing here
+says how fast a kit is. What its disk was given when the plug is pulled, and no more, is there
+afterwards: QEMU is killed where it stands.
+"""
+
+import json
+import os
+import queue
+import shutil
+import socket
+import subprocess
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+IMAGE = Path(os.environ.get("ATTUNE_RIG", "/var/cache/attune-rig")) / "vm"
+BOOTS_WITHIN = 400.0
+"""Seconds. It takes 30 to 60 where nothing else runs."""
+ANSWERS_WITHIN = 400.0
+
+
+class Machine:
+    """A machine with a disk of its own in `directory`; it runs from `start` to `pull_the_plug`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.disk = directory / "disk.qcow2"
+        self._qemu: subprocess.Popen[bytes] | None = None
+        self._said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in ("vmlinuz", "initrd", "root.img"):
+            # Its own, for it may be made anew meanwhile.
+            try:
+                (directory / name).hardlink_to(IMAGE / name)
+            except OSError:
+                shutil.copy(IMAGE / name, directory / name)
+        subprocess.run(
+            [
+                *("qemu-img", "create", "-q", "-f", "qcow2"),
+                *("-F", "raw", "-b", "root.img", str(self.disk)),
+            ],
+            check=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.pull_the_plug()
+
+    def start(self, moment: str = "") -> None:
+        """Boot, or go on from a moment that was kept."""
+        for name in ("console", "numbers"):
+            (self.directory / name).unlink(missing_ok=True)
+        kernel = "root=/dev/vda rw console=ttyS0 panic=-1 quiet mitigations=off"
+        self._said = queue.SimpleQueue()
+        with open(self.directory / "qemu.log", "wb") as log:
+            self._qemu = subprocess.Popen(
+                [
+                    *("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64"),
+                    *("-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "1280"),
+                    *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+                    *("-kernel", "vmlinuz", "-initrd", "initrd", "-append", kernel),
+                    # What its disk was told to keep must outlive QEMU, but not this computer.
+                    *("-drive", f"file={self.disk},if=virtio,format=qcow2,cache=unsafe"),
+                    *("-serial", "file:console", "-serial", "stdio", "-serial", "file:numbers"),
+                    *("-monitor", "unix:monitor,server=on,wait=off"),
+                    *(("-loadvm", moment) if moment else ()),
+                ],
+                cwd=self.directory,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+        threading.Thread(target=self._listen, args=(self._qemu,), daemon=True).start()
+        if not moment:
+            assert self.answer(BOOTS_WITHIN) == "here"
+
+    def keep(self, moment: str) -> None:
+        """Keep this moment, memory and disk, to go on from."""
+        with socket.socket(socket.AF_UNIX) as monitor:
+            monitor.settimeout(ANSWERS_WITHIN)
+            before = Path.cwd()
+            os.chdir(self.directory)  # a socket's name must be short
+            try:
+                monitor.connect("monitor")
+            finally:
+                os.chdir(before)
+            self._prompt(monitor)
+            monitor.sendall(f"savevm {moment}\n".encode())
+            said = self._prompt(monitor)
+            assert "rror" not in said, said
+
+    @staticmethod
+    def _prompt(monitor: socket.socket) -> str:
+        said = b""
+        while not said.endswith(b"(qemu) "):
+            piece = monitor.recv(4096)
+            assert piece, said
+            said += piece
+        return said.decode(errors="replace")
+
+    def say(self, do: str, **what: Any) -> None:
+        """Ask for something and do not wait for it."""
+        assert self._qemu is not None and self._qemu.stdin is not None
+        self._qemu.stdin.write(json.dumps({"do": do, **what}).encode() + b"\n")
+        self._qemu.stdin.flush()
+
+    def answer(self, seconds: float = ANSWERS_WITHIN) -> Any:
+        """The next answer. Raises AssertionError if it is an error, or there is none."""
+        try:
+            line = self._said.get(timeout=seconds)
+        except queue.Empty:
+            line = b""
+        if not line:
+            logs = [self.directory / name for name in ("console", "qemu.log")]
+            words = [log.read_text(errors="replace")[-3000:] for log in logs if log.exists()]
+            raise AssertionError("\n".join(["the machine says nothing", *words]))
+        found = json.loads(line)
+        assert "error" not in found, found["error"]
+        return found["answer"]
+
+    def ask(self, do: str, **what: Any) -> Any:
+        self.say(do, **what)
+        return self.answer()
+
+    def run(self, *words: str, check: bool = True) -> str:
+        """Run a command in it as root; returns what it said."""
+        done = self.ask("run", words=words)
+        assert not (check and done["status"]), f"{' '.join(words)}: {done}"
+        return str(done["said"])
+
+    def last_number(self) -> int:
+        """The number of the last picture that the camera of the last film had; -1 for none."""
+        path = self.directory / "numbers"
+        told = path.read_bytes().replace(b"\r", b"") if path.exists() else b""
+        lines = told[: told.rfind(b"\n") + 1].split()
+        return int(lines[-1]) if lines else -1
+
+    def pull_the_plug(self) -> None:
+        """Nothing in there runs any more, and nothing more is written."""
+        if self._qemu is not None:
+            self._qemu.kill()
+            self._qemu.wait()
+            assert self._qemu.stdin is not None
+            self._qemu.stdin.close()
+            self._qemu = None
+
+    def _listen(self, qemu: subprocess.Popen[bytes]) -> None:
+        assert qemu.stdout is not None
+        said = self._said
+        with qemu.stdout as lines:
+            for line in lines:
+                if line.startswith(b"{"):
+                    said.put(line)
+        said.put(b"")
