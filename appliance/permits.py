@@ -78,8 +78,8 @@ _SENTENCES = {
     "film, more films, or for a longer time. Choose less, or ask your service.",
     Refusal.DISARMED: "The kit was disarmed. Arm it again if everybody still agrees.",
     Refusal.FILMS_USED: "Every film agreed for today has been made. Arm the kit again for another.",
-    Refusal.RECIPIENT_CHANGED: "The key of this case is not the one this kit knows. Do not film; "
-    "ask your service.",
+    Refusal.RECIPIENT_CHANGED: "The key of this case is not the one this kit knows. If somebody "
+    "left the case, confirm the new key on its page; if nobody did, ask your service.",
     Refusal.WITHDRAWN: "The family has withdrawn its consent. This case cannot be filmed.",
     Refusal.CARD_FULL: "There is not enough room for a film of the agreed length. Send what is "
     "waiting, then try again.",
@@ -142,6 +142,15 @@ def read_ceilings(note: str, service: Card) -> Ceilings:
     """What a service has signed. Raises BadFile, BadSignature."""
     text, _ = open_note(note, [service.verifying_key()])
     return from_json(text, Ceilings)
+
+
+class Renewed(Fact, frozen=True, kw_only=True, tag="renewed/v1"):
+    """A case has another key since somebody left it: it is filmed to this one from now on. Signed
+    by a practitioner, and believed only with a press."""
+
+    kit: str
+    case: str
+    recipient: str
 
 
 class Books(Fact, frozen=True, kw_only=True, tag="books/v1"):

@@ -38,6 +38,15 @@ class Enrol(Fact, frozen=True, kw_only=True, tag="enrol/v1"):
     """The service's signed `appliance.permits.Ceilings`; '' leaves those that are in force."""
 
 
+class Renew(Fact, frozen=True, kw_only=True, tag="renew/v1"):
+    """A signed `appliance.permits.Renewed`: carried out only by a press within 60 s."""
+
+    id: str
+    boot: str
+    boottime: float
+    note: str
+
+
 class Preview(Fact, frozen=True, kw_only=True, tag="preview/v1"):
     """Open the camera for framing, or close it. It opens only with a permit in force, is closed by
     any press and after two minutes, and is seen at `Home.preview` meanwhile."""
@@ -67,7 +76,8 @@ class SetTime(Fact, frozen=True, kw_only=True, tag="set-time/v1"):
     note: str
 
 
-Request = Stop | Enrol | SetTime | Preview | Remove
+NeedsPress = Enrol | Renew
+Request = Stop | NeedsPress | SetTime | Preview | Remove
 
 
 def read_request(path: Path) -> Request:

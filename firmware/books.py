@@ -16,11 +16,18 @@ import msgspec
 
 from appliance.clock import Judgement, Kept, Mark, raised
 from appliance.errors import BadFile, BadInput
-from appliance.files import Home, load_fact, new_id, save, save_fact
-from appliance.keys import Card
-from appliance.permits import Books, Enrolled, Permit, read_ceilings, recipient_digest
+from appliance.files import Home, checked_id, from_json, load_fact, new_id, save, save_fact
+from appliance.keys import Card, parse_recipient
+from appliance.permits import (
+    Books,
+    Enrolled,
+    Permit,
+    Renewed,
+    read_ceilings,
+    recipient_digest,
+)
 from appliance.receipts import KitCard
-from appliance.signing import Signer
+from appliance.signing import Signer, open_note
 
 _MARK_STEP = timedelta(minutes=10)
 """How far time goes on before the mark is written again: a card wears."""
@@ -83,6 +90,24 @@ class KitBooks:
         # Obeyed is only what is on the card.
         save_fact(self._directory / "enrolled.json", enrolled)
         self.enrolled = enrolled
+
+    def read_renewed(self, note: str) -> Renewed | None:
+        """The new key of a case, as an enrolled practitioner signed it; None if it is not."""
+        if self.enrolled is None:
+            return None
+        try:
+            text, _ = open_note(note, [p.verifying_key() for p in self.enrolled.practitioners])
+            renewed = from_json(text, Renewed)
+            checked_id(renewed.case)
+            parse_recipient(renewed.recipient)
+        except BadInput:
+            return None
+        return renewed if renewed.kit == self.kit else None
+
+    def renew(self, renewed: Renewed) -> None:
+        """Seal this case's films to its new key from now on."""
+        recipients = self.books.recipients | {renewed.case: recipient_digest(renewed.recipient)}
+        self._save(msgspec.structs.replace(self.books, recipients=recipients))
 
     def keep_chip(self, judgement: Judgement, chip: int | None) -> None:
         """Remember what the clock chip counts at this trusted time, for the next boot."""

@@ -31,7 +31,7 @@ from appliance.receipts import AT_BASE_SECONDS, AtBase, at_base_path
 from appliance.requests import (
     FRESH_SECONDS,
     Answer,
-    Enrol,
+    NeedsPress,
     Request,
     SetTime,
     read_request,
@@ -226,7 +226,7 @@ class Desk:
         self._since = clock.read().boottime
         self.answers: dict[str, Answer] = {}
         self._unreadable: set[str] = set()
-        self._waiting: dict[str, Enrol] = {}
+        self._waiting: dict[str, NeedsPress] = {}
 
     def new(self) -> list[Request]:
         """Requests that came since, oldest first, each of this boot and not too old.
@@ -253,12 +253,12 @@ class Desk:
                 self.answer(request.id, "refused")
         return sorted(found, key=lambda request: request.boottime)
 
-    def wait(self, request: Enrol) -> None:
+    def wait(self, request: NeedsPress) -> None:
         """Keep a request until somebody presses."""
         self._waiting[request.id] = request
         self.answer(request.id, "waiting")
 
-    def take(self, request: str) -> Enrol:
+    def take(self, request: str) -> NeedsPress:
         """The request that was waiting under this id."""
         return self._waiting.pop(request)
 

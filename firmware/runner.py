@@ -12,10 +12,19 @@ from queue import Empty, SimpleQueue
 
 from appliance.audit import Log
 from appliance.clock import Clock
-from appliance.errors import CameraFailed, KitError, LightFailed, SoundFailed
+from appliance.errors import BadInput, CameraFailed, KitError, LightFailed, SoundFailed
 from appliance.film import EndReason
 from appliance.permits import Permit
-from appliance.requests import Enrol, Preview, RecorderStatus, Remove, SetTime, Stop
+from appliance.requests import (
+    Enrol,
+    NeedsPress,
+    Preview,
+    RecorderStatus,
+    Remove,
+    Renew,
+    SetTime,
+    Stop,
+)
 from firmware.books import KitBooks
 from firmware.button import Debounce, Edge
 from firmware.camera import Camera
@@ -319,11 +328,8 @@ class Runner:
                 asked = self._desk.take(request)
                 # Until it is on the card.
                 self._desk.answer(request, "refused")
-                self._books.enrol(asked.service, asked.practitioner, asked.ceilings)
+                self._confirmed(asked)
                 self._desk.answer(request, "done")
-                self._log.write(
-                    "enrolled", service=asked.service.name, practitioner=asked.practitioner.name
-                )
             case Decline(request, timed_out):
                 self._desk.answer(request, "timed-out" if timed_out else "refused")
             case Die(fault):
@@ -375,6 +381,20 @@ class Runner:
         except OSError:
             self._on_end(EndReason.FAULT)
 
+    def _confirmed(self, asked: NeedsPress) -> None:
+        """Do what waited for a press."""
+        match asked:
+            case Enrol():
+                self._books.enrol(asked.service, asked.practitioner, asked.ceilings)
+                ids = {"service": asked.service.name, "practitioner": asked.practitioner.name}
+                self._log.write("enrolled", **ids)
+            case Renew():
+                renewed = self._books.read_renewed(asked.note)
+                if renewed is None:  # Whoever signed it was revoked in this minute.
+                    raise BadInput("Nobody of this kit has signed that.")
+                self._books.renew(renewed)
+                self._log.write("case-renewed", case=renewed.case)
+
     def _give_back(self) -> None:
         """The room that the film did not need; where the card refuses, the next start has it."""
         try:
@@ -398,6 +418,12 @@ class Runner:
                         self._handle(StopAsked(self._clock.monotonic(), EndReason.PAGE))
                     case Enrol():
                         if self._books.may_enrol(request.service, request.ceilings):
+                            self._desk.wait(request)
+                            self._handle(PresenceAsked(now, request.id))
+                        else:
+                            self._desk.answer(request.id, "refused")
+                    case Renew():
+                        if self._books.read_renewed(request.note) is not None:
                             self._desk.wait(request)
                             self._handle(PresenceAsked(now, request.id))
                         else:

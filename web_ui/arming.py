@@ -15,7 +15,7 @@ from appliance.files import new_id, save, sync_directory, to_json
 from appliance.permits import CURRENT, Ceilings, Permit, read_ceilings
 from appliance.requests import RecorderStatus
 from web_ui.access import practitioner
-from web_ui.cases import armed_case, ask_for_word, consent_of, open_case
+from web_ui.cases import armed_case, ask_for_word, consent_of, needs_press, open_case
 from web_ui.forms import Form
 from web_ui.language import _
 from web_ui.parts import Parts
@@ -47,6 +47,10 @@ def blueprint(parts: Parts) -> Blueprint:
         stops = what_stops_arming(opened.read(Goals), consent, status, now)
         if stop := stops_filming(course_of(opened), consent):
             stops.insert(0, _(stop.sentence))
+        if needs_press(parts, opened):
+            stops.append(
+                _("The case has a new key. Confirm it first: Who works with this family.")
+            )
         if consent and consent.limit > most.limit:
             stops.append(
                 _(

@@ -20,8 +20,8 @@ from appliance.errors import (
     NoMatch,
     NotOpened,
 )
-from appliance.files import from_json, new_id
-from appliance.permits import CURRENT, Permit
+from appliance.files import from_json, load_fact, new_id
+from appliance.permits import CURRENT, Books, Permit, recipient_digest
 from appliance.signing import open_note, split_note
 from web_ui.access import local_path, practitioner
 from web_ui.forms import Form, at_most, needed, page_asked, stripped
@@ -214,6 +214,13 @@ def ask_for_word(case: str) -> ResponseReturnValue | None:
     if case in practitioner().word_said:
         return None
     return redirect(url_for("cases.word", case=case, then=request.path), 303)
+
+
+def needs_press(parts: Parts, case: OpenCase) -> bool:
+    """True while the recorder knows an earlier key of this case and would refuse to film."""
+    books = load_fact(parts.home.kit / "books.json", Books) or Books()
+    known = books.recipients.get(case.id)
+    return known is not None and known != recipient_digest(case.record.recipient)
 
 
 def armed_case(parts: Parts) -> str:

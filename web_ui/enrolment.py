@@ -1,4 +1,4 @@
-"""First set-up of a kit: what was brought to it, and the press of the button that it waits for.
+"""Setting up a kit, and bringing another practitioner: the keys, and the press that they wait for.
 
 A practitioner's locked key is kept at keys/<name>/ before the button is asked for, so that a
 pulled plug between the press and the page cannot leave a kit that obeys a key nobody has. Until
@@ -11,12 +11,21 @@ from typing import Literal
 
 from appliance.clock import Clock
 from appliance.errors import BadFile, BadInput
-from appliance.files import Home, destroy, from_json, new_id, save, save_fact, sync_directory
+from appliance.files import (
+    Home,
+    destroy,
+    from_json,
+    load_fact,
+    new_id,
+    save,
+    save_fact,
+    sync_directory,
+)
 from appliance.keys import Card, PrivateKeys, unlock
-from appliance.permits import read_ceilings
+from appliance.permits import Enrolled, read_ceilings
 from appliance.requests import FRESH_SECONDS, Enrol, RecorderStatus, place_request
 
-Progress = Literal["nothing", "ready", "waiting", "refused", "timed-out"]
+Progress = Literal["nothing", "ready", "waiting", "refused", "timed-out", "done"]
 
 _CEILINGS = b'{"attune":"ceilings/'
 _SECRET_MARKS = (b"AGE-SECRET-KEY-", b"PRIVATE+KEY+", b"age-encryption.org/v1", b"BEGIN AGE")
@@ -65,7 +74,7 @@ class Enrolment:
         with self._lock:
             self._forget_earlier()
             directory = self._home.keys / practitioner.name
-            directory.mkdir(mode=0o700, parents=True)
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             save(directory / "identity.age", sealed, mode=0o600)
             save_fact(directory / "card.json", practitioner)
             sync_directory(self._home.keys)
@@ -94,23 +103,25 @@ class Enrolment:
             self._asked = now.boottime
 
     def progress(self, status: RecorderStatus | None) -> Progress:
-        """How far the set-up is. When it is done, the kit is enrolled and nobody asks here."""
+        """How far it is."""
         with self._lock:
             if self._cards is None:
                 return "nothing"
             if not self._request:
                 return "ready"
             answer = status.answers.get(self._request) if status else None
-            if answer in ("refused", "timed-out"):
+            if answer in ("refused", "timed-out", "done"):
                 return answer
             if self._clock.read().boottime - self._asked > FRESH_SECONDS + 5:
                 return "timed-out"
             return "waiting"
 
     def _forget_earlier(self) -> None:
-        """Remove keys that were brought earlier and never enrolled; there are no others yet."""
+        """Remove keys that were brought earlier and never enrolled."""
+        enrolled = load_fact(self._home.kit / "enrolled.json", Enrolled)
+        ours = {card.name for card in enrolled.practitioners} if enrolled else set()
         for directory in self._home.keys.iterdir():
-            if directory.is_dir():
+            if directory.is_dir() and directory.name not in ours:
                 destroy(directory / "identity.age")
                 shutil.rmtree(directory)
 
