@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import chain, pairwise
 
 from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
@@ -48,8 +49,8 @@ def blueprint(parts: Parts) -> Blueprint:
     def frames(case: str, film: str) -> ResponseReturnValue:
         """When each frame is shown: ticks a second, the first, then (how many, how long) pairs."""
         table = opened_film(case, film).opened.film.frames
-        following = [*table.ticks[1:], table.end_ticks]
-        steps = boxes.counted(b - a for a, b in zip(table.ticks, following, strict=True))
+        edges = pairwise(chain(table.ticks, (table.end_ticks,)))
+        steps = boxes.counted(after - shown for shown, after in edges)
         return {"scale": table.timescale, "first": table.ticks[0], "steps": list(steps)}
 
     @pages.get("/films/<id:film>/glance.json")

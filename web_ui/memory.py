@@ -9,9 +9,11 @@ import ctypes
 
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 """As malloc.h of glibc has them."""
-_LARGE = 1 << 19
-"""Bytes from which on a piece of memory stands by itself: twice what a film is sent in."""
-_HEAPS = 2
+_LARGE = 1 << 17
+"""Bytes from which on a piece of memory stands by itself, and goes when it is freed: pictures, and
+the pieces in which a film is sent."""
+_HEAPS = 1
+"""Python's own lock lets hardly two threads ask for memory at once."""
 
 
 def settle() -> None:
