@@ -20,7 +20,7 @@ BIN = ROOT / ".venv" / "bin"
 LONGEST_STEP = 40 * 60
 """Seconds: what hangs is a failure that is told, not a build server's time running out."""
 REPORT = ROOT / "build" / "tests.xml"
-FOLDERS_WITH_A_TIER = ("promises", "browser", "rig", "boot", "stores")
+FOLDERS_WITH_A_TIER = ("promises", "browser", "rig", "boot", "vm", "stores")
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ TIERS = {
     "rig": (Step("rig", (f"{ROOT}/tests/rig/pytest.sh", f"--junitxml={REPORT}"), tests=True),),
     # The package on a system that boots.
     "boot": (Step("boot", (f"{ROOT}/tests/rig/boot.sh", f"--junitxml={REPORT}"), tests=True),),
+    # The package on a kernel of its own: pins, limits that only a kernel enforces, pulled plugs.
+    "vm": (Step("vm", (f"{ROOT}/tests/rig/vm.sh", f"--junitxml={REPORT}"), tests=True),),
     "rehearse": (tool("attune", "rehearse", "--stock-age", f"node {ROOT}/tests/typage/age.mjs"),),
 }
 

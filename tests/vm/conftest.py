@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.vm.machine import Machine
-from tests.vm.plug import armed
+from tests.vm.plug import ARMED, armed
 
 WHY_NOT = "only in a virtual machine: run tests/rig/vm.sh"
 
@@ -28,10 +27,5 @@ def visit(on_a_machine: None, tmp_path_factory: pytest.TempPathFactory) -> Machi
 def machine(visit: Machine) -> Iterator[Machine]:
     """A kit that is armed, and runs until the tests of a file are through."""
     with visit:
-        visit.start("armed")
+        visit.start(ARMED)
         yield visit
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What goes on from the armed moment first; it shares the machine."""
-    items.sort(key=lambda item: Path(str(item.fspath)).name == "test_plug.py")
