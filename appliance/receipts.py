@@ -4,6 +4,7 @@
     kits/<kit>/card.json                                KitCard, as in the kit's kit/kit.json
     kits/<kit>/heads/000001                             how far its logs had come, signed
     kits/<kit>/orders/000001                            what the service asks this kit to withdraw
+    revoked/<practitioner>                              the service's word that they are none
     orders/<order>                                      a withdrawal as it stands in its case
     tombstones/<case>                                   the service's signed answer
     tombstones/<order>                                  the same to an order for one film
@@ -37,6 +38,16 @@ def heads_object(kit: str, name: str) -> str:
 def service_order_object(kit: str, number: int) -> str:
     """What the service asks one kit to do, counting up from 1."""
     return f"kits/{checked_id(kit)}/orders/{number:06}"
+
+
+def revocation_object(practitioner: str) -> str:
+    """The service's signed word that a practitioner, named as on their card, is none any more."""
+    return f"revoked/{practitioner}"
+
+
+def revocation_name(practitioner: str) -> str:
+    """The same in a kit's inbox."""
+    return f"revoked-{practitioner}"
 
 
 def order_object(order: str) -> str:

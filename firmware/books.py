@@ -10,6 +10,7 @@
 Every change is on the card before a method returns.
 """
 
+from contextlib import suppress
 from datetime import timedelta
 
 import msgspec
@@ -24,9 +25,10 @@ from appliance.permits import (
     Permit,
     Renewed,
     read_ceilings,
+    read_revocation,
     recipient_digest,
 )
-from appliance.receipts import KitCard
+from appliance.receipts import KitCard, revocation_name
 from appliance.signing import Signer, open_note
 
 _MARK_STEP = timedelta(minutes=10)
@@ -41,6 +43,7 @@ class KitBooks:
     def __init__(self, home: Home) -> None:
         """Read them, or begin them on a new kit. Raises BadFile for books that cannot be read."""
         self._directory = home.kit
+        self._inbox = home.inbox
         home.prepare(home.kit)
         self.signer = self._signer()
         self.kit = self.signer.verifier.name.removeprefix("kit-")
@@ -80,16 +83,41 @@ class KitBooks:
         `ceilings` those that the service signed before stay.
         """
         others: tuple[Card, ...] = ()
+        former: tuple[Card, ...] = ()
         if self.enrolled is not None and self.enrolled.service == service:
             others = tuple(p for p in self.enrolled.practitioners if p.name != practitioner.name)
+            former = tuple(p for p in self.enrolled.former if p != practitioner)
         enrolled = Enrolled(
             service=service,
             practitioners=(*others, practitioner),
             ceilings=ceilings or self._ceilings(service),
+            former=former,
         )
         # Obeyed is only what is on the card.
         save_fact(self._directory / "enrolled.json", enrolled)
         self.enrolled = enrolled
+
+    def revoke(self) -> tuple[str, ...]:
+        """Obey those no more whom the service has revoked, as the inbox says; returns their names.
+
+        Whoever remains still believes what they signed in a case before.
+        """
+        if self.enrolled is None:
+            return ()
+        named = set()
+        for path in self._inbox.glob(revocation_name("*")):
+            with suppress(BadInput, OSError, UnicodeDecodeError):
+                named.add(read_revocation(path.read_text(), self.enrolled.service).practitioner)
+        gone = tuple(card for card in self.enrolled.practitioners if card.name in named)
+        if gone:
+            enrolled = msgspec.structs.replace(
+                self.enrolled,
+                practitioners=tuple(c for c in self.enrolled.practitioners if c not in gone),
+                former=(*self.enrolled.former, *gone),
+            )
+            save_fact(self._directory / "enrolled.json", enrolled)
+            self.enrolled = enrolled
+        return tuple(card.name for card in gone)
 
     def read_renewed(self, note: str) -> Renewed | None:
         """The new key of a case, as an enrolled practitioner signed it; None if it is not."""
@@ -124,6 +152,29 @@ class KitBooks:
         save_fact(self._directory / "clock-mark.json", mark)
         self.mark = mark
         return True
+
+    def keep_chip(self, judgement: Judgement, chip: int | None) -> None:
+        """Remember what the clock chip counts at this trusted time, for the next boot."""
+        if judgement.now is not None and chip is not None:
+            kept = Kept(chip=chip, time=judgement.now)
+            save_fact(self._directory / "clock-kept.json", kept)
+            self.kept = kept
+
+    def note_time(self, judgement: Judgement) -> bool:
+        """Raise the clock mark where trusted time has gone on far enough; True if it did."""
+        mark = raised(self.mark, judgement)
+        if mark is None or (self.mark and mark.highest - self.mark.highest < _MARK_STEP):
+            return False
+        save_fact(self._directory / "clock-mark.json", mark)
+        self.mark = mark
+        return True
+
+    def correct_time(self, judgement: Judgement) -> None:
+        """Put the clock mark where the time is now, back or on; somebody has pressed for it."""
+        if judgement.now is not None:
+            mark = Mark(highest=judgement.now)
+            save_fact(self._directory / "clock-mark.json", mark)
+            self.mark = mark
 
     def _ceilings(self, service: Card) -> str:
         """What is in force of this service's."""

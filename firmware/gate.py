@@ -272,14 +272,16 @@ class Desk:
 
 
 def watch(home: Home, notice: Callable[[], None]) -> None:
-    """Call `notice` whenever the page has written something, for ever; for a thread of its own.
+    """Call `notice` whenever something was written for the recorder, for ever; for a thread of its
+    own.
 
     Directories that are not there yet are looked for again each second.
     """
     wanted = flags.CREATE | flags.MOVED_TO | flags.MOVED_FROM | flags.DELETE
     with INotify() as changes:
         while True:
-            for directory in (home.permits, home.web_requests, home.cases, *home.cases.glob("*")):
+            places = home.permits, home.web_requests, home.inbox, home.cases
+            for directory in (*places, *home.cases.glob("*")):
                 # Watching again what is watched changes nothing.
                 with suppress(FileNotFoundError, NotADirectoryError):
                     changes.add_watch(directory, wanted | flags.ONLYDIR)

@@ -408,8 +408,10 @@ class Runner:
         self._inbox.put(StopAsked(now, why) if why is EndReason.LIMIT else Broke(now, why))
 
     def _look(self, now: float) -> None:
-        """See what the page has written."""
+        """See what the page has written, and whom the service has revoked."""
         try:
+            for name in self._books.revoke():
+                self._log.write("revoked", practitioner=name)
             for request in self._desk.new():
                 self._next_tell = float("-inf")
                 match request:

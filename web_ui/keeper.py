@@ -42,10 +42,19 @@ class Keeper(threading.Thread):
             parts.seat.watched()
         if parts.seat.leave_if_idle():
             parts.note("locked-idle")
+        self._revoke()
         self._hear_service()
         self._end_shares(trusted_now(status, parts.clock))
         self._remove_what_is_due()
         self._clear_requests()
+
+    def _revoke(self) -> None:
+        """Whom the recorder obeys no more, because the service said so, is locked out at once."""
+        holder, enrolled = self._parts.seat.holder, self._parts.enrolled
+        if holder is not None and (enrolled is None or holder.card not in enrolled.practitioners):
+            take_permit(self._parts)
+            self._parts.seat.leave()
+            self._parts.note("locked-revoked")
 
     def _hear_service(self) -> None:
         """Carry out what the service has signed since: a withdrawal that reached it elsewhere."""

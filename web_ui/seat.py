@@ -68,7 +68,9 @@ class Practitioner:
         self.keys = keys
         self.card = card
         self.service = enrolled.service
-        self.verifiers = tuple(p.verifying_key() for p in enrolled.practitioners)
+        self.verifiers = tuple(
+            p.verifying_key() for p in (*enrolled.practitioners, *enrolled.former)
+        )
         self.vouch = vouch
         self.viewing = Viewing(home, kit, self.verifiers, lambda: self.now(clock))
         self.work = Work()

@@ -57,7 +57,11 @@ _STAYS = (
     metavar="CARD",
     help="Enrol a practitioner (their .pub file) or a kit (its kit.json).",
 )
-@click.option("--revoke", metavar="NAME", help="A practitioner's orders count no more.")
+@click.option(
+    "--revoke",
+    metavar="NAME",
+    help="A practitioner's orders count no more, and every kit that has them locks them out.",
+)
 @click.option(
     "--recover",
     "let_in",
@@ -107,13 +111,16 @@ def base(
     folder = keys if keys.is_dir() else keys.parent
     for card in cards:
         click.echo(f"Enrolled: {people.enrol(card.read_bytes(), folder)}", err=True)
-    if revoke is not None:
-        click.echo(f"Revoked: {people.revoke(revoke, folder)}", err=True)
-    practitioners = read_practitioners(keys)
 
     def opened() -> ServiceStore:
         return open_store(store, load_access(access))
 
+    if revoke is not None:
+        with contextlib.closing(opened()) as place:
+            chosen = choose_keys(place, own)
+            away = people.revoke(place, chosen, revoke, folder, SystemClock())
+            click.echo(f"Revoked: {away}", err=True)
+    practitioners = read_practitioners(keys)
     if cases and let_in is None:
         raise click.UsageError("--case goes with --recover CARD.")
     if (new or ceilings) and len(own) > 1:

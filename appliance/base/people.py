@@ -10,11 +10,12 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from appliance.clock import Clock
 from appliance.errors import BadFile, BadInput, NoMatch, SendInterrupted
 from appliance.files import checked_id, from_json, save, to_json
 from appliance.keys import Card, PrivateKeys
-from appliance.permits import Ceilings
-from appliance.receipts import KitCard, tombstone_object
+from appliance.permits import Ceilings, Revocation
+from appliance.receipts import KitCard, revocation_object, tombstone_object
 from appliance.sealing import seal
 from appliance.stores import Put, ServiceStore, read_small
 from appliance.unsealing import unseal
@@ -39,6 +40,11 @@ def enrol(data: bytes, keys: Path) -> Path:
     else:
         if card.role != "practitioner":
             raise BadFile("This card is a service's.", "Give a practitioner's or a kit's card.")
+        if any(_named(path) == card.name for path in (keys / "revoked").glob("*.pub")):
+            raise BadInput(
+                f"{card.name} was revoked, and every kit was told.",
+                "If they come back, make new keys for them: attune keygen",
+            )
         path = keys / "practitioners" / f"{card.name}.pub"
         data = to_json(card)
     path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -57,11 +63,18 @@ def sign_ceilings(keys: PrivateKeys, folder: Path, ceilings: Ceilings) -> Path:
     return path
 
 
-def revoke(name: str, keys: Path) -> Path:
-    """Take a practitioner's card away: their orders count no more. Raises BadInput."""
-    for path in sorted((keys / "practitioners").glob("*.pub")):
-        if from_json(path.read_bytes(), Card).name == name:
-            away = keys / "revoked" / path.name
+def revoke(store: ServiceStore, keys: PrivateKeys, name: str, folder: Path, clock: Clock) -> Path:
+    """Sign for every kit that a practitioner is none any more, then take their card away: their
+    orders count no more. Raises BadInput, SendInterrupted, SendRefused."""
+    for path in sorted((folder / "practitioners").glob("*.pub")):
+        if _named(path) == name:
+            fact = Revocation(practitioner=name, at=clock.read().wall)
+            note = keys.signer.sign(f"{to_json(fact).decode()}\n").encode()
+            where = revocation_object(name)
+            # In place of what somebody else may have put there.
+            store.purge(where)
+            store.create(where, io.BytesIO(note))
+            away = folder / "revoked" / path.name
             away.parent.mkdir(mode=0o700, exist_ok=True)
             path.replace(away)
             return away
@@ -120,6 +133,10 @@ def recover(store: ServiceStore, keys: PrivateKeys, to: Card, cases: Sequence[st
 
 def _cases(store: ServiceStore) -> list[str]:
     return sorted({entry.name.split("/")[1] for entry in store.list("cases/")})
+
+
+def _named(path: Path) -> str:
+    return from_json(path.read_bytes(), Card).name
 
 
 def _kit(data: bytes) -> KitCard:

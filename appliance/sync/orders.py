@@ -9,10 +9,13 @@ from appliance.consent import FilmWithdrawal, ServiceOrder, Tombstone
 from appliance.errors import BadFile, BadInput
 from appliance.files import ID, Home, checked_id, from_json, save
 from appliance.keys import Card
+from appliance.permits import Enrolled, read_revocation
 from appliance.receipts import (
     KitCard,
     Problem,
     order_object,
+    revocation_name,
+    revocation_object,
     service_order_object,
     tombstone_object,
 )
@@ -76,6 +79,30 @@ def bring_in(home: Home, store: Store, kit: KitCard, service: Card, log: Log) ->
         log.write("service-order-received", case=asked.case, order=f"{number:06}")
         number += 1
     return []
+
+
+def hear_revocations(home: Home, store: Store, enrolled: Enrolled, log: Log) -> list[Problem]:
+    """Fetch the service's word on those practitioners of this kit whom it revoked.
+
+    Raises SendInterrupted, SendRefused.
+    """
+    problems = []
+    for name in [card.name for card in enrolled.practitioners]:
+        if (home.inbox / revocation_name(name)).exists():
+            continue
+        note = read_small(store, revocation_object(name))
+        if note is None:
+            continue
+        try:
+            named = read_revocation(note.decode(), enrolled.service).practitioner
+        except (BadInput, UnicodeDecodeError):
+            named = ""
+        if named == name:
+            save(home.inbox / revocation_name(name), note)
+            log.write("revocation-received", practitioner=name)
+        else:
+            problems.append(Problem(object=revocation_object(name), code="false-order"))
+    return problems
 
 
 def _unanswered(home: Home, case: str) -> list[str]:

@@ -52,7 +52,7 @@ from appliance.receipts import (
 )
 from appliance.signing import Verifier, open_note
 from appliance.stores import Put, Store, measure, read_small
-from appliance.sync.orders import bring_in, film_orders, taken_back
+from appliance.sync.orders import bring_in, film_orders, hear_revocations, taken_back
 from appliance.sync.plan import Pace, Rank, Sealed, confirmed, plan
 
 if TYPE_CHECKING:
@@ -243,10 +243,12 @@ class Sender:
         Raises SendInterrupted, SendRefused, BadInput (what is set wrongly), NotPossible (this
         kit's own card).
         """
-        kit, service = self._whose()
+        kit, enrolled = self._whose()
+        service = enrolled.service
         with contextlib.closing(self._open_store()) as store:
             self._check_store(store, service)
-            for problem in bring_in(self._home, store, kit, service, self._log):
+            problems = hear_revocations(self._home, store, enrolled, self._log)
+            for problem in [*problems, *bring_in(self._home, store, kit, service, self._log)]:
                 self._problems[problem.object] = problem
             self._began = self._clock.monotonic()
             tried: set[str] = set()
@@ -273,7 +275,7 @@ class Sender:
         interrupted = isinstance(error, SendInterrupted)
         return self._tell("interrupted" if interrupted else "refused", error.code)
 
-    def _whose(self) -> tuple[KitCard, Card]:
+    def _whose(self) -> tuple[KitCard, Enrolled]:
         kit = load_fact(self._home.kit / "kit.json", KitCard)
         enrolled = load_fact(self._home.kit / "enrolled.json", Enrolled)
         if kit is None or enrolled is None:
@@ -281,7 +283,7 @@ class Sender:
                 "This kit is not set up yet, so it belongs to no service.",
                 "Open its page and set it up; then it sends.",
             )
-        return kit, enrolled.service
+        return kit, enrolled
 
     def _next(self, store: Store, kit: KitCard, service: Card, tried: set[str]) -> list[Sealed]:
         """What is to be sent and was not tried yet. Asked until there is nothing: a withdrawal, or
