@@ -489,7 +489,8 @@ def bench(part: str | None, as_json: bool, page: Path | None, real_time: bool) -
 def doctor(config: Path, as_json: bool) -> None:
     """Look this kit over: each part, how it is, and what to do.
 
-    Ends with status 1 if something is bad. It opens no camera and changes nothing.
+    Ends with status 1 if something is bad. It opens no camera and changes nothing here; at base it
+    tries whether the service's store refuses to let this kit delete.
     """
     import json
 

@@ -1,12 +1,15 @@
 """Looks a kit over and says of each part how it is and what to do. It changes nothing.
 
 What a kit needs is asked of the system's own files, of the recorder's live status and of systemd;
-no camera is opened, no lamp lit, no key read. `make hardware` goes further, with a person beside.
+no camera is opened, no lamp lit, no key read. Of the service's store it asks one thing, and only
+where the sender has found that it may: that this kit can delete nothing there. `make hardware` goes
+further, with a person beside.
 """
 
 import os
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +24,9 @@ from cryptography.hazmat.primitives import hashes
 
 from appliance.clock import EARLIEST, Clock, Trust
 from appliance.config import Config
+from appliance.errors import BadFile, BadInput, KitError, NotReached
+from appliance.files import load_fact
+from appliance.receipts import KitCard, SyncStatus
 from appliance.requests import RecorderStatus
 
 Verdict = Literal["good", "look", "bad"]
@@ -34,6 +40,12 @@ _SAMPLE = 8 << 20
 _ENOUGH = 4.0
 """How many times faster than a film a card should be: it pauses now and then to tidy itself."""
 _LEAST_MEMORY = 64 << 20
+_RECENT = 150.0
+"""Seconds: at base the sender speaks to its store every two minutes."""
+_PATIENCE = 20.0
+"""Seconds that the service's store may take to answer."""
+_CREDENTIAL = Path("/etc/credstore/attune-store")
+"""Where the package keeps the access file, for systemd to hand over."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -60,13 +72,53 @@ def ask(command: Sequence[str]) -> str | None:
     return done.stdout
 
 
+Try = Callable[[Config], bool]
+"""Says whether the store refuses to let this kit delete. Raises KitError where it cannot tell."""
+
+
+def refuses(config: Config) -> bool:
+    """Try it on an object that is made for it, within `_PATIENCE`. Raises KitError."""
+    answer: list[bool | Exception] = []
+
+    def ask_store() -> None:
+        try:
+            answer.append(_refuses(config))
+        except Exception as error:  # Raised again where it was asked.
+            answer.append(error)
+
+    asking = threading.Thread(target=ask_store, daemon=True)
+    asking.start()
+    asking.join(_PATIENCE)
+    if not answer:
+        raise NotReached("The service's store did not answer in time.")
+    if isinstance(answer[0], Exception):
+        raise answer[0]
+    return answer[0]
+
+
+def _refuses(config: Config) -> bool:
+    # Only here: it takes memory and time, and most kits are looked over far from base.
+    from appliance.stores import load_access, open_store, refuses_delete
+
+    kit = load_fact(config.places.kit / "kit.json", KitCard)
+    if kit is None:
+        raise BadInput("This kit is not set up yet.")
+    path = Path(config.store_access) if config.store_access else _CREDENTIAL
+    store = open_store(config.store, load_access(path), _PATIENCE / 2)
+    try:
+        return refuses_delete(store, kit.id)
+    finally:
+        store.close()
+
+
 @dataclass(frozen=True)
 class Machine:
-    """The computer to look at: its files below `root`, its clocks and its commands."""
+    """The computer to look at: its files below `root`, its clocks, its commands, and its store."""
 
     root: Path
     clock: Clock
     ask: Ask
+    refuses: Try = refuses
 
     def read(self, path: str) -> str:
         """The text of a system file, '' where there is none."""
@@ -106,7 +158,7 @@ def examine(config: Config, machine: Machine) -> Iterator[Finding]:
     for unit in UNITS:
         yield _unit(unit, machine)
     yield _certificate(config, machine)
-    yield _destination(config)
+    yield _destination(config, machine)
 
 
 def _status(config: Config, machine: Machine) -> RecorderStatus | None:
@@ -352,7 +404,7 @@ def _certificate(config: Config, machine: Machine) -> Finding:
     return Finding("certificate", "good", print_of)
 
 
-def _destination(config: Config) -> Finding:
+def _destination(config: Config, machine: Machine) -> Finding:
     if not config.store:
         return Finding(
             "destination",
@@ -362,6 +414,50 @@ def _destination(config: Config) -> Finding:
         )
     # Without what may stand before an @ or behind a question mark: a secret is shown to nobody.
     place = urlsplit(config.store)
+    where = f"Films go to {place.scheme}://{place.hostname or ''}{place.path}"
+    if place.scheme not in ("s3", "az", "sftp"):
+        return Finding(
+            "destination",
+            "look",
+            f"{where}; a folder's own rights decide whether this kit could delete there.",
+            "Keep copies of that folder where no kit can reach them.",
+        )
+    if not _is_sending(config, machine):
+        return Finding(
+            "destination",
+            "look",
+            f"{where}; whether it lets this kit delete was not tried: the kit is not sending now.",
+            "Look again at base, when the page says that everything was sent.",
+        )
+    try:
+        refused = machine.refuses(config)
+    except KitError as error:
+        return Finding(
+            "destination",
+            "look",
+            f"{where}; whether it lets this kit delete could not be told: {error.sentence}",
+            error.hint,
+        )
+    if refused:
+        return Finding("destination", "good", f"{where}. A delete was tried there, and refused.")
     return Finding(
-        "destination", "good", f"Films go to {place.scheme}://{place.hostname or ''}{place.path}."
+        "destination",
+        "bad",
+        f"{where}. A delete was tried there, and done: a stolen kit could take films away.",
+        "Ask your service for an access file that can only create and read.",
+    )
+
+
+def _is_sending(config: Config, machine: Machine) -> bool:
+    """True if the sender speaks to its store just now; in a family's network nobody does."""
+    try:
+        status = load_fact(config.places.status("sync"), SyncStatus)
+    except BadFile:
+        return False
+    now = machine.clock.read()
+    return (
+        status is not None
+        and status.boot == now.boot
+        and now.boottime - status.boottime <= _RECENT
+        and status.state in ("sending", "sent", "incomplete")
     )

@@ -12,7 +12,9 @@ from appliance.cli import run
 from appliance.clock import SystemClock
 from appliance.config import Config, write_config
 from appliance.doctor import Finding, Machine, examine
-from appliance.files import to_json
+from appliance.errors import KitError, NotReached
+from appliance.files import save_fact, to_json
+from appliance.receipts import State, SyncStatus
 from appliance.requests import RecorderStatus
 from web_ui.tls import ensure_certificate
 
@@ -54,7 +56,11 @@ class Kit:
             store="sftp://kit:secret@base/films?token=secret",
         )
         self.home = self.config.places
-        for folder in (self.home.keys, self.home.status("recorder").parent):
+        for folder in (
+            self.home.keys,
+            self.home.status("recorder").parent,
+            self.home.status("sync").parent,
+        ):
             folder.mkdir(parents=True, exist_ok=True)
         ensure_certificate(self.home.keys, ())
         self.tell()
@@ -71,10 +77,30 @@ class Kit:
             "/sys/class/hwmon/hwmon2/in0_lcrit_alarm": "0\n",
         }.items():
             put(self.root, file, text)
-        self.machine = Machine(self.root, CLOCK, running)
+        self.sends("sent")
+        self.machine = Machine(self.root, CLOCK, running, lambda config: True)
 
     def tell(self, **given: object) -> None:
         self.home.status("recorder").write_bytes(to_json(status(**given)))
+
+    def sends(self, state: State, ago: float = 0.0) -> None:
+        now = CLOCK.read()
+        status = SyncStatus(
+            state=state, waiting=0, waiting_bytes=0, sent=0, sent_bytes=0, error="", problems=(),
+            withdrawn_elsewhere=(), last_confirmed=None, boot=now.boot,
+            boottime=now.boottime - ago,
+        )  # fmt: skip
+        save_fact(self.home.status("sync"), status)
+
+    def tries(self, answer: bool | KitError) -> None:
+        """What comes of trying to delete at the store."""
+
+        def refuses(config: Config) -> bool:
+            if isinstance(answer, KitError):
+                raise answer
+            return answer
+
+        self.machine = replace(self.machine, refuses=refuses)
 
     def set(self, **settings: object) -> None:
         self.config = msgspec.structs.replace(self.config, **settings)
@@ -98,7 +124,40 @@ def test_a_kit_with_everything_in_its_place_is_well(kit: Kit) -> None:
 
 
 def test_an_address_with_a_secret_in_it_is_shown_without(kit: Kit) -> None:
-    assert kit.found("destination").saw == "Films go to sftp://base/films."
+    for answer in (True, False, NotReached("It does not answer.")):
+        kit.tries(answer)
+        saw = kit.found("destination").saw
+        assert saw.startswith("Films go to sftp://base/films") and "secret" not in saw
+
+
+def test_a_store_that_lets_a_kit_delete_is_bad_and_one_that_cannot_be_asked_is_told(
+    kit: Kit,
+) -> None:
+    kit.tries(False)
+    assert kit.found("destination").verdict == "bad"
+    kit.tries(NotReached("It does not answer.", "Is there a network?"))
+    found = kit.found("destination")
+    assert (found.verdict, found.do) == ("look", "Is there a network?")
+    assert "It does not answer." in found.saw
+
+
+@pytest.mark.parametrize("state", ["waiting", "interrupted", "refused"])
+def test_far_from_base_nobody_speaks_to_the_store(kit: Kit, state: State) -> None:
+    def speaks(config: Config) -> bool:
+        raise AssertionError("It spoke.")
+
+    kit.machine = replace(kit.machine, refuses=speaks)
+    kit.sends(state)
+    assert kit.found("destination").verdict == "look"
+    kit.sends("sent", ago=200)
+    assert kit.found("destination").verdict == "look"
+    kit.home.status("sync").unlink()
+    assert kit.found("destination").verdict == "look"
+
+
+def test_a_folder_may_let_a_kit_delete(kit: Kit, tmp_path: Path) -> None:
+    kit.set(store=tmp_path.as_uri())
+    assert kit.found("destination").verdict == "look"
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from appliance.config import Config
+from appliance.doctor import refuses
 from appliance.errors import BadInput, NotLetIn, NotPossible, SendFailed, SendInterrupted
+from appliance.files import save_fact
+from appliance.receipts import KitCard
 from appliance.stores import Put, ServiceStore, Store, measure, read_small, refuses_delete
-from tests.stores.servers import Server
+from tests.stores.servers import Server, write_access
 
 NAME = "cases/abc/identity-0001.age"
 
@@ -201,3 +205,17 @@ def test_with_another_credential_nothing_is_let_in(
     assert "sig=" not in f"{refused.value} {refused.value.__cause__}"
     with contextlib.closing(server.open()) as store:
         assert content(store, NAME) is None
+
+
+@pytest.mark.parametrize("server", ["sftp", "s3", "az"], indirect=True)
+def test_the_doctor_sees_for_itself_that_a_kit_cannot_delete(
+    server: Server, tmp_path: Path
+) -> None:
+    config = Config(
+        store=server.url, store_access=str(tmp_path / "access"), home=str(tmp_path / "home")
+    )
+    config.places.prepare(config.places.kit)
+    save_fact(config.places.kit / "kit.json", KitCard(id="a" * 16, verifier="v"))
+    assert server.access
+    write_access(tmp_path / "access", server.access)
+    assert refuses(config)
