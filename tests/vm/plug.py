@@ -79,25 +79,30 @@ def pull(machine: Machine, stage: str, chance: random.Random) -> Pulled:
             machine.say("withdraw")
         time.sleep(after)
     filmed = machine.last_number()
+    opened, withdrawn = -1, False
     with machine:
-        machine.start()
-        found = machine.ask("look")
-        films = found.get("films", [])
-        mended = machine.ask("mend")
-    opened = max((film["last"] for film in films), default=-1)
-    lost = 0.0 if found["withdrawn"] else (filmed - opened) / FRAME_RATE
+        try:
+            machine.start()
+            found = machine.ask("look")
+            withdrawn = found["withdrawn"]
+            opened = max((film["last"] for film in found.get("films", [])), default=-1)
+            lost = 0.0 if withdrawn else (filmed - opened) / FRAME_RATE
+            broken = broken_promises(found, machine.ask("mend"), lost)
+        except AssertionError as error:
+            broken = [f"the kit does not answer as it should: {str(error)[-2000:]}"]
     return Pulled(
         stage,
         round(after, 2),
         filmed,
         opened,
-        found["withdrawn"],
-        tuple(_broken(found, mended, lost)),
+        withdrawn,
+        tuple(broken),
         round(time.monotonic() - began, 1),
     )
 
 
-def _broken(found: dict[str, Any], mended: dict[str, Any], lost: float) -> list[str]:
+def broken_promises(found: dict[str, Any], mended: dict[str, Any], lost: float) -> list[str]:
+    """What is not as it should be in what the agent's `look` and `mend` found."""
     told = []
     if found["state"] != "idle":
         told.append(f"it did not come up idle, but {found['state']}")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.boot.probe import TRIED
 from tests.vm.machine import Machine
 
 FORBIDDEN = {
@@ -13,6 +14,10 @@ FORBIDDEN = {
     "tune_the_kernel": ("attune-recorder", "attune-web", "attune-sync"),
 }
 """What is tried in `tests/boot/probe.py`, and in which units it must not succeed."""
+
+
+def test_everything_that_is_asked_about_is_tried() -> None:
+    assert FORBIDDEN.keys() <= {act.__name__ for act in TRIED}
 
 
 @pytest.fixture(scope="module")
