@@ -153,29 +153,6 @@ class KitBooks:
         self.mark = mark
         return True
 
-    def keep_chip(self, judgement: Judgement, chip: int | None) -> None:
-        """Remember what the clock chip counts at this trusted time, for the next boot."""
-        if judgement.now is not None and chip is not None:
-            kept = Kept(chip=chip, time=judgement.now)
-            save_fact(self._directory / "clock-kept.json", kept)
-            self.kept = kept
-
-    def note_time(self, judgement: Judgement) -> bool:
-        """Raise the clock mark where trusted time has gone on far enough; True if it did."""
-        mark = raised(self.mark, judgement)
-        if mark is None or (self.mark and mark.highest - self.mark.highest < _MARK_STEP):
-            return False
-        save_fact(self._directory / "clock-mark.json", mark)
-        self.mark = mark
-        return True
-
-    def correct_time(self, judgement: Judgement) -> None:
-        """Put the clock mark where the time is now, back or on; somebody has pressed for it."""
-        if judgement.now is not None:
-            mark = Mark(highest=judgement.now)
-            save_fact(self._directory / "clock-mark.json", mark)
-            self.mark = mark
-
     def _ceilings(self, service: Card) -> str:
         """What is in force of this service's."""
         if self.enrolled is None or self.enrolled.service != service:
