@@ -72,8 +72,19 @@ class Vouch(Fact, frozen=True, kw_only=True, tag="vouch/v1"):
     boottime: float
 
 
+class Correction(Fact, frozen=True, kw_only=True, tag="clock-correction/v1"):
+    """'It was this time then, and of another the kit was sure wrongly': an unlocked practitioner's
+    word, which counts once somebody has pressed the button too."""
+
+    kit: str
+    time: Moment
+    boot: str
+    boottime: float
+
+
 class Mark(Fact, frozen=True, kw_only=True, tag="clock-mark/v1"):
-    """The latest time this kit has been sure of. Time does not run backwards past it."""
+    """The latest time this kit has been sure of. Time does not run backwards past it, unless it is
+    corrected by presence (`Correction`)."""
 
     highest: Moment
 

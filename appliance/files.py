@@ -7,10 +7,12 @@ a process may come from a process that was taken over.
 
 import base64
 import contextlib
+import errno
 import fcntl
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +22,9 @@ from typing import IO, Annotated, TypeVar
 import msgspec
 
 from appliance.errors import BadFile, HomeInUse, KitError, NotPossible
+
+LARGEST_FACT = 4 << 20
+"""Bytes: no record of ours is larger."""
 
 ID = re.compile(r"[a-z2-7]{16}")
 _TEMPORARY = ".new"
@@ -225,10 +230,35 @@ def save_fact(path: Path, fact: Fact, mode: int = 0o640) -> None:
 def load_fact(path: Path, kind: type[_F]) -> _F | None:
     """The fact at `path`, or None when nothing is there. Raises BadFile for anything else."""
     try:
-        data = path.read_bytes()
+        data = read_plain(path)
     except FileNotFoundError:
         return None
     return from_json(data, kind)
+
+
+def read_plain(path: Path, most: int = LARGEST_FACT) -> bytes:
+    """What lies at `path`, where another process may have put anything.
+
+    A pipe would hold its reader up for ever and a huge file fill its memory: BadFile for whatever
+    is no plain file of at most `most` bytes that may be read. Raises FileNotFoundError, OSError.
+    """
+    strange = BadFile(f"{path.name} is not a file of ours.")
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.ELOOP, errno.EACCES, errno.ENOTDIR):
+            raise strange from error
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise strange
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(most + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > most:
+        raise strange
+    return data
 
 
 def destroy(path: Path) -> None:

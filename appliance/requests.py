@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from appliance.errors import BadFile
-from appliance.files import Fact, Home, Moment, save_fact
+from appliance.files import Fact, Home, Moment, read_plain, save_fact
 from appliance.keys import Card
 
 FRESH_SECONDS = 60.0
@@ -76,15 +76,24 @@ class SetTime(Fact, frozen=True, kw_only=True, tag="set-time/v1"):
     note: str
 
 
-NeedsPress = Enrol | Renew
+class CorrectTime(Fact, frozen=True, kw_only=True, tag="correct-time/v1"):
+    """A signed `appliance.clock.Correction`: carried out only by a press within 60 s."""
+
+    id: str
+    boot: str
+    boottime: float
+    note: str
+
+
+NeedsPress = Enrol | Renew | CorrectTime
 Request = Stop | NeedsPress | SetTime | Preview | Remove
 
 
 def read_request(path: Path) -> Request:
     """The request in a file, read strictly. Raises BadFile."""
     try:
-        request: Request = msgspec.json.decode(path.read_bytes(), type=Request, strict=True)
-    except (OSError, msgspec.DecodeError) as error:
+        request: Request = msgspec.json.decode(read_plain(path), type=Request, strict=True)
+    except (OSError, BadFile, msgspec.DecodeError) as error:
         raise BadFile(f"The request {path.name} could not be read: {error}.") from error
     if path.name != f"{request.id}.json":
         raise BadFile(f"The request {path.name} carries another name inside.")

@@ -33,6 +33,7 @@ from appliance.files import (
     from_json,
     load_fact,
     new_id,
+    read_plain,
     save,
     sync_directory,
     to_json,
@@ -40,7 +41,7 @@ from appliance.files import (
 from appliance.permits import Enrolled
 from appliance.receipts import KitCard
 from appliance.shares import end_what_is_not_agreed, remove_what_is_over
-from appliance.signing import open_note
+from appliance.signing import Verifier, open_note
 
 _FILMS = "withdrawn"
 _MOMENT = re.compile(r"(?:clip|still)-(?P<id>[a-z2-7]{16})-[0-9]{4}\.age")
@@ -187,11 +188,7 @@ def hear_service(home: Home, cases: Cases) -> list[Carried]:
             directory = home.case(order.case)
         except (BadInput, msgspec.DecodeError):
             continue
-        if isinstance(order, ServiceOrder):
-            meant = order.kit == kit.id
-        else:
-            meant = order.whole
-        if not meant:
+        if not (order.kit == kit.id if isinstance(order, ServiceOrder) else order.whole):
             continue
         film = order.film if isinstance(order, ServiceOrder) else ""
         if (directory / "case.json").exists() and _take_in(directory, film, note):
@@ -201,6 +198,15 @@ def hear_service(home: Home, cases: Cases) -> list[Carried]:
                 cases.finish_withdrawal(order.case)
             done.append(Carried(order.case, film))
     return done
+
+
+def closed_there(directory: Path, service: Verifier) -> Tombstone | ServiceOrder | None:
+    """The service's word by which a case was closed here; None if there is none, or none of it."""
+    try:
+        text, _ = open_note(read_plain(directory / THERE).decode(), [service])
+        return _CASE_ORDER.decode(text)
+    except (OSError, BadInput, UnicodeDecodeError, msgspec.DecodeError):
+        return None
 
 
 def _take_in(directory: Path, film: str, note: str) -> bool:
@@ -220,8 +226,8 @@ def _take_in(directory: Path, film: str, note: str) -> bool:
 
 def _notes(inbox: Path) -> Iterator[str]:
     for path in sorted(inbox.iterdir()):
-        with suppress(OSError, UnicodeDecodeError):
-            yield path.read_text()
+        with suppress(OSError, BadFile, UnicodeDecodeError):
+            yield read_plain(path).decode()
 
 
 def finish_everything(home: Home, cases: Cases) -> list[str]:

@@ -153,6 +153,13 @@ class KitBooks:
         self.mark = mark
         return True
 
+    def correct_time(self, judgement: Judgement) -> None:
+        """Put the clock mark where the time is now, back or on; somebody has pressed for it."""
+        if judgement.now is not None:
+            mark = Mark(highest=judgement.now)
+            save_fact(self._directory / "clock-mark.json", mark)
+            self.mark = mark
+
     def _ceilings(self, service: Card) -> str:
         """What is in force of this service's."""
         if self.enrolled is None or self.enrolled.service != service:

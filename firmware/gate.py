@@ -15,6 +15,7 @@ from appliance.audit import Log
 from appliance.cases import CaseRecord, is_withdrawn
 from appliance.clock import (
     Clock,
+    Correction,
     Judgement,
     Sources,
     Trust,
@@ -24,8 +25,8 @@ from appliance.clock import (
     read_sources,
 )
 from appliance.clock import judge as judge_clock
-from appliance.errors import BadFile, BadSignature
-from appliance.files import Home, checked_id, from_json, load_fact
+from appliance.errors import BadFile, BadInput, BadSignature
+from appliance.files import Home, checked_id, from_json, load_fact, read_plain
 from appliance.permits import CURRENT, Permit, Refusal, judge
 from appliance.receipts import AT_BASE_SECONDS, AtBase, at_base_path
 from appliance.requests import (
@@ -123,6 +124,47 @@ class Gate:
         self._books.keep_chip(judged, self._sources().chip)
         return True
 
+    def may_correct(self, note: str) -> bool:
+        """True if a press may put the time right as this note says."""
+        return self._correction(note) is not None
+
+    def correct(self, note: str) -> bool:
+        """Put the time right, whatever this kit was sure of before: somebody has pressed for it.
+
+        False if the note is not to be believed. Whatever was armed under the other time must be
+        armed anew. Raises NotPossible.
+        """
+        found = self._correction(note)
+        if found is None:
+            return False
+        vouch, signed_by = found
+        if self._armed:
+            self._disarm()
+        self._log.write("clock-corrected", practitioner=signed_by)
+        judged = judge_clock(self._clock.read(), vouch, None)
+        self._books.correct_time(judged)
+        self._books.keep_chip(judged, self._sources().chip)
+        self._vouch = vouch
+        self.disagrees = self.other_time()
+        return True
+
+    def _correction(self, note: str) -> tuple[Vouch, str] | None:
+        """What a note says, and whose word it is; None if it is not to be believed."""
+        enrolled, reading = self._books.enrolled, self._clock.read()
+        if enrolled is None:
+            return None
+        try:
+            text, by = open_note(note, [card.verifying_key() for card in enrolled.practitioners])
+            said = from_json(text, Correction)
+        except BadInput:
+            return None
+        vouch = Vouch(kit=said.kit, time=said.time, boot=said.boot, boottime=said.boottime)
+        # It waits for a press, but is kept for no other day.
+        fresh = reading.boottime - said.boottime <= 2 * FRESH_SECONDS
+        judged = judge_clock(reading, vouch, None)
+        right = said.kit == self._books.kit and judged.trust is Trust.TRUSTED
+        return (vouch, by.name) if fresh and right else None
+
     def answer(self, reserve: bool = False) -> Permit | Refusal:
         """The permit in force, or why there is none. Anything in doubt is a refusal.
 
@@ -180,10 +222,11 @@ class Gate:
 
     def _permit_note(self) -> str | None:
         try:
-            with open(self._home.permits / CURRENT, "rb") as file:
-                data = file.read(_LARGEST_PERMIT)
+            data = read_plain(self._home.permits / CURRENT, _LARGEST_PERMIT)
         except FileNotFoundError:
             return None
+        except BadFile:
+            return ""
         # What is not text is no note: the judge says so.
         return data.decode(errors="replace")
 
@@ -196,11 +239,15 @@ class Gate:
         else:
             return
         if self._armed and self._armed != now_armed:
-            self._books.disarm(self._armed)
-            self._log.write("disarmed", permit=self._armed)
+            self._disarm()
         if now_armed and self._armed != now_armed:
             self._log.write("armed", permit=now_armed)
         self._armed = now_armed
+
+    def _disarm(self) -> None:
+        self._books.disarm(self._armed)
+        self._log.write("disarmed", permit=self._armed)
+        self._armed = ""
 
 
 def machine_sources(home: Home, clock: Clock) -> Sources:
@@ -282,8 +329,9 @@ def watch(home: Home, notice: Callable[[], None]) -> None:
         while True:
             places = home.permits, home.web_requests, home.inbox, home.cases
             for directory in (*places, *home.cases.glob("*")):
-                # Watching again what is watched changes nothing.
-                with suppress(FileNotFoundError, NotADirectoryError):
+                # Watching again what is watched changes nothing. What is gone, or no directory, or
+                # one too many of them, is looked at each second like the rest.
+                with suppress(OSError):
                     changes.add_watch(directory, wanted | flags.ONLYDIR)
             if changes.read(timeout=1000):
                 notice()

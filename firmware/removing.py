@@ -18,7 +18,7 @@ import msgspec
 from appliance.audit import Log
 from appliance.consent import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
 from appliance.errors import BadFile, BadInput
-from appliance.files import ID, Home, from_json, save, sync_directory, to_json
+from appliance.files import ID, Home, from_json, read_plain, save, sync_directory, to_json
 from appliance.film import FilmRemoved, Manifest
 from appliance.joined import read_manifest
 from appliance.signing import open_note
@@ -115,8 +115,8 @@ class Removals:
             *self._home.inbox.glob("*"),
         )
         for path in orders:
-            with suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as file:
-                yield file.read(_LARGEST_ORDER)
+            with suppress(OSError, BadFile, UnicodeDecodeError):
+                yield read_plain(path, _LARGEST_ORDER).decode()
 
     def _believed(self, note: str) -> Order | None:
         """The order in a note, if whoever signed it may give it and it need not wait."""

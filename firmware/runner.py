@@ -16,6 +16,7 @@ from appliance.errors import BadInput, CameraFailed, KitError, LightFailed, Soun
 from appliance.film import EndReason
 from appliance.permits import Permit
 from appliance.requests import (
+    CorrectTime,
     Enrol,
     NeedsPress,
     Preview,
@@ -394,6 +395,9 @@ class Runner:
                     raise BadInput("Nobody of this kit has signed that.")
                 self._books.renew(renewed)
                 self._log.write("case-renewed", case=renewed.case)
+            case CorrectTime():
+                if not self._gate.correct(asked.note):
+                    raise BadInput("Nobody of this kit has signed that.")
 
     def _give_back(self) -> None:
         """The room that the film did not need; where the card refuses, the next start has it."""
@@ -435,6 +439,13 @@ class Runner:
                     case Remove():
                         removed = self._closed and self._removals.ordered(request.note)
                         self._desk.answer(request.id, "done" if removed else "refused")
+                    case CorrectTime():
+                        if self._gate.may_correct(request.note):
+                            self._desk.wait(request)
+                            self._handle(PresenceAsked(now, request.id))
+                        else:
+                            self._desk.answer(request.id, "refused")
+                            self._log.write("time-not-believed")
                     case SetTime():
                         believed = self._gate.vouch(request.note)
                         self._desk.answer(request.id, "done" if believed else "refused")

@@ -4,8 +4,10 @@ import errno
 import io
 import os
 import shutil
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from appliance.errors import BadFile, HomeInUse, NotPossible
 from appliance.files import (
     ID,
+    LARGEST_FACT,
     Fact,
     Home,
     checked_id,
@@ -153,6 +156,35 @@ def test_ids_say_nothing_and_do_not_repeat() -> None:
 def test_a_name_from_outside_never_becomes_a_path(name: str) -> None:
     with pytest.raises(BadFile):
         checked_id(name)
+
+
+def plant_nothing_but_zeros(path: Path) -> None:
+    with open(path, "wb") as file:
+        file.truncate(LARGEST_FACT + 1)
+
+
+def plant_a_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+
+
+PLANTED: dict[str, Callable[[Path], object]] = {
+    "a pipe": os.mkfifo,
+    "a huge file": plant_nothing_but_zeros,
+    "a socket": plant_a_socket,
+    "a directory": Path.mkdir,
+    "a link to itself": lambda path: path.symlink_to(path),
+    "a link to an endless device": lambda path: path.symlink_to("/dev/zero"),
+}
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_whatever_is_planted_in_the_place_of_a_fact_is_refused_at_once(
+    tmp_path: Path, what: str
+) -> None:
+    PLANTED[what](tmp_path / "cup.json")
+    with pytest.raises(BadFile):
+        load_fact(tmp_path / "cup.json", Cup)
 
 
 def test_two_processes_of_one_name_cannot_share_a_home(tmp_path: Path) -> None:

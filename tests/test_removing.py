@@ -1,6 +1,7 @@
 """Taking films away: the family's button, a signed order, and nothing in doubt."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -307,6 +308,20 @@ def test_an_order_in_doubt_removes_nothing(kit: Stage, why: str) -> None:
     kit.advance(2.1)
     assert here(kit) == {recording}
     assert not list(kit.home.removed.iterdir())
+
+
+def test_a_pipe_in_the_place_of_an_order_does_not_hold_up_the_button(kit: Stage) -> None:
+    recording = make_film(kit)
+    kit.home.prepare(kit.home.inbox)
+    os.mkfifo(kit.home.inbox / new_id())
+    os.mkfifo(kit.home.case(kit.case) / "withdrawn-there")
+    (kit.home.web_requests / f"{new_id()}.json").symlink_to("/dev/zero")
+    os.mkfifo(kit.home.web_requests / f"{new_id()}.json")
+    kit.advance(2.1)
+    assert here(kit) == {recording}
+    kit.press()
+    kit.advance(1.1)
+    assert kit.state is State.REFUSED
 
 
 def test_an_order_for_one_familys_film_in_anothers_name_removes_nothing(kit: Stage) -> None:

@@ -1,23 +1,25 @@
 """The recorder as a whole, without hardware: what a family and a practitioner would see."""
 
+import os
 import random
 import struct
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from appliance.clock import Trust
+from appliance.clock import EARLIEST, LARGEST_STEP, Correction, Judgement, Mark, Trust
 from appliance.files import load_fact, new_id, save, to_json
 from appliance.film import EndReason
 from appliance.joined import open_recording, read_manifest
 from appliance.keys import PrivateKeys, generate_identity
-from appliance.permits import LONGEST_FILM, Books, Ceilings, Enrolled, Refusal
+from appliance.permits import CURRENT, LONGEST_FILM, Books, Ceilings, Enrolled, Refusal
 from appliance.requests import (
     FRESH_SECONDS,
+    CorrectTime,
     Enrol,
     Preview,
     SetTime,
@@ -817,6 +819,99 @@ def test_a_vouch_that_is_not_right_makes_nothing_certain(
     kit.clock.boot = "the next boot"
     assert kit.ask(set_time(kit, kit.vouch_note(**changes))) == "refused"
     assert kit.status.clock == Trust.DOUBTFUL.value
+
+
+def correct_time(kit: Stage, time: datetime, /, **changes: Any) -> CorrectTime:
+    now = kit.clock.read()
+    signer = changes.pop("signer", PRACTITIONER.signer)
+    said = Correction(kit=kit.books.kit, time=time, boot=now.boot, boottime=now.boottime)
+    note = signer.sign(to_json(msgspec.structs.replace(said, **changes)).decode() + "\n")
+    return CorrectTime(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
+
+
+@pytest.mark.parametrize("why", ["a false word", "a year and more in a drawer"])
+def test_a_time_that_the_kit_was_wrongly_sure_of_is_put_right_by_a_press(
+    kit: Stage, why: str
+) -> None:
+    right = kit.clock.wall
+    if why == "a false word":
+        false = kit.vouch_note(time=right + timedelta(days=300))
+        assert kit.ask(set_time(kit, false)) == "done"
+        assert kit.ask(set_time(kit, kit.vouch_note(time=right))) == "refused"
+    else:
+        kit.books.correct_time(Judgement(Trust.TRUSTED, right - LARGEST_STEP - timedelta(days=1)))
+        kit.clock.boot = "the next boot"
+        assert kit.ask(set_time(kit, kit.vouch_note(time=right))) == "refused"
+    request = correct_time(kit, right)
+    assert kit.ask(request) == "waiting"
+    assert kit.status.now != right
+    kit.press()
+    assert kit.status.answers[request.id] == "done"
+    assert (kit.status.clock, kit.status.now) == (Trust.TRUSTED.value, kit.clock.wall)
+    assert "clock-corrected" in kit.events()
+    assert kit.books.mark == load_fact(kit.home.kit / "clock-mark.json", Mark)
+    assert kit.books.mark is not None
+    assert timedelta(0) <= kit.books.mark.highest - right < timedelta(seconds=1)
+
+
+def test_what_was_armed_under_the_other_time_is_armed_anew(kit: Stage) -> None:
+    kit.arm()
+    assert kit.state is State.READY
+    assert kit.ask(correct_time(kit, kit.clock.wall)) == "waiting"
+    kit.press()
+    kit.advance(1.1)
+    assert kit.state is State.IDLE
+    assert refused(kit) == "disarmed"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"signer": STRANGER.signer},
+        {"signer": SERVICE.signer},
+        {"kit": new_id()},
+        {"boot": "another"},
+        {"time": EARLIEST - timedelta(days=1)},
+        {"boottime": -200.0},
+        {"boottime": 1e12},
+    ],
+)
+def test_a_correction_that_is_forged_replayed_or_for_another_kit_asks_for_no_press(
+    kit: Stage, changes: dict[str, Any]
+) -> None:
+    mark = kit.books.mark
+    assert kit.ask(correct_time(kit, kit.clock.wall - timedelta(days=9), **changes)) == "refused"
+    assert kit.state is not State.PRESENCE and kit.books.mark == mark
+
+
+def test_a_common_word_for_the_time_is_no_correction(kit: Stage) -> None:
+    request = correct_time(kit, kit.clock.wall)
+    said = msgspec.structs.replace(request, note=kit.vouch_note())
+    assert kit.ask(said) == "refused"
+
+
+def test_without_a_press_the_time_stays_as_it_was(kit: Stage) -> None:
+    mark = kit.books.mark
+    request = correct_time(kit, kit.clock.wall - timedelta(days=9))
+    kit.ask(request)
+    kit.advance(PRESENCE_LASTS + 0.1)
+    assert kit.status.answers[request.id] == "timed-out"
+    kit.press()
+    assert kit.books.mark == mark
+
+
+@pytest.mark.parametrize("what", ["a pipe", "an endless device", "a directory"])
+def test_what_a_lying_page_plants_as_a_permit_is_refused_and_holds_up_no_press(
+    kit: Stage, what: str
+) -> None:
+    planted = kit.home.permits / CURRENT
+    if what == "a pipe":
+        os.mkfifo(planted)
+    elif what == "a directory":
+        planted.mkdir()
+    else:
+        planted.symlink_to("/dev/zero")
+    assert refused(kit) == "permit-unreadable"
 
 
 def test_limits_do_not_follow_the_wall_clock(filming: Stage) -> None:

@@ -1,12 +1,17 @@
 """The page about the kit itself: what it is, its label, and switching it off."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
-from tests.pages import WebKit
+from appliance.clock import Correction
+from appliance.files import from_json
+from appliance.requests import CorrectTime
+from appliance.signing import open_note
+from tests.pages import NOW, WebKit, practitioner
 from web_ui.this_kit import _joining
 from web_ui.tls import ensure_certificate, fingerprint
 
@@ -27,6 +32,52 @@ def test_the_page_says_what_the_kit_is_and_how_to_know_it(kit: WebKit) -> None:
     for words in ("imx708_wide", "Read back by a wire", kit.recorder.status.kit):
         assert words in page.words
     assert fingerprint(kit.home.keys / "tls.crt") in page.words
+
+
+def test_a_wrong_time_is_put_right_from_the_page_and_by_the_button(kit: WebKit) -> None:
+    kit.unlock()
+    kit.recorder.carry_out()
+    kit.recorder.show(now=NOW + timedelta(days=300))
+    page = kit.browser.get("/kit/time")
+    assert "You unlocked it with a time that makes it 21 November 2026 at 14:05 now." in page.words
+    assert "The kit is sure that it is 17 September 2027 at" in page.words
+    page = kit.browser.submit("/kit/time")
+    assert "Press the button on the kit within 60 seconds" in page.words
+    (request,) = [one for one in kit.recorder.requests() if isinstance(one, CorrectTime)]
+    text, _ = open_note(request.note, [practitioner().signer.verifier])
+    said = from_json(text, Correction)
+    assert (said.kit, said.time) == (kit.recorder.status.kit, NOW)
+    for answer, words in (
+        ("timed-out", "Nobody pressed the button in time. Nothing was changed."),
+        ("refused", "The kit did not take it. Nothing was changed."),
+        ("done", "You and the kit agree: it is 21 November 2026 at 14:05."),
+    ):
+        kit.recorder.show(answers={request.id: answer})
+        assert words in kit.browser.get(f"/kit/time?asked={request.id}").words
+    kit.recorder.show(now=NOW)
+    assert "There is nothing to put right." in kit.browser.get("/kit/time").words
+
+
+def test_whoever_asks_for_another_time_disarms_the_kit(kit: WebKit) -> None:
+    kit.unlock()
+    kit.recorder.carry_out()
+    case = kit.make_case()
+    kit.browser.submit(f"/cases/{case}/goals", not_yet="y")
+    kit.browser.submit(f"/cases/{case}/arm")
+    assert kit.recorder.permit() is not None
+    kit.recorder.show(now=NOW + timedelta(days=300))
+    kit.browser.submit("/kit/time")
+    assert kit.recorder.permit() is None
+
+
+def test_a_silent_recorder_is_not_asked_for_another_time(kit: WebKit) -> None:
+    kit.unlock()
+    before = len(kit.recorder.requests())
+    kit.clock.pass_by(60)
+    assert "The recorder does not answer." in kit.browser.get("/kit/time").words
+    token = kit.browser.get("/kit").form("/kit/off")["csrf_token"][0]
+    kit.browser.post("/kit/time", {"csrf_token": token})
+    assert len(kit.recorder.requests()) == before
 
 
 def test_a_page_that_is_locked_shows_no_key_of_the_network(kit: WebKit) -> None:

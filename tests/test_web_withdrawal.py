@@ -360,6 +360,49 @@ def test_a_hold_needs_a_role_a_reason_and_a_day(kit: WebKit, changes: dict[str, 
     assert not (kit.home.case(case) / "hold").exists()
 
 
+def close_at_service(kit: WebKit, case: str) -> None:
+    card = KitCard(id=kit.recorder.status.kit, verifier=kit.recorder.status.verifier)
+    save_fact(kit.home.kit / "kit.json", card)
+    (kit.home.inbox / ("a" * 16)).write_text(answer_of_service("a" * 16, case))
+    Keeper(kit.parts).look()
+
+
+def test_a_case_that_the_service_closed_stays_on_the_list_with_its_certificate(
+    kit: WebKit,
+) -> None:
+    case = kit.make_case()
+    close_at_service(kit, case)
+    listed = kit.browser.get("/cases")
+    assert f"Case {case[:4]}, closed by the service" in listed.words
+    assert "The family" not in listed.words
+    page = kit.browser.get(f"/cases/{case}")
+    assert page.path == f"/cases/{case}/certificate"
+    for words in (
+        "The service closed this case on 22 November 2026",
+        "The key of the case was overwritten and removed.",
+        "Goals, consent, notes and clips were removed.",
+        "identity-0001.age",
+        f"Order {'a' * 16}, case {case}",
+    ):
+        assert words in page.words
+    # Whoever writes in the place of the service closes nothing and certifies nothing.
+    forged = answer_of_service("b" * 16, case, Signer.generate("stranger"))
+    (kit.home.case(case) / "withdrawn-there").write_text(forged)
+    assert kit.browser.get(f"/cases/{case}/certificate").status == 404
+
+
+def test_a_hold_on_a_case_that_the_service_closed_can_be_lifted(kit: WebKit) -> None:
+    case = kit.make_case()
+    fields = {"role": "safeguarding lead", "reason": "asked for", "review": "2026-12-24"}
+    kit.browser.submit(f"/cases/{case}/hold", **fields)
+    close_at_service(kit, case)
+    assert list(kit.home.case(case).glob("identity-*"))
+    page = kit.browser.submit(f"/cases/{case}/certificate", f"/cases/{case}/hold/lift")
+    assert page.path == f"/cases/{case}/certificate"
+    assert "The key of the case was overwritten and removed." in page.words
+    assert not list(kit.home.case(case).glob("identity-*"))
+
+
 def test_what_the_service_orders_is_carried_out_while_the_page_is_open(kit: WebKit) -> None:
     case, other = kit.make_case(), kit.make_case("Other")
     save_fact(

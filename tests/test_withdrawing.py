@@ -425,6 +425,17 @@ def test_a_false_order_in_the_inbox_itself_is_not_carried_out(kit: SendingKit, n
     assert heard(kit) == ([Carried(case.id, "")] if number == 4 else [])
 
 
+def test_a_pipe_or_a_huge_file_in_the_inbox_holds_nobody_up(kit: SendingKit) -> None:
+    case, _ = filmed(kit)
+    os.mkfifo(kit.home.inbox / "a-pipe")
+    with open(kit.home.inbox / "huge", "wb") as file:
+        file.truncate(1 << 40)
+    (kit.home.inbox / "loop").symlink_to("loop")
+    (kit.home.inbox / "endless").symlink_to("/dev/zero")
+    save(kit.home.inbox / "order-000001", signed(order_for(kit, case.id)))
+    assert heard(kit) == [Carried(case.id, "")]
+
+
 def test_an_order_that_is_replayed_under_the_next_number_is_refused(kit: SendingKit) -> None:
     case, _ = filmed(kit)
     other, _ = filmed(kit)

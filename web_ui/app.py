@@ -28,6 +28,7 @@ from web_ui import (
     cases,
     consent,
     copies,
+    correcting,
     course,
     errors,
     films,
@@ -145,6 +146,7 @@ def create_app(parts: Parts) -> Flask:
         sending,
         status,
         this_kit,
+        correcting,
     ):
         app.register_blueprint(room.blueprint(parts))
     virtual = has_virtual_kit(parts)

@@ -139,7 +139,10 @@ def what_stops_arming(
         stops.append(_("The recorder does not answer. Look at the kit itself."))
     elif now is None:
         stops.append(
-            _("The kit is not sure of the time. Lock the page and unlock it with the right time.")
+            _(
+                "The kit is not sure of the time. Lock the page and unlock it with the right time. "
+                "If that does not help, correct it under This kit."
+            )
         )
     if consent is None:
         stops.append(_("Record the consent first."))

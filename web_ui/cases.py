@@ -7,7 +7,15 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from wtforms import BooleanField, StringField
 
-from appliance.cases import CaseRecord, Details, Goal, Goals, OpenCase, withdrawal_note
+from appliance.cases import (
+    CaseRecord,
+    Details,
+    Goal,
+    Goals,
+    OpenCase,
+    is_withdrawn,
+    withdrawal_note,
+)
 from appliance.clips import marks_of
 from appliance.consent import Consent, Enough, allows
 from appliance.course import course_of
@@ -23,6 +31,7 @@ from appliance.errors import (
 from appliance.files import from_json, load_fact, new_id
 from appliance.permits import CURRENT, Books, Permit, recipient_digest
 from appliance.signing import open_note, split_note
+from appliance.withdrawing import closed_there
 from web_ui.access import local_path, practitioner
 from web_ui.forms import Form, at_most, needed, page_asked, stripped
 from web_ui.language import _
@@ -117,7 +126,7 @@ def blueprint(parts: Parts) -> Blueprint:
 
     @pages.get("/<id:case>")
     def one(case: str) -> ResponseReturnValue:
-        if (parts.home.case(case) / "withdrawal").exists():
+        if is_withdrawn(parts.home.case(case)):
             return redirect(url_for("withdraw.certificate", case=case), 303)
         opened = open_case(case)
         status = fresh_status(parts.home, parts.clock)
@@ -250,6 +259,10 @@ def _listed(parts: Parts, record: CaseRecord, armed: str) -> Listed | None:
             if order[0].why == "family"
             else _("Case %(id)s, removed when its time was over", id=record.id[:4])
         )
+        return Listed(record.id, words, True, False)
+    if closed_there(parts.home.case(record.id), holder.service.verifying_key()):
+        # Nothing is left that says whose it was; the log names it to everybody here as well.
+        words = _("Case %(id)s, closed by the service", id=record.id[:4])
         return Listed(record.id, words, True, False)
     try:
         details = holder.details(record)

@@ -21,15 +21,17 @@ from appliance.consent import (
     CopiesOut,
     FilmWithdrawal,
     Hold,
+    ServiceOrder,
     Tombstone,
     Withdrawal,
 )
 from appliance.copies import out_of_reach, receipts
 from appliance.errors import BadInput, BadSignature, NotPossible
-from appliance.files import from_json
+from appliance.files import from_json, read_plain
 from appliance.requests import RecorderStatus
 from appliance.signing import open_note
 from appliance.withdrawing import (
+    closed_there,
     film_order,
     films_withdrawn,
     held,
@@ -59,7 +61,10 @@ LONGEST_REVIEW = timedelta(days=400)
 class Certificate:
     """What can be said of a withdrawal."""
 
-    order: Withdrawal
+    order: Withdrawal | None
+    """The practitioner's; None where the service closed the case."""
+    closed: Tombstone | ServiceOrder | None
+    """The service's word by which it did."""
     key_removed: bool
     documents_removed: bool
     films: int
@@ -106,7 +111,7 @@ def blueprint(parts: Parts) -> Blueprint:
 
     @pages.get("/withdraw")
     def show(case: str) -> ResponseReturnValue:
-        if withdrawal_note(parts.home.case(case)) is not None:
+        if is_withdrawn(parts.home.case(case)):
             return redirect(url_for("withdraw.certificate", case=case), 303)
         return _page(case, {}), 200
 
@@ -181,10 +186,10 @@ def blueprint(parts: Parts) -> Blueprint:
         holder = practitioner()
         directory = parts.home.case(case)
         found = withdrawal_note(directory)
-        if found is None:
-            open_case(case)
-        else:
+        if found is not None:
             _check_ours(found[1])
+        elif closed_there(directory, holder.service.verifying_key()) is None:
+            open_case(case)
         lift_hold(directory)
         parts.note("hold-lifted", case=case)
         if found is not None:
@@ -193,7 +198,7 @@ def blueprint(parts: Parts) -> Blueprint:
             return redirect(url_for("withdraw.certificate", case=case), 303)
         if is_withdrawn(directory):
             parts.cases.finish_withdrawal(case)
-            return redirect(url_for("cases.show"), 303)
+            return redirect(url_for("withdraw.certificate", case=case), 303)
         for film in films_withdrawn(directory):
             order_of_film = film_order(directory, film)
             if order_of_film is not None:
@@ -203,10 +208,17 @@ def blueprint(parts: Parts) -> Blueprint:
     @pages.get("/certificate")
     def certificate(case: str) -> ResponseReturnValue:
         found = withdrawal_note(parts.home.case(case))
-        if found is None:
+        if found is not None:
+            _check_ours(found[1])
+            return render_template(
+                "certificate.html", case=case, told=_certificate(parts, case, found[0])
+            )
+        closed = closed_there(parts.home.case(case), practitioner().service.verifying_key())
+        if closed is None:
             abort(404)
-        _check_ours(found[1])
-        return render_template("certificate.html", case=case, told=_certificate(parts, found[0]))
+        return render_template(
+            "certificate.html", case=case, told=_certificate(parts, case, None, closed)
+        )
 
     @pages.get("/withdraw/<id:film>")
     def film_certificate(case: str, film: str) -> ResponseReturnValue:
@@ -291,15 +303,22 @@ def _held_until(directory: Path) -> datetime | None:
     return datetime.fromtimestamp(0, UTC) if held(directory) else None
 
 
-def _certificate(parts: Parts, order: Withdrawal) -> Certificate:
-    directory = parts.home.case(order.case)
+def _certificate(
+    parts: Parts,
+    case: str,
+    order: Withdrawal | None,
+    closed: Tombstone | ServiceOrder | None = None,
+) -> Certificate:
+    directory = parts.home.case(case)
+    answer = closed if isinstance(closed, Tombstone) else None
     left = {path.name for path in directory.iterdir() if path.is_dir()} - {"withdrawn"}
     return Certificate(
         order=order,
+        closed=closed,
         key_removed=not any(directory.glob("identity-*.age")),
         documents_removed=not left,
-        films=len(practitioner().viewing.films_of(order.case)),
-        service=_answer(parts, order.id, order.case),
+        films=len(practitioner().viewing.films_of(case)),
+        service=answer or (_answer(parts, order.id, case) if order else None),
         held_until=_held_until(directory),
     )
 
@@ -336,7 +355,7 @@ def _answer(parts: Parts, name: str, case: str, order: str = "") -> Tombstone | 
     For a whole case it answers once, to the first order: another kit may have sent that one.
     """
     try:
-        note = (parts.home.inbox / name).read_text()
+        note = read_plain(parts.home.inbox / name).decode()
         text, _signer = open_note(note, [practitioner().service.verifying_key()])
         answer = from_json(text, Tombstone)
     except (FileNotFoundError, UnicodeDecodeError, BadInput):
