@@ -35,7 +35,8 @@ function followKit() {
     } catch {
       showSilence();
     }
-    setTimeout(look, EVERY);
+    // How loud it is changes faster than words do.
+    setTimeout(look, document.getElementById("sound") ? 300 : EVERY);
   };
   setTimeout(look, EVERY);
 }
