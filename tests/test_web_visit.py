@@ -155,7 +155,7 @@ def test_a_moment_marked_while_filming_waits_on_the_page_of_the_film(
     assert marks_of(kit.open_case(case), name) == (1.75,)
     kit.recorder.show(state="idle", ended="page")
     page = kit.browser.get(f"/cases/{case}/films/{name}")
-    assert "Marked while filming" in page.words
+    assert "Marked while filming" in page.words and 'data-marked="1.75"' in page.text
     form = kit.browser.get(f"/cases/{case}/films/{name}?marked=1.75").form(
         f"/cases/{case}/films/{name}/clips"
     )

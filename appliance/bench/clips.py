@@ -48,8 +48,9 @@ _CELLS, _BITS = 34, 24
 def rows() -> list[Row]:
     """Every measure of the part. Takes about six minutes and 2 GiB in the temporary directory.
 
-    smartcut is installed into an environment of its own; where it cannot be had, its row is left
-    out and the reason told on standard error. Raises NotPossible without ffmpeg.
+    smartcut is installed into an environment of its own in the user's cache (~/.cache/attune/bench)
+    and stays there; where it cannot be had, its row is left out and the reason told on standard
+    error. Raises NotPossible without ffmpeg.
     """
     if shutil.which("ffmpeg") is None:
         raise NotPossible(

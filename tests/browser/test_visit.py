@@ -13,6 +13,12 @@ from tests.browser.conftest import PASSPHRASE, Brought, Visitor
 
 IN_TWO_MONTHS = (datetime.now(UTC) + timedelta(days=60)).date().isoformat()
 
+FLAG = """canvas => {
+  const line = canvas.getContext("2d").getImageData(0, 6 * devicePixelRatio, canvas.width, 1).data;
+  const grey = (_, n) => !(n % 4) && line[n] === 33 && line[n + 1] === 43 && line[n + 2] === 50;
+  return line.some(grey);
+}"""
+"""Whether a mark is flown over the filmstrip: its dark grey is nowhere else at that height."""
 NUMBER = """video => {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
@@ -172,6 +178,8 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
         assert video.evaluate(NUMBER) == number
 
     visitor.sees("Marked while filming")
+    flag = page.locator("#glance")
+    wait_for("the mark on the timeline", lambda: flag.evaluate(FLAG) or None, 15)
     page.locator(".app-marked a").click()
     assert page.input_value("#start") == "0:00.000"
     assert float(page.input_value("#end").removeprefix("0:")) > 3

@@ -427,6 +427,7 @@ function draw() {
   }
   drawTimes(pen, width);
   drawKept(pen, width);
+  drawMarked(pen, width);
   document.getElementById("shows").textContent = words.shows
     .replace("{a}", exact(view[0]).slice(0, -4))
     .replace("{b}", exact(view[1]).slice(0, -4));
@@ -487,6 +488,20 @@ function drawKept(pen, width) {
     pen.fillRect(left, STRIP - 12, 18, 18);
     pen.fillStyle = "#fff";
     pen.fillText(kept.dataset.number, left + 5, STRIP + 4);
+  }
+}
+
+/** What was marked while filming: a flag from the top, so that it is not told by its colour. */
+function drawMarked(pen, width) {
+  for (const at of words.marked.split(" ").filter(Boolean)) {
+    const x = ((Number(at) - view[0]) / (view[1] - view[0])) * width;
+    pen.fillStyle = "#212b32";
+    pen.fillRect(x - 1, 0, 2, STRIP);
+    pen.beginPath();
+    pen.moveTo(x + 1, 0);
+    pen.lineTo(x + 13, 6);
+    pen.lineTo(x + 1, 12);
+    pen.fill();
   }
 }
 
