@@ -24,7 +24,7 @@ FRAME_RATE = 10
 MOST_LOST = 1.0
 """Seconds of film."""
 ARMED = "armed"
-STAGES = {"starting": 2.0, "filming": 8.0, "closing": 1.5, "withdrawing": 4.0}
+STAGES = {"starting": 2.0, "filming": 8.0, "closing": 1.5, "withdrawing": 1.5}
 """Each with the seconds after its beginning up to which the plug may be pulled."""
 
 
@@ -76,7 +76,7 @@ def pull(machine: Machine, stage: str, chance: random.Random) -> Pulled:
         elif stage == "withdrawing":
             machine.ask("press")
             machine.ask("shows", ended="button", state="ready")
-            machine.say("withdraw")
+            machine.ask("withdraw")
         time.sleep(after)
     filmed = machine.last_number()
     opened, withdrawn = -1, False

@@ -9,11 +9,13 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import traceback
 import tty
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -148,9 +150,13 @@ class Agent:
         found: dict[str, str] = json.loads(Path("/run/probe").read_text())
         return found
 
-    def withdraw(self) -> int:
-        sent = self._visit.page.submit(f"/cases/{self._visit.case}/withdraw", {"confirm": "y"})
-        return sent.status
+    def withdraw(self) -> None:
+        """Withdraw on the page; returns as soon as the order is on the card, before it is done."""
+        url = f"/cases/{self._visit.case}/withdraw"
+        submit = partial(self._visit.page.submit, url, {"confirm": "y"})
+        threading.Thread(target=submit, daemon=True).start()
+        directory = self._home.case(self._visit.case)
+        wait_for("the order", lambda: is_withdrawn(directory) or None, 20 * PATIENCE)
 
     def look(self) -> dict[str, Any]:
         """What is found on a kit whose plug was pulled, once it is there again by itself."""
