@@ -18,7 +18,9 @@ import msgspec
 from appliance.errors import BadInput
 from appliance.files import Fact, Moment
 
-Purpose = Literal["filming", "supervisor", "peers", "training", "copies", "online-review"]
+Purpose = Literal[
+    "filming", "supervisor", "peers", "training", "copies", "online-review", "filming-review"
+]
 PURPOSES: tuple[Purpose, ...] = (
     "filming",
     "supervisor",
@@ -26,6 +28,7 @@ PURPOSES: tuple[Purpose, ...] = (
     "training",
     "copies",
     "online-review",
+    "filming-review",
 )
 
 LONGEST_SIGNATURE = 6000
@@ -128,8 +131,8 @@ def allows(consent: Consent | None, purpose: Purpose, now: datetime) -> bool:
     )
 
 
-def may_be_watched(consent: Consent | None, now: datetime) -> bool:
-    """True while films that were agreed to may be looked at with the family.
+def may_be_watched(consent: Consent | None, now: datetime, made_for: Purpose = "filming") -> bool:
+    """True while films that were agreed to, and made for this, may be looked at with the family.
 
     Whoever is in the room today may refuse to be filmed and closes no earlier film by it; taking
     filming back does, and so does the end of the consent.
@@ -137,7 +140,7 @@ def may_be_watched(consent: Consent | None, now: datetime) -> bool:
     return (
         consent is not None
         and now < consent.valid_until
-        and "filming" not in {taken.purpose for taken in consent.taken_back}
+        and not {"filming", made_for} & {taken.purpose for taken in consent.taken_back}
     )
 
 

@@ -79,7 +79,7 @@ class FilmStarted(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="film
     permit: str
     consent: str
     recipient: Sha256
-    kind: Literal["visit", "imported"]
+    kind: Literal["visit", "review", "imported"]
     limit: Count
     sound: bool
     boot: str

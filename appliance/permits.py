@@ -105,7 +105,8 @@ class Permit(Fact, frozen=True, kw_only=True, tag="permit/v1"):
     """The case's age recipient: what is filmed is sealed to this and nothing else."""
     consent: str
     """SHA-256 (hex) of the consent this was made from, as it stands in the case."""
-    kind: Literal["visit"]
+    kind: Literal["visit", "review"]
+    """A family together, or the shared review itself: each is agreed to by itself."""
     limit: int
     """Seconds of one film."""
     sound: bool

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import msgspec
 from flask.testing import FlaskClient
@@ -209,6 +209,7 @@ class FakeRecorder:
         encoder: Mapping[str, str] = films.LIKE_OURS,
         stream: bytes = b"",
         consent: str = "0" * 64,
+        kind: Literal["visit", "review"] = "visit",
     ) -> str:
         """Put a sealed film of this case on the card: `stream`, or one whose frames are numbered,
         30 a second."""
@@ -222,7 +223,7 @@ class FakeRecorder:
             permit=new_id(),
             consent=consent,
             recipient=recipient_digest(recipient),
-            kind="visit",
+            kind=kind,
             limit=300,
             sound=False,
             boot=self.status.boot,

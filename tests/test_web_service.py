@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from appliance.clips import choose
 from appliance.consent import Consent
 from appliance.services import parse, shipped
-from tests.pages import Page, WebKit
+from tests import films
+from tests.moments import keep_clip
+from tests.pages import NOW, Page, WebKit
 
 
 @pytest.fixture
@@ -73,6 +76,30 @@ def test_what_the_service_does_not_do_is_not_asked_and_not_done(kit: WebKit) -> 
     assert 'value="copies"' not in form and 'value="online-review"' not in form
     assert 'value="supervisor"' in form
     assert kit.browser.get(f"/cases/{case}/copies").status == 403
+    assert kit.browser.get(f"/cases/{case}/import").status == 403
+    assert f"/cases/{case}/import" not in kit.browser.get(f"/cases/{case}").text
+
+
+@pytest.mark.parametrize(
+    ("offers", "agreed", "said"),
+    [
+        ("[]", ["filming", "online-review"], "not-offered"),
+        ('["online-review"]', ["filming"], "not-agreed"),
+        ('["online-review"]', ["filming", "online-review"], "agreed"),
+    ],
+)
+def test_a_review_over_a_video_call_needs_the_services_offer_and_everybodys_agreement(
+    kit: WebKit, offers: str, agreed: list[str], said: str
+) -> None:
+    give(kit, f"offers = {offers}")
+    case = kit.make_case(people__0__purposes=agreed)
+    data = films.film(60)
+    recording = kit.recorder.write_film(case, kit.recipient(case), stream=data)
+    opened = kit.open_case(case)
+    choose(opened, keep_clip(opened, recording, data, NOW).id)
+    page = kit.browser.get(f"/cases/{case}/review")
+    assert f'data-online="{said}"' in page.text
+    assert ("share that window only" in page.words) is (said == "agreed")
 
 
 def test_goals_are_rated_on_the_scale_of_the_service(kit: WebKit) -> None:

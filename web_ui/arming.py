@@ -1,6 +1,7 @@
 """Arming the kit: a signed permit, made from the consent in force. And disarming it."""
 
 from datetime import datetime, timedelta
+from typing import Literal
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -9,7 +10,7 @@ from wtforms.validators import Optional
 
 from appliance.cases import Details, Goals, OpenCase
 from appliance.clock import EARLIEST
-from appliance.consent import Consent, Newcomer, allows
+from appliance.consent import Consent, Newcomer, Purpose, allows
 from appliance.course import course_of, stops_filming
 from appliance.files import new_id, save, sync_directory, to_json
 from appliance.permits import CURRENT, Ceilings, Permit, read_ceilings
@@ -24,6 +25,10 @@ from web_ui.times import end_of, length
 
 FILMS = 1
 """How many films one arming allows unless another number is asked for."""
+
+Kind = Literal["visit", "review"]
+AGREED: dict[Kind, Purpose] = {"visit": "filming", "review": "filming-review"}
+"""What everybody must have agreed to for each kind of film."""
 
 
 class ArmForm(Form):
@@ -44,13 +49,12 @@ def blueprint(parts: Parts) -> Blueprint:
         now = trusted_now(status, parts.clock)
         consent, most = consent_of(opened), _ceilings(parts)
         found = opened.read_with_digest(Consent) if consent else None
-        stops = what_stops_arming(opened.read(Goals), consent, status, now)
+        kind: Kind = "review" if request.values.get("kind") == "review" else "visit"
+        stops = what_stops_arming(opened.read(Goals), consent, status, now, AGREED[kind])
         if stop := stops_filming(course_of(opened), consent):
             stops.insert(0, _(stop.sentence))
         if needs_press(parts, opened):
-            stops.append(
-                _("The case has a new key. Confirm it first: Who works with this family.")
-            )
+            stops.append(_("The case has a new key. Confirm it first: Who works with this family."))
         if consent and consent.limit > most.limit:
             stops.append(
                 _(
@@ -70,6 +74,7 @@ def blueprint(parts: Parts) -> Blueprint:
                 found[1],
                 status,
                 (now, permit_end(found[0], now, most)),
+                kind=kind,
                 limit=found[0].limit,
                 films=films,
                 sound=not form.silent.data,
@@ -88,6 +93,8 @@ def blueprint(parts: Parts) -> Blueprint:
             until=permit_end(consent, now, most) if consent and now else None,
             stops=stops,
             other=armed_case(parts) not in ("", case),
+            kind=kind,
+            purpose=AGREED[kind],
         )
         return page, 400 if request.method == "POST" else 200
 
@@ -130,6 +137,7 @@ def what_stops_arming(
     consent: Consent | None,
     status: RecorderStatus | None,
     now: datetime | None,
+    purpose: Purpose = "filming",
 ) -> list[str]:
     """What must be put right first, in words; an empty list means that the kit may be armed."""
     stops = []
@@ -146,15 +154,19 @@ def what_stops_arming(
         )
     if consent is None:
         stops.append(_("Record the consent first."))
-    elif not any("filming" in person.purposes for person in consent.people):
-        stops.append(_("Filming was not agreed to."))
-    elif not all("filming" in person.purposes for person in consent.people):
+    elif not any(purpose in person.purposes for person in consent.people):
+        stops.append(
+            _("Filming was not agreed to.")
+            if purpose == "filming"
+            else _("Filming the review was not agreed to.")
+        )
+    elif not all(purpose in person.purposes for person in consent.people):
         stops.append(_("Not everybody who will be in the room agrees."))
-    elif "filming" not in consent.purposes:
+    elif purpose not in consent.purposes:
         stops.append(_("Filming was taken back. Talk it through again and record it."))
     elif not consent.responsible:
         stops.append(_("Nobody with parental responsibility has agreed."))
-    elif now is not None and not allows(consent, "filming", now):
+    elif now is not None and not allows(consent, purpose, now):
         stops.append(_("The consent is no longer valid. Talk it through again and record it."))
     return stops
 
@@ -194,6 +206,7 @@ def _permit(
     status: RecorderStatus,
     holds: tuple[datetime, datetime],
     *,
+    kind: Kind,
     limit: int,
     films: int,
     sound: bool,
@@ -204,7 +217,7 @@ def _permit(
         case=case.id,
         recipient=case.record.recipient,
         consent=consent,
-        kind="visit",
+        kind=kind,
         limit=limit,
         sound=sound,
         films=films,

@@ -36,7 +36,7 @@ from web_ui.language import _
 from web_ui.parts import Parts
 from web_ui.times import end_of, last_day_before
 
-WORDING = "2026-12"
+WORDING = "2026-12b"
 """Version of what `consent.html` says to read out; a changed promise is a new version."""
 
 CUSTOM = "custom"
@@ -345,6 +345,7 @@ def purposes_in_words() -> Mapping[str, str]:
         "training": _("Chosen clips may be shown at training events"),
         "copies": _("Copies of chosen clips for the family itself"),
         "online-review": _("Looking at the film together over a video call"),
+        "filming-review": _("Filming the shared review itself, for the practitioner to learn from"),
     }
 
 

@@ -126,7 +126,8 @@ def course_now(parts: Parts, holder: Practitioner, case: OpenCase) -> Course:
     films = [
         film.started.started
         for film in holder.viewing.films_of(case.id)
-        if not is_film_withdrawn(case.directory, film.id)
+        # A film of a review waits for no review.
+        if film.started.kind != "review" and not is_film_withdrawn(case.directory, film.id)
     ]
     service = parts.service
     stands = course.standing(case, films, timedelta(days=service.review_within_days))

@@ -73,6 +73,7 @@ def install(app: Flask, parts: Parts) -> None:
         if request.endpoint != _SEND:
             return
         case = open_case((request.view_args or {}).get("case", ""))
+        _check_offered(parts)
         _gate(case, practitioner().now(parts.clock))
         length = request.content_length
         if length is None:
@@ -121,6 +122,10 @@ class _Arriving:
 
 def blueprint(parts: Parts) -> Blueprint:
     pages = Blueprint("importing", __name__, url_prefix="/cases/<id:case>/import")
+
+    @pages.before_request
+    def only_where_the_service_does_this() -> None:
+        _check_offered(parts)
 
     def page(case: str, error: str = "") -> str:
         opened = open_case(case)
@@ -200,6 +205,14 @@ def blueprint(parts: Parts) -> Blueprint:
         return redirect(url_for("importing.show", case=case), 303)
 
     return pages
+
+
+def _check_offered(parts: Parts) -> None:
+    if "import" not in parts.service.offers:
+        raise NotOpened(
+            _("Your service does not bring in films made elsewhere."),
+            _("If it should, ask whoever set this kit up."),
+        )
 
 
 def _gate(case: OpenCase, now: datetime) -> None:

@@ -6,6 +6,7 @@ to ask stands in a window of its own; the two speak to each other inside the bro
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import cast
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
@@ -14,10 +15,11 @@ from flask.typing import ResponseReturnValue
 from appliance import clips
 from appliance.cases import Details, Goal, Goals, OpenCase
 from appliance.clips import Clip, shelf
+from appliance.consent import Consent, allows
 from appliance.files import ID, new_id
 from appliance.reviews import GoOn, Rating, Review, reviews_of
 from web_ui.access import practitioner
-from web_ui.cases import ask_for_word, open_case
+from web_ui.cases import ask_for_word, consent_of, open_case
 from web_ui.language import _
 from web_ui.parts import Parts
 from web_ui.times import in_words
@@ -67,8 +69,8 @@ def blueprint(parts: Parts) -> Blueprint:
     @pages.get("")
     def prepare(case: str) -> ResponseReturnValue:
         """What is chosen, in order, before the family looks at it."""
-        opened = open_case(case)
-        stands = shelf(opened)
+        opened, now = open_case(case), practitioner().now(parts.clock)
+        stands, agreed = shelf(opened), consent_of(opened)
         return render_template(
             "review.html",
             case=opened,
@@ -79,6 +81,8 @@ def blueprint(parts: Parts) -> Blueprint:
             jobs=practitioner().work.jobs(case),
             many=sum(isinstance(one, Clip) for one in stands.chosen) > parts.service.clips,
             held=reviews_of(opened),
+            online=_online(parts, agreed, now),
+            may_film=allows(agreed, "filming-review", now),
         )
 
     @pages.get("/show")
@@ -181,6 +185,13 @@ def in_plain_words(review: Review, scale: range) -> str:
         said += [f"- {rating.text}: {rating.value}" for rating in review.ratings]
     said += ["", _("Go on? %(answer)s", answer=going_on_in_words()[review.go_on])]
     return "\n".join(said) + "\n"
+
+
+def _online(parts: Parts, consent: Consent | None, now: datetime) -> str:
+    """Whether the family may be shown it over a video call: agreed, not-agreed or not-offered."""
+    if "online-review" not in parts.service.offers:
+        return "not-offered"
+    return "agreed" if allows(consent, "online-review", now) else "not-agreed"
 
 
 def _goals(case: OpenCase) -> tuple[Goal, ...]:
