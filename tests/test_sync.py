@@ -17,7 +17,7 @@ from typing import IO, BinaryIO
 
 import pytest
 
-from appliance.audit import check_chain
+from appliance.audit import Log, check_chain
 from appliance.cases import CaseRecord, OpenCase
 from appliance.clips import sealed_file
 from appliance.consent import Tombstone
@@ -32,8 +32,18 @@ from appliance.reviews import Review
 from appliance.signing import Signer
 from appliance.stores import FolderStore, Put
 from appliance.sync.__main__ import FIRST_WAIT, LONGEST_WAIT, REST_SECONDS, wait_seconds
+from appliance.sync.sender import Sender
 from tests import films
-from tests.homes import STARTED, SendingKit, contents, desk, new_store, practitioner, service
+from tests.homes import (
+    CLOCK,
+    STARTED,
+    SendingKit,
+    contents,
+    desk,
+    new_store,
+    practitioner,
+    service,
+)
 from tests.moments import keep_still
 
 
@@ -704,3 +714,46 @@ def test_asked_to_stop_it_says_so_and_leaves_nothing_half_sent(
     assert "stopped" in said
     assert "Traceback" not in said
     assert not [name for name in arrived(kit) if "unfinished" in name]
+
+
+def test_a_kit_that_is_carried_away_from_base_sends_no_more(kit: SendingKit) -> None:
+    case = kit.case().id
+    kit.film(case)
+    asked = 0
+
+    def still() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked <= 2
+
+    store = Wrapped(kit.store)
+    log = Log(kit.home.log("sync"), CLOCK)
+    kit.home.prepare(kit.home.receipts, kit.home.inbox)
+    sender = Sender(kit.home, lambda: store, CLOCK, log, kit.shown.append, 1, still=still)
+    with pytest.raises(SendInterrupted):
+        sender.run()
+    assert len(store.created) == 2
+    kit.sync()
+    assert (
+        film_here(kit, case, next(kit.home.recordings.iterdir()).name).items()
+        <= arrived(kit).items()
+    )
+
+
+def test_a_network_that_comes_is_noticed_at_once_and_not_after_the_wait(kit: SendingKit) -> None:
+    kit.film(kit.case().id)
+    away = kit.store.with_name("away")
+    kit.store.rename(away)
+    with subprocess.Popen(command(kit)[:-1], stderr=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stderr
+            running.stderr.readline()  # It has failed, and rests.
+            away.rename(kit.store)
+            began = time.monotonic()
+            while not kit.receipts() and time.monotonic() - began < 60:
+                running.send_signal(signal.SIGHUP)
+                time.sleep(0.05)
+            # Else it rests for half of that at least.
+            assert time.monotonic() - began < FIRST_WAIT / 2
+        finally:
+            running.kill()

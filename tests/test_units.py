@@ -14,8 +14,8 @@ SYSTEMD = Path(__file__).parent.parent / "systemd"
 MOST_EXPOSED = 1.5
 """On systemd's scale from 0 to 10."""
 
-ONCE = ("attune-first-boot", "attune-firewall")
-"""Done once at a start, as root, before there is anything to attack."""
+ONCE = ("attune-at-base", "attune-first-boot", "attune-firewall")
+"""Done as root and over at once: at a start, or when the page says that the kit is at base."""
 UNITS = [unit for unit in sorted(SYSTEMD.glob("*.service")) if unit.stem not in ONCE]
 WRITERS = {
     "recorder": ("kit", "recordings", "log/recorder"),
@@ -47,7 +47,11 @@ def test_systemd_finds_each_unit_hardly_exposed(unit: Path) -> None:
 
 
 @needs_systemd
-@pytest.mark.parametrize("unit", sorted(SYSTEMD.glob("*.service")), ids=lambda unit: unit.stem)
+@pytest.mark.parametrize(
+    "unit",
+    sorted([*SYSTEMD.glob("*.service"), *SYSTEMD.glob("*.path")]),
+    ids=lambda unit: unit.name,
+)
 def test_systemd_understands_every_line(unit: Path) -> None:
     told = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(unit)],

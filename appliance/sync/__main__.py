@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +32,8 @@ CONTACT_SECONDS = 120.0
 """Between two contacts when there is nothing to send, to hear of withdrawals elsewhere."""
 FIRST_WAIT, LONGEST_WAIT = 5.0, 600.0
 """Seconds after a run that failed: doubled each time."""
+LOOK_SECONDS = 5.0
+"""Between two looks, while films are on their way, at whether this is still the place for it."""
 SHOWN_EVERY = 0.5
 """Seconds between two writings of the status, which the page reads."""
 
@@ -66,6 +68,9 @@ def sync(settings: Path, once: bool, as_json: bool) -> None:
         clock = SystemClock()
         log = Log(home.log("sync"), clock)
         pace = Pace(config.store_kilobits * 1000 / 8)
+        # A network came or went, says the dispatcher: what failed before says nothing of it.
+        nudged = threading.Event()
+        signal.signal(signal.SIGHUP, lambda *_: nudged.set())
         failures = 0
         contact, seen, told = float("-inf"), 0.0, None
         while True:
@@ -83,6 +88,7 @@ def sync(settings: Path, once: bool, as_json: bool) -> None:
                         # A line that has just failed is a weak one: one at a time, then.
                         in_flight=1 if failures else in_flight(config),
                         pace=pace,
+                        still=_still_here(config, clock),
                     )
                     status, error = _attempt(sender, config.store, why)
                 if not why or why != told:
@@ -93,7 +99,9 @@ def sync(settings: Path, once: bool, as_json: bool) -> None:
                 failures = failures + 1 if error else 0
                 if not error and not why:
                     contact, seen = clock.monotonic(), stirred
-            time.sleep(wait_seconds(failures, random.random()))  # noqa: S311
+            if nudged.wait(wait_seconds(failures, random.random())):  # noqa: S311
+                nudged.clear()
+                failures = 0
 
 
 def in_flight(config: Config) -> int:
@@ -124,6 +132,19 @@ def _why_not(config: Config, clock: Clock) -> Why | None:
         listed=config.base_networks,
         armed=(home.permits / "current").exists(),
     )
+
+
+def _still_here(config: Config, clock: Clock) -> Callable[[], bool]:
+    """Says whether the network is still one to send in; it looks every few seconds at most."""
+    looked, here = clock.monotonic(), True
+
+    def still() -> bool:
+        nonlocal looked, here
+        if clock.monotonic() - looked >= LOOK_SECONDS:
+            looked, here = clock.monotonic(), _why_not(config, clock) is None
+        return here
+
+    return still
 
 
 def _access(config: Config) -> Access | None:

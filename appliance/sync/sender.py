@@ -219,7 +219,9 @@ class Sender:
         in_flight: int = 1,
         pace: Pace | None = None,
         rest: Callable[[float], None] = time.sleep,
+        still: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`still` is asked before each file whether this is yet the place to send."""
         self._home = home
         self._open_store = open_store
         self._clock = clock
@@ -228,6 +230,7 @@ class Sender:
         self._in_flight = in_flight
         self._pace = pace or Pace(0)
         self._rest = rest
+        self._still = still
         self._waiting = self._waiting_bytes = 0
         self._sent = self._sent_bytes = 0
         self._began = clock.monotonic()
@@ -391,6 +394,11 @@ class Sender:
     def _make_room(self, sealed: Sealed) -> None:
         if seconds := self._pace.wait(sealed.size, self._clock.monotonic()):
             self._rest(seconds)
+        if not self._still():
+            raise SendInterrupted(
+                "The kit is not any more in a network in which it may send.",
+                "Nothing is lost; what is left goes at base.",
+            )
 
     def _carry(self, store: Store, sealed: Sealed) -> Carried | Fault | None:
         """Send one file, and see that it is there; None if its family has withdrawn by now.
