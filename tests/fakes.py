@@ -478,7 +478,7 @@ class Stage:
             left = end - self.clock.monotonic()
             if left <= 1e-9:
                 return
-            longest = 1 / 30 if self.camera.open else left
+            longest = left if self.camera.sink is None else 1 / 30
             self.clock.advance(min(max(wait, 0.001), longest, left))
             self.camera.roll()
 
