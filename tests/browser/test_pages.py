@@ -1,6 +1,7 @@
 """Every page of the kit in a real browser: no rule of accessibility broken, nothing too wide,
 nothing asked elsewhere; and the same in a language whose sentences are a third longer."""
 
+import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +13,13 @@ from werkzeug.serving import make_server
 
 from appliance.files import ID
 from appliance.kit import free_port
+from appliance.stills import still
+from tests import films
 from tests.browser.conftest import LAPTOP, PHONE, ROOT, TABLET, Visitor
-from tests.pages import WebKit
+from tests.pages import PASSPHRASE, WebKit
 from tests.pseudo import catalogue
 from tests.test_web_languages import fill
+from tests.test_web_unlock import NEW
 from web_ui.tls import ensure_certificate
 
 EVERY = (PHONE, TABLET, LAPTOP)
@@ -44,10 +48,14 @@ def served(kit: WebKit) -> Iterator[str]:
 
 
 @contextmanager
-def seated(chromium: Browser, kit: WebKit, address: str, rules: bool) -> Iterator[Visitor]:
+def seated(
+    chromium: Browser, kit: WebKit, address: str, rules: bool = False, scripts: bool = True
+) -> Iterator[Visitor]:
     """The person who is unlocked, at a real browser."""
     context = chromium.new_context(
-        ignore_https_errors=True, viewport={"width": LAPTOP[0], "height": LAPTOP[1]}
+        ignore_https_errors=True,
+        java_script_enabled=scripts,
+        viewport={"width": LAPTOP[0], "height": LAPTOP[1]},
     )
     cookies = [(name, kit.browser.cookie(name)) for name in COOKIES]
     context.add_cookies(
@@ -55,7 +63,7 @@ def seated(chromium: Browser, kit: WebKit, address: str, rules: bool) -> Iterato
     )
     axe = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text() if rules else ""
     try:
-        yield Visitor(context, address, axe, True)
+        yield Visitor(context, address, axe, scripts)
     finally:
         context.close()
 
@@ -79,3 +87,49 @@ def test_every_page_can_be_used_by_everybody_at_every_width(
                 # What is too wide is so on a phone; the rules say nothing of languages.
                 visitor.look(f"page-{language}-{name}", (PHONE,) if translations else EVERY)
                 assert visitor.path.partition("?")[0] != "/unlock", path
+
+
+def test_a_visit_is_led_with_javascript_off(chromium: Browser, tmp_path: Path) -> None:
+    with WebKit(tmp_path / "kit") as kit:
+        kit.unlock()
+        case = kit.make_case()
+        ensure_certificate(kit.home.keys, ())
+        with served(kit) as address, seated(chromium, kit, address, scripts=False) as visitor:
+            visitor.go(f"/cases/{case}")
+            visitor.follow("Who is here")
+            visitor.page.get_by_label("Only these people, or fewer").check()
+            visitor.press("Continue")
+            visitor.follow("Arm the kit")
+            visitor.press("Arm the kit")
+            kit.recorder.show(state="ready", case=case)
+            visitor.follow("Framing")
+            visitor.press("Turn the camera on")
+            picture = io.BytesIO()
+            still(io.BytesIO(films.film(75)), 1, picture)
+            kit.home.preview.write_bytes(picture.getvalue())
+            kit.recorder.show(state="preview", light="preview", case=case)
+            visitor.follow("Look again")
+            seen = visitor.page.locator("#seen")
+            assert seen.evaluate("picture => picture.decode().then(() => picture.naturalWidth)") > 0
+            visitor.look("plain-framing")
+            film = kit.recorder.write_film(case, kit.recipient(case))
+            kit.recorder.show(
+                state="filming", light="filming", case=case, recording=film, limit=300.0,
+                remaining=298.0,
+            )  # fmt: skip
+            visitor.go(f"/cases/{case}")
+            visitor.press("Mark this moment")
+            visitor.sees("Marked at: 0:02.00")
+            visitor.look("plain-filming")
+            visitor.press("The child had enough")
+            kit.recorder.show(state="idle", light="off", ended="page")
+            visitor.go(f"/cases/{case}/films/{film}")
+            visitor.page.get_by_role("link", name="Take the moment marked at 0:02.00").click()
+            assert visitor.page.input_value("#start") == "0:00.000"
+            visitor.go("/kit")
+            visitor.follow("Change your passphrase")
+            for field, words in (("passphrase", PASSPHRASE), ("new", NEW), ("again", NEW)):
+                visitor.page.fill(f"#{field}", words)
+            visitor.press("Change it")
+            visitor.sees("Your passphrase was changed.")
+            assert not visitor.complaints
