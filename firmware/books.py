@@ -17,7 +17,16 @@ import msgspec
 
 from appliance.clock import Judgement, Kept, Mark, raised
 from appliance.errors import BadFile, BadInput
-from appliance.files import Home, checked_id, from_json, load_fact, new_id, save, save_fact
+from appliance.files import (
+    Home,
+    checked_id,
+    from_json,
+    load_fact,
+    new_id,
+    read_plain,
+    save,
+    save_fact,
+)
 from appliance.keys import Card, parse_recipient
 from appliance.permits import (
     Books,
@@ -107,7 +116,8 @@ class KitBooks:
         named = set()
         for path in self._inbox.glob(revocation_name("*")):
             with suppress(BadInput, OSError, UnicodeDecodeError):
-                named.add(read_revocation(path.read_text(), self.enrolled.service).practitioner)
+                note = read_plain(path).decode()
+                named.add(read_revocation(note, self.enrolled.service).practitioner)
         gone = tuple(card for card in self.enrolled.practitioners if card.name in named)
         if gone:
             enrolled = msgspec.structs.replace(
