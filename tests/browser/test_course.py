@@ -6,11 +6,15 @@ from pathlib import Path
 import pytest
 
 from appliance.consent import Consent
+from appliance.files import to_json
+from appliance.keys import PrivateKeys
 from appliance.kit import Kit
 from tests import films
 from tests.browser.conftest import Visitor, page_of
 from tests.moments import keep_clip, keep_still
 from tests.pages import NOW, PASSPHRASE, WebKit
+
+AGREED = ["filming", "copies", "supervisor", "filming-review"]
 
 
 @pytest.fixture
@@ -19,7 +23,7 @@ def kit(tmp_path: Path) -> Iterator[Kit]:
     film = films.film(60)
     with WebKit(tmp_path) as made:
         made.unlock()
-        case = made.make_case("R and K", people__0__purposes=["filming", "copies"])
+        case = made.make_case("R and K", people__0__purposes=AGREED)
         opened = made.open_case(case)
         known = opened.read_with_digest(Consent)
         assert known
@@ -80,6 +84,29 @@ def test_settings_copies_ending_and_top_up(visitor: Visitor, kit: Kit) -> None:
     visitor.follow("A leaflet for the family, to print")
     visitor.sees("Keeping them safe")
     visitor.look("55-leaflet")
+
+    visitor.go(case)
+    visitor.follow("Show clips to a supervisor")
+    visitor.press("Share them")
+    visitor.sees("There is a problem")
+    visitor.look("58-share-refused")
+    page.get_by_role("group", name="What is shown").get_by_role("checkbox").first.check()
+    page.get_by_label("The practitioner's supervisor may watch chosen clips").check()
+    page.fill("#who", "My supervisor")
+    card = to_json(PrivateKeys.generate("practitioner").card())
+    page.set_input_files("#card", {"name": "s.pub", "mimeType": "text/plain", "buffer": card})
+    page.get_by_label("This person may see these moments").check()
+    visitor.press("Share them")
+    visitor.sees("What was shared")
+    visitor.look("59-shared")
+    visitor.press("End it now")
+    visitor.sees("Over.")
+    visitor.go(f"{case}/team")
+    visitor.look("60-team")
+    visitor.follow("Practitioners of this kit")
+    visitor.look("61-practitioners")
+    visitor.go(f"{case}/review")
+    visitor.look("62-review")
 
     visitor.go(f"{case}/course")
     page.fill("#steps", "Goes on singing in the evening.")

@@ -1,0 +1,236 @@
+"""Whatever is done with a case and in whatever order: nobody opens it who is not of it, nothing is
+shared that is not agreed to, and nothing goes before its time or under a hold."""
+
+import functools
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from appliance import course, shares
+from appliance.cases import Cases, Details, Goal, Goals, OpenCase, open_case_identities
+from appliance.clips import shelf
+from appliance.consent import Consent, Hold, Purpose, allows
+from appliance.course import Stop, course_of, standing, stops_filming
+from appliance.errors import CaseWithdrawn, NoMatch, NotOpened
+from appliance.files import Home, new_id
+from appliance.keys import PrivateKeys
+from appliance.retention import Keeping, keeping, warn, warned_at
+from appliance.reviews import Review
+from appliance.unsealing import unseal
+from appliance.withdrawing import held, lift_hold, place_hold
+from tests import films
+from tests.moments import keep_still
+from tests.test_copies import consent, person, started
+
+DAY = timedelta(days=1)
+BEGAN = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
+SERVICE = PrivateKeys.generate("service")
+PEOPLE = [PrivateKeys.generate("practitioner") for _number in range(3)]
+SUPERVISOR = PrivateKeys.generate("practitioner")
+VERIFIERS = [keys.signer.verifier for keys in PEOPLE]
+SAID: list[Purpose] = ["filming", "supervisor", "copies"]
+
+
+@functools.cache
+def film() -> bytes:
+    return films.film(60)
+
+
+class Life(RuleBasedStateMachine):
+    """The first practitioner acts unless they were asked to leave; then whoever is left does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = tempfile.TemporaryDirectory()
+        home = Home(Path(self.place.name) / "home", Path(self.place.name) / "run")
+        home.prepare(home.cases)
+        self.cases, self.now = Cases(home), BEGAN
+        details = Details(label="the family", check_word="lantern")
+        self.id = self.cases.create(details, PEOPLE[0], SERVICE.card(), VERIFIERS).id
+        self.directory = home.case(self.id)
+        self.team, self.left = [PEOPLE[0]], list[PrivateKeys]()
+        self.withdrawn = False
+        self.after_leaving: list[tuple[Path, list[PrivateKeys]]] = []
+        """What was written since, and who must not open it."""
+
+    def teardown(self) -> None:
+        self.place.cleanup()
+
+    def case(self) -> OpenCase:
+        return self.cases.open(self.id, self.team[0], VERIFIERS)
+
+    def is_open(self) -> bool:
+        return not self.withdrawn
+
+    @rule(days=st.sampled_from([1, 7, 30, 61]))
+    def time_passes(self, days: int) -> None:
+        self.now += days * DAY
+        shares.remove_what_is_over(self.directory, self.now)
+
+    @precondition(is_open)
+    @rule(said=st.sets(st.sampled_from(SAID)))
+    def talk_it_through(self, said: set[Purpose]) -> None:
+        case = self.case()
+        agreed = consent(person("Alex", *sorted(said)), until=self.now + 90 * DAY)
+        case.write(msgspec.structs.replace(agreed, event_time=self.now))
+        shares.end_what_is_not_agreed(case, self.now)
+
+    @precondition(is_open)
+    @rule()
+    def set_a_goal(self) -> None:
+        case = self.case()
+        case.write(Goals(goals=(Goal(id=new_id(), text="To wait for her"),)))
+        newest = max((case.directory / "documents").glob("goals-*.age"))
+        self.after_leaving.append((newest, list(self.left)))
+
+    @precondition(is_open)
+    @rule()
+    def choose_a_moment(self) -> None:
+        if len(shelf(self.case()).aside) < 2:
+            keep_still(self.case(), new_id(), film(), self.now)
+
+    @precondition(is_open)
+    @rule(purpose=st.sampled_from(shares.PURPOSES), days=st.sampled_from([1, 28]))
+    def share(self, purpose: shares.SharedFor, days: int) -> None:
+        case, kept = self.case(), shelf(self.case()).aside
+        found = case.read_with_digest(Consent)
+        film = started(found[1], self.now) if found else None
+        agreed = allows(found[0] if found else None, purpose, self.now)
+        assert (shares.judge(case, film, purpose, self.now) is None) is agreed
+        if agreed and kept:
+            until = self.now + days * DAY
+            shares.share(case, kept, SUPERVISOR.card(), "S", purpose, self.now, until)
+
+    @precondition(lambda self: not self.withdrawn and len(self.team) < 3)
+    @rule()
+    def somebody_joins(self) -> None:
+        newcomer = next(keys for keys in PEOPLE if keys not in self.team)
+        self.cases.admit(self.case(), newcomer.card(), SERVICE.card())
+        self.team.append(newcomer)
+        if newcomer in self.left:
+            # Let in again, they have everything again.
+            self.left.remove(newcomer)
+            for _path, barred in self.after_leaving:
+                if newcomer in barred:
+                    barred.remove(newcomer)
+
+    @precondition(lambda self: not self.withdrawn and len(self.team) > 1)
+    @rule(first=st.booleans())
+    def somebody_leaves(self, first: bool) -> None:
+        leaves, asks = (self.team[0], self.team[-1]) if first else (self.team[-1], self.team[0])
+        opened = self.cases.open(self.id, asks, VERIFIERS)
+        self.cases.release(opened, leaves.card().name, SERVICE.card())
+        self.team.remove(leaves)
+        self.left.append(leaves)
+
+    @precondition(is_open)
+    @rule()
+    def review(self) -> None:
+        held_now = Review(
+            id=new_id(), held=self.now, shown=(), strengths="x", next="", ratings=(), go_on="yes"
+        )
+        self.case().write(held_now, held_now.id)
+
+    @precondition(is_open)
+    @rule()
+    def end_or_top_up(self) -> None:
+        case = self.case()
+        if course_of(case).ended is None:
+            course.end(case, self.now, "", 60)
+        else:
+            course.top_up(case, self.now)
+            assert stops_filming(course_of(case), case.read(Consent)) is Stop.NEEDS_CONSENT
+
+    @precondition(is_open)
+    @rule()
+    def hold_or_lift(self) -> None:
+        if held(self.directory):
+            lift_hold(self.directory)
+        else:
+            hold = Hold(role="lead", reason="x", review=self.now + 30 * DAY, at=self.now)
+            place_hold(self.case(), hold)
+
+    @precondition(is_open)
+    @rule()
+    def the_kit_looks_after_itself(self) -> None:
+        case = self.case()
+        stands = standing(case, [], 14 * DAY)
+        found = keeping(stands, held(self.directory), warned_at(case), 14 * DAY, self.now)
+        if found is Keeping.SOON:
+            warn(case, self.now)
+        elif found is Keeping.DUE:
+            until = course_of(case).keep_until
+            assert until and self.now >= until and not held(self.directory)
+            self._withdraw("retention")
+
+    @precondition(is_open)
+    @rule()
+    def the_family_withdraws(self) -> None:
+        self._withdraw("family")
+
+    def _withdraw(self, why: Literal["family", "retention"]) -> None:
+        self.cases.withdraw(self.id, self.team[0], new_id(), self.now, (), why)
+        self.withdrawn = True
+
+    @invariant()
+    def only_who_works_with_the_family_opens_it(self) -> None:
+        for keys in PEOPLE:
+            try:
+                self.cases.open(self.id, keys, VERIFIERS)
+            except CaseWithdrawn:
+                assert self.withdrawn
+            except NotOpened:
+                assert keys not in self.team
+            else:
+                assert keys in self.team and not self.withdrawn
+
+    @invariant()
+    def who_left_opens_nothing_that_followed(self) -> None:
+        for path, barred in self.after_leaving:
+            for keys in barred:
+                if path.exists() and keys not in self.team:
+                    self._stays_closed(path, keys)
+
+    def _stays_closed(self, path: Path, keys: PrivateKeys) -> None:
+        secrets = open_case_identities(self.directory, [keys.identity])
+        try:
+            unseal(path.read_bytes(), secrets)
+        except NoMatch:
+            return
+        raise AssertionError("whoever left reads what was written since")
+
+    @invariant()
+    def nothing_is_shared_without_agreement_or_beyond_its_day(self) -> None:
+        there = {path.name for path in (self.directory / "shares").glob("*") if path.is_dir()}
+        if self.withdrawn:
+            assert not there
+            return
+        case = self.case()
+        for found in shares.shares_of(case):
+            if found.id in there:
+                assert self.now < found.until
+                agreed = case.read(Consent)
+                assert agreed and found.purpose in agreed.purposes
+
+    @invariant()
+    def a_hold_keeps_everything_that_was_not_shared(self) -> None:
+        if held(self.directory):
+            assert list(self.directory.glob("identity-*.age"))
+            assert list((self.directory / "documents").glob("*.age"))
+        elif self.withdrawn:
+            assert not list(self.directory.glob("identity-*.age"))
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(
+    max_examples=12,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
