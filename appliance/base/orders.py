@@ -10,6 +10,7 @@ shared with somebody goes on the day that its order names.
 The service may order a withdrawal itself: a family may have called it, not its practitioner.
 """
 
+import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,10 +34,10 @@ from appliance.stores import Put, ServiceStore, read_small
 
 
 class Begun(Fact, frozen=True, kw_only=True, tag="begun/v1"):
-    """A key file that is about to be removed: a cut must not make us forget that it was there."""
+    """What is about to be removed: a cut must not make us forget that it was there."""
 
     order: str
-    name: str
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class Desk:
         # Even when it was answered: a kit restored from a copy may have brought a key back.
         removed = self._remove_keys(order)
         if not answered:
-            self._answer(order)
+            self._sign(tombstone_object(order.case), self._told(order, self._begun(order)))
         self._store.purge(_begun(order.id))
         before = answered and not removed
         return Outcome(name, "done-before" if before else "done", order.case, removed)
@@ -157,22 +158,23 @@ class Desk:
         """Remove what the store holds of one film, and of the moments that were cut from it."""
         case, film = order.case, checked_id(order.film)
         answered = self._tombstone(order.id, case) is not None
-        removed: list[str] = []
-        for prefix in (
+        prefixes = [
             film_object(case, film, ""),
             case_object(case, f"imports/{film}/"),
             case_object(case, f"derived/{film}/"),
             *(case_object(case, f"clips/{checked_id(clip)}.") for clip in order.clips),
             *(case_object(case, f"documents/clip-{clip}-") for clip in order.clips),
             *(case_object(case, f"documents/still-{clip}-") for clip in order.clips),
-        ):
-            removed += self._store.purge(prefix)
+        ]
         if not answered:
-            for share in self._shares_with(case, film):
-                removed += self._store.purge(case_object(case, f"shares/{share}/"))
-        names = tuple(sorted(removed))
+            shares = self._shares_with(case, film)
+            prefixes += [case_object(case, f"shares/{share}/") for share in shares]
+            self._begin(order, prefixes)
+        names = tuple(sorted(name for prefix in prefixes for name in self._store.purge(prefix)))
         if not answered:
-            self._sign(tombstone_object(order.id), self._told(order, names))
+            told = self._told(order, self._begun(order))
+            self._sign(tombstone_object(order.id), told)
+        self._store.purge(_begun(order.id))
         state: Literal["done", "done-before"] = "done-before" if answered and not names else "done"
         return Outcome(order.id, state, case, names, film)
 
@@ -231,8 +233,7 @@ class Desk:
 
     def _remove_keys(self, order: Withdrawal) -> tuple[str, ...]:
         prefix = case_object(order.case, "identity-")
-        for entry in self._store.list(prefix):
-            self._begin(order, entry.name)
+        self._begin(order, [prefix])
         removed = self._store.purge(prefix)
         if any(self._store.list(prefix)):
             raise SendInterrupted(
@@ -241,17 +242,21 @@ class Desk:
             )
         return removed
 
-    def _begin(self, order: Withdrawal, name: str) -> None:
-        begun = Begun(order=order.id, name=name)
+    def _begin(self, order: Withdrawal | FilmWithdrawal, prefixes: Sequence[str]) -> None:
+        names = {entry.name for prefix in prefixes for entry in self._store.list(prefix)}
+        if not names:
+            return
+        begun = Begun(order=order.id, names=tuple(sorted(names)))
         note = self._signer.sign(f"{to_json(begun).decode()}\n").encode()
-        where = f"{_begun(order.id)}{name.rpartition('/')[2]}"
+        where = f"{_begun(order.id)}{hashlib.sha256(note).hexdigest()[:16]}"
         if self._store.create(where, io.BytesIO(note)) is Put.ALREADY_THERE:
             # Ours from a run that was cut, or somebody's who wants the name; ours either way now.
             self._store.purge(where)
             self._store.create(where, io.BytesIO(note))
 
-    def _answer(self, order: Withdrawal) -> None:
-        names = set()
+    def _begun(self, order: Withdrawal | FilmWithdrawal) -> tuple[str, ...]:
+        """What was removed for an order, in this run and in those that were cut."""
+        names: set[str] = set()
         for entry in self._store.list(_begun(order.id)):
             note = read_small(self._store, entry.name) or b""
             try:
@@ -260,8 +265,8 @@ class Desk:
             except (BadInput, UnicodeDecodeError):
                 continue
             if begun.order == order.id:
-                names.add(begun.name)
-        self._sign(tombstone_object(order.case), self._told(order, tuple(sorted(names))))
+                names.update(begun.names)
+        return tuple(sorted(names))
 
     def _told(
         self,
