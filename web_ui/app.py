@@ -91,8 +91,10 @@ def build_parts(
     )
 
 
-def create_app(parts: Parts) -> Flask:
-    """The page of one kit."""
+def create_app(
+    parts: Parts, language: str = "en", translations: Path = HERE / "translations"
+) -> Flask:
+    """The page of one kit, in a language whose catalogue lies in `translations`."""
     app = Flask(__name__, static_folder=None)
     app.config.update(
         SECRET_KEY=secrets.token_bytes(32),
@@ -119,7 +121,7 @@ def create_app(parts: Parts) -> Flask:
         "lstrip_blocks": True,
     }
     app.url_map.converters["id"] = _Id
-    Babel(app, default_locale="en", default_translation_directories=str(HERE / "translations"))
+    Babel(app, default_locale=language, default_translation_directories=str(translations))
     access.install(app, parts)
     importing.install(app, parts)
     CSRFProtect(app)
