@@ -1,7 +1,5 @@
 """The visit itself: who is here today, framing, and what can be done while a film is made."""
 
-from datetime import timedelta
-
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
@@ -110,9 +108,9 @@ def blueprint(parts: Parts) -> Blueprint:
         opened = open_case(case)
         status = status_of(case, FILMING)
         if status is not None and status.recording:
-            told = parts.clock.read().boottime - status.boottime
-            at = timedelta(seconds=max(0.0, status.limit - status.remaining + told))
-            mark_while_filming(opened, status.recording, at.total_seconds())
+            since = parts.clock.read().boottime - status.boottime
+            at = max(0.0, status.limit - status.remaining + since)
+            mark_while_filming(opened, status.recording, at)
             parts.note("marked", case=case, recording=status.recording)
         return redirect(url_for("cases.one", case=case), 303)
 
