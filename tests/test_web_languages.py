@@ -21,6 +21,8 @@ from web_ui.app import create_app
 from web_ui.consent import fingerprint
 from web_ui.tls import ensure_certificate
 
+pytestmark = pytest.mark.slow
+
 DATA = {
     "lantern",
     "Alex",
