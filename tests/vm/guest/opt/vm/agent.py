@@ -143,6 +143,8 @@ class Agent:
         lines += [
             "ExecStart=/usr/bin/python3 -I /opt/vm/probe.py",
             "StandardOutput=truncate:/run/probe",
+            # Who takes too much memory goes; what it was tried by remains to tell.
+            "OOMPolicy=continue",
         ]
         Path("/run/systemd/system/probe.service").write_text("\n".join(lines) + "\n")
         run("systemctl", "daemon-reload")
