@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from appliance import course, shares
 from appliance.cases import Cases, Details, Goal, Goals, OpenCase, open_case_identities
@@ -67,6 +67,13 @@ class Life(RuleBasedStateMachine):
 
     def is_open(self) -> bool:
         return not self.withdrawn
+
+    @initialize()
+    def begin(self) -> None:
+        """So that there is something to share in most lives."""
+        self.talk_it_through(set(SAID))
+        self.choose_a_moment()
+        self.share("supervisor", 28)
 
     @rule(days=st.sampled_from([1, 7, 30, 61]))
     def time_passes(self, days: int) -> None:
