@@ -95,14 +95,14 @@ pins() { # gpio-sim; irq_sim is folded into the one module. Compilers in a copy 
 }
 
 disk() { # with our packages, and with what tests/vm puts into a kit
+	umask 022
 	rm -rf --one-file-system "$vm" "$build"
 	mkdir "$vm"
 	cp -a --reflink=auto "$base" "$build"
 	cp build/attune-kit_*_amd64.deb build/attune-kit-scene_*_amd64.deb "$build/tmp/"
 	inside "$build" sh -ec 'apt-get --quiet --yes install --no-install-recommends /tmp/attune-kit*.deb && rm /tmp/attune-kit*.deb'
-	cp -a tests/vm/guest/. "$build/"
+	cp -R tests/vm/guest/. "$build/"
 	cp tests/boot/probe.py "$build/opt/vm/"
-	chown -R root:root "$build/opt/vm" "$build"/etc/systemd/system/*
 	inside "$build" systemctl --quiet enable vm-pins.service vm-agent.service
 	cp "$build"/boot/vmlinuz-* "$vm/vmlinuz"
 	cp "$build/boot/initrd" "$vm/initrd"
