@@ -335,7 +335,7 @@ def test_a_picture_that_would_fill_the_memory_is_refused(case: Case) -> None:
 
 def test_who_decodes_gets_so_much_memory_and_no_more(case: Case) -> None:
     # A library without memory does not always know that this is why.
-    with pytest.raises(BadFile, match="more time or memory|damaged"):
+    with pytest.raises(BadFile, match=r"more time or memory|damaged"):
         case.bring(plain_film(), limits=Limits(memory=64 << 20))
     assert case.left() == []
 

@@ -54,7 +54,7 @@ def blueprint(parts: Parts) -> Blueprint:
     def show() -> ResponseReturnValue:
         page = page_asked()
         # The newest first, also of those that have the same time.
-        lines = sorted(reversed(list(_lines(parts.home))), key=lambda line: line.when, reverse=True)
+        lines = sorted(_lines(parts.home), key=lambda line: line.when)[::-1]
         first = SHOWN * (page - 1)
         return render_template(
             "log.html",
