@@ -99,13 +99,15 @@ def blueprint(parts: Parts) -> Blueprint:
 
     @pages.get("/cases/<id:case>/team/press/<id:asked>")
     def wait(case: str, asked: str) -> ResponseReturnValue:
-        if not needs_press(parts, open_case(case)):
+        opened, status = open_case(case), fresh_status(parts.home, parts.clock)
+        answer = status.answers.get(asked, "") if status else ""
+        if not answer and not (parts.home.web_requests / f"{asked}.json").exists():
+            abort(404)
+        if not needs_press(parts, opened):
             return redirect(url_for("team.show", case=case), 303)
-        status = fresh_status(parts.home, parts.clock)
-        answer = status.answers.get(asked, "waiting") if status else "waiting"
         return render_template(
             "press.html",
-            progress="waiting" if answer == "done" else answer,
+            progress="waiting" if answer in ("", "done") else answer,
             again=url_for("team.ask", case=case),
             back=url_for("team.show", case=case),
         )
