@@ -224,7 +224,9 @@ def test_framing_is_in_memory_only_and_gone_when_it_closes(recorder: Process) ->
     recorder.set_up_and_arm()
     recorder.ask(preview(open_it=True))
     recorder.shows(lambda s: (s.state, s.light) == ("preview", "preview"))
-    seen = {wait_for(recorder.home.preview.read_bytes)}
+    # The status may be a moment before the first picture.
+    wait_for(lambda: recorder.home.preview.exists() or None)
+    seen = {recorder.home.preview.read_bytes()}
     wait_for(lambda: seen.add(recorder.home.preview.read_bytes()) or len(seen) > 1 or None)
     for picture in seen:
         with av.open(io.BytesIO(picture), format="jpeg_pipe") as coded:
