@@ -171,10 +171,6 @@ def hold_on(kit: Stage) -> None:
     kit.up()
 
 
-def look(kit: Stage) -> None:
-    kit.advance(1.1)
-
-
 LIGHT, CAMERA, SOUND, CARD = (
     EndReason.LIGHT_FAILED,
     EndReason.CAMERA_FAILED,
@@ -191,8 +187,6 @@ FAILING: list[tuple[type[Effect], Act, Act, Act, EndReason]] = [
     (Show, framing, lamp_sticks, press, LIGHT),
     (Show, idle, lamp_sticks, press, LIGHT),
     (Show, idle, lamp_sticks, enrol, LIGHT),
-    (Judge, idle, InTheWay("permits/current"), look, CARD),
-    (Judge, framing, InTheWay("permits/current"), look, CARD),
     (Judge, ready, InTheWay("kit/room"), press, CARD),
     (Refuse, idle, InTheWay("log/recorder/log"), press, CARD),
     (BeginFilm, ready, InTheWay("kit/books.json"), press, CARD),
