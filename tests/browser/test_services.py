@@ -1,0 +1,407 @@
+"""The whole course of each of the five services as a person walks it, on a whole kit: recorder,
+page, button and lamp are real processes, and what is filmed goes through the recorder's own seal.
+
+Pictures of what differs from one service to the next are kept in build/screenshots.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from appliance.config import Config
+from appliance.files import to_json
+from appliance.kit import Kit, free_port, wait_for
+from appliance.services import parse, shipped
+from tests import films
+from tests.browser.conftest import LAPTOP, PASSPHRASE, PHONE, Brought, Visitor
+from tests.browser.test_visit import IN_TWO_MONTHS, hold
+
+IN_THREE_MONTHS = (datetime.now(UTC) + timedelta(days=90)).date().isoformat()
+FRAMES = 75
+"""What is filmed each time: two and a half seconds."""
+GOAL = "To notice when she starts something herself"
+WORD = "lantern"
+WIDTHS = (PHONE, LAPTOP)
+
+
+@dataclass(frozen=True)
+class Way:
+    """What the people of one service do otherwise than the others."""
+
+    service: str
+    people: tuple[tuple[str, str, str], ...]
+    """Name, who they are to the child, by what right they answer for it."""
+    minutes: int
+    offered: str
+    """Every length that is offered, as the page says it."""
+    cycles: str
+    scale: str
+    place: str
+    brought_in: bool = False
+    """The second film is one of a video call."""
+    pictures: bool = False
+    """A still is kept beside the clip."""
+    copies: bool = False
+    online: bool = False
+
+
+PARENT, NOBODY, AUTHORITY = (
+    "Yes, with parental responsibility",
+    "No, for themselves alone",
+    "Yes, for a local authority that has it",
+)
+WAYS = (
+    Way(
+        service="five-minutes-at-home",
+        people=(("Alex", "mother", PARENT), ("Sam", "grandparent", NOBODY)),
+        minutes=5,
+        offered="3, 5, 10",
+        cycles="about 3",
+        scale="from 0 to 10",
+        place="at home",
+        brought_in=True,
+        online=True,
+    ),
+    Way(
+        service="stills-and-copies",
+        people=(("Alex", "foster carer", AUTHORITY), ("Kim", "brother or sister", NOBODY)),
+        minutes=10,
+        offered="5, 10, 20",
+        cycles="about 3",
+        scale="from 0 to 10",
+        place="at home",
+        pictures=True,
+        copies=True,
+        online=True,
+    ),
+    Way(
+        service="eight-visits",
+        people=(("Alex", "father", PARENT),),
+        minutes=3,
+        offered="3, 5, 10",
+        cycles="6 to 8",
+        scale="from 0 to 10",
+        place="at home",
+        copies=True,
+    ),
+    Way(
+        service="goals-first",
+        people=(("Alex", "mother", PARENT), ("Jo", "clinician", NOBODY)),
+        minutes=45,
+        offered="20, 30, 45",
+        cycles="3 to 7",
+        scale="from 1 to 10",
+        place="at the children's centre",
+        copies=True,
+        online=True,
+    ),
+    Way(
+        service="record-review-reflect",
+        people=(
+            ("Alex", "foster carer", NOBODY),
+            ("Ash", "social worker", AUTHORITY),
+            ("Chris", "teacher", NOBODY),
+        ),
+        minutes=20,
+        offered="5, 10, 20",
+        cycles="1 to 3",
+        scale="from 0 to 10",
+        place="at school",
+        online=True,
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kit]:
+    """One kit for all of them, set up: its practitioner only has to unlock."""
+    place = tmp_path_factory.mktemp("kit")
+    config = Config(
+        home=str(place / "home"),
+        run=str(place / "run"),
+        camera="scene",
+        width=640,
+        height=360,
+        bit_rate=1_500_000,
+        segment_seconds=4,
+        port=free_port(),
+    )
+    brought = Brought(place)
+    with Kit(config, place / "logs") as running:
+        running.start("recorder")
+        running.start("web")
+        running.recorder_shows("the recorder idle", lambda s: s.state == "idle", 20)
+        service = to_json(brought.service.card()).decode()
+        running.set_up(running.page(), service, brought.key_file.read_bytes(), PASSPHRASE)
+        yield running
+
+
+@pytest.fixture
+def seated(visitor: Visitor, kit: Kit) -> Iterator[Visitor]:
+    """The practitioner, unlocked; whatever happens, the seat is free for the next one."""
+    unlock(visitor)
+    yield visitor
+    visitor.go("/cases")
+    visitor.press("Lock")
+
+
+def unlock(visitor: Visitor) -> None:
+    visitor.go("/unlock")
+    visitor.page.fill("#passphrase", PASSPHRASE)
+    visitor.press("Unlock")
+    visitor.page.wait_for_url("**/cases")
+    visitor.sees("Time confirmed")
+
+
+def row(visitor: Visitor, key: str) -> str:
+    """What stands beside `key` in the page's summary."""
+    found = visitor.page.locator(".nhsuk-summary-list__row", has_text=key).first
+    return found.locator("dd").inner_text()
+
+
+def consent(visitor: Visitor, way: Way, until: str) -> None:
+    """Record what everybody says; the roles and lengths are the service's own."""
+    page, service = visitor.page, parse(shipped()[way.service])
+    roles = page.locator("#roles option").evaluate_all("all => all.map(one => one.value)")
+    assert tuple(roles) == service.roles and {role for _n, role, _a in way.people} <= set(roles)
+    asked = page.locator("#people-0-purposes").locator("xpath=ancestor::fieldset[1]").inner_text()
+    assert ("Copies of chosen clips" in asked) is way.copies
+    assert ("over a video call" in asked) is way.online
+    while page.locator(f"#people-{len(way.people) - 1}-name").count() == 0:
+        visitor.press("Add another person")
+    for number in range(page.locator(".app-person").count()):
+        if number < len(way.people):
+            name, relation, right = way.people[number]
+            person = page.locator(".app-person").nth(number)
+            page.fill(f"#people-{number}-name", name)
+            page.fill(f"#people-{number}-relation", relation)
+            person.get_by_label(right).check()
+            page.fill(f"#people-{number}-child", "" if right == NOBODY else "Robin")
+            for tick in person.get_by_role("checkbox").all():
+                tick.check()
+    page.locator(f"[name=limit][value='{60 * way.minutes}']").check()
+    page.fill("#valid_until", until)
+    page.fill("#language", "English")
+    page.get_by_label("Signed on the paper form").check()
+    page.get_by_label("Everybody chose this themselves").check()
+
+
+def film(visitor: Visitor, kit: Kit, case: str, way: Way) -> str:
+    """Arm, press, film, press; returns the page of the film."""
+    page, button = visitor.page, visitor.page.locator("#virtual-button button")
+    visitor.go(f"{case}/arm")
+    if page.locator("#word").count():
+        page.fill("#word", WORD)
+        visitor.press("Continue")
+        page.get_by_label("Only these people, or fewer").check()
+        visitor.press("Continue")
+        visitor.follow("Arm the kit")
+    visitor.press("Arm the kit")
+    page.wait_for_selector("#lamp[data-light=ready]")
+    hold(button)
+    shown = kit.recorder_shows("a film", lambda s: s.state == "filming" and s.frames_out > FRAMES)
+    assert shown.limit == 60 * way.minutes and shown.lit and case.endswith(shown.case)
+    page.wait_for_selector(".app-line--filming")
+    hold(button)
+    kit.recorder_shows("its end", lambda s: s.ended == "button" and s.state == "idle")
+    return f"{case}/films/{shown.recording}"
+
+
+def bring_in(visitor: Visitor, case: str, folder: Path) -> str:
+    """A film of a video call becomes one of the case; returns its page."""
+    call = folder / "call.mp4"
+    call.write_bytes(films.film(90, **films.PLAIN))
+    visitor.go(case)
+    visitor.follow("Bring in a film made elsewhere")
+    visitor.page.set_input_files("#film", call)
+    visitor.press("Bring it in")
+    visitor.sees("The film is here.")
+    visitor.follow("Look at it")
+    return visitor.path
+
+
+def choose(visitor: Visitor, film: str, note: str, picture: bool) -> None:
+    """Keep a second of a film, and a picture, for the review."""
+    page = visitor.page
+    visitor.go(film)
+    video = page.locator("#player video")
+    wait_for("a picture", lambda: video.evaluate("v => v.readyState >= 2") or None, 15)
+    page.fill("#start", "0.5")
+    page.fill("#end", "1.5")
+    page.get_by_label("What you saw").fill(note)
+    visitor.press("Keep this moment")
+    page.locator("ol .app-moment", has_text=note).wait_for()
+    if picture:
+        page.fill("#at", "1.2")
+        visitor.press("Keep this picture")
+        page.get_by_role("heading", name="Picture 2").wait_for()
+
+
+def review(visitor: Visitor, case: str, value: int, moments: int) -> None:
+    """Look at what was chosen on this screen, close it, and read the words for the record."""
+    page = visitor.page
+    visitor.go(f"{case}/review")
+    visitor.press("Show it on this screen")
+    if page.locator("#word").count():
+        page.fill("#word", WORD)
+        visitor.press("Continue")
+    visitor.press("Begin")
+    clip = page.locator("#show video").first
+    wait_for("the clip", lambda: clip.evaluate("v => v.currentTime > 0.2") or None, 15)
+    assert GOAL not in page.content() and WORD not in page.content()
+    visitor.follow("Finish")
+    page.fill("#strengths", "She waits, and he turns to her.")
+    page.fill("#next", "Bath time.")
+    page.get_by_label(GOAL).select_option(str(value))
+    page.get_by_label("Yes, another film and another review").check()
+    visitor.press("Close the review")
+    visitor.sees("Words for the record")
+    words = page.input_value("#words")
+    assert f"- {GOAL}: {value}" in words and f"Moments looked at: {moments}" in words
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.service)
+def test_a_family_is_led_through_the_whole_course(
+    seated: Visitor, kit: Kit, way: Way, tmp_path: Path
+) -> None:
+    visitor, page = seated, seated.page
+    service = parse(shipped()[way.service])
+    least, most = service.rating_lowest, service.rating_highest
+    name = f"70-{way.service}"
+
+    # The kit takes the service's settings.
+    visitor.follow("How your service works")
+    page.get_by_label(service.title, exact=True).check()
+    visitor.press("Use these settings")
+    page.get_by_role("definition").get_by_text(service.title).wait_for()
+    assert row(visitor, "One film lasts") == way.offered
+    assert row(visitor, "Cycles") == way.cycles
+    assert row(visitor, "Goals are rated") == way.scale
+    assert ("Families get copies" in row(visitor, "Also")) is way.copies
+
+    # Goals first, in the family's words; then how near they are.
+    visitor.go("/cases")
+    visitor.press("New case")
+    page.get_by_label("What you call this family").fill(f"R and K, {way.service}")
+    page.get_by_label("A word that the family chooses").fill(WORD)
+    visitor.press("Make the case")
+    visitor.sees("Today's visit")
+    case = visitor.path
+    visitor.follow("Goals")
+    page.get_by_label("A goal").fill(GOAL)
+    visitor.press("Save")
+    course = f"{case}/course"
+    visitor.go(course)
+    points = page.locator("#rate select option").all_inner_texts()
+    assert points == ["Not rated", *map(str, range(least, most + 1))]
+    page.locator("#rate select").select_option(str(least))
+    visitor.press("Keep these numbers")
+    page.get_by_role("columnheader", name="Start").wait_for()
+    assert row(visitor, "Cycle") == f"1 of {way.cycles}, more or fewer as the family wishes"
+
+    # Everybody agrees for themselves.
+    visitor.go(f"{case}/consent")
+    lengths = page.locator("[name=limit]:not([value=custom])")
+    offered = lengths.evaluate_all("all => all.map(one => one.value / 60)")
+    assert tuple(offered) == service.film_minutes and way.minutes in offered
+    consent(visitor, way, IN_TWO_MONTHS)
+    visitor.look(f"{name}-consent", WIDTHS)
+    visitor.press("Record the consent")
+    visitor.sees(f"Films of up to {way.minutes} min")
+
+    # The first cycle, and the second at another visit: the family says its word again.
+    first = film(visitor, kit, case, way)
+    visitor.go(course)
+    assert row(visitor, "Films not looked at together yet") == "1"
+    by = datetime.now().astimezone() + timedelta(days=service.review_within_days)
+    assert row(visitor, "Review by").startswith(f"{by.day} {by:%B %Y}")
+    choose(visitor, first, "She turns to him", way.pictures)
+    visitor.look(f"{name}-film", WIDTHS)
+    visitor.go(f"{case}/review")
+    told = page.locator("#online").get_attribute("data-online")
+    assert told == ("agreed" if way.online else "not-offered")
+    visitor.look(f"{name}-review", WIDTHS)
+    review(visitor, case, least + 2, 2 if way.pictures else 1)
+    visitor.press("Back to the case")
+    visitor.press("Lock")
+    unlock(visitor)
+    second = bring_in(visitor, case, tmp_path) if way.brought_in else film(visitor, kit, case, way)
+    choose(visitor, second, "He waits for her", False)
+    review(visitor, case, least + 3, 1)
+    visitor.go(course)
+    assert row(visitor, "Shared reviews held") == "2"
+    assert row(visitor, "Review by") == "Nothing waits"
+    page.goto(f"{visitor.address}{case}")
+    assert page.get_by_role("link", name="Bring in a film").count() == ("import" in service.offers)
+    assert page.get_by_role("link", name="Copies for the family").count() == way.copies
+    visitor.look(f"{name}-case", WIDTHS)
+
+    # The end, and what the family keeps.
+    visitor.go(course)
+    page.locator("select[id^=end-]").select_option(str(most))
+    page.fill("#steps", "Goes on singing in the evening.")
+    page.get_by_label("The work with this family has ended").check()
+    visitor.press("End the work")
+    visitor.sees("Films are kept until")
+    cells = page.locator(".nhsuk-table tbody td").all_inner_texts()
+    assert cells == [str(value) for value in (least, least + 2, least + 3, most)]
+    visitor.look(f"{name}-ended", WIDTHS)
+    if way.copies:
+        visitor.go(f"{case}/copies")
+        kept = page.get_by_role("checkbox").all()
+        assert len(kept) == (3 if way.pictures else 2)
+        for tick in kept:
+            tick.check()
+        page.fill("#to", "Robin's family")
+        page.get_by_label("As a download").check()
+        visitor.press("Hand out the copies")
+        with page.expect_download() as got:
+            visitor.follow("1.mp4")
+        assert Path(got.value.path()).read_bytes()[4:8] == b"ftyp"
+        assert page.get_by_role("link", name=".jpg").count() == way.pictures
+        visitor.look(f"{name}-copies", WIDTHS)
+    else:
+        visitor.go(f"{case}/copies")
+        visitor.sees("does not")
+
+    # A top-up is a consent of its own.
+    visitor.go(f"{case}/arm")
+    visitor.sees("The work with this family has ended.")
+    visitor.go(course)
+    visitor.press("Begin a top-up: it starts with a new consent")
+    visitor.sees("Who will be in the room")
+    top_up = visitor.path
+    visitor.go(f"{case}/arm")
+    visitor.sees("A top-up needs a consent of its own.")
+    visitor.go(top_up)
+    consent(visitor, way, IN_THREE_MONTHS)
+    visitor.press("Record the consent")
+    third = film(visitor, kit, case, way)
+    choose(visitor, third, "They sing together", False)
+    visitor.go(course)
+    assert row(visitor, "Course") == "top-up 1"
+    assert row(visitor, "Cycle").startswith(f"1 of {way.cycles}")
+
+    # Numbers for the service without a word, and everything taken back.
+    with page.expect_download() as got:
+        visitor.follow("Numbers for the service, without a name or a word")
+    numbers = Path(got.value.path()).read_text()
+    told_of = json.loads(numbers)
+    assert (told_of["courses"], told_of["films"], told_of["reviews"]) == (2, 3, 2)
+    assert told_of["ratings"] == [[least, least + 2, least + 3, most]]
+    for word in (WORD, GOAL, "singing", "R and K", *(who for who, _role, _right in way.people)):
+        assert word not in numbers
+    visitor.go(f"{case}/withdraw")
+    page.get_by_label("The family wants this").check()
+    visitor.press("Withdraw everything now")
+    visitor.sees("Certificate of a withdrawal")
+    assert not list((kit.home.cases / Path(case).name).glob("identity-*"))
+    visitor.look(f"{name}-certificate", WIDTHS)
+    visitor.go(second)
+    visitor.sees("withdrawn")
+    assert not visitor.complaints, visitor.complaints
