@@ -125,6 +125,15 @@ def test_the_whole_course_of_each_service(kit: WebKit, name: str, film: bytes) -
     assert page.path == f"/cases/{case}/certificate"
 
 
+def test_the_case_is_said_to_be_armed_no_longer_than_a_press_would_film(kit: WebKit) -> None:
+    case = kit.make_case()
+    kit.browser.submit(f"/cases/{case}/arm")
+    kit.recorder.show(state="ready", case=case)
+    assert "A short press of its button starts a film" in kit.browser.get(f"/cases/{case}").words
+    kit.recorder.show(state="idle", reason="films-used")
+    assert "A short press of its button" not in kit.browser.get(f"/cases/{case}").words
+
+
 def test_ending_is_refused_until_it_is_confirmed(kit: WebKit) -> None:
     case = kit.make_case()
     page = end(kit, case, confirm=None)

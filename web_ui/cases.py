@@ -36,7 +36,7 @@ from web_ui.access import local_path, practitioner
 from web_ui.forms import Form, at_most, needed, page_asked, stripped
 from web_ui.language import _
 from web_ui.parts import Parts
-from web_ui.status import FILMING, fresh_status, heard, trusted_now
+from web_ui.status import FILMING, IDLE, fresh_status, heard, trusted_now
 
 LABEL_LENGTH = 80
 GOAL_LENGTH = 300
@@ -142,7 +142,9 @@ def blueprint(parts: Parts) -> Blueprint:
             consent=consent,
             agreed=allows(consent, "filming", now),
             may_arm=goals is not None and allows(consent, "filming", now),
-            armed=armed_case(parts) == case,
+            # An order whose films were all made, or that was refused, arms the kit no more.
+            armed=armed_case(parts) == case
+            and not (status and status.state == IDLE and status.reason),
             here=consent is not None and practitioner().here.get(case) == consent.record_id,
             state=status.state if status and ours else "",
             filming_now=filming_now,

@@ -23,9 +23,21 @@ from web_ui.parts import Parts
 from web_ui.times import in_words
 
 STALE_SECONDS = 3.0
-FILMING = "filming"
+IDLE, FILMING, FRAMING = "idle", "filming", "preview"
 QUIETEST = 60.0
 """Decibels below the loudest there can be at which the page shows no sound."""
+QUIET, TOO_LOUD = -40.0, -3.0
+"""Decibels: below, a voice is lost beside the room's own noise; above, what is louder still would
+be cut off."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What is heard while this family is filmed or framed."""
+
+    level: int | None
+    """From 0 to 100; None where only pictures are made."""
+    words: str
 
 
 @dataclass(frozen=True)
@@ -152,12 +164,21 @@ def _making() -> dict[str, int]:
     return holder.work.making() | holder.copying.making() if holder else {}
 
 
-def heard(parts: Parts) -> int | None:
-    """How loud the film under way is, from 0 to 100; None where it has no sound."""
+def heard(parts: Parts) -> Heard | None:
+    """How loud it is now; None while nothing is filmed or framed."""
     status = fresh_status(parts.home, parts.clock)
-    if status is None or status.state != FILMING or status.sound is None:
+    if status is None or status.state not in (FILMING, FRAMING):
         return None
-    return max(0, min(100, round(100 * (1 + status.sound.peak / QUIETEST))))
+    if not status.with_sound:
+        return Heard(None, _("No sound: only pictures are made."))
+    if status.sound is None:
+        return Heard(0, _("Nothing is heard. If this stays so, check the microphone's plug."))
+    level = max(0, min(100, round(100 * (1 + status.sound.peak / QUIETEST))))
+    if status.sound.loudest < QUIET:
+        return Heard(level, _("Quiet. If people are talking, move the kit closer to them."))
+    if status.sound.loudest > TOO_LOUD:
+        return Heard(level, _("Too loud. Move the kit away from what is loud."))
+    return Heard(level, _("Good: loud enough, and not too loud."))
 
 
 def ask_to_stop(parts: Parts) -> None:
