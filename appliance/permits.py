@@ -15,7 +15,7 @@ import msgspec
 
 from appliance.clock import Judgement
 from appliance.errors import BadInput, BadSignature
-from appliance.files import Fact, Moment, from_json
+from appliance.files import Fact, Moment, checked_id, from_json
 from appliance.keys import Card, parse_recipient
 from appliance.signing import open_note
 
@@ -46,6 +46,7 @@ class Refusal(Enum):
     FILMS_USED = "films-used"
     RECIPIENT_CHANGED = "recipient-changed"
     WITHDRAWN = "withdrawn"
+    CASE_CLOSED = "case-closed"
     CARD_FULL = "card-full"
     LIGHT_BROKEN = "light-broken"
     CAMERA_MISSING = "camera-missing"
@@ -81,6 +82,8 @@ _SENTENCES = {
     Refusal.RECIPIENT_CHANGED: "The key of this case is not the one this kit knows. If somebody "
     "left the case, confirm the new key on its page; if nobody did, ask your service.",
     Refusal.WITHDRAWN: "The family has withdrawn its consent. This case cannot be filmed.",
+    Refusal.CASE_CLOSED: "This case was closed for good: this kit saw the order, though it is not "
+    "with the case any more. Do not film, and tell your service.",
     Refusal.CARD_FULL: "There is not enough room for a film of the agreed length. Send what is "
     "waiting, then try again.",
     Refusal.LIGHT_BROKEN: "The light does not work, so the kit does not film. It needs repair.",
@@ -180,6 +183,8 @@ class Books(Fact, frozen=True, kw_only=True, tag="books/v1"):
     """Permits that were taken away: they never count again."""
     recipients: dict[str, str] = msgspec.field(default_factory=dict)
     """Each case's recipient as first seen (SHA-256, hex)."""
+    closed: tuple[str, ...] = ()
+    """Cases that were withdrawn as a whole, by an order that was believed: never filmed again."""
 
 
 def recipient_digest(recipient: str) -> str:
@@ -195,13 +200,11 @@ def judge(
     books: Books,
     boot: str,
     clock: Judgement,
-    withdrawn: frozenset[str] = frozenset(),
 ) -> Permit | Refusal:
     """Answer a press: the permit in force, or why there is none. Anything in doubt is a refusal.
 
-    `note` is the text of `permits/current` or None, `withdrawn` the cases that are closed for
-    good. The signature comes before every other question, so that an altered permit never gets
-    a more helpful answer than "not signed".
+    `note` is the text of `permits/current` or None. The signature comes before every other
+    question, so that an altered permit never gets a more helpful answer than "not signed".
     """
     if enrolled is None:
         return Refusal.NOT_SET_UP
@@ -211,6 +214,9 @@ def judge(
         text, _ = open_note(note, [card.verifying_key() for card in enrolled.practitioners])
         permit = from_json(text, Permit)
         parse_recipient(permit.recipient)
+        # They go into the books, the log and the film: what is no id could fill these up.
+        checked_id(permit.id)
+        checked_id(permit.case)
     except BadSignature:
         return Refusal.PERMIT_NOT_SIGNED
     except BadInput:
@@ -221,8 +227,6 @@ def judge(
         return Refusal.OTHER_BOOT
     if permit.id in books.disarmed:
         return Refusal.DISARMED
-    if permit.case in withdrawn:
-        return Refusal.WITHDRAWN
     if (
         not 0 < permit.limit <= LONGEST_FILM.total_seconds()
         or not 0 < permit.films <= MOST_FILMS
@@ -254,5 +258,5 @@ def _within(permit: Permit, enrolled: Enrolled) -> bool:
     return (
         permit.limit <= ceilings.limit
         and permit.films <= ceilings.films
-        and permit.not_after - permit.not_before <= timedelta(seconds=ceilings.life)
+        and (permit.not_after - permit.not_before).total_seconds() <= ceilings.life
     )

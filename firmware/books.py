@@ -3,7 +3,7 @@
     kit/kit.json         public: the kit's id and verifying key
     kit/signing.key      the recorder's secret; it signs and opens nothing
     kit/enrolled.json    the service and the practitioners, each entered by a press
-    kit/books.json       films used, permits taken away, recipients first seen
+    kit/books.json       films used, permits taken away, recipients first seen, cases closed
     kit/clock-mark.json  the latest time that was certain
     kit/clock-kept.json  what the clock chip counted then, on a kit that has one
 
@@ -44,6 +44,10 @@ _MARK_STEP = timedelta(minutes=10)
 """How far time goes on before the mark is written again: a card wears."""
 _REMEMBERED = 200
 """Permits that are remembered. Older ones are of other boots, for which no permit counts."""
+_CLOSED_UNFILMED = 200
+"""Closed cases that are remembered though this kit never filmed them. One that it did film is never
+forgotten: each of those took a press, and its recipient is remembered as well. The others, which a
+page that was taken over could make up, do not push out each other."""
 
 
 class KitBooks:
@@ -74,6 +78,18 @@ class KitBooks:
         if permit not in self.books.disarmed:
             disarmed = (*self.books.disarmed, permit)[-_REMEMBERED:]
             self._save(msgspec.structs.replace(self.books, disarmed=disarmed))
+
+    def will_close(self, case: str) -> bool:
+        """True if `close` would remember this case, and does not yet."""
+        closed, filmed = self.books.closed, self.books.recipients
+        full = sum(known not in filmed for known in closed) >= _CLOSED_UNFILMED
+        return case not in closed and (case in filmed or not full)
+
+    def close(self, case: str) -> None:
+        """Everything of this case was withdrawn: it is never filmed again, whatever the page says
+        later. The caller has found that to be so."""
+        if self.will_close(case):
+            self._save(msgspec.structs.replace(self.books, closed=(*self.books.closed, case)))
 
     def may_enrol(self, service: Card, ceilings: str) -> bool:
         """True if these ceilings (or '', for none) are the service's, and none it took back."""

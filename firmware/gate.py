@@ -188,6 +188,8 @@ class Gate:
             return answer
         if self.withdrawn(answer.case):
             return Refusal.WITHDRAWN
+        if answer.case in self._books.books.closed:
+            return Refusal.CASE_CLOSED
         if self._room.seconds() < answer.limit:
             return Refusal.CARD_FULL
         if not self._light_works():

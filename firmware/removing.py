@@ -1,5 +1,8 @@
 """Taking films off the card: first a signed note that says which and why, then the film.
 
+An order for everything of a case closes it too, in the recorder's own books: whoever takes the
+order away again does not open the case.
+
 The note, `kit/removed/<recording>`, stays. A removal that a pulled plug cut short is finished at
 the next start, and none can be turned round by one. Anything in doubt - a signature, a hold, a
 manifest that cannot be read - is a refusal to remove.
@@ -77,7 +80,7 @@ class Removals:
             self._remove(recording, "button", "")
 
     def ordered(self, note: str) -> bool:
-        """Carry out a signed order: False if it is not to be believed, or must wait.
+        """Carry out a signed order: False if it is not to be believed, or removing must wait.
 
         A practitioner enrolled here may withdraw a case or a film; the service may ask for either,
         or say with a tombstone that a case's keys are gone.
@@ -88,6 +91,11 @@ class Removals:
         except (BadInput, msgspec.DecodeError):
             return False
         if order is None:
+            return False
+        if not _film(order) and self._books.will_close(order.case):
+            self._log.write("case-closed", case=order.case)
+            self._books.close(order.case)
+        if isinstance(order, Tombstone) and (order.held or not order.removed):
             return False
         meant = self._meant(order)
         if not meant and _film(order) in self._recordings():
@@ -102,9 +110,11 @@ class Removals:
     def look(self) -> None:
         """Carry out what lies in the cases and in the inbox. Raises NotPossible, OSError."""
         for note in self._notes():
-            # What concerns no film here is not looked into.
+            # What changes nothing here is not looked into.
             with suppress(msgspec.DecodeError):
-                if self._meant(_ORDER.decode(note.partition("\n")[0])):
+                order = _ORDER.decode(note.partition("\n")[0])
+                closes = not _film(order) and self._books.will_close(order.case)
+                if closes or self._meant(order):
                     self.ordered(note)
 
     def _notes(self) -> Iterator[str]:
@@ -119,7 +129,7 @@ class Removals:
                 yield read_plain(path, _LARGEST_ORDER).decode()
 
     def _believed(self, note: str) -> Order | None:
-        """The order in a note, if whoever signed it may give it and it need not wait."""
+        """The order in a note, if whoever signed it may give it to this kit."""
         enrolled = self._books.enrolled
         if enrolled is None:
             return None
@@ -129,13 +139,11 @@ class Removals:
         order = _ORDER.decode(text)
         match order:
             case Withdrawal() | FilmWithdrawal():
-                # With a hold it waits, until the hold is lifted: `may_remove` looks for that.
                 believed = signed_by in practitioners
             case ServiceOrder():
                 believed = signed_by == service and order.kit == self._books.kit
             case Tombstone():
-                closed = order.whole and bool(order.removed) and not order.held
-                believed = signed_by == service and closed
+                believed = signed_by == service and order.whole
         return order if believed else None
 
     def _meant(self, order: Order) -> list[str]:

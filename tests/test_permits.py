@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.clock import Judgement, Trust
-from appliance.files import new_id, to_json
+from appliance.files import ID, new_id, to_json
 from appliance.keys import PrivateKeys, generate_identity
 from appliance.permits import (
     LONGEST_FILM,
@@ -57,7 +57,6 @@ class World:
     books: Books = field(default_factory=Books)
     boot: str = "this boot"
     clock: Judgement = NOW
-    withdrawn: frozenset[str] = frozenset()
 
     @property
     def note(self) -> str:
@@ -71,7 +70,6 @@ class World:
             books=self.books,
             boot=self.boot,
             clock=self.clock,
-            withdrawn=self.withdrawn,
         )
 
 
@@ -99,6 +97,8 @@ def test_a_permit_that_is_right_in_every_field_is_in_force() -> None:
         (changed(kit=new_id()), Refusal.OTHER_KIT),
         (changed(boot="the boot before"), Refusal.OTHER_BOOT),
         (changed(recipient="age1nobody"), Refusal.PERMIT_UNREADABLE),
+        (changed(id="x" * 60_000), Refusal.PERMIT_UNREADABLE),
+        (changed(case="../x"), Refusal.PERMIT_UNREADABLE),
         (changed(limit=0), Refusal.OVER_CEILING),
         (changed(limit=int(LONGEST_FILM.total_seconds()) + 1), Refusal.OVER_CEILING),
         (changed(films=0), Refusal.OVER_CEILING),
@@ -116,7 +116,6 @@ def test_a_permit_that_is_right_in_every_field_is_in_force() -> None:
         ),
         (World(clock=Judgement(Trust.DOUBTFUL)), Refusal.CLOCK_NOT_TRUSTED),
         (World(clock=Judgement(Trust.WRONG)), Refusal.CLOCK_NOT_TRUSTED),
-        (World(withdrawn=frozenset({PERMIT.case})), Refusal.WITHDRAWN),
         (World(books=Books(disarmed=(PERMIT.id,))), Refusal.DISARMED),
         (World(books=Books(films={PERMIT.id: 1})), Refusal.FILMS_USED),
         (World(books=Books(recipients={PERMIT.case: "0" * 64})), Refusal.RECIPIENT_CHANGED),
@@ -144,6 +143,7 @@ def test_the_last_moment_still_counts() -> None:
     longest = int(LONGEST_FILM.total_seconds())
     assert isinstance(changed(limit=longest).answer(), Permit)
     assert isinstance(under_ceilings().answer(), Permit)
+    assert isinstance(under_ceilings(life=2**62).answer(), Permit)
     used = replace(changed(films=2), books=Books(films={PERMIT.id: 1}))
     assert isinstance(used.answer(), Permit)
     known = Books(recipients={PERMIT.case: recipient_digest(CASE_RECIPIENT)})
@@ -181,11 +181,12 @@ def test_a_page_that_lies_in_every_field_with_an_unlocked_key_gets_no_more_than_
     lies: dict[str, Any],
 ) -> None:
     known = Books(recipients={PERMIT.case: recipient_digest(CASE_RECIPIENT)})
-    world = replace(changed(**lies), books=known, withdrawn=frozenset({"../x", ""}))
+    world = replace(changed(**lies), books=known)
     found = world.answer()
     if isinstance(found, Refusal):
         return
     assert (found.kit, found.boot) == (PERMIT.kit, "this boot")
+    assert ID.fullmatch(found.id) and ID.fullmatch(found.case)
     assert 0 < found.limit <= LONGEST_FILM.total_seconds() and 0 < found.films <= MOST_FILMS
     assert found.not_before <= NOON < found.not_after
     assert found.not_after - found.not_before <= LONGEST_LIFE

@@ -13,9 +13,10 @@ import pytest
 from appliance.consent import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
 from appliance.files import Fact, from_json, new_id, save, to_json
 from appliance.film import FilmRemoved
-from appliance.keys import PrivateKeys
+from appliance.keys import PrivateKeys, generate_identity
 from appliance.requests import Remove
 from appliance.signing import Signer, open_note
+from firmware.books import KitBooks
 from firmware.recorder import COUNTDOWN, HOLD_REMOVES, REMOVABLE_FOR, Pattern, State
 from firmware.removing import Removals
 from tests.fakes import NOON, PRACTITIONER, SERVICE, Stage
@@ -308,6 +309,130 @@ def test_an_order_in_doubt_removes_nothing(kit: Stage, why: str) -> None:
     kit.advance(2.1)
     assert here(kit) == {recording}
     assert not list(kit.home.removed.iterdir())
+
+
+# --- What an order closes -----------------------------------------------------------------------
+
+
+def refused(kit: Stage, **changes: Any) -> str:
+    """Arm the kit for its case and press; returns why nothing is filmed."""
+    kit.arm(**changes)
+    kit.press()
+    assert kit.state is State.REFUSED and not kit.camera.open
+    reason = kit.status.reason
+    kit.advance(2.1)
+    return reason
+
+
+def taken_over(kit: Stage) -> None:
+    """The page takes every order away again and says that the case is open."""
+    for name in ("withdrawal", "withdrawn-there", "hold"):
+        (kit.home.case(kit.case) / name).unlink(missing_ok=True)
+    for path in kit.home.inbox.glob("*"):
+        path.unlink()
+    kit.write_case(kit.case, "open")
+
+
+WHOLE: dict[str, Callable[[Stage], tuple[str, str]]] = {
+    "a withdrawal": lambda kit: ("withdrawal", signed(PRACTITIONER.signer, withdrawal(kit))),
+    "a withdrawal on hold": lambda kit: (
+        "withdrawal",
+        signed(PRACTITIONER.signer, withdrawal(kit, held=NOON)),
+    ),
+    "the service's order": lambda kit: (
+        "withdrawn-there",
+        signed(SERVICE.signer, service_order(kit)),
+    ),
+    "a tombstone": lambda kit: ("withdrawn-there", signed(SERVICE.signer, tombstone(kit))),
+    "a tombstone on hold": lambda kit: (
+        "withdrawn-there",
+        signed(SERVICE.signer, tombstone(kit, held=True, removed=())),
+    ),
+}
+
+
+@pytest.mark.parametrize("filmed", [True, False])
+@pytest.mark.parametrize("how", WHOLE)
+def test_a_page_that_takes_a_withdrawal_away_again_cannot_arm_that_case(
+    kit: Stage, tmp_path: Path, how: str, filmed: bool
+) -> None:
+    if filmed:
+        make_film(kit)
+    name, note = WHOLE[how](kit)
+    save(kit.home.case(kit.case) / name, note.encode())
+    kit.advance(1.1)
+    assert refused(kit) == "withdrawn"
+    taken_over(kit)
+    assert refused(kit) == "case-closed"
+    # Nor with another key of the case, nor after the power was cut.
+    assert refused(kit, recipient=str(generate_identity(x25519=True).recipient)) != ""
+    kit.close()
+    kit.clock.advance(1)
+    again = Stage(tmp_path, clock=kit.clock)
+    again.case, others = kit.case, again.case
+    assert refused(again) == "case-closed"
+    again.case = others
+    again.arm()
+    assert again.state is State.READY
+    assert again.events().count("case-closed") == 1
+    again.close()
+
+
+def test_a_withdrawal_that_the_page_brings_and_leaves_nowhere_closes_the_case_too(
+    kit: Stage,
+) -> None:
+    assert ask(kit, signed(PRACTITIONER.signer, withdrawal(kit))) == "done"
+    assert refused(kit) == "case-closed"
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        lambda kit, film: signed(PRACTITIONER.signer, film_withdrawal(kit, film)),
+        lambda kit, film: signed(SERVICE.signer, service_order(kit, film)),
+        lambda kit, film: signed(SERVICE.signer, tombstone(kit, whole=False)),
+        lambda kit, film: signed(STRANGER.signer, withdrawal(kit)),
+        lambda kit, film: signed(SERVICE.signer, service_order(kit, kit=new_id())),
+        lambda kit, film: signed(PRACTITIONER.signer, tombstone(kit)),
+    ],
+    ids=[
+        "one film",
+        "the service's, one film",
+        "of a part",
+        "a stranger's",
+        "other kit",
+        "not its",
+    ],
+)
+def test_what_takes_back_less_than_everything_or_is_not_believed_closes_no_case(
+    kit: Stage, note: Order
+) -> None:
+    recording = make_film(kit)
+    ask(kit, note(kit, recording))
+    kit.home.prepare(kit.home.inbox)
+    save(kit.home.inbox / "1", note(kit, recording).encode())
+    kit.advance(1.1)
+    kit.arm()
+    assert kit.state is State.READY and kit.books.books.closed == ()
+
+
+def test_made_up_withdrawals_push_out_none_that_is_true(kit: Stage) -> None:
+    make_film(kit)
+    for _ in range(2):
+        for _ in range(250):
+            kit.books.close(new_id())
+        assert len(kit.books.books.closed) == 200
+    ask(kit, signed(PRACTITIONER.signer, withdrawal(kit)))
+    assert len(kit.books.books.closed) == 201
+    assert refused(kit) == "case-closed"
+
+
+def test_books_from_before_there_were_closed_cases_are_read(kit: Stage) -> None:
+    make_film(kit)
+    path = kit.home.kit / "books.json"
+    path.write_text(path.read_text().replace(',"closed":[]', ""))
+    assert "closed" not in path.read_text()
+    assert KitBooks(kit.home).books == kit.books.books
 
 
 def test_a_pipe_in_the_place_of_an_order_does_not_hold_up_the_button(kit: Stage) -> None:

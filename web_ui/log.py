@@ -139,6 +139,7 @@ def _what(entry: Entry) -> str:
     words = {
         "armed": _("The kit was armed"),
         "broke": _("Something broke"),
+        "case-closed": _("Everything of a case was withdrawn: it is not filmed again"),
         "case-made": _("A case was made"),
         "clip-asked": _("A moment was cut"),
         "confirmed": _("The service confirmed a file"),
