@@ -114,6 +114,9 @@ class SoundLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     peak: float
     rms: float
+    """Both of the last quarter of a second."""
+    loudest: float
+    """The highest peak of the last three seconds: who speaks makes pauses."""
 
 
 class RecorderStatus(Fact, frozen=True, kw_only=True, tag="recorder-status/v1"):
@@ -157,7 +160,9 @@ class RecorderStatus(Fact, frozen=True, kw_only=True, tag="recorder-status/v1"):
     ended: str
     """Why the last film ended, '' while none has."""
     sound: SoundLevel | None = None
-    """What the film under way hears; None where it has no sound."""
+    """How loud it is while a film is made or framed; None while nothing is heard."""
+    with_sound: bool = False
+    """Whether what is filmed or framed now is to be heard as well."""
     minutes_free: float
     """Room left on the card, in minutes of film."""
     camera: str

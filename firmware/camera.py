@@ -7,6 +7,7 @@ sound. Times count from the first picture of each film: nothing from before the 
 import math
 import threading
 from array import array
+from collections import deque
 from collections.abc import Callable
 from operator import mul
 from typing import Protocol
@@ -23,6 +24,10 @@ SAMPLE_RATE = 48_000
 _SOME = 4
 """One sample in so many tells how loud it is; all of them would be a hundredth of what filming
 costs."""
+_REMEMBERED = 12
+"""Quarters of a second over which the loudest is remembered."""
+_SILENT_AFTER = 1.0
+"""Seconds without sound after which its level is not known any more."""
 PREVIEW_WIDTH = 480
 """Points across of a picture for framing."""
 PREVIEW_EVERY = 0.25
@@ -64,17 +69,22 @@ class Camera(Protocol):
         """
 
     def preview(
-        self, show: Callable[[bytes], None], on_failure: Callable[[EndReason], None]
+        self,
+        show: Callable[[bytes], None],
+        hear: Callable[[av.AudioFrame], None] | None,
+        on_failure: Callable[[EndReason], None],
     ) -> None:
         """Open for framing: JPEGs, about 480 px wide, about 4 a second, given to `show` in memory
-        only, until `stop`; no sound. Raises CameraFailed; fails later as `start` does.
+        only, until `stop`. Raises CameraFailed; fails later as `start` does.
 
-        `show` is called from any thread, one call at a time, and never raises.
+        `hear` gets sound as `Sink.sound` does; None opens no microphone at all. One that fails
+        ends nothing: `hear` is just not called, until it works. Both are called from any thread,
+        one call at a time, and never raise.
         """
 
     def stop(self) -> None:
-        """Return when the sensor is off and the sink has its last picture, `show` its last JPEG.
-        Safe to call twice.
+        """Return when the sensor is off and the sink has its last picture, `show` its last JPEG,
+        `hear` its last sound. Safe to call twice.
 
         Raises CameraFailed or SoundFailed if it cannot be sure.
         """
@@ -108,7 +118,7 @@ class GuardedSink:
         """Monotonic second of the last one, or of when they were due."""
         self.last_sound = self.last_picture
         """Likewise of the last sound."""
-        self._meter = _Meter()
+        self._meter = Meter(clock)
 
     @property
     def with_sound(self) -> bool:
@@ -116,7 +126,7 @@ class GuardedSink:
 
     @property
     def level(self) -> SoundLevel | None:
-        """How loud the last quarter of a second was; None before there was one."""
+        """How loud it is; None while nothing is heard."""
         return self._meter.level
 
     def expect(self) -> None:
@@ -163,14 +173,27 @@ class GuardedSink:
         self._on_end(why)
 
 
-class _Meter:
-    """How loud a film is, for whoever has to see that its microphone hears. One thread."""
+class Meter:
+    """How loud it is, for whoever has to see that the microphone hears. Keeps numbers alone.
 
-    def __init__(self) -> None:
-        self.level: SoundLevel | None = None
+    One thread gives it sound, any thread asks.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._level: tuple[float, SoundLevel] | None = None
+        self._peaks: deque[float] = deque(maxlen=_REMEMBERED)
         self._samples = self._peak = self._squares = 0
 
+    @property
+    def level(self) -> SoundLevel | None:
+        """How loud the last quarter of a second was; None if nothing came for a second."""
+        if self._level is None or self._clock.monotonic() - self._level[0] > _SILENT_AFTER:
+            return None
+        return self._level[1]
+
     def take(self, frame: av.AudioFrame) -> None:
+        """Some sound, as `Sink.sound` gets it."""
         samples = array("h", bytes(frame.planes[0])[: 2 * frame.samples])
         self._peak = max(self._peak, max(samples), -min(samples))
         some = samples[::_SOME]
@@ -178,7 +201,10 @@ class _Meter:
         self._squares += sum(map(mul, some, some))
         if self._samples >= SAMPLE_RATE // 4 // _SOME:
             loudness = math.sqrt(self._squares / self._samples)
-            self.level = SoundLevel(peak=_decibels(self._peak), rms=_decibels(loudness))
+            peak = _decibels(self._peak)
+            self._peaks.append(peak)
+            level = SoundLevel(peak=peak, rms=_decibels(loudness), loudest=max(self._peaks))
+            self._level = self._clock.monotonic(), level
             self._samples = self._peak = self._squares = 0
 
 

@@ -171,10 +171,17 @@ class Microphone:
         self._thread: threading.Thread | None = None
 
     def start(self, hear: Callable[[av.AudioFrame], None]) -> None:
-        """Listen; `hear` gets sound as `Sink.sound` wants it, once `begin` has said from when on.
+        """Listen, as `listen` does. Raises SoundFailed if the device does not open."""
+        self.listen(hear)
+        if not (self._tried.wait(_OPENS_WITHIN) and self._answers):
+            self.stop()
+            raise SoundFailed("The microphone does not answer.", "Check its plug.")
 
-        It is called from the microphone's own thread and must not raise. Raises SoundFailed if the
-        device does not open.
+    def listen(self, hear: Callable[[av.AudioFrame], None]) -> None:
+        """Return at once; `hear` gets sound as `Sink.sound` wants it, as soon as the device opens
+        and `begin` has said from when on.
+
+        It is called from the microphone's own thread and must not raise.
         """
         # The libraries that come with PyAV look for ALSA's settings where there are none.
         os.environ.setdefault("ALSA_CONFIG_PATH", _ALSA_SETTINGS)
@@ -187,9 +194,6 @@ class Microphone:
             target=self._listen, args=(hear,), name="microphone", daemon=True
         )
         self._thread.start()
-        if not (self._tried.wait(_OPENS_WITHIN) and self._answers):
-            self.stop()
-            raise SoundFailed("The microphone does not answer.", "Check its plug.")
 
     def begin(self, zero: float) -> None:
         """The film's first picture was seen at this monotonic second. Any thread."""
@@ -213,14 +217,17 @@ class Microphone:
         self._thread = None
 
     def _listen(self, hear: Callable[[av.AudioFrame], None]) -> None:
+        failed = False
         while not self._stopping.is_set():
             try:
                 with self._device() as device:
-                    self._answers = True
+                    self._answers, failed = True, False
                     self._tried.set()
                     self._hear(device, hear)
             except (av.FFmpegError, OSError):
-                _errors.exception("the microphone failed")
+                if not failed:
+                    _errors.exception("the microphone failed")
+                failed = True
                 self._tried.set()
             self._stopping.wait(_TRY_AGAIN)
         if self._sound is not None:

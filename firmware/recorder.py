@@ -186,7 +186,12 @@ class OpenCamera(Effect):
 
 @dataclass(frozen=True)
 class OpenPreview(Effect):
-    """Open the camera for framing: what it sees is shown and kept nowhere."""
+    """Open the camera for framing: what it sees is shown and kept nowhere.
+
+    With `sound` the microphone opens, too: how loud it is is told, and nothing of it is kept.
+    """
+
+    sound: bool
 
 
 @dataclass(frozen=True)
@@ -337,7 +342,9 @@ class Recorder:
         return [Show(Pattern.FILMING), BeginFilm(event.answer), OpenCamera()]
 
     def _open_preview(self, event: PreviewAsked) -> list[Effect]:
-        """With a permit in force the camera opens for framing, under its own light."""
+        """With a permit in force the camera opens for framing, under its own light.
+
+        So does the microphone, where the film is to have sound."""
         if isinstance(event.answer, Refusal):
             return self._refuse(event.at, event.answer)
         self.permit = event.answer
@@ -345,7 +352,7 @@ class Recorder:
         self.reason = ""
         self._due = event.at + PREVIEW_LASTS
         self._pressed_in = self._held_since = None
-        return [Show(Pattern.PREVIEW), OpenPreview()]
+        return [Show(Pattern.PREVIEW), OpenPreview(event.answer.sound)]
 
     def _close_by_button(self, event: Pressed) -> list[Effect]:
         """Any press closes the camera at once; a short one films when it is let go."""

@@ -28,7 +28,7 @@ from appliance.requests import (
 )
 from firmware.books import KitBooks
 from firmware.button import Debounce, Edge
-from firmware.camera import Camera
+from firmware.camera import Camera, Meter
 from firmware.filming import Film, OnClosed, OnEnd
 from firmware.gate import Desk, Gate
 from firmware.light import Light
@@ -67,7 +67,7 @@ _errors = logging.getLogger(__name__)
 LOOK_EVERY = 1.0
 """Seconds between two looks at permit, requests and cases, if nothing is noticed before."""
 TELL_EVERY = 0.25
-"""Seconds between two live statuses while a film is made."""
+"""Seconds between two live statuses while a film is made or framed."""
 LONGEST_WITHOUT_PICTURE = 2.0
 LONGEST_WITHOUT_SOUND = 5.0
 
@@ -143,6 +143,8 @@ class Runner:
         self._show = show
         self._seen_at = 0.0
         """When the last picture for framing came, or the camera opened for it."""
+        self._meter: Meter | None = None
+        """How loud it is while framing with sound."""
         self._virtual = virtual
         self._inbox = inbox
         self._film: Film | None = None
@@ -198,7 +200,8 @@ class Runner:
             elif sink.with_sound and now - sink.last_sound > LONGEST_WITHOUT_SOUND:
                 self._handle(Broke(now, EndReason.SOUND_FAILED))
         if now >= self._next_tell:
-            self._next_tell = now + (TELL_EVERY if not self._closed else LOOK_EVERY)
+            seen = not self._closed or self._recorder.state is State.PREVIEW
+            self._next_tell = now + (TELL_EVERY if seen else LOOK_EVERY)
             self._tell(self.status())
         due = [self._next_look, self._next_tell, self._recorder.due, self._debounce.due]
         return max(min(t for t in due if t is not None) - self._clock.monotonic(), 0.0)
@@ -210,6 +213,8 @@ class Runner:
         left = recorder.deadline - self._clock.monotonic() if self._filming else 0.0
         permit = film.permit if film and not self._closed else recorder.permit
         writer = film.writer if film else None
+        heard = film.sink if film and not self._closed and film.sink.with_sound else None
+        ear = self._meter or heard
         return RecorderStatus(
             kit=self._books.kit,
             verifier=str(self._books.signer.verifier),
@@ -235,7 +240,8 @@ class Runner:
             bytes_sealed=writer.bytes if writer else 0,
             removable=self._removable(),
             ended=writer.ended.value if writer and writer.ended and self._closed else "",
-            sound=film.sink.level if film and not self._closed else None,
+            sound=ear.level if ear else None,
+            with_sound=ear is not None,
             minutes_free=self._room.seconds() / 60,
             camera=self._camera.name,
             virtual=self._virtual,
@@ -307,12 +313,15 @@ class Runner:
                 self._begin(permit)
             case OpenCamera():
                 self._open()
-            case OpenPreview():
+            case OpenPreview(sound):
                 self._seen_at = self._clock.monotonic()
-                self._camera.preview(self._see, self._on_end)
+                self._meter = Meter(self._clock) if sound and self._camera.has_sound else None
+                hear = self._meter.take if self._meter else None
+                self._camera.preview(self._see, hear, self._on_end)
             case CloseCamera():
                 self._camera.stop()
                 self._show(None)
+                self._meter = None
                 if self._film is not None:
                     self._timings["stop_to_closed"] = self._since(self._at)
             case FinishFilm(why):

@@ -26,7 +26,7 @@ from appliance.requests import RecorderStatus, Request, place_request
 from appliance.signing import Signer
 from firmware.books import KitBooks
 from firmware.button import SETTLE, Button, Debounce
-from firmware.camera import Sink
+from firmware.camera import SAMPLE_RATE, Sink
 from firmware.cameras.scene import Scene, SceneCamera, sound_frame
 from firmware.cameras.testcard import TestCard
 from firmware.filming import Film, OnClosed, OnEnd
@@ -184,6 +184,7 @@ class FakeCamera:
         self._reel = _second_of_pictures()
         self.sink: Sink | None = None
         self.show: Callable[[bytes], None] | None = None
+        self.hear: Callable[[av.AudioFrame], None] | None = None
         self.on_failure: Callable[[EndReason], None] = lambda why: None
         self.is_present = True
         self.stalled = self.fails_to_start = self.fails_to_stop = False
@@ -213,10 +214,13 @@ class FakeCamera:
         self.roll()
 
     def preview(
-        self, show: Callable[[bytes], None], on_failure: Callable[[EndReason], None]
+        self,
+        show: Callable[[bytes], None],
+        hear: Callable[[av.AudioFrame], None] | None,
+        on_failure: Callable[[EndReason], None],
     ) -> None:
         self._happened.append("camera on")
-        self.show, self.on_failure = show, on_failure
+        self.show, self.hear, self.on_failure = show, hear, on_failure
         if self.fails_to_start:
             raise CameraFailed("The camera does not start.")
         self.roll()
@@ -226,12 +230,14 @@ class FakeCamera:
             raise CameraFailed("The camera does not stop.")
         if self.open:
             self._happened.append("camera off")
-        self.sink = self.show = None
+        self.sink = self.show = self.hear = None
 
     def roll(self) -> None:
         """Give the pictures that are due by now."""
         if self.show is not None and not self.stalled:
             self.show(b"JPEG of second %d" % self._clock.monotonic())
+        if self.hear is not None and not self.mute:
+            self.hear(sound_frame(bytes(2 * SAMPLE_RATE // 4), 0))
         while (
             self.sink is not None
             and not self.stalled

@@ -179,16 +179,17 @@ def test_nothing_comes_after_the_stop_and_a_second_film_begins_anew(
     assert not first.failures and not second.failures
 
 
-def test_it_shows_small_pictures_for_framing_and_films_after_that(
+def test_it_shows_small_pictures_for_framing_lets_hear_and_films_after_that(
     made: tuple[Camera, tuple[int, int]],
 ) -> None:
     camera, (width, height) = made
-    shown, failures = list[bytes](), list[EndReason]()
-    camera.preview(shown.append, failures.append)
+    shown, heard, failures = list[bytes](), list[int](), list[EndReason]()
+    camera.preview(shown.append, lambda frame: heard.append(frame.samples), failures.append)
     time.sleep(1.6)
     camera.stop()
-    count = len(shown)
+    count, sounds = len(shown), len(heard)
     time.sleep(0.3)
+    assert sum(heard) / SAMPLE_RATE == pytest.approx(1.6, abs=0.5)
     assert 4 <= count == len(shown) <= 8
     for data in shown:
         with av.open(io.BytesIO(data), format="jpeg_pipe") as coded:
@@ -199,7 +200,15 @@ def test_it_shows_small_pictures_for_framing_and_films_after_that(
     filmed = Filmed(*made)
     filmed.film(0.3)
     assert not failures and not filmed.failures
-    assert len(shown) == count
+    assert (len(shown), len(heard)) == (count, sounds)
+
+
+def test_framing_is_deaf_where_only_pictures_were_agreed_to(camera: Camera) -> None:
+    shown, failures = list[bytes](), list[EndReason]()
+    camera.preview(shown.append, None, failures.append)
+    time.sleep(0.6)
+    camera.stop()
+    assert shown and not failures
 
 
 def test_where_only_pictures_were_agreed_to_no_sound_comes(

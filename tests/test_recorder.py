@@ -127,8 +127,9 @@ class World:
             case OpenCamera():
                 assert self.film is not None, "the camera opened without a film"
                 self.camera_open_since = self.now
-            case OpenPreview():
+            case OpenPreview(sound):
                 assert self.permit is not None, "framing began without a permit in force"
+                assert sound == self.permit.sound, "framing hears what was not agreed to"
                 assert self.film is None, "framing began before the last film was closed"
                 self.camera_open_since = self.now
             case CloseCamera():
@@ -412,7 +413,7 @@ def test_framing_is_under_its_own_light_which_comes_first_and_goes_last() -> Non
     order = [e for e in world.done if isinstance(e, Show | OpenPreview | CloseCamera)]
     assert order[2:] == [
         Show(Pattern.PREVIEW),
-        OpenPreview(),
+        OpenPreview(sound=True),
         CloseCamera(),
         Show(Pattern.OFF),
         Show(Pattern.READY),

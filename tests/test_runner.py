@@ -27,7 +27,7 @@ from appliance.requests import (
     Stop,
     place_request,
 )
-from firmware.camera import SAMPLE_RATE, TICKS, GuardedSink
+from firmware.camera import SAMPLE_RATE, TICKS, GuardedSink, Meter
 from firmware.cameras.scene import sound_frame
 from firmware.gate import Desk
 from firmware.light import CAPTURING
@@ -382,8 +382,37 @@ def test_framing_shows_the_newest_picture_and_keeps_nothing(framing: Stage) -> N
     assert framing.happened[framing.happened.index("camera on") - 1] == "light on"
 
 
-def test_without_a_permit_in_force_there_is_nothing_to_see(kit: Stage) -> None:
+def test_framing_tells_how_loud_it_is_until_it_closes(framing: Stage) -> None:
+    framing.advance(0.5)
+    assert framing.camera.hear and framing.status.with_sound
+    assert framing.status.sound == SoundLevel(peak=-90.3, rms=-90.3, loudest=-90.3)
+    assert preview(framing, open_it=False) == "done"
+    assert (framing.camera.hear, framing.status.with_sound) == (None, False)
+    assert framing.status.sound is None
+
+
+def test_a_microphone_that_fails_is_told_and_framing_goes_on(framing: Stage) -> None:
+    framing.advance(0.5)
+    framing.camera.mute = True
+    framing.advance(5)
+    assert framing.state is State.PREVIEW and framing.camera.open
+    assert framing.status.with_sound and framing.status.sound is None
+    framing.camera.mute = False
+    framing.advance(0.5)
+    assert framing.status.sound is not None
+
+
+def test_where_the_film_is_to_have_no_sound_framing_hears_nothing(kit: Stage) -> None:
+    kit.arm(sound=False)
+    assert preview(kit) == "done"
+    kit.advance(1)
+    assert kit.camera.show and kit.camera.hear is None
+    assert (kit.status.with_sound, kit.status.sound) == (False, None)
+
+
+def test_without_a_permit_in_force_there_is_nothing_to_see_or_hear(kit: Stage) -> None:
     assert preview(kit) == "refused"
+    assert kit.camera.hear is None
     assert (kit.state, kit.status.reason) == (State.REFUSED, "no-permit")
     assert "camera on" not in kit.happened and kit.events()[-1] == "refused"
 
@@ -995,13 +1024,28 @@ def test_the_sink_tells_how_loud_it_is() -> None:
     quarter = SAMPLE_RATE // 4
     assert guarded.level is None
     guarded.sound(sound_frame(bytes(2 * quarter), 0))
-    assert guarded.level == SoundLevel(peak=-90.3, rms=-90.3)
+    assert guarded.level == SoundLevel(peak=-90.3, rms=-90.3, loudest=-90.3)
     loudest = (-32768).to_bytes(2, "little", signed=True) * quarter
     guarded.sound(sound_frame(loudest, quarter))
-    assert guarded.level == SoundLevel(peak=0, rms=0)
+    assert guarded.level == SoundLevel(peak=0, rms=0, loudest=0)
     tenth = struct.pack(f"<{quarter}h", *[3277, -3277] * (quarter // 2))
     guarded.sound(sound_frame(tenth, 2 * quarter))
-    assert guarded.level == SoundLevel(peak=-20, rms=-20)
+    assert guarded.level == SoundLevel(peak=-20, rms=-20, loudest=0)
     # What has just been loud is told until the quarter is full.
     guarded.sound(sound_frame(loudest[:100], 3 * quarter))
-    assert guarded.level == SoundLevel(peak=-20, rms=-20)
+    assert guarded.level == SoundLevel(peak=-20, rms=-20, loudest=0)
+
+
+def test_what_was_loud_is_remembered_for_three_seconds_and_silence_is_known_after_one() -> None:
+    clock = FakeClock()
+    meter, quarter = Meter(clock), SAMPLE_RATE // 4
+    meter.take(sound_frame(struct.pack(f"<{quarter}h", *[3277] * quarter), 0))
+    for n in range(1, 12):
+        meter.take(sound_frame(bytes(2 * quarter), n * quarter))
+        assert meter.level and (meter.level.peak, meter.level.loudest) == (-90.3, -20)
+    meter.take(sound_frame(bytes(2 * quarter), 12 * quarter))
+    assert meter.level and meter.level.loudest == -90.3
+    clock.advance(1.0)
+    assert meter.level
+    clock.advance(0.01)
+    assert meter.level is None

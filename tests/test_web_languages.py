@@ -10,6 +10,7 @@ from appliance.clips import marks_of
 from appliance.consent import Consent
 from appliance.film import EndReason
 from appliance.permits import Refusal
+from appliance.requests import SoundLevel
 from appliance.reviews import Review
 from appliance.services import Service, parse, shipped
 from firmware.recorder import Pattern, State
@@ -152,6 +153,27 @@ def test_a_new_kit_and_a_locked_one_do_too(kit: WebKit, translations: Path) -> N
     kit.enrol()
     for page in (kit.browser.get("/unlock"), kit.browser.submit("/unlock", passphrase="wrong")):
         assert not missed(kit, page.text), page.path
+
+
+def test_what_is_heard_is_told_so_too(kit: WebKit, translations: Path) -> None:
+    kit.unlock()
+    case = kit.make_case()
+    kit.browser.submit(f"/cases/{case}/arm", films="1")
+    speak(kit, translations)
+    kit.recorder.show(state="preview", case=case)
+    told = {missed_in(kit, f"/cases/{case}/visit/frame")}
+    for loudest in (None, -60.0, -20.0, 0.0):
+        level = SoundLevel(peak=-50, rms=-50, loudest=loudest) if loudest is not None else None
+        kit.recorder.show(with_sound=True, sound=level)
+        told.add(missed_in(kit, f"/cases/{case}/visit/frame"))
+    assert len(told) == 5
+
+
+def missed_in(kit: WebKit, path: str) -> str:
+    """What is said of the sound on a page on which nothing was missed."""
+    page = kit.browser.get(path).text
+    assert not missed(kit, page)
+    return page.partition('id="heard">')[2].partition("<")[0]
 
 
 def test_the_kits_line_does_too(kit: WebKit, translations: Path) -> None:

@@ -42,6 +42,12 @@ def film(kit: WebKit, case: str, second: float = 23.0) -> str:
     return name
 
 
+def sound(kit: WebKit, peak: float, loudest: float | None = None) -> None:
+    """What the kit hears."""
+    level = SoundLevel(peak=peak, rms=peak, loudest=peak if loudest is None else loudest)
+    kit.recorder.show(with_sound=True, sound=level)
+
+
 def frame(kit: WebKit, case: str) -> None:
     kit.recorder.show(state="preview", case=case)
     kit.home.preview.write_bytes(PICTURE)
@@ -96,7 +102,7 @@ def test_framing_asks_the_recorder_and_shows_what_it_sees(kit: WebKit, case: str
     assert [request.open for request in asked] == [True]
     frame(kit, case)
     page = kit.browser.get(here)
-    assert f"/cases/{case}/visit/picture.jpg" in page.text and "Nothing is kept" in page.words
+    assert f"/cases/{case}/visit/picture.jpg" in page.text and "Nothing of what is seen or heard is kept" in page.words
     picture = kit.browser.get(f"/cases/{case}/visit/picture.jpg")
     assert picture.response.data == PICTURE
     assert picture.response.headers["Cache-Control"] == "no-store"
@@ -215,12 +221,29 @@ def test_how_loud_it_is_is_told_to_whoever_is_unlocked_and_to_nobody_else(
 ) -> None:
     film(kit, case)
     for peak, shown in ((0.0, 100), (-30.0, 50), (-60.0, 0), (-90.3, 0)):
-        kit.recorder.show(sound=SoundLevel(peak=peak, rms=peak))
-        assert kit.browser.get("/status.json").response.json["heard"] == shown
+        sound(kit, peak)
+        assert kit.browser.get("/status.json").response.json["heard"]["level"] == shown
     assert f'value="{0}"' in kit.browser.get(f"/cases/{case}").text
     assert kit.another_browser().get("/status.json").response.json["heard"] is None
-    kit.recorder.show(sound=None)
-    assert "This film has no sound" in kit.browser.get(f"/cases/{case}").words
+    kit.recorder.show(with_sound=False, sound=None)
+    assert "No sound: only pictures are made" in kit.browser.get(f"/cases/{case}").words
+
+
+def test_before_the_film_it_is_said_whether_people_can_be_heard(kit: WebKit, case: str) -> None:
+    arm(kit, case)
+    address = f"/cases/{case}/visit/frame"
+    assert 'id="sound"' not in kit.browser.get(address).text
+    frame(kit, case)
+    assert "No sound: only pictures are made" in kit.browser.get(address).words
+    assert 'id="sound"' not in kit.browser.get(address).text
+    kit.recorder.show(with_sound=True, sound=None)
+    assert "Nothing is heard." in kit.browser.get(address).words
+    for loudest, said in ((-40.1, "Quiet."), (-40, "Good:"), (-3, "Good:"), (-2.9, "Too loud.")):
+        # What was said a moment ago counts, not the pause just now.
+        sound(kit, -60.0, loudest)
+        page = kit.browser.get(address)
+        assert f"Sound {said}" in page.words
+        assert 'id="sound"' in page.text and 'value="0"' in page.text
 
 
 def test_the_line_says_how_long_the_last_film_can_still_be_removed(kit: WebKit) -> None:

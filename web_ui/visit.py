@@ -13,9 +13,7 @@ from web_ui.arming import stop_if_filming, take_permit
 from web_ui.cases import armed_case, ask_for_word, consent_of, open_case
 from web_ui.language import _
 from web_ui.parts import Parts
-from web_ui.status import FILMING, fresh_status
-
-FRAMING = "preview"
+from web_ui.status import FILMING, FRAMING, fresh_status, heard
 
 
 def blueprint(parts: Parts) -> Blueprint:
@@ -68,6 +66,7 @@ def blueprint(parts: Parts) -> Blueprint:
             armed=armed_case(parts) == case,
             framing=status_of(case, FRAMING) is not None,
             filming=status_of(case, FILMING) is not None,
+            heard=heard(parts),
         )
 
     @pages.post("/frame")

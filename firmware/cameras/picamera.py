@@ -185,8 +185,14 @@ class PiCamera:
         self._wait_for(_STARTS_WITHIN, "start", partial(self._open, encoder, output))
 
     def preview(
-        self, show: Callable[[bytes], None], on_failure: Callable[[EndReason], None]
+        self,
+        show: Callable[[bytes], None],
+        hear: Callable[[av.AudioFrame], None] | None,
+        on_failure: Callable[[EndReason], None],
     ) -> None:
+        if self._microphone is not None and hear is not None:
+            self._microphone.listen(hear)
+            self._microphone.begin(self._clock.monotonic())
         # Opened as for a film: another size could come from another part of the sensor.
         encoder = self._gives = _Framing(_once(on_failure), show, self._frame_rate)
         self._wait_for(_STARTS_WITHIN, "start", partial(self._open, encoder, None))

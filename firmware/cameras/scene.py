@@ -304,9 +304,12 @@ class SceneCamera:
         self._look(partial(self._film, sink), on_failure)
 
     def preview(
-        self, show: Callable[[bytes], None], on_failure: Callable[[EndReason], None]
+        self,
+        show: Callable[[bytes], None],
+        hear: Callable[[av.AudioFrame], None] | None,
+        on_failure: Callable[[EndReason], None],
     ) -> None:
-        self._look(partial(self._frame, show), on_failure)
+        self._look(partial(self._frame, show, hear), on_failure)
 
     def stop(self) -> None:
         if self._thread is None:
@@ -371,13 +374,22 @@ class SceneCamera:
         if "camera-does-not-stop" in self._faults.happen:
             threading.Event().wait(2 * _STOPS_WITHIN)
 
-    def _frame(self, show: Callable[[bytes], None], takes: Iterator[Take]) -> None:
+    def _frame(
+        self,
+        show: Callable[[bytes], None],
+        hear: Callable[[av.AudioFrame], None] | None,
+        takes: Iterator[Take],
+    ) -> None:
         height = round(PREVIEW_WIDTH * self._scene.height / self._scene.width)
+        sound = _Sound(self._faults)
         due = 0
         for take in takes:
             if take.time >= due:
                 due = take.time + round(PREVIEW_EVERY * TICKS)
                 show(jpeg(take.frame, Fraction(1), SMALL, min(height, self._scene.height)))
+            if hear is not None:
+                for frame in sound.hear(take):
+                    hear(frame)
 
 
 def sound_frame(samples: bytes, at: int) -> av.AudioFrame:

@@ -32,6 +32,7 @@ NUMBER = """video => {
   return number;
 }"""
 """The number that the test card (firmware.cameras.testcard) burned into the frame that is seen."""
+LOUDNESS = {"Quiet", "Good", "Too loud"}
 PICTURE_NUMBER = NUMBER.replace("videoWidth", "naturalWidth").replace(
     "videoHeight", "naturalHeight"
 )
@@ -138,6 +139,9 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
     wait_for("a live picture", lambda: picture_number(seen), 15)
     first = picture_number(seen)
     wait_for("another one", lambda: picture_number(seen) != first or None, 10)
+    level = page.get_by_role("meter", name="Sound")
+    wait_for("how loud it is", lambda: level.evaluate("level => level.value") or None, 10)
+    assert page.locator("#heard").inner_text().split(":")[0].split(".")[0] in LOUDNESS
     assert not list(kit.home.recordings.glob("*")), "framing keeps nothing"
     visitor.look("12-framing")
     visitor.press("Turn the camera off")

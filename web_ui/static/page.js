@@ -58,7 +58,8 @@ function show(told) {
   }
   text("virtual-words", told.lamp);
   const sound = document.getElementById("sound");
-  if (sound && told.heard !== null) sound.value = told.heard;
+  if (sound && told.heard) sound.value = told.heard.level;
+  if (told.heard) text("heard", told.heard.words);
   for (const [job, percent] of Object.entries(told.making)) {
     const bar = document.querySelector(`progress[data-job="${job}"]`);
     if (bar) bar.value = percent;
