@@ -47,8 +47,8 @@ from appliance.film import (
 from appliance.identities import generate_identity
 from appliance.sealing import Bytes, Recipient, SealedWriter, seal
 from appliance.signing import Signer
-from appliance.transcoding import ASKED, HEAD, PIECE, TOLD, Kind, Refusal
 from appliance.unsealing import SealedReader
+from appliance.wire import ASKED, HEAD, PIECE, TOLD, Kind, Refusal
 
 MANIFEST = "manifest"
 SEGMENT_SECONDS = 30

@@ -25,10 +25,9 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator, Sequence
-from enum import Enum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import av
 from av.audio.frame import AudioFrame
@@ -43,6 +42,7 @@ from av.video.stream import VideoStream
 from appliance.errors import BadFile
 from appliance.film import MUXER, MUXER_OPTIONS
 from appliance.footage import Sounds, Upright
+from appliance.wire import ASKED, HEAD, PIECE, TOLD, Kind, Refusal, Wire
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
 DECODERS = (
@@ -56,8 +56,6 @@ LONG_SIDE, SHORT_SIDE = 1920, 1080
 LARGEST = 36 << 20
 """Points of a picture: 8K is 33 million."""
 TICKS = 90_000
-PIECE = 1 << 20
-"""Bytes that are asked for or handed over at once, at most."""
 
 _RATE = 48_000
 _BLOCK = 1024
@@ -84,42 +82,10 @@ _ENDS_EARLY = Fraction(2)
 """Seconds that a picture may be shorter than its file says."""
 
 
-class Refusal(Enum):
-    """Why a film was not taken. This code is all that goes back."""
-
-    NOT_A_FILM = "not-a-film"
-    NO_PICTURE = "no-picture"
-    UNKNOWN_KIND = "unknown-kind"
-    TOO_MANY_POINTS = "too-many-points"
-    TOO_LONG = "too-long"
-    BROKEN = "broken"
-    CUT_SHORT = "cut-short"
-    TOO_MUCH = "too-much"
-
-
 class Refused(Exception):
     def __init__(self, why: Refusal) -> None:
         super().__init__(why.value)
         self.why = why
-
-
-class Kind:
-    """What a message is, in its first byte; then come its length (4 bytes) and its content."""
-
-    ASK, TOLD, FILM, REFUSED, DONE = b"R", b"T", b"F", b"E", b"D"
-
-
-HEAD = struct.Struct(">cI")
-ASKED = struct.Struct(">QI")
-TOLD = struct.Struct(">d")
-"""How many seconds the film says that it lasts, 0 if it says nothing; then, whether it sounds."""
-
-
-class Wire(Protocol):
-    """What goes to and fro."""
-
-    def ask(self, offset: int, length: int) -> bytes: ...
-    def send(self, kind: bytes, data: bytes) -> None: ...
 
 
 def transcode(wire: Wire, size: int, longest: Fraction) -> None:

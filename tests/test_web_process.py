@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from cryptography import x509
 import web_ui
 from appliance.clock import EARLIEST
 from appliance.config import Config, write_config
-from appliance.kit import Kit, command, free_port, wait_for
+from appliance.kit import Kit, command, free_port
 from web_ui.tls import ensure_certificate
 
 pytestmark = pytest.mark.slow
@@ -34,22 +35,12 @@ def config(root: Path, **changes: object) -> Config:
 
 
 @contextmanager
-def serving(settings: Config, logs: Path) -> Iterator[tuple[Kit, int]]:
-    """A web process that answers, and the process id of its one worker."""
+def serving(settings: Config, logs: Path) -> Iterator[Kit]:
+    """A web process that answers."""
     with Kit(settings, logs) as kit:
         kit.start("web")
         kit.page()
-        pid = kit._running["web"].pid
-        (worker,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        yield kit, int(worker)
-
-
-def gone(pid: int) -> bool:
-    """True if a process has ended, also if nobody has asked for its status yet."""
-    try:
-        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return True
+        yield kit
 
 
 def test_the_certificate_is_for_this_kit_alone_and_its_key_for_nobody_else(tmp_path: Path) -> None:
@@ -115,34 +106,54 @@ def test_a_strict_client_that_pins_the_certificate_connects_with_both_versions_o
             context.wrap_socket(plain, server_hostname="evil.example")
 
 
-def test_told_to_end_it_ends_at_once_and_leaves_nothing_running(tmp_path: Path) -> None:
-    with serving(config(tmp_path), tmp_path / "logs") as (kit, worker):
+def test_the_page_is_one_process_and_none_outlives_it_with_an_unlocked_key(tmp_path: Path) -> None:
+    with serving(config(tmp_path), tmp_path / "logs") as kit:
+        pid = kit._running["web"].pid
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            assert (task / "children").read_text() == ""
+
+
+def test_told_to_end_it_ends_at_once(tmp_path: Path) -> None:
+    with serving(config(tmp_path), tmp_path / "logs") as kit:
         assert kit.stop("web") == 0
-        assert gone(worker)
         assert kit.last_words("web") == ""
 
 
+def test_told_to_end_it_ends_soon_although_somebody_keeps_a_connection_open(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    with serving(settings, tmp_path / "logs") as kit:
+        context = ssl.create_default_context(cafile=str(settings.places.keys / "authority.crt"))
+        with (
+            socket.create_connection(("127.0.0.1", settings.port), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as wire,
+        ):
+            wire.sendall(b"GET /setup HTTP/1.1\r\nHost: localh")
+            began = time.monotonic()
+            kit._running["web"].send_signal(signal.SIGTERM)
+            assert kit._running["web"].wait(15) == 0
+            assert time.monotonic() - began < 8
+
+
 def test_ctrl_c_at_a_terminal_ends_it(tmp_path: Path) -> None:
-    with serving(config(tmp_path), tmp_path / "logs") as (kit, worker):
+    with serving(config(tmp_path), tmp_path / "logs") as kit:
         running = kit._running["web"]
         os.killpg(running.pid, signal.SIGINT)
         assert running.wait(10) == 0
-        assert gone(worker)
 
 
-def test_killed_it_leaves_no_worker_with_an_unlocked_key(tmp_path: Path) -> None:
+def test_killed_it_leaves_its_place_to_the_next(tmp_path: Path) -> None:
     settings = config(tmp_path)
-    with serving(settings, tmp_path / "logs") as (kit, worker):
+    with serving(settings, tmp_path / "logs") as kit:
         kit.pull_the_plug("web")
-        wait_for("the worker's end", lambda: gone(worker) or None, 5)
-    with serving(settings, tmp_path / "logs") as (kit, _worker):
+    with serving(settings, tmp_path / "logs") as kit:
         assert kit.page().get("/setup").status == 200
 
 
-def test_if_its_worker_dies_the_whole_process_ends_and_says_so(tmp_path: Path) -> None:
-    with serving(config(tmp_path), tmp_path / "logs") as (kit, worker):
-        os.kill(worker, signal.SIGKILL)
-        assert kit._running["web"].wait(10) == 1
+def test_an_idle_page_has_loaded_nothing_that_decodes_or_sends() -> None:
+    heavy = ("av", "numpy", "obstore", "asyncssh", "picamera2")
+    asked = f"import sys, web_ui.__main__; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, check=True)
+    assert done.stdout == b"[]\n", "each takes tens of megabytes of a small computer"
 
 
 def started(settings: Config, place: Path) -> subprocess.CompletedProcess[str]:

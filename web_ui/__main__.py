@@ -1,34 +1,33 @@
 """`python -m web_ui --config FILE`: the page of this kit, until it is told to end.
 
-The process that is started here only watches over its worker, which is the page. What the page is
-made of is therefore loaded there and not here: this one stays small.
+It is one process: the unlocked key is in its memory, and whoever ends it ends the page.
 """
-
-from __future__ import annotations
 
 import argparse
 import ctypes
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
-from multiprocessing import parent_process
-from multiprocessing.connection import wait
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from granian import Granian
+from flask import Flask
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.log import LogLevels
+from granian.server import MPServer
 
+from appliance.clock import SystemClock
 from appliance.config import Config, load_config
 from appliance.errors import KitError, NotPossible
 from web_ui import memory
+from web_ui.app import build_parts, create_app
+from web_ui.keeper import Keeper
 from web_ui.tls import ensure_certificate
-
-if TYPE_CHECKING:
-    from flask import Flask
 
 THREADS = 16
 """Requests answered at once: a few players, the status line of a few browsers, and a form."""
@@ -42,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="attune web", description="The page of this kit.")
     parser.add_argument("--config", type=Path, required=True, help="the kit's settings (TOML)")
     options = parser.parse_args(arguments)
+    memory.settle()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         config = load_config(options.config)
@@ -58,22 +58,29 @@ def _serve(config: Config) -> None:
     home = config.places
     home.prepare(home.keys, home.cases, home.permits, home.web_requests, home.run / "web")
     certificate, key = ensure_certificate(home.keys, (config.listen, *config.names))
-    server = Granian(
+    server = _OneProcess(
         "web_ui",
         address=config.listen,
         port=config.port,
         interface=Interfaces.WSGI,
-        # One: the unlocked key is in the memory of one process.
-        workers=1,
         blocking_threads=THREADS,
         http=HTTPModes.auto,
         ssl_cert=certificate,
         ssl_key=key,
         ssl_protocol_min=SSLProtocols.tls12,
         log_level=LogLevels.error,
-        workers_kill_timeout=_STOP_SECONDS,
     )
     server.serve(target_loader=lambda: _load(config), wrap_loader=False)
+
+
+class _OneProcess(MPServer):
+    """granian without the process that only watches over its workers: systemd does that."""
+
+    def _serve(self, spawn_target: Callable[..., None], target_loader: Callable[..., Any]) -> None:
+        self._init_shared_socket()  # type: ignore[no-untyped-call]
+        self._start_ipc()  # type: ignore[no-untyped-call]
+        # What a worker of its own would do, done here: to run it is not to start it.
+        self._spawn_worker(0, spawn_target, target_loader).inner.run()
 
 
 def _check_address(config: Config) -> None:
@@ -89,15 +96,9 @@ def _check_address(config: Config) -> None:
 
 
 def _load(config: Config) -> Flask:
-    """Runs in the worker."""
-    memory.settle()
-    from appliance.clock import SystemClock
-    from web_ui.app import build_parts, create_app
-    from web_ui.keeper import Keeper
-
     threading.excepthook = _fall
     keep_to_itself()
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    _end_in_time()
     parts = build_parts(config, SystemClock())
     Keeper(parts).start()
     return create_app(parts)
@@ -109,18 +110,25 @@ def keep_to_itself() -> None:
     ctypes.CDLL(None).prctl(_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+def _end_in_time() -> None:
+    """Told to end, the page does within `_STOP_SECONDS`, whoever keeps a connection open."""
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    # Whichever signal came, and whoever handles it: granian waits without end.
+    signal.set_wakeup_fd(tell)
+
+    def end() -> None:
+        os.read(told, 1)
+        time.sleep(_STOP_SECONDS)
+        os._exit(0)
+
+    threading.Thread(target=end, name="end", daemon=True).start()
+
+
 def _fall(problem: threading.ExceptHookArgs) -> None:
     """A thread that dies takes the process with it: half a page is worse than none."""
     logging.getLogger(__name__).error("%s died of %s", problem.thread, problem.exc_type.__name__)
     os._exit(1)
-
-
-def _end_with_parent() -> None:
-    """However the parent ends, also by SIGKILL: no worker is left behind with an unlocked key."""
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 if __name__ == "__main__":

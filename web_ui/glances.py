@@ -12,7 +12,6 @@ from appliance.files import Fact, checked_id, from_json, save, sync_directory, t
 from appliance.identities import parse_recipient
 from appliance.joined import JoinedFilm
 from appliance.sealing import seal
-from appliance.stills import filmstrip, peaks
 from appliance.unsealing import unseal
 
 HEIGHT = 72
@@ -57,6 +56,9 @@ def make_glance(
 
     `progress` is told how far it is, from 0 to 1; what it raises ends the work, and nothing stays.
     """
+    # What decodes is loaded for the first film: an idle page has no need of it.
+    from appliance.stills import filmstrip, peaks
+
     length = float(film.seconds)
     count = min(max(int(length / _PICTURE_SECONDS), FEWEST_PICTURES), MOST_PICTURES)
     parts = min(max(int(length * _PARTS_A_SECOND), 1), MOST_PARTS)

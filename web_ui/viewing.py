@@ -24,7 +24,6 @@ from appliance.files import ID, Home, checked_id, new_id
 from appliance.film import EndReason, FilmStarted, Manifest
 from appliance.joined import JoinedFilm, OpenedFilm, open_recording, read_manifest
 from appliance.signing import Verifier
-from appliance.stills import still
 from appliance.unsealing import SealedReader, unseal
 from appliance.withdrawing import is_film_withdrawn
 from web_ui import memory
@@ -120,6 +119,9 @@ def picture(readable: Readable, at: Fraction = Fraction(0)) -> tuple[bytes, Frac
 
     Raises BadInput if there is none, and what reading raises.
     """
+    # What decodes is loaded for the first picture: an idle page has no need of it.
+    from appliance.stills import still
+
     out = io.BytesIO()
     try:
         appeared = still(_Reading(readable), at, out)

@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Literal, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, Literal, TypeAlias, cast
 
 from appliance.cases import OpenCase
 from appliance.clips import Clip, Words
-from appliance.cutting import Cut, cut
 from appliance.errors import KitError, NotPossible
 from appliance.files import new_id, saving
 from appliance.identities import parse_recipient
@@ -26,6 +25,9 @@ from appliance.joined import JoinedFilm
 from appliance.sealing import Bytes, SealedWriter
 from web_ui import memory
 from web_ui.glances import make_glance
+
+if TYPE_CHECKING:
+    from appliance.cutting import Cut
 
 _log = logging.getLogger(__name__)
 
@@ -200,6 +202,9 @@ class Work:
 def _cut_and_sealed(
     job: Job, case: OpenCase, film: JoinedFilm, now: Callable[[], datetime]
 ) -> Clip:
+    # What decodes is loaded for the first clip: an idle page has no need of it.
+    from appliance.cutting import cut
+
     with film.open() as source:
         made, size, sha256 = _sealed(
             case.clips / f"{job.id}.mp4.age",
@@ -236,7 +241,9 @@ class _Digested:
         return len(data)
 
 
-def _sealed(path: Path, case: OpenCase, write: Callable[[IO[bytes]], Cut]) -> tuple[Cut, int, str]:
+def _sealed(
+    path: Path, case: OpenCase, write: Callable[[IO[bytes]], "Cut"]
+) -> tuple["Cut", int, str]:
     """What `write` puts out, sealed to the case under `path`, whole or not at all.
 
     Returns what `write` returned, and size and SHA-256 of the sealed file, which is on the card.
