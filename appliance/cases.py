@@ -65,6 +65,13 @@ THERE = "withdrawn-there"
 HOLD = "hold"
 """In a case's directory: nothing of it may be removed yet."""
 
+
+class OtherKey(BadInput):
+    """A key that is none of this case's."""
+
+    code = "other-key"
+
+
 _NUMBERED = re.compile(r"(?P<name>[a-z]+(?:-[a-z2-7]{16})?)-(?P<number>[0-9]{4})\.age")
 
 
@@ -206,13 +213,8 @@ class OpenCase:
 
     def _open(self, path: Path, name: str, number: int, kind: type[_F]) -> tuple[_F, str]:
         note = unseal(path.read_bytes(), self.identities).decode()
-        text, _ = open_note(note, self.verifiers)
-        lines = text.splitlines()
-        if len(lines) != 2 or from_json(lines[0], _Heading) != _Heading(
-            case=self.id, name=name, number=number
-        ):
-            raise BadFile(f"The document {path.name} belongs elsewhere.")
-        return from_json(lines[1], kind), hashlib.sha256(note.encode()).hexdigest()
+        fact = _signed(note, self.verifiers, _Heading(case=self.id, name=name, number=number), kind)
+        return fact, hashlib.sha256(note.encode()).hexdigest()
 
 
 class Cases:
@@ -289,6 +291,47 @@ class Cases:
         # The key first: who is in the team can open it, whenever the power goes.
         _save_identities(case.directory, case.identities, [*team, member], service)
         case.write(Team(members=(*team, member), recipient=case.record.recipient))
+
+    def readmit(
+        self,
+        name: str,
+        sealed: bytes,
+        keys: PrivateKeys,
+        verifiers: Iterable[Verifier],
+        service: Card,
+    ) -> None:
+        """Let a practitioner in again with a new card: `sealed` is the case's key file, which the
+        service sealed to it. From there on it is as when a colleague joins.
+
+        Safe to call again. Raises CaseWithdrawn, OtherKey if it is not the key that the case is
+        sealed to, and what `unseal` does where the card does not open it.
+        """
+        directory = self._home.case(name)
+        record = load_fact(directory / "case.json", CaseRecord)
+        if record is None:
+            raise BadFile("There is no such case on this kit.")
+        if record.state != "withdrawn" and not is_withdrawn(directory):
+            identities = _parsed(unseal(sealed, [keys.identity]))
+            case = OpenCase(
+                directory,
+                record,
+                _in_force_first(identities, record.recipient),
+                keys,
+                tuple(verifiers),
+            )
+            if record.recipient not in {str(identity.recipient) for identity in identities}:
+                raise OtherKey("This is not the key that the case is sealed to.")
+            team = case.read(Team)
+            if team is not None and team.recipient != record.recipient:
+                # The power went while somebody was leaving: what follows is sealed to another.
+                raise OtherKey("The case has a newer key than this one.")
+            self.admit(case, keys.card(), service)
+        # Asked last: a withdrawal that came meanwhile may have removed the keys before this one
+        # was written.
+        if is_withdrawn(directory):
+            self.finish_withdrawal(name)
+        if record.state == "withdrawn" or is_withdrawn(directory):
+            raise CaseWithdrawn("The family has withdrawn. Nothing of this case opens any more.")
 
     def release(self, case: OpenCase, member: str, service: Card) -> OpenCase:
         """A practitioner leaves: from now on everything is sealed to a new identity of the case.
@@ -410,9 +453,36 @@ def open_case_identities(directory: Path, identities: Sequence[Identity]) -> tup
     return tuple(found.values())
 
 
+def team_document(
+    sealed: bytes,
+    identities: Sequence[Identity],
+    verifiers: Sequence[Verifier],
+    case: str,
+    number: int,
+) -> Team:
+    """Who works in a case, as its sealed document `team-<number>.age` says.
+
+    Raises what `unseal` does, BadSignature, BadFile.
+    """
+    note = unseal(sealed, identities).decode(errors="replace")
+    heading = _Heading(case=case, name=_name(Team, ""), number=number)
+    return _signed(note, verifiers, heading, Team)
+
+
+def _signed(note: str, verifiers: Sequence[Verifier], heading: _Heading, kind: type[_F]) -> _F:
+    text, _ = open_note(note, verifiers)
+    lines = text.splitlines()
+    if len(lines) != 2 or from_json(lines[0], _Heading) != heading:
+        raise BadFile(f"The document {heading.name}-{heading.number:04} belongs elsewhere.")
+    return from_json(lines[1], kind)
+
+
 def _secrets(path: Path, identities: Sequence[Identity]) -> list[Identity]:
-    text = unseal(path.read_bytes(), identities).decode()
-    return [parse_identity(line) for line in identity_lines(text)]
+    return _parsed(unseal(path.read_bytes(), identities))
+
+
+def _parsed(secrets: bytes) -> list[Identity]:
+    return [parse_identity(line) for line in identity_lines(secrets.decode(errors="replace"))]
 
 
 def _in_force_first(identities: Sequence[Identity], recipient: str) -> tuple[Identity, ...]:

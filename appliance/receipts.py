@@ -3,12 +3,13 @@
     service/card.json                                   whose store this is (keys.Card)
     kits/<kit>/card.json                                KitCard, as in the kit's kit/kit.json
     kits/<kit>/heads/000001                             how far its logs had come, signed
-    kits/<kit>/orders/000001                            what the service asks this kit to withdraw
+    kits/<kit>/orders/000001                            what the service asks this kit to do
     revoked/<practitioner>                              the service's word that they are none
     orders/<order>                                      a withdrawal as it stands in its case
     tombstones/<case>                                   the service's signed answer
     tombstones/<order>                                  the same to an order for one film
     cases/<case>/identity-0001.age, documents/, clips/, derived/  as in the kit's cases/<case>
+    cases/<case>/identity-0001-<practitioner>.age       the same key for a new card (readmitting)
     cases/<case>/recordings/<recording>/                as in the kit's recordings/<recording>
 
 A receipt is written by the sync process when, and only when, the store has shown that it holds
@@ -101,7 +102,9 @@ def receipt_of(home: Home, name: str) -> Receipt | None:
     return load_fact(receipt_path(home, name), Receipt)
 
 
-Fault = Literal["unreadable", "damaged-here", "other-content", "false-tombstone", "false-order"]
+Fault = Literal[
+    "unreadable", "damaged-here", "other-content", "false-tombstone", "false-order", "false-key"
+]
 _SENTENCES: dict[Fault, str] = {
     "unreadable": "It could not be read as what it should be, so it waits here. Ask your service.",
     "damaged-here": "The card gives back something else than was written, so it waits here. "
@@ -112,6 +115,8 @@ _SENTENCES: dict[Fault, str] = {
     "Nothing of this family is sent. Ask your service.",
     "false-order": "The store holds an order for this kit that the service did not sign for it. "
     "It is not carried out. Ask your service.",
+    "false-key": "The key that should let a practitioner in again is not there, or not the one "
+    "that the service signed for. Ask your service to let them in once more.",
 }
 
 

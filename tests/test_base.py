@@ -11,7 +11,7 @@ from typing import IO
 import pytest
 
 from appliance.base.orders import Outcome, choose_keys, make_new
-from appliance.cases import CaseRecord, open_case_identities
+from appliance.cases import CaseRecord, Details, open_case_identities
 from appliance.consent import Tombstone, Withdrawal
 from appliance.errors import CaseWithdrawn, NoMatch, SendInterrupted, SendRefused
 from appliance.files import from_json, new_id, save, to_json
@@ -459,6 +459,13 @@ def test_keys_that_are_not_the_services_are_told_in_words(
 # --- People -------------------------------------------------------------------------------------
 
 
+def new_card(folder: Path, x25519: bool = False) -> tuple[PrivateKeys, str]:
+    """Keys of somebody who forgot theirs, and where the service has got their card."""
+    new = PrivateKeys.generate("practitioner", x25519)
+    save(folder / "new.pub", to_json(new.card()))
+    return new, str(folder / "new.pub")
+
+
 def test_a_practitioner_who_forgot_the_passphrase_opens_their_cases_again(
     kit: SendingKit, keys: Path, tmp_path: Path
 ) -> None:
@@ -467,19 +474,34 @@ def test_a_practitioner_who_forgot_the_passphrase_opens_their_cases_again(
     kit.withdraw(closed)
     kit.sync()
     desk(FolderStore(kit.store)).work()
-    new = PrivateKeys.generate("practitioner")
+    new, card = new_card(tmp_path)
     with pytest.raises(NoMatch):
         open_case_identities(kit.store / "cases" / case, [new.identity])
-    save(tmp_path / "new.pub", to_json(new.card()))
-    done = run(kit, keys, "--recover", str(tmp_path / "new.pub"))
+    forgot = practitioner().card().name
+    done = run(kit, keys, "--recover", card, "--instead-of", forgot)
     assert done.returncode == 0, done.stderr
-    assert f"cases/{case}/identity-0002.age" in done.stderr
+    file = f"identity-0001-{new.card().name.rpartition('-')[2]}.age"
+    assert f"Sealed anew: cases/{case}/{file}" in done.stderr
+    assert "give theirs with --kit" in done.stderr
     mine = open_case_identities(kit.store / "cases" / case, [new.identity])
     services = open_case_identities(kit.store / "cases" / case, [service().identity])
     assert [str(i.recipient) for i in mine] == [str(i.recipient) for i in services]
-    assert [p for p in identities(kit) if p != "identity-0001.age"] == ["identity-0002.age"]
+    assert identities(kit) == [file, "identity-0001.age"]
     with pytest.raises(CaseWithdrawn):
         open_case_identities(kit.store / "cases" / closed, [new.identity])
+
+
+def test_a_new_card_counts_at_the_service_from_then_on(
+    kit: SendingKit, keys: Path, tmp_path: Path
+) -> None:
+    case = kit.case().id
+    kit.sync()
+    new, card = new_card(tmp_path)
+    assert run(kit, keys, "--recover", card, "--case", case).returncode == 0
+    assert (keys / "practitioners" / f"{new.card().name}.pub").exists()
+    assert run(kit, keys, "--revoke", new.card().name).returncode == 0
+    again = run(kit, keys, "--recover", card, "--case", case)
+    assert (again.returncode, "was revoked" in again.stderr) == (1, True)
 
 
 def test_only_the_cases_that_are_named_are_recovered(
@@ -487,19 +509,98 @@ def test_only_the_cases_that_are_named_are_recovered(
 ) -> None:
     one, other = kit.case().id, kit.case().id
     kit.sync()
-    new = PrivateKeys.generate("practitioner")
-    save(tmp_path / "new.pub", to_json(new.card()))
-    assert run(kit, keys, "--recover", str(tmp_path / "new.pub"), "--case", one).returncode == 0
+    new, card = new_card(tmp_path)
+    assert run(kit, keys, "--recover", card, "--case", one).returncode == 0
     assert open_case_identities(kit.store / "cases" / one, [new.identity])
     with pytest.raises(NoMatch):
         open_case_identities(kit.store / "cases" / other, [new.identity])
 
 
-def test_a_card_of_the_other_type_is_refused(kit: SendingKit, keys: Path, tmp_path: Path) -> None:
+def test_nobody_is_let_into_every_case_of_a_service_because_none_was_named(
+    kit: SendingKit, keys: Path, tmp_path: Path
+) -> None:
     kit.case()
     kit.sync()
-    save(tmp_path / "x", to_json(PrivateKeys.generate("practitioner", x25519=True).card()))
-    done = run(kit, keys, "--recover", str(tmp_path / "x"))
+    _, card = new_card(tmp_path)
+    done = run(kit, keys, "--recover", card)
+    assert (done.returncode, "Say for which cases" in done.stderr) == (2, True)
+    assert identities(kit) == ["identity-0001.age"]
+
+
+def test_only_the_cases_of_who_forgot_are_recovered_and_one_that_says_nobody_is_told(
+    kit: SendingKit, keys: Path, tmp_path: Path
+) -> None:
+    mine, unsaid = kit.case().id, kit.case().id
+    colleague = PrivateKeys.generate("practitioner")
+    details = Details(label="another family", check_word="harbour")
+    theirs = kit.cases.create(details, colleague, service().card(), [colleague.signer.verifier])
+    kit.sync()
+    save(keys / "practitioners" / "two.pub", to_json(colleague.card()))
+    (kit.store / "cases" / unsaid / "documents" / "team-0001.age").write_bytes(b"garbage")
+    new, card = new_card(tmp_path)
+    done = run(kit, keys, "--recover", card, "--instead-of", practitioner().card().name)
+    assert done.returncode == 0, done.stderr
+    assert f"Case {unsaid} was left alone: Who works in it cannot be known" in done.stderr
+    assert open_case_identities(kit.store / "cases" / mine, [new.identity])
+    for case in (unsaid, theirs.id):
+        with pytest.raises(NoMatch):
+            open_case_identities(kit.store / "cases" / case, [new.identity])
+
+
+def test_a_kit_that_never_sent_here_is_ordered_nothing(
+    kit: SendingKit, keys: Path, tmp_path: Path
+) -> None:
+    case = kit.case().id
+    kit.sync()
+    _, card = new_card(tmp_path)
+    done = run(kit, keys, "--recover", card, "--case", case, "--kit", new_id())
+    assert (done.returncode, "has ever sent to this store" in done.stderr) == (1, True)
+    assert identities(kit) == ["identity-0001.age"]
+
+
+def test_what_somebody_put_where_the_next_order_goes_makes_way_for_it(
+    kit: SendingKit, keys: Path, tmp_path: Path
+) -> None:
+    """Whoever has a kit's way into the store can make new files there, and no kit goes past one
+    that is false."""
+    case = kit.case().id
+    kit.sync()
+    orders = kit.store / "kits" / kit.id / "orders"
+    orders.mkdir()
+    (orders / "000001").write_bytes(b"nonsense")
+    (orders / "zzz").write_bytes(b"nonsense")
+    assert [p.code for p in kit.sync().problems] == ["false-order"]
+    _, card = new_card(tmp_path)
+    recover = ("--recover", card, "--case", case, "--kit", kit.id)
+    assert "; order 1 for kit" in run(kit, keys, *recover).stderr
+    assert "; order 2 for kit" in run(kit, keys, *recover).stderr
+    kit.sync()
+    assert sorted(p.name for p in kit.home.inbox.glob("order-*")) == [
+        "order-000001",
+        "order-000002",
+    ]
+
+
+def test_a_withdrawal_at_the_service_removes_what_was_sealed_to_a_new_card_as_well(
+    kit: SendingKit, keys: Path, tmp_path: Path
+) -> None:
+    case = kit.case().id
+    kit.sync()
+    _, card = new_card(tmp_path)
+    assert run(kit, keys, "--recover", card, "--case", case, "--kit", kit.id).returncode == 0
+    assert len(identities(kit)) == 2
+    assert run(kit, keys, "--withdraw", case).returncode == 0
+    assert identities(kit) == []
+    again = run(kit, keys, "--recover", card, "--case", case, "--kit", kit.id)
+    assert f"Case {case} was left alone" in again.stderr
+    assert identities(kit) == []
+
+
+def test_a_card_of_the_other_type_is_refused(kit: SendingKit, keys: Path, tmp_path: Path) -> None:
+    case = kit.case().id
+    kit.sync()
+    _, card = new_card(tmp_path, x25519=True)
+    done = run(kit, keys, "--recover", card, "--case", case)
     assert (done.returncode, "other type" in done.stderr) == (1, True)
     assert identities(kit) == ["identity-0001.age"]
 

@@ -28,6 +28,7 @@ from appliance.consent import (
 from appliance.copies import out_of_reach, receipts
 from appliance.errors import BadInput, BadSignature, NotPossible
 from appliance.files import from_json, read_plain
+from appliance.readmitting import key_waits
 from appliance.requests import RecorderStatus
 from appliance.signing import open_note
 from appliance.withdrawing import (
@@ -315,7 +316,7 @@ def _certificate(
     return Certificate(
         order=order,
         closed=closed,
-        key_removed=not any(directory.glob("identity-*.age")),
+        key_removed=not any(directory.glob("identity-*.age")) and not key_waits(parts.home, case),
         documents_removed=not left,
         films=len(practitioner().viewing.films_of(case)),
         service=answer or (_answer(parts, order.id, case) if order else None),

@@ -16,7 +16,7 @@ from appliance.base import people
 from appliance.base.orders import Desk, Outcome, choose_keys, make_new
 from appliance.clock import SystemClock
 from appliance.errors import BadFile, BadInput, KitError, SendFailed
-from appliance.files import load_fact
+from appliance.files import load_fact, to_json
 from appliance.keys import Card, PrivateKeys, unlock
 from appliance.permits import LONGEST_FILM, LONGEST_LIFE, MOST_FILMS, Ceilings
 from appliance.stores import ServiceStore, load_access, open_store
@@ -47,7 +47,7 @@ _STAYS = (
 @click.option("--new", is_flag=True, help="Make an empty store this service's own first.")
 @click.option("--withdraw", "case", metavar="CASE", help="Withdraw a case, as its family asked.")
 @click.option("--film", metavar="FILM", help="Withdraw only this film of the case.")
-@click.option("--kit", metavar="KIT", help="The kit that has the film.")
+@click.option("--kit", metavar="KIT", help="The kit that has the film; with --recover, theirs.")
 @click.option("--access", type=_PATH, metavar="FILE", help="How to get into STORE, and its pin.")
 @click.option(
     "--enrol",
@@ -67,11 +67,17 @@ _STAYS = (
     "let_in",
     type=_PATH,
     metavar="CARD",
-    help="Seal the keys of all cases, or of --case, to a practitioner's new card as well.",
+    help="A practitioner forgot the passphrase: enrol their new card, and seal the keys of their "
+    "cases to it as well. With --kit, that kit lets them in again.",
 )
 @click.option(
-    "--case", "cases", multiple=True, metavar="CASE", help="Which cases --recover is for."
+    "--instead-of",
+    "before",
+    metavar="NAME",
+    help="--recover is for every case in which the practitioner of this name works: their name on "
+    "the old card.",
 )
+@click.option("--case", "cases", multiple=True, metavar="CASE", help="--recover is for this case.")
 @click.option(
     "--ceilings",
     type=(
@@ -97,6 +103,7 @@ def base(
     cards: tuple[Path, ...],
     revoke: str | None,
     let_in: Path | None,
+    before: str | None,
     cases: tuple[str, ...],
     ceilings: tuple[int, int, int] | None,
     once: bool,
@@ -120,9 +127,14 @@ def base(
             chosen = choose_keys(place, own)
             away = people.revoke(place, chosen, revoke, folder, SystemClock())
             click.echo(f"Revoked: {away}", err=True)
+    if (cases or before) and let_in is None:
+        raise click.UsageError("--case and --instead-of go with --recover CARD.")
+    if let_in is not None:
+        if not cases and not before:
+            raise click.UsageError("Say for which cases: --instead-of NAME, or --case CASE.")
+        with contextlib.closing(opened()) as place:
+            let_back_in(place, choose_keys(place, own), let_in, folder, before, cases, kit or "")
     practitioners = read_practitioners(keys)
-    if cases and let_in is None:
-        raise click.UsageError("--case goes with --recover CARD.")
     if (new or ceilings) and len(own) > 1:
         raise BadInput(
             f"There are {len(own)} key files in {keys}.", "Name the one that it is done with."
@@ -140,15 +152,8 @@ def base(
         with contextlib.closing(opened()) as place:
             own_desk = Desk(place, choose_keys(place, own), practitioners, SystemClock())
             withdraw(own_desk, case, film, kit)
-    elif film or kit:
+    elif film or (kit and let_in is None):
         raise click.UsageError("--film and --kit go with --withdraw CASE.")
-    if let_in is not None:
-        new_card = load_fact(let_in, Card)
-        if new_card is None:
-            raise BadInput(f"There is no card {let_in}.")
-        with contextlib.closing(opened()) as place:
-            for name in people.recover(place, choose_keys(place, own), new_card, cases):
-                click.echo(f"Sealed anew: {name}", err=True)
     shown: set[Outcome] = set()
     unknown: list[str] = []
     while True:
@@ -181,6 +186,38 @@ def withdraw(desk: Desk, case: str, film: str | None, kit: str | None) -> None:
         desk.withdraw_film(kit, case, film)
     else:
         raise click.UsageError("To withdraw one film, give --film and the --kit that has it.")
+
+
+def let_back_in(
+    store: ServiceStore,
+    keys: PrivateKeys,
+    path: Path,
+    folder: Path,
+    before: str | None,
+    cases: Sequence[str],
+    kit: str,
+) -> None:
+    """Enrol a practitioner's new card, and let it into their cases. Raises BadInput, NoMatch."""
+    card = load_fact(path, Card)
+    if card is None:
+        raise BadInput(f"There is no card {path}.")
+    # First: who was revoked is not let in, and a withdrawal that they sign from now on counts here.
+    click.echo(f"Enrolled: {people.enrol(to_json(card), folder)}", err=True)
+    wanted, looked = list(cases), list[people.Recovered]()
+    if before:
+        found, looked = people.cases_of(store, keys, before, folder)
+        wanted += [case for case in found if case not in wanted]
+        if not found:
+            click.echo(f"No case here names {before} as one who works in it.", err=True)
+    looked += people.recover(store, keys, card, wanted, kit, SystemClock())
+    for one in looked:
+        if one.why:
+            click.echo(f"Case {one.case} was left alone: {one.why}", err=True)
+            continue
+        ordered = f"; order {one.order} for kit {kit}" if one.order else ""
+        click.echo(f"Sealed anew: {one.key}{ordered}", err=True)
+    if not kit:
+        click.echo("No kit was told: give theirs with --kit, and it lets them in again.", err=True)
 
 
 def read_keys(keys: Path, ask: Callable[[], str]) -> list[PrivateKeys]:

@@ -12,7 +12,7 @@ The service may order a withdrawal itself: a family may have called it, not its 
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +21,7 @@ from appliance.consent import FilmWithdrawal, ServiceOrder, ShareEnd, Tombstone,
 from appliance.errors import BadFile, BadInput, SendInterrupted, SendRefused
 from appliance.files import Fact, checked_id, from_json, new_id, to_json
 from appliance.keys import Card, PrivateKeys
+from appliance.readmitting import Order, read_order
 from appliance.receipts import (
     SERVICE_CARD,
     case_object,
@@ -29,7 +30,7 @@ from appliance.receipts import (
     service_order_object,
     tombstone_object,
 )
-from appliance.signing import Verifier, open_note
+from appliance.signing import Signer, Verifier, open_note
 from appliance.stores import Put, ServiceStore, read_small
 
 
@@ -82,6 +83,35 @@ def choose_keys(store: ServiceStore, keys: Sequence[PrivateKeys]) -> PrivateKeys
 def make_new(store: ServiceStore, keys: PrivateKeys) -> None:
     """Make an empty store the service's own, so that kits will send to it. Safe to call again."""
     store.create(SERVICE_CARD, io.BytesIO(_card(keys)))
+
+
+def place_order(
+    store: ServiceStore, signer: Signer, kit: str, order: Callable[[int], Order]
+) -> int:
+    """Sign the next order for a kit and put it where the kit looks for it; returns its number.
+
+    What lies under that number and is no order of ours makes way: no kit goes past it. Raises
+    BadFile for what is no kit's id, SendInterrupted, SendRefused.
+    """
+    number = 1
+    while True:
+        where = service_order_object(kit, number)
+        if not _is_order(read_small(store, where), signer, kit, number):
+            store.purge(where)
+            note = signer.sign(f"{to_json(order(number)).decode()}\n").encode()
+            # Another of the service's programs may have been quicker.
+            if store.create(where, io.BytesIO(note)) is not Put.ALREADY_THERE:
+                return number
+        number += 1
+
+
+def _is_order(note: bytes | None, signer: Signer, kit: str, number: int) -> bool:
+    try:
+        text, _ = open_note((note or b"").decode(), [signer.verifier])
+        order = read_order(text)
+    except (BadInput, UnicodeDecodeError):
+        return False
+    return (order.kit, order.number) == (kit, number)
 
 
 class Desk:
@@ -144,12 +174,14 @@ class Desk:
 
         Returns the order's number, by which the kit carries it out once.
         """
-        number = len(list(self._store.list(f"kits/{checked_id(kit)}/orders/"))) + 1
         now = self._clock.read().wall
-        fact = ServiceOrder(
-            number=number, kit=kit, case=checked_id(case), film=checked_id(film), at=now
+        checked_id(case), checked_id(film)
+        number = place_order(
+            self._store,
+            self._signer,
+            kit,
+            lambda n: ServiceOrder(number=n, kit=kit, case=case, film=film, at=now),
         )
-        self._sign(service_order_object(kit, number), fact)
         own = FilmWithdrawal(id=new_id(), case=case, kit=kit, film=film, clips=(), at=now)
         self._sign(order_object(own.id), own)
         return number

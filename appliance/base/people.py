@@ -1,24 +1,40 @@
 """Who belongs to the service: enrolling, and letting somebody back in who forgot a passphrase.
 
 The service's folder of keys has practitioners/ (their cards) and kits/ (theirs). What is recovered
-is the case's key, sealed anew to the practitioner's new card in the next numbered file of the
-store; the films themselves are not touched. With their new key they then open films at base; a kit
-does not take such a file in by itself.
+is the case's key, sealed anew to the practitioner's new card in a file of its own at the store; the
+films themselves are not touched. With their new key they then open films at base, and a signed
+order lets them in on their kit (`appliance.readmitting`).
 """
 
+import hashlib
 import io
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.base.orders import place_order
+from appliance.cases import Team, team_document
 from appliance.clock import Clock
-from appliance.errors import BadFile, BadInput, NoMatch, SendInterrupted
-from appliance.files import checked_id, from_json, save, to_json
-from appliance.keys import Card, PrivateKeys
-from appliance.permits import Ceilings, Revocation
-from appliance.receipts import KitCard, revocation_object, tombstone_object
+from appliance.errors import BadFile, BadInput, Incomplete, NoMatch
+from appliance.files import ID, checked_id, from_json, save, to_json
+from appliance.identities import identity_lines
+from appliance.keys import Card, PrivateKeys, parse_identity
+from appliance.permits import Ceilings, Revocation, recipient_digest
+from appliance.readmitting import Readmission, key_file
+from appliance.receipts import (
+    KitCard,
+    case_object,
+    kit_object,
+    revocation_object,
+    tombstone_object,
+)
 from appliance.sealing import seal
-from appliance.stores import Put, ServiceStore, read_small
+from appliance.signing import Verifier
+from appliance.stores import ServiceStore, is_there, read_small
 from appliance.unsealing import unseal
+
+_NUMBER = re.compile("[0-9]{4}")
 
 
 def enrol(data: bytes, keys: Path) -> Path:
@@ -97,42 +113,149 @@ def unknown_kits(store: ServiceStore, keys: Path) -> list[str]:
     return unknown
 
 
-def recover(store: ServiceStore, keys: PrivateKeys, to: Card, cases: Sequence[str]) -> list[str]:
-    """Seal the keys of these cases (all, if none is named) to a practitioner's new card as well.
+@dataclass(frozen=True)
+class Recovered:
+    """A case that was looked at, to let somebody in again."""
 
-    Returns the names of the new key files. A case that was withdrawn has no key, and gets none.
-    Raises NoMatch where the service's own keys do not open it.
+    case: str
+    key: str = ""
+    """Name of the new key file at the store, '' where there is none."""
+    order: int = 0
+    """Number of the order for the kit, 0 where none was named."""
+    why: str = ""
+    """A sentence, where nothing was done."""
+
+
+def cases_of(
+    store: ServiceStore, keys: PrivateKeys, name: str, folder: Path
+) -> tuple[list[str], list[Recovered]]:
+    """The cases that the practitioner of this name works in, as each case's own sealed list says;
+    and those of which that cannot be known.
+
+    Only a list that a practitioner of this service signed counts. Raises SendInterrupted,
+    SendRefused.
+    """
+    cards = [*(folder / "practitioners").glob("*.pub"), *(folder / "revoked").glob("*.pub")]
+    believed = [from_json(path.read_bytes(), Card).verifying_key() for path in cards]
+    found, unknown = [], []
+    for case in _cases(store):
+        try:
+            opened = _newest_key(store, keys, case)
+            team = _team(store, believed, case, opened[1]) if opened else None
+        except (BadInput, Incomplete, NoMatch) as error:
+            unknown.append(Recovered(case, why=f"Who works in it cannot be known: {error.args[0]}"))
+            continue
+        if team is not None and name in [card.name for card in team.members]:
+            found.append(case)
+    return found, unknown
+
+
+def recover(
+    store: ServiceStore,
+    keys: PrivateKeys,
+    to: Card,
+    cases: Sequence[str],
+    kit: str,
+    clock: Clock,
+) -> list[Recovered]:
+    """Seal the keys of these cases to a practitioner's new card as well, and order the kit of this
+    id, if one is named, to let them in.
+
+    A case that was withdrawn has no key, and gets none. Safe to call again: the newest order
+    counts. Raises NoMatch where the service's own keys do not open it.
     """
     if to.role != "practitioner":
         raise BadInput("Only a practitioner's card can be let in.", "Give their new .pub file.")
     if to.sealing_key().kind != keys.card().sealing_key().kind:
         raise BadInput("This card is of the other type than the service's keys.")
-    made = []
-    for case in cases or _cases(store):
-        prefix = f"cases/{checked_id(case)}/identity-"
-        names = [entry.name for entry in store.list(prefix)]
-        if not names or store.open(tombstone_object(case)) is not None:
-            continue
-        newest = read_small(store, names[-1])
-        if newest is None:
-            raise BadFile(f"The key of case {case} cannot be read.")
-        try:
-            text = unseal(newest, [keys.identity])
-        except NoMatch as error:
-            raise NoMatch(
-                f"The service's keys do not open case {case}.", "Give the keys it was made with."
-            ) from error
-        number = int(names[-1].rpartition("-")[2].removesuffix(".age")) + 1
-        name = f"{prefix}{number:04}.age"
-        sealed = seal(text, [to.sealing_key(), keys.card().sealing_key()])
-        if store.create(name, io.BytesIO(sealed)) is Put.ALREADY_THERE:
-            raise SendInterrupted(f"A kit was sending {name} just now.", "Run it again.")
-        made.append(name)
-    return made
+    if kit and not is_there(store, kit_object(kit)):
+        raise BadInput(
+            f"No kit {kit} has ever sent to this store.",
+            "Its number stands on its page, under This kit.",
+        )
+    return [_recover(store, keys, to, case, kit, clock) for case in cases]
+
+
+def _recover(
+    store: ServiceStore, keys: PrivateKeys, to: Card, case: str, kit: str, clock: Clock
+) -> Recovered:
+    found = _newest_key(store, keys, case)
+    if found is None:
+        return Recovered(case, why="There is no key of it: the family has withdrawn, or none came.")
+    number, secrets = found
+    key = key_file(number, to)
+    name = case_object(case, key)
+    sealed = seal(secrets, [to.sealing_key(), keys.card().sealing_key()])
+    # The service's own name: in place of what an earlier run, or anybody, has put there.
+    store.purge(name)
+    store.create(name, io.BytesIO(sealed))
+    if is_there(store, tombstone_object(case)):
+        store.purge(name)
+        return Recovered(case, why="The family has withdrawn just now.")
+    if not kit:
+        return Recovered(case, name)
+    now, digest = clock.read().wall, hashlib.sha256(sealed).hexdigest()
+    order = place_order(
+        store,
+        keys.signer,
+        kit,
+        lambda n: Readmission(
+            number=n,
+            kit=kit,
+            case=case,
+            practitioner=to.name,
+            recipient=recipient_digest(to.recipient),
+            key=key,
+            sha256=digest,
+            at=now,
+        ),
+    )
+    return Recovered(case, name, order)
+
+
+def _newest_key(store: ServiceStore, keys: PrivateKeys, case: str) -> tuple[int, bytes] | None:
+    """Number and content of the newest key file that a kit sent of a case; None if there is none,
+    or the family has withdrawn."""
+    names = _numbered(store, case, "identity-")
+    if not names or is_there(store, tombstone_object(case)):
+        return None
+    number, name = names[-1]
+    newest = read_small(store, name)
+    if newest is None:
+        raise BadFile(f"The key of case {case} cannot be read.")
+    try:
+        return number, unseal(newest, [keys.identity])
+    except NoMatch as error:
+        raise NoMatch(
+            f"The service's keys do not open case {case}.", "Give the keys it was made with."
+        ) from error
+
+
+def _team(
+    store: ServiceStore, believed: Sequence[Verifier], case: str, secrets: bytes
+) -> Team | None:
+    """Who works in a case, None where that has not come yet."""
+    names = _numbered(store, case, "documents/team-")
+    if not names:
+        return None
+    number, name = names[-1]
+    identities = [parse_identity(line) for line in identity_lines(secrets.decode())]
+    return team_document(read_small(store, name) or b"", identities, believed, case, number)
+
+
+def _numbered(store: ServiceStore, case: str, stem: str) -> list[tuple[int, str]]:
+    prefix = case_object(case, stem)
+    names = [entry.name for entry in store.list(prefix)]
+    return [
+        (int(number), name)
+        for name in sorted(names)
+        if _NUMBER.fullmatch(number := name.removeprefix(prefix).removesuffix(".age"))
+    ]
 
 
 def _cases(store: ServiceStore) -> list[str]:
-    return sorted({entry.name.split("/")[1] for entry in store.list("cases/")})
+    names = {entry.name.split("/")[1] for entry in store.list("cases/")}
+    return sorted(name for name in names if ID.fullmatch(name))
 
 
 def _named(path: Path) -> str:

@@ -96,6 +96,14 @@ def refuses_delete(store: ServiceStore, kit: str) -> bool:
     return False
 
 
+def is_there(store: Store, name: str) -> bool:
+    """True if there is something under this name, whatever it is."""
+    found = store.open(name)
+    if found is not None:
+        found.close()
+    return found is not None
+
+
 def read_small(store: Store, name: str) -> bytes | None:
     """A card, order or tombstone; None if there is none, or something too long to be one."""
     found = store.open(name)

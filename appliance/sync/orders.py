@@ -1,18 +1,23 @@
 """Orders on their way: films that were taken back here go to the service, its own orders come in.
 
 An order for a film is sent until the service's signed answer is here. What the service asks this
-kit to do lies in the inbox for the page and the recorder, who check its signature themselves.
+kit to do lies in the inbox for the page and the recorder, who check its signature themselves. A key
+file that lets a practitioner in again lies there only until the page has taken it in.
 """
+
+import hashlib
 
 from appliance.audit import Log
 from appliance.consent import FilmWithdrawal, ServiceOrder, Tombstone
 from appliance.errors import BadFile, BadInput
-from appliance.files import ID, Home, checked_id, from_json, save
+from appliance.files import ID, Home, checked_id, destroy, from_json, save
 from appliance.keys import Card
 from appliance.permits import Enrolled, read_revocation
+from appliance.readmitting import Readmission, key_path, open_orders, read_order
 from appliance.receipts import (
     KitCard,
     Problem,
+    case_object,
     order_object,
     revocation_name,
     revocation_object,
@@ -21,7 +26,7 @@ from appliance.receipts import (
 )
 from appliance.shares import is_withdrawn_share, share_orders
 from appliance.signing import open_note
-from appliance.stores import Store, read_small
+from appliance.stores import Store, is_there, read_small
 from appliance.sync.plan import Rank, Sealed
 from appliance.withdrawing import film_order, films_withdrawn, is_film_withdrawn
 
@@ -58,27 +63,63 @@ def taken_back(home: Home, sealed: Sealed) -> bool:
     return gone and bool(films_withdrawn(home.case(sealed.case)))
 
 
-def bring_in(home: Home, store: Store, kit: KitCard, service: Card, log: Log) -> list[Problem]:
-    """Fetch the service's orders for this kit, and its answers for single films.
+def bring_in(home: Home, store: Store, kit: KitCard, enrolled: Enrolled, log: Log) -> list[Problem]:
+    """Fetch the service's orders for this kit with the keys that they name, and its answers for
+    single films.
 
     The orders are numbered: each comes in once, in turn, and an old one never again. Raises
     SendInterrupted, SendRefused.
     """
+    service = enrolled.service
     for case in sorted(path.name for path in home.cases.glob("*") if ID.fullmatch(path.name)):
         for order in _unanswered(home, case):
             note = read_small(store, tombstone_object(order))
             if note is not None and _answers(note, order, case, service):
                 save(home.inbox / order, note)
                 log.write("tombstone-received", case=case, order=order)
+    problems = []
     number = len(list(home.inbox.glob("order-*"))) + 1
-    while (note := read_small(store, service_order_object(kit.id, number))) is not None:
+    while is_there(store, service_order_object(kit.id, number)):
+        # What is too long to be one is false, and never taken for none.
+        note = read_small(store, service_order_object(kit.id, number)) or b""
         asked = _asked(note, service)
         if asked is None or (asked.kit, asked.number) != (kit.id, number):
-            return [Problem(object=service_order_object(kit.id, number), code="false-order")]
+            problems.append(
+                Problem(object=service_order_object(kit.id, number), code="false-order")
+            )
+            break
         save(home.inbox / f"order-{number:06}", note)
         log.write("service-order-received", case=asked.case, order=f"{number:06}")
         number += 1
-    return []
+    return [*problems, *_bring_keys(home, store, kit, enrolled, log)]
+
+
+def clear_keys(home: Home, kit: KitCard, enrolled: Enrolled) -> None:
+    """Remove the key files in the inbox that are needed no more: the page has taken them in or
+    refused them, another order has come since, or the family has withdrawn. Needs no network."""
+    needed = {key_path(home, order.number) for order in open_orders(home, kit.id, enrolled)}
+    for path in home.inbox.glob("key-*"):
+        if path not in needed:
+            destroy(path)
+
+
+def _bring_keys(
+    home: Home, store: Store, kit: KitCard, enrolled: Enrolled, log: Log
+) -> list[Problem]:
+    problems = []
+    for order in open_orders(home, kit.id, enrolled):
+        path = key_path(home, order.number)
+        # A family that has withdrawn elsewhere goes before every order.
+        if path.exists() or is_there(store, tombstone_object(order.case)):
+            continue
+        name = case_object(order.case, order.key)
+        sealed = read_small(store, name)
+        if sealed is not None and hashlib.sha256(sealed).hexdigest() == order.sha256:
+            save(path, sealed)
+            log.write("case-key-received", case=order.case, order=f"{order.number:06}")
+        else:
+            problems.append(Problem(object=name, code="false-key"))
+    return problems
 
 
 def hear_revocations(home: Home, store: Store, enrolled: Enrolled, log: Log) -> list[Problem]:
@@ -123,9 +164,9 @@ def _answers(note: bytes, order: str, case: str, service: Card) -> bool:
     return (answer.order, answer.case) == (order, case)
 
 
-def _asked(note: bytes, service: Card) -> ServiceOrder | None:
+def _asked(note: bytes, service: Card) -> ServiceOrder | Readmission | None:
     try:
         text, _ = open_note(note.decode(), [service.verifying_key()])
-        return from_json(text, ServiceOrder)
+        return read_order(text)
     except (BadInput, UnicodeDecodeError):
         return None

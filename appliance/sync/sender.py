@@ -52,7 +52,7 @@ from appliance.receipts import (
 )
 from appliance.signing import Verifier, open_note
 from appliance.stores import Put, Store, measure, read_small
-from appliance.sync.orders import bring_in, film_orders, hear_revocations, taken_back
+from appliance.sync.orders import bring_in, clear_keys, film_orders, hear_revocations, taken_back
 from appliance.sync.plan import Pace, Rank, Sealed, confirmed, plan
 
 if TYPE_CHECKING:
@@ -248,10 +248,11 @@ class Sender:
         """
         kit, enrolled = self._whose()
         service = enrolled.service
+        clear_keys(self._home, kit, enrolled)
         with contextlib.closing(self._open_store()) as store:
             self._check_store(store, service)
             problems = hear_revocations(self._home, store, enrolled, self._log)
-            for problem in [*problems, *bring_in(self._home, store, kit, service, self._log)]:
+            for problem in [*problems, *bring_in(self._home, store, kit, enrolled, self._log)]:
                 self._problems[problem.object] = problem
             self._began = self._clock.monotonic()
             tried: set[str] = set()
@@ -267,7 +268,8 @@ class Sender:
 
     def waits(self, store: str, why: Why) -> SyncStatus:
         """Show what waits for `store` while nothing may be sent. Reaches for no network."""
-        kit, _ = self._whose()
+        kit, enrolled = self._whose()
+        clear_keys(self._home, kit, enrolled)
         found = look(self._home, kit, self._unconfirmed(store))
         sends = plan(found.here, self._receipt, store, found.orders)
         self._waiting, self._waiting_bytes = len(sends), sum(sealed.size for sealed in sends)
