@@ -1,8 +1,9 @@
 """Whatever is done with a case and in whatever order: nobody opens it who is not of it, nothing is
-shared that is not agreed to, and nothing goes before its time or under a hold."""
+filmed or shared that is not agreed to, and nothing goes before its time, under a hold or unseen."""
 
 import functools
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -19,7 +20,7 @@ from appliance.consent import Consent, Hold, Purpose, allows
 from appliance.course import Stop, course_of, standing, stops_filming
 from appliance.errors import CaseWithdrawn, NoMatch, NotOpened
 from appliance.files import Home, new_id
-from appliance.keys import PrivateKeys
+from appliance.keys import Identity, PrivateKeys
 from appliance.retention import Keeping, keeping, warn, warned_at
 from appliance.reviews import Review
 from appliance.unsealing import unseal
@@ -28,8 +29,12 @@ from tests import films
 from tests.moments import keep_still
 from tests.test_copies import consent, person, started
 
-DAY = timedelta(days=1)
+DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
+KEPT = 60
+"""Days for which films are kept after the work has ended."""
 BEGAN = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
+MEMORY = Path("/dev/shm")
+"""Where there is one: a life writes hundreds of small files and waits for each."""
 SERVICE = PrivateKeys.generate("service")
 PEOPLE = [PrivateKeys.generate("practitioner") for _number in range(3)]
 SUPERVISOR = PrivateKeys.generate("practitioner")
@@ -47,7 +52,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.place = tempfile.TemporaryDirectory()
+        self.place = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
         home = Home(Path(self.place.name) / "home", Path(self.place.name) / "run")
         home.prepare(home.cases)
         self.cases, self.now = Cases(home), BEGAN
@@ -56,6 +61,11 @@ class Life(RuleBasedStateMachine):
         self.directory = home.case(self.id)
         self.team, self.left = [PEOPLE[0]], list[PrivateKeys]()
         self.withdrawn = False
+        self.filmed, self.reviewed = list[datetime](), BEGAN
+        self.agreed_at, self.began_at = BEGAN, BEGAN
+        self.ended: datetime | None = None
+        self.warned: datetime | None = None
+        """What the course is reckoned from here, apart from what the case itself says."""
         self.after_leaving: list[tuple[Path, list[PrivateKeys]]] = []
         """What was written since, and who must not open it."""
 
@@ -68,10 +78,14 @@ class Life(RuleBasedStateMachine):
     def is_open(self) -> bool:
         return not self.withdrawn
 
+    def unseen(self) -> bool:
+        return any(at > self.reviewed for at in self.filmed)
+
     @initialize()
     def begin(self) -> None:
-        """So that there is something to share in most lives."""
+        """So that there is something to share and something unseen in most lives."""
         self.talk_it_through(set(SAID))
+        self.film()
         self.choose_a_moment()
         self.share("supervisor", 28)
 
@@ -84,6 +98,8 @@ class Life(RuleBasedStateMachine):
     @rule(said=st.sets(st.sampled_from(SAID)))
     def talk_it_through(self, said: set[Purpose]) -> None:
         case = self.case()
+        self.now += MINUTE
+        self.agreed_at = self.now
         agreed = consent(person("Alex", *sorted(said)), until=self.now + 90 * DAY)
         case.write(msgspec.structs.replace(agreed, event_time=self.now))
         shares.end_what_is_not_agreed(case, self.now)
@@ -112,7 +128,10 @@ class Life(RuleBasedStateMachine):
         assert (shares.judge(case, film, purpose, self.now) is None) is agreed
         if agreed and kept:
             until = self.now + days * DAY
-            shares.share(case, kept, SUPERVISOR.card(), "S", purpose, self.now, until)
+            shared = shares.share(case, kept, SUPERVISOR.card(), "S", purpose, self.now, until)
+            for sealed in (self.directory / "shares" / shared.id).glob("*.age"):
+                assert unseal(sealed.read_bytes(), [SUPERVISOR.identity])
+                self._stays_closed(sealed, [*case.identities, SERVICE.identity])
 
     @precondition(lambda self: not self.withdrawn and len(self.team) < 3)
     @rule()
@@ -138,7 +157,24 @@ class Life(RuleBasedStateMachine):
 
     @precondition(is_open)
     @rule()
+    def film(self) -> None:
+        """It is judged as the page and the import judge it, and made if nothing stops it."""
+        case = self.case()
+        self.now += MINUTE
+        expected = None
+        if self.ended is not None:
+            expected = Stop.ENDED
+        elif self.agreed_at <= self.began_at and self.began_at > BEGAN:
+            expected = Stop.NEEDS_CONSENT
+        assert stops_filming(course_of(case), case.read(Consent)) is expected
+        if expected is None:
+            self.filmed.append(self.now)
+
+    @precondition(is_open)
+    @rule()
     def review(self) -> None:
+        self.now += MINUTE
+        self.reviewed = self.now
         held_now = Review(
             id=new_id(), held=self.now, shown=(), strengths="x", next="", ratings=(), go_on="yes"
         )
@@ -148,11 +184,14 @@ class Life(RuleBasedStateMachine):
     @rule()
     def end_or_top_up(self) -> None:
         case = self.case()
-        if course_of(case).ended is None:
-            course.end(case, self.now, "", 60)
+        self.now += MINUTE
+        if self.ended is None:
+            course.end(case, self.now, "", KEPT)
+            self.ended = self.now
         else:
             course.top_up(case, self.now)
-            assert stops_filming(course_of(case), case.read(Consent)) is Stop.NEEDS_CONSENT
+            self.ended, self.warned, self.began_at = None, None, self.now
+        assert course_of(case).ended == self.ended
 
     @precondition(is_open)
     @rule()
@@ -166,15 +205,29 @@ class Life(RuleBasedStateMachine):
     @precondition(is_open)
     @rule()
     def the_kit_looks_after_itself(self) -> None:
-        case = self.case()
-        stands = standing(case, [], 14 * DAY)
+        case, over = self.case(), self.ended is not None and self.now >= self.ended + KEPT * DAY
+        stands = standing(case, self.filmed, 14 * DAY)
         found = keeping(stands, held(self.directory), warned_at(case), 14 * DAY, self.now)
+        heard = self.warned is not None and self.now >= self.warned + DAY
+        may_go = over and heard and not held(self.directory) and not self.unseen()
+        assert (found is Keeping.DUE) is may_go
         if found is Keeping.SOON:
             warn(case, self.now)
+            self.warned = self.warned or self.now
         elif found is Keeping.DUE:
-            until = course_of(case).keep_until
-            assert until and self.now >= until and not held(self.directory)
             self._withdraw("retention")
+
+    @precondition(is_open)
+    @rule()
+    def the_work_ends_and_their_time_is_over(self) -> None:
+        """The kit is unlocked twice then, two days apart: it warns at the first."""
+        if self.ended is None:
+            self.end_or_top_up()
+        for since in (KEPT * DAY, KEPT * DAY + 2 * DAY):
+            if not self.withdrawn and self.ended is not None:
+                self.now = max(self.now, self.ended + since)
+                shares.remove_what_is_over(self.directory, self.now)
+                self.the_kit_looks_after_itself()
 
     @precondition(is_open)
     @rule()
@@ -202,15 +255,16 @@ class Life(RuleBasedStateMachine):
         for path, barred in self.after_leaving:
             for keys in barred:
                 if path.exists() and keys not in self.team:
-                    self._stays_closed(path, keys)
+                    secrets = open_case_identities(self.directory, [keys.identity])
+                    self._stays_closed(path, secrets)
 
-    def _stays_closed(self, path: Path, keys: PrivateKeys) -> None:
-        secrets = open_case_identities(self.directory, [keys.identity])
+    @staticmethod
+    def _stays_closed(path: Path, secrets: Sequence[Identity]) -> None:
         try:
             unseal(path.read_bytes(), secrets)
         except NoMatch:
             return
-        raise AssertionError("whoever left reads what was written since")
+        raise AssertionError("it opens for somebody whom it was not sealed to")
 
     @invariant()
     def nothing_is_shared_without_agreement_or_beyond_its_day(self) -> None:
@@ -236,7 +290,7 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(
-    max_examples=12,
+    max_examples=40,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=list(HealthCheck),
