@@ -12,7 +12,7 @@ from web_ui.app import create_app
 
 OPEN_TO_ANYONE = {
     *("/", "/setup", "/setup/press", "/unlock", "/status.json", "/virtual/button"),
-    "/kit/authority.crt",
+    *("/kit/authority.crt", "/forgotten"),
 }
 
 

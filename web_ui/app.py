@@ -32,6 +32,7 @@ from web_ui import (
     course,
     errors,
     films,
+    forgotten,
     importing,
     log,
     moments,
@@ -130,6 +131,7 @@ def create_app(
     for room in (
         setup,
         unlock,
+        forgotten,
         cases,
         consent,
         arming,

@@ -33,6 +33,7 @@ from appliance.permits import CURRENT, Books, Permit, recipient_digest
 from appliance.signing import open_note, split_note
 from appliance.withdrawing import closed_there
 from web_ui.access import local_path, practitioner
+from web_ui.enrolment import is_new_card
 from web_ui.forms import Form, at_most, needed, page_asked, stripped
 from web_ui.language import _
 from web_ui.parts import Parts
@@ -99,13 +100,16 @@ def blueprint(parts: Parts) -> Blueprint:
         ]
         found.sort(key=lambda case: (case.withdrawn, case.label.casefold(), case.id))
         page = page_asked()
-        first = SHOWN * (page - 1)
+        first, holder = SHOWN * (page - 1), practitioner()
         shown = [_with_its_end(listed) for listed in found[first : first + SHOWN]]
         return render_template(
             "cases.html",
             cases=[listed for listed in shown if listed is not None],
             before=page - 1,
             after=page + 1 if first + SHOWN < len(found) else 0,
+            let_in=len(holder.let_in),
+            not_let_in=sorted({_(refusal.sentence) for refusal in holder.not_let_in.values()}),
+            waits=is_new_card(parts.home, holder.card.name),
         )
 
     @pages.route("/new", methods=["GET", "POST"])

@@ -12,6 +12,7 @@ from typing import Literal
 from appliance.clock import Clock
 from appliance.errors import BadFile, BadInput
 from appliance.files import (
+    Fact,
     Home,
     destroy,
     from_json,
@@ -27,6 +28,7 @@ from appliance.requests import FRESH_SECONDS, Enrol, RecorderStatus, place_reque
 
 Progress = Literal["nothing", "ready", "waiting", "refused", "timed-out", "done"]
 
+_NEW = "new-card.json"
 _CEILINGS = b'{"attune":"ceilings/'
 _SECRET_MARKS = (b"AGE-SECRET-KEY-", b"PRIVATE+KEY+", b"age-encryption.org/v1", b"BEGIN AGE")
 
@@ -35,6 +37,28 @@ class SecretBrought(BadInput):
     """A secret key was given where only a public card belongs."""
 
     code = "secret-brought"
+
+
+class NewCard(Fact, frozen=True, kw_only=True, tag="new-card/v1"):
+    """Beside a practitioner's locked key: it was made because they forgot the passphrase, and no
+    family is open to it yet."""
+
+    practitioner: str
+
+
+def keep_new_card(home: Home, card: Card) -> None:
+    """Remember that the service is to let this card in again."""
+    save_fact(home.keys / card.name / _NEW, NewCard(practitioner=card.name))
+
+
+def is_new_card(home: Home, name: str) -> bool:
+    """True until the service has let the practitioner of this name in. `name` is from a card."""
+    return (home.keys / name / _NEW).exists()
+
+
+def forget_new_card(home: Home, name: str) -> None:
+    """They are in. Safe to call again."""
+    (home.keys / name / _NEW).unlink(missing_ok=True)
 
 
 class Enrolment:

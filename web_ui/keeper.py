@@ -6,13 +6,13 @@ from datetime import datetime
 
 from appliance.errors import BadFile, KitError
 from appliance.requests import FRESH_SECONDS, read_request
-from appliance.withdrawing import hear_service
 from web_ui.arming import take_permit
-from web_ui.cases import armed_case
 from web_ui.course import remove_what_is_due
+from web_ui.forgotten import let_in
 from web_ui.parts import Parts
 from web_ui.shares import end_what_is_over
 from web_ui.status import FILMING, fresh_status, trusted_now
+from web_ui.withdrawal import carry_out_service
 
 EVERY_SECONDS = 2.0
 MINUTE = 60.0
@@ -65,11 +65,10 @@ class Keeper(threading.Thread):
             )
             if newest == self._heard:
                 return
-            for done in hear_service(parts.home, parts.cases):
-                if not done.film and armed_case(parts) == done.case:
-                    take_permit(parts)
-                parts.seat.forget(done.case)
-                parts.note("service-order-done", case=done.case, recording=done.film)
+            carry_out_service(parts)
+            holder = parts.seat.holder
+            if holder is not None:
+                let_in(parts, holder)
             self._heard = newest
         except (KitError, OSError):
             parts.note("service-order-waits")

@@ -18,6 +18,7 @@ from appliance.errors import CaseWithdrawn, KitError, NoMatch, NotOpened
 from appliance.files import Home
 from appliance.keys import Card, PrivateKeys
 from appliance.permits import Enrolled
+from appliance.readmitting import Refusal
 from appliance.signing import Verifier
 from web_ui.copying import Copying
 from web_ui.viewing import Viewing
@@ -77,6 +78,12 @@ class Practitioner:
         self.copying = Copying()
         self.word_said: set[str] = set()
         """The cases whose family has said its check word since the unlock."""
+        self.letting_in = threading.Lock()
+        """Held by whoever takes in what the service sent for them (`web_ui.forgotten`)."""
+        self.let_in: list[str] = []
+        """The cases that the service has let them into again, taken in since the unlock."""
+        self.not_let_in: dict[int, Refusal] = {}
+        """The orders to let somebody in that were refused since, by their numbers."""
         self.here: dict[str, str] = {}
         """For each case, the consent of those who are here today, as was said since the unlock."""
         self._home = home

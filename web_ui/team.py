@@ -16,7 +16,7 @@ from appliance.requests import Renew, place_request
 from web_ui.access import practitioner
 from web_ui.arming import take_permit
 from web_ui.cases import armed_case, needs_press, open_case
-from web_ui.enrolment import read_practitioner_key
+from web_ui.enrolment import is_new_card, read_practitioner_key
 from web_ui.errors import status_of
 from web_ui.forms import Form
 from web_ui.language import _
@@ -120,6 +120,7 @@ def blueprint(parts: Parts) -> Blueprint:
             form=ColleagueForm(),
             own=practitioner().card,
             members=_enrolled(parts).practitioners,
+            waits=is_new_card(parts.home, practitioner().card.name),
         )
 
     @pages.post("/practitioners")

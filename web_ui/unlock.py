@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 
-from flask import Blueprint, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, g, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from wtforms import HiddenField, PasswordField, StringField
 from wtforms.widgets import DateTimeLocalInput
@@ -16,6 +16,7 @@ from appliance.requests import SetTime, place_request
 from appliance.signing import Verifier
 from web_ui.access import anyone, pair, practitioner, sit_down, stand_up
 from web_ui.errors import status_of
+from web_ui.forgotten import let_in, new_cards
 from web_ui.forms import Form
 from web_ui.language import _, ngettext
 from web_ui.parts import Parts
@@ -53,12 +54,15 @@ def blueprint(parts: Parts) -> Blueprint:
         return UnlockForm(formdata=None, time=now, offered=now, offset="")
 
     def unlock_page(refused: KitError | None) -> str:
+        enrolled = parts.enrolled
+        known = new_cards(parts, enrolled) if enrolled and g.paired else []
         return render_template(
             "unlock.html",
             form=offered_form(),
             refused=refused,
             taken=parts.seat.taken,
             fingerprint=_fingerprint(parts),
+            come=any(card.come for card in known),
         )
 
     @pages.get("/unlock")
@@ -100,6 +104,7 @@ def blueprint(parts: Parts) -> Blueprint:
             ),
         )
         parts.note("unlocked", practitioner=holder.card.name)
+        let_in(parts, holder)
         holder.work.mend(
             lambda: mend_all(
                 parts.home, holder.case, holder.kit, lambda: holder.now(parts.clock), parts.note

@@ -35,6 +35,7 @@ from appliance.withdrawing import (
     closed_there,
     film_order,
     films_withdrawn,
+    hear_service,
     held,
     hold_notice,
     is_film_withdrawn,
@@ -250,6 +251,16 @@ def close_for_good(
     order = parts.cases.withdraw(case.id, holder.keys, kit, holder.now(parts.clock), copies, why)
     holder.forget(case.id)
     parts.note("withdrawn" if why == "family" else "retention-over", case=case.id, order=order.id)
+
+
+def carry_out_service(parts: Parts) -> None:
+    """Carry out what the service has signed and the inbox holds. Any thread. Raises KitError,
+    OSError."""
+    for done in hear_service(parts.home, parts.cases):
+        if not done.film and armed_case(parts) == done.case:
+            take_permit(parts)
+        parts.seat.forget(done.case)
+        parts.note("service-order-done", case=done.case, recording=done.film)
 
 
 def _page(case: str, errors: dict[str, str]) -> str:

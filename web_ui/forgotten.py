@@ -1,0 +1,142 @@
+"""A forgotten passphrase: a new card is made on the kit, and the service lets it in again.
+
+Who forgot cannot unlock, so these pages are open to a browser that has unlocked this kit before;
+with it goes a press of the button. The new card sees no family until the service has sealed their
+keys to it (`appliance.readmitting`): what it sent is taken in when its owner is unlocked.
+"""
+
+from dataclasses import dataclass
+
+from flask import Blueprint, Response, abort, g, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+
+from appliance.errors import KitError
+from appliance.files import load_fact, to_json
+from appliance.keys import Card, PrivateKeys, lock, make_passphrase
+from appliance.permits import Enrolled
+from appliance.readmitting import has_come, readmit
+from appliance.receipts import KitCard
+from web_ui.access import anyone, paired
+from web_ui.enrolment import forget_new_card, is_new_card, keep_new_card
+from web_ui.parts import Parts
+from web_ui.seat import Practitioner
+from web_ui.status import fresh_status
+from web_ui.withdrawal import carry_out_service
+
+
+@dataclass(frozen=True)
+class NewCard:
+    """A card that waits for the service."""
+
+    name: str
+    come: bool
+    """Something of the service is here: its owner has only to unlock."""
+
+
+def blueprint(parts: Parts) -> Blueprint:
+    pages = Blueprint("forgotten", __name__, url_prefix="/forgotten")
+
+    @pages.get("")
+    @anyone
+    def show() -> ResponseReturnValue:
+        enrolled = parts.enrolled
+        if enrolled is None:
+            return redirect(url_for("setup.show"), 303)
+        kit = load_fact(parts.home.kit / "kit.json", KitCard)
+        return render_template(
+            "forgotten.html",
+            known=g.paired,
+            cards=new_cards(parts, enrolled) if g.paired else [],
+            kit=kit.id if kit else "",
+        )
+
+    @pages.post("")
+    @paired
+    def make() -> ResponseReturnValue:
+        """Make new keys. Their words are shown once, in this answer."""
+        service = _enrolled(parts).service
+        words = make_passphrase()
+        with parts.enrolment.turn:
+            keys = PrivateKeys.generate("practitioner", service.sealing_key().kind == "x25519")
+            parts.enrolment.bring(service, keys, lock(keys, words))
+            keep_new_card(parts.home, keys.card())
+        parts.note("new-card-made", practitioner=keys.card().name)
+        return render_template(
+            "words.html", words=words, ask=url_for("forgotten.ask"), still_closed=True
+        )
+
+    @pages.post("/press")
+    @paired
+    def ask() -> ResponseReturnValue:
+        parts.enrolment.ask()
+        return redirect(url_for("forgotten.wait"), 303)
+
+    @pages.get("/press")
+    @paired
+    def wait() -> ResponseReturnValue:
+        progress = parts.enrolment.progress(fresh_status(parts.home, parts.clock))
+        if progress in ("nothing", "done"):
+            return redirect(url_for("forgotten.show"), 303)
+        return render_template(
+            "press.html",
+            progress=progress,
+            again=url_for("forgotten.ask"),
+            back=url_for("forgotten.show"),
+        )
+
+    @pages.get("/<name>.pub")
+    @paired
+    def card(name: str) -> ResponseReturnValue:
+        """What the service needs: public, and worth nothing without its other half."""
+        found = _waiting(parts, _enrolled(parts), name)
+        if found is None:
+            abort(404)
+        answer = Response(to_json(found) + b"\n", mimetype="application/octet-stream")
+        answer.headers["Content-Disposition"] = f"attachment; filename={found.name}.pub"
+        return answer
+
+    return pages
+
+
+def new_cards(parts: Parts, enrolled: Enrolled) -> list[NewCard]:
+    """The cards of this kit that were made because somebody forgot, and are not let in yet."""
+    return [
+        NewCard(card.name, has_come(parts.home, card.name))
+        for card in enrolled.practitioners
+        if is_new_card(parts.home, card.name)
+    ]
+
+
+def let_in(parts: Parts, holder: Practitioner) -> None:
+    """Take in what the service has sent for whoever is unlocked. Any thread; safe to call again."""
+    with holder.letting_in:
+        try:
+            # A withdrawal goes before every order to let somebody in.
+            carry_out_service(parts)
+            answered = readmit(parts.home, parts.cases, holder.keys)
+        except (KitError, OSError):
+            parts.note("readmission-waits")
+            return
+        for one in answered:
+            order = f"{one.number:06}"
+            if one.refusal is None:
+                holder.let_in.append(one.case)
+                forget_new_card(parts.home, holder.card.name)
+                parts.note("readmitted", case=one.case, order=order)
+            elif holder.not_let_in.get(one.number) is not one.refusal:
+                holder.not_let_in[one.number] = one.refusal
+                parts.note(
+                    "readmission-refused", case=one.case, order=order, code=one.refusal.value
+                )
+
+
+def _enrolled(parts: Parts) -> Enrolled:
+    enrolled = parts.enrolled
+    if enrolled is None:
+        abort(404)
+    return enrolled
+
+
+def _waiting(parts: Parts, enrolled: Enrolled, name: str) -> Card | None:
+    cards = {card.name: card for card in enrolled.practitioners}
+    return cards.get(name) if is_new_card(parts.home, name) else None
