@@ -20,6 +20,8 @@ from appliance.files import Fact, Moment
 
 EARLIEST = datetime(2026, 11, 1, tzinfo=UTC)
 """No kit ran before this software existed, so an earlier time is wrong."""
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+"""None of those that run today will then. Near the year 9999 a sum of times has no answer."""
 
 LARGEST_STEP = timedelta(days=400)
 """How far one vouch may lift the mark: a false 'ten years on' must not close every consent."""
@@ -143,7 +145,10 @@ def judge(
     floor = max(EARLIEST, mark.highest) if mark else EARLIEST
     if vouch is not None and vouch.boot == reading.boot and vouch.boottime <= reading.boottime:
         # In UTC: a sum in a time zone would leave out the hour of summer time.
-        now = vouch.time.astimezone(UTC) + timedelta(seconds=reading.boottime - vouch.boottime)
+        try:
+            now = vouch.time.astimezone(UTC) + timedelta(seconds=reading.boottime - vouch.boottime)
+        except OverflowError:
+            return Judgement(Trust.WRONG)
         return _held_against(now, floor, mark)
     told = by_machine(reading, sources, kept)
     if told is not None and _held_against(told, floor, mark).trust is Trust.TRUSTED:
@@ -170,7 +175,7 @@ def disagrees(judgement: Judgement, told: datetime | None) -> bool:
 
 
 def _held_against(now: datetime, floor: datetime, mark: Mark | None) -> Judgement:
-    if now < floor or (mark is not None and now > mark.highest + LARGEST_STEP):
+    if not floor <= now < LATEST or (mark is not None and now > mark.highest + LARGEST_STEP):
         return Judgement(Trust.WRONG)
     return Judgement(Trust.TRUSTED, now)
 

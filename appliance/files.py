@@ -16,6 +16,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import IO, Annotated, TypeVar
 
@@ -28,6 +29,8 @@ LARGEST_FACT = 4 << 20
 
 ID = re.compile(r"[a-z2-7]{16}")
 _TEMPORARY = ".new"
+_STRANGE = (errno.ENXIO, errno.ELOOP, errno.EACCES, errno.ENOTDIR, errno.ENAMETOOLONG)
+"""What the system says where something else lies than a file: a link that leads nowhere, a pipe."""
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time in a fact: one without its zone is refused, since comparing it would raise."""
@@ -53,6 +56,9 @@ class Fact(
 
 
 _F = TypeVar("_F", bound=Fact)
+_T = TypeVar("_T")
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What is raised for data that is no record: brackets in brackets without end are none either."""
 
 
 def to_json(fact: Fact) -> bytes:
@@ -64,8 +70,16 @@ def from_json(data: bytes | str, kind: type[_F]) -> _F:
     """Read a fact strictly. Raises BadFile when a field is missing, unknown or of another type."""
     try:
         return msgspec.json.decode(data, type=kind, strict=True)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise BadFile(f"This is not a {kind.__name__} record: {error}.") from error
+
+
+def one_of(decoder: msgspec.json.Decoder[_T], data: bytes | str) -> _T:
+    """Read a record that may be of several kinds, as strictly. Raises BadFile."""
+    try:
+        return decoder.decode(data)
+    except _UNREADABLE as error:
+        raise BadFile(f"This is not a record that belongs here: {error}.") from error
 
 
 @dataclass(frozen=True)
@@ -246,7 +260,7 @@ def read_plain(path: Path, most: int = LARGEST_FACT) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno in (errno.ENXIO, errno.ELOOP, errno.EACCES, errno.ENOTDIR):
+        if error.errno in _STRANGE:
             raise strange from error
         raise
     try:
@@ -259,6 +273,16 @@ def read_plain(path: Path, most: int = LARGEST_FACT) -> bytes:
     if len(data) > most:
         raise strange
     return data
+
+
+def some_of(directory: Path, most: int) -> list[Path]:
+    """Up to `most` of what lies in a directory, where another process may have put any number.
+
+    None where there is no directory that may be read.
+    """
+    with contextlib.suppress(OSError), os.scandir(directory) as found:
+        return [directory / entry.name for entry in islice(found, most)]
+    return []
 
 
 def destroy(path: Path) -> None:

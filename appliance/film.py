@@ -21,7 +21,7 @@ import msgspec
 
 from appliance import boxes
 from appliance.errors import BadFile, Incomplete
-from appliance.files import Fact, to_json
+from appliance.files import Fact, one_of, to_json
 from appliance.signing import Verifier, open_note, split_note
 
 MUXER = "mp4"
@@ -229,9 +229,9 @@ def parse_manifest(text: str, verifiers: Sequence[Verifier] = ()) -> Manifest:
 
 def _parsed(line: str) -> FilmFact:
     try:
-        return _LINE.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadFile(f"This manifest has a line that we do not write: {error}.") from error
+        return one_of(_LINE, line)
+    except BadFile as error:
+        raise BadFile("This manifest has a line that we do not write.") from error
 
 
 # --- The muxer's stream -------------------------------------------------------------------------

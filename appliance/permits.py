@@ -183,7 +183,7 @@ class Books(Fact, frozen=True, kw_only=True, tag="books/v1"):
     """Permits that were taken away: they never count again."""
     recipients: dict[str, str] = msgspec.field(default_factory=dict)
     """Each case's recipient as first seen (SHA-256, hex)."""
-    closed: tuple[str, ...] = ()
+    closed: frozenset[str] = frozenset()
     """Cases that were withdrawn as a whole, by an order that was believed: never filmed again."""
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from appliance.errors import BadFile
-from appliance.files import Fact, Home, Moment, read_plain, save_fact
+from appliance.files import Fact, Home, Moment, one_of, read_plain, save_fact
 from appliance.keys import Card
 
 FRESH_SECONDS = 60.0
@@ -87,13 +87,17 @@ class CorrectTime(Fact, frozen=True, kw_only=True, tag="correct-time/v1"):
 
 NeedsPress = Enrol | Renew | CorrectTime
 Request = Stop | NeedsPress | SetTime | Preview | Remove
+_REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request, strict=True)
+_LARGEST_REQUEST = 256 * 1024
+"""Bytes. The largest we write carries two cards, of 3 KiB each, or a signed order with the copies
+that a family has."""
 
 
 def read_request(path: Path) -> Request:
     """The request in a file, read strictly. Raises BadFile."""
     try:
-        request: Request = msgspec.json.decode(read_plain(path), type=Request, strict=True)
-    except (OSError, BadFile, msgspec.DecodeError) as error:
+        request = one_of(_REQUEST, read_plain(path, _LARGEST_REQUEST))
+    except (OSError, BadFile) as error:
         raise BadFile(f"The request {path.name} could not be read: {error}.") from error
     if path.name != f"{request.id}.json":
         raise BadFile(f"The request {path.name} carries another name inside.")

@@ -33,6 +33,7 @@ from appliance.files import (
     from_json,
     load_fact,
     new_id,
+    one_of,
     read_plain,
     save,
     sync_directory,
@@ -109,10 +110,7 @@ def film_order(directory: Path, film: str) -> _FilmOrder | None:
         data = (directory / _FILMS / checked_id(film)).read_bytes()
     except FileNotFoundError:
         return None
-    try:
-        return _FILM_ORDER.decode(data.partition(b"\n")[0])
-    except msgspec.DecodeError as error:
-        raise BadFile("The order for this film cannot be read.") from error
+    return one_of(_FILM_ORDER, data.partition(b"\n")[0])
 
 
 def is_film_withdrawn(directory: Path, film: str) -> bool:
@@ -184,9 +182,9 @@ def hear_service(home: Home, cases: Cases) -> list[Carried]:
     for note in _notes(home.inbox):
         try:
             text, _signer = open_note(note, [service])
-            order = _CASE_ORDER.decode(text)
+            order = one_of(_CASE_ORDER, text)
             directory = home.case(order.case)
-        except (BadInput, msgspec.DecodeError):
+        except BadInput:
             continue
         if not (order.kit == kit.id if isinstance(order, ServiceOrder) else order.whole):
             continue
@@ -204,8 +202,8 @@ def closed_there(directory: Path, service: Verifier) -> Tombstone | ServiceOrder
     """The service's word by which a case was closed here; None if there is none, or none of it."""
     try:
         text, _ = open_note(read_plain(directory / THERE).decode(), [service])
-        return _CASE_ORDER.decode(text)
-    except (OSError, BadInput, UnicodeDecodeError, msgspec.DecodeError):
+        return one_of(_CASE_ORDER, text)
+    except (OSError, BadInput, UnicodeDecodeError):
         return None
 
 

@@ -11,10 +11,11 @@ Every change is on the card before a method returns.
 """
 
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
+from appliance import resetting
 from appliance.clock import Judgement, Kept, Mark, raised
 from appliance.errors import BadFile, BadInput
 from appliance.files import (
@@ -44,6 +45,8 @@ _MARK_STEP = timedelta(minutes=10)
 """How far time goes on before the mark is written again: a card wears."""
 _REMEMBERED = 200
 """Permits that are remembered. Older ones are of other boots, for which no permit counts."""
+_LARGEST_WORD = 16 * 1024
+"""Bytes of a revocation: a name and a time, signed. Ours have less than 400."""
 _CLOSED_UNFILMED = 200
 """Closed cases that are remembered though this kit never filmed them. One that it did film is never
 forgotten: each of those took a press, and its recipient is remembered as well. The others, which a
@@ -55,6 +58,7 @@ class KitBooks:
 
     def __init__(self, home: Home) -> None:
         """Read them, or begin them on a new kit. Raises BadFile for books that cannot be read."""
+        self._home = home
         self._directory = home.kit
         self._inbox = home.inbox
         home.prepare(home.kit)
@@ -82,14 +86,15 @@ class KitBooks:
     def will_close(self, case: str) -> bool:
         """True if `close` would remember this case, and does not yet."""
         closed, filmed = self.books.closed, self.books.recipients
-        full = sum(known not in filmed for known in closed) >= _CLOSED_UNFILMED
-        return case not in closed and (case in filmed or not full)
+        if case in closed or case in filmed:
+            return case not in closed
+        return sum(known not in filmed for known in closed) < _CLOSED_UNFILMED
 
     def close(self, case: str) -> None:
         """Everything of this case was withdrawn: it is never filmed again, whatever the page says
         later. The caller has found that to be so."""
         if self.will_close(case):
-            self._save(msgspec.structs.replace(self.books, closed=(*self.books.closed, case)))
+            self._save(msgspec.structs.replace(self.books, closed=self.books.closed | {case}))
 
     def may_enrol(self, service: Card, ceilings: str) -> bool:
         """True if these ceilings (or '', for none) are the service's, and none it took back."""
@@ -129,12 +134,7 @@ class KitBooks:
         """
         if self.enrolled is None:
             return ()
-        named = set()
-        for path in self._inbox.glob(revocation_name("*")):
-            with suppress(BadInput, OSError, UnicodeDecodeError):
-                note = read_plain(path).decode()
-                named.add(read_revocation(note, self.enrolled.service).practitioner)
-        gone = tuple(card for card in self.enrolled.practitioners if card.name in named)
+        gone = tuple(card for card in self.enrolled.practitioners if self._is_revoked(card))
         if gone:
             enrolled = msgspec.structs.replace(
                 self.enrolled,
@@ -144,6 +144,16 @@ class KitBooks:
             save_fact(self._directory / "enrolled.json", enrolled)
             self.enrolled = enrolled
         return tuple(card.name for card in gone)
+
+    def _is_revoked(self, practitioner: Card) -> bool:
+        """True if the inbox has the service's word for it, under their name."""
+        if self.enrolled is None:
+            return False
+        with suppress(BadInput, OSError, UnicodeDecodeError):
+            path = self._inbox / revocation_name(practitioner.name)
+            word = read_revocation(read_plain(path, _LARGEST_WORD).decode(), self.enrolled.service)
+            return word.practitioner == practitioner.name
+        return False
 
     def read_renewed(self, note: str) -> Renewed | None:
         """The new key of a case, as an enrolled practitioner signed it; None if it is not."""
@@ -162,6 +172,16 @@ class KitBooks:
         """Seal this case's films to its new key from now on."""
         recipients = self.books.recipients | {renewed.case: recipient_digest(renewed.recipient)}
         self._save(msgspec.structs.replace(self.books, recipients=recipients))
+
+    def may_be_set_back(self, note: str) -> resetting.Reset | resetting.Refusal:
+        """The service's order to set this kit back, or why it does not count."""
+        service = self.enrolled.service if self.enrolled is not None else None
+        return resetting.judge(note, self.kit, service, self._home)
+
+    def begin_setting_back(self, note: str, now: datetime) -> None:
+        """From now on nothing turns it round: somebody has pressed for it. The caller has judged,
+        and ends the recorder, which goes on with it when it starts. Raises NotPossible."""
+        resetting.begin(self._home, note, self.signer, now)
 
     def keep_chip(self, judgement: Judgement, chip: int | None) -> None:
         """Remember what the clock chip counts at this trusted time, for the next boot."""

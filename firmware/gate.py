@@ -26,7 +26,7 @@ from appliance.clock import (
 )
 from appliance.clock import judge as judge_clock
 from appliance.errors import BadFile, BadInput, BadSignature
-from appliance.files import Home, checked_id, from_json, load_fact, read_plain
+from appliance.files import Home, checked_id, from_json, load_fact, read_plain, some_of
 from appliance.permits import CURRENT, Permit, Refusal, judge
 from appliance.receipts import AT_BASE_SECONDS, AtBase, at_base_path
 from appliance.requests import (
@@ -45,6 +45,13 @@ from firmware.room import Room
 _LARGEST_PERMIT = 64 * 1024
 _REMEMBERED = 100
 """Requests whose answers are told."""
+_MOST_LYING = 1000
+"""Requests that may lie there: the page clears them away after two minutes. What is more is not
+seen, for the button must not wait for it."""
+_AT_ONCE = 10
+"""Requests that are read at one look, for the same reason: the others wait for the next."""
+_MOST_WATCHED = 5000
+"""Cases in which a change is noticed at once; in more than that, within a second."""
 
 
 class Gate:
@@ -285,9 +292,10 @@ class Desk:
         """
         now = self._clock.read()
         found: list[Request] = []
-        for path in sorted(self._directory.glob("*.json")):
-            if path.stem in self.answers or path.name in self._unreadable:
-                continue
+        lie_there = some_of(self._directory, _MOST_LYING)
+        self._unreadable &= {path.name for path in lie_there}
+        asked = [p for p in lie_there if p.suffix == ".json" and p.stem not in self.answers]
+        for path in [p for p in asked if p.name not in self._unreadable][:_AT_ONCE]:
             try:
                 checked_id(path.stem)
                 request = read_request(path)
@@ -330,7 +338,7 @@ def watch(home: Home, notice: Callable[[], None]) -> None:
     with INotify() as changes:
         while True:
             places = home.permits, home.web_requests, home.inbox, home.cases
-            for directory in (*places, *home.cases.glob("*")):
+            for directory in (*places, *some_of(home.cases, _MOST_WATCHED)):
                 # Watching again what is watched changes nothing. What is gone, or no directory, or
                 # one too many of them, is looked at each second like the rest.
                 with suppress(OSError):

@@ -294,7 +294,7 @@ DOUBTFUL: dict[str, Order] = {
     "no order at all": lambda kit, film: signed(PRACTITIONER.signer, kit.permit()),
     "no note": lambda kit, film: "remove everything",
     "nothing": lambda kit, film: "",
-    "a huge one": lambda kit, film: "x" * 1_000_000,
+    "a huge one": lambda kit, film: "x" * 100_000,
 }
 
 
@@ -413,7 +413,7 @@ def test_what_takes_back_less_than_everything_or_is_not_believed_closes_no_case(
     save(kit.home.inbox / "1", note(kit, recording).encode())
     kit.advance(1.1)
     kit.arm()
-    assert kit.state is State.READY and kit.books.books.closed == ()
+    assert kit.state is State.READY and not kit.books.books.closed
 
 
 def test_made_up_withdrawals_push_out_none_that_is_true(kit: Stage) -> None:

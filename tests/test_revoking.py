@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.files import Home, from_json, load_fact, new_id, save, to_json
+from appliance.files import Home, from_json, load_fact, save, to_json
 from appliance.keys import PrivateKeys
 from appliance.permits import Enrolled, Refusal, Revocation, read_revocation
 from appliance.receipts import revocation_name, revocation_object
@@ -100,7 +100,7 @@ def save_in(store: Path, name: str, data: bytes) -> None:
 
 def hear(stage: Stage, note: bytes) -> None:
     stage.home.prepare(stage.home.inbox)
-    save(stage.home.inbox / revocation_name(new_id()), note)
+    save(stage.home.inbox / revocation_name(NAME), note)
     stage.advance(2)
 
 

@@ -1,0 +1,258 @@
+"""The page is taken over, or the sender: whatever it puts into its own directories, the recorder
+goes on, its button works, and nothing is filmed that nobody signed.
+
+The whole recorder but for its lens and its lamp, on a clock that moves when told.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from appliance.clock import Correction, Trust, Vouch
+from appliance.files import LARGEST_FACT, Fact, new_id, save, to_json
+from appliance.permits import CURRENT, Permit
+from appliance.receipts import at_base_path, revocation_name
+from appliance.requests import CorrectTime, Preview, Remove, Renew, SetTime, Stop
+from firmware.books import KitBooks
+from firmware.gate import machine_sources
+from firmware.recorder import State
+from tests.fakes import PRACTITIONER, Stage
+
+WALL = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)
+"""The last minute that there is: nothing can be added to it."""
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Iterator[Stage]:
+    kit = Stage(tmp_path)
+    kit.home.prepare(kit.home.inbox, at_base_path(kit.home).parent)
+    yield kit
+    kit.close()
+
+
+def a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_socket(path: Path) -> None:
+    here = os.getcwd()
+    os.chdir(path.parent)  # A socket's path is short.
+    with closing(socket.socket(socket.AF_UNIX)) as wire:
+        wire.bind(path.name)
+    os.chdir(here)
+
+
+def a_file_of_a_terabyte(path: Path) -> None:
+    with open(path, "wb") as file:
+        file.truncate(1 << 40)
+
+
+STRANGE: dict[str, Callable[[Path], object]] = {
+    "a pipe": a_pipe,
+    "a socket": a_socket,
+    "a directory": Path.mkdir,
+    "an endless device": lambda path: path.symlink_to("/dev/zero"),
+    "a device that waits": lambda path: path.symlink_to("/dev/tty"),
+    "a link to itself": lambda path: path.symlink_to(path),
+    "a link to a name that is too long": lambda path: path.symlink_to("x" * 300),
+    "a link to the recorder's secret": lambda path: path.symlink_to(
+        next(p for p in path.parents if (p / "home").is_dir()) / "home" / "kit" / "signing.key"
+    ),
+    "a file of a terabyte": a_file_of_a_terabyte,
+    "nothing": Path.touch,
+    "what is no text": lambda path: path.write_bytes(b"\xff\0" * 1000),
+    "brackets in brackets": lambda path: path.write_bytes(b'{"attune":' + b"[" * 60_000),
+    "brackets in names": lambda path: path.write_bytes(b'{"x":' * 12_000),
+    "half a letter": lambda path: path.write_bytes(b'{"attune":"stop/v1","id":"\\udc00"}'),
+    "a list": lambda path: path.write_bytes(b"[]"),
+    "another record": lambda path: path.write_bytes(to_json(note_of_time(WALL))),
+}
+
+
+def note_of_time(time: datetime) -> Vouch:
+    return Vouch(kit=new_id(), time=time, boot="this boot", boottime=0.0)
+
+
+def places(kit: Stage) -> list[Path]:
+    """Where the page or the sender may put what the recorder reads."""
+    home, case = kit.home, kit.home.case(kit.case)
+    (case / "withdrawn").mkdir(exist_ok=True)
+    return [
+        home.permits / CURRENT,
+        home.web_requests / f"{new_id()}.json",
+        home.web_requests / "no id.json",
+        case / "case.json",
+        case / "hold",
+        case / "withdrawal",
+        case / "withdrawn-there",
+        case / "withdrawn" / new_id(),
+        home.cases / new_id(),
+        home.inbox / new_id(),
+        home.inbox / revocation_name(PRACTITIONER.card().name),
+    ]
+
+
+def film(kit: Stage) -> str:
+    """Film for two seconds and stop with a press; returns its name."""
+    kit.arm()
+    kit.press()
+    assert kit.camera.open
+    kit.advance(2)
+    kit.down()
+    assert not kit.camera.open, "a press did not stop it"
+    kit.settle()
+    kit.up()
+    return kit.status.recording
+
+
+@pytest.mark.parametrize("what", STRANGE)
+def test_whatever_lies_where_the_recorder_looks_it_goes_on(kit: Stage, what: str) -> None:
+    film(kit)  # Which holding the button could remove, while all this comes to lie there.
+    for path in places(kit):
+        path.unlink(missing_ok=True)
+        STRANGE[what](path)
+        kit.notice()
+    kit.advance(1.1)
+    assert kit.state is State.IDLE
+    # Nothing of it films, and none of it keeps the button from answering.
+    kit.press()
+    assert kit.state is State.REFUSED and not kit.camera.open
+    # Elsewhere than where the order to film lies it keeps nobody from filming another family.
+    kit.advance(2.1)
+    (kit.home.permits / CURRENT).rename(kit.home.permits / "aside")
+    kit.case = kit.make_case()
+    film(kit)
+
+
+@pytest.mark.parametrize("what", STRANGE)
+def test_whatever_comes_to_lie_there_while_a_film_is_made_a_press_stops_it(
+    kit: Stage, what: str
+) -> None:
+    kit.arm()
+    there = places(kit)
+    for path in there[1:3] + there[4:5] + there[7:]:
+        STRANGE[what](path)
+    kit.press()
+    assert kit.camera.open
+    kit.advance(2)
+    assert kit.camera.open
+    kit.down()
+    assert not kit.camera.open
+    kit.settle()
+    kit.up()
+
+
+@pytest.mark.parametrize("what", STRANGE)
+def test_whatever_says_that_the_kit_is_at_base_is_believed_only_if_it_says_so(
+    kit: Stage, what: str
+) -> None:
+    STRANGE[what](at_base_path(kit.home))
+    assert not machine_sources(kit.home, kit.clock).from_network
+
+
+def test_thousands_of_requests_and_cases_hold_up_no_button(kit: Stage) -> None:
+    kit.arm()
+    kit.press()
+    for _ in range(1500):
+        (kit.home.cases / new_id()).touch()
+        (kit.home.web_requests / f"{new_id()}.json").write_bytes(b"x" * 100)
+    asked = [stop(kit, boot="another boot") for _ in range(30)]
+    for request in asked:
+        save(kit.home.web_requests / f"{request.id}.json", to_json(request))
+    kit.notice()
+    assert kit.camera.open and len(kit.desk.answers) <= 10
+    kit.down()
+    assert not kit.camera.open
+    kit.settle()
+    kit.up()
+
+
+def stop(kit: Stage, **changes: Any) -> Stop:
+    now = kit.clock.read()
+    request = Stop(id=new_id(), boot=now.boot, boottime=now.boottime)
+    return msgspec.structs.replace(request, **changes)
+
+
+# --- With a key that is unlocked ----------------------------------------------------------------
+
+
+def signed(fact: Fact) -> str:
+    return PRACTITIONER.signer.sign(to_json(fact).decode() + "\n")
+
+
+def lies(kit: Stage) -> list[Fact]:
+    """Times that cannot be reckoned with."""
+    now = kit.clock.read()
+    earliest = datetime.min.replace(tzinfo=UTC)
+    return [
+        kind(kit=kit.books.kit, time=time, boot=now.boot, boottime=boottime)
+        for kind in (Vouch, Correction)
+        for time in (WALL, earliest, now.wall)
+        for boottime in (now.boottime, -1e300, 1e300, -1e11)
+        if (time, boottime) != (now.wall, now.boottime)
+    ]
+
+
+def test_a_time_that_cannot_be_reckoned_with_is_not_believed(kit: Stage) -> None:
+    now = kit.clock.read()
+    mark = kit.books.mark
+    for lie in lies(kit):
+        for kind in (SetTime, CorrectTime):
+            request = kind(id=new_id(), boot=now.boot, boottime=now.boottime, note=signed(lie))
+            assert kit.ask(request) == "refused"
+    # A mark beyond all time would keep the kit from ever being sure of one again.
+    assert kit.status.clock == Trust.TRUSTED.value and kit.books.mark == mark
+
+
+def test_a_new_kit_is_not_made_sure_of_the_last_day_of_all_time(tmp_path: Path) -> None:
+    with closing(Stage(tmp_path)) as kit:
+        kit.books.mark = None
+        assert not kit.vouch(time=WALL) and kit.books.mark is None
+        assert kit.vouch()
+
+
+def test_orders_to_film_with_endless_names_do_not_fill_the_recorders_books(
+    kit: Stage, tmp_path: Path
+) -> None:
+    for number in range(100):
+        kit.arm(id=f"{number:03}" + "x" * 40_000)
+        assert kit.state is State.IDLE
+        kit.disarm()
+    kit.arm()
+    kit.disarm()
+    assert (kit.home.kit / "books.json").stat().st_size < LARGEST_FACT / 100
+    assert KitBooks(kit.home).books == kit.books.books
+
+
+@pytest.mark.parametrize("field", [f.name for f in msgspec.structs.fields(Permit)])
+def test_an_order_to_film_that_lies_in_any_field_is_a_refusal_or_within_bounds(
+    kit: Stage, field: str
+) -> None:
+    for lie in ("", "x" * 60_000, 2**62, -(2**62), 1e300, None, WALL, [], True):
+        record = msgspec.json.decode(to_json(kit.permit()))
+        record[field] = lie
+        kit.place(PRACTITIONER.signer.sign(msgspec.json.encode(record).decode() + "\n"))
+        kit.press()
+        if kit.camera.open:
+            assert field in ("consent", "sound") and kit.status.limit <= 3600
+            kit.down()
+            kit.settle()
+            kit.up()
+        kit.advance(2.1)
+
+
+@pytest.mark.parametrize("note", ["", "\n\n", "{}\n\n— x y\n", "x" * 200_000, "[" * 60_000])
+def test_a_request_that_carries_no_note_is_refused(kit: Stage, note: str) -> None:
+    now = kit.clock.read()
+    for kind in (SetTime, CorrectTime, Renew, Remove):
+        request = kind(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
+        assert kit.ask(request) in ("refused", "")
+    preview = Preview(id=new_id(), boot=now.boot, boottime=now.boottime, open=True)
+    assert kit.ask(preview) == "refused" and not kit.camera.open
