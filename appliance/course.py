@@ -39,6 +39,15 @@ class Course(Fact, frozen=True, kw_only=True, tag="course/v1"):
         return self.ended + timedelta(days=self.keep_days) if self.ended else None
 
 
+class Arranged(Fact, frozen=True, kw_only=True, tag="arranged/v1"):
+    """How the work with a family is arranged, in the practitioner's words."""
+
+    place: str = ""
+    """Where they usually film and look at it together."""
+    supervisor: str = ""
+    """Who supervises the work; what that person sees is shared with them (`appliance.shares`)."""
+
+
 class Rated(Fact, frozen=True, kw_only=True, tag="rated/v1"):
     """How near the goals were at the start or the end of a course. Between, reviews hold it."""
 

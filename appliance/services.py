@@ -36,6 +36,10 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         *("teacher", "social worker", "interpreter"),
     )
     """Words for who somebody is to the child; another can always be written."""
+    places: Annotated[tuple[_Role, ...], msgspec.Meta(min_length=1, max_length=30)] = (
+        *("at home", "elsewhere", "over a video call"),
+    )
+    """Words for where a family is filmed and looks at it; another can always be written."""
     rating_lowest: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
     rating_highest: Annotated[int, msgspec.Meta(ge=1, le=10)] = 10
     """The scale on which a family says how near a goal is."""
@@ -44,6 +48,8 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """How many cycles there usually are. More or fewer are never refused."""
     review_within_days: Annotated[int, msgspec.Meta(ge=1, le=60)] = 14
     """A film is looked at together by then."""
+    review_minutes: Annotated[int, msgspec.Meta(ge=5, le=90)] = 60
+    """How long a shared review usually takes; the page stays unlocked for 90 minutes at most."""
     clips: _Number = 3
     clip_seconds: Annotated[int, msgspec.Meta(ge=5, le=300)] = 60
     """How many clips there usually are for a review, and how long one is: a hint past that."""

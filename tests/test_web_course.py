@@ -10,6 +10,7 @@ import pytest
 from appliance.audit import check_chain
 from appliance.cases import withdrawal_note
 from appliance.consent import Consent
+from appliance.course import Arranged
 from appliance.services import parse, shipped
 from tests import films
 from tests.moments import keep_clip
@@ -235,3 +236,39 @@ def test_a_removal_that_failed_is_noted_and_tried_again_within_the_hour(kit: Web
     kit.unlock(NOW + timedelta(days=61, hours=1))
     keeper.look()
     assert withdrawal_note(kit.home.case(case)) is not None
+
+
+def test_a_removal_that_failed_is_seen_until_it_is_done(kit: WebKit) -> None:
+    case = kit.make_case()
+    end(kit, case)
+    unlocked_after(kit, 50)
+    directory = kit.home.case(case)
+    # It lies where a half-written key would, and cannot be removed as one.
+    broken = directory / ".identity-broken"
+    broken.mkdir()
+    unlocked_after(kit, 61)
+    assert "retention-waits" in events(kit)
+    assert "Not removed yet" in kit.browser.get("/cases").words
+    assert "Not finished yet" in kit.browser.get(f"/cases/{case}/certificate").words
+    broken.rmdir()
+    unlocked_after(kit, 62)
+    assert "Not removed yet" not in kit.browser.get("/cases").words
+    assert "Not finished yet" not in kit.browser.get(f"/cases/{case}/certificate").words
+    assert {path.name for path in directory.iterdir()} == {"case.json", "withdrawal"}
+
+
+def test_place_and_supervisor_are_written_down_in_the_case_and_nowhere_else(kit: WebKit) -> None:
+    case = kit.make_case(people__0__purposes=["filming", "supervisor"])
+    url = f"/cases/{case}/course"
+    page = kit.browser.submit(url, f"{url}/arrange", place="at the library", supervisor="Ms North")
+    assert "at the library" in page.words and "Ms North" in page.words
+    arranged = kit.open_case(case).read(Arranged)
+    assert arranged == Arranged(place="at the library", supervisor="Ms North")
+    assert not [
+        path
+        for path in kit.home.root.rglob("*")
+        if path.is_file() and (b"library" in path.read_bytes() or b"North" in path.read_bytes())
+    ]
+    assert kit.browser.submit(url, f"{url}/arrange", place="x" * 121).status == 400
+    told = kit.browser.get(f"{url}/outcome.json").text
+    assert "library" not in told and "North" not in told

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -31,7 +32,7 @@ from appliance.errors import (
 from appliance.files import from_json, load_fact, new_id
 from appliance.permits import CURRENT, Books, Permit, recipient_digest
 from appliance.signing import open_note, split_note
-from appliance.withdrawing import closed_there
+from appliance.withdrawing import closed_there, held
 from web_ui.access import local_path, practitioner
 from web_ui.enrolment import is_new_card
 from web_ui.forms import Form, at_most, needed, page_asked, stripped
@@ -85,6 +86,8 @@ class Listed:
     armed: bool
     keep_until: datetime | None = None
     """The work has ended, and this is how long its films are kept."""
+    unfinished: bool = False
+    """Something that was to be removed is still here."""
 
 
 def blueprint(parts: Parts) -> Blueprint:
@@ -252,8 +255,8 @@ def _as_said(word: str) -> str:
 
 
 def _listed(parts: Parts, record: CaseRecord, armed: str) -> Listed | None:
-    holder = practitioner()
-    order = withdrawal_note(parts.home.case(record.id))
+    holder, directory = practitioner(), parts.home.case(record.id)
+    order = withdrawal_note(directory)
     if order is not None:
         try:
             # Whose case it was is only in the order's signature: everything else is gone.
@@ -265,17 +268,24 @@ def _listed(parts: Parts, record: CaseRecord, armed: str) -> Listed | None:
             if order[0].why == "family"
             else _("Case %(id)s, removed when its time was over", id=record.id[:4])
         )
-        return Listed(record.id, words, True, False)
-    if closed_there(parts.home.case(record.id), holder.service.verifying_key()):
+        return Listed(record.id, words, True, False, unfinished=_unfinished(directory))
+    if closed_there(directory, holder.service.verifying_key()):
         # Nothing is left that says whose it was; the log names it to everybody here as well.
         words = _("Case %(id)s, closed by the service", id=record.id[:4])
-        return Listed(record.id, words, True, False)
+        return Listed(record.id, words, True, False, unfinished=_unfinished(directory))
     try:
         details = holder.details(record)
-    except (BadInput, Incomplete):
-        # One damaged case must not hide the others.
+    except (BadInput, Incomplete, OSError):
+        # One damaged case, or one on a bad place of the card, must not hide the others.
         return _damaged(record.id)
     return Listed(record.id, details.label, False, record.id == armed) if details else None
+
+
+def _unfinished(directory: Path) -> bool:
+    """True while something that a withdrawn case had is still here, and no hold keeps it."""
+    parts = (path.name for path in directory.iterdir() if path.is_dir())
+    left = any(name != "withdrawn" for name in parts) or any(directory.glob("identity-*.age"))
+    return left and not held(directory)
 
 
 def _with_its_end(listed: Listed) -> Listed | None:
@@ -285,10 +295,10 @@ def _with_its_end(listed: Listed) -> Listed | None:
         return listed
     try:
         course = course_of(practitioner().case(listed.id))
-    except (BadInput, Incomplete):
-        return _damaged(listed.id)
     except NotOpened:
         return None
+    except (BadInput, Incomplete, OSError):
+        return _damaged(listed.id)
     return replace(listed, keep_until=course.keep_until)
 
 

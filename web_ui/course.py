@@ -8,12 +8,12 @@ from flask.typing import ResponseReturnValue
 
 from appliance import course
 from appliance.cases import Details, Goal, Goals, OpenCase
-from appliance.course import Standing
+from appliance.course import Arranged, Standing
 from appliance.errors import KitError
 from appliance.files import to_json
 from appliance.retention import Keeping, keeping, warn, warned_at
 from appliance.reviews import Rating
-from appliance.withdrawing import held, is_film_withdrawn
+from appliance.withdrawing import finish_everything, held, is_film_withdrawn
 from web_ui.access import practitioner
 from web_ui.arming import take_permit
 from web_ui.cases import armed_case, consent_of, open_case
@@ -24,6 +24,7 @@ from web_ui.status import fresh_status, read_status, trusted_now
 from web_ui.withdrawal import close_for_good
 
 STEPS_LENGTH = 2000
+WORDS_LENGTH = 120
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def blueprint(parts: Parts) -> Blueprint:
             case=opened,
             details=opened.read(Details),
             told=course_now(parts, practitioner(), opened),
+            arranged=opened.read(Arranged) or Arranged(),
             goals=_goals(opened),
             ratings=course.ratings(opened),
             service=parts.service,
@@ -55,6 +57,22 @@ def blueprint(parts: Parts) -> Blueprint:
     @pages.get("")
     def show(case: str) -> ResponseReturnValue:
         return page(case, {})
+
+    @pages.post("/arrange")
+    def arrange(case: str) -> ResponseReturnValue:
+        """Where they meet, and who supervises the work."""
+        opened = open_case(case)
+        place, supervisor = (request.form.get(name, "").strip() for name in ("place", "supervisor"))
+        errors = {
+            name: _("Use at most %(count)s characters.", count=WORDS_LENGTH)
+            for name, words in (("place", place), ("supervisor", supervisor))
+            if len(words) > WORDS_LENGTH
+        }
+        if errors:
+            return page(case, errors), 400
+        opened.write(Arranged(place=place, supervisor=supervisor))
+        parts.note("arranged", case=case)
+        return redirect(url_for("course.show", case=case), 303)
 
     @pages.post("/rate")
     def rate(case: str) -> ResponseReturnValue:
@@ -138,10 +156,13 @@ def course_now(parts: Parts, holder: Practitioner, case: OpenCase) -> Course:
 
 
 def remove_what_is_due(parts: Parts, holder: Practitioner) -> None:
-    """Warn of films whose time is nearly over and remove those whose is, as everybody agreed.
+    """Warn of films whose time is nearly over and remove those whose is, as everybody agreed; and
+    finish what was ordered and could not be removed before.
 
-    Each failure is noted and tried again. Any thread. Nothing is done while the time is in doubt.
+    Each failure is noted and tried again. Any thread. Nothing is due while the time is in doubt.
     """
+    for case in finish_everything(parts.home, parts.cases):
+        parts.note("withdrawal-unfinished", case=case)
     status = fresh_status(parts.home, parts.clock)
     now = trusted_now(status, parts.clock)
     if status is None or now is None:

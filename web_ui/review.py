@@ -22,7 +22,7 @@ from web_ui.access import practitioner
 from web_ui.cases import ask_for_word, consent_of, open_case
 from web_ui.language import _
 from web_ui.parts import Parts
-from web_ui.times import in_words
+from web_ui.times import in_words, length
 from web_ui.words import turns_in_words
 
 TEXT_LENGTH = 2000
@@ -83,6 +83,7 @@ def blueprint(parts: Parts) -> Blueprint:
             held=reviews_of(opened),
             online=_online(parts, agreed, now),
             may_film=allows(agreed, "filming-review", now),
+            usual=length(60 * parts.service.review_minutes),
         )
 
     @pages.get("/show")

@@ -11,6 +11,7 @@ from appliance.cases import Details, OpenCase
 from appliance.clips import Kept, shelf
 from appliance.consent import Consent, allows
 from appliance.copies import Refusal
+from appliance.course import Arranged
 from appliance.errors import BadFile
 from appliance.files import from_json
 from appliance.keys import Card
@@ -41,6 +42,7 @@ def blueprint(parts: Parts) -> Blueprint:
             details=opened.read(Details),
             moments=_moments(opened),
             purposes={one: words[one] for one in shares.PURPOSES if allows(consent, one, now)},
+            supervisor=(opened.read(Arranged) or Arranged()).supervisor,
             colleagues=_colleagues(parts),
             usual=(now + USUAL).date(),
             held=[(one, is_over(opened.directory, one, now)) for one in shares_of(opened)],
