@@ -218,20 +218,37 @@ class Life(RuleBasedStateMachine):
             self._withdraw("retention")
 
     @precondition(is_open)
-    @rule()
-    def the_work_ends_and_their_time_is_over(self) -> None:
-        """The kit is unlocked twice then, two days apart: it warns at the first."""
-        if self.ended is None:
-            self.end_or_top_up()
-        for since in (KEPT * DAY, KEPT * DAY + 2 * DAY):
-            if not self.withdrawn and self.ended is not None:
-                self.now = max(self.now, self.ended + since)
-                shares.remove_what_is_over(self.directory, self.now)
-                self.the_kit_looks_after_itself()
+    @rule(
+        last=st.sampled_from(["as it is", "reviewed", "filmed again"]),
+        hold=st.booleans(),
+        back=st.booleans(),
+    )
+    def their_time_comes(self, last: str, hold: bool, back: bool) -> None:
+        """The work ends, and the kit is unlocked again and again until long after. The family may
+        come `back` for a top-up once it was warned of."""
+        if last != "as it is":
+            self.review()
+        if last == "filmed again":
+            self.film()
+        if hold and not held(self.directory):
+            self.hold_or_lift()
+        for days in (KEPT - 10, KEPT - 8, KEPT, KEPT + 2):
+            if self.withdrawn:
+                return
+            if self.ended is None:
+                self.end_or_top_up()
+            assert self.ended
+            self.now = max(self.now, self.ended + days * DAY)
+            shares.remove_what_is_over(self.directory, self.now)
+            self.the_kit_looks_after_itself()
+            if back and days == KEPT - 8 and not self.withdrawn:
+                self.end_or_top_up()
 
     @precondition(is_open)
-    @rule()
-    def the_family_withdraws(self) -> None:
+    @rule(hold=st.booleans())
+    def the_family_withdraws(self, hold: bool) -> None:
+        if hold and not held(self.directory):
+            self.hold_or_lift()
         self._withdraw("family")
 
     def _withdraw(self, why: Literal["family", "retention"]) -> None:
