@@ -75,6 +75,11 @@ class Log:
         self._clock = clock
         self._number, self._head = self._recover()
 
+    @property
+    def begun(self) -> bool:
+        """True once there is an event in it."""
+        return self._number > 0
+
     def write(self, event: str, **ids: str) -> None:
         """Add one event. Raises NotPossible when the card says no."""
         now = self._clock.read()

@@ -28,6 +28,7 @@ from appliance.files import Fact, Home, Moment, checked_id, load_fact, read_plai
 from appliance.keys import Card, PrivateKeys
 from appliance.permits import Enrolled, recipient_digest
 from appliance.receipts import KitCard
+from appliance.resetting import Reset
 from appliance.signing import open_note, split_note
 
 LARGEST = 64 * 1024
@@ -40,7 +41,7 @@ _ORDER = re.compile(r"order-(?P<number>[0-9]{6})")
 class Readmission(Fact, frozen=True, kw_only=True, tag="readmission/v1"):
     """The service lets a practitioner into a case again, on one kit. Signed.
 
-    `number` counts up for each kit, together with those of `ServiceOrder`.
+    `number` counts up for each kit, together with those of `ServiceOrder` and `Reset`.
     """
 
     number: int
@@ -56,7 +57,7 @@ class Readmission(Fact, frozen=True, kw_only=True, tag="readmission/v1"):
     at: Moment
 
 
-Order = Readmission | ServiceOrder
+Order = Readmission | ServiceOrder | Reset
 _DECODER: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order, strict=True)
 
 
@@ -144,7 +145,7 @@ def judge(note: bytes, number: int, kit: str, enrolled: Enrolled) -> Readmission
         order = read_order(text)
     except (BadFile, UnicodeDecodeError):
         return Refusal.UNREADABLE
-    if isinstance(order, ServiceOrder):
+    if not isinstance(order, Readmission):
         return None
     try:
         open_note(note.decode(), [enrolled.service.verifying_key()])
@@ -211,7 +212,7 @@ def key_waits(home: Home, case: str) -> bool:
             order = read_order(split_note(note.decode())[0])
         except (BadFile, UnicodeDecodeError, FileNotFoundError):
             return True
-        if order.case == case:
+        if not isinstance(order, Reset) and order.case == case:
             return True
     return False
 

@@ -85,7 +85,16 @@ class CorrectTime(Fact, frozen=True, kw_only=True, tag="correct-time/v1"):
     note: str
 
 
-NeedsPress = Enrol | Renew | CorrectTime
+class FactoryReset(Fact, frozen=True, kw_only=True, tag="factory-reset/v1"):
+    """A signed `appliance.resetting.Reset`: carried out only by a press within 60 s."""
+
+    id: str
+    boot: str
+    boottime: float
+    note: str
+
+
+NeedsPress = Enrol | Renew | CorrectTime | FactoryReset
 Request = Stop | NeedsPress | SetTime | Preview | Remove
 _REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request, strict=True)
 _LARGEST_REQUEST = 256 * 1024

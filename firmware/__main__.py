@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,11 +20,12 @@ from gpiozero.pins.mock import MockFactory
 from appliance.audit import Log
 from appliance.clock import Clock, SystemClock
 from appliance.config import Config, load_config
-from appliance.errors import KitError, NotPossible
+from appliance.errors import KitError, LightFailed, NotPossible
 from appliance.files import to_json
 from appliance.film import EndReason
 from appliance.notify import notify
 from appliance.permits import Permit
+from appliance.resetting import begun, finish, former, others_left, start_anew
 from firmware.board import PiBoard
 from firmware.books import KitBooks
 from firmware.button import Button, Debounce
@@ -32,7 +34,7 @@ from firmware.filming import Film, OnClosed, OnEnd
 from firmware.gate import Desk, Gate, machine_sources, watch
 from firmware.light import Light, PinLamp
 from firmware.microphone import Microphone
-from firmware.recorder import Broke, Recorder
+from firmware.recorder import Broke, Pattern, Recorder
 from firmware.removing import Removals
 from firmware.room import Room
 from firmware.runner import Noticed, Posted, Quit, Runner
@@ -111,8 +113,13 @@ def main(hardware: Hardware = find_hardware) -> int:
 def _record(config: Config, hardware: Hardware) -> None:
     home, clock = config.places, SystemClock()
     os.umask(0o027)
+    if begun(home):
+        _set_back(config, hardware, clock)
     books = KitBooks(home)
     log = Log(home.log("recorder"), clock)
+    before = former(home)
+    if before is not None and not log.begun:
+        log.write("set-back", kit=before.kit)
     recovered = recover(home, books.signer)
     for name in recovered:
         log.write("film-recovered", recording=name)
@@ -209,6 +216,28 @@ def _record(config: Config, hardware: Hardware) -> None:
         witness.sign()
     button.close()
     light.close()
+    if begun(home):
+        start_anew()
+
+
+def _set_back(config: Config, hardware: Hardware, clock: Clock) -> NoReturn:
+    """Finish setting the kit back, under a light that quickens. Nothing films meanwhile, and the
+    button does nothing. The recorder goes last: what is others' to remove is waited for."""
+    home = config.places
+    with suppress(NotPossible):
+        # A kit whose camera is gone is set back like any other.
+        _, factory = hardware(config, clock)
+        lamp = PinLamp(config.light_pin, config.read_back_pin, factory)
+        light = Light(lamp, clock, lambda: None)
+        threading.Thread(target=light.play, daemon=True).start()
+        with suppress(LightFailed):
+            light.show(Pattern.REMOVING)
+    notify("READY=1")
+    while others_left(home):
+        notify("WATCHDOG=1", wait=False)
+        time.sleep(0.5)
+    finish(home)
+    start_anew()
 
 
 def _show(path: Path, picture: bytes | None) -> None:

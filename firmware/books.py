@@ -11,10 +11,11 @@ Every change is on the card before a method returns.
 """
 
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
+from appliance import resetting
 from appliance.clock import Judgement, Kept, Mark, raised
 from appliance.errors import BadFile, BadInput
 from appliance.files import (
@@ -57,6 +58,7 @@ class KitBooks:
 
     def __init__(self, home: Home) -> None:
         """Read them, or begin them on a new kit. Raises BadFile for books that cannot be read."""
+        self._home = home
         self._directory = home.kit
         self._inbox = home.inbox
         home.prepare(home.kit)
@@ -170,6 +172,16 @@ class KitBooks:
         """Seal this case's films to its new key from now on."""
         recipients = self.books.recipients | {renewed.case: recipient_digest(renewed.recipient)}
         self._save(msgspec.structs.replace(self.books, recipients=recipients))
+
+    def may_be_set_back(self, note: str) -> resetting.Reset | resetting.Refusal:
+        """The service's order to set this kit back, or why it does not count."""
+        service = self.enrolled.service if self.enrolled is not None else None
+        return resetting.judge(note, self.kit, service, self._home)
+
+    def begin_setting_back(self, note: str, now: datetime) -> None:
+        """From now on nothing turns it round: somebody has pressed for it. The caller has judged,
+        and ends the recorder, which goes on with it when it starts. Raises NotPossible."""
+        resetting.begin(self._home, note, self.signer, now)
 
     def keep_chip(self, judgement: Judgement, chip: int | None) -> None:
         """Remember what the clock chip counts at this trusted time, for the next boot."""

@@ -18,6 +18,7 @@ from appliance.permits import Permit
 from appliance.requests import (
     CorrectTime,
     Enrol,
+    FactoryReset,
     NeedsPress,
     Preview,
     RecorderStatus,
@@ -26,6 +27,7 @@ from appliance.requests import (
     SetTime,
     Stop,
 )
+from appliance.resetting import Reset
 from firmware.books import KitBooks
 from firmware.button import Debounce, Edge
 from firmware.camera import Camera, Meter
@@ -407,6 +409,13 @@ class Runner:
             case CorrectTime():
                 if not self._gate.correct(asked.note):
                     raise BadInput("Nobody of this kit has signed that.")
+            case FactoryReset():
+                order = self._books.may_be_set_back(asked.note)
+                if not isinstance(order, Reset):  # A film was begun and ended in this minute.
+                    raise BadInput(order.sentence)
+                self._log.write("reset-begun", order=f"{order.number:06}")
+                self._books.begin_setting_back(asked.note, self._clock.read().wall)
+                self._quitting = True
 
     def _give_back(self) -> None:
         """The room that the film did not need; where the card refuses, the next start has it."""
@@ -455,6 +464,15 @@ class Runner:
                         else:
                             self._desk.answer(request.id, "refused")
                             self._log.write("time-not-believed")
+                    case FactoryReset():
+                        order = self._books.may_be_set_back(request.note)
+                        if isinstance(order, Reset) and self._closed:
+                            self._desk.wait(request)
+                            self._handle(PresenceAsked(now, request.id))
+                        else:
+                            why = "filming" if isinstance(order, Reset) else order.value
+                            self._desk.answer(request.id, "refused")
+                            self._log.write("reset-refused", reason=why)
                     case SetTime():
                         believed = self._gate.vouch(request.note)
                         self._desk.answer(request.id, "done" if believed else "refused")

@@ -24,6 +24,7 @@ from granian.server import MPServer
 from appliance.clock import SystemClock
 from appliance.config import Config, load_config
 from appliance.errors import KitError, NotPossible
+from appliance.resetting import give_way
 from web_ui import memory
 from web_ui.app import build_parts, create_app
 from web_ui.keeper import Keeper
@@ -56,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _serve(config: Config) -> None:
     _check_address(config)
     home = config.places
+    give_way(home, "web")
     home.prepare(home.keys, home.cases, home.permits, home.web_requests, home.run / "web")
     certificate, key = ensure_certificate(home.keys, (config.listen, *config.names))
     server = _OneProcess(

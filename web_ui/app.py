@@ -36,6 +36,7 @@ from web_ui import (
     importing,
     log,
     moments,
+    resetting,
     review,
     sending,
     service,
@@ -151,6 +152,7 @@ def create_app(
         status,
         this_kit,
         correcting,
+        resetting,
     ):
         app.register_blueprint(room.blueprint(parts))
     virtual = has_virtual_kit(parts)

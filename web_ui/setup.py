@@ -7,6 +7,7 @@ from wtforms import PasswordField, StringField, TextAreaField
 
 from appliance.errors import KitError
 from appliance.keys import PrivateKeys, lock, make_passphrase
+from appliance.resetting import former
 from web_ui.access import anyone
 from web_ui.enrolment import read_practitioner_key, read_service_card
 from web_ui.errors import status_of
@@ -36,7 +37,7 @@ def blueprint(parts: Parts) -> Blueprint:
     @pages.get("")
     @anyone
     def show() -> ResponseReturnValue:
-        return render_template("setup.html", form=SetupForm())
+        return render_template("setup.html", form=SetupForm(), former=former(parts.home))
 
     @pages.post("")
     @anyone

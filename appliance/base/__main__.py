@@ -13,10 +13,10 @@ import click
 import msgspec
 
 from appliance.base import people
-from appliance.base.orders import Desk, Outcome, choose_keys, make_new
+from appliance.base.orders import Desk, Outcome, choose_keys, make_new, order_reset
 from appliance.clock import SystemClock
 from appliance.errors import BadFile, BadInput, KitError, SendFailed
-from appliance.files import load_fact, to_json
+from appliance.files import load_fact, save, to_json
 from appliance.keys import Card, PrivateKeys, unlock
 from appliance.permits import LONGEST_FILM, LONGEST_LIFE, MOST_FILMS, Ceilings
 from appliance.stores import ServiceStore, load_access, open_store
@@ -89,6 +89,18 @@ _STAYS = (
     help="Sign what a kit may do at most: minutes of a film, films and hours of one arming. It is "
     "written to service-setup.pub, which a new kit takes in place of service.pub.",
 )
+@click.option(
+    "--reset",
+    "given_up",
+    metavar="KIT",
+    help="Order this kit to be set back, for other hands: everything on it goes, once all is sent "
+    "and somebody at the kit presses for it. The order is also written to reset-KIT.order.",
+)
+@click.option(
+    "--even-unsent",
+    is_flag=True,
+    help="With --reset: what was never sent goes as well. It may exist nowhere else.",
+)
 @click.option("--once", is_flag=True, help="Carry out what is there, then end.")
 @click.option("--json", "as_json", is_flag=True, help="Print each round as one JSON object.")
 def base(
@@ -106,6 +118,8 @@ def base(
     before: str | None,
     cases: tuple[str, ...],
     ceilings: tuple[int, int, int] | None,
+    given_up: str | None,
+    even_unsent: bool,
     once: bool,
     as_json: bool,
 ) -> None:
@@ -154,6 +168,15 @@ def base(
             withdraw(own_desk, case, film, kit)
     elif film or (kit and let_in is None):
         raise click.UsageError("--film and --kit go with --withdraw CASE.")
+    if given_up is not None:
+        with contextlib.closing(opened()) as place:
+            signer = choose_keys(place, own).signer
+            now = SystemClock().read().wall
+            number, note = order_reset(place, signer, given_up, even_unsent, now)
+        save(folder / f"reset-{given_up}.order", note)
+        click.echo(f"Order {number} for kit {given_up}: it is to be set back.", err=True)
+    elif even_unsent:
+        raise click.UsageError("--even-unsent goes with --reset KIT.")
     shown: set[Outcome] = set()
     unknown: list[str] = []
     while True:

@@ -14,6 +14,7 @@ import hashlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from appliance.clock import Clock
@@ -30,6 +31,7 @@ from appliance.receipts import (
     service_order_object,
     tombstone_object,
 )
+from appliance.resetting import Reset
 from appliance.signing import Signer, Verifier, open_note
 from appliance.stores import Put, ServiceStore, read_small
 
@@ -103,6 +105,20 @@ def place_order(
             if store.create(where, io.BytesIO(note)) is not Put.ALREADY_THERE:
                 return number
         number += 1
+
+
+def order_reset(
+    store: ServiceStore, signer: Signer, kit: str, unsent: bool, now: datetime
+) -> tuple[int, bytes]:
+    """Order a kit to be set back, for other hands; returns the order's number and the signed order,
+    which may be carried to a kit that does not send any more.
+
+    Raises BadFile for what is no kit's id, SendInterrupted, SendRefused.
+    """
+    number = place_order(
+        store, signer, kit, lambda n: Reset(number=n, kit=kit, unsent=unsent, at=now)
+    )
+    return number, read_small(store, service_order_object(kit, number)) or b""
 
 
 def _is_order(note: bytes | None, signer: Signer, kit: str, number: int) -> bool:

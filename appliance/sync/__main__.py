@@ -21,6 +21,7 @@ from appliance.config import Config, load_config
 from appliance.errors import KitError, NotPossible
 from appliance.files import Home, save_fact, to_json
 from appliance.receipts import SyncStatus, Why
+from appliance.resetting import give_way
 from appliance.stores import Access, load_access, open_store, store_url
 from appliance.sync.place import links, needs_a_network, said_at_base, why_not, within
 from appliance.sync.plan import Pace
@@ -65,6 +66,7 @@ def sync(settings: Path, once: bool, as_json: bool) -> None:
     home = config.places
     with home.claim("sync"):
         home.prepare(home.receipts, home.inbox, home.status("sync").parent)
+        give_way(home, "sync")
         clock = SystemClock()
         log = Log(home.log("sync"), clock)
         pace = Pace(config.store_kilobits * 1000 / 8)

@@ -8,12 +8,12 @@ file that lets a practitioner in again lies there only until the page has taken 
 import hashlib
 
 from appliance.audit import Log
-from appliance.consent import FilmWithdrawal, ServiceOrder, Tombstone
+from appliance.consent import FilmWithdrawal, Tombstone
 from appliance.errors import BadFile, BadInput
 from appliance.files import ID, Home, checked_id, destroy, from_json, save
 from appliance.keys import Card
 from appliance.permits import Enrolled, read_revocation
-from appliance.readmitting import Readmission, key_path, open_orders, read_order
+from appliance.readmitting import Order, key_path, open_orders, read_order
 from appliance.receipts import (
     KitCard,
     Problem,
@@ -24,6 +24,7 @@ from appliance.receipts import (
     service_order_object,
     tombstone_object,
 )
+from appliance.resetting import Reset
 from appliance.shares import is_withdrawn_share, share_orders
 from appliance.signing import open_note
 from appliance.stores import Store, is_there, read_small
@@ -89,7 +90,8 @@ def bring_in(home: Home, store: Store, kit: KitCard, enrolled: Enrolled, log: Lo
             )
             break
         save(home.inbox / f"order-{number:06}", note)
-        log.write("service-order-received", case=asked.case, order=f"{number:06}")
+        about = {} if isinstance(asked, Reset) else {"case": asked.case}
+        log.write("service-order-received", order=f"{number:06}", **about)
         number += 1
     return [*problems, *_bring_keys(home, store, kit, enrolled, log)]
 
@@ -164,7 +166,7 @@ def _answers(note: bytes, order: str, case: str, service: Card) -> bool:
     return (answer.order, answer.case) == (order, case)
 
 
-def _asked(note: bytes, service: Card) -> ServiceOrder | Readmission | None:
+def _asked(note: bytes, service: Card) -> Order | None:
     try:
         text, _ = open_note(note.decode(), [service.verifying_key()])
         return read_order(text)

@@ -1,0 +1,355 @@
+"""Setting a kit back, for other hands: whatever it holds of a service, its people and its families
+goes, and it is a new kit.
+
+It takes an order that the service has signed for this very kit, and a press of the button at it.
+Everything must be with the service, each file confirmed, unless the order itself says that what is
+not may go as well; what a hold keeps never goes so.
+
+    kit/reset     the recorder's signed word that it has begun: from here on nothing turns it round
+    kit/former    the same file, once nothing is left: what was removed, and on whose order
+
+Then each process removes what is its own and begins anew: the page, whose keys go before all else,
+so that nothing opens here any more; sync; and last the recorder, with the key that made this kit
+who it was. A pulled plug leaves `kit/reset`, and every process goes on with it when it starts. Only
+the recorder writes in `kit/`. An order never counts twice: the kit that it names is no more.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Literal, NoReturn
+
+import msgspec
+
+from appliance.cases import CaseRecord, is_withdrawn, withdrawal_note
+from appliance.errors import BadFile, BadInput, BadSignature
+from appliance.files import (
+    ID,
+    Fact,
+    Home,
+    Moment,
+    destroy,
+    from_json,
+    load_fact,
+    read_plain,
+    save,
+    sync_directory,
+    to_json,
+)
+from appliance.film import parse_manifest
+from appliance.keys import Card
+from appliance.receipts import KitCard, case_object, film_object, order_object, receipt_of
+from appliance.signing import Signer, open_note, split_note
+
+LARGEST = 64 * 1024
+"""Bytes: no order is longer."""
+_LOOK_SECONDS = 1.0
+_BEGUN, _FORMER = "reset", "former"
+
+
+class Reset(Fact, frozen=True, kw_only=True, tag="reset/v1"):
+    """The service asks for a kit to be set back. Signed.
+
+    `number` counts up for each kit, together with those of its other orders.
+    """
+
+    number: int
+    kit: str
+    unsent: bool = False
+    """What the service has not confirmed may go as well."""
+    at: Moment
+
+
+class SetBack(Fact, frozen=True, kw_only=True, tag="set-back/v1"):
+    """What became of a kit. Signed by it, as the last thing that it signed."""
+
+    kit: str
+    at: Moment
+    """As this machine's clock said."""
+    order: str
+    """SHA-256 (hex) of the order, as it was signed."""
+    films: int
+    cases: int
+    unconfirmed: int
+    """Files among them that the service had not confirmed."""
+
+
+class Refusal(Enum):
+    """Why a kit is not set back. The page and the log use these codes."""
+
+    NOT_SET_UP = "not-set-up"
+    UNREADABLE = "order-unreadable"
+    NOT_SIGNED = "order-not-signed"
+    OTHER_KIT = "order-for-other-kit"
+    NOT_SENT = "not-all-sent"
+    HELD = "held-and-not-sent"
+
+    @property
+    def sentence(self) -> str:
+        """What it means and what to do, for the page."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    Refusal.NOT_SET_UP: "This kit belongs to no service yet. There is nothing to set back.",
+    Refusal.UNREADABLE: "That is no order to set a kit back. Ask your service for the file again.",
+    Refusal.NOT_SIGNED: "This order was not signed by the service of this kit, or was altered. "
+    "Nothing was removed.",
+    Refusal.OTHER_KIT: "This order was made for another kit. Tell your service the number of this "
+    "one.",
+    Refusal.NOT_SENT: "Not everything on this kit is with the service yet, so nothing is removed. "
+    "Let the kit send at base until all is confirmed, then try again.",
+    Refusal.HELD: "A family's films are under a hold, and not all of them are with the service. "
+    "They are removed on no order. Let the kit send at base, then try again.",
+}
+
+
+def judge(note: str, kit: str, service: Card | None, home: Home) -> Reset | Refusal:
+    """The order to set this kit back, or why it does not count. Any doubt is a refusal.
+
+    The signature comes before every other question.
+    """
+    if service is None:
+        return Refusal.NOT_SET_UP
+    try:
+        text, _ = open_note(note, [service.verifying_key()])
+        order = from_json(text, Reset)
+    except BadSignature:
+        return Refusal.NOT_SIGNED
+    except BadInput:
+        return Refusal.UNREADABLE
+    if order.kit != kit:
+        return Refusal.OTHER_KIT
+    for case, _name in unsent(home):
+        if not order.unsent:
+            return Refusal.NOT_SENT
+        if case == "" or _held(home, case):
+            return Refusal.HELD
+    return order
+
+
+def ordered(home: Home) -> str:
+    """The newest order of this kind that came in from the service, not looked into; '' for none."""
+    for path in sorted(home.inbox.glob("order-*"), reverse=True):
+        with suppress(OSError, BadFile, UnicodeDecodeError):
+            note = read_plain(path, LARGEST).decode()
+            from_json(split_note(note)[0], Reset)
+            return note
+    return ""
+
+
+def unsent(home: Home) -> Iterator[tuple[str, str]]:
+    """What is not confirmed by the service, each with its case ('' where nobody can say whose it
+    is). What a withdrawal removes needs no copy there; the withdrawal itself does."""
+    for name in _ids(home.recordings):
+        yield from _film(home, name)
+    for name in _ids(home.cases):
+        yield from _case(home, name)
+
+
+def begun(home: Home) -> bool:
+    """True from the press of the button until nothing is left."""
+    return (home.kit / _BEGUN).exists()
+
+
+def begin(home: Home, note: str, signer: Signer, now: datetime) -> None:
+    """Begin: from here on it goes to its end. The caller has judged, and somebody has pressed.
+    Raises NotPossible."""
+    said = SetBack(
+        kit=signer.verifier.name.removeprefix("kit-"),
+        at=now,
+        order=hashlib.sha256(note.encode()).hexdigest(),
+        films=len(_ids(home.recordings)),
+        cases=len(_ids(home.cases)),
+        unconfirmed=sum(1 for _ in unsent(home)),
+    )
+    save(home.kit / _BEGUN, signer.sign(f"{to_json(said).decode()}\n").encode())
+
+
+def remove_own(home: Home, process: Literal["web", "sync"]) -> None:
+    """Remove everything that this process has written; its log goes last, and says so by that.
+    Raises OSError; safe to call again."""
+    keys = {
+        "web": (*home.keys.rglob("*"), *home.cases.glob("*/identity-*.age")),
+        "sync": tuple(home.inbox.glob("key-*")),
+    }
+    for path in keys[process]:
+        if path.is_file():
+            destroy(path)
+    for directory in (*_own(home)[process], home.log(process)):
+        _empty(directory)
+
+
+def others_left(home: Home) -> bool:
+    """True while page or sync has something left, as far as the recorder may look."""
+    return any(
+        path.is_file()
+        for process in ("web", "sync")
+        for directory in (*_own(home)[process], home.log(process))
+        if os.access(directory, os.R_OK | os.X_OK)
+        for path in directory.rglob("*")
+    )
+
+
+def finish(home: Home) -> None:
+    """Remove what is the recorder's; then it is done. Raises OSError; safe to call again."""
+    if (home.kit / "signing.key").exists():
+        destroy(home.kit / "signing.key")
+    _empty(home.recordings)
+    _empty(home.log("recorder"))
+    _empty(home.kit, but=_BEGUN)
+    (home.kit / _BEGUN).rename(home.kit / _FORMER)
+    sync_directory(home.kit)
+
+
+def former(home: Home) -> SetBack | None:
+    """Who this kit was before it was last set back; None where it never was.
+
+    The note has the signature of that kit, whose public key the service has.
+    """
+    with suppress(OSError, BadFile, UnicodeDecodeError):
+        return from_json(split_note(read_plain(home.kit / _FORMER).decode())[0], SetBack)
+    return None
+
+
+def give_way(home: Home, process: Literal["web", "sync"]) -> None:
+    """For the start of page and sync: while the kit is being set back, remove what is one's own,
+    and do nothing else until it is over. If that begins later, the process starts anew, whatever
+    it is doing: whoever is unlocked and whatever is under way ends with it."""
+    if begun(home):
+        remove_own(home, process)
+    while begun(home):
+        time.sleep(_LOOK_SECONDS)
+    threading.Thread(target=_watch, args=(home,), name="reset", daemon=True).start()
+
+
+def _watch(home: Home) -> None:
+    while not begun(home):
+        time.sleep(_LOOK_SECONDS)
+    start_anew()
+
+
+def start_anew() -> NoReturn:
+    """Begin this process from its start, with nothing in its memory."""
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+
+
+# --- What is where --------------------------------------------------------------------------------
+
+
+def _own(home: Home) -> dict[str, tuple[Path, ...]]:
+    return {
+        "web": (home.keys, home.cases, home.permits, home.web_requests),
+        "sync": (home.inbox, home.sync_requests, home.receipts),
+    }
+
+
+def _ids(directory: Path) -> list[str]:
+    with suppress(FileNotFoundError):
+        return sorted(path.name for path in directory.iterdir() if ID.fullmatch(path.name))
+    return []
+
+
+def _empty(directory: Path, but: str = "") -> None:
+    with suppress(FileNotFoundError):
+        for path in directory.iterdir():
+            if path.name == but:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        sync_directory(directory)
+
+
+def _held(home: Home, case: str) -> bool:
+    return (home.case(case) / "hold").exists()
+
+
+def _confirmed(home: Home, name: str, path: Path) -> bool:
+    try:
+        receipt = receipt_of(home, name)
+        return receipt is not None and receipt.size == path.stat().st_size
+    except (BadFile, OSError):
+        return False
+
+
+def _film(home: Home, name: str) -> Iterator[tuple[str, str]]:
+    manifest = home.recording(name) / "manifest"
+    kit = load_fact(home.kit / "kit.json", KitCard)
+    try:
+        read = parse_manifest(
+            read_plain(manifest).decode(), [kit.verifying_key()] if kit is not None else []
+        )
+    except (BadInput, OSError, UnicodeDecodeError):
+        yield "", str(manifest)
+        return
+    case = read.started.case
+    directory = home.case(case)
+    gone = is_withdrawn(directory) or (directory / "withdrawn" / name).exists()
+    if gone and not _held(home, case):
+        return
+    if read.ended is None or read.signed_by is None:
+        yield case, str(manifest)
+        return
+    files = ["manifest", *(s.name for s in read.segments), *(s.index for s in read.segments)]
+    if read.ended.tail is not None:
+        files.append(read.ended.tail.name)
+    for file in files:
+        if not _confirmed(home, film_object(case, name, file), manifest.with_name(file)):
+            yield case, film_object(case, name, file)
+
+
+def _case(home: Home, name: str) -> Iterator[tuple[str, str]]:
+    directory = home.case(name)
+    orders = [*directory.glob("withdrawn/*"), *directory.glob("ends/*")]
+    whole = is_withdrawn(directory)
+    if (directory / "withdrawal").exists():
+        try:
+            found = withdrawal_note(directory)
+        except BadInput:
+            found = None
+        order = order_object(found[0].id) if found else ""
+        if not (order and _confirmed(home, order, directory / "withdrawal")):
+            yield name, f"cases/{name}/withdrawal"
+    for path in () if whole else orders:
+        try:
+            order = _order_id(path)
+        except (BadInput, OSError, UnicodeDecodeError, msgspec.DecodeError):
+            yield name, f"cases/{name}/{path.relative_to(directory)}"
+            continue
+        if order and not _confirmed(home, order_object(order), path):
+            yield name, order_object(order)
+    if whole and not _held(home, name):
+        return
+    if not whole and load_fact(directory / "case.json", CaseRecord) is None:
+        return
+    for path in _files(directory):
+        file = path.relative_to(directory).as_posix()
+        if not path.name.startswith(".") and not _confirmed(home, case_object(name, file), path):
+            yield name, case_object(name, file)
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    """What of a case the service should have; `appliance.sync` sends the same."""
+    patterns = ("identity-*.age", "documents/*.age", "clips/*.age", "shares/*/*.age")
+    for pattern in (*patterns, "derived/*/*.mended", "imports/*/manifest"):
+        yield from directory.glob(pattern)
+    for manifest in directory.glob("imports/*/manifest"):
+        yield from manifest.parent.glob("*.age")
+    for note in directory.glob("derived/*/*.mended"):
+        yield from note.parent.glob(f"{note.stem}.*.age")
+
+
+def _order_id(path: Path) -> str:
+    """The id under which an order goes to the service; '' for one that came from there."""
+    text, _ = split_note(read_plain(path, LARGEST).decode())
+    return msgspec.json.decode(text, type=dict[str, object]).get("id", "")  # type: ignore[return-value]

@@ -1,0 +1,415 @@
+"""Other hands: a kit is set back by its service's order and a press, wholly, or not at all."""
+
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from appliance.audit import check_chain
+from appliance.base.orders import order_reset
+from appliance.clock import SystemClock
+from appliance.config import Config
+from appliance.consent import Withdrawal
+from appliance.files import load_fact, new_id, save, to_json
+from appliance.keys import PrivateKeys
+from appliance.kit import Kit, free_port, wait_for
+from appliance.permits import Enrolled
+from appliance.receipts import KitCard, receipt_path
+from appliance.requests import Enrol, FactoryReset, place_request
+from appliance.resetting import (
+    Refusal,
+    Reset,
+    begin,
+    begun,
+    finish,
+    former,
+    judge,
+    ordered,
+    others_left,
+    remove_own,
+    unsent,
+)
+from appliance.signing import Signer, open_note
+from appliance.sync.sender import look
+from firmware.recorder import Pattern, State
+from tests.fakes import SERVICE, Stage
+from tests.homes import STARTED, SendingKit, contents, new_store, practitioner, service
+
+CLOCK = SystemClock()
+
+
+def order(kit: str, signer: Signer, number: int = 1, unsent: bool = False) -> str:
+    reset = Reset(number=number, kit=kit, unsent=unsent, at=STARTED)
+    return signer.sign(f"{to_json(reset).decode()}\n")
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> SendingKit:
+    new_store(tmp_path / "service")
+    return SendingKit(tmp_path / "kit", tmp_path / "service")
+
+
+def answer(kit: SendingKit, note: str) -> Reset | Refusal:
+    return judge(note, kit.id, service().card(), kit.home)
+
+
+# --- Which orders count -------------------------------------------------------------------------
+
+
+def test_with_everything_confirmed_the_services_order_counts(kit: SendingKit) -> None:
+    kit.film(kit.case().id, tail=True)
+    kit.sync()
+    assert list(unsent(kit.home)) == []
+    assert isinstance(answer(kit, order(kit.id, service().signer)), Reset)
+
+
+@pytest.mark.parametrize(
+    ("kit_id", "signer", "why"),
+    [
+        ("another2kit2here", service().signer, Refusal.OTHER_KIT),
+        ("", Signer.generate("service-elsewhere"), Refusal.NOT_SIGNED),
+        ("", practitioner().signer, Refusal.NOT_SIGNED),
+        ("", Signer.generate(service().signer.verifier.name), Refusal.NOT_SIGNED),
+    ],
+    ids=["another kit's", "another service's", "a practitioner's", "a service of the same name"],
+)
+def test_no_other_order_counts(kit: SendingKit, kit_id: str, signer: Signer, why: Refusal) -> None:
+    assert answer(kit, order(kit_id or kit.id, signer)) is why
+
+
+@pytest.mark.parametrize("note", ["", "x", "x\n\n", "{}\n\n\N{EM DASH} a AAAA\n", "\0" * 300])
+def test_what_is_no_order_is_refused_in_words(kit: SendingKit, note: str) -> None:
+    assert answer(kit, note) in (Refusal.UNREADABLE, Refusal.NOT_SIGNED)
+
+
+def test_an_altered_order_and_an_order_of_another_kind_do_not_count(kit: SendingKit) -> None:
+    kit.case()
+    note = order(kit.id, service().signer)
+    assert answer(kit, note.replace('"unsent":false', '"unsent":true')) is Refusal.NOT_SIGNED
+    other = Withdrawal(id=new_id(), case=new_id(), kit=kit.id, at=STARTED)
+    assert answer(kit, service().signer.sign(f"{to_json(other).decode()}\n")) is Refusal.UNREADABLE
+
+
+def test_a_kit_without_a_service_is_not_set_back(kit: SendingKit) -> None:
+    note = order(kit.id, service().signer)
+    assert judge(note, kit.id, None, kit.home) is Refusal.NOT_SET_UP
+
+
+# --- What must be with the service before ---------------------------------------------------------
+
+
+def test_each_file_that_sync_sends_must_be_confirmed(kit: SendingKit) -> None:
+    """What is asked for here and what is sent are two lists: they must be the same one."""
+    case = kit.case()
+    kit.film(case.id, tail=True)
+    for file in ("imports/{}/manifest", "imports/{}/0000.mp4.age", "shares/{}/clip.age"):
+        path = case.directory / file.format(new_id())
+        path.parent.mkdir(parents=True)
+        save(path, b"sealed")
+    half = case.directory / "imports" / new_id()
+    half.mkdir()
+    save(half / "0000.mp4.age", b"still coming in")
+    kit.withdraw(kit.case().id)
+    kit.sync()
+    assert list(unsent(kit.home)) == []
+    card = load_fact(kit.home.kit / "kit.json", KitCard)
+    assert card is not None
+    asked = [s for s in look(kit.home, card).here if not s.object.startswith("kits/")]
+    assert len(asked) > 12
+    for sealed in asked:
+        receipt = receipt_path(kit.home, sealed.object)
+        kept = receipt.read_bytes()
+        receipt.unlink()
+        assert len(list(unsent(kit.home))) == 1, sealed.object
+        assert answer(kit, order(kit.id, service().signer)) is Refusal.NOT_SENT
+        receipt.write_bytes(kept)
+    assert isinstance(answer(kit, order(kit.id, service().signer)), Reset)
+
+
+@pytest.mark.parametrize("lie", [b"", b"{}", b"x" * 90])
+def test_a_receipt_that_cannot_be_read_confirms_nothing(kit: SendingKit, lie: bytes) -> None:
+    kit.case()
+    kit.sync()
+    name = next(iter(kit.receipts().keys() - {f"kits/{kit.id}/card.json"}))
+    receipt_path(kit.home, name).write_bytes(lie)
+    assert answer(kit, order(kit.id, service().signer)) is Refusal.NOT_SENT
+
+
+def test_a_film_under_way_and_one_that_nobody_can_read_are_not_confirmed(kit: SendingKit) -> None:
+    case = kit.case()
+    kit.sync()
+    film = kit.film(case.id, ended=False)
+    assert answer(kit, order(kit.id, service().signer)) is Refusal.NOT_SENT
+    (kit.home.recording(film) / "manifest").write_text("nothing of ours")
+    assert answer(kit, order(kit.id, service().signer)) is Refusal.NOT_SENT
+    # Nobody can say whose it is, so nobody can say that no hold keeps it.
+    assert answer(kit, order(kit.id, service().signer, unsent=True)) is Refusal.HELD
+
+
+def test_an_order_may_say_that_what_was_never_sent_goes_but_not_what_a_hold_keeps(
+    kit: SendingKit,
+) -> None:
+    case = kit.case()
+    kit.film(case.id)
+    assert answer(kit, order(kit.id, service().signer)) is Refusal.NOT_SENT
+    assert isinstance(answer(kit, order(kit.id, service().signer, unsent=True)), Reset)
+    save(case.directory / "hold", b"held")
+    assert answer(kit, order(kit.id, service().signer, unsent=True)) is Refusal.HELD
+    kit.sync()
+    assert isinstance(answer(kit, order(kit.id, service().signer)), Reset)
+
+
+def test_a_withdrawn_case_needs_no_copy_anywhere_but_its_order_does(kit: SendingKit) -> None:
+    case = kit.case()
+    kit.film(case.id)
+    kit.withdraw(case.id)
+    assert len(list(unsent(kit.home))) == 1
+    kit.sync()
+    assert list(unsent(kit.home)) == []
+
+
+# --- The order on its way -------------------------------------------------------------------------
+
+
+def test_the_order_comes_with_the_next_contact_and_is_found(kit: SendingKit) -> None:
+    case = kit.case()
+    store = new_store(kit.root.parent / "other")
+    kit.store = kit.root.parent / "other"
+    number, note = order_reset(store, service().signer, kit.id, False, STARTED)
+    assert number == 1
+    assert ordered(kit.home) == ""
+    assert kit.sync(store).state == "sent"
+    assert ordered(kit.home) == note.decode()
+    assert isinstance(answer(kit, ordered(kit.home)), Reset)
+    log = check_chain((kit.home.log("sync") / "log").read_bytes())
+    assert [e.ids for e in log if e.event == "service-order-received"] == [{"order": "000001"}]
+    assert case.directory.exists(), "an order alone removes nothing"
+
+
+# --- Without a press, nothing -------------------------------------------------------------------
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    made = Stage(tmp_path)
+    (made.home.case(made.case) / "case.json").unlink()
+    return made
+
+
+def asked(stage: Stage, note: str) -> FactoryReset:
+    now = stage.clock.read()
+    return FactoryReset(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
+
+
+def test_with_an_order_the_light_asks_for_a_press_and_the_press_begins_it(stage: Stage) -> None:
+    request = asked(stage, order(stage.books.kit, SERVICE.signer))
+    assert stage.ask(request) == "waiting"
+    assert (stage.state, stage.light.pattern) == (State.PRESENCE, Pattern.PRESENCE)
+    assert not begun(stage.home)
+    stage.press()
+    assert begun(stage.home)
+    assert stage.desk.answers[request.id] == "done"
+    said, _ = open_note((stage.home.kit / "reset").read_text(), [stage.books.signer.verifier])
+    assert stage.books.kit in said
+    log = check_chain((stage.home.log("recorder") / "log").read_bytes())
+    assert "reset-begun" in [entry.event for entry in log]
+
+
+@pytest.mark.parametrize("held", [0.01, 1.6, 6.0], ids=["a knock", "a hold", "a long hold"])
+def test_a_knock_and_a_hold_are_no_press(stage: Stage, held: float) -> None:
+    stage.ask(asked(stage, order(stage.books.kit, SERVICE.signer)))
+    stage.press(held)
+    assert not begun(stage.home)
+
+
+def test_without_a_press_it_is_over_after_a_minute(stage: Stage) -> None:
+    request = asked(stage, order(stage.books.kit, SERVICE.signer))
+    stage.ask(request)
+    stage.advance(61)
+    assert stage.desk.answers[request.id] == "timed-out"
+    stage.press()
+    assert not begun(stage.home)
+
+
+def test_an_order_that_does_not_count_is_not_even_asked_about(stage: Stage) -> None:
+    for note in (
+        order("another2kit2here", SERVICE.signer),
+        order(stage.books.kit, Signer.generate("x")),
+    ):
+        assert stage.ask(asked(stage, note)) == "refused"
+        assert stage.state is not State.PRESENCE
+        stage.press()
+    assert not begun(stage.home)
+    log = check_chain((stage.home.log("recorder") / "log").read_bytes())
+    refused = [entry.ids["reason"] for entry in log if entry.event == "reset-refused"]
+    assert refused == ["order-for-other-kit", "order-not-signed"]
+
+
+def test_while_filming_a_kit_is_not_set_back(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.arm()
+    stage.press()
+    stage.advance(1)
+    assert stage.state is State.FILMING
+    assert stage.ask(asked(stage, order(stage.books.kit, SERVICE.signer, unsent=True))) == "refused"
+    assert stage.state is State.FILMING
+    stage.close()
+
+
+def test_a_film_made_since_the_order_was_looked_at_is_not_lost_by_the_press(stage: Stage) -> None:
+    request = asked(stage, order(stage.books.kit, SERVICE.signer))
+    stage.ask(request)
+    film = stage.home.recording(new_id())
+    film.mkdir(parents=True)
+    (film / "manifest").write_text("begun")
+    stage.press()
+    assert not begun(stage.home)
+    assert stage.desk.answers[request.id] == "refused"
+
+
+# --- What goes, and in which order ----------------------------------------------------------------
+
+
+def begin_on(kit: SendingKit) -> None:
+    save(kit.home.kit / "signing.key", kit.signer.secret_text().encode())
+    begin(kit.home, order(kit.id, service().signer), kit.signer, STARTED)
+
+
+def test_each_removes_its_own_and_the_recorder_waits_for_both(kit: SendingKit) -> None:
+    kit.home.prepare(kit.home.keys, kit.home.web_requests, kit.home.permits, kit.home.log("web"))
+    save(kit.home.keys / "tls.key", b"the page's key")
+    save(kit.home.log("web") / "log", b"")
+    kit.film(kit.case().id)
+    kit.sync()
+    begin_on(kit)
+    assert others_left(kit.home)
+    remove_own(kit.home, "web")
+    assert contents(kit.home.cases) == contents(kit.home.keys) == {}
+    assert contents(kit.home.recordings) and contents(kit.home.receipts)
+    assert others_left(kit.home)
+    remove_own(kit.home, "sync")
+    assert not others_left(kit.home)
+    assert contents(kit.home.recordings)
+    finish(kit.home)
+    assert set(contents(kit.home.root)) == {"kit/former"}
+    before = former(kit.home)
+    assert before is not None
+    assert (before.kit, before.films, before.cases, before.unconfirmed) == (kit.id, 1, 1, 0)
+    said, _ = open_note((kit.home.kit / "former").read_text(), [kit.signer.verifier])
+    assert kit.id in said
+    assert not begun(kit.home)
+
+
+def test_after_that_the_same_order_counts_no_more(kit: SendingKit) -> None:
+    note = order(kit.id, service().signer)
+    begin_on(kit)
+    for process in ("web", "sync"):
+        remove_own(kit.home, process)  # type: ignore[arg-type]
+    finish(kit.home)
+    again = SendingKit(kit.root, kit.store)
+    assert again.id != kit.id
+    assert judge(note, again.id, service().card(), again.home) is Refusal.OTHER_KIT
+
+
+def test_an_order_is_of_one_kit_with_all_its_numbers() -> None:
+    for field in ("number", "kit", "at"):
+        text = to_json(Reset(number=1, kit="k", at=STARTED))
+        fields = msgspec.json.decode(text)
+        del fields[field]
+        with pytest.raises(msgspec.DecodeError):
+            msgspec.json.decode(msgspec.json.encode(fields), type=Reset)
+
+
+# --- A whole kit ----------------------------------------------------------------------------------
+
+
+def set_up(kit: Kit, keys: PrivateKeys, owner: PrivateKeys) -> str:
+    """Enrol, with a press; returns the kit's id."""
+    now = CLOCK.read()
+    enrol = Enrol(
+        id=new_id(),
+        boot=now.boot,
+        boottime=now.boottime,
+        service=owner.card(),
+        practitioner=keys.card(),
+    )
+    place_request(kit.home, enrol)
+    kit.recorder_shows("presence asked for", lambda s: s.state == "presence")
+    kit.press()
+    return kit.recorder_shows("enrolled", lambda s: s.answers.get(enrol.id) == "done").kit
+
+
+@pytest.mark.slow
+def test_a_kit_goes_to_other_hands_through_its_page_its_button_and_pulled_plugs(
+    tmp_path: Path,
+) -> None:
+    config = Config(
+        home=str(tmp_path / "home"),
+        run=str(tmp_path / "run"),
+        camera="scene",
+        width=320,
+        height=180,
+        port=free_port(),
+        store=(tmp_path / "service").as_uri(),
+    )
+    new_store(tmp_path / "service")
+    with Kit(config, tmp_path / "logs") as kit:
+        for process in ("recorder", "web", "sync"):
+            kit.start(process)  # type: ignore[arg-type]
+        page = kit.page()
+        kit.recorder_shows("the recorder", lambda s: s.state == "idle", 20)
+        old = set_up(kit, practitioner(), service())
+        secret = (kit.home.kit / "signing.key").read_text()
+        certificate = (kit.home.keys / "tls.crt").read_bytes()
+        sealed = kit.home.case(new_id()) / "identity-0001.age"
+        sealed.parent.mkdir()
+        save(sealed, b"a case's key")
+
+        note = order(old, service().signer).encode()
+        told = page.submit("/kit/reset", {}, files={"order": note})
+        assert told.status == 400 and "Tick the box" in told.text
+        other = order(new_id(), service().signer).encode()
+        told = page.submit("/kit/reset", {"confirm": "y"}, files={"order": other})
+        assert told.status == 409 and "another kit" in told.text
+        told = page.submit("/kit/reset", {"confirm": "y"}, files={"order": note})
+        assert told.status == 200 and "within 60 seconds" in told.text
+        kit.recorder_shows("presence asked for", lambda s: s.state == "presence")
+        kit.press()
+        wait_for("the beginning", lambda: begun(kit.home) or former(kit.home), 10)
+        # Whatever is cut from here on, it goes to its end.
+        for _ in range(6):
+            for process in ("recorder", "web", "sync"):
+                kit.pull_the_plug(process)  # type: ignore[arg-type]
+            for process in ("sync", "web", "recorder"):
+                kit.start(process)  # type: ignore[arg-type]
+            time.sleep(0.4)
+        wait_for("the end", lambda: former(kit.home) and not begun(kit.home), 60)
+        kit.recorder_shows("a new kit", lambda s: s.kit not in ("", old), 30)
+
+        new = load_fact(kit.home.kit / "kit.json", KitCard)
+        assert new is not None and new.id != old
+        assert (kit.home.kit / "signing.key").read_text() != secret
+        assert load_fact(kit.home.kit / "enrolled.json", Enrolled) is None
+        assert not sealed.parent.exists()
+        wait_for(
+            "another certificate",
+            lambda: (
+                (kit.home.keys / "tls.crt").exists()
+                and (kit.home.keys / "tls.crt").read_bytes() != certificate
+            ),
+            30,
+        )
+        log = check_chain((kit.home.log("recorder") / "log").read_bytes())
+        assert (log[0].event, log[0].ids) == ("set-back", {"kit": old})
+        page = kit.page()
+        assert old in page.get("/kit/reset").text
+        signed, by = page.get("/kit/reset/certificate").text, Signer.parse(secret).verifier
+        assert open_note(signed, [by])
+        # And it is a kit like any other: the old order is nothing to it, and it can be set up.
+        told = page.submit("/setup", {"service_card": "x"})
+        assert told.status != 200
+        elsewhere = PrivateKeys.generate("service")
+        assert set_up(kit, PrivateKeys.generate("practitioner"), elsewhere) == new.id
+        told = page.submit("/kit/reset", {"confirm": "y"}, files={"order": note})
+        assert told.status == 409 and "not signed by the service of this kit" in told.text
