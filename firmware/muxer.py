@@ -3,6 +3,10 @@
 A fragment ends at each key frame and after about a sixth of a second; there is no edit list, and
 times start at zero. The encoder of the sound would put its first packet before zero, where no
 edit list could hide it: the sound of the first 21 ms is left out, and what follows is in time.
+
+A picture waits for the next one, for only then is it known how long it is seen. libav begins a
+fragment where the one before ended by what its last picture was said to last: where pictures are
+missing there, the next would be shown too early.
 """
 
 import io
@@ -48,6 +52,8 @@ class Muxer:
         self._pipe = _Pipe(write)
         self._container: av.container.OutputContainer | None = None
         self._picture: av.VideoStream | None = None
+        self._waiting: av.Packet | None = None
+        """The last picture."""
         self._sound: av.AudioStream | None = None
         self.with_sound = sound
         self._samples = av.AudioFifo()
@@ -64,7 +70,8 @@ class Muxer:
         packet.pts = packet.dts = time
         packet.duration = duration
         packet.is_keyframe = key
-        self._container.mux(packet)
+        self._pass_on(until=time)
+        self._waiting = packet
 
     def sound(self, frame: av.AudioFrame) -> None:
         if not self.with_sound:
@@ -80,6 +87,7 @@ class Muxer:
         """Write what is still held back. Nothing may be given afterwards. Safe to call twice."""
         if self._container is None:
             return
+        self._pass_on()
         if self._sound is not None:
             rest = self._samples.read(partial=True)
             if rest is not None:
@@ -88,6 +96,16 @@ class Muxer:
                 self._container.mux(self._sound.encode(None))
         self._container.close()
         self._container = None
+
+    def _pass_on(self, until: int | None = None) -> None:
+        """Mux the picture that waits, seen `until` the next one; the last as long as it says."""
+        packet, self._waiting = self._waiting, None
+        if packet is None:
+            return
+        assert self._container is not None and packet.pts is not None
+        if until is not None:
+            packet.duration = until - packet.pts
+        self._container.mux(packet)
 
     def _encode(self, part: av.AudioFrame) -> None:
         assert self._container is not None and self._sound is not None

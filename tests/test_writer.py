@@ -9,7 +9,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
+from random import Random
 
 import av
 import pytest
@@ -32,10 +34,13 @@ from appliance.permits import recipient_digest
 from appliance.sealing import CHUNK
 from appliance.signing import Signer
 from appliance.unsealing import SealedReader, unseal
+from firmware.camera import GuardedSink
+from firmware.cameras.scene import sound_frame
 from firmware.cameras.testcard import TestCard, read_number
+from firmware.muxer import Muxer
 from firmware.writer import LONGEST_HELD, QUEUE_SECONDS, FilmWriter, SegmentWriter, recover
 from tests import films
-from tests.fakes import CASE, NOON, FakeClock, muxed
+from tests.fakes import CASE, NOON, FakeClock, Reel, look_at, muxed
 
 SIGNER = Signer.generate("kit-test")
 CARD = TestCard(320, 180, 30)
@@ -132,6 +137,35 @@ def split(pieces: list[bytes]) -> tuple[Init, list[Fragment]]:
     init, *fragments = [unit for piece in pieces for unit in splitter.feed(piece)]
     assert isinstance(init, Init)
     return init, [f for f in fragments if isinstance(f, Fragment)]
+
+
+@pytest.mark.parametrize("late", [0, 3_000, 16_000])
+def test_where_pictures_are_missing_none_is_shown_early_and_as_many_are_missed_as_are_told(
+    late: int,
+) -> None:
+    """However late, in samples, the sound may come: its packets end fragments, too."""
+    reel, random = Reel(30), Random(late)
+    look_at(TestCard(160, 96, 30), reel)
+    for _ in range(5):
+        times = list(accumulate(random.choice((1, 1, 1, 2, 8)) for _ in range(40)))
+        times = [time - times[0] for time in times]
+        written = io.BytesIO()
+        muxer = Muxer(written.write, sound=True)
+        sink = GuardedSink(muxer, 60, FakeClock(), lambda why: None)
+        heard = 0
+        for number, time in enumerate(times):
+            while heard + late < time * 1600:
+                sink.sound(sound_frame(bytes(3200), heard))
+                heard += 1600
+            data, _, duration, key = reel.pictures[number % 30]
+            sink.picture(data, time * 3000, duration, key)
+        sink.close()
+        muxer.close()
+        written.seek(0)
+        with av.open(written) as film:
+            shown = [frame.time for frame in film.decode(film.streams.video[0])]
+        assert shown == pytest.approx([time / 30 for time in times])
+        assert sink.missed == times[-1] + 1 - len(times)
 
 
 def test_a_film_is_on_the_card_whole_signed_and_opens_with_the_case_alone(
