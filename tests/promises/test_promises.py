@@ -229,12 +229,13 @@ def test_7_a_killed_recorder_loses_a_second_at_most_and_says_so(visit: Visit) ->
 
 def test_9_a_withdrawal_ends_the_film_and_closes_every_copy(visit: Visit) -> None:
     visit.arm()
-    visit.film()
+    began = visit.film()
     Cases(visit.kit.home).withdraw(visit.case.id, visit.keys, visit.status.kit, datetime.now(UTC))
     assert visit.ended().ended == "withdrawn"
     visit.kit.press(0.1)
     visit.kit.recorder_shows("a refusal", lambda s: s.reason == Refusal.WITHDRAWN.value)
-    assert len(recordings(visit)) == 1
+    # The recorder may have removed the film that was taken back; it began no other.
+    assert {path.name for path in recordings(visit)} <= {began.recording}
 
 
 # 10. What happened can be proven.
