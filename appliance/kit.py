@@ -168,7 +168,7 @@ class Kit:
         return None
 
     def recorder_shows(
-        self, what: str, seen: Callable[[RecorderStatus], bool], seconds: float = 10.0
+        self, what: str, seen: Callable[[RecorderStatus], bool], seconds: float = 30.0
     ) -> RecorderStatus:
         """Wait until the recorder's status shows something. Raises NotPossible if it never does."""
 
