@@ -19,7 +19,9 @@ from appliance.stores.access import Access, load_access
 from appliance.stores.folder import FolderStore
 from appliance.stores.store import (
     SMALL,
+    Content,
     Entry,
+    Measured,
     Put,
     ServiceStore,
     Store,
@@ -36,8 +38,10 @@ _FILM = re.compile(r"(?P<root>.*)/cases/(?P<case>[a-z2-7]{16})/recordings/(?P<fi
 __all__ = [
     "SMALL",
     "Access",
+    "Content",
     "Entry",
     "FolderStore",
+    "Measured",
     "Put",
     "ServiceStore",
     "Store",

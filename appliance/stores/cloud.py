@@ -1,4 +1,4 @@
-"""S3-compatible engines and Azure, through obstore.
+"""S3-compatible engines and Azure, through obstore; what goes to an S3 engine, as `s3` sends it.
 
 What obstore does not promise is held here: only the pinned certificate counts (`tls`); a request
 may take as long as a slow line needs, and no longer; and what an engine says never reaches a
@@ -7,14 +7,13 @@ reads, without the credential, and never when it writes; so what is read counts 
 or its signature, as everywhere.
 """
 
-import base64
 import contextlib
-import hashlib
 import io
 import mmap
-import os
+import random
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import IO, TYPE_CHECKING, BinaryIO, TypeVar
@@ -42,30 +41,28 @@ from appliance.errors import (
     WrongStore,
 )
 from appliance.stores.access import Access
-from appliance.stores.s3 import Bucket
-from appliance.stores.store import NAME, Entry, Put, checked_name
+from appliance.stores.s3 import SLOWEST, Bucket
+from appliance.stores.store import NAME, Entry, Measured, Put, checked_name, measure
 from appliance.stores.tls import knock, pinned
 
 if TYPE_CHECKING:  # obstore has these for type checkers alone.
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
-SLOWEST = 16 * 1024
-"""Bytes a second of one object: below, a line counts as broken."""
-WITH_MD5 = 1 << 20
-"""Bytes: from here on an S3 engine that checks is told a body's MD5 and not its SHA-256. It has to
-work out the MD5 anyway, and to do both takes a quarter of what a small machine can send. The
-header belongs to a client, so each such body has a connection of its own."""
-LARGE = 32 << 20
-"""Bytes: what is larger is never held in memory but mapped from its file."""
+SIGNED = 1 << 20
+"""Bytes: up to here an S3 engine is told a body's SHA-256 as well as its MD5. It has to work out
+the MD5 anyway, and to do both takes a fifth of what a small machine can send."""
 
 _CHUNK = 1 << 20
 _SMALLEST = 16 << 20
+_BUSY = (409, 429, 500, 502, 503, 504)
+_RESTS = (0.2, 1.0, 4.0)
+"""Seconds at most, after an answer that says so or a line that broke; then it is left for later."""
 _RETRY: "RetryConfig" = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
 _T = TypeVar("_T")
 _Make = Callable[["ClientConfig"], "ObjectStore"]
 
 
-def open_s3(address: SplitResult, access: Access, patience: float) -> "CloudStore":
+def open_s3(address: SplitResult, access: Access, patience: float) -> "BucketStore":
     """The store at s3://bucket/prefix?endpoint=https://host&region=name."""
     options = _options(address, {"endpoint", "region"})
     if "endpoint" not in options:
@@ -86,13 +83,12 @@ def open_s3(address: SplitResult, access: Access, patience: float) -> "CloudStor
         access.secret_access_key,
         context,
         patience,
+        keep=True,
     )
 
     def make(client: "ClientConfig") -> "ObjectStore":
         return S3Store(
             address.netloc,
-            # A body that goes with its Content-MD5 needs no second digest in the signature.
-            unsigned_payload="default_headers" in client,
             prefix=prefix or None,
             endpoint=options["endpoint"],
             region=region,
@@ -103,7 +99,7 @@ def open_s3(address: SplitResult, access: Access, patience: float) -> "CloudStor
         )
 
     host = _knock(options["endpoint"], context, patience)
-    return CloudStore(address.geturl(), host, make, access.pin, patience, bucket)
+    return BucketStore(address.geturl(), host, make, access.pin, patience, bucket)
 
 
 def open_azure(address: SplitResult, access: Access, patience: float) -> "CloudStore":
@@ -137,16 +133,12 @@ def open_azure(address: SplitResult, access: Access, patience: float) -> "CloudS
 class CloudStore:
     """A bucket or container. `host` is named in errors."""
 
-    def __init__(
-        self, url: str, host: str, make: _Make, pin: str, patience: float, s3: Bucket | None = None
-    ) -> None:
+    def __init__(self, url: str, host: str, make: _Make, pin: str, patience: float) -> None:
         self._url = url
         self._host = host
         self._make = make
         self._pin = pin
         self._patience = patience
-        self._s3 = s3
-        self._verifies: bool | None = None if s3 else False
         self._clients: dict[int, ObjectStore] = {}
         self._lock = threading.Lock()
 
@@ -155,15 +147,9 @@ class CloudStore:
         return self._url
 
     def create(self, name: str, source: IO[bytes]) -> Put:
-        verifies = self._probed()
         with _content(source) as data:
-            md5 = hashlib.md5(data, usedforsecurity=False) if verifies else None
-            client = self._client(len(data))
-            if md5 is not None and len(data) >= WITH_MD5:
-                told = {"content-md5": base64.b64encode(md5.digest()).decode()}
-                client = self._make({**self._options(len(data)), "default_headers": told})
             try:
-                answer = obstore.put(client, checked_name(name), data, mode="create")
+                obstore.put(self._client(len(data)), checked_name(name), data, mode="create")
             except AlreadyExistsError:
                 return Put.ALREADY_THERE
             except (BaseError, OSError) as error:
@@ -172,10 +158,6 @@ class CloudStore:
                 if isinstance(failure, NotLetIn) and self.stream(name, 0) is not None:
                     return Put.ALREADY_THERE
                 raise failure from None
-            # What is mapped could change in between, and is read back.
-            shown = (answer["e_tag"] or "").strip('"')
-            if md5 is not None and isinstance(data, bytes) and shown == md5.hexdigest():
-                return Put.VERIFIED
         return Put.CREATED
 
     def open(self, name: str) -> BinaryIO | None:
@@ -208,8 +190,6 @@ class CloudStore:
             raise self._failure(error) from None
 
     def purge(self, prefix: str) -> tuple[str, ...]:
-        if self._s3 is not None:
-            return self._s3.remove_versions(prefix)
         names = tuple(entry.name for entry in self.list(prefix))
         for name in names:
             self.remove(name)
@@ -217,13 +197,6 @@ class CloudStore:
 
     def close(self) -> None:
         self._clients.clear()
-
-    def _probed(self) -> bool:
-        with self._lock:
-            if self._verifies is None:
-                assert self._s3 is not None
-                self._verifies = self._s3.verifies()
-            return self._verifies
 
     def _client(self, size: int) -> "ObjectStore":
         """A client with as much time for a request as `size` bytes may take. The size counts by
@@ -267,8 +240,17 @@ class CloudStore:
             raise self._failure(error) from None
 
     def _failure(self, error: Exception) -> SendFailed:
-        """What an engine's answer means for sending. Its own words are not repeated."""
+        """What an error of obstore's means for sending."""
         said = str(error)
+        status = 0
+        if isinstance(error, FileNotFoundError):
+            status = 404
+        elif isinstance(error, PermissionDeniedError | UnauthenticatedError) or "code: 403" in said:
+            status = 403
+        return self._answered(status, said)
+
+    def _answered(self, status: int, said: str) -> SendFailed:
+        """What an engine's answer means for sending. Its own words are not repeated."""
         if any(word in said for word in ("RequestTimeTooSkewed", "RequestExpired")):
             return SendRefused(
                 "The store says that the time of this kit is wrong, and refuses what it sends.",
@@ -279,12 +261,12 @@ class CloudStore:
                 f"The service's store at {self._host} is full.",
                 "Ask the service to make room, then send again. Nothing was removed here.",
             )
-        if isinstance(error, FileNotFoundError):
+        if status == 404:
             return StoreMissing(
                 f"At {self._host} there is no such store as this kit was told of.",
                 "Ask your service for the right address of its store.",
             )
-        if isinstance(error, PermissionDeniedError | UnauthenticatedError) or "code: 403" in said:
+        if status in (401, 403):
             return NotLetIn(
                 f"The store at {self._host} does not let this kit in.",
                 "Ask your service for a new access file for this kit.",
@@ -303,6 +285,52 @@ class CloudStore:
             f"Sending to the store at {self._host} was interrupted.",
             "Nothing is lost; what is missing goes with the next try.",
         )
+
+
+class BucketStore(CloudStore):
+    """A bucket at an S3 engine. What it takes, it takes only as it was told it."""
+
+    def __init__(
+        self, url: str, host: str, make: _Make, pin: str, patience: float, bucket: Bucket
+    ) -> None:
+        super().__init__(url, host, make, pin, patience)
+        self._bucket = bucket
+        self._verifies: bool | None = None
+
+    def create(self, name: str, source: IO[bytes]) -> Put:
+        verifies = self._probed()
+        size, sha256, md5 = source.content if isinstance(source, Measured) else measure(source)
+        for rest in (*_RESTS, None):
+            source.seek(0)
+            try:
+                answer = self._bucket.put(
+                    checked_name(name), source, size, md5, sha256 if size <= SIGNED else ""
+                )
+            except SendInterrupted:
+                if rest is None:
+                    raise
+            else:
+                if rest is None or answer.status not in _BUSY:
+                    break
+            time.sleep(rest * random.uniform(0.5, 1))  # noqa: S311
+        if answer.status == 412:
+            return Put.ALREADY_THERE
+        if not 200 <= answer.status < 300:
+            raise self._answered(answer.status, answer.body.decode(errors="replace"))
+        return Put.VERIFIED if verifies and answer.etag == md5.hex() else Put.CREATED
+
+    def purge(self, prefix: str) -> tuple[str, ...]:
+        return self._bucket.remove_versions(prefix)
+
+    def close(self) -> None:
+        super().close()
+        self._bucket.close()
+
+    def _probed(self) -> bool:
+        with self._lock:
+            if self._verifies is None:
+                self._verifies = self._bucket.verifies()
+            return self._verifies
 
 
 class _Object(io.RawIOBase):
@@ -357,16 +385,14 @@ class _Object(io.RawIOBase):
 
 @contextlib.contextmanager
 def _content(source: IO[bytes]) -> Iterator[bytes | mmap.mmap]:
-    """All of a file: in memory, or mapped where it is large."""
+    """All of a file, mapped, so that several large ones take no memory; or what is no file."""
     try:
-        size = os.fstat(source.fileno()).st_size
-    except (OSError, AttributeError):  # Not a file.
-        size = 0
-    try:
-        if size <= LARGE:
+        try:
+            mapped = mmap.mmap(source.fileno(), 0, prot=mmap.PROT_READ)
+        except (io.UnsupportedOperation, ValueError):  # Not a file, or an empty one.
             yield source.read()
             return
-        with mmap.mmap(source.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+        with mapped:
             yield mapped
     except (SendFailed, NotPossible):
         raise

@@ -1,7 +1,7 @@
-"""The few things that obstore cannot ask an S3 engine: to refuse a wrong checksum, and to remove
-every version of an object.
+"""What obstore cannot ask an S3 engine: to take a body while it is read, told its MD5; to refuse a
+wrong checksum; to remove every version of an object.
 
-One signed request at a time, by AWS Signature Version 4 (docs.aws.amazon.com, "Signature
+Signed requests, by AWS Signature Version 4 (docs.aws.amazon.com, "Signature
 Calculations for the Authorization Header"). No redirect is ever followed.
 """
 
@@ -10,25 +10,41 @@ import contextlib
 import hashlib
 import hmac
 import http.client
+import io
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import IO
 from urllib.parse import quote, urlsplit
 
-from appliance.errors import NotLetIn, SendInterrupted, WrongStore
+from appliance.errors import NotLetIn, NotPossible, SendInterrupted, WrongStore
+from appliance.stores.store import BLOCK, pieces
 from appliance.stores.tls import not_reached, not_the_store
 
 PROBE = "probe/wrong-checksum"
 """Where a store that takes a body with a wrong checksum keeps it, once: a kit cannot remove it."""
+
+SLOWEST = 16 * 1024
+"""Bytes a second of one object: below, a line counts as broken."""
 
 _LONGEST_ANSWER = 16 << 20
 _MISMATCHES = (b"XAmzContentSHA256Mismatch", b"BadDigest", b"ContentSHA256Mismatch")
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What an engine said. `etag` is without its quotes, '' if there is none."""
+
+    status: int
+    body: bytes
+    etag: str
+
+
+@dataclass(frozen=True)
 class Bucket:
-    """A bucket at an S3 engine, or a prefix of one."""
+    """A bucket at an S3 engine, or a prefix of one. Any thread."""
 
     endpoint: str
     region: str
@@ -39,6 +55,9 @@ class Bucket:
     secret_access_key: str = field(repr=False)
     context: ssl.SSLContext = field(repr=False)
     patience: float = 60.0
+    keep: bool = False
+    """Connections are kept for what comes next, until `close`."""
+    _idle: list[http.client.HTTPSConnection] = field(default_factory=list, init=False, repr=False)
 
     def verifies(self) -> bool:
         """True if the engine refuses a body that is not what its signature says, and one that is
@@ -100,6 +119,13 @@ class Bucket:
         if not 200 <= status < 300:
             raise SendInterrupted(f"The store answered {status}.", "It is tried again.")
 
+    def put(self, name: str, source: IO[bytes], size: int, md5: bytes, sha256: str) -> Answer:
+        """Send a body under a new name, as it is read, with its MD5 and, unless '', the signed
+        SHA-256 (hex). Raises WrongStore, NotReached, SendInterrupted."""
+        told = {"if-none-match": "*", "content-md5": base64.b64encode(md5).decode()}
+        signed = sha256 or "UNSIGNED-PAYLOAD"
+        return self._ask("PUT", f"{self.prefix}{name}", {}, told, signed, source, size)
+
     def ask(
         self,
         method: str,
@@ -112,35 +138,107 @@ class Bucket:
     ) -> tuple[int, bytes]:
         """One request; the status and what was answered. `signed` is the SHA-256 (hex) that is
         told of `body`, if not its own. Raises WrongStore, NotReached, SendInterrupted."""
-        address = urlsplit(self.endpoint)
-        host = address.hostname or ""
-        path = _quoted(f"{address.path.rstrip('/')}/{self.bucket}/{key}".rstrip("/"), "/")
-        words = "&".join(f"{_quoted(k)}={_quoted(v)}" for k, v in sorted((query or {}).items()))
-        digest = signed or hashlib.sha256(body).hexdigest()
-        told = {"host": address.netloc, "x-amz-content-sha256": digest, **(headers or {})}
-        told |= self._authorisation(method, path, words, told, digest, datetime.now(UTC))
-        connection = http.client.HTTPSConnection(
-            host, address.port, context=self.context, timeout=self.patience
+        signed = signed or hashlib.sha256(body).hexdigest()
+        answer = self._ask(
+            method, key, query or {}, headers or {}, signed, io.BytesIO(body), len(body)
         )
-        with contextlib.closing(connection):
+        return answer.status, answer.body
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _ask(
+        self,
+        method: str,
+        key: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        signed: str,
+        source: IO[bytes],
+        size: int,
+    ) -> Answer:
+        address = urlsplit(self.endpoint)
+        path = _quoted(f"{address.path.rstrip('/')}/{self.bucket}/{key}".rstrip("/"), "/")
+        words = "&".join(f"{_quoted(k)}={_quoted(v)}" for k, v in sorted(query.items()))
+        told = {"host": address.netloc, "x-amz-content-sha256": signed, **headers}
+        told |= self._authorisation(method, path, words, told, signed, datetime.now(UTC))
+        told["content-length"] = str(size)
+        target = f"{path}?{words}" if words else path
+        host = address.hostname or ""
+        try:
             try:
-                connection.request(method, f"{path}?{words}" if words else path, body, told)
-                response = connection.getresponse()
-                status, answer = response.status, response.read(_LONGEST_ANSWER)
-            except ssl.SSLError as error:
-                raise not_the_store(host) from error
-            except OSError as error:
-                raise not_reached(host) from error
-            except http.client.HTTPException as error:
-                raise SendInterrupted(
-                    f"What answered at {host} broke off.", "It is tried again."
-                ) from error
-        if 300 <= status < 400:
+                connection = self._idle.pop()
+            except IndexError:
+                answer = self._exchange(self._fresh(), method, target, told, source, size)
+            else:
+                try:
+                    answer = self._exchange(connection, method, target, told, source, size)
+                except (ConnectionError, ssl.SSLError):
+                    # The engine had let go of a connection that was kept.
+                    source.seek(0)
+                    answer = self._exchange(self._fresh(), method, target, told, source, size)
+        except NotPossible:
+            raise
+        except ssl.SSLError as error:
+            raise not_the_store(host) from error
+        except OSError as error:
+            raise not_reached(host) from error
+        except http.client.HTTPException as error:
+            raise SendInterrupted(
+                f"What answered at {host} broke off.", "It is tried again."
+            ) from error
+        if 300 <= answer.status < 400:
             raise WrongStore(
                 f"The store at {host} wanted to send this kit elsewhere. Nothing was sent there.",
                 "Ask your service for the right address of its store.",
             )
-        return status, answer
+        return answer
+
+    def _fresh(self) -> http.client.HTTPSConnection:
+        address = urlsplit(self.endpoint)
+        connection = http.client.HTTPSConnection(
+            address.hostname or "", address.port, context=self.context, timeout=self.patience
+        )
+        connection.connect()
+        return connection
+
+    def _exchange(
+        self,
+        connection: http.client.HTTPSConnection,
+        method: str,
+        target: str,
+        told: Mapping[str, str],
+        source: IO[bytes],
+        size: int,
+    ) -> Answer:
+        end = time.monotonic() + self.patience + size / SLOWEST
+        try:
+            connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+            for name, value in told.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            whole = False
+            # An engine that refuses something need not hear it to its end.
+            with contextlib.suppress(ConnectionError, ssl.SSLEOFError):
+                for piece in pieces(source, BLOCK):
+                    connection.send(piece)
+                    if time.monotonic() > end:
+                        raise TimeoutError("The line is too slow.")
+                whole = True
+            response = connection.getresponse()
+            body = response.read(_LONGEST_ANSWER)
+            if not whole and response.status < 400:
+                raise http.client.HTTPException("An answer to what it has not heard.")
+        except BaseException:
+            connection.close()
+            raise
+        if self.keep and response.isclosed() and not response.will_close:
+            self._idle.append(connection)
+        else:
+            connection.close()
+        return Answer(response.status, body, response.headers.get("etag", "").strip('"'))
 
     def _authorisation(
         self,

@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import IO, BinaryIO, Protocol
+from pathlib import Path
+from typing import IO, BinaryIO, NamedTuple, Protocol
 
 from appliance.errors import BadInput, KitError, NotLetIn, NotPossible
 
@@ -19,6 +20,8 @@ SMALL = 64 * 1024
 """No card, order or tombstone is longer than this, whatever a store may hold under its name."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
+BLOCK = 128 << 10
+"""Bytes that are read, hashed and sent at once."""
 _PIECE = 1 << 20
 
 
@@ -51,7 +54,8 @@ class Store(Protocol):
         """Which store this is, without anything secret."""
 
     def create(self, name: str, source: IO[bytes]) -> Put:
-        """Put all of `source` under a new name: whole or not at all, durable on return."""
+        """Put all of `source`, a seekable file, under a new name: whole or not at all, durable on
+        return."""
 
     def open(self, name: str) -> BinaryIO | None:
         """An object to read and seek in, or None if there is none. Reads what the store holds,
@@ -114,12 +118,12 @@ def read_small(store: Store, name: str) -> bytes | None:
     return data if len(data) <= SMALL else None
 
 
-def pieces(source: IO[bytes]) -> Iterator[bytes]:
-    """All that is left to read, a MiB at a time. Raises NotPossible when this machine's own disk
-    fails, so that it is never taken for a failure of the store."""
+def pieces(source: IO[bytes], size: int = _PIECE) -> Iterator[bytes]:
+    """All that is left to read, `size` bytes at a time. Raises NotPossible when this machine's own
+    disk fails, so that it is never taken for a failure of the store."""
     while True:
         try:
-            piece = source.read(_PIECE)
+            piece = source.read(size)
         except KitError:
             raise
         except OSError as error:
@@ -132,11 +136,37 @@ def pieces(source: IO[bytes]) -> Iterator[bytes]:
         yield piece
 
 
-def measure(source: IO[bytes]) -> tuple[int, str]:
-    """The length of what is left to read in `source`, and its SHA-256 (hex)."""
-    digest = hashlib.sha256()
+class Content(NamedTuple):
+    """What a file holds, as far as two files can be told apart by it."""
+
+    size: int
+    sha256: str
+    """Hex."""
+    md5: bytes
+    """What an S3 engine can be told, so that it takes just these bytes."""
+
+
+def measure(source: IO[bytes]) -> Content:
+    """What is left to read in `source`. Raises NotPossible as `pieces` does."""
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     size = 0
-    for piece in pieces(source):
-        digest.update(piece)
-        size += len(piece)
-    return size, digest.hexdigest()
+    # A block at a time through both, while it is near to the processor.
+    for block in pieces(source, BLOCK):
+        sha256.update(block)
+        md5.update(block)
+        size += len(block)
+    return Content(size, sha256.hexdigest(), md5.digest())
+
+
+class Measured(io.FileIO):
+    """A file to send that was read once to its end before it goes: what it held then is its
+    `content`. Raises OSError."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        try:
+            self.content = measure(self)
+            self.seek(0)
+        except BaseException:
+            self.close()
+            raise

@@ -5,15 +5,14 @@ already, and is compared.
 """
 
 import contextlib
-import hashlib
-import io
-import os
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import IO, TYPE_CHECKING, Literal
+from queue import SimpleQueue
+from typing import Literal
 
 from appliance.audit import HEADS_NAME, Log
 from appliance.cases import CaseRecord, is_withdrawn, withdrawal_note
@@ -51,17 +50,9 @@ from appliance.receipts import (
     tombstone_object,
 )
 from appliance.signing import Verifier, open_note
-from appliance.stores import Put, Store, measure, read_small
+from appliance.stores import Content, Measured, Put, Store, measure, read_small
 from appliance.sync.orders import bring_in, clear_keys, film_orders, hear_revocations, taken_back
 from appliance.sync.plan import Pace, Rank, Sealed, confirmed, plan
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-IN_MEMORY = 32 << 20
-"""Bytes: a larger file is not read into memory, but twice."""
-IN_FLIGHT_BYTES = 64 << 20
-"""What is on its way at once is not more than this, unless one file alone is."""
 
 
 @dataclass(frozen=True)
@@ -200,8 +191,7 @@ def _film(home: Home, name: str, verifier: Verifier) -> list[Sealed]:
 class Carried:
     """What a store was shown to hold."""
 
-    size: int
-    sha256: str
+    content: Content
     how: Literal["read-back", "verified"]
 
 
@@ -356,42 +346,47 @@ class Sender:
                 self._elsewhere.add(case)
 
     def _send_several(self, store: Store, sends: Sequence[Sealed]) -> None:
-        """Carry several at once, and not more than may be held in memory. The first failure ends
-        it; what was on its way by then still counts if it arrives."""
-        # Only here: it takes a mebibyte, which a kit that sends one at a time has no need of.
-        from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-
+        """Carry several at once, each thread the next as soon as its last is there, while this one
+        writes receipts: a card takes a while to make them durable. The first failure ends it; what
+        was on its way by then still counts if it arrives."""
         waiting = deque(sends)
-        flying: dict[Future[Carried | Fault | None], Sealed] = {}
-        arrived: deque[tuple[Future[Carried | Fault | None], Sealed]] = deque()
-        pool = ThreadPoolExecutor(self._in_flight, thread_name_prefix="sending")
+        turn = threading.Lock()
+        ended: SimpleQueue[tuple[Sealed, Carried | Fault | None] | BaseException | None]
+        ended = SimpleQueue()
+
+        def next_one() -> Sealed | None:
+            with turn:
+                if not waiting:
+                    return None
+                self._make_room(waiting[0])
+                return waiting.popleft()
+
+        def carry() -> None:
+            try:
+                while sealed := next_one():
+                    ended.put((sealed, self._carry(store, sealed)))
+            except BaseException as error:
+                waiting.clear()
+                ended.put(error)
+            ended.put(None)
+
+        carriers = min(self._in_flight, len(sends))
+        for _ in range(carriers):
+            threading.Thread(target=carry, name="sending", daemon=True).start()
         failure: BaseException | None = None
         try:
-            while flying or arrived or (waiting and failure is None):
-                while waiting and failure is None and self._fits(waiting[0], flying.values()):
-                    sealed = waiting.popleft()
-                    self._make_room(sealed)
-                    flying[pool.submit(self._carry, store, sealed)] = sealed
-                # One receipt at a time, while the next are on their way: a card takes a while to
-                # make it durable, and what has arrived meanwhile is followed at once.
-                if arrived:
-                    future, sealed = arrived.popleft()
-                    if future.exception() is None:
-                        self._arrived(store, sealed, future.result())
-                    failure = failure or future.exception()
-                if flying:
-                    done = wait(flying, 0 if arrived else None, FIRST_COMPLETED).done
-                    arrived.extend((future, flying.pop(future)) for future in done)
+            while carriers:
+                found = ended.get()
+                if found is None:
+                    carriers -= 1
+                elif isinstance(found, BaseException):
+                    failure = failure or found
+                else:
+                    self._arrived(store, *found)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            waiting.clear()
         if failure is not None:
             raise failure
-
-    def _fits(self, sealed: Sealed, flying: Collection[Sealed]) -> bool:
-        on_their_way = sum(other.size for other in flying)
-        return not flying or (
-            len(flying) < self._in_flight and on_their_way + sealed.size <= IN_FLIGHT_BYTES
-        )
 
     def _make_room(self, sealed: Sealed) -> None:
         if seconds := self._pace.wait(sealed.size, self._clock.monotonic()):
@@ -408,11 +403,11 @@ class Sender:
         Any thread. Raises SendInterrupted, SendRefused.
         """
         try:
-            with open(self._home.root / sealed.path, "rb") as file:
-                source, here = _measured(file)
+            with Measured(self._home.root / sealed.path) as source:
+                here = source.content
                 if self._gone(sealed):
                     return None
-                if sealed.sha256 and sealed.sha256 != here[1]:
+                if sealed.sha256 and sealed.sha256 != here.sha256:
                     return "damaged-here"
                 put = store.create(sealed.object, source)
         except SendFailed:
@@ -420,10 +415,10 @@ class Sender:
         except OSError:
             return None if self._gone(sealed) else "damaged-here"
         if put is Put.VERIFIED:
-            return Carried(*here, "verified")
+            return Carried(here, "verified")
         if _read_back(store, sealed.object) != here:
             return "other-content"
-        return Carried(*here, "read-back")
+        return Carried(here, "read-back")
 
     def _arrived(self, store: Store, sealed: Sealed, carried: Carried | Fault | None) -> None:
         if isinstance(carried, Carried):
@@ -439,18 +434,18 @@ class Sender:
         now = self._clock.read().wall
         receipt = Receipt(
             object=name,
-            size=carried.size,
-            sha256=carried.sha256,
+            size=carried.content.size,
+            sha256=carried.content.sha256,
             store=store.url,
             at=now,
             how=carried.how,
         )
-        self._log.write("confirmed", object=name, sha256=carried.sha256)
+        self._log.write("confirmed", object=name, sha256=carried.content.sha256)
         path = receipt_path(self._home, name)
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         save_fact(path, receipt)
         self._sent += 1
-        self._sent_bytes += carried.size
+        self._sent_bytes += carried.content.size
         self._last = now
 
     def _unconfirmed(self, store: str) -> Callable[[Sealed], bool]:
@@ -493,18 +488,7 @@ class Sender:
         return status
 
 
-def _measured(file: IO[bytes]) -> tuple[IO[bytes], tuple[int, str]]:
-    """What to send of an open file, its length and its SHA-256 (hex): from memory, so that it is
-    read once and what was measured is what goes; a large one is read again and then read back."""
-    if os.fstat(file.fileno()).st_size > IN_MEMORY:
-        here = measure(file)
-        file.seek(0)
-        return file, here
-    data = file.read()
-    return io.BytesIO(data), (len(data), hashlib.sha256(data).hexdigest())
-
-
-def _read_back(store: Store, name: str) -> tuple[int, str]:
+def _read_back(store: Store, name: str) -> Content:
     there = store.open(name)
     if there is None:
         raise SendInterrupted(

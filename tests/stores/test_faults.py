@@ -23,7 +23,7 @@ from appliance.errors import NotLetIn, SendFailed, SendInterrupted, SendRefused,
 from appliance.files import new_id
 from appliance.receipts import SERVICE_CARD, SyncStatus
 from appliance.stores import Store, open_store
-from appliance.stores.cloud import WITH_MD5
+from appliance.stores.cloud import SIGNED
 from tests.homes import SendingKit, contents, service
 from tests.stores.proxy import Answer, Asked, Harm, Passing, Proxy, honest, standing_between
 from tests.stores.servers import write_access
@@ -47,9 +47,9 @@ def proxy(ceph: Ceph, authority: Authority, tmp_path: Path) -> Iterator[Proxy]:
 
 @pytest.fixture
 def kit(tmp_path: Path) -> SendingKit:
-    """A kit with a film of a few segments, large enough to go with their MD5."""
+    """A kit with a film of a few segments, too large for two checksums."""
     kit = SendingKit(tmp_path / "kit", tmp_path / "unused")
-    kit.film(kit.case().id, segments=4, size=WITH_MD5)
+    kit.film(kit.case().id, segments=4, size=SIGNED + 1)
     return kit
 
 
