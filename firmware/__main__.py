@@ -29,11 +29,10 @@ from appliance.resetting import begun, finish, former, others_left, start_anew
 from firmware.board import PiBoard
 from firmware.books import KitBooks
 from firmware.button import Button, Debounce
-from firmware.camera import Camera
+from firmware.camera import Camera, LateCamera
 from firmware.filming import Film, OnClosed, OnEnd
 from firmware.gate import Desk, Gate, machine_sources, watch
 from firmware.light import Light, PinLamp
-from firmware.microphone import Microphone
 from firmware.recorder import Broke, Pattern, Recorder
 from firmware.removing import Removals
 from firmware.room import Room
@@ -51,43 +50,49 @@ Hardware = Callable[[Config, Clock], tuple[Camera, Factory]]
 def find_hardware(config: Config, clock: Clock) -> tuple[Camera, Factory]:
     """The camera, and where the pins are. A scene brings pins of its own, for there is no lens."""
     if config.camera == "scene":
-        return scene_camera(config, clock)
+        try:
+            from firmware.virtual import virtual_pins
+        except ModuleNotFoundError as error:
+            raise NotPossible(
+                "This kit has no scene camera.",
+                'Set camera = "picamera", or install attune-kit-scene.',
+            ) from error
+        make = partial(scene_camera, config, clock)
+        # What is no film is refused at once.
+        camera = make() if config.scene else LateCamera("scene", make)
+        return camera, virtual_pins(config)
     try:
-        # Both are there on a kit only.
+        # There on a kit only.
         from gpiozero.pins.lgpio import LGPIOFactory
 
-        return pi_camera(config, clock), LGPIOFactory()
+        pins = LGPIOFactory()
     except Exception as error:
-        # Whatever these libraries raise where there is no Pi, or no leave to use its parts.
+        # Whatever it raises where there is no Pi, or no leave to use its parts.
         raise NotPossible(
-            f"The camera or the pins of a kit cannot be used here: {error}.",
+            f"The pins of a kit cannot be used here: {error}.",
             'On a kit: start it again. Elsewhere: set camera = "scene".',
         ) from error
+    return LateCamera("Raspberry Pi camera", partial(pi_camera, config, clock)), pins
 
 
-def scene_camera(config: Config, clock: Clock) -> tuple[Camera, Factory]:
+def scene_camera(config: Config, clock: Clock) -> Camera:
     """A film or a test card in place of what a lens sees; the package for kits has none of it."""
-    try:
-        from firmware.cameras.scene import FilmScene, Scene, SceneCamera
-        from firmware.cameras.testcard import TestCard
-        from firmware.virtual import virtual_pins
-    except ModuleNotFoundError as error:
-        raise NotPossible(
-            "This kit has no scene camera.", 'Set camera = "picamera", or install attune-kit-scene.'
-        ) from error
+    from firmware.cameras.scene import FilmScene, Scene, SceneCamera
+    from firmware.cameras.testcard import TestCard
+
     scene: Scene = (
         FilmScene(Path(config.scene), config.width, config.height)
         if config.scene
         else TestCard(config.width, config.height, config.frame_rate)
     )
-    camera = SceneCamera(scene, config.bit_rate, clock, hurry=config.hurry, faults=config.faults)
-    return camera, virtual_pins(config)
+    return SceneCamera(scene, config.bit_rate, clock, hurry=config.hurry, faults=config.faults)
 
 
 def pi_camera(config: Config, clock: Clock) -> Camera:
     """The Pi's camera, with the microphone if the kit has one."""
     # There on a kit only.
     from firmware.cameras.picamera import PiCamera
+    from firmware.microphone import Microphone
 
     microphone = Microphone(config.microphone, clock) if config.microphone else None
     return PiCamera(
@@ -172,8 +177,9 @@ def _record(config: Config, hardware: Hardware) -> None:
         if config.camera == "scene":
             from firmware.cameras.scene import SceneCamera
 
-            assert isinstance(camera, SceneCamera)
-            camera.busy = lambda: film.writer.busy
+            scene = camera.made if isinstance(camera, LateCamera) else camera
+            assert isinstance(scene, SceneCamera)
+            scene.busy = lambda: film.writer.busy
         return film
 
     runner = Runner(

@@ -4,19 +4,27 @@ A camera gives coded pictures (H.264, Annex B, a key frame each second with its 
 sound. Times count from the first picture of each film: nothing from before the press can have one.
 """
 
+# What decodes is not loaded for its types alone: see `LateCamera`.
+from __future__ import annotations
+
+import logging
 import math
 import threading
 from array import array
 from collections import deque
 from collections.abc import Callable
 from operator import mul
-from typing import Protocol
-
-import av
+from typing import TYPE_CHECKING, Protocol
 
 from appliance.clock import Clock
+from appliance.errors import CameraFailed
 from appliance.film import EndReason
 from appliance.requests import SoundLevel
+
+if TYPE_CHECKING:
+    import av
+
+_errors = logging.getLogger(__name__)
 
 TICKS = 90_000
 """Ticks a second of picture times."""
@@ -88,6 +96,64 @@ class Camera(Protocol):
 
         Raises CameraFailed or SoundFailed if it cannot be sure.
         """
+
+
+class LateCamera:
+    """A `Camera` that is loaded when it is first asked whether it is there: when a permit has come
+    into force, so that a press finds it loaded. What it is made of takes more memory than all else
+    of a recorder, and an idle kit has no use for it.
+
+    One that cannot be loaded is not there, until the recorder is started again.
+    """
+
+    def __init__(self, name: str, make: Callable[[], Camera]) -> None:
+        self._name = name
+        self._make = make
+        self._made: Camera | None = None
+        self._failed = False
+
+    @property
+    def name(self) -> str:
+        return self._made.name if self._made is not None else self._name
+
+    @property
+    def made(self) -> Camera:
+        """Raises CameraFailed."""
+        if self._made is None and not self._failed:
+            try:
+                self._made = self._make()
+            except Exception:
+                # Whatever these libraries raise where something of theirs is missing.
+                _errors.exception("the camera could not be loaded")
+                self._failed = True
+        if self._made is None:
+            raise CameraFailed("The camera could not be loaded.", "Start the kit again.")
+        return self._made
+
+    @property
+    def has_sound(self) -> bool:
+        return self.made.has_sound
+
+    def present(self) -> bool:
+        try:
+            return self.made.present()
+        except CameraFailed:
+            return False
+
+    def start(self, sink: Sink, on_failure: Callable[[EndReason], None]) -> None:
+        self.made.start(sink, on_failure)
+
+    def preview(
+        self,
+        show: Callable[[bytes], None],
+        hear: Callable[[av.AudioFrame], None] | None,
+        on_failure: Callable[[EndReason], None],
+    ) -> None:
+        self.made.preview(show, hear, on_failure)
+
+    def stop(self) -> None:
+        if self._made is not None:
+            self._made.stop()
 
 
 class GuardedSink:

@@ -13,7 +13,6 @@ from appliance.keys import parse_recipient
 from appliance.permits import Permit, recipient_digest
 from appliance.signing import Signer
 from firmware.camera import GuardedSink
-from firmware.muxer import SOUND_BIT_RATE, Muxer
 from firmware.writer import QUEUE_SECONDS, Create, FilmWriter, create
 
 _errors = logging.getLogger(__name__)
@@ -45,6 +44,9 @@ class Film:
         new_file: Create = create,
     ) -> None:
         """Raises BadInput for a time that is not trusted: a film without a date is none."""
+        # With the camera, which is loaded by now: an idle recorder has no need of it.
+        from firmware.muxer import SOUND_BIT_RATE, Muxer
+
         self.permit = permit
         self.recording = new_id()
         started = now()
