@@ -9,21 +9,28 @@ commands, notes how far each chain has come and signs that (`Heads`, a numbered 
 `kit/heads/`): what was signed once can never again be otherwise, and the service has the notes too.
 """
 
+import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from appliance.clock import Clock
 from appliance.errors import BadFile, NotPossible
-from appliance.files import Fact, Moment, from_json, to_json
+from appliance.files import Fact, Moment, from_json, open_plain, to_json
 from appliance.signing import Verifier, open_note, split_note
 
 START = "0" * 64
 """What the first line holds in place of a digest."""
+LARGEST_LOG = 64 << 20
+"""Bytes of another process's log that are looked at. A line has about 300: that is fifty events a
+day for ten years, and a Pi is through with it in some seconds."""
+_LONGEST_LINE = 1 << 20
 
 
 class Entry(Fact, frozen=True, kw_only=True, tag="log/v1"):
@@ -103,40 +110,67 @@ class Log:
 
     def _recover(self) -> tuple[int, str]:
         """Where the chain stands; a last line that a power cut left torn is dropped."""
-        try:
-            data = self._path.read_bytes()
-        except FileNotFoundError:
-            return 0, START
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            os.truncate(self._path, len(whole))
-        entries = check_chain(whole)
-        return (
-            (len(entries), hashlib.sha256(whole.split(b"\n")[-2]).hexdigest())
-            if entries
-            else (0, START)
-        )
+        head, end = Head(0, START), 0
+        # One's own is read however long it has become.
+        for link in links(self._path, most=sys.maxsize):
+            head, end = link.head, link.end
+        with contextlib.suppress(FileNotFoundError):
+            if end < self._path.stat().st_size:
+                os.truncate(self._path, end)
+        return head.number, head.sha256
+
+
+@dataclass(frozen=True)
+class Link:
+    """An entry, how far the chain has come with it, and at which byte of the log its line ends."""
+
+    entry: Entry
+    head: Head
+    end: int
+
+
+def links(path: Path, most: int = LARGEST_LOG) -> Iterator[Link]:
+    """The log at `path` as it is now, link by link, one in memory at a time; none if there is none.
+
+    Another process may have put anything there. A line that is being written just now is left out.
+    Raises BadFile naming the first link that does not hold, or for what is no log of at most `most`
+    bytes; OSError.
+    """
+    head, end = Head(0, START), 0
+    try:
+        with open_plain(path) as file:
+            while (line := file.readline(_LONGEST_LINE)).endswith(b"\n"):
+                entry, head = _next(head, line[:-1])
+                end += len(line)
+                if end > most:
+                    break
+                yield Link(entry, head, end)
+    except FileNotFoundError:
+        return
+    if end > most or len(line) == _LONGEST_LINE:
+        raise BadFile(f"The log is longer than ours become, from line {head.number} on.")
 
 
 def check_chain(data: bytes) -> list[Entry]:
     """The entries of a log. Raises BadFile naming the first link that does not hold."""
     entries = []
-    head = START
-    for number, line in enumerate(data.splitlines(), start=1):
-        entry = from_json(line, Entry)
-        if entry.number != number or entry.before != head:
-            raise BadFile(f"The log is broken at line {number}.")
-        head = hashlib.sha256(line).hexdigest()
+    head = Head(0, START)
+    for line in data.splitlines():
+        entry, head = _next(head, line)
         entries.append(entry)
     return entries
 
 
-def head_of(data: bytes) -> Head:
-    """How far a whole and unbroken log has come. Raises BadFile."""
-    entries = check_chain(data)
-    if not entries:
-        return Head(0, START)
-    return Head(len(entries), hashlib.sha256(data.splitlines()[-1]).hexdigest())
+def _next(head: Head, line: bytes) -> tuple[Entry, Head]:
+    """The entry in the line that follows `head`, and the head that follows it. Raises BadFile."""
+    number = head.number + 1
+    try:
+        entry = from_json(line, Entry)
+    except BadFile as error:
+        raise BadFile(f"The log is broken at line {number}: {error.sentence}") from error
+    if (entry.number, entry.before) != (number, head.sha256):
+        raise BadFile(f"The log is broken at line {number}.")
+    return entry, Head(number, hashlib.sha256(line).hexdigest())
 
 
 def holds(data: bytes, head: Head) -> bool:

@@ -253,9 +253,20 @@ def load_fact(path: Path, kind: type[_F]) -> _F | None:
 def read_plain(path: Path, most: int = LARGEST_FACT) -> bytes:
     """What lies at `path`, where another process may have put anything.
 
-    A pipe would hold its reader up for ever and a huge file fill its memory: BadFile for whatever
-    is no plain file of at most `most` bytes that may be read. Raises FileNotFoundError, OSError.
+    A huge file would fill its reader's memory: BadFile for whatever is no plain file of at most
+    `most` bytes that may be read. Raises FileNotFoundError, OSError.
     """
+    with open_plain(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise BadFile(f"{path.name} is not a file of ours.")
+    return data
+
+
+@contextlib.contextmanager
+def open_plain(path: Path) -> Iterator[IO[bytes]]:
+    """The plain file at `path`, where another process may have put a pipe, which would hold its
+    reader up for ever. Raises BadFile for whatever else lies there, FileNotFoundError, OSError."""
     strange = BadFile(f"{path.name} is not a file of ours.")
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -267,12 +278,9 @@ def read_plain(path: Path, most: int = LARGEST_FACT) -> bytes:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise strange
         with open(descriptor, "rb", closefd=False) as file:
-            data = file.read(most + 1)
+            yield file
     finally:
         os.close(descriptor)
-    if len(data) > most:
-        raise strange
-    return data
 
 
 def some_of(directory: Path, most: int) -> list[Path]:

@@ -52,7 +52,7 @@ class Muxer:
         self._pipe = _Pipe(write)
         self._container: av.container.OutputContainer | None = None
         self._picture: av.VideoStream | None = None
-        self._waiting: av.Packet | None = None
+        self._waiting: av.Packet[av.stream.Stream] | None = None
         """The last picture."""
         self._sound: av.AudioStream | None = None
         self.with_sound = sound

@@ -14,9 +14,8 @@ from appliance.audit import (
     START,
     Head,
     Heads,
-    head_of,
     heads_name,
-    holds,
+    links,
 )
 from appliance.clock import Clock
 from appliance.errors import BadFile, BadInput
@@ -83,19 +82,17 @@ class Witness:
         before = self._last.logs if self._last else {}
         logs, broken = dict(before), set(self._last.broken if self._last else ())
         for process in _PROCESSES:
-            data = b""
-            with suppress(FileNotFoundError):
-                data = (self._home.log(process) / "log").read_bytes()
-            # A line that is being written just now is not looked at yet.
-            data = data[: data.rfind(b"\n") + 1]
+            head, held = None, process not in before
             try:
-                if process in before and not holds(data, before[process]):
+                for link in links(self._home.log(process) / "log"):
+                    head = link.head
+                    held = held or head == before[process]
+                if not held:
                     raise BadFile("It was written anew.")
-                head = head_of(data)
-            except BadFile:
+            except (BadFile, OSError):
                 broken.add(process)
                 continue
-            if head.number:
+            if head is not None:
                 logs[process] = head
         return logs, tuple(sorted(broken))
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.audit import Log, check_chain
+from appliance.audit import Log, check_chain, links
 from appliance.clock import SystemClock
 from appliance.errors import BadFile
 
@@ -28,6 +28,21 @@ def test_a_line_taken_out_or_altered_is_named(tmp_path: Path) -> None:
         check_chain(b"".join([lines[0], *lines[2:]]))
     with pytest.raises(BadFile, match="line 3"):
         check_chain(b"".join([lines[0], lines[1].replace(b"armed", b"alarm"), *lines[2:]]))
+
+
+def test_a_log_that_has_no_end_is_read_as_far_as_ours_could_be_and_no_further(
+    tmp_path: Path,
+) -> None:
+    data = filled(tmp_path)
+    log = tmp_path / "log"
+    assert [link.end for link in links(log, most=len(data))][-1] == len(data)
+    with pytest.raises(BadFile, match="from line 4 on"):
+        list(links(log, most=len(data) - 1))
+    with open(log, "ab") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(BadFile, match="from line 4 on"):
+        list(links(log))
+    assert list(links(tmp_path / "none")) == []
 
 
 def test_a_line_torn_by_the_power_is_dropped_and_the_chain_goes_on(tmp_path: Path) -> None:

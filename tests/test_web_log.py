@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from appliance.audit import Log
 from appliance.clock import SystemClock
 from appliance.consent import Consent
 from appliance.copies import Refusal, judge
@@ -13,6 +14,7 @@ from appliance.joined import read_manifest
 from appliance.requests import Stop
 from firmware.witness import Witness
 from tests.pages import CONSENT, NOW, WebKit
+from tests.strange import STRANGE
 
 
 @pytest.fixture
@@ -50,6 +52,19 @@ def test_what_the_recorder_signed_is_shown_and_what_was_altered_is_named(kit: We
     log.write_bytes(log.read_bytes().replace(b'"unlocked"', b'"unlockod"'))
     page = kit.browser.get("/log").words
     assert "Page: Broken The log is broken at line 2" in page
+
+
+@pytest.mark.parametrize("what", STRANGE)
+def test_what_another_process_plants_in_the_place_of_its_log_is_named_and_hides_no_other(
+    kit: WebKit, what: str
+) -> None:
+    Log(kit.home.log("sync"), SystemClock()).write("confirmed")
+    Witness(kit.home, kit.recorder.signer, SystemClock()).sign()
+    log = kit.home.log("sync") / "log"
+    log.unlink()
+    STRANGE[what](log)
+    page = kit.browser.get("/log").words
+    assert "Sending: Broken" in page and "The page was unlocked" in page
 
 
 def test_a_long_log_is_read_page_by_page(kit: WebKit) -> None:

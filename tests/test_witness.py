@@ -10,6 +10,7 @@ from appliance.errors import BadFile, BadSignature
 from appliance.files import Home, new_id
 from appliance.signing import Signer
 from firmware.witness import Witness
+from tests.strange import STRANGE
 
 CLOCK = SystemClock()
 SIGNER = Signer.generate(f"kit-{new_id()}")
@@ -69,6 +70,22 @@ def test_a_log_that_was_cut_short_is_named(home: Home) -> None:
     path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
     found = witness.sign()
     assert found is not None and found.broken == ("sync",)
+
+
+@pytest.mark.parametrize("what", STRANGE)
+def test_what_a_process_plants_in_the_place_of_its_log_is_named_and_hides_no_other(
+    home: Home, what: str
+) -> None:
+    happened(home, "recorder", "started")
+    happened(home, "sync", "confirmed")
+    Witness(home, SIGNER, CLOCK).sign()
+    happened(home, "recorder", "armed")
+    log = home.log("sync") / "log"
+    log.unlink()
+    STRANGE[what](log)
+    found = Witness(home, SIGNER, CLOCK).sign()
+    assert found is not None and found.broken == ("sync",)
+    assert found.logs["recorder"].number == 2 and found.logs["sync"].number == 1
 
 
 def test_a_line_that_is_being_written_waits_for_the_next_look(home: Home) -> None:

@@ -4,17 +4,20 @@ The log itself holds codes and random ids only; the words are added here. Whethe
 stands above it: the page looks at the chains and at what the recorder has signed of them.
 """
 
+import heapq
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
+from operator import itemgetter
 
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
-from appliance.audit import HEADS_NAME, Entry, check_chain, check_heads, holds
+from appliance.audit import HEADS_NAME, Entry, check_heads, links
 from appliance.errors import BadInput
-from appliance.files import Home
+from appliance.files import Home, read_plain
 from web_ui.access import practitioner
 from web_ui.forms import page_asked
 from web_ui.language import _
@@ -22,6 +25,8 @@ from web_ui.parts import Parts
 
 SHOWN = 100
 _PROCESSES = ("recorder", "web", "sync")
+_LARGEST_NOTE = 64 * 1024
+"""Bytes of a note of the recorder: three heads and a signature, less than a thousand."""
 
 
 @dataclass(frozen=True)
@@ -53,62 +58,82 @@ def blueprint(parts: Parts) -> Blueprint:
     @pages.get("/log")
     def show() -> ResponseReturnValue:
         page = page_asked()
-        # The newest first, also of those that have the same time.
-        lines = sorted(_lines(parts.home), key=lambda line: line.when)[::-1]
-        first = SHOWN * (page - 1)
+        signed, fault = _signed(parts.home)
+        readings = [_Reading(process, signed[process]) for process in _PROCESSES]
+        # The newest first, also of those that have the same time. No more is kept than is shown
+        # here and on the pages before: another process's log may be long.
+        first, every = SHOWN * (page - 1), count()
+        lines = heapq.nlargest(
+            first + SHOWN + 1,
+            (
+                (entry.wall, next(every), reading.process, entry)
+                for reading in readings
+                for entry in reading.entries(parts.home)
+            ),
+            key=itemgetter(0, 1),
+        )[first:]
         return render_template(
             "log.html",
-            chains=_chains(parts.home),
-            lines=lines[first : first + SHOWN],
-            older=page + 1 if first + SHOWN < len(lines) else 0,
+            chains=[reading.chain(fault) for reading in readings],
+            lines=[
+                Line(when, _who(process), _what(entry), _about(entry))
+                for when, _, process, entry in lines[:SHOWN]
+            ],
+            older=page + 1 if len(lines) > SHOWN else 0,
             newer=page - 1,
         )
 
     return pages
 
 
-def _data(home: Home, process: str) -> bytes:
+def _signed(home: Home) -> tuple[dict[str, dict[int, str]], str]:
+    """The digest of each line that the recorder has signed, by process and number; and what is
+    wrong with its notes, '' if nothing."""
+    signed: dict[str, dict[int, str]] = {process: {} for process in _PROCESSES}
     with suppress(FileNotFoundError):
-        data = (home.log(process) / "log").read_bytes()
-        # A line that is being written just now is not looked at yet.
-        return data[: data.rfind(b"\n") + 1]
-    return b""
-
-
-def _chains(home: Home) -> list[Chain]:
-    signed: dict[str, int] = {}
-    faults: dict[str, str] = {}
-    with suppress(FileNotFoundError, UnicodeDecodeError):
-        notes = {
-            path.name: path.read_text()
-            for path in (home.kit / "heads").iterdir()
-            if HEADS_NAME.fullmatch(path.name)
-        }
         try:
+            notes = {
+                path.name: read_plain(path, _LARGEST_NOTE).decode(errors="replace")
+                for path in (home.kit / "heads").iterdir()
+                if HEADS_NAME.fullmatch(path.name)
+            }
             for heads in check_heads(notes, practitioner().kit):
                 for process, head in heads.logs.items():
-                    signed[process] = head.number
-                    if not holds(_data(home, process), head):
-                        faults.setdefault(process, _("it is not what the recorder signed"))
+                    signed[process][head.number] = head.sha256
         except BadInput as error:
-            faults["recorder"] = error.sentence
-    chains = []
-    for process in _PROCESSES:
-        entries = 0
+            return signed, error.sentence
+    return signed, ""
+
+
+class _Reading:
+    """One process's log, read once from its beginning to its end."""
+
+    def __init__(self, process: str, signed: dict[int, str]) -> None:
+        self.process = process
+        self._signed = signed
+        self._held = 0
+        """How many of the lines that were signed it has."""
+        self._entries = 0
+        self._broken = ""
+
+    def entries(self, home: Home) -> Iterator[Entry]:
+        """Its entries, as far as the chain holds."""
         try:
-            entries = len(check_chain(_data(home, process)))
-        except BadInput as error:
-            faults[process] = error.sentence
-        fault = faults.get(process, "")
-        chains.append(Chain(_who(process), entries, signed.get(process, 0), fault))
-    return chains
+            for link in links(home.log(self.process) / "log"):
+                self._entries = link.head.number
+                self._held += self._signed.get(link.head.number) == link.head.sha256
+                yield link.entry
+        except (BadInput, OSError) as error:
+            self._broken = error.sentence if isinstance(error, BadInput) else str(error.strerror)
 
-
-def _lines(home: Home) -> Iterator[Line]:
-    for process in _PROCESSES:
-        with suppress(BadInput):
-            for entry in check_chain(_data(home, process)):
-                yield Line(entry.wall, _who(process), _what(entry), _about(entry))
+    def chain(self, fault: str) -> Chain:
+        """What can be said of it, with what is wrong with the recorder's notes."""
+        broken = self._broken
+        if not broken and self._held < len(self._signed):
+            broken = _("it is not what the recorder signed")
+        if not broken and self.process == "recorder":
+            broken = fault
+        return Chain(_who(self.process), self._entries, max(self._signed, default=0), broken)
 
 
 def _who(process: str) -> str:

@@ -4,9 +4,7 @@ goes on, its button works, and nothing is filmed that nobody signed.
 The whole recorder but for its lens and its lamp, on a clock that moves when told.
 """
 
-import os
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +22,7 @@ from firmware.books import KitBooks
 from firmware.gate import machine_sources
 from firmware.recorder import State
 from tests.fakes import PRACTITIONER, Stage
+from tests.strange import STRANGE
 
 WALL = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)
 """The last minute that there is: nothing can be added to it."""
@@ -35,49 +34,6 @@ def kit(tmp_path: Path) -> Iterator[Stage]:
     kit.home.prepare(kit.home.inbox, at_base_path(kit.home).parent)
     yield kit
     kit.close()
-
-
-def a_pipe(path: Path) -> None:
-    os.mkfifo(path)
-
-
-def a_socket(path: Path) -> None:
-    here = os.getcwd()
-    os.chdir(path.parent)  # A socket's path is short.
-    with closing(socket.socket(socket.AF_UNIX)) as wire:
-        wire.bind(path.name)
-    os.chdir(here)
-
-
-def a_file_of_a_terabyte(path: Path) -> None:
-    with open(path, "wb") as file:
-        file.truncate(1 << 40)
-
-
-STRANGE: dict[str, Callable[[Path], object]] = {
-    "a pipe": a_pipe,
-    "a socket": a_socket,
-    "a directory": Path.mkdir,
-    "an endless device": lambda path: path.symlink_to("/dev/zero"),
-    "a device that waits": lambda path: path.symlink_to("/dev/tty"),
-    "a link to itself": lambda path: path.symlink_to(path),
-    "a link to a name that is too long": lambda path: path.symlink_to("x" * 300),
-    "a link to the recorder's secret": lambda path: path.symlink_to(
-        next(p for p in path.parents if (p / "home").is_dir()) / "home" / "kit" / "signing.key"
-    ),
-    "a file of a terabyte": a_file_of_a_terabyte,
-    "nothing": Path.touch,
-    "what is no text": lambda path: path.write_bytes(b"\xff\0" * 1000),
-    "brackets in brackets": lambda path: path.write_bytes(b'{"attune":' + b"[" * 60_000),
-    "brackets in names": lambda path: path.write_bytes(b'{"x":' * 12_000),
-    "half a letter": lambda path: path.write_bytes(b'{"attune":"stop/v1","id":"\\udc00"}'),
-    "a list": lambda path: path.write_bytes(b"[]"),
-    "another record": lambda path: path.write_bytes(to_json(note_of_time(WALL))),
-}
-
-
-def note_of_time(time: datetime) -> Vouch:
-    return Vouch(kit=new_id(), time=time, boot="this boot", boottime=0.0)
 
 
 def places(kit: Stage) -> list[Path]:
