@@ -11,7 +11,8 @@ from web_ui.access import HEADERS, anyone
 from web_ui.app import create_app
 
 OPEN_TO_ANYONE = {
-    *("/", "/setup", "/setup/press", "/unlock", "/status.json", "/virtual/button"),
+    *("/", "/setup", "/setup/press", "/unlock", "/status.json"),
+    *("/status.events", "/virtual/button"),
     *("/kit/authority.crt", "/forgotten"),
 }
 

@@ -1,5 +1,6 @@
 """The web process itself: its certificate, one on a home, and nothing left when it ends."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -18,7 +19,10 @@ from cryptography import x509
 import web_ui
 from appliance.clock import EARLIEST
 from appliance.config import Config, write_config
-from appliance.kit import Kit, command, free_port
+from appliance.files import save_fact
+from appliance.kit import Kit, command, free_port, wait_for
+from web_ui.access import PAIRED_COOKIE, Paired
+from web_ui.status import STREAMS
 from web_ui.tls import ensure_certificate
 
 pytestmark = pytest.mark.slow
@@ -132,6 +136,48 @@ def test_told_to_end_it_ends_soon_although_somebody_keeps_a_connection_open(tmp_
             kit._running["web"].send_signal(signal.SIGTERM)
             assert kit._running["web"].wait(15) == 0
             assert time.monotonic() - began < 8
+
+
+def test_pages_that_stay_open_keep_no_one_else_waiting_and_leave_room_when_they_go(
+    tmp_path: Path,
+) -> None:
+    def follow() -> ssl.SSLSocket:
+        there = trusting.wrap_socket(socket.create_connection(("127.0.0.1", settings.port)))
+        there.settimeout(10)
+        there.sendall(
+            f"GET /status.events HTTP/1.1\r\nHost: localhost\r\n"
+            f"Cookie: {PAIRED_COOKIE}={cookie}\r\n\r\n".encode()
+        )
+        return there
+
+    def stays(there: ssl.SSLSocket) -> bool:
+        """Whether more comes than the line as it is now."""
+        heard = b""
+        while b"data: same" not in heard and not heard.endswith(b"\r\n0\r\n\r\n"):
+            heard += there.recv(65536)
+        return b"data: same" in heard
+
+    settings, cookie = config(tmp_path), "a-browser-that-unlocked-this-kit-before"
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    with serving(settings, tmp_path / "logs") as kit:
+        known = Paired(digests=(hashlib.sha256(cookie.encode()).hexdigest(),))
+        save_fact(kit.home.keys / "paired.json", known)
+        pages = [follow() for _ in range(STREAMS)]
+        assert all(stays(page) for page in pages)
+        more = follow()
+        assert not stays(more)
+        began = time.monotonic()
+        assert kit.page().get("/setup").status == 200
+        assert time.monotonic() - began < 2
+        for page in (*pages, more):
+            page.close()
+
+        def room() -> bool | None:
+            with follow() as there:
+                return stays(there) or None
+
+        wait_for("room for other pages", room, 20)
 
 
 def test_ctrl_c_at_a_terminal_ends_it(tmp_path: Path) -> None:

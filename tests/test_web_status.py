@@ -1,7 +1,9 @@
 """The kit's line on every page, Stop, and the button of the virtual kit."""
 
+import json
 import socket
 from collections.abc import Iterator
+from contextvars import copy_context
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,9 @@ from appliance.film import EndReason
 from appliance.permits import Refusal
 from appliance.requests import Stop
 from firmware.recorder import Pattern, State
-from tests.pages import WebKit
+from tests.pages import Browser, WebKit
 from web_ui import status
+from web_ui.seat import IDLE_SECONDS
 
 
 @pytest.fixture
@@ -86,6 +89,86 @@ def test_a_lamp_that_no_wire_reads_back_is_said_to_be_unproven(kit: WebKit) -> N
     assert "Lamp unproven" in kit.browser.get("/unlock").words
     kit.recorder.show(lamp_proven=True)
     assert "Lamp unproven" not in kit.browser.get("/unlock").words
+
+
+class Events:
+    """What the kit sends to a page that stays open; None where all is the same.
+
+    Each has a context of its own, as each has a thread of its own on a kit.
+    """
+
+    def __init__(self, kit: WebKit, browser: Browser | None = None) -> None:
+        self._context = copy_context()
+        asked = self._context.run((browser or kit.browser).get, "/status.events")
+        self._answer = asked.response
+        assert self._answer.mimetype == "text/event-stream"
+        self._pieces = self._answer.iter_encoded()
+
+    def __iter__(self) -> Iterator[dict[str, object] | None]:
+        return self
+
+    def __next__(self) -> dict[str, object] | None:
+        piece = self._context.run(next, self._pieces).decode()
+        if piece.startswith("retry: "):
+            return next(self)
+        assert piece.startswith("data: ") and piece.endswith("\n\n")
+        value = piece.removeprefix("data: ").strip()
+        return None if value == "same" else json.loads(value)  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        self._context.run(self._answer.close)
+
+
+def test_a_page_that_stays_open_is_told_of_every_change(kit: WebKit) -> None:
+    kit.unlock()
+    stream = Events(kit)
+    assert next(stream) == told(kit)
+    kit.recorder.show(state="filming", remaining=12.0)
+    now = next(stream)
+    assert now == told(kit) and now["countdown"] == "0:12"
+    # What is not the recorder's to say is seen within a second.
+    kit.parts.seat.leave()
+    kit.clock.pass_by(1)
+    now = next(stream)
+    assert now and now["locked"] is True
+    kit.clock.pass_by(2.1)
+    now = next(stream)
+    assert now and now["answers"] is False, "the recorder has been silent for more than 3 s"
+    kit.clock.pass_by(2)
+    assert next(stream) is None, "a page hears from the kit although nothing has changed"
+    kit.clock.pass_by(60)
+    assert list(stream) == [], "whether or not anybody is there"
+
+
+def test_a_page_that_stays_open_does_not_keep_the_kit_unlocked(kit: WebKit) -> None:
+    kit.unlock()
+    stream = Events(kit)
+    assert (next(stream) or {})["locked"] is False
+    kit.pass_by(IDLE_SECONDS - 1)
+    assert [one["locked"] for one in stream if one] == [], "it ended and was asked for again"
+    stream = Events(kit)
+    assert (next(stream) or {})["locked"] is False
+    kit.clock.pass_by(1)
+    assert (next(stream) or {})["locked"] is True
+    assert not kit.parts.seat.taken
+    stream.close()
+
+
+def test_where_too_many_pages_are_open_each_asks_again_and_strangers_always_do(kit: WebKit) -> None:
+    kit.unlock()
+    stranger = Events(kit, kit.another_browser())
+    assert len(list(stranger)) == 1
+    open_pages = [Events(kit) for _ in range(status.STREAMS)]
+    for page in open_pages:
+        assert next(page)
+    assert len(list(Events(kit))) == 1
+    open_pages.pop().close()
+    page = Events(kit)
+    assert next(page)
+    kit.recorder.show(state="filming")
+    assert (next(page) or {})["filming"] is True
+    for one in (*open_pages, page):
+        one.close()
 
 
 def test_the_line_says_nothing_of_a_family_to_who_is_not_unlocked(kit: WebKit) -> None:

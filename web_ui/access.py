@@ -90,8 +90,7 @@ def install(app: Flask, parts: Parts) -> None:
                 _("This kit does not answer to that name.") + "\n", 400, mimetype="text/plain"
             )
         _check_origin()
-        parts.seat.leave_if_idle()
-        g.practitioner = parts.seat.of(session.get(_SEAT, ""))
+        look_again(parts)
         g.paired = g.practitioner is not None or _is_paired(parts.home)
         if not g.paired and request.method not in ("GET", "HEAD", "OPTIONS"):
             g.place = places.acquire(blocking=False)
@@ -123,6 +122,12 @@ def install(app: Flask, parts: Parts) -> None:
             response.headers.setdefault(name, value)
         response.headers.setdefault("Cache-Control", "no-store")
         return response
+
+
+def look_again(parts: Parts) -> None:
+    """See who is unlocked in this browser now: an answer that goes on for long asks again."""
+    parts.seat.leave_if_idle()
+    g.practitioner = parts.seat.of(session.get(_SEAT, ""))
 
 
 def practitioner() -> Practitioner:

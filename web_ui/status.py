@@ -4,11 +4,13 @@ The recorder's live status is a file in memory. The page only ever says what it 
 that is, and when it does not know.
 """
 
+import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 import msgspec
-from flask import Blueprint, Response, g, redirect, request
+from flask import Blueprint, Response, g, redirect, request, stream_with_context
 from flask.typing import ResponseReturnValue
 
 from appliance.clock import Clock, Trust
@@ -17,12 +19,23 @@ from appliance.files import Home, load_fact, new_id
 from appliance.permits import Refusal
 from appliance.receipts import SyncStatus
 from appliance.requests import RecorderStatus, Stop, place_request
-from web_ui.access import anyone, data, local_path, paired
+from web_ui.access import anyone, data, local_path, look_again, paired
 from web_ui.language import _, ngettext
 from web_ui.parts import Parts
 from web_ui.times import in_words
 
 STALE_SECONDS = 3.0
+
+STREAMS = 6
+"""Pages that are kept fresh by a stream at once; the others ask each second. Of the threads that
+answer, players and forms need the rest."""
+STREAM_SECONDS = 60.0
+"""A stream that lasted so long ends, whether or not anybody is at its other end."""
+SAME_SECONDS = 2.0
+LOOK_SECONDS, GLANCE_SECONDS = 1.0, 0.2
+"""What the recorder writes is seen within the second of them, everything else within the first."""
+AGAIN_MS = 1000
+
 IDLE, FILMING, FRAMING = "idle", "filming", "preview"
 QUIETEST = 60.0
 """Decibels below the loudest there can be at which the page shows no sound."""
@@ -134,19 +147,35 @@ def line(parts: Parts) -> Line:
 def blueprint(parts: Parts) -> Blueprint:
     pages = Blueprint("status", __name__)
 
+    places = threading.BoundedSemaphore(STREAMS)
+
     @pages.get("/status.json")
     @anyone
     @data
     def tell() -> ResponseReturnValue:
-        """The line for the script that keeps it fresh. `?watching` while a film is playing."""
+        """The line as it is now. `?watching` puts the idle lock off: a film is playing."""
         if g.practitioner and "watching" in request.args:
             parts.seat.watched()
-        told = asdict(line(parts)) | {
-            "locked": g.practitioner is None,
-            "making": _making(),
-            "heard": heard(parts) if g.practitioner else None,
-        }
-        return Response(msgspec.json.encode(told), mimetype="application/json")
+        return Response(_told(parts), mimetype="application/json")
+
+    @pages.get("/status.events")
+    @anyone
+    @data
+    def follow() -> Response:
+        """The line now and each time it changes, as server-sent events (HTML standard, 9.2).
+
+        A stream holds a thread. Where there is no place for one more it is over after the line as
+        it is now, and the browser, as the standard has it, asks again after `AGAIN_MS`.
+        """
+        stays = g.paired and places.acquire(blocking=False)
+        lines = _changes(parts) if stays else iter([_told(parts)])
+        answer = Response(
+            stream_with_context(_events(lines)),
+            mimetype="text/event-stream",
+        )
+        if stays:
+            answer.call_on_close(places.release)
+        return answer
 
     @pages.post("/stop")
     @paired
@@ -156,6 +185,47 @@ def blueprint(parts: Parts) -> Blueprint:
         return redirect(local_path(request.form.get("back", "")), 303)
 
     return pages
+
+
+def _told(parts: Parts) -> bytes:
+    """The line, and what else the script keeps fresh, as JSON."""
+    told = asdict(line(parts)) | {
+        "locked": g.practitioner is None,
+        "making": _making(),
+        "heard": heard(parts) if g.practitioner else None,
+    }
+    return msgspec.json.encode(told)
+
+
+def _changes(parts: Parts) -> Iterator[bytes]:
+    """The line now and whenever it is another; b"" where it stays the same, so that a page which
+    hears nothing at all knows that the kit is out of its reach."""
+    now, pause = parts.clock.monotonic, threading.Event()
+    before, said, until = b"", now(), now() + STREAM_SECONDS
+    looked, written = now(), -1
+    while now() < until:
+        newest = _written(parts.home)
+        if newest != written or now() >= looked + LOOK_SECONDS:
+            look_again(parts)
+            told, looked, written = _told(parts), now(), newest
+            if told != before or looked >= said + SAME_SECONDS:
+                yield b"" if told == before else told
+                before, said = told, looked
+        pause.wait(GLANCE_SECONDS)
+
+
+def _written(home: Home) -> int:
+    """When the recorder said something last, in nanoseconds of whatever clock; 0 if never."""
+    try:
+        return home.status("recorder").stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def _events(lines: Iterable[bytes]) -> Iterator[bytes]:
+    yield b"retry: %d\n\n" % AGAIN_MS
+    for told in lines:
+        yield b"data: %b\n\n" % (told or b"same")
 
 
 def _making() -> dict[str, int]:

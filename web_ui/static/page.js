@@ -2,7 +2,8 @@
 
 import { initAll } from "./vendor/nhsuk-frontend.min.js";
 
-const EVERY = 1000;
+// Milliseconds: a kit that says nothing for so long is out of reach; how often it hears of what plays.
+const SILENCE = 5000, WATCHED = 20_000;
 const line = document.getElementById("line");
 const main = document.getElementById("maincontent");
 const unlocked = document.querySelector("form[action='/lock']") !== null;
@@ -14,31 +15,38 @@ connectVirtualButton();
 showWhatIsChosen();
 showFraming();
 
-// --- The kit's line, once a second ----------------------------------------------------------------
+// --- The kit's line, as the kit sends it ----------------------------------------------------------
 
 function followKit() {
   let known = main.dataset.follow;
-  const look = async () => {
-    try {
-      const playing = [...document.querySelectorAll("video")].some((video) => !video.paused);
-      const answer = await fetch(line.dataset.status + (playing ? "?watching" : ""), { cache: "no-store" });
-      const told = await answer.json();
+  let silence;
+  const follow = () => {
+    const events = new EventSource(line.dataset.events);
+    events.onmessage = async (event) => {
+      clearTimeout(silence);
+      silence = setTimeout(showSilence, SILENCE);
+      if (event.data === "same") return;
+      const told = JSON.parse(event.data);
       show(told);
       if (unlocked && told.locked) {
         location.assign(location.pathname);
-        return;
-      }
-      if (known && told.follow !== known) {
+      } else if (known && told.follow !== known) {
         known = told.follow;
-        await refresh();
+        await refresh().catch(showSilence);
       }
-    } catch {
-      showSilence();
-    }
-    // How loud it is changes faster than words do.
-    setTimeout(look, document.getElementById("sound") ? 300 : EVERY);
+    };
+    events.onerror = () => {
+      // It asks again by itself, unless it was refused.
+      if (events.readyState === EventSource.CLOSED) setTimeout(follow, SILENCE);
+    };
   };
-  setTimeout(look, EVERY);
+  silence = setTimeout(showSilence, SILENCE);
+  follow();
+  // What plays puts the idle lock off.
+  setInterval(() => {
+    const playing = [...document.querySelectorAll("video")].some((video) => !video.paused);
+    if (playing) fetch(`${line.dataset.status}?watching`, { cache: "no-store" }).catch(() => {});
+  }, WATCHED);
 }
 
 function show(told) {
