@@ -13,7 +13,7 @@ from web_ui.app import create_app
 OPEN_TO_ANYONE = {
     *("/", "/setup", "/setup/press", "/unlock", "/status.json"),
     *("/status.events", "/virtual/button"),
-    *("/kit/authority.crt", "/forgotten"),
+    *("/kit/authority.crt", "/kit/reset", "/kit/reset/certificate", "/forgotten"),
 }
 
 
