@@ -566,8 +566,8 @@ def test_who_forgot_the_passphrase_plays_an_old_film_again_with_a_new_card(tmp_p
         (tmp_path / "new.pub").write_bytes(page.get(card[0]).body)
 
         expect(page.submit("/unlock", {"passphrase": words[1]}), 200)
-        assert page.get(url).status == 404
-        expect(page.submit("/cases", {}, form="/lock"), 200)
+        assert page.get(url).status == 403
+        expect(page.submit("/forgotten", {}, form="/lock"), 200)
 
         old = load_fact(visit.card, Card)
         identity = load_fact(visit.home.kit / "kit.json", people.KitCard)

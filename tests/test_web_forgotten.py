@@ -113,7 +113,7 @@ def test_who_forgot_makes_a_new_card_with_a_press_and_is_told_what_to_do(kit: We
         "Your new card is on this kit. It waits for your service.",
         "Ask your service to let you in again. They need this card",
         kit.recorder.status.kit,
-        "Until then you see no family",
+        "Until then your new card opens no family and films nothing",
     ):
         assert sentence in told.words
     assert from_json(kit.browser.get(f"/forgotten/{card.name}.pub").text, Card) == card
@@ -125,7 +125,6 @@ def test_the_old_words_go_on_working_and_the_old_card_is_no_new_one(kit: WebKit)
     has_new_card(kit)
     assert unlock_with(kit, PASSPHRASE).path == "/cases"
     assert "R and K" in kit.browser.get("/cases").words
-    assert "This is your new card" not in kit.browser.get("/cases").words
     assert kit.browser.get(f"/forgotten/{practitioner().card().name}.pub").status == 404
 
 
@@ -153,13 +152,39 @@ def test_a_kit_that_is_not_set_up_has_nothing_to_forget(tmp_path: Path) -> None:
         assert new.browser.get("/forgotten").path == "/setup"
 
 
-def test_a_new_card_sees_no_family_and_is_told_why(kit: WebKit) -> None:
+def test_a_new_card_opens_nothing_until_the_service_has_let_it_in(kit: WebKit) -> None:
+    """A press and a lost tablet make nobody a practitioner: the service does."""
     has_new_card(kit)
+    asked = len(kit.recorder.requests())
     page = unlock_with(kit, NEW_WORDS)
-    assert "R and K" not in page.words
-    assert "The families you worked with stay closed to it" in page.words
-    assert "waits for your service" in kit.browser.get("/practitioners").words
-    assert kit.browser.get(f"/cases/{the_case(kit)}").status == 404
+    assert page.path == "/forgotten"
+    assert "Until then your new card opens no family and films nothing" in page.words
+    for path in ("/cases", "/cases/new", f"/cases/{the_case(kit)}", "/practitioners", "/service"):
+        assert kit.browser.get(path).path == "/forgotten", path
+    token = page.form("/lock")["csrf_token"][0]
+    made = kit.browser.post(
+        "/cases/new", {"csrf_token": token, "label": "Mine", "check_word": "lantern"}
+    )
+    assert made.path == "/forgotten"
+    assert len(kit.parts.cases.records()) == 1
+    assert kit.browser.get(f"/cases/{the_case(kit)}/films/{new_id()}/video").status == 403
+    # Nor does it say what time it is.
+    assert len(kit.recorder.requests()) == asked
+
+
+def test_a_new_card_can_say_that_the_kit_is_at_base_so_that_the_answer_comes(kit: WebKit) -> None:
+    has_new_card(kit)
+    unlock_with(kit, NEW_WORDS)
+    page = kit.browser.submit("/sending", action="/sending/base")
+    assert "You said that the kit is at base" in page.words
+    assert kit.browser.submit("/sending", action="/lock").path == "/unlock"
+
+
+def test_colleagues_see_which_card_waits(kit: WebKit) -> None:
+    has_new_card(kit)
+    unlock_with(kit, PASSPHRASE)
+    words = kit.browser.get("/practitioners").words
+    assert words.count("a new card that waits for your service") == 1
 
 
 def test_at_the_next_unlock_the_family_is_there_again(kit: WebKit) -> None:
@@ -170,7 +195,6 @@ def test_at_the_next_unlock_the_family_is_there_again(kit: WebKit) -> None:
     page = unlock_with(kit, NEW_WORDS)
     assert "Your service has let you in again: 1 family is open." in page.words
     assert "R and K" in page.words
-    assert "This is your new card" not in page.words
     team = kit.browser.get(f"/cases/{the_case(kit)}/team").words
     assert NEW.card().name in team and practitioner().card().name in team
     assert '"event":"readmitted"' in logged(kit).replace(" ", "")
@@ -225,6 +249,7 @@ def test_a_refused_order_is_told_in_words_and_written_down_once(kit: WebKit) -> 
     assert Refusal.OTHER_KEY.value in logged(kit)
     Keeper(kit.parts).look()
     assert logged(kit).count("readmission-refused") == 1
+    assert page.path == "/forgotten"
 
 
 def test_a_withdrawal_that_came_with_it_goes_first(kit: WebKit) -> None:
@@ -244,7 +269,9 @@ def test_a_withdrawal_that_came_with_it_goes_first(kit: WebKit) -> None:
     page = unlock_with(kit, NEW_WORDS)
     assert Refusal.WITHDRAWN.sentence in page.words
     assert list(kit.home.case(case).glob("identity-*")) == []
-    # While sync has not taken the key out of its inbox, no certificate says that it is gone.
+    # No certificate says that the key is gone while sync has not taken it out of its inbox.
+    kit.browser.submit("/forgotten", action="/lock")
+    unlock_with(kit, PASSPHRASE)
     told = kit.browser.get(f"/cases/{case}/certificate").words
     key_path(kit.home, 1).unlink()
     assert kit.browser.get(f"/cases/{case}/certificate").words != told
@@ -255,7 +282,7 @@ def test_an_inbox_full_of_rubbish_keeps_nobody_from_unlocking(kit: WebKit) -> No
     for number, data in enumerate((b"", b"\xff", b"{}\n\nx", new_id().encode() * 9000), 1):
         save(kit.home.inbox / f"order-{number:06}", data)
     page = unlock_with(kit, NEW_WORDS)
-    assert page.path == "/cases"
+    assert page.path == "/forgotten"
     assert page.words.count(Refusal.UNREADABLE.sentence) == 1
 
 

@@ -18,6 +18,7 @@ from flask import Flask, Response, abort, g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.files import Fact, Home, load_fact, save_fact
+from web_ui.enrolment import is_new_card
 from web_ui.language import _
 from web_ui.parts import Parts
 from web_ui.seat import Practitioner
@@ -65,6 +66,13 @@ def paired(view: _View) -> _View:
     return view
 
 
+def even_new(view: _View) -> _View:
+    """This view is also for a new card that the service has not let in again yet: it was made with
+    a press by somebody who says that they forgot their passphrase, and nobody has confirmed it."""
+    view.open_to_new = True  # type: ignore[attr-defined]
+    return view
+
+
 def data(view: _View) -> _View:
     """This view is asked by a player or a script, not opened by a person."""
     view.for_scripts = True  # type: ignore[attr-defined]
@@ -101,6 +109,9 @@ def install(app: Flask, parts: Parts) -> None:
         if g.practitioner and not for_scripts:
             parts.seat.used()
         open_to = getattr(view, "open_to", "practitioner")
+        waits = bool(g.practitioner) and is_new_card(parts.home, g.practitioner.card.name)
+        if waits and open_to == "practitioner" and not hasattr(view, "open_to_new"):
+            return abort(403) if for_scripts else redirect(url_for("forgotten.show"), 303)
         if g.practitioner or open_to == "anyone" or (open_to == "paired" and g.paired):
             return None
         if for_scripts:

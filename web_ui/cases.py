@@ -34,7 +34,6 @@ from appliance.permits import CURRENT, Books, Permit, recipient_digest
 from appliance.signing import open_note, split_note
 from appliance.withdrawing import closed_there, held
 from web_ui.access import local_path, practitioner
-from web_ui.enrolment import is_new_card
 from web_ui.forms import Form, at_most, needed, page_asked, stripped
 from web_ui.language import _
 from web_ui.parts import Parts
@@ -112,7 +111,6 @@ def blueprint(parts: Parts) -> Blueprint:
             after=page + 1 if first + SHOWN < len(found) else 0,
             let_in=len(holder.let_in),
             not_let_in=sorted({_(refusal.sentence) for refusal in holder.not_let_in.values()}),
-            waits=is_new_card(parts.home, holder.card.name),
         )
 
     @pages.route("/new", methods=["GET", "POST"])

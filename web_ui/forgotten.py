@@ -18,6 +18,7 @@ from appliance.readmitting import has_come, readmit
 from appliance.receipts import KitCard
 from web_ui.access import anyone, paired
 from web_ui.enrolment import forget_new_card, is_new_card, keep_new_card
+from web_ui.language import _
 from web_ui.parts import Parts
 from web_ui.seat import Practitioner
 from web_ui.status import fresh_status
@@ -48,6 +49,7 @@ def blueprint(parts: Parts) -> Blueprint:
             known=g.paired,
             cards=new_cards(parts, enrolled) if g.paired else [],
             kit=kit.id if kit else "",
+            not_let_in=not_let_in(g.practitioner) if g.practitioner else [],
         )
 
     @pages.post("")
@@ -105,6 +107,11 @@ def new_cards(parts: Parts, enrolled: Enrolled) -> list[NewCard]:
         for card in enrolled.practitioners
         if is_new_card(parts.home, card.name)
     ]
+
+
+def not_let_in(holder: Practitioner) -> list[str]:
+    """What was refused since they unlocked, in words."""
+    return sorted({_(refusal.sentence) for refusal in holder.not_let_in.values()})
 
 
 def let_in(parts: Parts, holder: Practitioner) -> None:

@@ -9,6 +9,7 @@ from appliance.clock import Clock
 from appliance.errors import BadFile
 from appliance.files import Home, load_fact, save_fact
 from appliance.receipts import AT_BASE_SECONDS, AtBase, SyncStatus, at_base_path
+from web_ui.access import even_new
 from web_ui.language import _, ngettext
 from web_ui.parts import Parts
 
@@ -36,6 +37,7 @@ def blueprint(parts: Parts) -> Blueprint:
     pages = Blueprint("sending", __name__, url_prefix="/sending")
 
     @pages.get("")
+    @even_new
     def show() -> ResponseReturnValue:
         status = _status(parts.home, parts.clock)
         return render_template(
@@ -47,6 +49,7 @@ def blueprint(parts: Parts) -> Blueprint:
         )
 
     @pages.post("/base")
+    @even_new
     def base() -> ResponseReturnValue:
         """The kit is at base, or it is not any more."""
         path = at_base_path(parts.home)

@@ -115,12 +115,13 @@ def blueprint(parts: Parts) -> Blueprint:
     @pages.get("/practitioners")
     def colleagues() -> ResponseReturnValue:
         """Who is on this kit, and bringing another one."""
+        members = _enrolled(parts).practitioners
         return render_template(
             "practitioners.html",
             form=ColleagueForm(),
             own=practitioner().card,
-            members=_enrolled(parts).practitioners,
-            waits=is_new_card(parts.home, practitioner().card.name),
+            members=members,
+            waiting={card.name for card in members if is_new_card(parts.home, card.name)},
         )
 
     @pages.post("/practitioners")

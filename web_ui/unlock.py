@@ -14,7 +14,8 @@ from appliance.keys import change_passphrase, check_passphrase, make_passphrase,
 from appliance.library import mend_all
 from appliance.requests import SetTime, place_request
 from appliance.signing import Verifier
-from web_ui.access import anyone, pair, practitioner, sit_down, stand_up
+from web_ui.access import anyone, even_new, pair, practitioner, sit_down, stand_up
+from web_ui.enrolment import is_new_card
 from web_ui.errors import status_of
 from web_ui.forgotten import let_in, new_cards
 from web_ui.forms import Form
@@ -93,18 +94,10 @@ def blueprint(parts: Parts) -> Blueprint:
             return redirect(url_for("unlock.show"), 303)
         answer = make_response(redirect(sit_down(token), 303))
         pair(parts.home, answer)
-        now = parts.clock.read()
-        place_request(
-            parts.home,
-            SetTime(
-                id=new_id(),
-                boot=now.boot,
-                boottime=now.boottime,
-                note=holder.keys.signer.sign(f"{to_json(holder.vouch).decode()}\n"),
-            ),
-        )
         parts.note("unlocked", practitioner=holder.card.name)
         let_in(parts, holder)
+        if not is_new_card(parts.home, holder.card.name):
+            _vouch(parts, holder)
         holder.work.mend(
             lambda: mend_all(
                 parts.home, holder.case, holder.kit, lambda: holder.now(parts.clock), parts.note
@@ -136,6 +129,7 @@ def blueprint(parts: Parts) -> Blueprint:
         return page, status
 
     @pages.post("/lock")
+    @even_new
     def close_page() -> ResponseReturnValue:
         parts.seat.leave()
         stand_up()
@@ -143,6 +137,14 @@ def blueprint(parts: Parts) -> Blueprint:
         return redirect(url_for("unlock.show"), 303)
 
     return pages
+
+
+def _vouch(parts: Parts, holder: Practitioner) -> None:
+    """Give the recorder their word for the time. A card that nobody has let in has no say."""
+    now = parts.clock.read()
+    note = holder.keys.signer.sign(f"{to_json(holder.vouch).decode()}\n")
+    request = SetTime(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
+    place_request(parts.home, request)
 
 
 def _change(parts: Parts, holder: Practitioner, form: PassphraseForm) -> None:
