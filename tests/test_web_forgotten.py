@@ -104,7 +104,7 @@ def test_who_forgot_makes_a_new_card_with_a_press_and_is_told_what_to_do(kit: We
     assert unlock(sealed, words).card() == card
     # Until somebody has pressed it is nobody's.
     assert card.name not in kit.browser.get("/forgotten").text
-    assert kit.browser.get(f"/forgotten/{card.name}.pub").status == 404
+    assert kit.browser.get(f"/practitioners/{card.name}.pub").status == 404
     enrol(kit, card)
     kit.recorder.show(answers={request.id: "done"})
     told = kit.browser.get("/forgotten/press")
@@ -116,7 +116,7 @@ def test_who_forgot_makes_a_new_card_with_a_press_and_is_told_what_to_do(kit: We
         "Until then your new card opens no family and films nothing",
     ):
         assert sentence in told.words
-    assert from_json(kit.browser.get(f"/forgotten/{card.name}.pub").text, Card) == card
+    assert from_json(kit.browser.get(f"/practitioners/{card.name}.pub").text, Card) == card
     assert "new-card-made" in logged(kit)
     assert words not in logged(kit)
 
@@ -125,7 +125,7 @@ def test_the_old_words_go_on_working_and_the_old_card_is_no_new_one(kit: WebKit)
     has_new_card(kit)
     assert unlock_with(kit, PASSPHRASE).path == "/cases"
     assert "R and K" in kit.browser.get("/cases").words
-    assert kit.browser.get(f"/forgotten/{practitioner().card().name}.pub").status == 404
+    assert practitioner().card().name not in kit.browser.get("/forgotten").text
 
 
 def test_nobody_starts_it_from_a_browser_that_never_unlocked_this_kit(kit: WebKit) -> None:
@@ -138,7 +138,7 @@ def test_nobody_starts_it_from_a_browser_that_never_unlocked_this_kit(kit: WebKi
     token = stranger.get("/unlock").form("/unlock")["csrf_token"][0]
     for path in ("/forgotten", "/forgotten/press"):
         assert stranger.post(path, {"csrf_token": token}).path == "/unlock"
-    assert stranger.get(f"/forgotten/{NEW.card().name}.pub").path == "/unlock"
+    assert stranger.get(f"/practitioners/{NEW.card().name}.pub").path == "/unlock"
     assert sorted(path.name for path in kit.home.keys.glob("practitioner-*")) == sorted(
         [practitioner().card().name, NEW.card().name]
     )

@@ -7,12 +7,12 @@ keys to it (`appliance.readmitting`): what it sent is taken in when its owner is
 
 from dataclasses import dataclass
 
-from flask import Blueprint, Response, abort, g, redirect, render_template, url_for
+from flask import Blueprint, abort, g, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.errors import KitError
-from appliance.files import load_fact, to_json
-from appliance.keys import Card, PrivateKeys, lock, make_passphrase
+from appliance.files import load_fact
+from appliance.keys import PrivateKeys, lock, make_passphrase
 from appliance.permits import Enrolled
 from appliance.readmitting import has_come, readmit
 from appliance.receipts import KitCard
@@ -86,17 +86,6 @@ def blueprint(parts: Parts) -> Blueprint:
             back=url_for("forgotten.show"),
         )
 
-    @pages.get("/<name>.pub")
-    @paired
-    def card(name: str) -> ResponseReturnValue:
-        """What the service needs: public, and worth nothing without its other half."""
-        found = _waiting(parts, _enrolled(parts), name)
-        if found is None:
-            abort(404)
-        answer = Response(to_json(found) + b"\n", mimetype="application/octet-stream")
-        answer.headers["Content-Disposition"] = f"attachment; filename={found.name}.pub"
-        return answer
-
     return pages
 
 
@@ -142,8 +131,3 @@ def _enrolled(parts: Parts) -> Enrolled:
     if enrolled is None:
         abort(404)
     return enrolled
-
-
-def _waiting(parts: Parts, enrolled: Enrolled, name: str) -> Card | None:
-    cards = {card.name: card for card in enrolled.practitioners}
-    return cards.get(name) if is_new_card(parts.home, name) else None

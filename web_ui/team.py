@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.file import FileField
 from wtforms import PasswordField, StringField
@@ -13,7 +13,7 @@ from appliance.files import new_id, to_json
 from appliance.keys import Card, PrivateKeys, lock, make_passphrase
 from appliance.permits import Enrolled, Renewed
 from appliance.requests import Renew, place_request
-from web_ui.access import practitioner
+from web_ui.access import paired, practitioner
 from web_ui.arming import take_permit
 from web_ui.cases import armed_case, needs_press, open_case
 from web_ui.enrolment import is_new_card, read_practitioner_key
@@ -160,6 +160,18 @@ def blueprint(parts: Parts) -> Blueprint:
             )
         parts.enrolment.ask()
         return redirect(url_for("team.wait_colleague"), 303)
+
+    @pages.get("/practitioners/<name>.pub")
+    @paired
+    def card(name: str) -> ResponseReturnValue:
+        """A practitioner's card for the service: public, and worth nothing without its other
+        half."""
+        found = _named(_enrolled(parts).practitioners, name)
+        if found is None:
+            abort(404)
+        answer = Response(to_json(found) + b"\n", mimetype="application/octet-stream")
+        answer.headers["Content-Disposition"] = f"attachment; filename={found.name}.pub"
+        return answer
 
     @pages.post("/practitioners/press")
     def ask_colleague() -> ResponseReturnValue:
