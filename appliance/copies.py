@@ -102,8 +102,11 @@ def judge(
     if film is None or then is None:
         return Refusal.FILM_UNKNOWN
     newcomer = case.read(Newcomer, film.recording)
-    if newcomer is not None and agreed.event_time <= newcomer.event_time:
-        # Whoever came in is named in the consent that was recorded after it, if they agreed.
+    if newcomer is not None and (
+        agreed.event_time <= newcomer.event_time or _people(agreed) <= _people(then)
+    ):
+        # Whoever came in is named in the consent that was recorded after it, if they agreed; one
+        # that names nobody new, such as that of the next visit, does not speak for them.
         return Refusal.NOT_EVERYBODY
     if allows(then, purpose, film.started) or _people(then) <= _people(agreed):
         return None

@@ -105,9 +105,11 @@ def stops_filming(course: Course, consent: Consent | None) -> Stop | None:
 def standing(case: OpenCase, filmed: Iterable[datetime], review_within: timedelta) -> Standing:
     """Where the work stands; `filmed` is when each film of the case began."""
     course = course_of(case)
-    held = [review.held for review in reviews_of(case)]
-    here = sum(at >= (course.began or _BEFORE_ALL) for at in held)
-    waiting = sorted(at for at in filmed if at > max(held, default=_BEFORE_ALL))
+    reviews = reviews_of(case)
+    here = sum(review.held >= (course.began or _BEFORE_ALL) for review in reviews)
+    # A talk in which nothing was shown is a review; no film was looked at in it.
+    looked = max((review.held for review in reviews if review.shown), default=_BEFORE_ALL)
+    waiting = sorted(at for at in filmed if at > looked)
     return Standing(
         course=course,
         cycle=here if course.ended else here + 1,

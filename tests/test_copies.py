@@ -162,6 +162,15 @@ def test_a_visitor_who_walked_in_must_be_asked_before_anything_of_that_film_is_c
     assert judge(case, film_of_it, later) is None
 
 
+def test_a_consent_that_names_nobody_new_does_not_speak_for_the_visitor(case: OpenCase) -> None:
+    then = case.write(consent(ALEX_ALL))
+    case.write(Newcomer(recording=FILM, event_time=NOW), FILM)
+    later = NOW + timedelta(days=7)
+    case.write(msgspec.structs.replace(consent(ALEX_ALL), event_time=later))
+    assert judge(case, started(then), later) is Refusal.NOT_EVERYBODY
+    assert judge(case, started(then), later, "supervisor") is not None
+
+
 def test_who_came_in_later_does_not_speak_for_who_was_there_first(case: OpenCase) -> None:
     then = case.write(consent(ALEX_NO))
     case.write(Newcomer(recording=FILM, event_time=NOW), FILM)

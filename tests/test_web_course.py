@@ -9,11 +9,13 @@ import pytest
 
 from appliance.audit import check_chain
 from appliance.cases import withdrawal_note
+from appliance.clips import choose
 from appliance.consent import Consent
 from appliance.course import Arranged
+from appliance.files import new_id
 from appliance.services import parse, shipped
 from tests import films
-from tests.moments import keep_clip
+from tests.moments import keep_clip, keep_still
 from tests.pages import NOW, Page, WebKit
 from web_ui.keeper import HOUR, Keeper
 
@@ -43,6 +45,8 @@ def rated(kit: WebKit, case: str, value: int) -> dict[str, object]:
 
 
 def review(kit: WebKit, case: str, value: int = 5) -> None:
+    opened = kit.open_case(case)
+    choose(opened, keep_still(opened, new_id(), films.film(60), NOW).id)
     page = kit.browser.submit(
         f"/cases/{case}/review/close",
         strengths="She waits",

@@ -15,7 +15,7 @@ from appliance.keys import PrivateKeys
 from appliance.unsealing import unseal
 from tests import films
 from tests.moments import keep_clip
-from tests.pages import NOW, Page, WebKit, practitioner, service
+from tests.pages import CONSENT, NOW, Page, WebKit, practitioner, service
 from web_ui.keeper import Keeper
 
 SUPERVISOR = PrivateKeys.generate("practitioner")
@@ -70,6 +70,26 @@ def test_a_clip_is_shared_with_a_supervisor_whose_card_was_brought(family: Famil
     assert page.status == 200 and "My supervisor" in page.words
     (sealed,) = family.sealed
     assert unseal(sealed.read_bytes(), [SUPERVISOR.identity])[4:8] == b"ftyp"
+
+
+def test_a_clip_over_the_time_when_a_visitor_walked_in_is_neither_shared_nor_copied(
+    family: Family,
+) -> None:
+    """Nor is any other of that film: a clip says nothing of who stood beside the camera."""
+    kit, url = family.kit, f"/cases/{family.id}"
+    agreed = {"people__0__purposes": ["filming", "supervisor", "copies"]}
+    kit.browser.submit(f"{url}/consent", **(CONSENT | agreed))
+    kit.browser.submit(f"{url}/arm")
+    kit.recorder.show(state="filming", case=family.id, recording=family.clip.recording)
+    kit.browser.submit(url, f"{url}/newcomer")
+    for _visit in range(2):
+        # The next visit's consent has the same people: the visitor was never asked.
+        page = family.share()
+        assert page.status == 400 and "has not agreed to this use" in page.words
+        assert not family.sealed
+        assert "has not agreed" in kit.browser.get(f"{url}/copies").words
+        kit.pass_by(60)
+        kit.browser.submit(f"{url}/consent", **(CONSENT | agreed))
 
 
 def test_a_colleague_of_this_kit_is_chosen_by_name(family: Family) -> None:

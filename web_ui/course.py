@@ -161,8 +161,8 @@ def remove_what_is_due(parts: Parts, holder: Practitioner) -> None:
 
     Each failure is noted and tried again. Any thread. Nothing is due while the time is in doubt.
     """
-    for case in finish_everything(parts.home, parts.cases):
-        parts.note("withdrawal-unfinished", case=case)
+    for unfinished in finish_everything(parts.home, parts.cases):
+        parts.note("withdrawal-unfinished", case=unfinished)
     status = fresh_status(parts.home, parts.clock)
     now = trusted_now(status, parts.clock)
     if status is None or now is None:

@@ -127,6 +127,7 @@ def blueprint(parts: Parts) -> Blueprint:
                 goals=goals,
                 rated={rating.goal: rating.value for rating in closing.ratings},
                 scale=scale,
+                shown=shelf(opened).chosen,
                 going_on=going_on_in_words(),
             )
             return page, 400 if closing.errors else 200

@@ -145,6 +145,9 @@ class Life(RuleBasedStateMachine):
             for _path, barred in self.after_leaving:
                 if newcomer in barred:
                     barred.remove(newcomer)
+        secrets = open_case_identities(self.directory, [newcomer.identity])
+        for path in (self.directory / "documents").glob("*.age"):
+            assert unseal(path.read_bytes(), secrets), "what was there before they came"
 
     @precondition(lambda self: not self.withdrawn and len(self.team) > 1)
     @rule(first=st.booleans())
@@ -171,12 +174,20 @@ class Life(RuleBasedStateMachine):
             self.filmed.append(self.now)
 
     @precondition(is_open)
-    @rule()
-    def review(self) -> None:
+    @rule(shown=st.booleans())
+    def review(self, shown: bool) -> None:
+        """With moments of the films, or a talk in which nothing was looked at."""
         self.now += MINUTE
-        self.reviewed = self.now
+        if shown:
+            self.reviewed = self.now
         held_now = Review(
-            id=new_id(), held=self.now, shown=(), strengths="x", next="", ratings=(), go_on="yes"
+            id=new_id(),
+            held=self.now,
+            shown=(new_id(),) if shown else (),
+            strengths="x",
+            next="",
+            ratings=(),
+            go_on="yes",
         )
         self.case().write(held_now, held_now.id)
 
@@ -219,7 +230,7 @@ class Life(RuleBasedStateMachine):
 
     @precondition(is_open)
     @rule(
-        last=st.sampled_from(["as it is", "reviewed", "filmed again"]),
+        last=st.sampled_from(["as it is", "reviewed", "filmed again", "talked"]),
         hold=st.booleans(),
         back=st.booleans(),
     )
@@ -227,7 +238,7 @@ class Life(RuleBasedStateMachine):
         """The work ends, and the kit is unlocked again and again until long after. The family may
         come `back` for a top-up once it was warned of."""
         if last != "as it is":
-            self.review()
+            self.review(last != "talked")
         if last == "filmed again":
             self.film()
         if hold and not held(self.directory):
