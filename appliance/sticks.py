@@ -247,9 +247,10 @@ class Folder:
         free = there.f_bavail * there.f_frsize
         if needed > free:
             raise StickFailed(
-                f"There is not enough room on the stick: {_megabytes(needed)} are needed and "
-                f"{_megabytes(free)} are free.",
+                "There is not enough room on it: %(needed)s are needed and %(free)s are free.",
                 "Use another stick, or choose less.",
+                needed=_megabytes(needed),
+                free=_megabytes(free),
             )
 
     def put(self, name: str, pieces: Iterable[bytes]) -> None:

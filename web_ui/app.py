@@ -51,7 +51,7 @@ from web_ui import (
     withdrawal,
 )
 from web_ui.enrolment import Enrolment
-from web_ui.language import locale
+from web_ui.language import locale, told
 from web_ui.parts import Parts
 from web_ui.seat import Seat
 
@@ -172,6 +172,7 @@ def create_app(
         listed=times.day_and_time,
         last_day=times.last_day_before,
         stamp=times.stamp,
+        told=told,
         until_words=times.until_words,
         when=times.in_words,
     )

@@ -17,7 +17,7 @@ from appliance.errors import (
     NotOpened,
     NotPossible,
 )
-from web_ui.language import _
+from web_ui.language import _, in_words
 from web_ui.parts import Parts
 from web_ui.seat import Taken, TooSoon
 
@@ -49,7 +49,7 @@ def install(app: Flask, parts: Parts) -> None:
         # Only for who is unlocked: a stranger could fill the card with refusals.
         if g.get("practitioner"):
             parts.note("refused", code=error.code)
-        return _page(status_of(error), _("That did not work"), _(error.sentence), _(error.hint))
+        return _page(status_of(error), _("That did not work"), *in_words(error))
 
     @app.errorhandler(OSError)
     def refuse_for_the_card(error: OSError) -> ResponseReturnValue:

@@ -6,6 +6,8 @@ English is what stands in the source; other languages lie in translations/ as ge
 import flask_babel
 from babel import Locale
 
+from appliance.errors import KitError
+
 
 def _(sentence: str, **values: object) -> str:
     """The sentence in the page's language, with `%(name)s` filled in."""
@@ -15,6 +17,21 @@ def _(sentence: str, **values: object) -> str:
 def ngettext(one: str, many: str, count: int, **values: object) -> str:
     """The sentence for this `%(num)s`."""
     return str(flask_babel.ngettext(one, many, count, **values))
+
+
+def in_words(error: KitError) -> tuple[str, str]:
+    """An error's sentence and its hint in the page's language; '' where there is no hint."""
+    values = error.values
+    # What is filled in is data, but for a reason: that may be words of ours.
+    if isinstance(why := values.get("why"), str) and why:
+        values = values | {"why": _(why)}
+    sentence, hint = (_(words, **values) if words else "" for words in error.said)
+    return sentence, hint
+
+
+def told(error: KitError) -> str:
+    """Both in one line."""
+    return " ".join(filter(None, in_words(error)))
 
 
 def locale() -> Locale:

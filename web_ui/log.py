@@ -20,7 +20,7 @@ from appliance.errors import BadInput
 from appliance.files import Home, read_plain
 from web_ui.access import practitioner
 from web_ui.forms import page_asked
-from web_ui.language import _
+from web_ui.language import _, in_words
 from web_ui.parts import Parts
 
 SHOWN = 100
@@ -101,7 +101,7 @@ def _signed(home: Home) -> tuple[dict[str, dict[int, str]], str]:
                 for process, head in heads.logs.items():
                     signed[process][head.number] = head.sha256
         except BadInput as error:
-            return signed, error.sentence
+            return signed, in_words(error)[0]
     return signed, ""
 
 
@@ -124,7 +124,9 @@ class _Reading:
                 self._held += self._signed.get(link.head.number) == link.head.sha256
                 yield link.entry
         except (BadInput, OSError) as error:
-            self._broken = error.sentence if isinstance(error, BadInput) else str(error.strerror)
+            self._broken = (
+                in_words(error)[0] if isinstance(error, BadInput) else str(error.strerror)
+            )
 
     def chain(self, fault: str) -> Chain:
         """What can be said of it, with what is wrong with the recorder's notes."""
