@@ -47,6 +47,14 @@ class Renew(Fact, frozen=True, kw_only=True, tag="renew/v1"):
     note: str
 
 
+class Framing(Fact, frozen=True, kw_only=True, tag="framing/v1"):
+    """'Let me see now': an unlocked practitioner's word, signed, for one kit and for a minute."""
+
+    kit: str
+    boot: str
+    boottime: float
+
+
 class Preview(Fact, frozen=True, kw_only=True, tag="preview/v1"):
     """Open the camera for framing, or close it. It opens only with a permit in force, is closed by
     any press and after two minutes, and is seen at `Home.preview` meanwhile."""
@@ -55,6 +63,8 @@ class Preview(Fact, frozen=True, kw_only=True, tag="preview/v1"):
     boot: str
     boottime: float
     open: bool
+    note: str = ""
+    """A signed `Framing`; to close it needs none. A page that is locked may not look."""
 
 
 class Remove(Fact, frozen=True, kw_only=True, tag="remove/v1"):

@@ -32,6 +32,7 @@ from appliance.receipts import AT_BASE_SECONDS, AtBase, at_base_path
 from appliance.requests import (
     FRESH_SECONDS,
     Answer,
+    Framing,
     NeedsPress,
     Request,
     SetTime,
@@ -154,6 +155,19 @@ class Gate:
         self._vouch = vouch
         self.disagrees = self.other_time()
         return True
+
+    def may_frame(self, note: str) -> bool:
+        """True if a practitioner who is unlocked asks to see what the camera sees."""
+        enrolled, reading = self._books.enrolled, self._clock.read()
+        if enrolled is None:
+            return False
+        try:
+            text, _ = open_note(note, [card.verifying_key() for card in enrolled.practitioners])
+            said = from_json(text, Framing)
+        except BadInput:
+            return False
+        here = (said.kit, said.boot) == (self._books.kit, reading.boot)
+        return here and 0 <= reading.boottime - said.boottime <= FRESH_SECONDS
 
     def _correction(self, note: str) -> tuple[Vouch, str] | None:
         """What a note says, and whose word it is; None if it is not to be believed."""

@@ -378,9 +378,9 @@ class Runner:
     def _frame(self, request: Preview) -> None:
         """Open or close the camera for framing, and answer."""
         now = self._clock.monotonic()
-        if request.open:
+        if request.open and self._gate.may_frame(request.note):
             self._handle(PreviewAsked(now, self._gate.answer()))
-        elif self._recorder.state is State.PREVIEW:
+        elif not request.open and self._recorder.state is State.PREVIEW:
             self._handle(StopAsked(now, EndReason.PAGE))
         as_asked = (self._recorder.state is State.PREVIEW) is request.open
         self._desk.answer(request.id, "done" if as_asked else "refused")

@@ -22,7 +22,7 @@ from appliance.film import EndReason, Manifest
 from appliance.joined import read_manifest
 from appliance.keys import PrivateKeys, generate_identity
 from appliance.permits import Permit, Refusal
-from appliance.requests import RecorderStatus, Request, place_request
+from appliance.requests import Framing, Preview, RecorderStatus, Request, place_request
 from appliance.signing import Signer
 from firmware.books import KitBooks
 from firmware.button import SETTLE, Button, Debounce
@@ -449,6 +449,21 @@ class Stage:
         place_request(self.home, request)
         self.notice()
         return self.desk.answers.get(request.id, "")
+
+    def preview(
+        self, open_it: bool = True, signer: Signer = PRACTITIONER.signer, **changes: Any
+    ) -> Preview:
+        """Ask to see, with a practitioner's word for it; or to see no more."""
+        now = self.clock.read()
+        said = Framing(kit=self.books.kit, boot=now.boot, boottime=now.boottime)
+        note = signer.sign(to_json(msgspec.structs.replace(said, **changes)).decode() + "\n")
+        return Preview(
+            id=new_id(),
+            boot=now.boot,
+            boottime=now.boottime,
+            open=open_it,
+            note=note if open_it else "",
+        )
 
     def notice(self) -> None:
         self.inbox.put(Noticed())

@@ -15,10 +15,11 @@ from pathlib import Path
 import av
 import pytest
 
-from appliance.files import new_id
+from appliance.files import new_id, to_json
 from appliance.film import EndReason
-from appliance.requests import Preview
+from appliance.requests import Framing, Preview
 from firmware.__main__ import DIED
+from tests.fakes import PRACTITIONER
 from tests.recorders import CLOCK, Process, wait_for
 
 pytestmark = pytest.mark.slow
@@ -222,7 +223,7 @@ def test_the_signing_key_is_the_recorders_alone_and_what_it_tells_is_its_groups(
 def test_framing_is_in_memory_only_and_gone_when_it_closes(recorder: Process) -> None:
     recorder.start()
     recorder.set_up_and_arm()
-    recorder.ask(preview(open_it=True))
+    recorder.ask(preview(recorder, open_it=True))
     recorder.shows(lambda s: (s.state, s.light) == ("preview", "preview"))
     # The status may be a moment before the first picture.
     wait_for(lambda: recorder.home.preview.exists() or None)
@@ -232,7 +233,7 @@ def test_framing_is_in_memory_only_and_gone_when_it_closes(recorder: Process) ->
         with av.open(io.BytesIO(picture), format="jpeg_pipe") as coded:
             (frame,) = coded.decode(video=0)
         assert frame.width == 320
-    recorder.ask(preview(open_it=False))
+    recorder.ask(preview(recorder, open_it=False))
     recorder.shows(lambda s: s.state == "ready")
     assert not list(recorder.home.preview.parent.glob("preview*"))
     written = [path for path in recorder.home.root.rglob("*") if path.is_file()]
@@ -243,7 +244,7 @@ def test_framing_is_in_memory_only_and_gone_when_it_closes(recorder: Process) ->
 def test_nothing_of_framing_outlives_kill_9(recorder: Process) -> None:
     process = recorder.start()
     recorder.set_up_and_arm()
-    recorder.ask(preview(open_it=True))
+    recorder.ask(preview(recorder, open_it=True))
     wait_for(lambda: recorder.home.preview.exists() or None)
     process.kill()
     process.wait()
@@ -287,6 +288,9 @@ def test_a_film_that_was_being_removed_when_the_power_went_does_not_come_back(
     assert not list(recorder.home.recordings.iterdir())
 
 
-def preview(open_it: bool) -> Preview:
-    now = CLOCK.read()
-    return Preview(id=new_id(), boot=now.boot, boottime=now.boottime, open=open_it)
+def preview(recorder: Process, open_it: bool) -> Preview:
+    now, status = CLOCK.read(), recorder.status()
+    assert status is not None
+    said = Framing(kit=status.kit, boot=now.boot, boottime=now.boottime)
+    note = PRACTITIONER.signer.sign(to_json(said).decode() + "\n")
+    return Preview(id=new_id(), boot=now.boot, boottime=now.boottime, open=open_it, note=note)

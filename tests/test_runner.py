@@ -21,7 +21,6 @@ from appliance.requests import (
     FRESH_SECONDS,
     CorrectTime,
     Enrol,
-    Preview,
     SetTime,
     SoundLevel,
     Stop,
@@ -357,8 +356,7 @@ def test_a_held_press_never_starts_a_film(kit: Stage) -> None:
 
 
 def preview(kit: Stage, open_it: bool = True) -> str:
-    now = kit.clock.read()
-    return kit.ask(Preview(id=new_id(), boot=now.boot, boottime=now.boottime, open=open_it))
+    return kit.ask(kit.preview(open_it))
 
 
 @pytest.fixture
@@ -380,6 +378,22 @@ def test_framing_shows_the_newest_picture_and_keeps_nothing(framing: Stage) -> N
     assert framing.state is State.READY
     assert not framing.films() and not framing.books.books.films
     assert framing.happened[framing.happened.index("camera on") - 1] == "light on"
+
+
+@pytest.mark.parametrize("how", ["unsigned", "a stranger's", "other kit", "other boot", "kept"])
+def test_a_page_that_is_locked_and_armed_sees_nothing_through_the_camera(
+    kit: Stage, how: str
+) -> None:
+    kit.arm()
+    request = {
+        "unsigned": lambda: msgspec.structs.replace(kit.preview(), note=""),
+        "a stranger's": lambda: kit.preview(signer=SERVICE.signer),
+        "other kit": lambda: kit.preview(kit=new_id()),
+        "other boot": lambda: kit.preview(boot="the boot before"),
+        "kept": lambda: kit.preview(boottime=kit.clock.read().boottime - 61),
+    }[how]()
+    assert kit.ask(request) == "refused"
+    assert "camera on" not in kit.happened and kit.state is State.READY
 
 
 def test_framing_tells_how_loud_it_is_until_it_closes(framing: Stage) -> None:

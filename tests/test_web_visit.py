@@ -7,9 +7,11 @@ import pytest
 
 from appliance.clips import Marks, marks_of
 from appliance.consent import Enough
-from appliance.requests import Preview, SoundLevel, Stop
+from appliance.files import from_json
+from appliance.requests import Framing, Preview, SoundLevel, Stop
+from appliance.signing import open_note
 from appliance.withdrawing import withdraw_film
-from tests.pages import NOW, PASSPHRASE, WebKit
+from tests.pages import NOW, PASSPHRASE, WebKit, practitioner
 
 PICTURE = b"\xff\xd8 what the camera sees"
 
@@ -100,9 +102,14 @@ def test_framing_asks_the_recorder_and_shows_what_it_sees(kit: WebKit, case: str
     kit.browser.submit(here, camera="on")
     asked = [r for r in kit.recorder.requests() if isinstance(r, Preview)]
     assert [request.open for request in asked] == [True]
+    text, _ = open_note(asked[0].note, [practitioner().card().verifying_key()])
+    assert from_json(text, Framing).kit == kit.recorder.signer.verifier.name.removeprefix("kit-")
     frame(kit, case)
     page = kit.browser.get(here)
-    assert f"/cases/{case}/visit/picture.jpg" in page.text and "Nothing of what is seen or heard is kept" in page.words
+    assert (
+        f"/cases/{case}/visit/picture.jpg" in page.text
+        and "Nothing of what is seen or heard is kept" in page.words
+    )
     picture = kit.browser.get(f"/cases/{case}/visit/picture.jpg")
     assert picture.response.data == PICTURE
     assert picture.response.headers["Cache-Control"] == "no-store"

@@ -6,8 +6,8 @@ from flask.typing import ResponseReturnValue
 from appliance.cases import Details
 from appliance.clips import mark_while_filming
 from appliance.consent import Enough
-from appliance.files import new_id
-from appliance.requests import Preview, RecorderStatus, place_request
+from appliance.files import new_id, to_json
+from appliance.requests import Framing, Preview, RecorderStatus, place_request
 from web_ui.access import data, practitioner
 from web_ui.arming import stop_if_filming, take_permit
 from web_ui.cases import armed_case, ask_for_word, consent_of, open_case
@@ -72,15 +72,18 @@ def blueprint(parts: Parts) -> Blueprint:
     @pages.post("/frame")
     def look(case: str) -> ResponseReturnValue:
         """Ask the recorder to open the camera for framing, or to close it; it judges by itself."""
-        open_case(case)
+        opened = open_case(case)
         if first := ask_for_word(case):
             return first
         wanted = request.form.get("camera") == "on"
         if armed_case(parts) == case or not wanted:
-            now = parts.clock.read()
+            now, note = parts.clock.read(), ""
+            if wanted and (status := fresh_status(parts.home, parts.clock)) is not None:
+                said = Framing(kit=status.kit, boot=now.boot, boottime=now.boottime)
+                note = opened.keys.signer.sign(f"{to_json(said).decode()}\n")
             place_request(
                 parts.home,
-                Preview(id=new_id(), boot=now.boot, boottime=now.boottime, open=wanted),
+                Preview(id=new_id(), boot=now.boot, boottime=now.boottime, open=wanted, note=note),
             )
             parts.note("framing-asked" if wanted else "framing-ended", case=case)
         return redirect(url_for("visit.frame", case=case), 303)

@@ -28,7 +28,7 @@ from appliance.files import new_id, save, to_json
 from appliance.film import EndReason
 from appliance.joined import open_recording, read_manifest
 from appliance.permits import Refusal
-from appliance.requests import Enrol, Preview, Remove, Stop
+from appliance.requests import Enrol, Remove, Stop
 from appliance.sealing import Bytes
 from firmware.light import CAPTURING, LONGEST_DARK
 from firmware.recorder import (
@@ -236,7 +236,7 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: not self.dead)
     @rule(opened=st.booleans())
     def frame(self, opened: bool) -> None:
-        request = Preview(**self.stamp(), open=opened)
+        request = self.kit.preview(opened)
         was_open = self.kit.camera.open
         self.do(lambda: self.kit.ask(request))
         if self.kit.camera.open and not was_open:
@@ -306,7 +306,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.do(self.kit.work)
         assert not self.kit.camera.open
 
-    @precondition(lambda self: not self.dead and self.kit.camera.open)
+    @precondition(lambda self: not self.dead and self.kit.camera.open and self.down_at is None)
     @rule()
     def camera_does_not_stop(self) -> None:
         self.kit.camera.fails_to_stop = True

@@ -15,7 +15,7 @@ from appliance.errors import NotPossible
 from appliance.files import new_id
 from appliance.film import EndReason
 from appliance.keys import PrivateKeys
-from appliance.requests import Enrol, Preview
+from appliance.requests import Enrol
 from firmware.filming import Film
 from firmware.light import CAPTURING
 from firmware.recorder import (
@@ -157,7 +157,7 @@ def stamp(kit: Stage) -> dict[str, Any]:
 
 
 def frame(kit: Stage) -> None:
-    kit.ask(Preview(**stamp(kit), open=True))
+    kit.ask(kit.preview())
 
 
 def enrol(kit: Stage) -> None:
