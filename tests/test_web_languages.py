@@ -2,11 +2,14 @@
 
 import ast
 import io
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from babel.messages.pofile import read_po
 
 from appliance.clips import marks_of
 from appliance.consent import Consent
@@ -192,6 +195,23 @@ def test_no_sentence_of_an_error_is_put_together_from_pieces() -> None:
         )
     ]
     assert not joined
+
+
+def test_what_a_translator_gets_has_every_kind_of_sentence(tmp_path: Path) -> None:
+    template = tmp_path / "attune.pot"
+    words = ["extract", "-F", "tools/words.cfg", "-o", str(template), "."]
+    subprocess.run(
+        [sys.executable, "-m", "babel.messages.frontend", *words],
+        cwd=ROOT, check=True, capture_output=True,
+    )  # fmt: skip
+    with template.open("rb") as file:
+        found = {one.id for one in read_po(file)}
+    assert "Turn the camera on" in found, "of a template"
+    assert "Time confirmed" in found, "of a page"
+    assert {code.sentence for code in Refusal} <= found
+    assert "%(name)s could not be written: %(why)s." in found, "of an error"
+    assert "Look at the card: is it full, read-only or worn?" in found, "of its hint"
+    assert not any(str(one).startswith("Return when") for one in found), "no docstring"
 
 
 def loaded_by_the_page() -> set[Path]:
