@@ -218,6 +218,7 @@ class Sender:
         self._log = log
         self._show = show
         self._in_flight = in_flight
+        self._slots = threading.Semaphore(in_flight)
         self._pace = pace or Pace(0)
         self._rest = rest
         self._still = still
@@ -370,7 +371,8 @@ class Sender:
                 ended.put(error)
             ended.put(None)
 
-        carriers = min(self._in_flight, len(sends))
+        # One more than may be on their way: the next is read meanwhile.
+        carriers = min(self._in_flight + 1, len(sends))
         for _ in range(carriers):
             threading.Thread(target=carry, name="sending", daemon=True).start()
         failure: BaseException | None = None
@@ -409,16 +411,15 @@ class Sender:
                     return None
                 if sealed.sha256 and sealed.sha256 != here.sha256:
                     return "damaged-here"
-                put = store.create(sealed.object, source)
+                with self._slots:
+                    if store.create(sealed.object, source) is Put.VERIFIED:
+                        return Carried(here, "verified")
+                    there = _read_back(store, sealed.object)
         except SendFailed:
             raise
         except OSError:
             return None if self._gone(sealed) else "damaged-here"
-        if put is Put.VERIFIED:
-            return Carried(here, "verified")
-        if _read_back(store, sealed.object) != here:
-            return "other-content"
-        return Carried(here, "read-back")
+        return Carried(here, "read-back") if there == here else "other-content"
 
     def _arrived(self, store: Store, sealed: Sealed, carried: Carried | Fault | None) -> None:
         if isinstance(carried, Carried):
