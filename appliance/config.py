@@ -23,6 +23,10 @@ Fault = Literal[
 ]
 
 
+_PINS = range(2, 28)
+"""0 and 1 belong to whatever is plugged onto the Pi."""
+
+
 class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What goes wrong in a kit whose camera is a scene, to see what it does then."""
 
@@ -81,6 +85,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def __post_init__(self) -> None:
         if self.camera != "scene" and (self.hurry or self.faults != Faults()):
             raise ValueError("only a scene can hurry or have faults")
+        pins = [self.button_pin, self.light_pin]
+        pins += [self.read_back_pin] if self.read_back_pin is not None else []
+        if len(set(pins)) < len(pins):
+            raise ValueError("button, light and read-back each need a pin of their own")
+        if any(pin not in _PINS for pin in pins):
+            raise ValueError("pins are numbered 2 to 27, as the Pi's chip counts them (BCM)")
 
     @property
     def places(self) -> Home:
@@ -92,9 +102,13 @@ def load_config(path: Path) -> Config:
     try:
         return msgspec.toml.decode(path.read_bytes(), type=Config, strict=True)
     except FileNotFoundError as error:
-        raise BadFile(f"There is no settings file {path}.", "Name one with --config.") from error
+        raise BadFile(
+            "There is no settings file %(path)s.", "Name one with --config.", path=path
+        ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadFile(f"The settings in {path} are not right: {error}.") from error
+        raise BadFile(
+            "The settings in %(path)s are not right: %(why)s.", path=path, why=error
+        ) from error
 
 
 def write_config(path: Path, config: Config) -> None:

@@ -37,15 +37,21 @@ from typing import ClassVar
 
 
 class KitError(Exception):
-    """One sentence saying what happened and why, and a hint saying what to do."""
+    """One sentence saying what happened and why, and a hint saying what to do.
+
+    What differs from one time to the next is told apart, as `%(name)s` in either and a value of
+    that name: the words themselves can be said in another language.
+    """
 
     code: ClassVar[str] = "failed"
     exit_status: ClassVar[int] = 1
 
-    def __init__(self, sentence: str, hint: str = "") -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
-        self.hint = hint
+    def __init__(self, sentence: str, hint: str = "", **values: object) -> None:
+        self.said = sentence, hint
+        """Sentence and hint as they are translated."""
+        self.values = values
+        self.sentence, self.hint = (words % values if values else words for words in self.said)
+        super().__init__(self.sentence)
 
     def __str__(self) -> str:
         return f"{self.sentence}\n{self.hint}" if self.hint else self.sentence
@@ -154,3 +160,15 @@ class StoreMissing(SendRefused):
 
 class StoreFull(SendRefused):
     code = "store-full"
+
+
+def own_card(error: OSError) -> NotPossible:
+    """What this kit's own card said, in words, where nobody nearer to it could say more."""
+    if isinstance(error, NotPossible):
+        return error
+    return NotPossible(
+        "This kit's own card refused something: %(why)s (%(file)s).",
+        "Look at the card: is it full, read-only or worn? Did another kit write it?",
+        why=error.strerror,
+        file=error.filename,
+    )

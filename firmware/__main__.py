@@ -20,7 +20,7 @@ from gpiozero.pins.mock import MockFactory
 from appliance.audit import Log
 from appliance.clock import Clock, SystemClock
 from appliance.config import Config, load_config
-from appliance.errors import KitError, LightFailed, NotPossible
+from appliance.errors import KitError, LightFailed, NotPossible, own_card
 from appliance.files import to_json
 from appliance.film import EndReason
 from appliance.notify import notify
@@ -112,6 +112,9 @@ def main(hardware: Hardware = find_hardware) -> int:
     except KitError as error:
         print(error, file=sys.stderr)
         return error.exit_status
+    except OSError as error:
+        print(own_card(error), file=sys.stderr)
+        return 1
     return 0
 
 

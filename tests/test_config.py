@@ -30,6 +30,24 @@ def test_a_wrong_setting_is_refused_by_name(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("button_pin = 27", "a pin of their own"),
+        ("read_back_pin = 17", "a pin of their own"),
+        ("button_pin = 28", "2 to 27"),
+        ("light_pin = 0", "2 to 27"),
+        ("read_back_pin = -1", "2 to 27"),
+    ],
+)
+def test_pins_that_cannot_be_are_refused_before_any_is_touched(
+    tmp_path: Path, text: str, why: str
+) -> None:
+    (tmp_path / "attune.toml").write_text(text)
+    with pytest.raises(BadFile, match=why):
+        load_config(tmp_path / "attune.toml")
+
+
+@pytest.mark.parametrize(
     "text", ["hurry = true", "[faults]\nhappen = ['light-goes-out']", "[faults]\nsound_ppm = 1.0"]
 )
 def test_nothing_goes_wrong_on_demand_where_there_is_a_lens(tmp_path: Path, text: str) -> None:

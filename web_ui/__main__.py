@@ -23,7 +23,7 @@ from granian.server import MPServer
 
 from appliance.clock import SystemClock
 from appliance.config import Config, load_config
-from appliance.errors import KitError, NotPossible
+from appliance.errors import KitError, NotPossible, own_card
 from appliance.resetting import give_way
 from web_ui import memory
 from web_ui.app import build_parts, create_app
@@ -51,6 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KitError as error:
         print(error, file=sys.stderr)
         return error.exit_status
+    except OSError as error:
+        print(own_card(error), file=sys.stderr)
+        return 1
     return 0
 
 
@@ -92,8 +95,11 @@ def _check_address(config: Config) -> None:
         socket.create_server((config.listen, config.port), family=family).close()
     except OSError as error:
         raise NotPossible(
-            f"The page cannot listen at {config.listen}, port {config.port}: {error.strerror}.",
+            "The page cannot listen at %(listen)s, port %(port)s: %(why)s.",
             "Is something else using it? Set another `listen` or `port` in the settings.",
+            listen=config.listen,
+            port=config.port,
+            why=error.strerror,
         ) from error
 
 

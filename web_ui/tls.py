@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from appliance.clock import EARLIEST
-from appliance.files import save
+from appliance.errors import BadFile
+from appliance.files import save, sync_directory
 
 CERTIFICATE, KEY, AUTHORITY = "tls.crt", "tls.key", "authority.crt"
 """Files in `keys/`: leaf and authority in one, the leaf's key, and the authority by itself."""
@@ -32,14 +33,19 @@ _USES = (
 
 
 def ensure_certificate(keys: Path, names: Iterable[str]) -> tuple[Path, Path]:
-    """The paths of certificate and key in `keys`, made if they are not both there.
+    """The paths of certificate and key in `keys`, made if they are not both there and whole.
 
     P-256, for localhost, attune.local, the loopback addresses and `names`: host names and
     addresses. The key is 0600 and in PKCS #8, which the server asks for. RFC 5280, 4.2.1.10.
+    Raises BadFile where somebody put two there that do not belong together.
     """
     certificate, key_file = keys / CERTIFICATE, keys / KEY
     if certificate.exists() and key_file.exists():
-        return certificate, key_file
+        if _are_whole(certificate, key_file):
+            return certificate, key_file
+        # Damaged. First this one goes: a pulled plug must not leave it beside a key that is new.
+        certificate.unlink()
+        sync_directory(keys)
     named = [_name(text) for text in dict.fromkeys((*_ALWAYS, *names)) if text not in _EVERYWHERE]
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority = _authority(authority_key, named)
@@ -55,6 +61,21 @@ def ensure_certificate(keys: Path, names: Iterable[str]) -> tuple[Path, Path]:
     save(key_file, private, mode=0o600)
     save(certificate, leaf.public_bytes(pem) + authority.public_bytes(pem))
     return certificate, key_file
+
+
+def _are_whole(certificate: Path, key_file: Path) -> bool:
+    try:
+        leaf = x509.load_pem_x509_certificate(certificate.read_bytes())
+        key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+    except (ValueError, TypeError):
+        return False
+    if leaf.public_key() != key.public_key():
+        raise BadFile(
+            "The page's certificate and its key do not belong together.",
+            "Put both of the same pair into keys/, or remove both: the kit then makes new ones, "
+            "and its label must be printed again.",
+        )
+    return True
 
 
 def fingerprint(certificate: Path) -> str:

@@ -18,7 +18,7 @@ import click
 from appliance.audit import Log
 from appliance.clock import Clock, SystemClock
 from appliance.config import Config, load_config
-from appliance.errors import KitError, NotPossible
+from appliance.errors import KitError, own_card
 from appliance.files import Home, save_fact, to_json
 from appliance.receipts import SyncStatus, Why
 from appliance.resetting import give_way
@@ -168,16 +168,8 @@ def _attempt(sender: Sender, store: str, why: Why | None) -> tuple[SyncStatus, K
     except KitError as error:
         return sender.ended(error), error
     except OSError as error:
-        refused = _own_card(error)
+        refused = own_card(error)
         return sender.ended(refused), refused
-
-
-def _own_card(error: OSError) -> NotPossible:
-    """What this kit's own disk said; what a store says is a KitError by now."""
-    return NotPossible(
-        f"This kit's own card refused something: {error.strerror} ({error.filename}).",
-        "Look at the card: is it full, read-only or worn?",
-    )
 
 
 @contextlib.contextmanager
@@ -256,7 +248,7 @@ def main() -> NoReturn:
         click.echo(f"attune sync: {error}", err=True)
         sys.exit(error.exit_status)
     except OSError as error:
-        click.echo(f"attune sync: {_own_card(error)}", err=True)
+        click.echo(f"attune sync: {own_card(error)}", err=True)
         sys.exit(1)
     sys.exit(0)
 
