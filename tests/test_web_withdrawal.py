@@ -404,7 +404,7 @@ def test_a_hold_on_a_case_that_the_service_closed_can_be_lifted(kit: WebKit) -> 
 
 
 def test_what_the_service_orders_is_carried_out_while_the_page_is_open(kit: WebKit) -> None:
-    case, other = kit.make_case(), kit.make_case("Other")
+    other, case = kit.make_case("Other"), kit.make_case()
     save_fact(
         kit.home.kit / "kit.json",
         KitCard(id=kit.recorder.status.kit, verifier=kit.recorder.status.verifier),
