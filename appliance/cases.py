@@ -31,7 +31,15 @@ from typing import Literal, TypeVar
 import msgspec
 
 from appliance.consent import CopiesOut, HoldNotice, Withdrawal
-from appliance.errors import BadFile, BadInput, BadSignature, CaseWithdrawn, Incomplete, NoMatch
+from appliance.errors import (
+    BadFile,
+    BadInput,
+    BadSignature,
+    CaseWithdrawn,
+    Incomplete,
+    NoMatch,
+    NotOpened,
+)
 from appliance.files import (
     ID,
     Fact,
@@ -228,14 +236,30 @@ class Cases:
 
         A damaged one must not hide the others. The recorder takes it for withdrawn.
         """
-        if not self._home.cases.is_dir():
-            return []
+        found = (self._record(name) for name in self._names())
+        return [record for record in found if isinstance(record, CaseRecord)]
+
+    def unreadable(self, keys: PrivateKeys) -> list[str]:
+        """The cases of this practitioner whose public face cannot be read, a newer form's too."""
         found = []
-        for name in sorted(p.name for p in self._home.cases.iterdir() if ID.fullmatch(p.name)):
-            with contextlib.suppress(BadFile):
-                record = load_fact(self._home.cases / name / "case.json", CaseRecord)
-                found.append(record)
-        return [record for record in found if record]
+        for name in self._names():
+            if isinstance(self._record(name), BadFile):
+                with contextlib.suppress(NotOpened, BadFile, Incomplete):
+                    open_case_identities(self._home.case(name), [keys.identity])
+                    found.append(name)
+        return found
+
+    def _names(self) -> list[str]:
+        try:
+            return sorted(p.name for p in self._home.cases.iterdir() if ID.fullmatch(p.name))
+        except FileNotFoundError:
+            return []
+
+    def _record(self, name: str) -> CaseRecord | BadFile | None:
+        try:
+            return load_fact(self._home.cases / name / "case.json", CaseRecord)
+        except BadFile as error:
+            return error
 
     def create(
         self, details: Details, keys: PrivateKeys, service: Card, verifiers: Iterable[Verifier]
@@ -276,6 +300,8 @@ class Cases:
         with contextlib.suppress(BadSignature):
             team = case.read(Team)
             if team is not None and team.recipient != record.recipient:
+                if keys.card() not in team.members:
+                    raise NoMatch("This case is not open to you any more.")
                 # The power went while somebody was leaving: what follows is not for them.
                 return _sealed_from_now_to(case, team.recipient)
         return case
@@ -473,7 +499,11 @@ def _signed(note: str, verifiers: Sequence[Verifier], heading: _Heading, kind: t
     text, _ = open_note(note, verifiers)
     lines = text.splitlines()
     if len(lines) != 2 or from_json(lines[0], _Heading) != heading:
-        raise BadFile(f"The document {heading.name}-{heading.number:04} belongs elsewhere.")
+        raise BadFile(
+            "The document %(name)s-%(number)s belongs elsewhere.",
+            name=heading.name,
+            number=f"{heading.number:04}",
+        )
     return from_json(lines[1], kind)
 
 

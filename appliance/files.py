@@ -67,11 +67,35 @@ def to_json(fact: Fact) -> bytes:
 
 
 def from_json(data: bytes | str, kind: type[_F]) -> _F:
-    """Read a fact strictly. Raises BadFile when a field is missing, unknown or of another type."""
+    """Read a fact strictly. Raises BadFile when a field is missing, unknown or of another type, and
+    names the form of a fact that an older or newer version of this software wrote."""
     try:
         return msgspec.json.decode(data, type=kind, strict=True)
     except _UNREADABLE as error:
-        raise BadFile(f"This is not a {kind.__name__} record: {error}.") from error
+        form, ours = _form_of(data), str(kind.__struct_config__.tag)
+        if form != ours and form.partition("/")[0] == ours.partition("/")[0]:
+            raise BadFile(
+                "This record has the form %(form)s, and this kit reads %(ours)s.",
+                "If a newer kit wrote it, update this one. Nothing was changed or removed.",
+                form=form[:40],
+                ours=ours,
+            ) from error
+        raise BadFile(
+            "This is not a %(kind)s record: %(why)s.", kind=kind.__name__, why=error
+        ) from error
+
+
+class _Tagged(msgspec.Struct, rename={"form": "attune"}):
+    """Of any record, which form it has."""
+
+    form: str
+
+
+def _form_of(data: bytes | str) -> str:
+    try:
+        return msgspec.json.decode(data, type=_Tagged).form
+    except _UNREADABLE:
+        return ""
 
 
 def one_of(decoder: msgspec.json.Decoder[_T], data: bytes | str) -> _T:
@@ -79,7 +103,7 @@ def one_of(decoder: msgspec.json.Decoder[_T], data: bytes | str) -> _T:
     try:
         return decoder.decode(data)
     except _UNREADABLE as error:
-        raise BadFile(f"This is not a record that belongs here: {error}.") from error
+        raise BadFile("This is not a record that belongs here: %(why)s.", why=error) from error
 
 
 @dataclass(frozen=True)
@@ -178,8 +202,9 @@ class Home:
         except BlockingIOError as error:
             os.close(descriptor)
             raise HomeInUse(
-                f"Another {process} is already running on this home.",
+                "Another %(process)s is already running on this home.",
                 "Stop that one first, or give this one another --home.",
+                process=process,
             ) from error
         try:
             yield
@@ -215,8 +240,10 @@ def saving(path: Path, mode: int = 0o640) -> Iterator[IO[bytes]]:
         raise  # Some of them are OSErrors too.
     except OSError as error:
         raise NotPossible(
-            f"{path.name} could not be written: {error.strerror}.",
+            "%(name)s could not be written: %(why)s.",
             "Look at the card: is it full, read-only or worn?",
+            name=path.name,
+            why=error.strerror,
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -259,7 +286,7 @@ def read_plain(path: Path, most: int = LARGEST_FACT) -> bytes:
     with open_plain(path) as file:
         data = file.read(most + 1)
     if len(data) > most:
-        raise BadFile(f"{path.name} is not a file of ours.")
+        raise BadFile("%(name)s is not a file of ours.", name=path.name)
     return data
 
 
@@ -267,7 +294,7 @@ def read_plain(path: Path, most: int = LARGEST_FACT) -> bytes:
 def open_plain(path: Path) -> Iterator[IO[bytes]]:
     """The plain file at `path`, where another process may have put a pipe, which would hold its
     reader up for ever. Raises BadFile for whatever else lies there, FileNotFoundError, OSError."""
-    strange = BadFile(f"{path.name} is not a file of ours.")
+    strange = BadFile("%(name)s is not a file of ours.", name=path.name)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
