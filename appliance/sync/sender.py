@@ -412,13 +412,15 @@ class Sender:
                 if sealed.sha256 and sealed.sha256 != here.sha256:
                     return "damaged-here"
                 with self._slots:
-                    if store.create(sealed.object, source) is Put.VERIFIED:
-                        return Carried(here, "verified")
-                    there = _read_back(store, sealed.object)
+                    put = store.create(sealed.object, source)
         except SendFailed:
             raise
         except OSError:
             return None if self._gone(sealed) else "damaged-here"
+        if put is Put.VERIFIED:
+            return Carried(here, "verified")
+        with self._slots:
+            there = _read_back(store, sealed.object)
         return Carried(here, "read-back") if there == here else "other-content"
 
     def _arrived(self, store: Store, sealed: Sealed, carried: Carried | Fault | None) -> None:
