@@ -14,6 +14,8 @@ from appliance.receipts import KitCard
 from appliance.requests import Enrol
 from appliance.sealing import seal
 from tests.pages import NOW, PASSPHRASE, Page, WebKit, practitioner, service
+from tests.pseudo import OPEN, catalogue, not_translated
+from tests.test_web_languages import DATA, ids, speak
 from web_ui.enrolment import keep_new_card
 from web_ui.keeper import Keeper
 
@@ -284,6 +286,21 @@ def test_an_inbox_full_of_rubbish_keeps_nobody_from_unlocking(kit: WebKit) -> No
     page = unlock_with(kit, NEW_WORDS)
     assert page.path == "/forgotten"
     assert page.words.count(Refusal.UNREADABLE.sentence) == 1
+
+
+@pytest.mark.slow
+def test_all_of_it_speaks_the_language_that_was_chosen(kit: WebKit, tmp_path: Path) -> None:
+    has_new_card(kit)
+    speak(kit, catalogue(tmp_path / "words"))
+    kit.recorder.show(state="idle")
+    ours = {NEW.card().name, practitioner().card().name} | ids(kit)
+    for words in ("", NEW_WORDS):
+        if words:
+            comes(kit, the_case(kit), generate_identity().secret_text())
+            unlock_with(kit, words)
+        page = kit.browser.get("/forgotten")
+        assert page.status == 200 and OPEN in page.text
+        assert not not_translated(page.text, DATA | ours)
 
 
 def test_who_lost_the_new_words_too_makes_another_card(kit: WebKit) -> None:
