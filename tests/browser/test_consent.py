@@ -14,14 +14,14 @@ IN_TWO_MONTHS = (datetime.now(UTC) + timedelta(days=60)).date().isoformat()
 def sign(page: Page, person: int) -> None:
     """Draw with the mouse where a person signs."""
     field = page.locator(".app-sign").nth(person)
-    field.scroll_into_view_if_needed()
     box = field.bounding_box()
     assert box is not None
     across, down = box["width"] / 8, box["height"] / 4
-    page.mouse.move(box["x"] + across, box["y"] + 2 * down)
+    # Each point by its place in the field: the kit's line above may grow meanwhile and move it.
+    field.hover(position={"x": across, "y": 2 * down})
     page.mouse.down()
     for step in range(1, 7):
-        page.mouse.move(box["x"] + across * (step + 1), box["y"] + down * (1 + 2 * (step % 2)))
+        field.hover(position={"x": across * (step + 1), "y": down * (1 + 2 * (step % 2))})
     page.mouse.up()
 
 

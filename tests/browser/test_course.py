@@ -8,7 +8,7 @@ import pytest
 from appliance.consent import Consent
 from appliance.files import to_json
 from appliance.keys import PrivateKeys
-from appliance.kit import Kit
+from appliance.kit import Kit, wait_for
 from tests import films
 from tests.browser.conftest import Visitor, page_of
 from tests.moments import keep_clip, keep_still
@@ -122,3 +122,53 @@ def test_settings_copies_ending_and_top_up(visitor: Visitor, kit: Kit) -> None:
     page.fill("#word", "lantern")
     visitor.press("Continue")
     visitor.sees("Check the answers, then arm the kit")
+
+
+def test_copies_sending_and_withdrawal_with_javascript_off(
+    plain_visitor: Visitor, kit: Kit
+) -> None:
+    visitor, page = plain_visitor, plain_visitor.page
+    visitor.go("/unlock")
+    page.fill("#passphrase", PASSPHRASE)
+    visitor.press("Unlock")
+    visitor.follow("R and K")
+    case = visitor.path
+    visitor.follow("Cycles, goals, ending and top-up")
+    page.locator("#rate select").select_option("3")
+    visitor.press("Keep these numbers")
+    page.get_by_role("cell", name="3", exact=True).wait_for()
+
+    visitor.go(case)
+    visitor.follow("Copies for the family")
+    for tick in page.get_by_role("checkbox").all():
+        tick.check()
+    page.fill("#to", "Robin's grandmother")
+    page.get_by_label("Locked with words").check()
+    page.get_by_label("As a download").check()
+    visitor.press("Hand out the copies")
+    wait_for("the copies", lambda: done(visitor), 60)
+    with page.expect_download() as got:
+        visitor.follow("1.mp4.age")
+    assert Path(got.value.path()).read_bytes().startswith(b"age-encryption.org/v1")
+    visitor.look("63-plain-copies")
+
+    visitor.follow("Sending")
+    visitor.press("I am at base: send now")
+    visitor.look("64-plain-sending")
+    visitor.follow("This kit")
+    visitor.sees("Is this really our kit?")
+    visitor.follow("Log")
+    visitor.sees("A case was made")
+    visitor.go(case)
+    visitor.follow("Take back: one film, one kind of use, or everything")
+    page.get_by_label("The family wants this").check()
+    visitor.press("Withdraw everything now")
+    visitor.sees("Certificate of a withdrawal")
+    visitor.look("65-plain-certificate")
+    assert not visitor.complaints
+
+
+def done(visitor: Visitor) -> bool | None:
+    """Whether what is being made is there, once the page was loaded again."""
+    visitor.page.reload()
+    return visitor.page.get_by_role("link", name="1.mp4.age").count() == 1 or None
