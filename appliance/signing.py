@@ -28,7 +28,8 @@ def _key_hash(name: str, public: bytes) -> bytes:
 
 
 def _checked_name(name: str) -> str:
-    if not name or "+" in name or any(c.isspace() for c in name):
+    # Names of people's keys become names of files, too: what cannot be printed is in none.
+    if not name or "+" in name or not name.isprintable() or any(c.isspace() for c in name):
         raise BadFile("A signing key's name has no spaces and no plus sign.")
     return name
 

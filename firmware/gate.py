@@ -295,7 +295,8 @@ class Desk:
         self._clock = clock
         self._since = clock.read().boottime
         self.answers: dict[str, Answer] = {}
-        self._unreadable: set[str] = set()
+        self._read: set[str] = set()
+        """Names of those that lie there and were answered, or cannot be: none is done twice."""
         self._waiting: dict[str, NeedsPress] = {}
 
     def new(self) -> list[Request]:
@@ -307,14 +308,14 @@ class Desk:
         now = self._clock.read()
         found: list[Request] = []
         lie_there = some_of(self._directory, _MOST_LYING)
-        self._unreadable &= {path.name for path in lie_there}
-        asked = [p for p in lie_there if p.suffix == ".json" and p.stem not in self.answers]
-        for path in [p for p in asked if p.name not in self._unreadable][:_AT_ONCE]:
+        self._read &= {path.name for path in lie_there}
+        unread = [p for p in lie_there if p.suffix == ".json" and p.name not in self._read]
+        for path in unread[:_AT_ONCE]:
             try:
                 checked_id(path.stem)
                 request = read_request(path)
             except BadFile:
-                self._unreadable.add(path.name)
+                self._read.add(path.name)
                 continue
             age = now.boottime - request.boottime
             meant = request.boottime >= self._since or isinstance(request, SetTime)
@@ -329,15 +330,17 @@ class Desk:
         self._waiting[request.id] = request
         self.answer(request.id, "waiting")
 
-    def take(self, request: str) -> NeedsPress:
-        """The request that was waiting under this id."""
-        return self._waiting.pop(request)
+    def take(self, request: str) -> NeedsPress | None:
+        """The request that was waiting under this id; None if it was asked twice, and so declined
+        meanwhile."""
+        return self._waiting.pop(request, None)
 
     def answer(self, request: str, answer: Answer) -> None:
         """Say what became of a request."""
         if answer != "waiting":
             self._waiting.pop(request, None)
         self.answers[request] = answer
+        self._read.add(f"{request}.json")
         for name in list(self.answers)[:-_REMEMBERED]:
             del self.answers[name]
 

@@ -340,8 +340,9 @@ class Runner:
                 asked = self._desk.take(request)
                 # Until it is on the card.
                 self._desk.answer(request, "refused")
-                self._confirmed(asked)
-                self._desk.answer(request, "done")
+                if asked is not None:
+                    self._confirmed(asked)
+                    self._desk.answer(request, "done")
             case Decline(request, timed_out):
                 self._desk.answer(request, "timed-out" if timed_out else "refused")
             case Die(fault):

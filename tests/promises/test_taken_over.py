@@ -4,6 +4,7 @@ goes on, its button works, and nothing is filmed that nobody signed.
 The whole recorder but for its lens and its lamp, on a clock that moves when told.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -15,13 +16,14 @@ import pytest
 
 from appliance.clock import Correction, Trust, Vouch
 from appliance.files import LARGEST_FACT, Fact, new_id, save, to_json
+from appliance.keys import PrivateKeys
 from appliance.permits import CURRENT, Permit
 from appliance.receipts import at_base_path, revocation_name
-from appliance.requests import CorrectTime, Preview, Remove, Renew, SetTime, Stop
+from appliance.requests import CorrectTime, Enrol, Preview, Remove, Renew, SetTime, Stop
 from firmware.books import KitBooks
 from firmware.gate import machine_sources
 from firmware.recorder import State
-from tests.fakes import PRACTITIONER, Stage
+from tests.fakes import PRACTITIONER, SERVICE, Stage
 from tests.strange import STRANGE
 
 WALL = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)
@@ -128,6 +130,53 @@ def test_thousands_of_requests_and_cases_hold_up_no_button(kit: Stage) -> None:
     assert not kit.camera.open
     kit.settle()
     kit.up()
+
+
+@pytest.mark.parametrize("again", ["taken away and put back", "after a hundred others"])
+def test_what_waits_for_a_press_and_is_asked_again_under_its_name_is_done_once_or_not_at_all(
+    kit: Stage, again: str
+) -> None:
+    now, stranger = kit.clock.read(), PrivateKeys.generate("practitioner", x25519=True)
+    request = Enrol(
+        id=new_id(),
+        boot=now.boot,
+        boottime=now.boottime,
+        service=SERVICE.card(),
+        practitioner=stranger.card(),
+    )
+    assert kit.ask(request) == "waiting"
+    if again == "taken away and put back":
+        (kit.home.web_requests / f"{request.id}.json").unlink()
+        kit.notice()
+        kit.ask(request)
+    else:
+        for _ in range(110):
+            kit.ask(stop(kit, boot="another boot"))
+    kit.press()
+    kit.advance(2.1)
+    enrolled = kit.books.enrolled
+    assert enrolled is not None and not kit.camera.open
+    assert (stranger.card() in enrolled.practitioners) is (again == "after a hundred others")
+
+
+def test_a_card_whose_name_is_no_name_of_a_file_is_none(kit: Stage) -> None:
+    now = kit.clock.read()
+    request: dict[str, Any] = {
+        "attune": "enrol/v1",
+        "id": new_id(),
+        "boot": now.boot,
+        "boottime": now.boottime,
+        "service": msgspec.json.decode(to_json(SERVICE.card())),
+        "practitioner": msgspec.json.decode(to_json(PRACTITIONER.card())),
+    }
+    path = kit.home.web_requests / f"{request['id']}.json"
+    name = "practitioner-\0"
+    key = PRACTITIONER.card().verifying_key()
+    verifier = str(dataclasses.replace(key, name=name))
+    request["practitioner"] |= {"name": name, "verifier": verifier}
+    save(path, msgspec.json.encode(request))
+    kit.notice()
+    assert kit.state is State.IDLE
 
 
 def stop(kit: Stage, **changes: Any) -> Stop:
