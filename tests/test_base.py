@@ -596,6 +596,23 @@ def test_a_withdrawal_at_the_service_removes_what_was_sealed_to_a_new_card_as_we
     assert identities(kit) == []
 
 
+def test_rubbish_on_top_of_a_cases_key_keeps_nobody_out(
+    kit: SendingKit, keys: Path, tmp_path: Path
+) -> None:
+    case, closed = kit.case().id, kit.case().id
+    kit.sync()
+    save(kit.store / "cases" / case / "identity-0099.age", b"rubbish")
+    for path in (kit.store / "cases" / closed).glob("identity-*"):
+        path.write_bytes(b"rubbish")
+    new, card = new_card(tmp_path)
+    done = run(kit, keys, "--recover", card, "--case", closed, "--case", case)
+    assert done.returncode == 0, done.stderr
+    assert f"Case {closed} was left alone: The service's keys do not open it." in done.stderr
+    for path in (kit.store / "cases" / case).glob("identity-0099*"):
+        path.unlink()
+    assert open_case_identities(kit.store / "cases" / case, [new.identity])
+
+
 def test_a_card_of_the_other_type_is_refused(kit: SendingKit, keys: Path, tmp_path: Path) -> None:
     case = kit.case().id
     kit.sync()

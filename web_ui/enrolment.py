@@ -75,10 +75,18 @@ class Enrolment:
         self._request = ""
         self._asked = 0.0
 
-    def bring(self, service: Card, keys: PrivateKeys, sealed: bytes, ceilings: str = "") -> None:
+    def bring(
+        self,
+        service: Card,
+        keys: PrivateKeys,
+        sealed: bytes,
+        ceilings: str = "",
+        forgotten: bool = False,
+    ) -> None:
         """Keep the practitioner's locked key and remember both cards; the button is not asked yet.
 
         `ceilings`: what the service has signed that its kits may do at most, if it has.
+        `forgotten`: the card is made because its owner forgot the passphrase of another.
 
         Raises BadFile if practitioner and service cannot seal to each other.
         """
@@ -101,6 +109,8 @@ class Enrolment:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             save(directory / "identity.age", sealed, mode=0o600)
             save_fact(directory / "card.json", practitioner)
+            if forgotten:
+                keep_new_card(self._home, practitioner)
             sync_directory(self._home.keys)
             self._cards = (service, practitioner)
             self._ceilings = ceilings

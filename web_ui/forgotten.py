@@ -17,7 +17,7 @@ from appliance.permits import Enrolled
 from appliance.readmitting import has_come, readmit
 from appliance.receipts import KitCard
 from web_ui.access import anyone, paired
-from web_ui.enrolment import forget_new_card, is_new_card, keep_new_card
+from web_ui.enrolment import forget_new_card, is_new_card
 from web_ui.language import _
 from web_ui.parts import Parts
 from web_ui.seat import Practitioner
@@ -60,8 +60,7 @@ def blueprint(parts: Parts) -> Blueprint:
         words = make_passphrase()
         with parts.enrolment.turn:
             keys = PrivateKeys.generate("practitioner", service.sealing_key().kind == "x25519")
-            parts.enrolment.bring(service, keys, lock(keys, words))
-            keep_new_card(parts.home, keys.card())
+            parts.enrolment.bring(service, keys, lock(keys, words), forgotten=True)
         parts.note("new-card-made", practitioner=keys.card().name)
         return render_template(
             "words.html", words=words, ask=url_for("forgotten.ask"), still_closed=True
@@ -116,7 +115,7 @@ def let_in(parts: Parts, holder: Practitioner) -> None:
         for one in answered:
             order = f"{one.number:06}"
             if one.refusal is None:
-                holder.let_in.append(one.case)
+                holder.let_in.add(one.case)
                 forget_new_card(parts.home, holder.card.name)
                 parts.note("readmitted", case=one.case, order=order)
             elif holder.not_let_in.get(one.number) is not one.refusal:

@@ -80,7 +80,7 @@ class Practitioner:
         """The cases whose family has said its check word since the unlock."""
         self.letting_in = threading.Lock()
         """Held by whoever takes in what the service sent for them (`web_ui.forgotten`)."""
-        self.let_in: list[str] = []
+        self.let_in: set[str] = set()
         """The cases that the service has let them into again, taken in since the unlock."""
         self.not_let_in: dict[int, Refusal] = {}
         """The orders to let somebody in that were refused since, by their numbers."""

@@ -10,6 +10,7 @@ import hashlib
 import io
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,8 +162,9 @@ def recover(
     """Seal the keys of these cases to a practitioner's new card as well, and order the kit of this
     id, if one is named, to let them in.
 
-    A case that was withdrawn has no key, and gets none. Safe to call again: the newest order
-    counts. Raises NoMatch where the service's own keys do not open it.
+    A case that was withdrawn has no key, and gets none; one whose key these do not open is left
+    alone. Safe to call again: the newest order counts. Raises BadInput, SendInterrupted,
+    SendRefused.
     """
     if to.role != "practitioner":
         raise BadInput("Only a practitioner's card can be let in.", "Give their new .pub file.")
@@ -179,7 +181,10 @@ def recover(
 def _recover(
     store: ServiceStore, keys: PrivateKeys, to: Card, case: str, kit: str, clock: Clock
 ) -> Recovered:
-    found = _newest_key(store, keys, case)
+    try:
+        found = _newest_key(store, keys, case)
+    except NoMatch as error:
+        return Recovered(case, why=error.sentence)
     if found is None:
         return Recovered(case, why="There is no key of it: the family has withdrawn, or none came.")
     number, secrets = found
@@ -215,20 +220,15 @@ def _recover(
 
 def _newest_key(store: ServiceStore, keys: PrivateKeys, case: str) -> tuple[int, bytes] | None:
     """Number and content of the newest key file that a kit sent of a case; None if there is none,
-    or the family has withdrawn."""
+    or the family has withdrawn. Whoever has a kit's way in can put rubbish on top: it is passed by.
+    Raises NoMatch where none opens."""
     names = _numbered(store, case, "identity-")
     if not names or is_there(store, tombstone_object(case)):
         return None
-    number, name = names[-1]
-    newest = read_small(store, name)
-    if newest is None:
-        raise BadFile(f"The key of case {case} cannot be read.")
-    try:
-        return number, unseal(newest, [keys.identity])
-    except NoMatch as error:
-        raise NoMatch(
-            f"The service's keys do not open case {case}.", "Give the keys it was made with."
-        ) from error
+    for number, name in reversed(names):
+        with suppress(BadInput, Incomplete, NoMatch):
+            return number, unseal(read_small(store, name) or b"", [keys.identity])
+    raise NoMatch("The service's keys do not open it.", "Give the keys it was made with.")
 
 
 def _team(
