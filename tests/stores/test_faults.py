@@ -187,13 +187,37 @@ def cuts_the_answer(asked: Asked, passing: Passing) -> Answer:
     return Answer(answer.status, answer.headers, answer.body, cut=len(answer.body) // 2)
 
 
+def slow(asked: Asked, passing: Passing) -> Answer:
+    threading.Event().wait(0.3)
+    return passing(asked)
+
+
+def stalls_after(asked: Asked, passing: Passing) -> None:
+    """It has it, and says nothing for longer than anybody waits."""
+    passing(asked)
+    threading.Event().wait(8)
+
+
 def skewed(asked: Asked, passing: Passing) -> Answer:
     return Answer(403, {}, b"<Error><Code>RequestTimeTooSkewed</Code></Error>")
 
 
 @pytest.mark.parametrize(
     "harm",
-    [hangs_up, hangs_up_after, busy, broken, yes, plain_yes, portal, corrupts, truncates, skewed],
+    [
+        hangs_up,
+        hangs_up_after,
+        stalls_after,
+        slow,
+        busy,
+        broken,
+        yes,
+        plain_yes,
+        portal,
+        corrupts,
+        truncates,
+        skewed,
+    ],
     ids=lambda harm: harm.__name__,
 )
 def test_whatever_happens_to_what_is_sent(sending: Sending, harm: Harm) -> None:
@@ -204,7 +228,7 @@ def test_whatever_happens_to_what_is_sent(sending: Sending, harm: Harm) -> None:
 
 @pytest.mark.parametrize(
     "harm",
-    [hangs_up, broken, portal, corrupts_the_answer, cuts_the_answer],
+    [hangs_up, slow, broken, portal, corrupts_the_answer, cuts_the_answer],
     ids=lambda harm: harm.__name__,
 )
 def test_whatever_happens_to_what_is_read_back(sending: Sending, harm: Harm) -> None:

@@ -1,6 +1,7 @@
 """At base a film is opened straight from the store, with the service's key."""
 
 import contextlib
+import io
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from tests.pages import WebKit, service
 from tests.stores.servers import write_access
 
 
-def test_a_film_in_a_store_opens_and_plays(ceph: Ceph, tmp_path: Path) -> None:
+def test_a_film_in_a_store_opens_and_plays_and_is_audited_there(ceph: Ceph, tmp_path: Path) -> None:
     name = f"b-{new_id()}"
     ceph.make_bucket(name)
     url = ceph.url(name)
@@ -46,6 +47,13 @@ def test_a_film_in_a_store_opens_and_plays(ceph: Ceph, tmp_path: Path) -> None:
     assert run([*command, "-o", str(out)]) == 0
     assert out.read_bytes()[4:8] == b"ftyp"
     assert not list(Path("/tmp").glob("attune-sealed-*"))
+    audit = ["verify", url, "--access", str(access)]
+    assert run([*audit, "--kit-key", str(kit.recorder.signer.verifier)]) == 0
+    assert run(audit) == 3
+    with contextlib.closing(open_store(url, ceph.access("service"))) as store:
+        store.remove(f"cases/{case}/recordings/{film}/0000.mp4.age")
+        store.create(f"cases/{case}/recordings/{film}/0000.mp4.age", io.BytesIO(b"another"))
+    assert run([*audit, "--kit-key", str(kit.recorder.signer.verifier)]) == 1
     missing = url.replace("?", f"/cases/{case}/recordings/{new_id()}?")
     assert run([*command[:1], missing, *command[2:], "-o", str(tmp_path / "x")]) == 1
     assert not (tmp_path / "x").exists()
