@@ -105,7 +105,9 @@ class Log:
                 file.write(line + b"\n")
                 os.fdatasync(file.fileno())
         except OSError as error:
-            raise NotPossible(f"The log could not be written: {error.strerror}.") from error
+            raise NotPossible(
+                "The log could not be written: %(why)s.", why=error.strerror
+            ) from error
         self._number, self._head = entry.number, hashlib.sha256(line).hexdigest()
 
     def _recover(self) -> tuple[int, str]:
@@ -148,7 +150,9 @@ def links(path: Path, most: int = LARGEST_LOG) -> Iterator[Link]:
     except FileNotFoundError:
         return
     if end > most or len(line) == _LONGEST_LINE:
-        raise BadFile(f"The log is longer than ours become, from line {head.number} on.")
+        raise BadFile(
+            "The log is longer than ours become, from line %(number)s on.", number=head.number
+        )
 
 
 def check_chain(data: bytes) -> list[Entry]:
@@ -167,9 +171,11 @@ def _next(head: Head, line: bytes) -> tuple[Entry, Head]:
     try:
         entry = from_json(line, Entry)
     except BadFile as error:
-        raise BadFile(f"The log is broken at line {number}: {error.sentence}") from error
+        raise BadFile(
+            "The log is broken at line %(number)s: %(why)s", number=number, why=error.sentence
+        ) from error
     if (entry.number, entry.before) != (number, head.sha256):
-        raise BadFile(f"The log is broken at line {number}.")
+        raise BadFile("The log is broken at line %(number)s.", number=number)
     return entry, Head(number, hashlib.sha256(line).hexdigest())
 
 
@@ -196,7 +202,7 @@ def check_heads(notes: Mapping[str, str], verifiers: Sequence[Verifier] = ()) ->
         text = open_note(note, verifiers)[0] if verifiers else split_note(note)[0]
         heads = from_json(text, Heads)
         if (name, heads.number, heads.before) != (heads_name(number), number, before):
-            raise BadFile(f"The signed heads are broken at {name}.")
+            raise BadFile("The signed heads are broken at %(name)s.", name=name)
         before = hashlib.sha256(note.encode()).hexdigest()
         found.append(heads)
     return found

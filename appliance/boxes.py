@@ -103,7 +103,11 @@ def child(data: Bytes, parent: Box | None, name: bytes) -> Box:
     inside = boxes(data) if parent is None else boxes(data, parent.body, parent.end)
     found = [box for box in inside if box.name == name]
     if len(found) != 1:
-        raise BadFile(f"This film should have one {name.decode()} here and has {len(found)}.")
+        raise BadFile(
+            "This film should have one %(name)s here and has %(count)s.",
+            name=name.decode(),
+            count=len(found),
+        )
     return found[0]
 
 
@@ -413,7 +417,7 @@ def _copy(data: bytes, box: Box) -> bytes:
 def _timed(init: bytes, box: Box, at: int, values: tuple[int, ...]) -> bytes:
     """A header box with other times at `at` in its body. Raises BadFile for one in 64-bit form."""
     if _version(init, box) or box.end - box.body < at + 4 * len(values):
-        raise BadFile(f"This film has a {box.name.decode()} that we did not write.")
+        raise BadFile("This film has a %(name)s that we did not write.", name=box.name.decode())
     if max(values) > LAST_TICK:
         raise BadFile("This film is too long to be one of ours.")
     at += box.body
@@ -489,7 +493,8 @@ def _version(data: bytes, box: Box) -> int:
     """A full box's version, 0 or 1. Raises BadFile for another."""
     if box.end <= box.body or data[box.body] > 1:
         raise BadFile(
-            f"This film has a {box.name.decode(errors='replace')} of a kind that we do not write."
+            "This film has a %(name)s of a kind that we do not write.",
+            name=box.name.decode(errors="replace"),
         )
     return data[box.body]
 
@@ -497,5 +502,7 @@ def _version(data: bytes, box: Box) -> int:
 def _unpack(form: str, data: Bytes, box: Box) -> tuple[Any, ...]:
     """The fields at the start of a box's body. Raises BadFile if the box ends before they do."""
     if box.end - box.body < struct.calcsize(form):
-        raise BadFile(f"A {box.name.decode(errors='replace')} of this film is cut short.")
+        raise BadFile(
+            "A %(name)s of this film is cut short.", name=box.name.decode(errors="replace")
+        )
     return struct.unpack_from(form, data, box.body)

@@ -97,8 +97,10 @@ def cut(
         pictures.make(progress)
         if not pictures.count:
             raise BadInput(
-                f"There is no frame between {said(start)} and {said(end)}.",
+                "There is no frame between %(start)s and %(end)s.",
                 "Set the marks further apart.",
+                start=said(start),
+                end=said(end),
             )
         if pictures.count == 1 and end < pictures.end:
             raise BadInput("Both marks are within one frame.", "Set the marks further apart.")

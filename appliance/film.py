@@ -215,7 +215,9 @@ def parse_manifest(text: str, verifiers: Sequence[Verifier] = ()) -> Manifest:
     for number, segment in enumerate(segments):
         expected = (number, segment_name(number), index_name(number))
         if (segment.number, segment.name, segment.index) != expected:
-            raise BadFile(f"Where {expected[1]} should be, this manifest has something else.")
+            raise BadFile(
+                "Where %(what)s should be, this manifest has something else.", what=expected[1]
+            )
     if divided and ended is None:
         raise BadFile("This manifest is signed and does not say how its film ended.")
     if ended is not None:
@@ -317,10 +319,14 @@ def _pair(data: bytes | bytearray, first: bytes, second: bytes, limit: int) -> i
         if found is None:
             return None
         if found[0] != name:
-            raise BadFile(f"Where a {name.decode()} should be, this film has something else.")
+            raise BadFile(
+                "Where a %(name)s should be, this film has something else.", name=name.decode()
+            )
         length += found[2]
         if length > limit:
-            raise BadFile(f"A {name.decode()} of this film is too long to be one of ours.")
+            raise BadFile(
+                "A %(name)s of this film is too long to be one of ours.", name=name.decode()
+            )
         if len(data) < length:
             return None
     return length

@@ -110,8 +110,10 @@ class Footage:
         """Raises BadInput for marks that are not in order or not in the film."""
         if end is not None and end <= start:
             raise BadInput(
-                f"The clip would end at {said(end)}, before it begins at {said(start)}.",
+                "The clip would end at %(end)s, before it begins at %(start)s.",
                 "Set the end after the beginning.",
+                end=said(end),
+                start=said(start),
             )
         if start < 0:
             raise BadInput("A film begins at 0 seconds.", "Set the mark later.")
@@ -120,8 +122,10 @@ class Footage:
         if start >= self.length or past:
             mark = max(start, end or start)
             raise BadInput(
-                f"The film ends at {said(self.length)}; the mark is at {said(mark)}.",
+                "The film ends at %(end)s; the mark is at %(at)s.",
                 "Set the mark earlier.",
+                end=said(self.length),
+                at=said(mark),
             )
 
     def read(
@@ -279,8 +283,9 @@ def opened(source: Source, *, whole: bool = False) -> Iterator[Footage]:
     except av.error.FFmpegError as error:
         # Not of the reading, which has words of its own.
         raise NotPossible(
-            f"The film was read, but nothing could be made of it: {error.strerror}.",
+            "The film was read, but nothing could be made of it: %(why)s.",
             "Try it again; if it stays so, this computer lacks an encoder or memory.",
+            why=error.strerror,
         ) from error
     finally:
         if guarded.error is not None:
@@ -294,8 +299,9 @@ def reading() -> Iterator[None]:
         yield
     except av.error.FFmpegError as error:
         raise BadFile(
-            f"This film could not be read: {error.strerror}.",
+            "This film could not be read: %(why)s.",
             "Is it a film, and whole? Try whether a player shows it.",
+            why=error.strerror,
         ) from error
 
 

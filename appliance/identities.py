@@ -247,8 +247,10 @@ class ScryptIdentity:
                 raise _bad_stanza(stanza)
             if int(cost) > self._limit:
                 raise BadHeader(
-                    f"Its passphrase is stretched 2^{cost} times, more than 2^{self._limit}.",
+                    "Its passphrase is stretched 2^%(cost)s times, more than 2^%(most)s.",
                     "If you trust where it came from, use `age --decrypt` on a large computer.",
+                    cost=cost,
+                    most=self._limit,
                 )
             key = _stretched(self._passphrase, salt, int(cost))
             file_key = _decrypted(ChaCha20Poly1305(key), stanza.body)
@@ -300,10 +302,14 @@ def load_identities(path: Path, ask: Callable[[], str] | None = None) -> list[Id
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise NotPossible(f"{path} could not be read: {error.strerror}.") from error
+        raise NotPossible(
+            "%(path)s could not be read: %(why)s.", path=path, why=error.strerror
+        ) from error
     if data.startswith((b"age-encryption.org/", b"-----BEGIN AGE")):
         if ask is None:
-            raise BadFile(f"{path.name} is under a passphrase.", "Give the passphrase too.")
+            raise BadFile(
+                "%(name)s is under a passphrase.", "Give the passphrase too.", name=path.name
+            )
         data = unseal(data, [ScryptIdentity(normalised(ask()))])
     try:
         identities = [parse_identity(line) for line in identity_lines(data.decode())]
@@ -311,8 +317,9 @@ def load_identities(path: Path, ask: Callable[[], str] | None = None) -> list[Id
         identities = []
     if not identities:
         raise BadFile(
-            f"{path.name} holds no secret key that can be read.",
+            "%(name)s holds no secret key that can be read.",
             "Give a file that `attune keygen` or `age-keygen` made.",
+            name=path.name,
         )
     return identities
 
@@ -425,8 +432,9 @@ def _decrypted(cipher: ChaCha20Poly1305, body: bytes) -> bytes | None:
 
 def _bad_stanza(stanza: Stanza) -> BadHeader:
     return BadHeader(
-        f"The head of this sealed file is broken: its {stanza.type} part is not in its form.",
+        "The head of this sealed file is broken: its %(part)s part is not in its form.",
         "Nothing of it can be opened. Fetch it again from where it came from.",
+        part=stanza.type,
     )
 
 
@@ -457,8 +465,9 @@ def _stretched(passphrase: str, salt: bytes, work: int) -> bytes:
     )
     if result.returncode or len(result.stdout) != 32:
         raise NotPossible(
-            f"The passphrase could not be stretched: it takes {1 << work >> 10} MiB of memory.",
+            "The passphrase could not be stretched: it takes %(memory)s MiB of memory.",
             "Close what else is running, and try again.",
+            memory=1 << work >> 10,
         )
     return result.stdout
 

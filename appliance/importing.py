@@ -94,8 +94,9 @@ class Original:
         """Take some more of it. Raises BadInput when it gets too large, NotPossible."""
         if self.size + len(data) > self._largest:
             raise BadInput(
-                f"The film is larger than {self._largest >> 30} GiB.",
+                "The film is larger than %(size)s GiB.",
                 "Save a shorter or smaller copy of it on the device it is on, and send that.",
+                size=self._largest >> 30,
             )
         try:
             self._writer.write(data)
@@ -453,6 +454,7 @@ def _not_made() -> BadFile:
 
 def _card(error: OSError) -> NotPossible:
     return NotPossible(
-        f"The card did not take the film: {error.strerror}.",
+        "The card did not take the film: %(why)s.",
         "Is it full? Send what is waiting, then try again.",
+        why=error.strerror,
     )

@@ -335,8 +335,9 @@ def read_manifest(directory: Path, verifiers: Sequence[Verifier] = ()) -> Manife
         text = (directory / "manifest").read_text()
     except FileNotFoundError as error:
         raise BadFile(
-            f"{directory.name} is not a recording: it has no manifest.",
+            "%(name)s is not a recording: it has no manifest.",
             "Give the directory of a recording, recordings/<id>.",
+            name=directory.name,
         ) from error
     except UnicodeDecodeError as error:
         raise BadFile("The manifest of this recording is damaged.") from error
@@ -550,11 +551,19 @@ def _compare(name: str, file: io.BufferedReader, size: int, sha256: str | None) 
     """Raises BadFile if `file` is not `size` bytes long, or has another digest."""
     there = file.seek(0, io.SEEK_END)
     if there != size:
-        raise BadFile(f"{name} has {there} bytes; the manifest says {size}.")
+        raise BadFile(
+            "%(name)s has %(there)s bytes; the manifest says %(size)s.",
+            name=name,
+            there=there,
+            size=size,
+        )
     if sha256 is not None:
         file.seek(0)
         if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-            raise BadFile(f"{name} is not the file that the kit signed: it was altered or damaged.")
+            raise BadFile(
+                "%(name)s is not the file that the kit signed: it was altered or damaged.",
+                name=name,
+            )
 
 
 def _not_here(name: str) -> str:
@@ -562,7 +571,12 @@ def _not_here(name: str) -> str:
 
 
 def _unreadable(path: Path, error: OSError) -> NotPossible:
-    return NotPossible(f"{path.name} could not be read: {error.strerror}.", "Look at the card.")
+    return NotPossible(
+        "%(name)s could not be read: %(why)s.",
+        "Look at the card.",
+        name=path.name,
+        why=error.strerror,
+    )
 
 
 def _clock(seconds: float) -> str:

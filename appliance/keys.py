@@ -165,7 +165,9 @@ def change_passphrase(path: Path, old: Callable[[], str], new: str) -> None:
     except KitError:
         raise  # Some of them are OSErrors too.
     except OSError as error:
-        raise NotPossible(f"{path} cannot be changed: {error.strerror}.") from error
+        raise NotPossible(
+            "%(path)s cannot be changed: %(why)s.", path=path, why=error.strerror
+        ) from error
 
 
 def make_passphrase() -> str:

@@ -114,7 +114,7 @@ def mend(
         raise  # Some of them are OSErrors too.
     except OSError as error:
         raise NotPossible(
-            f"What was mended could not be kept: {error.strerror}.", "Look at the card."
+            "What was mended could not be kept: %(why)s.", "Look at the card.", why=error.strerror
         ) from error
     return tuple(made)
 

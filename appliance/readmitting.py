@@ -66,7 +66,7 @@ def read_order(text: str) -> Order:
     try:
         return _DECODER.decode(text)
     except msgspec.DecodeError as error:
-        raise BadFile(f"This is no order of a service: {error}.") from error
+        raise BadFile("This is no order of a service: %(why)s.", why=error) from error
 
 
 class Refusal(Enum):

@@ -128,7 +128,8 @@ class SealedWriter:
         self._check_open()
         if not self._held:
             raise BadInput(
-                f"Only a full chunk can be flushed; this one has room for {self.room} bytes."
+                "Only a full chunk can be flushed; this one has room for %(room)s bytes.",
+                room=self.room,
             )
         self._put_held()
 

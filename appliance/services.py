@@ -82,8 +82,9 @@ def parse(data: bytes) -> Service:
         return msgspec.toml.decode(data, type=Service, strict=True)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadFile(
-            f"These settings are not right: {error}.",
+            "These settings are not right: %(why)s.",
             "Mend that field and give the file again. The kit goes on as it was.",
+            why=error,
         ) from error
 
 

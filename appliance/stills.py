@@ -38,7 +38,7 @@ def still(source: Source, at: Seconds, out: Out) -> Fraction:
                 break
             appeared, seen = moment, frame
         if seen is None:
-            raise BadInput(f"There is no picture at {said(at)}.")
+            raise BadInput("There is no picture at %(at)s.", at=said(at))
         picture = jpeg(seen, film.aspect, _STILL)
     out.write(picture)
     return appeared

@@ -351,8 +351,9 @@ def _is_word(word: bytes) -> bool:
 
 def _bad_header(why: str) -> BadHeader:
     return BadHeader(
-        f"The head of this sealed file is broken: {why}.",
+        "The head of this sealed file is broken: %(why)s.",
         "Nothing of it can be opened. Fetch it again from where it came from.",
+        why=why,
     )
 
 
@@ -394,8 +395,9 @@ def _unsealed_payload(file: io.BufferedIOBase, cipher: ChaCha20Poly1305) -> Iter
     if chunk is None:
         # A file cut by a pulled plug ends like this; so does one whose last chunk was damaged.
         raise Incomplete(
-            f"The end is missing: only the first {number * CHUNK:,} bytes are there.",
+            "The end is missing: only the first %(count)s bytes are there.",
             "What was given is authentic. Fetch the file again if there is a longer copy.",
+            count=f"{number * CHUNK:,}",
         )
     if not chunk and number:
         raise BadPayload(
@@ -418,7 +420,9 @@ def _unsealed_chunk(
 
 def _damaged(number: int) -> BadPayload:
     return BadPayload(
-        f"This sealed file is damaged or was altered, {number * CHUNK:,} bytes in.", _FETCH_AGAIN
+        "This sealed file is damaged or was altered, %(count)s bytes in.",
+        _FETCH_AGAIN,
+        count=f"{number * CHUNK:,}",
     )
 
 
@@ -491,6 +495,7 @@ def _without_end(line: bytes) -> bytes:
 
 def _bad_armor(why: str) -> BadArmor:
     return BadArmor(
-        f"The text form of this sealed file is broken: {why}.",
+        "The text form of this sealed file is broken: %(why)s.",
         "Copy it again from where it came from, whole and unchanged.",
+        why=why,
     )

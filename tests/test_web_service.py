@@ -2,16 +2,22 @@
 
 import io
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from appliance.clips import choose
 from appliance.consent import Consent
+from appliance.files import save_fact, to_json
+from appliance.keys import PrivateKeys
+from appliance.permits import Ceilings, read_ceilings
+from appliance.requests import Enrol
 from appliance.services import parse, shipped
 from tests import films
 from tests.moments import keep_clip
-from tests.pages import NOW, Page, WebKit
+from tests.pages import NOW, Page, WebKit, practitioner, service
 
 
 @pytest.fixture
@@ -112,3 +118,47 @@ def test_goals_are_rated_on_the_scale_of_the_service(kit: WebKit) -> None:
 def test_the_settings_are_for_who_is_unlocked(kit: WebKit) -> None:
     other = kit.another_browser()
     assert other.get("/service").path == "/unlock"
+
+
+# --- What the service lets its kits do at most ----------------------------------------------------
+
+
+def signed(since: datetime, keys: PrivateKeys | None = None, limit: int = 600) -> bytes:
+    """A service's file: its card, and beneath it what it has signed."""
+    keys = keys or service()
+    most = Ceilings(limit=limit, films=2, since=since)
+    note = keys.signer.sign(to_json(most).decode() + "\n")
+    return to_json(keys.card()) + b"\n" + note.encode()
+
+
+def bring(kit: WebKit, file: bytes) -> Page:
+    card = (io.BytesIO(file), "service-setup.pub")
+    return kit.browser.submit("/service", action="/service/ceilings", card=card)
+
+
+def test_a_newer_file_of_the_service_is_taken_in_with_a_press(kit: WebKit) -> None:
+    assert "20 films" in kit.browser.get("/service").words
+    page = bring(kit, signed(NOW))
+    assert page.path == "/service/press" and "Press the button" in page.words
+    (asked,) = [r for r in kit.recorder.requests() if isinstance(r, Enrol) and r.ceilings]
+    assert (asked.service, asked.practitioner) == (service().card(), practitioner().card())
+    assert read_ceilings(asked.ceilings, asked.service).limit == 600
+    before = kit.parts.enrolled
+    assert before
+    kit.recorder.show(answers={asked.id: "done"})
+    save_fact(kit.home.kit / "enrolled.json", replace(before, ceilings=asked.ceilings))
+    page = kit.browser.get("/service/press")
+    assert page.path == "/service" and "2 films of 10 minutes" in page.words
+    # What is no newer is not taken in its place.
+    for older in (NOW, NOW - timedelta(days=1)):
+        assert bring(kit, signed(older, limit=3600)).status == 400
+
+
+def test_what_the_service_did_not_sign_is_refused(kit: WebKit) -> None:
+    stranger = PrivateKeys.generate("service")
+    card = to_json(service().card()) + b"\n"
+    altered = signed(NOW).replace(b"600", b"999")
+    beneath_ours = card + signed(NOW, stranger).split(b"\n", 1)[1]
+    for file in (b"", card, altered, beneath_ours, signed(NOW, stranger)):
+        assert bring(kit, file).status == 400
+    assert not [r for r in kit.recorder.requests() if isinstance(r, Enrol) and r.ceilings]

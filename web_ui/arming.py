@@ -47,7 +47,7 @@ def blueprint(parts: Parts) -> Blueprint:
         form = ArmForm()
         status = fresh_status(parts.home, parts.clock)
         now = trusted_now(status, parts.clock)
-        consent, most = consent_of(opened), _ceilings(parts)
+        consent, most = consent_of(opened), ceilings_in_force(parts)
         found = opened.read_with_digest(Consent) if consent else None
         kind: Kind = "review" if request.values.get("kind") == "review" else "visit"
         stops = what_stops_arming(opened.read(Goals), consent, status, now, AGREED[kind])
@@ -192,7 +192,7 @@ def permit_end(consent: Consent, now: datetime, most: Ceilings) -> datetime:
     return min(end_of(now.astimezone().date()), consent.valid_until, longest)
 
 
-def _ceilings(parts: Parts) -> Ceilings:
+def ceilings_in_force(parts: Parts) -> Ceilings:
     """What the service has signed that this kit may do at most; the recorder checks it again."""
     enrolled = parts.enrolled
     if enrolled is None or not enrolled.ceilings:

@@ -116,6 +116,12 @@ class Enrolment:
             self._ceilings = ceilings
             self._request = ""
 
+    def bring_ceilings(self, service: Card, practitioner: Card, ceilings: str) -> None:
+        """Remember what the enrolled service has signed anew; the button is not asked yet."""
+        with self._lock:
+            self._forget_earlier()
+            self._cards, self._ceilings, self._request = (service, practitioner), ceilings, ""
+
     def ask(self) -> None:
         """Ask the recorder for a press of the button. Raises BadFile if nothing was brought."""
         with self._lock:

@@ -177,6 +177,7 @@ def _what(entry: Entry) -> str:
         "confirmed": _("The service confirmed a file"),
         "clock-corrected": _("The time was put right, with a press of the button"),
         "colleague-brought": _("A colleague was brought to this kit"),
+        "ceilings-brought": _("What a kit may do at most was brought from the service"),
         "consent-written": _("A consent was recorded"),
         "copies-downloaded": _("Copies were downloaded"),
         "course-ended": _("The work with a family was ended"),

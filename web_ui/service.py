@@ -4,11 +4,16 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.errors import BadFile, BadInput
+from appliance.permits import read_ceilings
 from appliance.services import Service, parse, put_in_force, shipped
+from web_ui.access import practitioner
+from web_ui.arming import ceilings_in_force
+from web_ui.enrolment import read_service_card
 from web_ui.language import _
 from web_ui.parts import Parts
+from web_ui.status import fresh_status
 
-FILE = "file"
+FILE, CARD = "file", "card"
 
 
 def blueprint(parts: Parts) -> Blueprint:
@@ -25,12 +30,50 @@ def blueprint(parts: Parts) -> Blueprint:
             service=service,
             offers=offers_in_words(),
             choices={name: parse(data).title for name, data in shipped().items()},
+            most=ceilings_in_force(parts),
             refused=refused or damaged,
         )
 
     @pages.get("")
     def show() -> ResponseReturnValue:
         return page()
+
+    @pages.post("/ceilings")
+    def bring() -> ResponseReturnValue:
+        """Take in what the service has signed that its kits may do at most, in place of what it
+        signed before. The recorder judges it by itself, and only after a press."""
+        upload = request.files.get(CARD)
+        try:
+            card, ceilings = read_service_card(upload.stream.read() if upload else b"")
+            enrolled = parts.enrolled
+            if enrolled is None or card != enrolled.service:
+                raise BadInput(_("That is the card of another service than this kit's."))
+            if not ceilings:
+                raise BadInput(
+                    _("That card says nothing of what a kit may do at most."),
+                    _("Ask your service for the file that it made for that."),
+                )
+            if read_ceilings(ceilings, card).since <= ceilings_in_force(parts).since:
+                raise BadInput(_("This kit has that already, or something newer."))
+        except BadInput as error:
+            return page(error), 400
+        parts.enrolment.bring_ceilings(card, practitioner().card, ceilings)
+        parts.enrolment.ask()
+        parts.note("ceilings-brought")
+        return redirect(url_for("service.wait"), 303)
+
+    @pages.post("/press")
+    def ask() -> ResponseReturnValue:
+        parts.enrolment.ask()
+        return redirect(url_for("service.wait"), 303)
+
+    @pages.get("/press")
+    def wait() -> ResponseReturnValue:
+        progress = parts.enrolment.progress(fresh_status(parts.home, parts.clock))
+        if progress in ("nothing", "done"):
+            return redirect(url_for("service.show"), 303)
+        again, back = url_for("service.ask"), url_for("service.show")
+        return render_template("press.html", progress=progress, again=again, back=back)
 
     @pages.post("")
     def give() -> ResponseReturnValue:
