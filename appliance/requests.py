@@ -117,9 +117,11 @@ def read_request(path: Path) -> Request:
     try:
         request = one_of(_REQUEST, read_plain(path, _LARGEST_REQUEST))
     except (OSError, BadFile) as error:
-        raise BadFile(f"The request {path.name} could not be read: {error}.") from error
+        raise BadFile(
+            "The request %(name)s could not be read: %(why)s.", name=path.name, why=error
+        ) from error
     if path.name != f"{request.id}.json":
-        raise BadFile(f"The request {path.name} carries another name inside.")
+        raise BadFile("The request %(name)s carries another name inside.", name=path.name)
     return request
 
 
