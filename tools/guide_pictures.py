@@ -1,17 +1,17 @@
-"""Renew the pictures of the practitioner guide from those that the walk in the browser left.
+"""Renew the pictures of docs/images from those that the walks in the browser left.
 
-.venv/bin/pytest tests/browser/test_visit.py && .venv/bin/python -m tools.guide_pictures
+.venv/bin/pytest tests/browser && .venv/bin/python -m tools.guide_pictures
 """
 
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 SHOTS, IMAGES = ROOT / "build" / "screenshots", ROOT / "docs" / "images"
 CHROMIUM = "/usr/bin/chromium"
 
-PICTURES = {
+GUIDE = {
     "press": ("02-press", 390, 450),
     "unlock": ("03-unlock", 390, 720),
     "visit": ("12-armed", 390, 1120),
@@ -20,26 +20,64 @@ PICTURES = {
     "moment": ("15-film", 820, 1720),
     "certificate": ("18-certificate", 820, 1060),
 }
-"""For each picture: the page, its width, and how much of it from the top, in points."""
+"""Of the practitioner guide: the page, its width, and how much of it from the top, in points."""
+JOURNEYS = {
+    "set-up": "01-set-up-refused",
+    "unlock": "03-unlock",
+    "consent": "09-consent",
+    "visit": "12-armed",
+    "framing": "12-framing",
+    "filming": "13-filming",
+    "choosing": "32-moments-kept",
+    "review": "36-notes",
+    "family": "37-family",
+    "copies": "54-copies",
+    "import": "52-brought-in",
+    "sending": "page-en-sending",
+    "withdrawal": "17-withdraw",
+    "log": "36-log",
+    "kit": "page-en-kit",
+}
+"""Of docs/pages.md: a page of each journey, at every width."""
+WIDTHS = {390: 230, 820: 390, 1280: 520}
+"""Each width, and how wide it is drawn."""
+HEIGHT = 780
+
+
+DRAW = """([pictures, height]) => {
+  document.body.innerHTML = "";
+  document.body.style.cssText =
+    `margin:0;display:flex;gap:16px;height:${height}px;overflow:hidden;background:#d8dde0`;
+  return Promise.all(pictures.map(([source, width]) => {
+    const one = new Image();
+    [one.src, one.width] = [source, width];
+    one.style.cssText = "align-self:start;display:block;flex:none";
+    document.body.append(one);
+    return one.decode();
+  }));
+}"""
 
 
 def main() -> None:
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page()
-        for name, (shot, width, height) in PICTURES.items():
-            page.set_viewport_size({"width": width, "height": height})
-            picture = (SHOTS / f"{shot}-{width}.png").as_uri()
-            # From the folder itself, or the browser would not show a file.
-            page.goto(picture)
-            page.evaluate(
-                "picture => { document.body.innerHTML = ''; const one = new Image();"
-                " one.src = picture; document.body.style.cssText = 'margin:0;background:none';"
-                " document.body.append(one); return one.decode(); }",
-                picture,
-            )
+        # From the folder itself, or the browser would not show its files.
+        page.goto(SHOTS.as_uri())
+        for name, (shot, width, height) in GUIDE.items():
+            draw(page, [(f"{shot}-{width}", width)], height)
             page.screenshot(path=IMAGES / f"guide-{name}.png")
+        for name, shot in JOURNEYS.items():
+            draw(page, [(f"{shot}-{width}", drawn) for width, drawn in WIDTHS.items()], HEIGHT)
+            page.screenshot(path=IMAGES / f"pages-{name}.jpg", type="jpeg", quality=60)
         browser.close()
+
+
+def draw(page: Page, pictures: list[tuple[str, int]], height: int) -> None:
+    """Put pictures beside one another, each as wide as told, and no more than `height` of them."""
+    across = sum(width for _, width in pictures) + 16 * (len(pictures) - 1)
+    page.set_viewport_size({"width": across, "height": height})
+    page.evaluate(DRAW, [[((SHOTS / f"{n}.png").as_uri(), w) for n, w in pictures], height])
 
 
 if __name__ == "__main__":
