@@ -11,7 +11,7 @@ from appliance.base.orders import order_reset
 from appliance.clock import SystemClock
 from appliance.config import Config
 from appliance.consent import Withdrawal
-from appliance.files import load_fact, new_id, save, to_json
+from appliance.files import load_fact, new_id, save, save_fact, to_json
 from appliance.keys import PrivateKeys
 from appliance.kit import Kit, free_port, wait_for
 from appliance.permits import Enrolled
@@ -35,6 +35,10 @@ from appliance.sync.sender import look
 from firmware.recorder import Pattern, State
 from tests.fakes import SERVICE, Stage
 from tests.homes import STARTED, SendingKit, contents, new_store, practitioner, service
+from tests.pages import Browser, WebKit
+from tests.pages import service as page_service
+from tests.pseudo import LANGUAGE, catalogue, not_translated
+from web_ui.app import create_app
 
 CLOCK = SystemClock()
 
@@ -319,6 +323,67 @@ def test_an_order_is_of_one_kit_with_all_its_numbers() -> None:
         del fields[field]
         with pytest.raises(msgspec.DecodeError):
             msgspec.json.decode(msgspec.json.encode(fields), type=Reset)
+
+
+# --- Its page -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> WebKit:
+    """A kit whose page nobody unlocked: its practitioners may be gone."""
+    made = WebKit(tmp_path)
+    save_fact(
+        made.home.kit / "kit.json",
+        KitCard(id=made.recorder.status.kit, verifier=str(made.recorder.signer.verifier)),
+    )
+    made.enrol()
+    return made
+
+
+def test_the_page_says_what_it_takes_and_asks_for_the_button_without_an_unlocked_practitioner(
+    web: WebKit,
+) -> None:
+    page = web.browser.get("/kit/reset")
+    assert "an order that your service has signed" in page.text
+    assert "No order of the service has come" in page.text
+    note = order(web.recorder.status.kit, page_service().signer)
+    save(web.home.inbox / "order-000001", note.encode())
+    assert "An order of the service has come" in web.browser.get("/kit/reset").text
+    assert web.browser.submit("/kit/reset").status == 400
+    assert web.recorder.requests() == []
+    page = web.browser.submit("/kit/reset", confirm="y")
+    assert "Press the button on the kit within 60 seconds" in page.text
+    (request,) = web.recorder.requests()
+    assert isinstance(request, FactoryReset) and request.note == note
+
+
+def test_the_page_asks_nobody_for_a_press_for_an_order_that_does_not_count(web: WebKit) -> None:
+    for number, signer, kit_id in (
+        (1, page_service().signer, "another2kit2here"),
+        (2, Signer.generate("service-elsewhere"), web.recorder.status.kit),
+    ):
+        note = order(kit_id, signer, number)
+        save(web.home.inbox / f"order-{number:06}", note.encode())
+        page = web.browser.submit("/kit/reset", confirm="y")
+        assert page.status == 409 and "There is a problem" in page.text
+    assert web.recorder.requests() == []
+
+
+def test_what_became_of_the_kit_can_be_read_in_the_words_of_its_people(
+    web: WebKit, tmp_path: Path
+) -> None:
+    kit_id = web.recorder.status.kit
+    begin(web.home, order(kit_id, page_service().signer), web.recorder.signer, STARTED)
+    (web.home.kit / "reset").rename(web.home.kit / "former")
+    page = web.browser.get("/kit/reset")
+    assert f"Until then it was kit {kit_id}" in page.text
+    assert "The service had confirmed every file before." in page.text
+    assert web.browser.get("/kit/reset/certificate").text.startswith('{"attune":"set-back/v1"')
+    (web.home.kit / "enrolled.json").unlink()
+    assert "What it was before" in web.browser.get("/setup").text
+    app = create_app(web.parts, LANGUAGE, catalogue(tmp_path / "translations"))
+    said = Browser(app.test_client()).get("/kit/reset").text
+    assert not_translated(said, {kit_id, kit_id[:4]}) == []
 
 
 # --- A whole kit ----------------------------------------------------------------------------------
