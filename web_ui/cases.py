@@ -100,6 +100,7 @@ def blueprint(parts: Parts) -> Blueprint:
             for record in parts.cases.records()
             if (listed := _listed(parts, record, armed)) is not None
         ]
+        found += [_damaged(name) for name in parts.cases.unreadable(practitioner().keys)]
         found.sort(key=lambda case: (case.withdrawn, case.label.casefold(), case.id))
         page = page_asked()
         first, holder = SHOWN * (page - 1), practitioner()
@@ -125,7 +126,7 @@ def blueprint(parts: Parts) -> Blueprint:
             holder.service,
             holder.verifiers,
         )
-        holder.word_said.add(case.id)
+        holder.word_said = {case.id}
         parts.note("case-made", case=case.id)
         return redirect(url_for("cases.one", case=case.id), 303)
 
@@ -168,7 +169,8 @@ def blueprint(parts: Parts) -> Blueprint:
         then = local_path(request.values.get("then") or url_for("cases.one", case=case))
         if form.validate_on_submit() and details:
             if _as_said(form.word.data) == _as_said(details.check_word):
-                practitioner().word_said.add(case)
+                # One family at a time: another one's word is asked for again.
+                practitioner().word_said = {case}
                 parts.note("word-said", case=case)
                 return redirect(then, 303)
             parts.note("word-wrong", case=case)

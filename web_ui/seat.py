@@ -77,7 +77,8 @@ class Practitioner:
         self.work = Work()
         self.copying = Copying()
         self.word_said: set[str] = set()
-        """The cases whose family has said its check word since the unlock."""
+        """The case whose family said its check word last, since the unlock: it alone is filmed and
+        shown."""
         self.letting_in = threading.Lock()
         """Held by whoever takes in what the service sent for them (`web_ui.forgotten`)."""
         self.let_in: set[str] = set()
