@@ -26,6 +26,7 @@ from appliance.errors import BadFile, HomeInUse, KitError, NotPossible
 
 LARGEST_FACT = 4 << 20
 """Bytes: no record of ours is larger."""
+_USUAL = 16 << 10
 
 ID = re.compile(r"[a-z2-7]{16}")
 _TEMPORARY = ".new"
@@ -284,26 +285,32 @@ def read_plain(path: Path, most: int = LARGEST_FACT) -> bytes:
     `most` bytes that may be read. Raises FileNotFoundError, OSError.
     """
     with open_plain(path) as file:
-        data = file.read(most + 1)
+        # Room for all that it might be would be asked for each of a hundred thousand receipts.
+        data = file.read(min(most, _USUAL) + 1)
+        if len(data) > _USUAL:
+            data += file.read(most + 1 - len(data))
     if len(data) > most:
-        raise BadFile("%(name)s is not a file of ours.", name=path.name)
+        raise _strange(path)
     return data
+
+
+def _strange(path: Path) -> BadFile:
+    return BadFile("%(name)s is not a file of ours.", name=path.name)
 
 
 @contextlib.contextmanager
 def open_plain(path: Path) -> Iterator[IO[bytes]]:
     """The plain file at `path`, where another process may have put a pipe, which would hold its
     reader up for ever. Raises BadFile for whatever else lies there, FileNotFoundError, OSError."""
-    strange = BadFile("%(name)s is not a file of ours.", name=path.name)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno in _STRANGE:
-            raise strange from error
+            raise _strange(path) from error
         raise
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise strange
+            raise _strange(path)
         with open(descriptor, "rb", closefd=False) as file:
             yield file
     finally:
