@@ -220,6 +220,19 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
     assert not visitor.complaints
 
 
+def test_a_page_that_lost_the_kit_says_so_and_finds_it_again(visitor: Visitor, kit: Kit) -> None:
+    doing = visitor.page.locator("#line-doing")
+    visitor.go("/setup")
+    visitor.sees("Not armed.")
+    kit.pull_the_plug("web")
+    doing.filter(has_text="The page cannot reach the kit.").wait_for()
+    assert visitor.page.locator("#lamp").get_attribute("data-light") == ""
+    kit.start("web")
+    kit.page()
+    doing.filter(has_text="Not armed.").wait_for(timeout=60_000)
+    visitor.page.wait_for_selector("#lamp[data-light=off]")
+
+
 def test_the_same_visit_with_javascript_off(
     plain_visitor: Visitor, kit: Kit, brought: Brought
 ) -> None:
