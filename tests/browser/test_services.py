@@ -303,6 +303,14 @@ def test_a_family_is_led_through_the_whole_course(
     visitor.press("Keep these numbers")
     page.get_by_role("columnheader", name="Start").wait_for()
     assert row(visitor, "Cycle") == f"1 of {way.cycles}, more or fewer as the family wishes"
+    page.get_by_text("Write down where you meet and who supervises").click()
+    places = page.locator("#places option").evaluate_all("all => all.map(one => one.value)")
+    assert tuple(places) == service.places
+    page.fill("#place", way.place)
+    page.fill("#supervisor", "The team's supervisor")
+    visitor.press("Write it down")
+    page.get_by_role("definition").get_by_text(way.place).wait_for()
+    assert row(visitor, "Supervisor") == "The team's supervisor"
 
     # Everybody agrees for themselves.
     visitor.go(f"{case}/consent")
@@ -323,6 +331,7 @@ def test_a_family_is_led_through_the_whole_course(
     choose(visitor, first, "She turns to him", way.pictures)
     visitor.look(f"{name}-film", WIDTHS)
     visitor.go(f"{case}/review")
+    visitor.sees(f"Plan about {service.review_minutes} minutes for it.")
     told = page.locator("#online").get_attribute("data-online")
     assert told == ("agreed" if way.online else "not-offered")
     visitor.look(f"{name}-review", WIDTHS)
@@ -394,7 +403,15 @@ def test_a_family_is_led_through_the_whole_course(
     told_of = json.loads(numbers)
     assert (told_of["courses"], told_of["films"], told_of["reviews"]) == (2, 3, 2)
     assert told_of["ratings"] == [[least, least + 2, least + 3, most]]
-    for word in (WORD, GOAL, "singing", "R and K", *(who for who, _role, _right in way.people)):
+    for word in (
+        WORD,
+        GOAL,
+        way.place,
+        "supervisor",
+        "singing",
+        "R and K",
+        *(who for who, _role, _right in way.people),
+    ):
         assert word not in numbers
     visitor.go(f"{case}/withdraw")
     page.get_by_label("The family wants this").check()

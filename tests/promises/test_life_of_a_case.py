@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -30,6 +31,8 @@ from tests.moments import keep_still
 from tests.test_copies import consent, person, started
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
+LAST = ["as it is", "reviewed", "filmed again", "talked"]
+"""What happened last before the work ended."""
 KEPT = 60
 """Days for which films are kept after the work has ended."""
 BEGAN = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
@@ -55,10 +58,15 @@ class Life(RuleBasedStateMachine):
         self.place = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
         home = Home(Path(self.place.name) / "home", Path(self.place.name) / "run")
         home.prepare(home.cases)
-        self.cases, self.now = Cases(home), BEGAN
+        self.home, self.cases = home, Cases(home)
+        self._meet()
+
+    def _meet(self) -> None:
+        """A family and its case."""
+        self.now = BEGAN
         details = Details(label="the family", check_word="lantern")
         self.id = self.cases.create(details, PEOPLE[0], SERVICE.card(), VERIFIERS).id
-        self.directory = home.case(self.id)
+        self.directory = self.home.case(self.id)
         self.team, self.left = [PEOPLE[0]], list[PrivateKeys]()
         self.withdrawn = False
         self.filmed, self.reviewed = list[datetime](), BEGAN
@@ -88,6 +96,13 @@ class Life(RuleBasedStateMachine):
         self.film()
         self.choose_a_moment()
         self.share("supervisor", 28)
+
+    @precondition(lambda self: self.withdrawn)
+    @rule()
+    def another_family_comes(self) -> None:
+        """So that a life which ends early is not all that an example has."""
+        self._meet()
+        self.begin()
 
     @rule(days=st.sampled_from([1, 7, 30, 61]))
     def time_passes(self, days: int) -> None:
@@ -230,7 +245,7 @@ class Life(RuleBasedStateMachine):
 
     @precondition(is_open)
     @rule(
-        last=st.sampled_from(["as it is", "reviewed", "filmed again", "talked"]),
+        last=st.sampled_from(LAST),
         hold=st.booleans(),
         back=st.booleans(),
     )
@@ -314,6 +329,33 @@ class Life(RuleBasedStateMachine):
             assert list((self.directory / "documents").glob("*.age"))
         elif self.withdrawn:
             assert not list(self.directory.glob("identity-*.age"))
+
+
+def everything_holds(life: Life) -> None:
+    life.only_who_works_with_the_family_opens_it()
+    life.who_left_opens_nothing_that_followed()
+    life.nothing_is_shared_without_agreement_or_beyond_its_day()
+    life.a_hold_keeps_everything_that_was_not_shared()
+
+
+@pytest.mark.parametrize("last", LAST)
+@pytest.mark.parametrize("hold", [False, True])
+@pytest.mark.parametrize("back", [False, True])
+def test_however_their_time_comes_nothing_goes_that_must_stay(
+    last: str, hold: bool, back: bool
+) -> None:
+    """Walks find wrong orders and miss edges: each way of ending is walked once for certain."""
+    life = Life()
+    try:
+        life.begin()
+        life.somebody_joins()
+        life.their_time_comes(last, hold, back)
+        everything_holds(life)
+        if life.is_open():
+            life.the_family_withdraws(hold)
+        everything_holds(life)
+    finally:
+        life.teardown()
 
 
 TestLife = Life.TestCase
