@@ -184,12 +184,15 @@ def test_it_shows_small_pictures_for_framing_lets_hear_and_films_after_that(
 ) -> None:
     camera, (width, height) = made
     shown, heard, failures = list[bytes](), list[int](), list[EndReason]()
+    began = CLOCK.monotonic()
     camera.preview(shown.append, lambda frame: heard.append(frame.samples), failures.append)
     time.sleep(1.6)
     camera.stop()
+    lasted = CLOCK.monotonic() - began
     count, sounds = len(shown), len(heard)
     time.sleep(0.3)
-    assert sum(heard) / SAMPLE_RATE == pytest.approx(1.6, abs=0.5)
+    # A microphone may hear before a lens sees.
+    assert 1.1 <= sum(heard) / SAMPLE_RATE <= lasted + 0.5
     assert 4 <= count == len(shown) <= 8
     for data in shown:
         with av.open(io.BytesIO(data), format="jpeg_pipe") as coded:
