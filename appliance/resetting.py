@@ -148,7 +148,8 @@ def ordered(home: Home) -> str:
 
 def unsent(home: Home) -> Iterator[tuple[str, str]]:
     """What is not confirmed by the service, each with its case ('' where nobody can say whose it
-    is). What a withdrawal removes needs no copy there; the withdrawal itself does."""
+    is). Of a case that was withdrawn the order must be there. Films that an order removes are gone
+    by now, for the recorder carries it out at once: what still lies here must be there."""
     for name in _ids(home.recordings):
         yield from _film(home, name)
     for name in _ids(home.cases):
@@ -293,10 +294,6 @@ def _film(home: Home, name: str) -> Iterator[tuple[str, str]]:
         yield "", str(manifest)
         return
     case = read.started.case
-    directory = home.case(case)
-    gone = is_withdrawn(directory) or (directory / "withdrawn" / name).exists()
-    if gone and not _held(home, case):
-        return
     if read.ended is None or read.signed_by is None:
         yield case, str(manifest)
         return
