@@ -22,6 +22,7 @@ from firmware.__main__ import DIED
 from firmware.camera import SAMPLE_RATE
 from tests.fakes import CASE
 from tests.recorders import CLOCK, Process
+from tests.test_firmware_process import preview
 
 pytestmark = pytest.mark.usefixtures("alsa")
 
@@ -181,6 +182,27 @@ def test_a_microphone_that_does_not_answer_is_said_before_anything_is_seen(tmp_p
         # Without the microphone being mended, the next press says the same.
         kit.press()
         kit.shows(lambda s: s.state == "ready")
+
+
+def test_while_framing_it_is_told_how_loud_it_is(kit: Process) -> None:
+    kit.set_up_and_arm()
+    kit.ask(preview(kit, open_it=True))
+    heard = kit.shows(lambda s: s.sound is not None and s.sound.loudest > -6)
+    assert (heard.state, heard.with_sound) == ("preview", True)
+    kit.ask(preview(kit, open_it=False))
+    status = kit.shows(lambda s: s.state == "ready")
+    assert (status.with_sound, status.sound) == (False, None)
+
+
+def test_framing_goes_on_without_a_microphone_that_answers(tmp_path: Path) -> None:
+    with closing(recorder(tmp_path, microphone="nowhere")) as kit:
+        kit.start()
+        kit.set_up_and_arm()
+        kit.ask(preview(kit, open_it=True))
+        kit.shows(lambda s: s.state == "preview")
+        time.sleep(1.5)
+        status = kit.shows(lambda s: s.state == "preview" and s.sound is None)
+        assert status.with_sound and kit.home.preview.exists()
 
 
 def test_after_kill_9_at_most_a_second_is_missing_and_the_camera_is_free(kit: Process) -> None:
