@@ -143,12 +143,16 @@ def _connections() -> dict[str, str]:
         return {}
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(
-            [tool, "--terse", "--fields", "DEVICE,NAME", "connection", "show", "--active"],
+            [
+                tool,
+                *("--terse", "--escape", "no", "--fields", "DEVICE,NAME"),
+                *("connection", "show", "--active"),
+            ],
             capture_output=True,
             text=True,
             timeout=5,
             check=False,
         )
         lines = (line.partition(":") for line in done.stdout.splitlines())
-        return {device: name.replace("\\:", ":") for device, _, name in lines}
+        return {device: name for device, _, name in lines}
     return {}
