@@ -218,7 +218,8 @@ def _record(config: Config, hardware: Hardware) -> None:
     except BaseException as error:
         # No clean end: only the end of the process is sure to close the camera.
         _die(error)
-    notify("STOPPING=1", wait=False)
+    if not begun(home):  # Then this very process goes on.
+        notify("STOPPING=1", wait=False)
     log.write("stopped", kit=books.kit)
     ended.set()
     with suppress(OSError):
