@@ -349,6 +349,9 @@ def test_however_their_time_comes_nothing_goes_that_must_stay(
     try:
         life.begin()
         life.somebody_joins()
+        life.somebody_leaves(False)
+        life.set_a_goal()
+        life.somebody_joins()
         life.their_time_comes(last, hold, back)
         everything_holds(life)
         if life.is_open():
