@@ -227,8 +227,8 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 def main() -> NoReturn:
     """The program: an error becomes words here and in `sync`, and nowhere else."""
-    # What was on its way is given back at once: otherwise the C library keeps the room of a whole
-    # segment for each thread that had one.
+    # What was on its way is given back at once: otherwise the C library keeps room for each thread
+    # that ever had some.
     library = ctypes.CDLL(None)
     library.mallopt(_MMAP_THRESHOLD, 256 * 1024)
     library.mallopt(_ARENA_MAX, 1)
