@@ -157,6 +157,7 @@ def examine(config: Config, machine: Machine) -> Iterator[Finding]:
     yield _power(machine)
     for unit in UNITS:
         yield _unit(unit, machine)
+    yield from _package(machine)
     yield _certificate(config, machine)
     yield _destination(config, machine)
 
@@ -385,6 +386,23 @@ def _unit(unit: str, machine: Machine) -> Finding:
             f"journalctl -u {unit}",
         )  # fmt: skip
     return Finding(unit, "good", "It runs.")
+
+
+def _package(machine: Machine) -> Iterator[Finding]:
+    """Nothing where the kit was not installed from its package."""
+    told = machine.ask(["dpkg-query", "--show", "--showformat=${db:Status-Status}", "attune-kit"])
+    if told == "installed":
+        yield Finding("package", "good", "It is installed as it should be.")
+    elif told:
+        again = "apt-get install ./attune-kit_VERSION_ARCH.deb"
+        if (machine.root / "opt/attune/upgrading").exists():
+            yield Finding(
+                "package", "bad", "An upgrade was cut off; this kit does not film.", again
+            )
+        else:
+            yield Finding(
+                "package", "look", "An upgrade was cut off; the program itself is whole.", again
+            )
 
 
 def _certificate(config: Config, machine: Machine) -> Finding:

@@ -22,7 +22,7 @@ CLOCK = SystemClock()
 
 
 def running(command: Sequence[str]) -> str | None:
-    return "ActiveState=active\nNRestarts=0\n"
+    return "installed" if command[0] == "dpkg-query" else "ActiveState=active\nNRestarts=0\n"
 
 
 def put(root: Path, path: str, text: str = "") -> None:
@@ -118,7 +118,7 @@ def kit(tmp_path: Path) -> Kit:
 def test_a_kit_with_everything_in_its_place_is_well(kit: Kit) -> None:
     # How fast and how full the disk under the tests is, is not the kit's doing.
     found = [f for f in examine(kit.config, kit.machine) if f.what not in ("card", "room")]
-    assert len(found) == 15
+    assert len(found) == 16
     assert {f.verdict for f in found} == {"good"}
     assert not any(f.do for f in found)
 
@@ -264,6 +264,24 @@ def test_a_unit_that_does_not_run_or_had_to_be_restarted_is_told(
 ) -> None:
     kit.machine = replace(kit.machine, ask=lambda _: shown)
     assert kit.found("attune-web.service").verdict == verdict
+
+
+def test_an_upgrade_that_was_cut_off_is_told_with_what_to_do(kit: Kit) -> None:
+    def cut_off(command: Sequence[str]) -> str | None:
+        return "half-installed" if command[0] == "dpkg-query" else running(command)
+
+    kit.machine = replace(kit.machine, ask=cut_off)
+    assert kit.found("package").verdict == "look"
+    put(kit.root, "/opt/attune/upgrading")
+    assert kit.found("package").verdict == "bad"
+    assert kit.found("package").do.startswith("apt-get install ")
+
+
+def test_a_kit_without_a_package_has_no_line_about_it(kit: Kit) -> None:
+    kit.machine = replace(
+        kit.machine, ask=lambda command: None if command[0] == "dpkg-query" else running(command)
+    )
+    assert not [f for f in examine(kit.config, kit.machine) if f.what == "package"]
 
 
 def test_a_certificate_that_is_lost_or_broken_is_bad(kit: Kit) -> None:

@@ -14,7 +14,7 @@ SYSTEMD = Path(__file__).parent.parent / "systemd"
 MOST_EXPOSED = 1.5
 """On systemd's scale from 0 to 10."""
 
-ONCE = ("attune-at-base", "attune-first-boot", "attune-firewall")
+ONCE = ("attune-at-base", "attune-first-boot", "attune-firewall", "attune-upgrade")
 """Done as root and over at once: at a start, or when the page says that the kit is at base."""
 UNITS = [unit for unit in sorted(SYSTEMD.glob("*.service")) if unit.stem not in ONCE]
 WRITERS = {
@@ -65,6 +65,14 @@ def test_systemd_understands_every_line(unit: Path) -> None:
         for line in told.stderr.splitlines()
         if unit.name in line and "Exec" not in line and " is not executable" not in line
     ], told.stderr
+
+
+def test_nothing_runs_from_a_program_whose_upgrade_was_cut_off() -> None:
+    for unit in UNITS:
+        lines = unit.read_text().splitlines()
+        assert "ConditionPathExists=!/opt/attune/upgrading" in lines
+        (after,) = (line for line in lines if line.startswith("After="))
+        assert "attune-upgrade.service" in after.split()
 
 
 def test_only_the_page_may_look_into_the_keys() -> None:
