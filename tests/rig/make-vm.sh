@@ -10,8 +10,13 @@ cd "$(dirname "$0")/../.."
 . tests/rig/roots.sh
 
 suite=trixie
-packages=(linux-image-amd64 initramfs-tools iproute2 procps)
+packages=(linux-image-amd64 iproute2 procps busybox-static)
 build_packages=(linux-headers-amd64 make gcc xz-utils)
+idle=(apt-daily{,-upgrade}.timer dpkg-db-backup.timer e2scrub_{all.timer,reap.service} fstrim.timer
+	dev-{hugepages,mqueue}.mount sys-{fs-fuse-connections,kernel-debug,kernel-tracing}.mount
+	proc-sys-fs-binfmt_misc.automount systemd-binfmt.service kmod-static-nodes.service
+	modprobe@{configfs,dm_mod,drm,efi_pstore,fuse,loop}.service systemd-{udev-trigger,udev-load-credentials,hibernate-clear}.service
+	getty.target systemd-logind.service systemd-user-sessions.service remote-fs.target)
 dir=${ATTUNE_RIG:-/var/cache/attune-rig}
 base=$dir/vm-root
 build=$dir/vm-build
@@ -86,12 +91,63 @@ pins() { # gpio-sim; irq_sim is folded into the one module. Compilers in a copy 
 	rm -rf --one-file-system "$build"
 	cp "$dir"/root/opt/venv/lib/python3*/site-packages/{lgpio.py,_lgpio*.so} "$base/usr/lib/python3/dist-packages/"
 	inside "$base" depmod "$kernel"
-	printf 'virtio_pci\nvirtio_blk\next4\n' >"$base/etc/initramfs-tools/modules"
-	echo MODULES=list >"$base/etc/initramfs-tools/conf.d/attune"
-	inside "$base" mkinitramfs -o /boot/initrd "$kernel"
 	# Mirrors of this machine are of no use to a kit.
 	rm -rf "$base"/etc/apt/sources.list "$base"/var/lib/apt/lists/*
 	echo "$base_key" >"$base/made-vm"
+}
+
+newer() { # newer TREE: the same packages once more, as an upgrade finds them
+	local name
+	mkdir "$1/opt/vm/newer"
+	for name in attune-kit attune-kit-scene; do
+		rm -rf "$vm/package"
+		dpkg-deb --raw-extract build/"$name"_*_amd64.deb "$vm/package"
+		sed -i 's/^Version: .*/&+newer/; s/(= [^)]*/&+newer/' "$vm/package/DEBIAN/control"
+		dpkg-deb --root-owner-group -Znone --build "$vm/package" "$1/opt/vm/newer/$name.deb"
+	done
+	rm -rf "$vm/package"
+	# To compile a kit takes this machine many minutes: what is compiled lies where no upgrade comes by.
+	(cd "$1" && find opt/attune/lib usr/lib/python3* -type d -name __pycache__) | while read -r name; do
+		mkdir -p "$1/var/cache/bytecode/${name%/__pycache__}"
+		cp -p "$1/$name"/*.pyc "$1/var/cache/bytecode/${name%/__pycache__}/"
+	done
+}
+
+lean() { # lean TREE: without what a machine of this kind has no use for, so that it boots in a third of the time
+	local tree=$1 kernel modules path
+	kernel=$(basename "$tree"/usr/lib/modules/*)
+	modules=$tree/usr/lib/modules/$kernel
+	# What is found when devices are looked for is loaded, whether anything uses it or not.
+	rm -rf "$modules"/kernel/{sound,virt,mm,arch}
+	find "$modules/kernel/drivers" -name '*.ko*' -not -path '*/virtio/*' -not -name 'virtio_blk.*' -delete
+	find "$modules/kernel/fs" -name '*.ko*' -not -path '*/fs/ext4/*' -not -path '*/fs/jbd2/*' \
+		-not -path '*/fs/configfs/*' -not -name 'mbcache.*' -delete
+	find "$modules/kernel" -name '*.ko.xz' -exec xz -d {} +
+	inside "$tree" depmod "$kernel"
+	inside "$tree" systemctl --quiet mask "${idle[@]}"
+	mkdir "$tree/etc/systemd/system-generators"
+	for path in "$tree"/usr/lib/systemd/system-generators/*; do
+		ln -s /dev/null "$tree/etc/systemd/system-generators/${path##*/}"
+	done
+	# What systemd would do at the first start of a system that was changed.
+	inside "$tree" sh -ec 'ldconfig; journalctl --update-catalog; systemd-machine-id-setup; systemd-sysusers'
+	touch -r "$tree/usr" "$tree/etc/.updated" "$tree/var/.updated"
+
+	mkdir -p "$tree"/start/{bin,dev,root}
+	cp "$tree/bin/busybox" "$tree/start/bin/"
+	{
+		echo '#!/bin/busybox sh'
+		inside "$tree" modprobe --set-version "$kernel" --show-depends --all virtio_blk ext4 |
+			awk '$1 == "insmod" && !seen[$2]++ { print "/bin/busybox insmod " $2 }'
+		echo '/bin/busybox mount -t devtmpfs dev /dev'
+		echo '/bin/busybox mount -t ext4 /dev/vda /root && exec /bin/busybox switch_root /root /sbin/init'
+	} >"$tree/start/init"
+	chmod 755 "$tree/start/init"
+	grep -o '/lib/modules/.*' "$tree/start/init" | while read -r path; do
+		install -D -m 644 "$tree/usr$path" "$tree/start$path"
+	done
+	inside "$tree" sh -c 'cd /start && find . | cpio --quiet --create --format=newc' >"$vm/initrd"
+	rm -rf "$tree/start"
 }
 
 disk() { # with our packages, and with what tests/vm puts into a kit
@@ -103,9 +159,10 @@ disk() { # with our packages, and with what tests/vm puts into a kit
 	inside "$build" sh -ec 'apt-get --quiet --yes install --no-install-recommends /tmp/attune-kit*.deb && rm /tmp/attune-kit*.deb'
 	cp -R tests/vm/guest/. "$build/"
 	cp tests/boot/probe.py "$build/opt/vm/"
+	newer "$build"
 	inside "$build" systemctl --quiet enable vm-pins.service vm-agent.service
 	cp "$build"/boot/vmlinuz-* "$vm/vmlinuz"
-	cp "$build/boot/initrd" "$vm/initrd"
+	lean "$build"
 	rm -rf "$build"/boot/* "$build"/usr/share/{doc,man,locale}/* "$build"/var/cache/apt/*
 	truncate -s 3G "$vm/root.img"
 	mkfs.ext4 -q -F -d "$build" "$vm/root.img"
@@ -113,7 +170,7 @@ disk() { # with our packages, and with what tests/vm puts into a kit
 	echo "$disk_key" >"$vm/made"
 }
 
-base_key=$(cat tests/rig/make-vm.sh "$dir/kit/made" | sed '/^disk()/,/^}/d' | sha256sum | cut -c1-16)
+base_key=$(cat tests/rig/make-vm.sh "$dir/kit/made" | sed '/^idle=/,/)$/d; /^newer()/,/^}/d; /^lean()/,/^}/d; /^disk()/,/^}/d' | sha256sum | cut -c1-16)
 if [ "$(cat "$base/made-vm" 2>/dev/null)" != "$base_key" ]; then
 	step "a kit's root with a kernel" system
 	step 'a module of simulated pins' pins

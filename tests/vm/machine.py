@@ -23,20 +23,27 @@ ANSWERS_WITHIN = 400.0
 
 
 class Machine:
-    """A machine with a disk of its own in `directory`; it runs from `start` to `pull_the_plug`."""
+    """A machine with a disk of its own in `directory`; it runs from `start` to `pull_the_plug`.
 
-    def __init__(self, directory: Path) -> None:
+    The disk is a new one, or a copy of another machine's with every moment that was kept there.
+    """
+
+    def __init__(self, directory: Path, like: "Machine | None" = None) -> None:
         self.directory = directory
         self.disk = directory / "disk.qcow2"
         self._qemu: subprocess.Popen[bytes] | None = None
         self._said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         directory.mkdir(parents=True, exist_ok=True)
+        image = like.directory if like else IMAGE
         for name in ("vmlinuz", "initrd", "root.img"):
             # Its own, for it may be made anew meanwhile.
             try:
-                (directory / name).hardlink_to(IMAGE / name)
+                (directory / name).hardlink_to(image / name)
             except OSError:
-                shutil.copy(IMAGE / name, directory / name)
+                shutil.copy(image / name, directory / name)
+        if like:
+            shutil.copy(like.disk, self.disk)
+            return
         subprocess.run(
             [
                 *("qemu-img", "create", "-q", "-f", "qcow2"),
@@ -60,13 +67,22 @@ class Machine:
         """Boot, or go on from a moment that was kept."""
         for name in ("console", "numbers"):
             (self.directory / name).unlink(missing_ok=True)
-        kernel = "root=/dev/vda rw console=ttyS0 panic=-1 quiet mitigations=off"
+        kernel = "console=ttyS0 panic=-1 quiet mitigations=off tsc=reliable norandmaps"
         self._said = queue.SimpleQueue()
         with open(self.directory / "qemu.log", "wb") as log:
             self._qemu = subprocess.Popen(
                 [
                     *("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64"),
-                    *("-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "1280"),
+                    *(
+                        "-accel",
+                        "tcg",
+                        "-cpu",
+                        "max,-erms,-fsrm,-smap,-smep,-umip,-pku,-la57",
+                        "-smp",
+                        "2",
+                        "-m",
+                        "1280",
+                    ),
                     *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
                     *("-kernel", "vmlinuz", "-initrd", "initrd", "-append", kernel),
                     # What its disk was told to keep must outlive QEMU, but not this computer.

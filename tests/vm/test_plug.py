@@ -1,4 +1,4 @@
-"""The plug is pulled while a kit films, while it ends a film, while a family withdraws."""
+"""The plug is pulled while a kit films, ends a film, is upgraded, and while a family withdraws."""
 
 import random
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.vm.machine import Machine
-from tests.vm.plug import STAGES, Pulled, broken_promises, figures, pull
+from tests.vm.plug import STAGES, Pulled, broken_promises, figures, pull, rarest
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -44,8 +44,16 @@ def test_a_broken_promise_is_told(
 
 def test_what_is_lost_is_what_the_camera_had_and_the_film_has_not() -> None:
     filming = Pulled("filming", 2.0, 47, 41, False, (), 60.0)
-    withdrawn = Pulled("withdrawing", 1.0, 40, -1, True, (), 60.0)
+    withdrawn = Pulled("withdrawing", 1.0, 40, -1, True, ("left",), 60.0)
     assert (filming.lost, withdrawn.lost) == (0.6, 0.0)
-    told = figures([filming, withdrawn])
-    assert "2 pulled plugs (0 starting, 1 filming, 0 closing, 1 withdrawing): 0 with" in told
-    assert "most 0.6 s" in told
+    told = figures([filming, withdrawn], "2026-01-02").splitlines()
+    assert "| filming | 1 | 0 | 0.6 s | 0.6 s |" in told
+    assert "| withdrawing | 1 | 1 | - | - |" in told
+    assert "| all | 2 | 1 | 0.6 s | 0.6 s |" in told
+
+
+def test_every_stage_comes_as_often_as_the_others() -> None:
+    begun: list[str] = ["filming"]
+    while len(begun) < 2 * len(STAGES):
+        begun.append(rarest(begun))
+    assert {begun.count(stage) for stage in STAGES} == {2}

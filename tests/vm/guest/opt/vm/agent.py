@@ -17,14 +17,14 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import av
 import msgspec
 
 from appliance.cases import is_withdrawn, open_case_identities
 from appliance.config import load_config
-from appliance.errors import KitError
+from appliance.errors import KitError, NotPossible
 from appliance.files import Home, load_fact
 from appliance.joined import open_recording, read_manifest
 from appliance.keys import unlock
@@ -32,12 +32,17 @@ from appliance.kit import Kit, Page, Process, wait_for
 from appliance.receipts import KitCard
 from appliance.rehearsal import Rehearsal, films
 from appliance.requests import RecorderStatus
+from appliance.verifying import Folder, verify
 from firmware.cameras.testcard import read_number
 
+_T = TypeVar("_T")
 PINS = Path("/run/vm/pins")
 KNOWN = Path("/root/visit")
+NEWER = ("/opt/vm/newer/attune-kit.deb", "/opt/vm/newer/attune-kit-scene.deb")
 PATIENCE = 12.0
 """How much slower than a kit this machine may be."""
+BETWEEN_LOOKS = 0.25
+"""Seconds: who looks all the time takes them from those who are waited for."""
 
 
 class OnUnits(Kit):
@@ -50,10 +55,25 @@ class OnUnits(Kit):
         # The button closes to ground.
         (PINS / "sim_gpio17/pull").write_text("pull-down" if edge == "down" else "pull-up")
 
+    def status(self) -> RecorderStatus | None:
+        return unhurried(super().status)()
+
     def recorder_shows(
         self, what: str, seen: Callable[[RecorderStatus], bool], seconds: float = 10.0
     ) -> RecorderStatus:
-        return super().recorder_shows(what, seen, PATIENCE * seconds)
+        return super().recorder_shows(what, unhurried(seen), PATIENCE * seconds)
+
+
+def unhurried(look: Callable[..., _T]) -> Callable[..., _T]:
+    """The same, but where it has no answer it waits before it says so."""
+
+    def looked(*what: Any) -> _T:
+        found = look(*what)
+        if not found:
+            time.sleep(BETWEEN_LOOKS)
+        return found
+
+    return looked
 
 
 class Visit(Rehearsal):
@@ -105,17 +125,18 @@ class Agent:
 
     def shows(self, frames: int = 0, since: float = 0.0, **fields: Any) -> dict[str, Any]:
         """Wait until the status has these fields and so many frames on the card, and was written
-        `since` then."""
-        return msgspec.to_builtins(
-            self._kit.recorder_shows(
-                f"{fields}",
-                lambda s: (
-                    s.frames_out >= frames
-                    and s.boottime > since
-                    and all(getattr(s, name) == value for name, value in fields.items())
-                ),
+        `since` then. Raises NotPossible, at once where there is a fault instead."""
+
+        def seen(status: RecorderStatus) -> bool:
+            if status.state == "fault" and fields.get("state", "fault") != "fault":
+                raise NotPossible(f"A fault instead of {fields}: {status.reason}.")
+            return (
+                status.frames_out >= frames
+                and status.boottime > since
+                and all(getattr(status, name) == value for name, value in fields.items())
             )
-        )
+
+        return msgspec.to_builtins(self._kit.recorder_shows(f"{fields}", seen))
 
     def press(self, seconds: float = 0.2) -> None:
         self._kit.press(seconds)
@@ -159,6 +180,34 @@ class Agent:
         threading.Thread(target=submit, daemon=True).start()
         directory = self._home.case(self._visit.case)
         wait_for("the order", lambda: is_withdrawn(directory) or None, 20 * PATIENCE)
+
+    def upgrade(self, until: str) -> None:
+        """Begin to install a newer package; returns when dpkg says that it has come so far."""
+        words = ("dpkg", "--status-fd", "1", "--install", *NEWER)
+        self._dpkg = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        )
+        assert self._dpkg.stdout is not None
+        assert any(line.startswith(until) for line in self._dpkg.stdout), until
+
+    def upgraded(self) -> dict[str, Any]:
+        """What a kit whose upgrade was cut off has made of it, once it has started."""
+        return {
+            "waits": Path("/opt/attune/upgrading").exists(),
+            "said": self.run(["journalctl", "--unit=attune-upgrade", "--output=cat"])["said"],
+            "packages": self._packages(),
+        }
+
+    def install_again(self) -> dict[str, Any]:
+        """Install the newer package, as a person would; what dpkg thinks of it then."""
+        done = self.run(["dpkg", "--install", *NEWER])
+        return {"packages": self._packages(), "said": done["said"]}
+
+    def _packages(self) -> list[str]:
+        asked = "${db:Status-Abbrev}${Version}\n"
+        query = ["dpkg-query", "--show", f"--showformat={asked}", "attune-kit", "attune-kit-scene"]
+        said: str = self.run(query)["said"]
+        return said.splitlines()
 
     def look(self) -> dict[str, Any]:
         """What is found on a kit whose plug was pulled, once it is there again by itself."""
@@ -218,8 +267,10 @@ class Agent:
         return left + [path.name for path in films(self._home)]
 
     def _verified(self) -> dict[str, Any]:
-        done = self.run(["attune", "verify", str(self._home.root), "--kit-key", str(self._key())])
-        return {"verify": done["status"], "verify_said": done["said"]}
+        """What `attune verify` finds, without a process of its own."""
+        verdict = verify(Folder(self._home.root), [self._key()])
+        broken = verdict.broken or not verdict.proven
+        return {"verify": int(bool(broken)), "verify_said": verdict.sentence}
 
     def _key(self) -> Any:
         card = load_fact(self._home.kit / "kit.json", KitCard)
@@ -228,9 +279,9 @@ class Agent:
 
     def _page(self) -> Page:
         certificate = self._home.keys / "tls.crt"
-        wait_for("the certificate", lambda: certificate.exists() or None, 20 * PATIENCE)
+        wait_for("the certificate", unhurried(certificate.exists), 20 * PATIENCE)
         page = Page(f"https://127.0.0.1:{self._kit.config.port}", certificate)
-        wait_for("the page", page.answers, 20 * PATIENCE)
+        wait_for("the page", unhurried(page.answers), 20 * PATIENCE)
         return page
 
 
