@@ -179,16 +179,14 @@ class Bucket:
                     # The engine had let go of a connection that was kept.
                     source.seek(0)
                     answer = self._exchange(self._fresh(), method, target, told, source, size)
-        except NotPossible:
+        except (NotPossible, WrongStore):
             raise
-        except ssl.SSLError as error:
-            raise not_the_store(host) from error
-        except OSError as error:
-            raise not_reached(host) from error
-        except http.client.HTTPException as error:
+        except (ssl.SSLError, http.client.HTTPException) as error:
             raise SendInterrupted(
                 f"What answered at {host} broke off.", "It is tried again."
             ) from error
+        except OSError as error:
+            raise not_reached(host) from error
         if 300 <= answer.status < 400:
             raise WrongStore(
                 f"The store at {host} wanted to send this kit elsewhere. Nothing was sent there.",
@@ -201,7 +199,10 @@ class Bucket:
         connection = http.client.HTTPSConnection(
             address.hostname or "", address.port, context=self.context, timeout=self.patience
         )
-        connection.connect()
+        try:
+            connection.connect()
+        except ssl.SSLError as error:
+            raise not_the_store(address.hostname or "") from error
         return connection
 
     def _exchange(
