@@ -1,14 +1,17 @@
 """The end of the work as a person does it: settings, ratings, copies, leaflet, ending, top-up."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from appliance.cases import Goals
 from appliance.consent import Consent
-from appliance.files import to_json
+from appliance.files import new_id, to_json
 from appliance.keys import PrivateKeys
 from appliance.kit import Kit, wait_for
+from appliance.reviews import Rating, Review
 from tests import films
 from tests.browser.conftest import Visitor, page_of
 from tests.moments import keep_clip, keep_still
@@ -19,7 +22,8 @@ AGREED = ["filming", "copies", "supervisor", "filming-review"]
 
 @pytest.fixture
 def kit(tmp_path: Path) -> Iterator[Kit]:
-    """A kit with a case, a film that everybody may have copies of, and two moments of it."""
+    """A kit with a case, a film that everybody may have copies of, and two moments of it; and eight
+    reviews before that, so that what is wide is seen on a telephone."""
     film = films.film(60)
     with WebKit(tmp_path) as made:
         made.unlock()
@@ -32,6 +36,20 @@ def kit(tmp_path: Path) -> Iterator[Kit]:
         )
         keep_clip(opened, recording, film, NOW)
         keep_still(opened, recording, film, NOW)
+        goals = opened.read(Goals)
+        assert goals
+        rated = tuple(Rating(goal.id, goal.text, 5) for goal in goals.goals)
+        for weeks in range(1, 9):
+            held = Review(
+                id=new_id(),
+                held=NOW - timedelta(weeks=weeks),
+                shown=(),
+                strengths="x",
+                next="",
+                ratings=rated,
+                go_on="yes",
+            )
+            opened.write(held, held.id)
     with page_of(made, tmp_path / "logs") as running:
         yield running
 
