@@ -101,7 +101,8 @@ class Enrolment:
             kind = " --x25519" if service.sealing_key().kind == "x25519" else ""
             raise BadFile(
                 "The practitioner's key is not of the type that this service chose.",
-                f"Make one that is: attune keygen --role practitioner{kind}",
+                "Make one that is: attune keygen --role practitioner%(kind)s",
+                kind=kind,
             )
         with self._lock:
             self._forget_earlier()
