@@ -351,7 +351,8 @@ def test_however_their_time_comes_nothing_goes_that_must_stay(
         life.somebody_joins()
         life.somebody_leaves(False)
         life.set_a_goal()
-        life.somebody_joins()
+        for _again_and_for_the_first_time in range(2):
+            life.somebody_joins()
         life.their_time_comes(last, hold, back)
         everything_holds(life)
         if life.is_open():
