@@ -1,6 +1,7 @@
 // What makes the page livelier where scripts run; every page also works without them.
 
 import { initAll } from "./vendor/nhsuk-frontend.min.js";
+import { renew } from "./renew.js";
 
 // Milliseconds: a kit that says nothing for so long is out of reach; how often it hears of what plays.
 const SILENCE = 5000, WATCHED = 20_000;
@@ -94,11 +95,10 @@ async function refresh() {
     location.assign(answer.url);
     return;
   }
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const part of document.querySelectorAll("[data-fresh]")) {
-    const other = fresh.getElementById(part.id);
-    if (other && other.innerHTML !== part.innerHTML) part.replaceChildren(...other.childNodes);
-  }
+  // What somebody has begun to fill in is left to them: it is answered when it is sent.
+  const fields = [...document.querySelectorAll("[data-fresh] input:not([type=hidden])")];
+  if (fields.some((field) => field.checked || (field.type === "file" && field.value))) return;
+  renew(new DOMParser().parseFromString(await answer.text(), "text/html"));
 }
 
 // --- Framing: the picture of this moment, four times a second -------------------------------------

@@ -1,6 +1,8 @@
 // Forms that are sent without leaving the page: what plays goes on playing, and only the parts of
 // the page that changed are put in. Where this does not run, they are sent like any form.
 
+import { renew } from "./renew.js";
+
 document.addEventListener("submit", async (event) => {
   const form = event.target;
   if (!form.matches("[data-quiet]") || event.defaultPrevented) return;
@@ -20,10 +22,7 @@ document.addEventListener("submit", async (event) => {
       document.documentElement.replaceWith(document.adoptNode(told.documentElement));
       return;
     }
-    for (const part of document.querySelectorAll("[data-fresh]")) {
-      const other = told.getElementById(part.id);
-      if (other && other.innerHTML !== part.innerHTML) part.replaceChildren(...other.childNodes);
-    }
+    renew(told);
     if (!answer.ok) document.querySelector(".nhsuk-error-summary")?.focus();
     form.dispatchEvent(new CustomEvent("sent", { bubbles: true, detail: { ok: answer.ok } }));
     stay(form, event.submitter);
