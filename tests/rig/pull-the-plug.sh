@@ -4,7 +4,7 @@
 #
 # Each result is a line in build/plug.jsonl; stopped and begun again it goes on where it was. Two
 # machines side by side take a minute or two each time. DOCUMENT is written from all results:
-# nohup nice tests/rig/pull-the-plug.sh 100 docs/plugs.md >build/plug.log 2>&1 &
+# nohup tests/rig/pull-the-plug.sh 100 docs/plugs.md >build/plug.log 2>&1 &
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 [ $# = 1 ] || [ $# = 2 ] || { echo "usage: $0 TIMES [DOCUMENT]" >&2; exit 2; }

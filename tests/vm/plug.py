@@ -32,7 +32,7 @@ MOST_LOST = 1.0
 """Seconds of film."""
 ARMED = "armed"
 STAGES = {
-    "starting": 2.0,
+    "starting": 4.0,
     "filming": 8.0,
     "closing": 1.5,
     "withdrawing": 1.5,
