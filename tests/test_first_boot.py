@@ -17,9 +17,10 @@ ROOT = Path(__file__).resolve().parent.parent
 SYSTEMD = ROOT / "systemd"
 
 
-def first_boot(root: Path) -> None:
-    script = SYSTEMD / "first-boot"
-    subprocess.run([sys.executable, "-P", str(script), "--root", str(root)], check=True)
+def first_boot(root: Path) -> str:
+    """A start of the kit whose system lies at `root`; what root's journal gets of it."""
+    command = [sys.executable, "-P", str(SYSTEMD / "first-boot"), "--root", str(root)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def profile(path: Path) -> ConfigParser:
@@ -69,6 +70,139 @@ def test_no_two_kits_share_a_key(tmp_path: Path) -> None:
         first_boot(tmp_path / str(number))
         keys.add((tmp_path / str(number) / "etc/attune/label.toml").read_text().split("key")[1])
     assert len(keys) == 3
+
+
+OTHERS = {
+    "etc/credstore/attune-store": "the old store's secret",
+    "etc/NetworkManager/system-connections/Old office.nmconnection": "psk=the old office's secret",
+    "etc/netplan/90-NM-1f0c.yaml": "password: the old office's secret",
+    "etc/netplan/50-cloud-init.yaml": "network: {wifis: {wlan0: the old office's secret}}",
+    "run/NetworkManager/system-connections/netplan-wlan0": "psk=the old office's secret",
+    "boot/firmware/network-config": "wifis: the old office's secret",
+    "var/lib/NetworkManager/seen-bssids": "where the old office is",
+    "root/store": "the old store's other secret",
+}
+"""What an earlier service may have left, by hand or in the imager."""
+
+
+def set_back_kit(root: Path) -> dict[str, str]:
+    """A kit that worked for a service and was set back since; what its label said until then."""
+    first_boot(root)
+    label = tomllib.loads((root / "etc/attune/label.toml").read_text())
+    with open(root / "etc/attune/attune.toml", "a") as settings:
+        settings.write(
+            'store = "sftp://kit@old.example/films"\nstore_access = "/root/store"\n'
+            'base_networks = [\n  "Old office",\n]\nbutton_pin = 5\nread_back_pin = 22\n'
+            'microphone = "hw:CARD=Ohr \\"1\\",DEV=0"\nwidth = 1920\n'
+        )
+    for path, text in OTHERS.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    wired = root / "etc/netplan/00-wired.yaml"
+    wired.write_text("network: {ethernets: {eth0: {dhcp4: true}}}")
+    (root / "var/lib/attune/kit").mkdir(parents=True)
+    (root / "var/lib/attune/kit/former").write_text("set back once")
+    return label
+
+
+def everything(root: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def assert_as_on_the_first_day(root: Path, before: dict[str, str]) -> None:
+    assert not [path for path in OTHERS if (root / path).exists()]
+    assert (root / "etc/netplan/00-wired.yaml").exists()
+    told = b"".join(everything(root).values()).decode()
+    assert "secret" not in told and "Old office" not in told and "old.example" not in told
+    label = tomllib.loads((root / "etc/attune/label.toml").read_text())
+    assert label["key"] != before["key"] and before["key"] not in told
+    assert label["name"] == (root / "etc/hostname").read_text().strip() != before["name"]
+    hotspot = root / "etc/NetworkManager/system-connections/attune-hotspot.nmconnection"
+    assert profile(hotspot)["wifi-security"]["psk"] == label["key"]
+    config = load_config(root / "etc/attune/attune.toml")
+    assert config.names[0] == f"{label['name']}.local"
+    assert (config.store, config.store_access, config.base_networks) == ("", "", ())
+    # What was soldered stays.
+    assert (config.button_pin, config.read_back_pin, config.width) == (5, 22, 1920)
+    assert config.microphone == 'hw:CARD=Ohr "1",DEV=0'
+
+
+def test_a_kit_that_was_set_back_forgets_its_service_and_its_networks_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    before = set_back_kit(tmp_path)
+    said = first_boot(tmp_path)
+    assert_as_on_the_first_day(tmp_path, before)
+    assert all(path in said for path in OTHERS)
+    assert "secret" not in said and before["key"] not in said
+
+
+def test_each_setting_back_is_followed_once(tmp_path: Path) -> None:
+    before = set_back_kit(tmp_path)
+    first_boot(tmp_path)
+    after = everything(tmp_path)
+    assert first_boot(tmp_path) == ""
+    assert everything(tmp_path) == after
+    # The next service's own: it stays until the kit goes to other hands again.
+    (tmp_path / "etc/credstore/attune-store").write_text("the new store's secret")
+    first_boot(tmp_path)
+    assert (tmp_path / "etc/credstore/attune-store").exists()
+    (tmp_path / "var/lib/attune/kit/former").write_text("set back twice")
+    first_boot(tmp_path)
+    assert_as_on_the_first_day(tmp_path, before)
+
+
+@pytest.mark.parametrize(
+    "cut_at",
+    ["etc/hostname", "etc/attune/label.toml", "etc/attune/attune.toml", "etc/attune/set-back"],
+)
+def test_a_plug_pulled_while_a_kit_forgets_only_delays_it(tmp_path: Path, cut_at: str) -> None:
+    before = set_back_kit(tmp_path)
+    # Nothing can be put there: it ends in the midst, as with a pulled plug.
+    in_the_way = tmp_path / f"{cut_at}.new"
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(subprocess.CalledProcessError):
+        first_boot(tmp_path)
+    in_the_way.rmdir()
+    first_boot(tmp_path)
+    assert_as_on_the_first_day(tmp_path, before)
+
+
+def test_a_new_system_over_a_kit_that_was_set_back_once_is_not_set_back_again(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "var/lib/attune/kit").mkdir(parents=True)
+    (tmp_path / "var/lib/attune/kit/former").write_text("set back once")
+    first_boot(tmp_path)
+    after = everything(tmp_path)
+    assert first_boot(tmp_path) == ""
+    assert everything(tmp_path) == after
+
+
+def test_settings_that_nobody_can_read_hold_up_no_forgetting(tmp_path: Path) -> None:
+    before = set_back_kit(tmp_path)
+    (tmp_path / "etc/attune/attune.toml").write_text('store = "sftp://old.example')
+    first_boot(tmp_path)
+    label = tomllib.loads((tmp_path / "etc/attune/label.toml").read_text())
+    assert label["key"] != before["key"]
+    assert load_config(tmp_path / "etc/attune/attune.toml").store == ""
+    assert not (tmp_path / "etc/credstore/attune-store").exists()
+
+
+@pytest.mark.parametrize("odd", ["link", "directory", "pipe"])
+def test_what_is_no_file_of_the_recorders_sets_nothing_back(tmp_path: Path, odd: str) -> None:
+    first_boot(tmp_path)
+    former = tmp_path / "var/lib/attune/kit/former"
+    former.parent.mkdir(parents=True)
+    if odd == "link":
+        former.symlink_to(tmp_path / "etc/hostname")
+    elif odd == "directory":
+        former.mkdir()
+    else:
+        os.mkfifo(former)
+    before = (tmp_path / "etc/attune/label.toml").read_bytes()
+    first_boot(tmp_path)
+    assert (tmp_path / "etc/attune/label.toml").read_bytes() == before
 
 
 NETWORKS = r"""

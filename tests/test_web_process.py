@@ -11,10 +11,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 import web_ui
 from appliance.clock import EARLIEST
@@ -23,7 +27,7 @@ from appliance.files import save_fact
 from appliance.kit import Kit, command, free_port, wait_for
 from web_ui.access import PAIRED_COOKIE, Paired
 from web_ui.status import STREAMS
-from web_ui.tls import ensure_certificate
+from web_ui.tls import ensure_certificate, fingerprint
 
 pytestmark = pytest.mark.slow
 
@@ -66,6 +70,31 @@ def test_the_certificate_is_for_this_kit_alone_and_its_key_for_nobody_else(tmp_p
     assert constraints.critical and not constraints.value.ca
     assert ensure_certificate(tmp_path, own) == (certificate, key)
     assert x509.load_pem_x509_certificate(certificate.read_bytes()) == found
+
+
+def test_a_kit_that_is_called_otherwise_makes_its_certificate_anew_and_leaves_the_services_own(
+    tmp_path: Path,
+) -> None:
+    first = fingerprint(ensure_certificate(tmp_path, ("kit-4f2a.local", "kit.example"))[0])
+    assert fingerprint(ensure_certificate(tmp_path, ("kit-4f2a.local",))[0]) == first
+    certificate, _ = ensure_certificate(tmp_path, ("kit-7k3p.local",))
+    assert fingerprint(certificate) != first
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "the service's authority")])
+    key = ec.generate_private_key(ec.SECP256R1())
+    theirs = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(EARLIEST)
+        .not_valid_after(EARLIEST + timedelta(days=90))
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    certificate.write_bytes(theirs.public_bytes(pem))
+    private = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (tmp_path / "tls.key").write_bytes(private)
+    ensure_certificate(tmp_path, ("kit-9z9z.local",))
+    assert x509.load_pem_x509_certificate(certificate.read_bytes()) == theirs
 
 
 def test_whoever_trusts_the_kit_trusts_no_other_certificate_of_it(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from appliance.files import save, sync_directory
 CERTIFICATE, KEY, AUTHORITY = "tls.crt", "tls.key", "authority.crt"
 """Files in `keys/`: leaf and authority in one, the leaf's key, and the authority by itself."""
 
+_AUTHORITY = "Attune kit authority"
 _LIFE = timedelta(days=3650)
 _ALWAYS = ("localhost", "attune.local", "127.0.0.1", "::1")
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - told apart here, not listened at
@@ -33,20 +34,22 @@ _USES = (
 
 
 def ensure_certificate(keys: Path, names: Iterable[str]) -> tuple[Path, Path]:
-    """The paths of certificate and key in `keys`, made if they are not both there and whole.
+    """The paths of certificate and key in `keys`, made if they are not both there and whole, or if
+    the kit made them itself when it was called otherwise.
 
     P-256, for localhost, attune.local, the loopback addresses and `names`: host names and
     addresses. The key is 0600 and in PKCS #8, which the server asks for. RFC 5280, 4.2.1.10.
     Raises BadFile where somebody put two there that do not belong together.
     """
     certificate, key_file = keys / CERTIFICATE, keys / KEY
+    named = [_name(text) for text in dict.fromkeys((*_ALWAYS, *names)) if text not in _EVERYWHERE]
     if certificate.exists() and key_file.exists():
-        if _are_whole(certificate, key_file):
+        if _are_whole(certificate, key_file) and _speaks_for(certificate, named):
             return certificate, key_file
-        # Damaged. First this one goes: a pulled plug must not leave it beside a key that is new.
+        # Damaged, or of other names. First this one goes: a pulled plug must not leave it beside a
+        # key that is new.
         certificate.unlink()
         sync_directory(keys)
-    named = [_name(text) for text in dict.fromkeys((*_ALWAYS, *names)) if text not in _EVERYWHERE]
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority = _authority(authority_key, named)
     key = ec.generate_private_key(ec.SECP256R1())
@@ -78,6 +81,15 @@ def _are_whole(certificate: Path, key_file: Path) -> bool:
     return True
 
 
+def _speaks_for(certificate: Path, named: list[x509.GeneralName]) -> bool:
+    """True if it has all these names, or is not of the kit's own making."""
+    leaf = x509.load_pem_x509_certificate(certificate.read_bytes())
+    if leaf.issuer != _called(_AUTHORITY):
+        return True
+    has = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return set(named) <= set(has)
+
+
 def fingerprint(certificate: Path) -> str:
     """SHA-256 of the leaf, as browsers show it: pairs of hexadecimal digits."""
     leaf = x509.load_pem_x509_certificate(certificate.read_bytes())
@@ -101,7 +113,7 @@ def _constraint(name: x509.GeneralName) -> x509.GeneralName:
 def _authority(key: ec.EllipticCurvePrivateKey, names: list[x509.GeneralName]) -> x509.Certificate:
     constraints = x509.NameConstraints([_constraint(name) for name in names], None)
     return (
-        _builder("Attune kit authority", "Attune kit authority", key.public_key())
+        _builder(_AUTHORITY, key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(constraints, critical=True)
         .add_extension(_usage("key_cert_sign"), critical=True)
@@ -117,7 +129,7 @@ def _leaf(
 ) -> x509.Certificate:
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
     return (
-        _builder("Attune kit", "Attune kit authority", key.public_key())
+        _builder("Attune kit", key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -127,13 +139,15 @@ def _leaf(
     )
 
 
-def _builder(
-    subject: str, issuer: str, public: ec.EllipticCurvePublicKey
-) -> x509.CertificateBuilder:
+def _called(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _builder(subject: str, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
-        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .subject_name(_called(subject))
+        .issuer_name(_called(_AUTHORITY))
         .public_key(public)
         .serial_number(x509.random_serial_number())
         .not_valid_before(EARLIEST)

@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
+from cryptography.x509 import DNSName, SubjectAlternativeName, load_pem_x509_certificate
 
+from appliance.config import load_config
 from appliance.files import Home, load_fact, save, to_json
 from appliance.keys import PrivateKeys, lock
 from appliance.kit import Kit, wait_for
@@ -140,6 +142,44 @@ def test_a_kit_goes_to_other_hands_each_process_removing_its_own(
     for unit in UNITS[:2]:
         assert booted.property(unit, "ActiveState") == "active"
         assert booted.property(unit, "NRestarts") == "0", "each begins anew by itself"
+
+
+def called(booted: Booted) -> list[str]:
+    """The host names in the page's certificate."""
+    try:
+        leaf = load_pem_x509_certificate((booted.home.keys / "tls.crt").read_bytes())
+    except OSError:
+        return []
+    names = leaf.extensions.get_extension_for_class(SubjectAlternativeName).value
+    return names.get_values_for_type(DNSName)
+
+
+def test_what_is_roots_goes_to_other_hands_as_on_the_first_day(booted: Booted, kit: Kit) -> None:
+    assert former(booted.home), "the kit was set back"
+    etc = booted.root / "etc"
+    office = etc / "NetworkManager/system-connections/Old office.nmconnection"
+    office.parent.mkdir(parents=True, exist_ok=True)
+    (etc / "credstore").mkdir(exist_ok=True)
+    for left in (office, etc / "credstore/attune-store"):
+        left.write_text("secret")
+        left.chmod(0o600)
+    with open(etc / "attune/attune.toml", "a") as settings:
+        settings.write('store = "sftp://kit@old.example/films"\n')
+    booted.run("systemctl", "stop", *UNITS)
+    booted.run("systemctl", "restart", "attune-first-boot")
+    booted.run("systemctl", "start", *UNITS[:2])
+    assert not office.exists() and not (etc / "credstore/attune-store").exists()
+    config = load_config(etc / "attune/attune.toml")
+    assert (config.store, config.camera, config.segment_seconds) == ("", "scene", 5)
+    name = (etc / "hostname").read_text().strip()
+    assert booted.run("hostname").strip() == name
+    assert f"{name}.local" in config.names
+    said = booted.run("journalctl", "--no-pager", "--unit", "attune-first-boot")
+    assert "Old office.nmconnection is removed" in said and "secret" not in said
+    wait_for("a certificate of that name", lambda: f"{name}.local" in called(booted), 30)
+    assert page(booted).get("/setup").status == 200
+    booted.run("systemctl", "restart", "attune-first-boot")
+    assert (etc / "hostname").read_text().strip() == name, "once"
 
 
 def test_who_is_not_asked_loses_no_films_and_who_says_yes_does(booted: Booted, kit: Kit) -> None:
