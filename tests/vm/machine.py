@@ -17,6 +17,8 @@ from types import TracebackType
 from typing import Any, Self
 
 IMAGE = Path(os.environ.get("ATTUNE_RIG", "/var/cache/attune-rig")) / "vm"
+PROCESSOR = "max,-erms,-fsrm,-la57,-pku,-smap,-smep,-umip"
+"""Without what makes an emulated one slower and nothing here better."""
 BOOTS_WITHIN = 400.0
 """Seconds. It takes 30 to 60 where nothing else runs."""
 ANSWERS_WITHIN = 400.0
@@ -67,6 +69,7 @@ class Machine:
         """Boot, or go on from a moment that was kept."""
         for name in ("console", "numbers"):
             (self.directory / name).unlink(missing_ok=True)
+        # Without chance in where programs lie, QEMU need not translate them anew for each process.
         kernel = "console=ttyS0 panic=-1 quiet mitigations=off tsc=reliable norandmaps"
         self._said = queue.SimpleQueue()
         with open(self.directory / "qemu.log", "wb") as log:
@@ -75,16 +78,7 @@ class Machine:
                     # A visit must keep up with its camera; a start may take its time.
                     *("nice", "-n", "0" if moment else "5"),
                     *("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64"),
-                    *(
-                        "-accel",
-                        "tcg",
-                        "-cpu",
-                        "max,-erms,-fsrm,-smap,-smep,-umip,-pku,-la57",
-                        "-smp",
-                        "2",
-                        "-m",
-                        "1280",
-                    ),
+                    *("-accel", "tcg", "-cpu", PROCESSOR, "-smp", "2", "-m", "1280"),
                     *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
                     *("-kernel", "vmlinuz", "-initrd", "initrd", "-append", kernel),
                     # What its disk was told to keep must outlive QEMU, but not this computer.
