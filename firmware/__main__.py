@@ -90,6 +90,9 @@ def scene_camera(config: Config, clock: Clock) -> Camera:
 
 def pi_camera(config: Config, clock: Clock) -> Camera:
     """The Pi's camera, with the microphone if the kit has one."""
+    # The film's part of it, too: a press finds all of it loaded.
+    import firmware.muxer  # noqa: F401
+
     # There on a kit only.
     from firmware.cameras.picamera import PiCamera
     from firmware.microphone import Microphone
@@ -150,6 +153,11 @@ def _record(config: Config, hardware: Hardware) -> None:
         # A scene may be silent; where there is a lens, silence is a microphone that is missing.
         hears=lambda: camera.has_sound or config.camera == "scene",
         sources=partial(machine_sources, home, clock),
+        camera_loading=(
+            partial(camera.loading, lambda: inbox.put(Noticed()))
+            if isinstance(camera, LateCamera)
+            else lambda: False
+        ),
     )
     removals = Removals(home, books, log, lambda: gate.time().now)
     removals.finish()

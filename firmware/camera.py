@@ -99,18 +99,44 @@ class Camera(Protocol):
 
 
 class LateCamera:
-    """A `Camera` that is loaded when it is first asked whether it is there: when a permit has come
-    into force, so that a press finds it loaded. What it is made of takes more memory than all else
-    of a recorder, and an idle kit has no use for it.
+    """A `Camera` that is loaded when a permit has come into force: what it is made of takes more
+    memory than all else of a recorder, and an idle kit has no use for it.
 
-    One that cannot be loaded is not there, until the recorder is started again.
+    It takes a small computer seconds, in which the button must be heard: `loading` begins it in a
+    thread of its own. Whoever asks for more waits for its end. One that cannot be loaded is not
+    there, until the recorder is started again.
     """
 
     def __init__(self, name: str, make: Callable[[], Camera]) -> None:
         self._name = name
         self._make = make
         self._made: Camera | None = None
-        self._failed = False
+        self._loader: threading.Thread | None = None
+        self._over = threading.Event()
+        """It is loaded, or cannot be."""
+
+    def loading(self, loaded: Callable[[], None]) -> bool:
+        """True until it is loaded. The first call begins that; `loaded` is called when it is over,
+        however it went."""
+        if self._loader is None:
+            self._loader = threading.Thread(
+                target=self._load, args=(loaded,), name="camera", daemon=True
+            )
+            self._loader.start()
+        return not self._over.is_set()
+
+    def _load(self, loaded: Callable[[], None]) -> None:
+        try:
+            camera = self._make()
+            # It takes its time over the first answer, too.
+            camera.present()
+            self._made = camera
+        except Exception:
+            # Whatever these libraries raise where something of theirs is missing.
+            _errors.exception("the camera could not be loaded")
+        finally:
+            self._over.set()
+            loaded()
 
     @property
     def name(self) -> str:
@@ -119,13 +145,8 @@ class LateCamera:
     @property
     def made(self) -> Camera:
         """Raises CameraFailed."""
-        if self._made is None and not self._failed:
-            try:
-                self._made = self._make()
-            except Exception:
-                # Whatever these libraries raise where something of theirs is missing.
-                _errors.exception("the camera could not be loaded")
-                self._failed = True
+        if self.loading(lambda: None):
+            self._over.wait()
         if self._made is None:
             raise CameraFailed("The camera could not be loaded.", "Start the kit again.")
         return self._made

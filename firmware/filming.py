@@ -44,7 +44,7 @@ class Film:
         new_file: Create = create,
     ) -> None:
         """Raises BadInput for a time that is not trusted: a film without a date is none."""
-        # With the camera, which is loaded by now: an idle recorder has no need of it.
+        # Loaded with the camera: an idle recorder has no need of it.
         from firmware.muxer import SOUND_BIT_RATE, Muxer
 
         self.permit = permit

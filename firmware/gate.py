@@ -70,8 +70,11 @@ class Gate:
         camera_present: Callable[[], bool],
         hears: Callable[[], bool],
         sources: Callable[[], Sources] = Sources,
+        camera_loading: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`sources`: what this machine has besides its boot clock, for a while nobody vouched."""
+        """`sources`: what this machine has besides its boot clock, for a while nobody vouched.
+        `camera_loading`: asked as soon as a permit is in force; while it is, nothing is asked of
+        the camera."""
         self._home = home
         self._books = books
         self._clock = clock
@@ -82,6 +85,7 @@ class Gate:
         self._camera_present = camera_present
         self._hears = hears
         self._sources = sources
+        self._camera_loading = camera_loading
         self._vouch: Vouch | None = None
         self._reckoned: Vouch | None = None
         """What a machine said when it was first believed; the boot clock goes on from it."""
@@ -215,6 +219,8 @@ class Gate:
             return Refusal.CARD_FULL
         if not self._light_works():
             return Refusal.LIGHT_BROKEN
+        if self._camera_loading():
+            return Refusal.CAMERA_LOADING
         if not self._camera_present():
             return Refusal.CAMERA_MISSING
         if answer.sound and not self._hears():

@@ -14,7 +14,7 @@ from appliance.audit import Log
 from appliance.clock import Clock
 from appliance.errors import BadInput, CameraFailed, KitError, LightFailed, SoundFailed
 from appliance.film import EndReason
-from appliance.permits import Permit
+from appliance.permits import Permit, Refusal
 from appliance.requests import (
     CorrectTime,
     Enrol,
@@ -377,10 +377,14 @@ class Runner:
         return replace(event, film=film.recording if removable else "")
 
     def _frame(self, request: Preview) -> None:
-        """Open or close the camera for framing, and answer."""
+        """Open or close the camera for framing, and answer; what is asked of a camera that is
+        being loaded waits until it is."""
         now = self._clock.monotonic()
         if request.open and self._gate.may_frame(request.note):
-            self._handle(PreviewAsked(now, self._gate.answer()))
+            answer = self._gate.answer()
+            if answer is Refusal.CAMERA_LOADING:
+                return
+            self._handle(PreviewAsked(now, answer))
         elif not request.open and self._recorder.state is State.PREVIEW:
             self._handle(StopAsked(now, EndReason.PAGE))
         as_asked = (self._recorder.state is State.PREVIEW) is request.open

@@ -187,6 +187,7 @@ class FakeCamera:
         self.hear: Callable[[av.AudioFrame], None] | None = None
         self.on_failure: Callable[[EndReason], None] = lambda why: None
         self.is_present = True
+        self.loading = False
         self.stalled = self.fails_to_start = self.fails_to_stop = False
         self.mute = self.fails_to_hear = False
         self.takes = 0.0
@@ -322,6 +323,7 @@ class Stage:
             lambda: not self.light.broken,
             self.camera.present,
             lambda: self.camera.has_sound,
+            camera_loading=lambda: self.camera.loading,
         )
         self.desk = Desk(self.home, self.clock)
         self.recorder = Recorder(recovered)

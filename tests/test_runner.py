@@ -3,6 +3,7 @@
 import os
 import random
 import struct
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,11 +13,12 @@ import msgspec
 import pytest
 
 from appliance.clock import EARLIEST, LARGEST_STEP, Correction, Judgement, Mark, Trust
+from appliance.errors import CameraFailed
 from appliance.files import load_fact, new_id, save, to_json
 from appliance.film import EndReason
 from appliance.joined import open_recording, read_manifest
 from appliance.keys import PrivateKeys, generate_identity
-from appliance.permits import CURRENT, LONGEST_FILM, Books, Ceilings, Enrolled, Refusal
+from appliance.permits import CURRENT, LONGEST_FILM, Books, Ceilings, Enrolled, Refusal, Revocation
 from appliance.requests import (
     FRESH_SECONDS,
     CorrectTime,
@@ -26,13 +28,20 @@ from appliance.requests import (
     Stop,
     place_request,
 )
-from firmware.camera import SAMPLE_RATE, TICKS, GuardedSink, Meter
+from firmware.button import SETTLE
+from firmware.camera import SAMPLE_RATE, TICKS, Camera, GuardedSink, LateCamera, Meter
 from firmware.cameras.scene import sound_frame
 from firmware.gate import Desk
 from firmware.light import CAPTURING
 from firmware.recorder import PRESENCE_LASTS, PREVIEW_LASTS, REFUSAL_SHOWN, Pattern, State
-from firmware.runner import LONGEST_WITHOUT_PICTURE, LONGEST_WITHOUT_SOUND, Died, Quit
-from tests.fakes import CASE, NOON, PRACTITIONER, SERVICE, FakeClock, Reel, Stage
+from firmware.runner import (
+    ANSWERED_WITHIN,
+    LONGEST_WITHOUT_PICTURE,
+    LONGEST_WITHOUT_SOUND,
+    Died,
+    Quit,
+)
+from tests.fakes import CASE, NOON, PRACTITIONER, SERVICE, FakeCamera, FakeClock, Reel, Stage
 
 STRANGER = PrivateKeys.generate("practitioner", x25519=True)
 
@@ -113,6 +122,36 @@ def test_a_recorder_that_hangs_does_not_film_beyond_the_limit(filming: Stage) ->
     assert ended.why is EndReason.LIMIT
 
 
+@pytest.mark.parametrize(("hung", "films"), [(ANSWERED_WITHIN, 1), (ANSWERED_WITHIN + 0.01, 0)])
+def test_a_press_that_waited_while_the_recorder_hung_films_nothing(
+    kit: Stage, hung: float, films: int
+) -> None:
+    kit.arm()
+    kit.pin.drive_low()
+    kit.clock.advance(0.2)
+    kit.pin.drive_high()
+    kit.clock.advance(SETTLE + hung)
+    kit.work()
+    assert len(kit.films()) == films
+    if not films:
+        assert (kit.light.pattern, kit.status.reason) == (Pattern.REFUSED, "too-late")
+        kit.advance(REFUSAL_SHOWN + 0.1)
+        kit.press()
+        assert kit.state is State.FILMING
+
+
+def test_a_press_that_waited_while_the_recorder_hung_stops_a_film_all_the_same(
+    filming: Stage,
+) -> None:
+    filming.pin.drive_low()
+    filming.clock.advance(0.2)
+    filming.pin.drive_high()
+    filming.clock.advance(5)
+    filming.work()
+    filming.settle()
+    assert not filming.camera.open and filming.state is not State.FILMING
+
+
 def test_every_film_counts_before_the_camera_opens(kit: Stage) -> None:
     permit = kit.arm(films=1)
     kit.camera.fails_to_start = True
@@ -148,7 +187,8 @@ def test_nothing_that_happens_is_left_out_of_the_log(filming: Stage) -> None:
     filming.settle()
     filming.disarm()
     filming.press()
-    assert filming.events() == ["armed", "film-begun", "film-ended", "disarmed", "refused"]
+    happened = ["time-vouched", "armed", "film-begun", "film-ended", "disarmed", "refused"]
+    assert filming.events() == happened
 
 
 # --- The gate -----------------------------------------------------------------------------------
@@ -317,6 +357,63 @@ def test_a_camera_that_is_not_there_is_refused(kit: Stage) -> None:
     kit.arm()
     kit.camera.is_present = False
     assert refused(kit) == "camera-missing"
+
+
+def test_a_press_while_the_camera_is_loaded_is_refused_and_films_nothing_later(kit: Stage) -> None:
+    kit.camera.loading = True
+    kit.arm()
+    assert kit.state is State.IDLE, "the light says that it is not ready"
+    assert kit.status.reason == "camera-loading"
+    assert refused(kit) == "camera-loading"
+    kit.camera.loading = False
+    kit.advance(REFUSAL_SHOWN)
+    assert (kit.state, kit.status.reason) == (State.READY, "")
+    assert "camera on" not in kit.happened
+    kit.press()
+    assert kit.state is State.FILMING
+
+
+def test_who_asks_to_frame_while_the_camera_is_loaded_sees_it_as_soon_as_it_is(kit: Stage) -> None:
+    kit.camera.loading = True
+    kit.arm()
+    asked = kit.preview()
+    assert kit.ask(asked) == "", "it waits"
+    kit.camera.loading = False
+    kit.notice()
+    assert kit.state is State.PREVIEW and kit.desk.answers[asked.id] == "done"
+
+
+def test_a_camera_is_loaded_beside_the_thread_that_hears_the_button() -> None:
+    may_go_on, over = threading.Event(), threading.Event()
+    made: list[int] = []
+
+    def make() -> Camera:
+        assert may_go_on.wait(60)
+        made.append(threading.get_ident())
+        return FakeCamera(FakeClock(), [])
+
+    late = LateCamera("late", make)
+    assert late.name == "late"
+    assert late.loading(over.set) and late.loading(over.set), "it goes on in its own time"
+    assert not made
+    may_go_on.set()
+    assert over.wait(60)
+    assert not late.loading(over.set)
+    assert late.present() and late.name == "fake camera"
+    assert len(made) == 1 and made != [threading.get_ident()]
+
+
+def test_a_camera_that_cannot_be_loaded_is_not_there_and_nobody_waits_for_it_for_ever() -> None:
+    def make() -> Camera:
+        raise ImportError("something is missing")
+
+    told: list[None] = []
+    late = LateCamera("late", make)
+    assert not late.present(), "who asks at once is told when it is certain"
+    assert not late.loading(lambda: told.append(None))
+    with pytest.raises(CameraFailed):
+        late.start(Reel(), lambda why: None)
+    late.stop()
 
 
 def test_a_kit_without_a_microphone_films_only_what_was_agreed_to_without_sound(
@@ -925,6 +1022,21 @@ def test_a_correction_that_is_forged_replayed_or_for_another_kit_asks_for_no_pre
     mark = kit.books.mark
     assert kit.ask(correct_time(kit, kit.clock.wall - timedelta(days=9), **changes)) == "refused"
     assert kit.state is not State.PRESENCE and kit.books.mark == mark
+
+
+def test_a_correction_by_somebody_who_is_revoked_before_the_press_is_refused_and_breaks_nothing(
+    kit: Stage,
+) -> None:
+    request, mark = correct_time(kit, kit.clock.wall - timedelta(days=9)), kit.books.mark
+    assert kit.ask(request) == "waiting"
+    name = PRACTITIONER.card().name
+    word = to_json(Revocation(practitioner=name, at=kit.clock.wall)).decode()
+    kit.home.prepare(kit.home.inbox)
+    save(kit.home.inbox / f"revoked-{name}", SERVICE.signer.sign(f"{word}\n").encode())
+    kit.notice()
+    kit.press()
+    assert kit.desk.answers[request.id] == "refused" and kit.books.mark == mark
+    assert kit.state is State.IDLE and kit.status.reason == ""
 
 
 def test_a_common_word_for_the_time_is_no_correction(kit: Stage) -> None:
