@@ -32,6 +32,7 @@ class Refusal(Enum):
     """Why a press was refused. The light, the page and the log all use these codes."""
 
     NOT_SET_UP = "not-set-up"
+    TOO_LATE = "too-late"
     NO_PERMIT = "no-permit"
     PERMIT_UNREADABLE = "permit-unreadable"
     PERMIT_NOT_SIGNED = "permit-not-signed"
@@ -63,6 +64,8 @@ class Refusal(Enum):
 
 _SENTENCES = {
     Refusal.NOT_SET_UP: "This kit has not been set up. Open the page to set it up.",
+    Refusal.TOO_LATE: "The kit was busy and saw your press too late, so nothing is filmed. Press "
+    "again if everybody is still ready.",
     Refusal.NO_PERMIT: "Nothing is agreed for today yet. Open the family's case and arm the kit.",
     Refusal.PERMIT_UNREADABLE: "The order to film could not be read. Arm the kit again.",
     Refusal.PERMIT_NOT_SIGNED: "The order to film is not signed by a practitioner of this kit, or "

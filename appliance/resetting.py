@@ -29,7 +29,8 @@ from typing import Literal, NoReturn
 
 import msgspec
 
-from appliance.cases import CaseRecord, is_withdrawn, withdrawal_note
+from appliance.cases import is_withdrawn
+from appliance.consent import FilmWithdrawal, ServiceOrder, ShareEnd, Withdrawal
 from appliance.errors import BadFile, BadInput, BadSignature
 from appliance.files import (
     ID,
@@ -39,6 +40,7 @@ from appliance.files import (
     destroy,
     from_json,
     load_fact,
+    one_of,
     read_plain,
     save,
     sync_directory,
@@ -53,6 +55,8 @@ LARGEST = 64 * 1024
 """Bytes: no order is longer."""
 _LOOK_SECONDS = 1.0
 _BEGUN, _FORMER = "reset", "former"
+_SentOrder = Withdrawal | FilmWithdrawal | ShareEnd | ServiceOrder
+_SENT_ORDER: msgspec.json.Decoder[_SentOrder] = msgspec.json.Decoder(_SentOrder, strict=True)
 
 
 class Reset(Fact, frozen=True, kw_only=True, tag="reset/v1"):
@@ -128,11 +132,14 @@ def judge(note: str, kit: str, service: Card | None, home: Home) -> Reset | Refu
         return Refusal.UNREADABLE
     if order.kit != kit:
         return Refusal.OTHER_KIT
-    for case, _name in unsent(home):
-        if not order.unsent:
-            return Refusal.NOT_SENT
-        if case == "" or _held(home, case):
-            return Refusal.HELD
+    try:
+        for case, _name in unsent(home):
+            if not order.unsent:
+                return Refusal.NOT_SENT
+            if case == "" or _held(home, case):
+                return Refusal.HELD
+    except OSError:
+        return Refusal.NOT_SENT
     return order
 
 
@@ -164,13 +171,15 @@ def begun(home: Home) -> bool:
 def begin(home: Home, note: str, signer: Signer, now: datetime) -> None:
     """Begin: from here on it goes to its end. The caller has judged, and somebody has pressed.
     Raises NotPossible."""
+    order = from_json(split_note(note)[0], Reset)
     said = SetBack(
         kit=signer.verifier.name.removeprefix("kit-"),
         at=now,
         order=hashlib.sha256(note.encode()).hexdigest(),
         films=len(_ids(home.recordings)),
         cases=len(_ids(home.cases)),
-        unconfirmed=sum(1 for _ in unsent(home)),
+        # Of every other order it was found that there are none; to look again takes long.
+        unconfirmed=sum(1 for _ in unsent(home)) if order.unsent else 0,
     )
     save(home.kit / _BEGUN, signer.sign(f"{to_json(said).decode()}\n").encode())
 
@@ -192,11 +201,11 @@ def remove_own(home: Home, process: Literal["web", "sync"]) -> None:
 def others_left(home: Home) -> bool:
     """True while page or sync has something left, as far as the recorder may look."""
     return any(
-        path.is_file()
+        files
         for process in ("web", "sync")
         for directory in (*_own(home)[process], home.log(process))
-        if os.access(directory, os.R_OK | os.X_OK)
-        for path in directory.rglob("*")
+        # What goes while it is looked at is passed by.
+        for _, _, files in os.walk(directory)
     )
 
 
@@ -307,27 +316,15 @@ def _film(home: Home, name: str) -> Iterator[tuple[str, str]]:
 
 def _case(home: Home, name: str) -> Iterator[tuple[str, str]]:
     directory = home.case(name)
-    orders = [*directory.glob("withdrawn/*"), *directory.glob("ends/*")]
     whole = is_withdrawn(directory)
-    if (directory / "withdrawal").exists():
-        try:
-            found = withdrawal_note(directory)
-        except BadInput:
-            found = None
-        order = order_object(found[0].id) if found else ""
-        if not (order and _confirmed(home, order, directory / "withdrawal")):
-            yield name, f"cases/{name}/withdrawal"
-    for path in () if whole else orders:
-        try:
-            order = _order_id(path)
-        except (BadInput, OSError, UnicodeDecodeError, msgspec.DecodeError):
-            yield name, f"cases/{name}/{path.relative_to(directory)}"
-            continue
-        if order and not _confirmed(home, order_object(order), path):
-            yield name, order_object(order)
+    for pattern in ("withdrawal",) if whole else ("withdrawn/*", "ends/*"):
+        for path in directory.glob(pattern):
+            order = _order_sent(path)
+            if order is None or (order and not _confirmed(home, order, path)):
+                yield name, order or f"cases/{name}/{path.relative_to(directory)}"
     if whole and not _held(home, name):
         return
-    if not whole and load_fact(directory / "case.json", CaseRecord) is None:
+    if not whole and not (directory / "case.json").exists():
         return
     for path in _files(directory):
         file = path.relative_to(directory).as_posix()
@@ -346,7 +343,11 @@ def _files(directory: Path) -> Iterator[Path]:
         yield from note.parent.glob(f"{note.stem}.*.age")
 
 
-def _order_id(path: Path) -> str:
-    """The id under which an order goes to the service; '' for one that came from there."""
-    text, _ = split_note(read_plain(path, LARGEST).decode())
-    return msgspec.json.decode(text, type=dict[str, object]).get("id", "")  # type: ignore[return-value]
+def _order_sent(path: Path) -> str | None:
+    """What an order is called at the service; '' for one that came from there, None where that
+    cannot be told."""
+    try:
+        order = one_of(_SENT_ORDER, split_note(read_plain(path).decode())[0])
+        return "" if isinstance(order, ServiceOrder) else order_object(order.id)
+    except (BadInput, OSError, UnicodeDecodeError):
+        return None

@@ -28,9 +28,10 @@ def _key_hash(name: str, public: bytes) -> bytes:
 
 
 def _checked_name(name: str) -> str:
-    # Names of people's keys become names of files, too: what cannot be printed is in none.
-    if not name or "+" in name or not name.isprintable() or any(c.isspace() for c in name):
-        raise BadFile("A signing key's name has no spaces and no plus sign.")
+    # Names of people's keys become names of files, too: what cannot be printed is in none, and a
+    # slash would lead elsewhere.
+    if not name or set(name) & set("+/") or not name.isprintable() or any(map(str.isspace, name)):
+        raise BadFile("A signing key's name has no spaces, no plus sign and no slash.")
     return name
 
 

@@ -117,7 +117,11 @@ class Gate:
         return told if disagrees(self.time(), told) else None
 
     def vouch(self, note: str) -> bool:
-        """Take an unlocked practitioner's word for the time. False if it cannot be believed."""
+        """Take an unlocked practitioner's word for the time. False if it cannot be believed.
+
+        One that is older than the word that counts does not: whoever kept it would undo what was
+        said since.
+        """
         enrolled = self._books.enrolled
         if enrolled is None:
             return False
@@ -129,6 +133,12 @@ class Gate:
         judged = judge_clock(self._clock.read(), vouch, self._books.mark)
         if vouch.kit != self._books.kit or judged.trust is not Trust.TRUSTED:
             return False
+        known = self._vouch
+        if known == vouch:
+            return True
+        if known and known.boot == vouch.boot and vouch.boottime < known.boottime:
+            return False
+        self._log.write("time-vouched")
         self._vouch = vouch
         self._books.note_time(judged)
         self.disagrees = self.other_time()

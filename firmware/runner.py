@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 
 from appliance.audit import Log
 from appliance.clock import Clock
-from appliance.errors import BadInput, CameraFailed, KitError, LightFailed, SoundFailed
+from appliance.errors import CameraFailed, KitError, LightFailed, SoundFailed
 from appliance.film import EndReason
 from appliance.permits import Permit, Refusal
 from appliance.requests import (
@@ -68,6 +68,9 @@ _errors = logging.getLogger(__name__)
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at permit, requests and cases, if nothing is noticed before."""
+ANSWERED_WITHIN = 1.0
+"""Seconds after which a press films nothing any more: whoever pressed may have turned away, and
+another have come in."""
 TELL_EVERY = 0.25
 """Seconds between two live statuses while a film is made or framed."""
 LONGEST_WITHOUT_PICTURE = 2.0
@@ -159,6 +162,8 @@ class Runner:
         self._timings: dict[str, float] = {}
         self._next_look = self._next_tell = float("-inf")
         self._quitting = False
+        self._refused: set[tuple[str, ...]] = set()
+        """What of the page was refused and is in the log."""
 
     def run(self, alive: Callable[[], None]) -> None:
         """Work until asked to quit. `alive` is called after every round, at least each second.
@@ -306,6 +311,11 @@ class Runner:
                     self._started_at = self._at
                     self._timings = {"release_to_light": self._since(self._at)}
             case Judge(pressed):
+                now = self._clock.monotonic()
+                if pressed and now - self._at > ANSWERED_WITHIN:
+                    # This thread hung meanwhile, on the card perhaps.
+                    self._handle(Judged(now, Refusal.TOO_LATE, pressed))
+                    return
                 self._handle(Judged(self._at, self._gate.answer(reserve=pressed), pressed))
                 if pressed and self._recorder.state not in (State.FILMING, State.STOPPING):
                     self._give_back()
@@ -340,8 +350,7 @@ class Runner:
                 asked = self._desk.take(request)
                 # Until it is on the card.
                 self._desk.answer(request, "refused")
-                if asked is not None:
-                    self._confirmed(asked)
+                if asked is not None and self._confirmed(asked):
                     self._desk.answer(request, "done")
             case Decline(request, timed_out):
                 self._desk.answer(request, "timed-out" if timed_out else "refused")
@@ -398,8 +407,9 @@ class Runner:
         except OSError:
             self._on_end(EndReason.FAULT)
 
-    def _confirmed(self, asked: NeedsPress) -> None:
-        """Do what waited for a press."""
+    def _confirmed(self, asked: NeedsPress) -> bool:
+        """Do what waited for a press. False if it does not count any more: in this minute somebody
+        was revoked, or a film made."""
         match asked:
             case Enrol():
                 self._books.enrol(asked.service, asked.practitioner, asked.ceilings)
@@ -407,20 +417,29 @@ class Runner:
                 self._log.write("enrolled", **ids)
             case Renew():
                 renewed = self._books.read_renewed(asked.note)
-                if renewed is None:  # Whoever signed it was revoked in this minute.
-                    raise BadInput("Nobody of this kit has signed that.")
+                if renewed is None:
+                    return False
                 self._books.renew(renewed)
                 self._log.write("case-renewed", case=renewed.case)
             case CorrectTime():
-                if not self._gate.correct(asked.note):
-                    raise BadInput("Nobody of this kit has signed that.")
+                return self._gate.correct(asked.note)
             case FactoryReset():
-                order = self._books.may_be_set_back(asked.note)
-                if not isinstance(order, Reset):  # A film was begun and ended in this minute.
-                    raise BadInput(order.sentence)
+                order = self._may_be_set_back(asked)
+                if order is None:
+                    return False
                 self._log.write("reset-begun", order=f"{order.number:06}")
                 self._books.begin_setting_back(asked.note, self._clock.read().wall)
                 self._quitting = True
+        return True
+
+    def _may_be_set_back(self, asked: FactoryReset) -> Reset | None:
+        """The order, if it counts. That is not looked into while a film is made: to see whether
+        everything was sent takes long, and the button must not wait."""
+        order = self._books.may_be_set_back(asked.note) if self._closed else None
+        if isinstance(order, Reset):
+            return order
+        self._log_once("reset-refused", reason=order.value if order else "filming")
+        return None
 
     def _give_back(self) -> None:
         """The room that the film did not need; where the card refuses, the next start has it."""
@@ -445,43 +464,21 @@ class Runner:
                     case Stop():
                         self._desk.answer(request.id, "done")
                         self._handle(StopAsked(self._clock.monotonic(), EndReason.PAGE))
-                    case Enrol():
-                        if self._books.may_enrol(request.service, request.ceilings):
-                            self._desk.wait(request)
-                            self._handle(PresenceAsked(now, request.id))
-                        else:
-                            self._desk.answer(request.id, "refused")
-                    case Renew():
-                        if self._books.read_renewed(request.note) is not None:
-                            self._desk.wait(request)
-                            self._handle(PresenceAsked(now, request.id))
-                        else:
-                            self._desk.answer(request.id, "refused")
                     case Preview():
                         self._frame(request)
                     case Remove():
                         removed = self._closed and self._removals.ordered(request.note)
                         self._desk.answer(request.id, "done" if removed else "refused")
-                    case CorrectTime():
-                        if self._gate.may_correct(request.note):
-                            self._desk.wait(request)
-                            self._handle(PresenceAsked(now, request.id))
-                        else:
-                            self._desk.answer(request.id, "refused")
-                            self._log.write("time-not-believed")
-                    case FactoryReset():
-                        order = self._books.may_be_set_back(request.note)
-                        if isinstance(order, Reset) and self._closed:
-                            self._desk.wait(request)
-                            self._handle(PresenceAsked(now, request.id))
-                        else:
-                            why = "filming" if isinstance(order, Reset) else order.value
-                            self._desk.answer(request.id, "refused")
-                            self._log.write("reset-refused", reason=why)
                     case SetTime():
                         believed = self._gate.vouch(request.note)
                         self._desk.answer(request.id, "done" if believed else "refused")
-                        self._log.write("time-vouched" if believed else "time-not-believed")
+                        if not believed:
+                            self._log_once("time-not-believed")
+                    case _ if self._may_be_pressed_for(request):
+                        self._desk.wait(request)
+                        self._handle(PresenceAsked(now, request.id))
+                    case _:
+                        self._desk.answer(request.id, "refused")
             if self._filming and self._film is not None:
                 if self._gate.withdrawn(self._film.permit.case):
                     self._handle(StopAsked(now, EndReason.WITHDRAWN))
@@ -501,6 +498,21 @@ class Runner:
             _errors.exception("what the page wrote could not be taken in")
             self._handle(Broke(now, EndReason.DISK_FAILED))
 
+    def _may_be_pressed_for(self, asked: NeedsPress) -> bool:
+        """True if a press would do it."""
+        match asked:
+            case Enrol():
+                return self._books.may_enrol(asked.service, asked.ceilings)
+            case Renew():
+                return self._books.read_renewed(asked.note) is not None
+            case CorrectTime():
+                believed = self._gate.may_correct(asked.note)
+                if not believed:
+                    self._log_once("time-not-believed")
+                return believed
+            case FactoryReset():
+                return self._may_be_set_back(asked) is not None
+
     def _first_sealed(self) -> dict[str, float]:
         sealed = self._film.writer.first_sealed if self._film else None
         return {} if sealed is None else {"release_to_sealed": 1000 * (sealed - self._started_at)}
@@ -508,6 +520,13 @@ class Runner:
     def _since(self, moment: float) -> float:
         """Milliseconds."""
         return 1000 * (self._clock.monotonic() - moment)
+
+    def _log_once(self, event: str, **ids: str) -> None:
+        """Log what a page that is locked could ask for without end: once, until this process ends.
+        A log that grows is a card that fills."""
+        if (event, *ids.values()) not in self._refused:
+            self._refused.add((event, *ids.values()))
+            self._log.write(event, **ids)
 
     def _write_log(self, event: str, **ids: str) -> None:
         """Log where a card that refuses must not keep anything from being done."""

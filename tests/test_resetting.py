@@ -1,6 +1,7 @@
 """Other hands: a kit is set back by its service's order and a press, wholly, or not at all."""
 
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -178,6 +179,27 @@ def test_a_withdrawn_case_needs_no_copy_anywhere_but_its_order_does(kit: Sending
     assert len(list(unsent(kit.home))) == 1
 
 
+@pytest.mark.parametrize(
+    "file", ["withdrawal", "withdrawn/planted", "ends/planted", "case.json", "hold/planted"]
+)
+@pytest.mark.parametrize(
+    "lie", [b"\xff", b'{"attune":"share-end/v1","id":5}\n\n\xe2\x80\x94 x AAAAAAAA\n', b"[" * 9999]
+)
+def test_whatever_a_page_puts_into_a_case_the_order_is_answered(
+    kit: SendingKit, file: str, lie: bytes
+) -> None:
+    case = kit.case()
+    kit.sync()
+    path = case.directory / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(lie)
+    counts = order(kit.id, service().signer)
+    if file in ("case.json", "hold/planted"):
+        assert isinstance(answer(kit, counts), Reset), "it is with the service all the same"
+    else:
+        assert answer(kit, counts) is Refusal.NOT_SENT
+
+
 # --- The order on its way -------------------------------------------------------------------------
 
 
@@ -263,6 +285,11 @@ def test_while_filming_a_kit_is_not_set_back(tmp_path: Path) -> None:
     assert stage.state is State.FILMING
     assert stage.ask(asked(stage, order(stage.books.kit, SERVICE.signer, unsent=True))) == "refused"
     assert stage.state is State.FILMING
+    # Nor is anything looked into: the button must not wait for thousands of receipts.
+    assert stage.ask(asked(stage, "no order")) == "refused"
+    log = check_chain((stage.home.log("recorder") / "log").read_bytes())
+    refused = [entry.ids["reason"] for entry in log if entry.event == "reset-refused"]
+    assert refused == ["filming"]
     stage.close()
 
 
@@ -275,6 +302,8 @@ def test_a_film_made_since_the_order_was_looked_at_is_not_lost_by_the_press(stag
     stage.press()
     assert not begun(stage.home)
     assert stage.desk.answers[request.id] == "refused"
+    assert stage.state is State.IDLE and stage.status.reason == "", "and no part is at fault"
+    assert stage.events()[-1] == "reset-refused"
 
 
 # --- What goes, and in which order ----------------------------------------------------------------
@@ -308,6 +337,23 @@ def test_each_removes_its_own_and_the_recorder_waits_for_both(kit: SendingKit) -
     said, _ = open_note((kit.home.kit / "former").read_text(), [kit.signer.verifier])
     assert kit.id in said
     assert not begun(kit.home)
+
+
+def test_a_page_that_removes_its_own_while_the_recorder_looks_holds_nothing_up(
+    kit: SendingKit,
+) -> None:
+    for number in range(300):
+        directory = kit.home.cases / f"{number}" / "documents"
+        directory.mkdir(parents=True)
+        (directory / "one").write_bytes(b"sealed")
+    page = threading.Thread(target=remove_own, args=(kit.home, "web"))
+    page.start()
+    while page.is_alive():
+        others_left(kit.home)
+    page.join()
+    shutil.rmtree(kit.home.inbox, ignore_errors=True)
+    remove_own(kit.home, "sync")
+    assert not others_left(kit.home)
 
 
 def test_after_that_the_same_order_counts_no_more(kit: SendingKit) -> None:

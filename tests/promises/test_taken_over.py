@@ -7,7 +7,7 @@ The whole recorder but for its lens and its lamp, on a clock that moves when tol
 import dataclasses
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,17 @@ from appliance.files import LARGEST_FACT, Fact, new_id, save, to_json
 from appliance.keys import PrivateKeys
 from appliance.permits import CURRENT, Permit
 from appliance.receipts import at_base_path, revocation_name
-from appliance.requests import CorrectTime, Enrol, Preview, Remove, Renew, SetTime, Stop
+from appliance.requests import (
+    CorrectTime,
+    Enrol,
+    FactoryReset,
+    Preview,
+    Remove,
+    Renew,
+    SetTime,
+    Stop,
+)
+from appliance.signing import Signer
 from firmware.books import KitBooks
 from firmware.gate import machine_sources
 from firmware.recorder import State
@@ -159,7 +169,8 @@ def test_what_waits_for_a_press_and_is_asked_again_under_its_name_is_done_once_o
     assert (stranger.card() in enrolled.practitioners) is (again == "after a hundred others")
 
 
-def test_a_card_whose_name_is_no_name_of_a_file_is_none(kit: Stage) -> None:
+@pytest.mark.parametrize("name", ["practitioner-\0", "practitioner-/../../cases"])
+def test_a_card_whose_name_is_no_name_of_a_file_is_none(kit: Stage, name: str) -> None:
     now = kit.clock.read()
     request: dict[str, Any] = {
         "attune": "enrol/v1",
@@ -170,13 +181,42 @@ def test_a_card_whose_name_is_no_name_of_a_file_is_none(kit: Stage) -> None:
         "practitioner": msgspec.json.decode(to_json(PRACTITIONER.card())),
     }
     path = kit.home.web_requests / f"{request['id']}.json"
-    name = "practitioner-\0"
     key = PRACTITIONER.card().verifying_key()
     verifier = str(dataclasses.replace(key, name=name))
     request["practitioner"] |= {"name": name, "verifier": verifier}
     save(path, msgspec.json.encode(request))
     kit.notice()
     assert kit.state is State.IDLE
+
+
+def test_a_page_that_is_locked_cannot_fill_the_card_with_the_recorders_log(kit: Stage) -> None:
+    stranger = Signer.generate("practitioner-stranger")
+    kept = kit.vouch_note()
+    for note in (kept, kit.vouch_note(stranger), "nothing"):
+        for kind in (SetTime, CorrectTime, FactoryReset):
+            for _ in range(5):
+                now = kit.clock.read()
+                kit.ask(kind(id=new_id(), boot=now.boot, boottime=now.boottime, note=note))
+    assert sorted(kit.events()) == [
+        "reset-refused",
+        "reset-refused",
+        "time-not-believed",
+        "time-vouched",
+    ]
+
+
+def test_a_word_for_the_time_that_a_page_kept_does_not_undo_a_later_one(kit: Stage) -> None:
+    right, kept = kit.clock.wall, kit.vouch_note(time=kit.clock.wall + timedelta(days=9))
+    for note, believed in ((kept, True), (kit.vouch_note(time=right), False)):
+        assert kit.gate.vouch(note) is believed
+    kit.clock.advance(1)
+    now = kit.clock.read()
+    said = Correction(kit=kit.books.kit, time=now.wall, boot=now.boot, boottime=now.boottime)
+    kit.ask(CorrectTime(id=new_id(), boot=now.boot, boottime=now.boottime, note=signed(said)))
+    kit.press()
+    assert kit.status.now == kit.clock.wall
+    assert not kit.gate.vouch(kept)
+    assert kit.status.now == kit.clock.wall
 
 
 def stop(kit: Stage, **changes: Any) -> Stop:
