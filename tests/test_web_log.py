@@ -34,6 +34,15 @@ def test_the_log_says_in_words_what_was_done_and_to_which_case(kit: WebKit) -> N
     assert "The name of the family" not in page.words and "Alex" not in page.words
 
 
+def test_the_log_says_why_a_film_ended_and_why_a_press_was_refused(kit: WebKit) -> None:
+    log = Log(kit.home.log("recorder"), SystemClock())
+    log.write("film-ended", recording="abcdefgh23456789", why="limit")
+    log.write("refused", reason="no-permit")
+    page = kit.browser.get("/log").words
+    assert "film abcd. It ended at the agreed length." in page
+    assert "because" not in page and "Nothing is agreed for today yet." in page
+
+
 def test_no_event_that_the_page_writes_is_left_without_words(kit: WebKit) -> None:
     case = kit.make_case()
     kit.browser.submit(f"/cases/{case}/arm")

@@ -152,6 +152,21 @@ def test_ten_minutes_without_use_lock_the_page_and_not_a_second_less(kit: WebKit
     assert not kit.parts.seat.taken
 
 
+def test_a_form_that_the_lock_kept_out_is_said_to_be_lost_and_its_page_comes_back(
+    kit: WebKit,
+) -> None:
+    kit.unlock()
+    case = kit.make_case()
+    goals = f"/cases/{case}/goals"
+    form = kit.browser.get(goals).form(goals)
+    kit.pass_by(IDLE_SECONDS)
+    page = kit.browser.post(goals, {**form, "goal": "To notice more"})
+    assert page.path == "/unlock" and "it was not kept" in page.words
+    assert kit.unlock().path == goals
+    kit.browser.submit("/cases", action="/lock")
+    assert "it was not kept" not in kit.browser.get("/cases").words
+
+
 def test_the_script_that_keeps_the_line_fresh_is_no_sign_of_use(kit: WebKit) -> None:
     kit.unlock()
     kit.pass_by(IDLE_SECONDS - 1)

@@ -37,6 +37,7 @@ PAIRED_COOKIE = "__Host-attune-paired"
 _PAIRED_BROWSERS = 20
 _SEAT = "seat"
 _NEXT = "next"
+_LOST = "lost"
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -118,8 +119,10 @@ def install(app: Flask, parts: Parts) -> None:
             abort(403)
         if parts.enrolled is None:
             return redirect(url_for("setup.show"), 303)
-        if request.method == "GET":
+        rule = request.url_rule
+        if rule is not None and "GET" in (rule.methods or ()):
             session[_NEXT] = request.path
+        session[_LOST] = request.method != "GET"
         return redirect(url_for("unlock.show"), 303)
 
     @app.teardown_request
@@ -155,6 +158,11 @@ def sit_down(token: str) -> str:
     session.clear()
     session[_SEAT] = token
     return wanted
+
+
+def lost_a_form() -> bool:
+    """Whether this browser came to the unlock page with a form that the lock kept out."""
+    return bool(session.get(_LOST))
 
 
 def stand_up() -> None:

@@ -22,6 +22,7 @@ from web_ui.access import practitioner
 from web_ui.forms import page_asked
 from web_ui.language import _, in_words
 from web_ui.parts import Parts
+from web_ui.status import ended_in_words, reason_in_words
 
 SHOWN = 100
 _PROCESSES = ("recorder", "web", "sync")
@@ -149,8 +150,6 @@ def _about(entry: Entry) -> str:
         "clip": _("moment"),
         "permit": _("order to film"),
         "order": _("order"),
-        "reason": _("because"),
-        "why": _("because"),
         "fault": _("because"),
         "code": _("because"),
     }
@@ -159,7 +158,12 @@ def _about(entry: Entry) -> str:
         for name, value in entry.ids.items()
         if name in words and value
     ]
-    return ", ".join(told)
+    reasons = {
+        "reason": reason_in_words,
+        "why": ended_in_words,
+    }
+    said = [sentence(entry.ids[name]) for name, sentence in reasons.items() if name in entry.ids]
+    return ". ".join([", ".join(told), *said] if told else said)
 
 
 def _what(entry: Entry) -> str:

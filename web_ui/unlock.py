@@ -14,7 +14,15 @@ from appliance.keys import change_passphrase, check_passphrase, make_passphrase,
 from appliance.library import mend_all
 from appliance.requests import SetTime, place_request
 from appliance.signing import Verifier
-from web_ui.access import anyone, even_new, pair, practitioner, sit_down, stand_up
+from web_ui.access import (
+    anyone,
+    even_new,
+    lost_a_form,
+    pair,
+    practitioner,
+    sit_down,
+    stand_up,
+)
 from web_ui.enrolment import is_new_card
 from web_ui.errors import status_of
 from web_ui.forgotten import let_in, new_cards
@@ -61,6 +69,7 @@ def blueprint(parts: Parts) -> Blueprint:
             "unlock.html",
             form=offered_form(),
             refused=refused,
+            lost=lost_a_form(),
             taken=parts.seat.taken,
             fingerprint=_fingerprint(parts),
             come=any(card.come for card in known),

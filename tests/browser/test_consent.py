@@ -43,7 +43,9 @@ def test_a_consent_is_signed_on_the_screen_and_taken_back_in_part(
     visitor.sees("Today's visit")
     case = visitor.path
     visitor.go(f"{case}/consent")
-    page.fill("#people-0-name", "Alex")
+    # A long form keeps the page unlocked while it is written.
+    with page.expect_request("**/status.json?watching"):
+        page.fill("#people-0-name", "Alex")
     page.fill("#people-0-relation", "mother")
     page.get_by_label("Yes, with parental responsibility").first.check()
     page.fill("#people-0-child", "Robin")
