@@ -48,6 +48,7 @@ def test_the_familys_screen_has_the_moments_in_order_and_no_name_or_note(kit: We
 def test_the_practitioners_own_window_has_the_notes(kit: WebKit) -> None:
     page = kit.browser.get(f"{review(kit)}/notes").words
     assert "canary note" in page and "Open the family's window" in page
+    assert "video call" not in page, "not everybody has agreed to one"
 
 
 def test_a_review_without_moments_says_so(tmp_path: Path) -> None:

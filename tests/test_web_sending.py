@@ -58,6 +58,7 @@ def test_while_it_sends_the_page_says_how_far_and_how_long(kit: WebKit) -> None:
     assert "About 2 minutes left" in words
     assert "3 files, 60 MB" in words
     assert "1 file, 20 MB" in words
+    assert "2 small files, less than 0.1 MB" in show(kit, waiting=2, waiting_bytes=900)
 
 
 def test_when_all_is_there_it_says_so(kit: WebKit) -> None:

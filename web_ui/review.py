@@ -108,6 +108,7 @@ def blueprint(parts: Parts) -> Blueprint:
             chosen=shelf(opened).chosen,
             goals=_goals(opened),
             turns=turns_in_words(),
+            online=_online(parts, consent_of(opened), practitioner().now(parts.clock)),
         )
 
     @pages.route("/close", methods=["GET", "POST"])

@@ -179,6 +179,10 @@ def _reasons() -> dict[str, tuple[str, str]]:
 
 
 def _amount(count: int, size: int) -> str:
+    if size < 100_000:
+        return ngettext(
+            "%(num)s small file, less than 0.1 MB", "%(num)s small files, less than 0.1 MB", count
+        )
     megabytes = f"{size / 1e6:.1f}" if size < 10e6 else f"{size / 1e6:.0f}"
     return ngettext(
         "%(num)s file, %(megabytes)s MB",

@@ -136,7 +136,7 @@ def line(parts: Parts) -> Line:
         clock=_clock(status),
         trusted=status.clock == Trust.TRUSTED.value,
         reason=reason_in_words(status.reason),
-        unproven="" if status.lamp_proven else _("Lamp unproven: no wire reads it back"),
+        unproven="" if status.lamp_proven else _("The kit cannot check its lamp: look at it"),
         removable=_removable(status.removable),
         sent=_sent(parts.home),
         follow=f"{status.state} {status.clock} {status.permit} {status.recording} {status.ended} "
@@ -361,6 +361,8 @@ def _removable(seconds: float) -> str:
 
 def _free(minutes: float) -> str:
     whole = max(0, int(minutes))
+    if whole >= 180:
+        return _("Room for %(hours)s hours", hours=whole // 60)
     return ngettext("Room for %(num)s minute", "Room for %(num)s minutes", whole)
 
 
