@@ -332,9 +332,9 @@ def open_film(
 def verify(place: str, kit_keys: tuple[str, ...], access: Path | None) -> None:
     """Check what a kit says happened: films against their signed manifests, logs as chains.
 
-    No key that opens a film is needed. PLACE is a recording, a kit's home or a store. Without the
-    kit's own key from elsewhere nothing is proven, and the status is 3; it is 1 where something
-    does not hold, and the first such link is named.
+    No key that opens a film is needed. PATH is a recording or a kit's home, URL a store. Without
+    the kit's own key from elsewhere nothing is proven, and the status is 3; it is 1 where
+    something does not hold, and the first such link is named.
     """
     from appliance import verifying
 
