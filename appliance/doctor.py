@@ -32,7 +32,10 @@ from appliance.requests import RecorderStatus
 Verdict = Literal["good", "look", "bad"]
 """`look`: it works, but a person should know; `bad`: the kit does not keep a promise like this."""
 
-UNITS = ("attune-recorder.service", "attune-web.service", "attune-sync.service")
+UNITS = (
+    *("attune-recorder.service", "attune-web.service", "attune-sync.service"),
+    "attune-firewall.service",
+)
 _STALE = 3.0
 """Seconds after which a live status speaks of the past."""
 _SAMPLE = 8 << 20
@@ -153,6 +156,7 @@ def examine(config: Config, machine: Machine) -> Iterator[Finding]:
     yield _light(config, status)
     yield _time(status, machine)
     yield from _card(config)
+    yield from _partition(config, machine)
     yield from _memory(machine)
     yield _power(machine)
     for unit in UNITS:
@@ -315,6 +319,40 @@ def _written_per_second(home: Path) -> float:
         return _SAMPLE / (time.monotonic() - began)
     finally:
         os.close(file)
+
+
+def _partition(config: Config, machine: Machine) -> Iterator[Finding]:
+    """How the partition under the kit's home is mounted, and what it has been through. Nothing
+    where the system does not say what is mounted."""
+    # The deepest mount above the home; of two at one place the later hides the earlier.
+    lines = [line.split() for line in machine.read("/proc/self/mounts").splitlines()]
+    above = [line for line in lines if Path(config.home).is_relative_to(line[1])]
+    if not above:
+        return
+    device, place, kind, options, *_ = max(reversed(above), key=lambda line: len(line[1]))
+    quiet = "noatime" in options.split(",")
+    yield Finding(
+        "partition",
+        "good" if quiet else "look",
+        f"{place} ({kind}) is {'' if quiet else 'not '}mounted noatime.",
+        "" if quiet else f"Add noatime to the line of {place} in /etc/fstab: looking wears cards.",
+    )
+    # ext4 counts both; a card itself says nothing of its wear.
+    counted = f"/sys/fs/ext4/{Path(device).name}"
+    errors = machine.read(f"{counted}/errors_count")
+    written = machine.read(f"{counted}/lifetime_write_kbytes")
+    if errors not in ("", "0"):
+        yield Finding(
+            "wear",
+            "bad",
+            f"{device} has made errors: {errors}.",
+            "Send what is waiting, then use a new card.",
+        )
+    elif written.isdigit():
+        total = f"{int(written) / 1e6:.0f} GB were written to {device} so far"
+        yield Finding("wear", "good", f"{total}, without an error.")
+    else:
+        yield Finding("wear", "look", f"Nobody counts what is written to {device} ({kind}).")
 
 
 def _memory(machine: Machine) -> Iterator[Finding]:

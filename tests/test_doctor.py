@@ -70,6 +70,10 @@ class Kit:
             "/proc/asound/cards": " 1 [Device         ]: USB-Audio - USB PnP Sound Device\n",
             "/dev/gpiochip0": "",
             "/sys/class/rtc/rtc0/since_epoch": "1800000000\n",
+            "/proc/self/mounts": f"/dev/mmcblk0p2 / ext4 rw,relatime 0 0\n"
+            f"/dev/mmcblk0p3 {self.home.root} ext4 rw,noatime 0 0\n",
+            "/sys/fs/ext4/mmcblk0p3/errors_count": "0\n",
+            "/sys/fs/ext4/mmcblk0p3/lifetime_write_kbytes": "812345678\n",
             "/proc/swaps": "Filename Type Size Used Priority\n",
             "/proc/sys/kernel/core_pattern": "|/bin/false\n",
             "/proc/meminfo": "MemTotal: 2000000 kB\nMemAvailable: 900000 kB\n",
@@ -118,7 +122,7 @@ def kit(tmp_path: Path) -> Kit:
 def test_a_kit_with_everything_in_its_place_is_well(kit: Kit) -> None:
     # How fast and how full the disk under the tests is, is not the kit's doing.
     found = [f for f in examine(kit.config, kit.machine) if f.what not in ("card", "room")]
-    assert len(found) == 16
+    assert len(found) == 19
     assert {f.verdict for f in found} == {"good"}
     assert not any(f.do for f in found)
 
@@ -237,6 +241,33 @@ def test_compressed_memory_that_stays_in_memory_is_well(kit: Kit) -> None:
     put(kit.root, "/proc/swaps", "Filename Type\n/dev/zram0 partition 1 0 100\n")
     put(kit.root, "/sys/block/zram0/backing_dev", "none\n")
     assert kit.found("swap").verdict == "good"
+
+
+def test_a_partition_that_is_written_to_when_it_is_read_is_told_with_what_to_do(kit: Kit) -> None:
+    root = "/dev/mmcblk0p2 / ext4 rw,noatime 0 0\n"
+    put(kit.root, "/proc/self/mounts", f"{root}/dev/sda1 {kit.home.root} ext4 rw,relatime 0 0\n")
+    found = kit.found("partition")
+    assert found.verdict == "look" and str(kit.home.root) in found.saw and "fstab" in found.do
+    put(kit.root, "/proc/self/mounts", f"{root}/dev/sda1 {kit.home.root}-2 ext4 rw,relatime 0 0\n")
+    found = kit.found("partition")
+    assert (found.verdict, found.saw) == ("good", "/ (ext4) is mounted noatime.")
+
+
+def test_a_partition_that_hides_another_is_the_one_that_counts(kit: Kit) -> None:
+    below, above = (
+        f"/dev/sda{number} {kit.home.root} ext4 rw,{how} 0 0\n"
+        for number, how in ((1, "noatime"), (2, "relatime"))
+    )
+    put(kit.root, "/proc/self/mounts", below + above)
+    assert kit.found("partition").verdict == "look"
+
+
+def test_a_card_that_made_errors_is_bad_and_one_that_nobody_counts_for_is_told(kit: Kit) -> None:
+    assert "812 GB" in kit.found("wear").saw
+    put(kit.root, "/sys/fs/ext4/mmcblk0p3/errors_count", "2\n")
+    assert kit.found("wear").verdict == "bad" and kit.found("wear").do
+    put(kit.root, "/proc/self/mounts", f"/dev/mapper/films {kit.home.root} xfs rw,noatime 0 0\n")
+    assert kit.found("wear").verdict == "look"
 
 
 def test_a_dump_of_memory_is_bad(kit: Kit) -> None:
