@@ -104,8 +104,10 @@ def pi_camera(config: Config, clock: Clock) -> Camera:
 
 
 def main(hardware: Hardware = find_hardware) -> int:
-    parser = argparse.ArgumentParser(prog="python -m firmware", description=__doc__)
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE")
+    parser = argparse.ArgumentParser("attune recorder", description="The recorder of this kit.")
+    parser.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="the kit's settings (TOML)"
+    )
     arguments = parser.parse_args()
     threading.excepthook = end_with_the_thread
     try:
