@@ -83,7 +83,7 @@ def blueprint(parts: Parts) -> Blueprint:
         stick = _STICK.fullmatch(way)
         errors = {}
         if not kept or len(kept) != len(set(wanted)):
-            errors["moments"] = _("Tick the clips and stills that the family keeps.")
+            errors["moments"] = _("Tick the clips and pictures that the family keeps.")
         if not to:
             errors["to"] = _("Write whom the copies are for, in the family's words.")
         elif len(to) > TO_LENGTH:
