@@ -91,8 +91,8 @@ _SENTENCES = {
     Refusal.CARD_FULL: "There is not enough room for a film of the agreed length. Send what is "
     "waiting, then try again.",
     Refusal.LIGHT_BROKEN: "The light does not work, so the kit does not film. It needs repair.",
-    Refusal.CAMERA_LOADING: "The camera is being made ready, which takes some seconds after arming. "
-    "Wait for the slow pulse of the light, then press.",
+    Refusal.CAMERA_LOADING: "The camera is being made ready, which takes some seconds after "
+    "arming. Wait for the slow pulse of the light, then press.",
     Refusal.CAMERA_MISSING: "The camera does not answer. Check its cable and switch the kit off "
     "and on.",
     Refusal.NO_MICROPHONE: "A film with sound was agreed to, and this kit has no microphone. "

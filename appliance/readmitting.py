@@ -13,60 +13,27 @@ in as a colleague is let in (`Cases.readmit`); the answer lies in the case, wher
 
 import hashlib
 import re
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-import msgspec
-
 from appliance.cases import CaseRecord, Cases, OtherKey, is_withdrawn
-from appliance.consent import ServiceOrder
 from appliance.errors import BadFile, BadInput, BadSignature, CaseWithdrawn, Incomplete, NoMatch
-from appliance.files import Fact, Home, Moment, checked_id, load_fact, read_plain, save_fact
+from appliance.files import Fact, Home, checked_id, load_fact, read_plain, save_fact
 from appliance.keys import Card, PrivateKeys
+from appliance.orders import (
+    LARGEST,
+    Readmission,
+    Reset,
+    orders_in,
+    read_order,
+    signed_order,
+)
 from appliance.permits import Enrolled, recipient_digest
 from appliance.receipts import KitCard
-from appliance.resetting import Reset
-from appliance.signing import open_note, split_note
-
-LARGEST = 64 * 1024
-"""Bytes: no order and no key file is longer."""
 
 _KEY_FILE = re.compile(r"identity-[0-9]{4}-[a-z2-7]{16}\.age")
-_ORDER = re.compile(r"order-(?P<number>[0-9]{6})")
-
-
-class Readmission(Fact, frozen=True, kw_only=True, tag="readmission/v1"):
-    """The service lets a practitioner into a case again, on one kit. Signed.
-
-    `number` counts up for each kit, together with those of `ServiceOrder` and `Reset`.
-    """
-
-    number: int
-    kit: str
-    case: str
-    practitioner: str
-    """The name on the new card."""
-    recipient: str
-    """SHA-256 (hex) of its recipient."""
-    key: str
-    """The key file's name in the case, at the store."""
-    sha256: str
-    at: Moment
-
-
-Order = Readmission | ServiceOrder | Reset
-_DECODER: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order, strict=True)
-
-
-def read_order(text: str) -> Order:
-    """What the service asks a kit to do, read strictly. Raises BadFile."""
-    try:
-        return _DECODER.decode(text)
-    except msgspec.DecodeError as error:
-        raise BadFile("This is no order of a service: %(why)s.", why=error) from error
 
 
 class Refusal(Enum):
@@ -141,14 +108,13 @@ def judge(note: bytes, number: int, kit: str, enrolled: Enrolled) -> Readmission
     question that an order answers.
     """
     try:
-        text, _ = split_note(note.decode())
-        order = read_order(text)
-    except (BadFile, UnicodeDecodeError):
+        order = read_order(note)
+    except BadFile:
         return Refusal.UNREADABLE
     if not isinstance(order, Readmission):
         return None
     try:
-        open_note(note.decode(), [enrolled.service.verifying_key()])
+        signed_order(note, enrolled.service.verifying_key())
         checked_id(order.case)
     except BadSignature:
         return Refusal.NOT_SIGNED
@@ -172,7 +138,7 @@ def orders_here(home: Home, kit: str, enrolled: Enrolled) -> dict[int, Readmissi
     only the newest counts: the others' key files have made way for its own."""
     found: dict[int, Readmission | Refusal] = {}
     newest: dict[tuple[str, str], int] = {}
-    for number, path in _numbered(home):
+    for number, path in orders_in(home):
         try:
             order = judge(read_plain(path, LARGEST), number, kit, enrolled)
         except BadFile:
@@ -209,8 +175,8 @@ def key_waits(home: Home, case: str) -> bool:
     for path in home.inbox.glob("key-*"):
         try:
             note = read_plain(path.with_name(path.name.replace("key-", "order-")), LARGEST)
-            order = read_order(split_note(note.decode())[0])
-        except (BadFile, UnicodeDecodeError, FileNotFoundError):
+            order = read_order(note)
+        except (BadFile, FileNotFoundError):
             return True
         if not isinstance(order, Reset) and order.case == case:
             return True
@@ -283,13 +249,6 @@ def _take_in(
     except (BadInput, Incomplete, NoMatch):
         return Refusal.KEY_UNREADABLE
     return None
-
-
-def _numbered(home: Home) -> Sequence[tuple[int, Path]]:
-    if not home.inbox.is_dir():
-        return []
-    named = ((_ORDER.fullmatch(path.name), path) for path in sorted(home.inbox.iterdir()))
-    return [(int(match["number"]), path) for match, path in named if match]
 
 
 def _whose(home: Home) -> tuple[KitCard, Enrolled] | None:

@@ -48,28 +48,14 @@ from appliance.files import (
 )
 from appliance.film import parse_manifest
 from appliance.keys import Card
+from appliance.orders import LARGEST, Reset, orders_in, read_order
 from appliance.receipts import KitCard, case_object, film_object, order_object, receipt_of
 from appliance.signing import Signer, open_note, split_note
 
-LARGEST = 64 * 1024
-"""Bytes: no order is longer."""
 _LOOK_SECONDS = 1.0
 _BEGUN, _FORMER = "reset", "former"
 _SentOrder = Withdrawal | FilmWithdrawal | ShareEnd | ServiceOrder
 _SENT_ORDER: msgspec.json.Decoder[_SentOrder] = msgspec.json.Decoder(_SentOrder, strict=True)
-
-
-class Reset(Fact, frozen=True, kw_only=True, tag="reset/v1"):
-    """The service asks for a kit to be set back. Signed.
-
-    `number` counts up for each kit, together with those of its other orders.
-    """
-
-    number: int
-    kit: str
-    unsent: bool = False
-    """What the service has not confirmed may go as well."""
-    at: Moment
 
 
 class SetBack(Fact, frozen=True, kw_only=True, tag="set-back/v1"):
@@ -145,11 +131,11 @@ def judge(note: str, kit: str, service: Card | None, home: Home) -> Reset | Refu
 
 def ordered(home: Home) -> str:
     """The newest order of this kind that came in from the service, not looked into; '' for none."""
-    for path in sorted(home.inbox.glob("order-*"), reverse=True):
-        with suppress(OSError, BadFile, UnicodeDecodeError):
-            note = read_plain(path, LARGEST).decode()
-            from_json(split_note(note)[0], Reset)
-            return note
+    for _, path in reversed(orders_in(home)):
+        with suppress(OSError, BadFile):
+            note = read_plain(path, LARGEST)
+            if isinstance(read_order(note), Reset):
+                return note.decode()
     return ""
 
 

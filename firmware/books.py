@@ -29,6 +29,7 @@ from appliance.files import (
     save_fact,
 )
 from appliance.keys import Card, parse_recipient
+from appliance.orders import Reset
 from appliance.permits import (
     Books,
     Enrolled,
@@ -173,7 +174,7 @@ class KitBooks:
         recipients = self.books.recipients | {renewed.case: recipient_digest(renewed.recipient)}
         self._save(msgspec.structs.replace(self.books, recipients=recipients))
 
-    def may_be_set_back(self, note: str) -> resetting.Reset | resetting.Refusal:
+    def may_be_set_back(self, note: str) -> Reset | resetting.Refusal:
         """The service's order to set this kit back, or why it does not count."""
         service = self.enrolled.service if self.enrolled is not None else None
         return resetting.judge(note, self.kit, service, self._home)

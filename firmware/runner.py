@@ -14,6 +14,7 @@ from appliance.audit import Log
 from appliance.clock import Clock
 from appliance.errors import CameraFailed, KitError, LightFailed, SoundFailed
 from appliance.film import EndReason
+from appliance.orders import Reset
 from appliance.permits import Permit, Refusal
 from appliance.requests import (
     CorrectTime,
@@ -27,7 +28,6 @@ from appliance.requests import (
     SetTime,
     Stop,
 )
-from appliance.resetting import Reset
 from firmware.books import KitBooks
 from firmware.button import Debounce, Edge
 from firmware.camera import Camera, Meter

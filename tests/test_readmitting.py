@@ -19,12 +19,11 @@ from appliance.cases import CaseRecord, Cases, OpenCase
 from appliance.errors import CaseWithdrawn, NoMatch
 from appliance.files import load_fact, new_id, save, save_fact, to_json
 from appliance.keys import Card, PrivateKeys, generate_identity
+from appliance.orders import LARGEST, Readmission
 from appliance.permits import Enrolled, recipient_digest
 from appliance.readmitting import (
-    LARGEST,
     Answer,
     Answered,
-    Readmission,
     Refusal,
     has_come,
     key_file,

@@ -16,12 +16,12 @@ from appliance.consent import Withdrawal
 from appliance.files import load_fact, new_id, save, save_fact, to_json
 from appliance.keys import PrivateKeys
 from appliance.kit import Kit, free_port, wait_for
+from appliance.orders import Reset
 from appliance.permits import Enrolled
 from appliance.receipts import KitCard, receipt_path
 from appliance.requests import Enrol, FactoryReset, place_request
 from appliance.resetting import (
     Refusal,
-    Reset,
     begin,
     begun,
     finish,

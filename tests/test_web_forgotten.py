@@ -8,8 +8,9 @@ import pytest
 
 from appliance.files import from_json, load_fact, new_id, save, save_fact, to_json
 from appliance.keys import Card, PrivateKeys, generate_identity, lock, unlock
+from appliance.orders import Readmission
 from appliance.permits import Enrolled, recipient_digest
-from appliance.readmitting import Readmission, Refusal, key_file, key_path
+from appliance.readmitting import Refusal, key_file, key_path
 from appliance.receipts import KitCard
 from appliance.requests import Enrol
 from appliance.sealing import seal

@@ -10,9 +10,10 @@ from flask_wtf.file import FileField
 from wtforms import BooleanField
 
 from appliance.files import ID, load_fact, new_id, read_plain
+from appliance.orders import LARGEST
 from appliance.receipts import KitCard
 from appliance.requests import FactoryReset, place_request
-from appliance.resetting import LARGEST, Refusal, former, judge, ordered, unsent
+from appliance.resetting import Refusal, former, judge, ordered, unsent
 from web_ui.access import anyone
 from web_ui.forms import Form
 from web_ui.language import _

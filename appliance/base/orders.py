@@ -22,7 +22,7 @@ from appliance.consent import FilmWithdrawal, ServiceOrder, ShareEnd, Tombstone,
 from appliance.errors import BadFile, BadInput, SendInterrupted, SendRefused
 from appliance.files import Fact, checked_id, from_json, new_id, to_json
 from appliance.keys import Card, PrivateKeys
-from appliance.readmitting import Order, read_order
+from appliance.orders import Order, Reset, signed_order
 from appliance.receipts import (
     SERVICE_CARD,
     case_object,
@@ -31,7 +31,6 @@ from appliance.receipts import (
     service_order_object,
     tombstone_object,
 )
-from appliance.resetting import Reset
 from appliance.signing import Signer, Verifier, open_note
 from appliance.stores import Put, ServiceStore, read_small
 
@@ -123,9 +122,8 @@ def order_reset(
 
 def _is_order(note: bytes | None, signer: Signer, kit: str, number: int) -> bool:
     try:
-        text, _ = open_note((note or b"").decode(), [signer.verifier])
-        order = read_order(text)
-    except (BadInput, UnicodeDecodeError):
+        order = signed_order(note or b"", signer.verifier)
+    except BadInput:
         return False
     return (order.kit, order.number) == (kit, number)
 

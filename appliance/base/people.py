@@ -21,8 +21,9 @@ from appliance.errors import BadFile, BadInput, Incomplete, NoMatch
 from appliance.files import ID, checked_id, from_json, save, to_json
 from appliance.identities import identity_lines
 from appliance.keys import Card, PrivateKeys, parse_identity
+from appliance.orders import Readmission
 from appliance.permits import Ceilings, Revocation, recipient_digest
-from appliance.readmitting import Readmission, key_file
+from appliance.readmitting import key_file
 from appliance.receipts import (
     KitCard,
     case_object,

@@ -6,14 +6,16 @@ file that lets a practitioner in again lies there only until the page has taken 
 """
 
 import hashlib
+from contextlib import suppress
 
 from appliance.audit import Log
 from appliance.consent import FilmWithdrawal, Tombstone
 from appliance.errors import BadFile, BadInput
 from appliance.files import ID, Home, checked_id, destroy, from_json, save
 from appliance.keys import Card
+from appliance.orders import Reset, order_path, orders_in, signed_order
 from appliance.permits import Enrolled, read_revocation
-from appliance.readmitting import Order, key_path, open_orders, read_order
+from appliance.readmitting import key_path, open_orders
 from appliance.receipts import (
     KitCard,
     Problem,
@@ -24,7 +26,6 @@ from appliance.receipts import (
     service_order_object,
     tombstone_object,
 )
-from appliance.resetting import Reset
 from appliance.shares import is_withdrawn_share, share_orders
 from appliance.signing import open_note
 from appliance.stores import Store, is_there, read_small
@@ -79,17 +80,19 @@ def bring_in(home: Home, store: Store, kit: KitCard, enrolled: Enrolled, log: Lo
                 save(home.inbox / order, note)
                 log.write("tombstone-received", case=case, order=order)
     problems = []
-    number = len(list(home.inbox.glob("order-*"))) + 1
+    number = len(orders_in(home)) + 1
     while is_there(store, service_order_object(kit.id, number)):
         # What is too long to be one is false, and never taken for none.
         note = read_small(store, service_order_object(kit.id, number)) or b""
-        asked = _asked(note, service)
+        asked = None
+        with suppress(BadInput):
+            asked = signed_order(note, service.verifying_key())
         if asked is None or (asked.kit, asked.number) != (kit.id, number):
             problems.append(
                 Problem(object=service_order_object(kit.id, number), code="false-order")
             )
             break
-        save(home.inbox / f"order-{number:06}", note)
+        save(order_path(home, number), note)
         about = {} if isinstance(asked, Reset) else {"case": asked.case}
         log.write("service-order-received", order=f"{number:06}", **about)
         number += 1
@@ -164,11 +167,3 @@ def _answers(note: bytes, order: str, case: str, service: Card) -> bool:
     except (BadInput, UnicodeDecodeError):
         return False
     return (answer.order, answer.case) == (order, case)
-
-
-def _asked(note: bytes, service: Card) -> Order | None:
-    try:
-        text, _ = open_note(note.decode(), [service.verifying_key()])
-        return read_order(text)
-    except (BadInput, UnicodeDecodeError):
-        return None
