@@ -36,15 +36,21 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 def test_the_image_holds_what_the_package_needs_and_no_scene() -> None:
     guide = (ROOT / "docs/installing.md").read_text()
-    image = re.findall(r"^    - (\S+)$", guide, re.MULTILINE)
+    config, layer = re.findall(r"^```yaml\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    named = re.search(r"^# X-Env-Layer-Name: (\S+)$", layer, re.MULTILINE)
+    assert named and f"  app: {named[1]}\n" in config
+    packages, hooks = layer.split("  customize-hooks:\n")
+    image = re.findall(r"^    - (\S+)$", packages, re.MULTILINE)
     recipe = (ROOT / "tools/package").read_text()
     control = (ROOT / "systemd/debian/attune-kit.control").read_text()
     wanted = set(re.findall(r"python3-\w+", recipe + control))
     recommended = re.search(r"^Recommends: (.*)$", control, re.MULTILINE)
     assert recommended
-    wanted |= set(recommended[1].split(", ")) - {"alsa-utils"}
+    wanted |= set(recommended[1].split(", "))
     assert wanted <= set(image)
     version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert version
-    assert f"attune-kit_{version[1]}_arm64.deb" in image
-    assert not [name for name in image if "scene" in name]
+    file = f"attune-kit_{version[1]}_arm64.deb"
+    assert f"apt-get install --yes /tmp/{file}" in hooks
+    assert file in guide.partition("From a bare card")[2], "installed by hand under the same name"
+    assert "scene" not in layer
