@@ -26,6 +26,7 @@ from appliance.files import load_fact, new_id, save, save_fact, to_json
 from appliance.film import FilmStarted, index_name, segment_name
 from appliance.identities import parse_recipient
 from appliance.importing import Original, import_film
+from appliance.kit import wait_for
 from appliance.permits import recipient_digest
 from appliance.receipts import SERVICE_CARD, Receipt, SyncStatus, receipt_of, tombstone_object
 from appliance.reviews import Review
@@ -755,5 +756,25 @@ def test_a_network_that_comes_is_noticed_at_once_and_not_after_the_wait(kit: Sen
                 time.sleep(0.05)
             # Else it rests for half of that at least.
             assert time.monotonic() - began < FIRST_WAIT / 2
+        finally:
+            running.kill()
+
+
+def test_when_the_service_last_confirmed_is_known_after_a_run_that_sent_nothing(
+    kit: SendingKit,
+) -> None:
+    kit.film(kit.case().id)
+
+    def ended(sent: bool) -> SyncStatus | None:
+        status = load_fact(kit.home.status("sync"), SyncStatus)
+        return status if status and status.state == "sent" and bool(status.sent) == sent else None
+
+    with subprocess.Popen(command(kit)[:-1], stderr=subprocess.DEVNULL) as running:
+        try:
+            first = wait_for("a run that sends", lambda: ended(True), 60)
+            os.utime(kit.home.kit)  # As when something new lies there.
+            running.send_signal(signal.SIGHUP)
+            second = wait_for("a run that sends nothing", lambda: ended(False), 60)
+            assert first.last_confirmed and second.last_confirmed == first.last_confirmed
         finally:
             running.kill()

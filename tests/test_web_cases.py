@@ -219,6 +219,15 @@ def test_a_silent_recorder_arms_nothing(kit: WebKit) -> None:
     assert "recorder does not answer" in page.words
 
 
+def test_while_the_recorder_is_silent_no_page_says_that_a_press_films(kit: WebKit) -> None:
+    case = kit.make_case()
+    kit.browser.submit(f"/cases/{case}/arm")
+    assert "A short press of its button starts a film" in kit.browser.get(f"/cases/{case}").words
+    kit.clock.pass_by(4)
+    page = kit.browser.get(f"/cases/{case}").words
+    assert "A short press of its button starts a film" not in page and "Disarm the kit" in page
+
+
 def test_no_purpose_is_ticked_beforehand_not_even_the_second_time(kit: WebKit) -> None:
     case = kit.browser.submit("/cases/new", label="A", check_word="b").path.split("/")[2]
     for _time in range(2):

@@ -74,7 +74,7 @@ def sync(settings: Path, once: bool, as_json: bool) -> None:
         nudged = threading.Event()
         signal.signal(signal.SIGHUP, lambda *_: nudged.set())
         failures = 0
-        contact, seen, told = float("-inf"), 0.0, None
+        contact, seen, told, last = float("-inf"), 0.0, None, None
         while True:
             why = _why_not(config, clock)
             stirred = last_stir(home)
@@ -91,8 +91,10 @@ def sync(settings: Path, once: bool, as_json: bool) -> None:
                         in_flight=1 if failures else in_flight(config),
                         pace=pace,
                         still=_still_here(config, clock),
+                        last=last,
                     )
                     status, error = _attempt(sender, config.store, why)
+                    last = status.last_confirmed
                 if not why or why != told:
                     _say(status, error, as_json)
                 told = why

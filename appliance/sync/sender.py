@@ -210,8 +210,10 @@ class Sender:
         pace: Pace | None = None,
         rest: Callable[[float], None] = time.sleep,
         still: Callable[[], bool] = lambda: True,
+        last: datetime | None = None,
     ) -> None:
-        """`still` is asked before each file whether this is yet the place to send."""
+        """`still` is asked before each file whether this is yet the place to send; `last` is when
+        the run before had something confirmed."""
         self._home = home
         self._open_store = open_store
         self._clock = clock
@@ -229,7 +231,7 @@ class Sender:
         self._heard: set[str] = set()
         self._closed: set[str] = set()
         self._elsewhere: set[str] = set()
-        self._last: datetime | None = None
+        self._last = last
 
     def run(self) -> SyncStatus:
         """Send until nothing new is left; once for each object of this sender.
