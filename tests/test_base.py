@@ -16,6 +16,7 @@ from appliance.consent import Tombstone, Withdrawal
 from appliance.errors import CaseWithdrawn, NoMatch, SendInterrupted, SendRefused
 from appliance.files import from_json, new_id, save, to_json
 from appliance.keys import Card, PrivateKeys, lock
+from appliance.orders import Reset, signed_order
 from appliance.permits import read_ceilings
 from appliance.receipts import SERVICE_CARD, KitCard, order_object, tombstone_object
 from appliance.signing import Signer, open_note
@@ -556,6 +557,22 @@ def test_a_kit_that_never_sent_here_is_ordered_nothing(
     done = run(kit, keys, "--recover", card, "--case", case, "--kit", new_id())
     assert (done.returncode, "has ever sent to this store" in done.stderr) == (1, True)
     assert identities(kit) == ["identity-0001.age"]
+
+
+def test_a_clerk_who_mistypes_the_number_of_a_kit_that_is_to_be_set_back_is_told(
+    kit: SendingKit, keys: Path
+) -> None:
+    kit.case()
+    kit.sync()
+    for number, known in ((kit.id, True), (new_id(), False)):
+        done = run(kit, keys, "--reset", number)
+        assert done.returncode == 0, done.stderr
+        assert f"Order 1 for kit {number}" in done.stderr
+        assert ("has ever sent here" in done.stderr) is not known
+        signed = signed_order(
+            (keys / f"reset-{number}.order").read_bytes(), service().card().verifying_key()
+        )
+        assert isinstance(signed, Reset) and (signed.kit, signed.unsent) == (number, False)
 
 
 def test_what_somebody_put_where_the_next_order_goes_makes_way_for_it(

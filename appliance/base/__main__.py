@@ -19,7 +19,8 @@ from appliance.errors import BadFile, BadInput, KitError, SendFailed
 from appliance.files import load_fact, save, to_json
 from appliance.keys import Card, PrivateKeys, unlock
 from appliance.permits import LONGEST_FILM, LONGEST_LIFE, MOST_FILMS, Ceilings
-from appliance.stores import ServiceStore, load_access, open_store
+from appliance.receipts import kit_object
+from appliance.stores import ServiceStore, is_there, load_access, open_store
 
 REST_SECONDS = 10.0
 
@@ -173,8 +174,11 @@ def base(
             signer = choose_keys(place, own).signer
             now = SystemClock().read().wall
             number, note = order_reset(place, signer, given_up, even_unsent, now)
+            known = is_there(place, kit_object(given_up))
         save(folder / f"reset-{given_up}.order", note)
         click.echo(f"Order {number} for kit {given_up}: it is to be set back.", err=True)
+        if not known:
+            click.echo(f"No kit {given_up} has ever sent here. Is that its number?", err=True)
     elif even_unsent:
         raise click.UsageError("--even-unsent goes with --reset KIT.")
     shown: set[Outcome] = set()
