@@ -43,6 +43,19 @@ def test_the_log_says_why_a_film_ended_and_why_a_press_was_refused(kit: WebKit) 
     assert "because" not in page and "Nothing is agreed for today yet." in page
 
 
+def test_what_happens_again_and_again_is_one_line_and_hides_nothing_between(kit: WebKit) -> None:
+    log = Log(kit.home.log("sync"), SystemClock())
+    for event in ("confirmed", "confirmed", "confirmed", "revocation-received", "confirmed"):
+        log.write(event, object="0000.mp4.age")
+    page = kit.browser.get("/log").words
+    once, word, thrice = (
+        page.index("The service confirmed a file Sending"),
+        page.index("The service's word on a practitioner came in"),
+        page.index("The service confirmed a file (3 times)"),
+    )
+    assert once < word < thrice
+
+
 def test_no_event_that_the_page_writes_is_left_without_words(kit: WebKit) -> None:
     case = kit.make_case()
     kit.browser.submit(f"/cases/{case}/arm")

@@ -5,9 +5,9 @@ stands above it: the page looks at the chains and at what the recorder has signe
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count
 from operator import itemgetter
@@ -38,7 +38,9 @@ class Line:
     who: str
     what: str
     about: str
-    """The ids it speaks of, shortened, and codes."""
+    """The ids it speaks of, shortened, and why."""
+    times: int = 1
+    """How often it is there one after the other, `when` being the last time."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +78,27 @@ def blueprint(parts: Parts) -> Blueprint:
         return render_template(
             "log.html",
             chains=[reading.chain(fault) for reading in readings],
-            lines=[
+            lines=_folded(
                 Line(when, _who(process), _what(entry), _about(entry))
                 for when, _, process, entry in lines[:SHOWN]
-            ],
+            ),
             older=page + 1 if len(lines) > SHOWN else 0,
             newer=page - 1,
         )
 
     return pages
+
+
+def _folded(lines: Iterable[Line]) -> list[Line]:
+    """What says the same again and again, as one line: a hundred files that were confirmed."""
+    folded: list[Line] = []
+    for line in lines:
+        last = folded[-1] if folded else None
+        if last and (last.who, last.what, last.about) == (line.who, line.what, line.about):
+            folded[-1] = replace(last, times=last.times + 1)
+        else:
+            folded.append(line)
+    return folded
 
 
 def _signed(home: Home) -> tuple[dict[str, dict[int, str]], str]:
