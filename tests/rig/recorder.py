@@ -4,10 +4,21 @@ Takes what `python -m firmware` takes. No kit has such a program: there a lens c
 """
 
 import sys
+from functools import partial
 
+from gpiozero.pins import Factory
 from gpiozero.pins.mock import MockFactory
 
+from appliance.clock import Clock
+from appliance.config import Config
 from firmware.__main__ import main, pi_camera
+from firmware.camera import Camera, LateCamera
+
+
+def hardware(config: Config, clock: Clock) -> tuple[Camera, Factory]:
+    """The camera as a kit has it: loaded when there is a use for it."""
+    return LateCamera("Raspberry Pi camera", partial(pi_camera, config, clock)), MockFactory()
+
 
 if __name__ == "__main__":
-    sys.exit(main(lambda config, clock: (pi_camera(config, clock), MockFactory())))
+    sys.exit(main(hardware))
