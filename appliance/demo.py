@@ -13,15 +13,20 @@ from appliance.config import Config
 from appliance.errors import NotPossible
 from appliance.files import save, to_json
 from appliance.keys import PrivateKeys, lock, make_passphrase
-from appliance.kit import Kit, free_port, spawn
+from appliance.kit import Kit, free_port, is_taken, spawn
 
 
 def demonstrate(root: Path, film: Path | None, port: int, say: Callable[[str], None]) -> None:
     """Run a kit below `root` until KeyboardInterrupt; then nothing of it runs any more.
 
     `film` is the scene (None: the test card), `port` the page's (0: a free one). Raises
-    NotPossible if one of the processes ends by itself.
+    NotPossible if the port is taken or one of the processes ends by itself.
     """
+    if port and is_taken(port):
+        raise NotPossible(
+            f"Port {port} of this computer is taken, perhaps by a demonstration that still runs.",
+            "End that one with Ctrl-C; or: attune demo --port 0, which takes a free one.",
+        )
     store, keys = root / "service-folder", root / "service-keys"
     store.mkdir(parents=True)
     (keys / "practitioners").mkdir(mode=0o700, parents=True)

@@ -65,6 +65,12 @@ def spawn(words: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
         )
 
 
+def is_taken(port: int) -> bool:
+    """Whether something on this computer listens there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def free_port() -> int:
     """A port on loopback that nobody uses just now."""
     with socket.socket() as probe:

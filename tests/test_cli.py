@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -286,3 +287,11 @@ def test_a_large_stream_is_sealed_and_opened_in_little_memory(here: Path) -> Non
 def test_what_run_seals_the_library_opens(here: Path) -> None:
     assert run(["seal", "-r", str(KEYS.identity.recipient), "-o", "sealed", "film"]) == 0
     assert unseal((here / "sealed").read_bytes(), [KEYS.identity]) == FILM
+
+
+def test_a_demonstration_on_a_port_that_is_taken_says_so_before_it_begins(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        assert run(["demo", "--port", str(other.getsockname()[1])]) == 1
+    assert "is taken" in capsys.readouterr().err
