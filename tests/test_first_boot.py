@@ -168,6 +168,28 @@ def test_a_plug_pulled_while_a_kit_forgets_only_delays_it(tmp_path: Path, cut_at
     assert_as_on_the_first_day(tmp_path, before)
 
 
+def test_what_cannot_be_removed_is_said_and_tried_again_and_the_kit_stays_in_reach(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = set_back_kit(tmp_path)
+    held = tmp_path / "etc/credstore/attune-store"
+    sleep = shutil.which("sleep")
+    assert sleep
+    shutil.copy(sleep, held)
+    # Nobody may write to a program that runs.
+    with subprocess.Popen([held, "60"]) as running:
+        with pytest.raises(subprocess.CalledProcessError):
+            first_boot(tmp_path)
+        running.kill()
+    assert str(held) in capfd.readouterr().err
+    assert [path for path in OTHERS if (tmp_path / path).exists()] == ["etc/credstore/attune-store"]
+    label = tomllib.loads((tmp_path / "etc/attune/label.toml").read_text())
+    hotspot = tmp_path / "etc/NetworkManager/system-connections/attune-hotspot.nmconnection"
+    assert label == before and profile(hotspot)["wifi-security"]["psk"] == before["key"]
+    first_boot(tmp_path)
+    assert_as_on_the_first_day(tmp_path, before)
+
+
 def test_a_new_system_over_a_kit_that_was_set_back_once_is_not_set_back_again(
     tmp_path: Path,
 ) -> None:
