@@ -110,7 +110,7 @@ class Ceph:
 
     @property
     def endpoint(self) -> str:
-        return f"https://localhost:{self.port}"
+        return f"https://127.0.0.1:{self.port}"
 
     def access(self, user: str = "kit") -> Access:
         """How one of the two users comes in."""

@@ -149,7 +149,7 @@ class _Bench:
         bucket = self._bucket(kit)
         dice = random.Random(20261121)  # noqa: S311 - moments
         with _counting(self._ceph.port) as (port, counted):
-            config = self._config(bucket, IN_FLIGHT, f"https://localhost:{port}")
+            config = self._config(bucket, IN_FLIGHT, f"https://127.0.0.1:{port}")
             command = kit.command(config, "--once")
             running = subprocess.Popen(
                 command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

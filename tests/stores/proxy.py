@@ -139,7 +139,7 @@ def standing_between(
             """Somebody who did not like the certificate."""
 
     server = Server(("127.0.0.1", 0), Handler)
-    proxy = Proxy(f"https://localhost:{server.server_address[1]}", harm)
+    proxy = Proxy(f"https://127.0.0.1:{server.server_address[1]}", harm)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

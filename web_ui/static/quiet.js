@@ -10,6 +10,7 @@ document.addEventListener("submit", async (event) => {
   const body = new FormData(form, event.submitter);
   const buttons = [...form.querySelectorAll("button")].filter((button) => !button.disabled);
   for (const button of buttons) button.disabled = true;
+  form.querySelector(".app-unsent")?.remove();
   try {
     const answer = await fetch(form.action, { method: "POST", body, cache: "no-store" });
     // Locked meanwhile, or moved: be there, as any form would.
@@ -27,7 +28,12 @@ document.addEventListener("submit", async (event) => {
     form.dispatchEvent(new CustomEvent("sent", { bubbles: true, detail: { ok: answer.ok } }));
     stay(form, event.submitter);
   } catch {
-    form.submit();
+    // A browser's own error would take Stop and the time left away, in the middle of a film.
+    const words = document.createElement("p");
+    words.className = "nhsuk-error-message app-unsent";
+    words.setAttribute("role", "alert");
+    words.textContent = document.getElementById("line").dataset.unsent;
+    form.append(words);
   } finally {
     for (const button of buttons) button.disabled = false;
   }
