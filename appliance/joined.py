@@ -33,6 +33,7 @@ from appliance.film import (
     SegmentClosed,
     SegmentIndex,
     Tail,
+    TrackIndex,
     index_name,
     mended_name,
     parse_manifest,
@@ -44,6 +45,7 @@ from appliance.unsealing import Identity, SealedReader, unseal
 
 _OPEN_SEGMENTS = 3
 _COPIED_AT_ONCE = 1 << 20
+_SAME_TIME = "Two fragments of this film claim the same time."
 
 
 class FrameTable:
@@ -73,6 +75,21 @@ class FrameTable:
         return min(max(place, 0), len(self.ticks) - 1)
 
 
+class Part:
+    """What a joined film takes from a segment's index: its samples, a few bytes each. The index
+    itself, where each number is an object, has megabytes for a film of 45 minutes.
+
+    Raises BadFile if the index contradicts itself.
+    """
+
+    def __init__(self, index: SegmentIndex) -> None:
+        index.check()
+        self.recording, self.number = index.recording, index.number
+        self.init, self.size = index.init, index.size
+        self.tables = {track.id: _table(track) for track in index.tracks}
+        self.picture = next(track.id for track in index.tracks if track.kind == "video")
+
+
 class JoinedFilm:
     """A film's segments as one progressive MP4 that is in no file: size, and bytes from anywhere.
 
@@ -82,32 +99,33 @@ class JoinedFilm:
     segment or if the indexes are not of one film, in order.
     """
 
-    def __init__(self, segments: Iterable[tuple[SegmentIndex, Callable[[], Plaintext]]]) -> None:
-        indexes, self._openers = [], []
-        for index, opener in segments:
-            indexes.append(index)
+    def __init__(self, segments: Iterable[tuple[Part, Callable[[], Plaintext]]]) -> None:
+        parts, self._openers = [], []
+        for part, opener in segments:
+            parts.append(part)
             self._openers.append(opener)
-        if not indexes:
+        if not parts:
             raise BadFile("There is nothing in this film that could be played.")
-        for before, after in pairwise(indexes):
+        for before, after in pairwise(parts):
             if (after.recording, after.init) != (before.recording, before.init) or not (
                 before.number < after.number
             ):
                 raise BadFile("These segments are not of one film, or not in order.")
-        for index in indexes:
-            index.check()
-        tables = {t.id: _table(indexes, place) for place, t in enumerate(indexes[0].tracks)}
-        picture = next(tables[t.id] for t in indexes[0].tracks if t.kind == "video")
+        self._sizes = [part.size for part in parts]
+        tables = {
+            track: _in_a_row([part.tables[track] for part in parts], self._sizes)
+            for track in parts[0].tables
+        }
+        picture = tables[parts[0].picture]
         if not picture.times:
             raise BadFile("There is not one whole picture in this film.")
         self.frames = _frame_table(picture)
-        self._sizes = [index.size for index in indexes]
-        self._head = boxes.progressive_head(indexes[0].init, tables, sum(self._sizes))
+        self._head = boxes.progressive_head(parts[0].init, tables, sum(self._sizes))
         self._starts = [len(self._head)]
         for size in self._sizes:
             self._starts.append(self._starts[-1] + size)
         self.size = self._starts[-1]
-        self.etag = hashlib.sha256(indexes[0].recording.encode() + self._head).hexdigest()[:32]
+        self.etag = hashlib.sha256(parts[0].recording.encode() + self._head).hexdigest()[:32]
         """Changes when a byte of the virtual file would."""
         self._open: OrderedDict[int, Plaintext] = OrderedDict()
         self._lock = threading.Lock()
@@ -196,29 +214,43 @@ class JoinedFile(io.RawIOBase):
         return len(data)
 
 
-def _table(indexes: Sequence[SegmentIndex], place: int) -> boxes.Table:
-    """One track's samples over the whole film."""
-    track = indexes[0].tracks[place]
+def _table(track: TrackIndex) -> boxes.Table:
+    """One track's samples in a segment."""
     table = boxes.Table(track.timescale)
-    base = 0
-    for index in indexes:
-        for run in index.tracks[place].runs:
-            if table.times and run.time <= table.times[-1]:
-                raise BadFile("Two fragments of this film claim the same time.")
-            table.chunks.append(base + run.offset)
-            table.counts.append(len(run.sizes))
-            table.keys.extend(len(table.times) + key for key in run.keys)
-            table.sizes.extend(run.sizes)
-            table.shifts.extend(_spread(run.shifts) if run.shifts else (0,) * len(run.sizes))
-            time = run.time
-            for duration in _spread(run.durations):
-                table.times.append(time)
-                time += duration
-            table.end = time
-            if time > boxes.LAST_TICK:
-                raise BadFile("This film is too long to be one of ours.")
-        base += index.size
+    for run in track.runs:
+        if table.times and run.time <= table.times[-1]:
+            raise BadFile(_SAME_TIME)
+        table.chunks.append(run.offset)
+        table.counts.append(len(run.sizes))
+        table.keys.extend(len(table.times) + key for key in run.keys)
+        table.sizes.extend(run.sizes)
+        table.shifts.extend(_spread(run.shifts) if run.shifts else (0,) * len(run.sizes))
+        time = run.time
+        for duration in _spread(run.durations):
+            table.times.append(time)
+            time += duration
+        table.end = time
+        if time > boxes.LAST_TICK:
+            raise BadFile("This film is too long to be one of ours.")
     return table
+
+
+def _in_a_row(tables: Sequence[boxes.Table], sizes: Sequence[int]) -> boxes.Table:
+    """One track's samples over the whole film, from those in its segments of so many bytes."""
+    whole = boxes.Table(tables[0].timescale)
+    base = 0
+    for table, size in zip(tables, sizes, strict=True):
+        if whole.times and table.times and table.times[0] <= whole.times[-1]:
+            raise BadFile(_SAME_TIME)
+        whole.keys.extend(len(whole.times) + key for key in table.keys)
+        whole.chunks.extend(base + chunk for chunk in table.chunks)
+        whole.counts += table.counts
+        whole.times += table.times
+        whole.sizes += table.sizes
+        whole.shifts += table.shifts
+        whole.end = table.end or whole.end
+        base += size
+    return whole
 
 
 def _spread(pairs: Iterable[tuple[int, int]]) -> Iterator[int]:
@@ -295,7 +327,7 @@ def open_recording(
     manifest = read_manifest(directory, verifiers)
     recording = manifest.started.recording
     mended = read_mended(derived, recording, menders) if derived else {}
-    found: list[tuple[SegmentIndex, Callable[[], Plaintext]]] = []
+    found: list[tuple[Part, Callable[[], Plaintext]]] = []
     missing = []
     end = 0.0
     for line in manifest.segments:
@@ -307,7 +339,8 @@ def open_recording(
             again = mended.get(line.number)
             if index is None and derived and again and again.source == line.sha256:
                 index = _read_index(derived, again.segment, recording, identities)
-            found.append((index or source.rebuild(recording, line.number), source.open))
+            index = index or source.rebuild(recording, line.number)
+            found.append((Part(index), source.open))
         except (BadFile, Incomplete, NotPossible) as error:
             missing.append(Missing(start, end, error.sentence))
     tail = _mended_tail(derived, manifest, mended, identities) if derived else []
@@ -486,7 +519,7 @@ class SegmentSource:
 
 def _mended_tail(
     derived: Path, manifest: Manifest, mended: Mapping[int, Mended], identities: Sequence[Identity]
-) -> list[tuple[SegmentIndex, Callable[[], Plaintext]]]:
+) -> list[tuple[Part, Callable[[], Plaintext]]]:
     """The tail as it was made whole again, if it was, and of just this tail."""
     again = mended.get(len(manifest.segments))
     tail = manifest.ended.tail if manifest.ended else None
@@ -497,14 +530,15 @@ def _mended_tail(
     try:
         source.look(hashed=False)
         index = _read_index(derived, again.segment, recording, identities)
-        return [(index or source.rebuild(recording, again.segment.number), source.open)]
+        index = index or source.rebuild(recording, again.segment.number)
+        return [(Part(index), source.open)]
     except (BadFile, Incomplete, NotPossible, NotOpened):
         return []
 
 
 def _tail(
     directory: Path, manifest: Manifest, identities: Sequence[Identity]
-) -> list[tuple[SegmentIndex, Callable[[], Plaintext]]]:
+) -> list[tuple[Part, Callable[[], Plaintext]]]:
     """The segment that was being written when the film was cut off, if it has a whole picture."""
     line = manifest.ended.tail if manifest.ended else None
     number = len(manifest.segments)
@@ -514,13 +548,13 @@ def _tail(
     source = SegmentSource(path, line, identities)
     try:
         index = source.rebuild(manifest.started.recording, number)
+        return [(Part(index), source.open)] if index.frames else []
     except (BadFile, Incomplete, NotPossible):
         return []
     except NotOpened:
         if manifest.segments:
             return []
         raise
-    return [(index, source.open)] if index.frames else []
 
 
 def _why_the_end_is_unsure(manifest: Manifest) -> str | None:

@@ -43,6 +43,7 @@ from appliance.film import (
 )
 from appliance.joined import (
     JoinedFilm,
+    Part,
     differences,
     open_recording,
     read_manifest,
@@ -107,7 +108,7 @@ def segments_of(init: Init, fragments: list[Fragment], fill: int = 4096) -> list
 
 
 def joined(segments: Iterable[Segment]) -> JoinedFilm:
-    return JoinedFilm((segment.builder.build(), lambda s=segment: s) for segment in segments)
+    return JoinedFilm((Part(segment.builder.build()), lambda s=segment: s) for segment in segments)
 
 
 @pytest.fixture(scope="module")
@@ -352,7 +353,7 @@ def test_a_joined_film_keeps_three_segments_open_and_closes_them(segments: list[
         opened.append(Watched(segment.builder, segment.data))
         return opened[-1]
 
-    film = JoinedFilm((s.builder.build(), lambda s=s: opener(s)) for s in segments)
+    film = JoinedFilm((Part(s.builder.build()), lambda s=s: opener(s)) for s in segments)
     assert not opened, "opening a film opens none of its segments"
     film.open().read()
     assert [watched.closed for watched in opened] == [True, False, False, False]
@@ -807,7 +808,7 @@ def test_a_film_of_45_minutes_opens_by_its_indexes_alone(
         found.append(msgspec.structs.replace(one, number=number, size=at, tracks=tuple(tracks)))
         lines.append(len(seal(to_json(found[-1]), [identity.recipient])))
     assert sum(lines) < 2 << 20
-    film = JoinedFilm((index, unopened) for index in found)
+    film = JoinedFilm((Part(index), unopened) for index in found)
     assert film.seconds == 45 * 60
     assert len(film.frames) == 81_000
     head = film.size - sum(index.size for index in found)
