@@ -219,7 +219,8 @@ class WhatIsAgreed(RuleBasedStateMachine):
     def answer(self) -> Permit | Refusal:
         """The recorder's rule, on what lies there, at this moment."""
         current = self.kit.home.permits / "current"
-        withdrawn = is_withdrawn(self.kit.home.case(self.case))
+        if is_withdrawn(self.kit.home.case(self.case)):
+            return Refusal.WITHDRAWN
         return judge(
             current.read_text() if current.exists() else None,
             kit=self.kit.recorder.status.kit,
@@ -227,7 +228,6 @@ class WhatIsAgreed(RuleBasedStateMachine):
             books=Books(),
             boot=self.kit.clock.read().boot,
             clock=Judgement(Trust.TRUSTED, self.now),
-            withdrawn=frozenset({self.case}) if withdrawn else frozenset(),
         )
 
     def opened(self) -> OpenCase | None:
