@@ -155,7 +155,7 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
     visitor.press("Mark this moment")
     visitor.sees("The page did not reach the kit")
     page.unroute("**/mark")
-    time.sleep(2)
+    time.sleep(3)
     visitor.press("Mark this moment")
     visitor.sees("Marked at: 0:0")
     assert not page.get_by_text("The page did not reach the kit").count()
