@@ -199,15 +199,19 @@ class _Bench:
         return row("frames exact", what, right / EXACT, ">=", 1.0)
 
     def viewers_and_memory(self) -> list[Row]:
-        """One viewer, then another beside it who seeks at the same moments."""
+        """One viewer, in turn alone and beside another who seeks at the same moments."""
         first, second = self._viewer(), self._viewer()
-        alone = [self._seek(first) for _ in range(STEADY)]
-        before = self._memory()
-        beside = []
+        alone, beside = [], []
         for _ in range(STEADY):
+            alone.append(self._seek(first))
+            second.evaluate(_THERE)
             place = self._dice.random() * (60 * MINUTES - 10)
             second.evaluate("(video, seconds) => { video.currentTime = seconds; }", place)
             beside.append(self._seek(first))
+            second.evaluate("() => window.there")
+        before = self._memory()
+        for _ in range(STEADY):
+            self._seek(first)
         after = self._memory()
         first.page.context.close()
         second.page.context.close()
