@@ -77,6 +77,7 @@ def find_hardware(config: Config, clock: Clock) -> tuple[Camera, Factory]:
 
 def scene_camera(config: Config, clock: Clock) -> Camera:
     """A film or a test card in place of what a lens sees; the package for kits has none of it."""
+    import firmware.muxer  # noqa: F401 - as below
     from firmware.cameras.scene import FilmScene, Scene, SceneCamera
     from firmware.cameras.testcard import TestCard
 

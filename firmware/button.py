@@ -9,7 +9,7 @@ until it has been let go.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gpiozero import Button as Pin
+from gpiozero import DigitalInputDevice
 from gpiozero.pins import Factory
 
 from appliance.clock import Clock
@@ -68,11 +68,12 @@ class Button:
     def __init__(
         self, pin: int, factory: Factory, clock: Clock, post: Callable[[Edge], None]
     ) -> None:
-        # The library's bounce time is not used: its mock pins ignore it, so it could not be tested.
-        self._pin = Pin(pin, pull_up=True, bounce_time=None, pin_factory=factory)
-        self._pin.when_pressed = lambda: post(Edge(clock.monotonic(), True))
-        self._pin.when_released = lambda: post(Edge(clock.monotonic(), False))
-        self.down = bool(self._pin.is_pressed)
+        # Not the library's own button: a thread of it looks for holds ten times a second, for ever.
+        # Nor its bounce time: its mock pins ignore it, so it could not be tested.
+        self._pin = DigitalInputDevice(pin, pull_up=True, bounce_time=None, pin_factory=factory)
+        self._pin.when_activated = lambda: post(Edge(clock.monotonic(), True))
+        self._pin.when_deactivated = lambda: post(Edge(clock.monotonic(), False))
+        self.down = bool(self._pin.is_active)
         """How the button was found at the start."""
 
     def close(self) -> None:
