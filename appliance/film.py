@@ -163,6 +163,16 @@ class Manifest:
     ended: FilmEnded | None
     signed_by: Verifier | None
 
+    @property
+    def files(self) -> tuple[tuple[str, int, str], ...]:
+        """Name, size and SHA-256 (hex) of each sealed file of the film, as far as it is told."""
+        tail = self.ended.tail if self.ended else None
+        return (
+            *((s.name, s.size, s.sha256) for s in self.segments),
+            *((s.index, s.index_size, s.index_sha256) for s in self.segments),
+            *([(tail.name, tail.size, tail.sha256)] if tail else ()),
+        )
+
 
 FilmFact = FilmStarted | SegmentClosed | FilmEnded
 _LINE: msgspec.json.Decoder[FilmFact] = msgspec.json.Decoder(FilmFact)

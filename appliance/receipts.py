@@ -17,6 +17,7 @@ these bytes: they were read back and compared, or it is a store that refuses oth
 with their digest. Nothing may be deleted here without one.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -67,6 +68,32 @@ def case_object(case: str, file: str) -> str:
 def film_object(case: str, recording: str, file: str) -> str:
     """`file` is the name inside the recording's directory, such as `manifest`."""
     return f"cases/{checked_id(case)}/recordings/{checked_id(recording)}/{file}"
+
+
+Part = Literal["case-key", "document", "clip", "manifest", "film"]
+
+
+def case_files(directory: Path) -> Iterator[tuple[Part, Path]]:
+    """What of a case that is not withdrawn the service should have, and what each file is. So it
+    is sent, and so it is looked for before anything is removed for good."""
+    patterns: dict[str, Part] = {
+        "identity-*.age": "case-key",
+        "documents/*.age": "document",
+        "clips/*.age": "clip",
+        "shares/*/*.age": "clip",
+        # Without its note, what is mended of a film is still being made.
+        "derived/*/*.mended": "document",
+        # So is a film from elsewhere, without its manifest.
+        "imports/*/manifest": "manifest",
+    }
+    found = [(part, path) for pattern, part in patterns.items() for path in directory.glob(pattern)]
+    for part, path in list(found):
+        if part == "manifest":
+            found += (("film", film) for film in path.parent.glob("*.age"))
+        elif path.suffix == ".mended":
+            found += (("film", film) for film in path.parent.glob(f"{path.stem}.*.age"))
+    # A name with a dot before it is a file that is being written.
+    return ((part, path) for part, path in found if not path.name.startswith("."))
 
 
 class KitCard(Fact, frozen=True, kw_only=True, tag="kit/v1"):

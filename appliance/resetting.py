@@ -49,7 +49,14 @@ from appliance.files import (
 from appliance.film import parse_manifest
 from appliance.keys import Card
 from appliance.orders import LARGEST, Reset, orders_in, read_order
-from appliance.receipts import KitCard, case_object, film_object, order_object, receipt_of
+from appliance.receipts import (
+    KitCard,
+    case_files,
+    case_object,
+    film_object,
+    order_object,
+    receipt_of,
+)
 from appliance.signing import Signer, open_note, split_note
 
 _LOOK_SECONDS = 1.0
@@ -292,10 +299,7 @@ def _film(home: Home, name: str) -> Iterator[tuple[str, str]]:
     if read.ended is None or read.signed_by is None:
         yield case, str(manifest)
         return
-    files = ["manifest", *(s.name for s in read.segments), *(s.index for s in read.segments)]
-    if read.ended.tail is not None:
-        files.append(read.ended.tail.name)
-    for file in files:
+    for file in ("manifest", *(file for file, _size, _sha256 in read.files)):
         if not _confirmed(home, film_object(case, name, file), manifest.with_name(file)):
             yield case, film_object(case, name, file)
 
@@ -312,21 +316,10 @@ def _case(home: Home, name: str) -> Iterator[tuple[str, str]]:
         return
     if not whole and not (directory / "case.json").exists():
         return
-    for path in _files(directory):
+    for _part, path in case_files(directory):
         file = path.relative_to(directory).as_posix()
-        if not path.name.startswith(".") and not _confirmed(home, case_object(name, file), path):
+        if not _confirmed(home, case_object(name, file), path):
             yield name, case_object(name, file)
-
-
-def _files(directory: Path) -> Iterator[Path]:
-    """What of a case the service should have; `appliance.sync` sends the same."""
-    patterns = ("identity-*.age", "documents/*.age", "clips/*.age", "shares/*/*.age")
-    for pattern in (*patterns, "derived/*/*.mended", "imports/*/manifest"):
-        yield from directory.glob(pattern)
-    for manifest in directory.glob("imports/*/manifest"):
-        yield from manifest.parent.glob("*.age")
-    for note in directory.glob("derived/*/*.mended"):
-        yield from note.parent.glob(f"{note.stem}.*.age")
 
 
 def _order_sent(path: Path) -> str | None:

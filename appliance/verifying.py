@@ -189,12 +189,7 @@ def _belongs(manifest: Manifest, folder: str, recording: str, keys: Sequence[Ver
 
 
 def _files(place: Place, names: Sequence[str], folder: str, manifest: Manifest) -> None:
-    expected = [(s.name, s.size, s.sha256) for s in manifest.segments]
-    expected += [(s.index, s.index_size, s.index_sha256) for s in manifest.segments]
-    if manifest.ended and manifest.ended.tail:
-        tail = manifest.ended.tail
-        expected.append((tail.name, tail.size, tail.sha256))
-    for name, size, sha256 in sorted(expected):
+    for name, size, sha256 in sorted(manifest.files):
         found = place.open(folder + name)
         if found is None:
             raise BadFile(f"{name} is missing.")
@@ -202,7 +197,10 @@ def _files(place: Place, names: Sequence[str], folder: str, manifest: Manifest) 
             if _digest(found.read) != (size, sha256):
                 raise BadFile(f"{name} is not what was signed.")
     # What the power cut has no line, and its index was never finished.
-    known = {name for name, _, _ in expected} | {"manifest", index_name(len(manifest.segments))}
+    known = {name for name, _, _ in manifest.files} | {
+        "manifest",
+        index_name(len(manifest.segments)),
+    }
     for name in names:
         # A folder of its own: what lies deeper belongs to something else.
         rest = name.removeprefix(folder)

@@ -35,11 +35,13 @@ from appliance.receipts import (
     SERVICE_CARD,
     Fault,
     KitCard,
+    Part,
     Problem,
     Receipt,
     State,
     SyncStatus,
     Why,
+    case_files,
     case_object,
     film_object,
     heads_object,
@@ -53,6 +55,14 @@ from appliance.signing import Verifier, open_note
 from appliance.stores import Content, Measured, Put, Store, measure, read_small
 from appliance.sync.orders import bring_in, clear_keys, film_orders, hear_revocations, taken_back
 from appliance.sync.plan import Pace, Rank, Sealed, confirmed, plan
+
+_RANKS: dict[Part, Rank] = {
+    "case-key": Rank.CASE_KEY,
+    "document": Rank.DOCUMENT,
+    "clip": Rank.CLIP,
+    "manifest": Rank.MANIFEST,
+    "film": Rank.FILM,
+}
 
 
 @dataclass(frozen=True)
@@ -127,25 +137,11 @@ def _case(home: Home, name: str, orders: dict[str, str]) -> list[Sealed]:
     if record.state == "withdrawn":
         orders[name] = ""
         return []
-    ranks = {
-        "identity-*.age": Rank.CASE_KEY,
-        "documents/*.age": Rank.DOCUMENT,
-        "clips/*.age": Rank.CLIP,
-        "shares/*/*.age": Rank.CLIP,
-        # Without its note, what is mended of a film is still being made.
-        "derived/*/*.mended": Rank.DOCUMENT,
-    }
-    files = [(path, rank) for pattern, rank in ranks.items() for path in directory.glob(pattern)]
-    # So is a film from elsewhere, without its manifest.
-    for manifest in directory.glob("imports/*/manifest"):
-        files += [(manifest, Rank.MANIFEST)]
-        files += [(path, Rank.FILM) for path in manifest.parent.glob("*.age")]
-    for note in directory.glob("derived/*/*.mended"):
-        files += [(path, Rank.FILM) for path in note.parent.glob(f"{note.stem}.*.age")]
     return [
-        Sealed(case_object(name, file), f"cases/{name}/{file}", path.stat().st_size, rank, name)
-        for path, rank in files
-        if not path.name.startswith(".")
+        Sealed(
+            case_object(name, file), f"cases/{name}/{file}", path.stat().st_size, _RANKS[part], name
+        )
+        for part, path in case_files(directory)
         for file in [path.relative_to(directory).as_posix()]
     ]
 
@@ -156,16 +152,12 @@ def _film(home: Home, name: str, verifier: Verifier) -> list[Sealed]:
     except FileNotFoundError:
         return []
     manifest = parse_manifest(data.decode(), [verifier])
-    started, ended = manifest.started, manifest.ended
+    started = manifest.started
     if started.recording != name:
         raise BadFile("This manifest belongs to another film.")
-    if ended is None or manifest.signed_by is None:
+    if manifest.ended is None or manifest.signed_by is None:
         return []
     case = checked_id(started.case)
-    files = [(segment.name, segment.size, segment.sha256) for segment in manifest.segments]
-    files += [(s.index, s.index_size, s.index_sha256) for s in manifest.segments]
-    if ended.tail is not None:
-        files.append((ended.tail.name, ended.tail.size, ended.tail.sha256))
     # The oldest film first, its parts in the order of their names: index, then segment.
     since = started.started.astimezone(UTC).isoformat()
     folder = f"recordings/{name}"
@@ -182,7 +174,7 @@ def _film(home: Home, name: str, verifier: Verifier) -> list[Sealed]:
                 sha256,
                 f"{since}/{name}/{file}",
             )
-            for file, size, sha256 in files
+            for file, size, sha256 in manifest.files
         ),
     ]
 
