@@ -12,11 +12,12 @@ Every change is on the card before a method returns.
 
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import msgspec
 
 from appliance import resetting
-from appliance.clock import Judgement, Kept, Mark, raised
+from appliance.clock import Correction, Judgement, Kept, Mark, Vouch, raised
 from appliance.errors import BadFile, BadInput
 from appliance.files import (
     Home,
@@ -40,6 +41,7 @@ from appliance.permits import (
     recipient_digest,
 )
 from appliance.receipts import KitCard, revocation_name
+from appliance.requests import Framing
 from appliance.signing import Signer, open_note
 
 _MARK_STEP = timedelta(minutes=10)
@@ -52,6 +54,10 @@ _CLOSED_UNFILMED = 200
 """Closed cases that are remembered though this kit never filmed them. One that it did film is never
 forgotten: each of those took a press, and its recipient is remembered as well. The others, which a
 page that was taken over could make up, do not push out each other."""
+
+
+Word = TypeVar("Word", Correction, Framing, Renewed, Vouch)
+"""What a practitioner signs for one kit."""
 
 
 class KitBooks:
@@ -156,18 +162,31 @@ class KitBooks:
             return word.practitioner == practitioner.name
         return False
 
-    def read_renewed(self, note: str) -> Renewed | None:
-        """The new key of a case, as an enrolled practitioner signed it; None if it is not."""
+    def word(self, note: str, kind: type[Word]) -> tuple[Word, str] | None:
+        """What an enrolled practitioner has signed for this kit, and who it was; None if it was
+        nobody, or is of another kind."""
         if self.enrolled is None:
             return None
         try:
-            text, _ = open_note(note, [p.verifying_key() for p in self.enrolled.practitioners])
-            renewed = from_json(text, Renewed)
+            keys = [card.verifying_key() for card in self.enrolled.practitioners]
+            text, by = open_note(note, keys)
+            said = from_json(text, kind)
+        except BadInput:
+            return None
+        return (said, by.name) if said.kit == self.kit else None
+
+    def read_renewed(self, note: str) -> Renewed | None:
+        """The new key of a case, as an enrolled practitioner signed it; None if it is not."""
+        said = self.word(note, Renewed)
+        if said is None:
+            return None
+        renewed, _ = said
+        try:
             checked_id(renewed.case)
             parse_recipient(renewed.recipient)
         except BadInput:
             return None
-        return renewed if renewed.kit == self.kit else None
+        return renewed
 
     def renew(self, renewed: Renewed) -> None:
         """Seal this case's films to its new key from now on."""
