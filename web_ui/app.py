@@ -163,7 +163,8 @@ def create_app(
 
     @app.context_processor
     def common() -> dict[str, Any]:
-        return {"line": status.line(parts), "virtual": virtual, "language": locale()}
+        line = status.line(parts, status.fresh_status(parts.home, parts.clock))
+        return {"line": line, "virtual": virtual, "language": locale()}
 
     app.jinja_env.filters.update(
         ended=status.ended_in_words,

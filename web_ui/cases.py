@@ -155,7 +155,7 @@ def blueprint(parts: Parts) -> Blueprint:
             state=status.state if status and ours else "",
             filming_now=filming_now,
             marks=marks_of(opened, filming_now) if filming_now else (),
-            heard=heard(parts),
+            heard=heard(status),
             enough={found.recording for found in opened.read_all(Enough)},
             films=practitioner().viewing.films_of(case),
             offers=parts.service.offers,

@@ -20,8 +20,8 @@ from web_ui.access import anyone, paired
 from web_ui.enrolment import forget_new_card, is_new_card
 from web_ui.language import _
 from web_ui.parts import Parts
+from web_ui.presence import press_page
 from web_ui.seat import Practitioner
-from web_ui.status import fresh_status
 from web_ui.withdrawal import carry_out_service
 
 
@@ -75,15 +75,7 @@ def blueprint(parts: Parts) -> Blueprint:
     @pages.get("/press")
     @paired
     def wait() -> ResponseReturnValue:
-        progress = parts.enrolment.progress(fresh_status(parts.home, parts.clock))
-        if progress in ("nothing", "done"):
-            return redirect(url_for("forgotten.show"), 303)
-        return render_template(
-            "press.html",
-            progress=progress,
-            again=url_for("forgotten.ask"),
-            back=url_for("forgotten.show"),
-        )
+        return press_page(parts, ask="forgotten.ask", back="forgotten.show")
 
     return pages
 

@@ -11,7 +11,7 @@ from web_ui.arming import ceilings_in_force
 from web_ui.enrolment import read_service_card
 from web_ui.language import _
 from web_ui.parts import Parts
-from web_ui.status import fresh_status
+from web_ui.presence import press_page
 
 FILE, CARD = "file", "card"
 
@@ -69,11 +69,7 @@ def blueprint(parts: Parts) -> Blueprint:
 
     @pages.get("/press")
     def wait() -> ResponseReturnValue:
-        progress = parts.enrolment.progress(fresh_status(parts.home, parts.clock))
-        if progress in ("nothing", "done"):
-            return redirect(url_for("service.show"), 303)
-        again, back = url_for("service.ask"), url_for("service.show")
-        return render_template("press.html", progress=progress, again=again, back=back)
+        return press_page(parts, ask="service.ask", back="service.show")
 
     @pages.post("")
     def give() -> ResponseReturnValue:

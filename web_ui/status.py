@@ -101,9 +101,8 @@ def trusted_now(status: RecorderStatus | None, clock: Clock) -> datetime | None:
     return status.now + timedelta(seconds=clock.read().boottime - status.boottime)
 
 
-def line(parts: Parts) -> Line:
-    """The status line as it stands now."""
-    status = fresh_status(parts.home, parts.clock)
+def line(parts: Parts, status: RecorderStatus | None) -> Line:
+    """The status line, from the recorder's fresh word."""
     progress = parts.enrolment.progress(status) if parts.enrolled is None else "enrolled"
     holder = g.get("practitioner")
     jobs = f"{holder.work.marker()} {holder.copying.marker()}" if holder else ""
@@ -189,10 +188,11 @@ def blueprint(parts: Parts) -> Blueprint:
 
 def _told(parts: Parts) -> bytes:
     """The line, and what else the script keeps fresh, as JSON."""
-    told = asdict(line(parts)) | {
+    status = fresh_status(parts.home, parts.clock)
+    told = asdict(line(parts, status)) | {
         "locked": g.practitioner is None,
         "making": _making(),
-        "heard": heard(parts) if g.practitioner else None,
+        "heard": heard(status) if g.practitioner else None,
     }
     return msgspec.json.encode(told)
 
@@ -234,9 +234,8 @@ def _making() -> dict[str, int]:
     return holder.work.making() | holder.copying.making() if holder else {}
 
 
-def heard(parts: Parts) -> Heard | None:
-    """How loud it is now; None while nothing is filmed or framed."""
-    status = fresh_status(parts.home, parts.clock)
+def heard(status: RecorderStatus | None) -> Heard | None:
+    """How loud it is by the recorder's word; None while nothing is filmed or framed."""
     if status is None or status.state not in (FILMING, FRAMING):
         return None
     if not status.with_sound:

@@ -21,6 +21,7 @@ from web_ui.errors import status_of
 from web_ui.forms import Form
 from web_ui.language import _
 from web_ui.parts import Parts
+from web_ui.presence import press_page
 from web_ui.setup import BRING, MAKE
 from web_ui.status import fresh_status
 
@@ -180,15 +181,7 @@ def blueprint(parts: Parts) -> Blueprint:
 
     @pages.get("/practitioners/press")
     def wait_colleague() -> ResponseReturnValue:
-        progress = parts.enrolment.progress(fresh_status(parts.home, parts.clock))
-        if progress in ("nothing", "done"):
-            return redirect(url_for("team.colleagues"), 303)
-        return render_template(
-            "press.html",
-            progress=progress,
-            again=url_for("team.ask_colleague"),
-            back=url_for("team.colleagues"),
-        )
+        return press_page(parts, ask="team.ask_colleague", back="team.colleagues")
 
     return pages
 

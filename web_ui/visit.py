@@ -19,10 +19,10 @@ from web_ui.status import FILMING, FRAMING, fresh_status, heard
 def blueprint(parts: Parts) -> Blueprint:
     pages = Blueprint("visit", __name__, url_prefix="/cases/<id:case>/visit")
 
-    def status_of(case: str, state: str) -> RecorderStatus | None:
-        """The recorder's status if it is in this state for this case, and for no other."""
+    def status_of(case: str, *states: str) -> RecorderStatus | None:
+        """The recorder's status if it is in such a state for this case, and for no other."""
         status = fresh_status(parts.home, parts.clock)
-        fits = status is not None and status.state == state and status.case == case
+        fits = status is not None and status.state in states and status.case == case
         return status if fits else None
 
     @pages.route("/here", methods=["GET", "POST"])
@@ -59,14 +59,15 @@ def blueprint(parts: Parts) -> Blueprint:
         opened = open_case(case)
         if first := ask_for_word(case):
             return first
+        status = status_of(case, FRAMING, FILMING)
         return render_template(
             "frame.html",
             case=opened,
             details=opened.read(Details),
             armed=armed_case(parts) == case,
-            framing=status_of(case, FRAMING) is not None,
-            filming=status_of(case, FILMING) is not None,
-            heard=heard(parts),
+            framing=status is not None and status.state == FRAMING,
+            filming=status is not None and status.state == FILMING,
+            heard=heard(status),
         )
 
     @pages.post("/frame")
