@@ -8,12 +8,13 @@ from pathlib import Path
 
 import av
 import pytest
+from flask import Flask
 
 from appliance.clips import Clip
 from appliance.film import EndReason
 from tests import films
 from tests.pages import LARGE, Page, WebKit, practitioner
-from web_ui.ranges import PIECE
+from web_ui.ranges import AT_ONCE, LATER, PIECE, TABLES, play
 
 FRAMES = 75
 
@@ -119,6 +120,29 @@ def test_open_ended_ranges(kit: WebKit, asked: str, first: int, last: int) -> No
     assert answer.status_code == 206
     assert answer.headers["Content-Range"] == f"bytes {start}-{end}/{size}"
     assert answer.data == data[start : end + 1]
+
+
+class Still:
+    """Something long that plays."""
+
+    size, etag = 2 * TABLES, "still"
+
+    def read_at(self, offset: int, length: int, /) -> bytes:
+        return bytes(length)
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(("first", "at_once"), [(0, TABLES), (TABLES, AT_ONCE)])
+def test_a_player_that_reads_far_ahead_leaves_the_kit_time_for_others(
+    first: int, at_once: int
+) -> None:
+    rests: list[float] = []
+    with Flask(__name__).test_request_context(headers={"Range": f"bytes={first}-"}):
+        answer = play(Still, rests.append)
+        sent = b"".join(answer.response)
+    assert len(sent) == Still.size - first
+    assert rests == [LATER] * ((len(sent) - at_once) // PIECE)
 
 
 @pytest.mark.parametrize("asked", ["bytes=SIZE-", "bytes=99999999999-", "bytes=-0"])
