@@ -41,6 +41,7 @@ from tests.pages import Browser, WebKit
 from tests.pages import service as page_service
 from tests.pseudo import LANGUAGE, catalogue, not_translated
 from web_ui.app import create_app
+from web_ui.resetting import COUNT_SECONDS
 
 CLOCK = SystemClock()
 
@@ -406,6 +407,24 @@ def test_the_page_says_what_it_takes_and_asks_for_the_button_without_an_unlocked
     assert "Press the button on the kit within 60 seconds" in page.text
     (request,) = web.recorder.requests()
     assert isinstance(request, FactoryReset) and request.note == note
+
+
+def test_whoever_opens_the_page_again_and_again_does_not_make_the_kit_look_through_its_files_again(
+    web: WebKit,
+) -> None:
+    def is_told(words: str) -> bool:
+        # The recorder's word is fresh for a few seconds only.
+        web.recorder.show()
+        return words in web.browser.get("/kit/reset").text
+
+    place = web.home.recordings
+    (place / new_id()).mkdir(parents=True)
+    assert is_told("1 file is not with the service yet")
+    (place / new_id()).mkdir()
+    web.clock.pass_by(COUNT_SECONDS)
+    assert is_told("1 file is not with the service yet")
+    web.clock.pass_by(1)
+    assert is_told("2 files are not with the service yet")
 
 
 def test_the_page_asks_nobody_for_a_press_for_an_order_that_does_not_count(web: WebKit) -> None:

@@ -4,6 +4,8 @@ Whoever has the kit may ask, for its practitioners may be gone: the order is the
 somebody presses the button. What came of it can be read on the new kit.
 """
 
+import threading
+
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.file import FileField
@@ -20,6 +22,26 @@ from web_ui.language import _
 from web_ui.parts import Parts
 from web_ui.status import fresh_status
 
+COUNT_SECONDS = 10.0
+"""How old the number of files on the page may be."""
+
+
+class _Unsent:
+    """How many files are not with the service yet. To look through them takes long, and anybody on
+    the network may open the page: one looks at a time, and not again at once."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._turn = threading.Lock()
+        self._counted: tuple[float, int] | None = None
+
+    def count(self) -> int:
+        with self._turn:
+            now = self._parts.clock.monotonic()
+            if self._counted is None or now - self._counted[0] > COUNT_SECONDS:
+                self._counted = now, sum(1 for _one in unsent(self._parts.home))
+            return self._counted[1]
+
 
 class ResetForm(Form):
     order = FileField()
@@ -28,11 +50,27 @@ class ResetForm(Form):
 
 def blueprint(parts: Parts) -> Blueprint:
     pages = Blueprint("resetting", __name__, url_prefix="/kit/reset")
+    left = _Unsent(parts)
+
+    def page(problem: str) -> str:
+        status = fresh_status(parts.home, parts.clock)
+        asked = request.args.get("asked", "")
+        known = status is not None and ID.fullmatch(asked) is not None
+        return render_template(
+            "resetting.html",
+            kit=status.kit if status else "",
+            answer=status.answers.get(asked, "waiting") if status and known else "",
+            problem=problem,
+            enrolled=parts.enrolled is not None,
+            ordered=bool(ordered(parts.home)),
+            unsent=left.count(),
+            former=former(parts.home),
+        )
 
     @pages.get("")
     @anyone
     def show() -> ResponseReturnValue:
-        return _page(parts, "")
+        return page("")
 
     @pages.post("")
     @anyone
@@ -43,12 +81,12 @@ def blueprint(parts: Parts) -> Blueprint:
         note = brought.decode(errors="replace") if brought else ordered(parts.home)
         kit, enrolled = load_fact(parts.home.kit / "kit.json", KitCard), parts.enrolled
         if kit is None or fresh_status(parts.home, parts.clock) is None:
-            return _page(parts, _("The recorder does not answer. Look at the kit itself.")), 409
+            return page(_("The recorder does not answer. Look at the kit itself.")), 409
         order = judge(note, kit.id, enrolled.service if enrolled else None, parts.home)
         if isinstance(order, Refusal):
-            return _page(parts, _(order.sentence)), 409
+            return page(_(order.sentence)), 409
         if not form.confirm.data:
-            return _page(parts, _("Tick the box if everything on this kit is to be removed.")), 400
+            return page(_("Tick the box if everything on this kit is to be removed.")), 400
         now = parts.clock.read()
         asked = place_request(
             parts.home,
@@ -68,19 +106,3 @@ def blueprint(parts: Parts) -> Blueprint:
         return answer
 
     return pages
-
-
-def _page(parts: Parts, problem: str) -> str:
-    status = fresh_status(parts.home, parts.clock)
-    asked = request.args.get("asked", "")
-    known = status is not None and ID.fullmatch(asked) is not None
-    return render_template(
-        "resetting.html",
-        kit=status.kit if status else "",
-        answer=status.answers.get(asked, "waiting") if status and known else "",
-        problem=problem,
-        enrolled=parts.enrolled is not None,
-        ordered=bool(ordered(parts.home)),
-        unsent=sum(1 for _one in unsent(parts.home)),
-        former=former(parts.home),
-    )
