@@ -196,3 +196,13 @@ def test_a_recorder_that_hangs_is_killed_and_starts_anew(booted: Booted) -> None
     print(f"\na hanging recorder was replaced after {took:.1f} s")
     assert 0.5 * WATCHDOG < took < 2.5 * WATCHDOG
     wait_for(lambda: unit_of(booted, "attune-recorder")["ActiveState"] == "active" or None)
+
+
+def test_what_dies_again_and_again_is_started_every_time(booted: Booted) -> None:
+    # By itself systemd gives up after five starts in ten seconds.
+    for unit in UNITS[:2]:
+        for _ in range(7):
+            before = unit_of(booted, unit)["NRestarts"]
+            booted.run("systemctl", "kill", "--signal=KILL", unit)
+            wait_for(lambda u=unit, b=before: unit_of(booted, u)["NRestarts"] != b or None)
+        wait_for(lambda u=unit: unit_of(booted, u)["ActiveState"] == "active" or None)
