@@ -119,18 +119,18 @@ def pull(machine: Machine, stage: str, chance: random.Random) -> Pulled:
             machine.ask("upgrade", until=chance.choice(UPGRADING))
         time.sleep(after)
     filmed = machine.last_number()
-    opened, withdrawn = -1, False
+    opened, withdrawn, broken = -1, False, list[str]()
     with machine:
         try:
             machine.start()
-            broken = finish_upgrade(machine) if stage == "upgrading" else []
+            broken += finish_upgrade(machine) if stage == "upgrading" else []
             found = machine.ask("look")
             withdrawn = found["withdrawn"]
             opened = max((film["last"] for film in found.get("films", [])), default=-1)
             lost = 0.0 if withdrawn else (filmed - opened) / FRAME_RATE
             broken += broken_promises(found, machine.ask("mend"), lost)
         except AssertionError as error:
-            broken = [f"the kit does not answer as it should: {str(error)[-2000:]}"]
+            broken.append(f"the kit does not answer as it should: {str(error)[-2000:]}")
     return Pulled(
         stage,
         round(after, 2),

@@ -191,7 +191,10 @@ class Agent:
         assert any(line.startswith(until) for line in self._dpkg.stdout), until
 
     def upgraded(self) -> dict[str, Any]:
-        """What a kit whose upgrade was cut off has made of it, once it has started."""
+        """What a kit whose upgrade was cut off has made of it once it has started and has done what
+        it can by itself: that takes so slow a machine minutes."""
+        while "activating" in self.run(["systemctl", "is-active", "attune-upgrade"])["said"]:
+            time.sleep(BETWEEN_LOOKS)
         return {
             "waits": Path("/opt/attune/upgrading").exists(),
             "said": self.run(["journalctl", "--unit=attune-upgrade", "--output=cat"])["said"],
