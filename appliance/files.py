@@ -183,7 +183,11 @@ class Home:
         for directory in directories:
             directory.mkdir(mode=0o750, parents=True, exist_ok=True)
             for leftover in directory.rglob(f".*{_TEMPORARY}"):
-                destroy(leftover)  # It may be half of a key file.
+                if leftover.lstat().st_nlink > 1:
+                    # Cut off when it had its own name as well (`save_new`): those are its bytes.
+                    leftover.unlink()
+                else:
+                    destroy(leftover)  # It may be half of a key file.
 
     @contextlib.contextmanager
     def claim(self, process: str) -> Iterator[None]:
@@ -259,9 +263,9 @@ def save_new(path: Path, data: bytes, mode: int = 0o640) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.link(temporary, path)
-        sync_directory(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+    sync_directory(path.parent)
 
 
 def save_fact(path: Path, fact: Fact, mode: int = 0o640) -> None:

@@ -71,6 +71,18 @@ def test_leftovers_of_a_pulled_plug_are_cleared_by_their_writer(tmp_path: Path) 
     assert [p.name for p in home.kit.iterdir()] == ["books.json"]
 
 
+def test_a_file_that_a_pulled_plug_left_under_two_names_keeps_its_bytes(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", tmp_path / "run")
+    home.prepare(home.kit)
+    save_new(home.kit / "identity-0001.age", b"the only key")
+    # The cut came after it got its name, before its temporary name was gone for good.
+    (home.kit / ".identity-0001.age.abcd.new").hardlink_to(home.kit / "identity-0001.age")
+    home.prepare(home.kit)
+    assert {p.name: p.read_bytes() for p in home.kit.iterdir()} == {
+        "identity-0001.age": b"the only key"
+    }
+
+
 def test_a_destroyed_key_file_is_gone_for_whoever_has_it_open(tmp_path: Path) -> None:
     key = tmp_path / "identity.age"
     key.write_bytes(b"secret" * 100)
