@@ -2,14 +2,17 @@
 # tests/rig/boot.sh [ARGUMENTS...] - the tests of tests/boot: the package on a trixie that systemd boots.
 #
 # Makes the root and the package if need be. The tests run out here and start the kit themselves, in
-# a throw-away copy of the root and in namespaces that end with them; its network is theirs. Where no
-# kit can be booted they are skipped, each with the reason.
+# a throw-away copy of the root and in namespaces that end with them; its network is theirs. Beside it
+# lies the Pi's own package, unpacked into a root of its processor. Where no kit can be booted all are
+# skipped, each with the reason.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. tests/rig/roots.sh
 dir=${ATTUNE_RIG:-/var/cache/attune-rig}
 
 status=0
 tests/rig/make-kit.sh || status=$?
+[ "$status" != 0 ] || tests/rig/make-kit.sh arm64 || status=$?
 if [ "$status" = 0 ] && ! unshare --net systemd-nspawn --quiet --register=no --keep-unit \
 	--ephemeral --directory="$dir/kit" /usr/bin/true </dev/null; then
 	status=2
@@ -21,13 +24,9 @@ if [ "$status" != 0 ]; then
 	exec .venv/bin/python -m pytest -q "$@" tests/boot
 fi
 
-mkdir -p build
-package=$(find build -maxdepth 1 -name 'attune-kit_*_amd64.deb' | sort | tail -n 1)
-if [ -z "$package" ] || [ -n "$(find appliance firmware web_ui systemd tools/package requirements/kit.txt pyproject.toml \
-	-newer "$package" -type f -not -name '*.pyc' -print -quit)" ]; then
-	echo "kit: making the package ..."
-	tools/package amd64
-fi
+echo "kit: making the packages, where anything in them changed ..."
+packaged amd64
+packaged arm64
 
 root=$(mktemp -d "$dir/boot.XXXXXX")
 trap 'rm -rf --one-file-system "$root"' EXIT
@@ -37,7 +36,12 @@ cp -a --reflink=auto "$dir/kit/." "$root"
 flock --unlock 8
 mkdir "$root/packages"
 cp build/attune-kit_*_amd64.deb build/attune-kit-scene_*_amd64.deb "$root/packages/"
-ATTUNE_BOOT=$root unshare --mount --net --pid --fork --kill-child --propagation private bash -euc '
+dpkg-deb --extract build/attune-kit_*_arm64.deb "$root/pi"
+mkdir -p "$dir/kit-arm64"/{proc,opt/attune}
+cp -f /usr/bin/qemu-aarch64-static "$dir/kit-arm64/emulator"
+ATTUNE_BOOT=$root ATTUNE_PI=$dir/kit-arm64 unshare --mount --net --pid --fork --kill-child --propagation private bash -euc '
 	mount -t proc proc /proc
 	ip link set lo up
+	mount -t proc proc "$ATTUNE_PI/proc"
+	mount --bind "$ATTUNE_BOOT/pi/opt/attune" "$ATTUNE_PI/opt/attune"
 	exec "$@"' bash .venv/bin/python -m pytest -q "$@" tests/boot

@@ -176,12 +176,7 @@ if [ "$(cat "$base/made-vm" 2>/dev/null)" != "$base_key" ]; then
 	step 'a module of simulated pins' pins
 fi
 
-mkdir -p build
-package=$(find build -maxdepth 1 -name 'attune-kit_*_amd64.deb' | sort | tail -n 1)
-if [ -z "$package" ] || [ -n "$(find appliance firmware web_ui systemd tools/package requirements/kit.txt pyproject.toml \
-	-newer "$package" -type f -not -name '*.pyc' -print -quit)" ]; then
-	step 'the package' tools/package amd64
-fi
+step 'the package' packaged amd64
 disk_key=$(cat "$base/made-vm" tests/rig/make-vm.sh build/attune-kit*_amd64.deb tests/boot/probe.py \
 	$(find tests/vm/guest -type f | sort) | sha256sum | cut -c1-16)
 if [ "$(cat "$vm/made" 2>/dev/null)" != "$disk_key" ]; then

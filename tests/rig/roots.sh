@@ -23,3 +23,13 @@ sources() { # sources SUITE: where its packages come from, as apt's lines
 		esac
 	done | grep .
 }
+
+packaged() { # packaged ARCH: from the project's own folder, our package in build/, made anew if anything in it changed
+	local package
+	mkdir -p build
+	package=$(find build -maxdepth 1 -name "attune-kit_*_$1.deb" | sort | tail -n 1)
+	if [ -z "$package" ] || [ -n "$(find appliance firmware web_ui systemd tools/package requirements/kit.txt pyproject.toml \
+		-newer "$package" -type f -not -name '*.pyc' -print -quit)" ]; then
+		tools/package "$1"
+	fi
+}
