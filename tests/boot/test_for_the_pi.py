@@ -78,7 +78,7 @@ def test_all_of_it_runs_on_that_processor(pi: Path) -> None:
     assert found["processor"] == "aarch64"
     assert found["opened"]
     assert found["loaded"] > 100
-    # Only what Raspberry Pi OS has and Debian has not, and what attune-kit-scene would bring.
+    # Raspberry Pi OS has it, Debian has not.
     assert set(found["missing"]) <= {"firmware.cameras.picamera: picamera2"}
 
 
