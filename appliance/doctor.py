@@ -9,6 +9,7 @@ further, with a person beside.
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -159,6 +160,7 @@ def examine(config: Config, machine: Machine) -> Iterator[Finding]:
     yield from _partition(config, machine)
     yield from _memory(machine)
     yield _power(machine)
+    yield _sandbox(machine)
     for unit in UNITS:
         yield _unit(unit, machine)
     yield from _package(machine)
@@ -405,6 +407,32 @@ def _power(machine: Machine) -> Finding:
             "Use a power bank and a cable for 5 V and 3 A or more.",
         )
     return Finding("power", "good", "The voltage is as it should be.")
+
+
+class _Holds(msgspec.Struct, forbid_unknown_fields=True):
+    """What `appliance.sandbox` says of this machine, having tried it."""
+
+    seccomp: bool
+    landlock: bool
+    why: str
+
+
+def _sandbox(machine: Machine) -> Finding:
+    """Whether what decodes films, hostile ones too, is held to what it may do."""
+    told = machine.ask([sys.executable, "-m", "appliance.sandbox"])
+    try:
+        holds = msgspec.json.decode(told or "", type=_Holds)
+    except msgspec.DecodeError:
+        holds = _Holds(seccomp=False, landlock=False, why="what tries it does not start")
+    if not holds.seccomp:
+        return Finding(
+            "films of others",
+            "bad",
+            f"Nothing that decodes films can be set apart, so none is decoded: {holds.why}.",
+            "Install libseccomp2, and use a kernel with CONFIG_SECCOMP_FILTER, on a 64-bit system.",
+        )
+    also = "Landlock holds too" if holds.landlock else "this kernel has no Landlock beside it"
+    return Finding("films of others", "good", f"What decodes them is held by seccomp; {also}.")
 
 
 def _unit(unit: str, machine: Machine) -> Finding:

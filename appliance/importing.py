@@ -440,9 +440,15 @@ _WORDS = {
 
 def _refused(code: bytes | bytearray) -> KitError:
     try:
-        return BadFile(*_WORDS[Refusal(code.decode())])
+        why = Refusal(code.decode())
     except ValueError:
         return _not_made()
+    if why is Refusal.NOT_APART:
+        return NotPossible(
+            "This kit cannot set apart what reads a film of others, so it reads none.",
+            "Ask whoever looks after the kit: 'attune doctor' says what is missing.",
+        )
+    return BadFile(*_WORDS[why])
 
 
 def _not_made() -> BadFile:

@@ -1,9 +1,9 @@
 """A film from outside made into one like our own: the part that runs apart, with nothing in reach.
 
 A decoder is the likeliest part to be broken by a hostile file. So it works in a process that can
-open no file and no socket, may use so much memory and time and no more, and has one connection: it
-asks for pieces of the original and hands over what it made. It is not believed either: what starts
-it (`appliance.importing`) holds what comes against the same limits.
+compute and speak over one connection (`appliance.sandbox`), and may use so much memory and time and
+no more: it asks for pieces of the original and hands over what it made. It is not believed either:
+what starts it (`appliance.importing`) holds what comes against the same limits.
 
     python -m appliance.transcoding FD SIZE LONGEST MEMORY CPU
 
@@ -16,17 +16,12 @@ none.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib
 import io
 import os
-import resource
-import socket
-import struct
 import sys
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import av
@@ -42,6 +37,7 @@ from av.video.stream import VideoStream
 from appliance.errors import BadFile
 from appliance.film import MUXER, MUXER_OPTIONS
 from appliance.footage import Sounds, Upright
+from appliance.sandbox import NoSandbox, confine
 from appliance.wire import ASKED, HEAD, PIECE, TOLD, Kind, Refusal, Wire
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
@@ -424,87 +420,39 @@ class _Pipe:
 
 
 class _Socket:
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: int) -> None:
         self._connection = connection
 
     def ask(self, offset: int, length: int) -> bytes:
         self.send(Kind.ASK, ASKED.pack(offset, length))
         data = bytearray()
         while len(data) < length:
-            piece = self._connection.recv(length - len(data))
+            piece = os.read(self._connection, length - len(data))
             if not piece:
                 os._exit(1)  # Nobody is there any more.
             data += piece
         return bytes(data)
 
     def send(self, kind: bytes, data: bytes) -> None:
-        self._connection.sendall(HEAD.pack(kind, len(data)) + data)
-
-
-def confine(memory: int, seconds: int) -> None:
-    """From now on this process opens nothing, and uses `memory` bytes and so much processor time
-    at most. Raises OSError or ValueError where the system refuses one of these limits.
-
-    It can still read and write what is open. Where the kernel has Landlock, it also can neither
-    start nor touch another program; that it could not open a library for it holds everywhere.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    with contextlib.suppress(OSError):
-        # A film that is being made comes first; and where memory runs out, this is what goes.
-        os.nice(10)
-        Path("/proc/self/oom_score_adj").write_text("1000")
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setgid(_NOBODY)
-        os.setuid(_NOBODY)
-    for number, value in ((_DIES_WITH_PARENT, 9), (_NOT_DUMPABLE, 0), (_NO_NEW_PRIVILEGES, 1)):
-        libc.prctl(number, value, 0, 0, 0)
-    _landlock(libc)
-    for limit, most in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_CPU, seconds),
-        # What is open stays open, and nothing can be opened: no file, no socket, no pipe.
-        (resource.RLIMIT_NOFILE, 0),
-    ):
-        resource.setrlimit(limit, (most, most))
-
-
-_NOBODY = 65534
-_DIES_WITH_PARENT, _NOT_DUMPABLE, _NO_NEW_PRIVILEGES = 1, 4, 38
-_CREATE_RULESET, _RESTRICT_SELF = 444, 446
-_OF_FILES = {1: 13, 2: 14, 3: 15, 4: 15}
-"""How many rights over files a version of Landlock knows; later ones know 16."""
-
-
-def _landlock(libc: ctypes.CDLL) -> None:
-    """Give up every right that Landlock knows of, where there is Landlock (landlock(7))."""
-    version = libc.syscall(_CREATE_RULESET, None, 0, 1)
-    if version < 1:
-        return
-    files = (1 << _OF_FILES.get(version, 16)) - 1
-    rules = struct.pack("=Q", files)
-    if version >= 4:
-        rules += struct.pack("=Q", 3)  # TCP.
-    if version >= 6:
-        rules += struct.pack("=Q", 3)  # Signals, and sockets without a file.
-    ruleset = libc.syscall(_CREATE_RULESET, rules, len(rules), 0)
-    if ruleset >= 0:
-        libc.syscall(_RESTRICT_SELF, ruleset, 0)
-        os.close(ruleset)
+        left = memoryview(HEAD.pack(kind, len(data)) + data)
+        while left:
+            left = left[os.write(self._connection, left) :]
 
 
 def main(arguments: Sequence[str]) -> int:
     descriptor, size, longest, memory, seconds = map(int, arguments)
-    wire = _Socket(socket.socket(fileno=descriptor))
+    wire = _Socket(descriptor)
     av.logging.set_level(None)
     # What the library fetches when it first needs it has to be here before; what, changes.
     importlib.import_module("av.subtitles.stream")
     with contextlib.suppress(ImportError):
         importlib.import_module("av.data.stream")
         importlib.import_module("av.attachments.stream")
-    confine(memory, seconds)
+    try:
+        confine(descriptor, memory, seconds)
+    except NoSandbox:
+        wire.send(Kind.REFUSED, Refusal.NOT_APART.value.encode())
+        return 1
     try:
         transcode(wire, size, Fraction(longest))
     except Refused as refused:
@@ -513,7 +461,8 @@ def main(arguments: Sequence[str]) -> int:
         wire.send(Kind.REFUSED, Refusal.TOO_MUCH.value.encode())
     else:
         wire.send(Kind.DONE, b"")
-    return 0
+    # Python would put its signals back, and may not.
+    os._exit(0)
 
 
 if __name__ == "__main__":

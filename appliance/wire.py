@@ -23,6 +23,7 @@ class Refusal(Enum):
     BROKEN = "broken"
     CUT_SHORT = "cut-short"
     TOO_MUCH = "too-much"
+    NOT_APART = "not-apart"
 
 
 class Kind:

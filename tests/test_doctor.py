@@ -11,7 +11,7 @@ import pytest
 from appliance.cli import run
 from appliance.clock import SystemClock
 from appliance.config import Config, write_config
-from appliance.doctor import Finding, Machine, examine
+from appliance.doctor import Finding, Machine, ask, examine
 from appliance.errors import KitError, NotReached
 from appliance.files import save_fact, to_json
 from appliance.receipts import State, SyncStatus
@@ -22,6 +22,8 @@ CLOCK = SystemClock()
 
 
 def running(command: Sequence[str]) -> str | None:
+    if command[-1] == "appliance.sandbox":
+        return '{"seccomp": true, "landlock": false, "why": ""}'
     return "installed" if command[0] == "dpkg-query" else "ActiveState=active\nNRestarts=0\n"
 
 
@@ -122,7 +124,7 @@ def kit(tmp_path: Path) -> Kit:
 def test_a_kit_with_everything_in_its_place_is_well(kit: Kit) -> None:
     # How fast and how full the disk under the tests is, is not the kit's doing.
     found = [f for f in examine(kit.config, kit.machine) if f.what not in ("card", "room")]
-    assert len(found) == 19
+    assert len(found) == 20
     assert {f.verdict for f in found} == {"good"}
     assert not any(f.do for f in found)
 
@@ -346,3 +348,26 @@ def test_the_command_tells_each_line_and_fails_on_a_bad_one(
     told = json.loads(capsys.readouterr().out)
     assert told["ok"] is False
     assert {"what", "verdict", "saw", "do"} == set(told["findings"][0])
+
+
+def test_doctor_tries_whether_what_decodes_films_is_held(kit: Kit) -> None:
+    found = kit.found("films of others")
+    assert (found.verdict, found.do) == ("good", "")
+    assert "no Landlock" in found.saw
+    # As it is here.
+    kit.machine = replace(kit.machine, ask=ask)
+    assert kit.found("films of others").saw.startswith("What decodes them is held by seccomp;")
+
+
+def test_doctor_calls_it_a_fault_where_nothing_can_be_held(kit: Kit) -> None:
+    def without(command: Sequence[str]) -> str | None:
+        if command[-1] == "appliance.sandbox":
+            return ask([command[0], "-m", "tests.no_seccomp", "appliance.sandbox"])
+        return running(command)
+
+    kit.machine = replace(kit.machine, ask=without)
+    found = kit.found("films of others")
+    assert found.verdict == "bad"
+    assert "so none is decoded" in found.saw and "libseccomp2" in found.do
+    kit.machine = replace(kit.machine, ask=lambda _: None)
+    assert kit.found("films of others").verdict == "bad"

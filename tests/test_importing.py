@@ -407,37 +407,34 @@ def test_what_a_pulled_plug_left_is_cleared_and_what_is_whole_stays(tmp_path: Pa
 
 # --- The process that decodes ---------------------------------------------------------------------
 
-_CONFINED = """
-import os, socket, sys
-from appliance.transcoding import confine
-read, write = os.pipe()
-confine(1 << 30, 10)
-os.write(write, b"what is open stays open")
-tries = {
-    "a file": lambda: open("/etc/passwd"),
-    "a file of its own": lambda: open("/tmp/attune-leak", "wb"),
-    "a socket": lambda: socket.socket(),
-    "a pipe": os.pipe,
-    "a copy of what is open": lambda: os.dup(0),
-    "memory": lambda: bytearray(2 << 30),
-    "more files": lambda: __import__("resource").setrlimit(7, (100, 100)),
-}
-for name, attempt in tries.items():
+
+_BRINGS = """
+import sys, tempfile
+from pathlib import Path
+from appliance.errors import NotPossible
+from tests import films
+from tests.no_seccomp import forget_seccomp
+from tests.test_importing import Case
+
+film = films.film(30, **films.PLAIN)
+if sys.argv[1:] == ["without"]:
+    forget_seccomp()
+with tempfile.TemporaryDirectory() as place:
+    case = Case(Path(place))
     try:
-        attempt()
-    except (OSError, MemoryError, ValueError):
-        continue
-    sys.exit(f"it got {name}")
-pid = os.fork()
-if not pid:
-    try:
-        os.execv(sys.executable, [sys.executable, "-c", "open('/etc/passwd')"])
-    except OSError:
-        os._exit(3)
-sys.exit(0 if os.waitpid(pid, 0)[1] else "it started a program")
+        case.bring(film)
+    except NotPossible as error:
+        print(error, case.left())
 """
 
 
-def test_who_decodes_can_open_nothing_and_start_nothing() -> None:
-    done = subprocess.run([sys.executable, "-c", _CONFINED], capture_output=True, timeout=60)
-    assert (done.returncode, done.stderr.decode()) == (0, "")
+@pytest.mark.parametrize("kernel", ["with", "without"])
+def test_where_nothing_can_be_set_apart_no_film_of_others_is_read(kernel: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _BRINGS, kernel], capture_output=True, timeout=60, check=True
+    )
+    if kernel == "with":
+        assert done.stdout == b""
+    else:
+        assert done.stdout.startswith(b"This kit cannot set apart what reads a film of others")
+        assert done.stdout.strip().endswith(b"[]")
