@@ -95,9 +95,6 @@ async function refresh() {
     location.assign(answer.url);
     return;
   }
-  // What somebody has begun to fill in is left to them: it is answered when it is sent.
-  const fields = [...document.querySelectorAll("[data-fresh] input:not([type=hidden])")];
-  if (fields.some((field) => field.checked || (field.type === "file" && field.value))) return;
   renew(new DOMParser().parseFromString(await answer.text(), "text/html"));
 }
 

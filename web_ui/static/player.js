@@ -51,7 +51,7 @@ document.getElementById("mark").addEventListener("sent", (event) => {
   show();
 });
 new ResizeObserver(draw).observe(canvas);
-new MutationObserver(draw).observe(document.getElementById("kept"), { childList: true });
+new MutationObserver(draw).observe(document.getElementById("kept"), { childList: true, subtree: true, attributes: true, attributeFilter: ["data-start", "data-end", "data-number"] });
 connectTimeline();
 show();
 

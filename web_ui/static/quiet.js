@@ -13,12 +13,15 @@ document.addEventListener("submit", async (event) => {
   form.querySelector(".app-unsent")?.remove();
   try {
     const answer = await fetch(form.action, { method: "POST", body, cache: "no-store" });
+    const text = await answer.text();
+    // Before the page is renewed, for it may say that one of them does nothing any more.
+    for (const button of buttons) button.disabled = false;
     // Locked meanwhile, or moved: be there, as any form would.
     if (new URL(answer.url).pathname !== location.pathname && answer.redirected) {
       location.assign(answer.url);
       return;
     }
-    const told = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const told = new DOMParser().parseFromString(text, "text/html");
     if (!told.querySelector("[data-fresh]")) {
       document.documentElement.replaceWith(document.adoptNode(told.documentElement));
       return;
@@ -34,14 +37,13 @@ document.addEventListener("submit", async (event) => {
     words.setAttribute("role", "alert");
     words.textContent = document.getElementById("line").dataset.unsent;
     form.append(words);
-  } finally {
     for (const button of buttons) button.disabled = false;
   }
 });
 
-// The button that was pressed was put in anew: the keyboard stays where it was.
+// A button that does nothing for a moment, or for good, loses the keyboard: it stays where it was.
 function stay(form, button) {
-  if (form.isConnected || !button?.value) return;
+  if (!button?.value || (button.isConnected && document.activeElement === button && !button.disabled)) return;
   const again = [...document.querySelectorAll("form[data-quiet]")].find((other) => other.action === form.action);
   const same = again?.querySelector(`button[value="${CSS.escape(button.value)}"]`);
   const next = same?.disabled ? again.querySelector("button:enabled") : same;
