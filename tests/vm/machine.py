@@ -73,6 +73,9 @@ class Machine:
         for left in reversed(range(STARTS)):
             self._start(moment)
             if moment:
+                # QEMU takes no orders before it has loaded the moment. Until then the disk holds
+                # what came after it, and that is what a plug pulled too early would leave there.
+                assert self._order("query-status")["running"]
                 return
             try:
                 assert self.answer(BOOTS_WITHIN) == "here"
@@ -89,7 +92,10 @@ class Machine:
         # Without chance in where programs lie, QEMU need not translate them anew for each process.
         kernel = "console=ttyS0 panic=-1 quiet mitigations=off tsc=reliable norandmaps"
         self._said = queue.SimpleQueue()
-        with open(self.directory / "qemu.log", "wb") as log:
+        ours, theirs = socket.socketpair()
+        ours.settimeout(ANSWERS_WITHIN)
+        self._orders = ours.makefile("rw")
+        with ours, theirs, open(self.directory / "qemu.log", "wb") as log:
             self._qemu = subprocess.Popen(
                 [
                     # A visit must keep up with its camera; a start may take its time.
@@ -101,39 +107,35 @@ class Machine:
                     # What its disk was told to keep must outlive QEMU, but not this computer.
                     *("-drive", f"file={self.disk},if=virtio,format=qcow2,cache=unsafe"),
                     *("-serial", "file:console", "-serial", "stdio", "-serial", "file:numbers"),
-                    *("-monitor", "unix:monitor,server=on,wait=off"),
+                    *("-chardev", f"socket,id=orders,fd={theirs.fileno()}"),
+                    *("-mon", "orders,mode=control"),
                     *(("-loadvm", moment) if moment else ()),
                 ],
                 cwd=self.directory,
+                pass_fds=(theirs.fileno(),),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
             )
         threading.Thread(target=self._listen, args=(self._qemu,), daemon=True).start()
+        self._order("qmp_capabilities")
 
     def keep(self, moment: str) -> None:
         """Keep this moment, memory and disk, to go on from."""
-        with socket.socket(socket.AF_UNIX) as monitor:
-            monitor.settimeout(ANSWERS_WITHIN)
-            before = Path.cwd()
-            os.chdir(self.directory)  # a socket's name must be short
-            try:
-                monitor.connect("monitor")
-            finally:
-                os.chdir(before)
-            self._prompt(monitor)
-            monitor.sendall(f"savevm {moment}\n".encode())
-            said = self._prompt(monitor)
-            assert "rror" not in said, said
+        said = self._order("human-monitor-command", {"command-line": f"savevm {moment}"})
+        assert not said, said
 
-    @staticmethod
-    def _prompt(monitor: socket.socket) -> str:
-        said = b""
-        while not said.endswith(b"(qemu) "):
-            piece = monitor.recv(4096)
-            assert piece, said
-            said += piece
-        return said.decode(errors="replace")
+    def _order(self, execute: str, arguments: dict[str, str] | None = None) -> Any:
+        """Tell QEMU itself something; what it answers once it has done it."""
+        order = {"execute": execute, "arguments": arguments or {}}
+        self._orders.write(json.dumps(order) + "\n")
+        self._orders.flush()
+        for line in self._orders:
+            answer = json.loads(line)
+            assert "error" not in answer, answer
+            if "return" in answer:
+                return answer["return"]
+        raise AssertionError(f"QEMU does not answer to {execute}")
 
     def say(self, do: str, **what: Any) -> None:
         """Ask for something and do not wait for it."""
@@ -179,6 +181,7 @@ class Machine:
             self._qemu.wait()
             assert self._qemu.stdin is not None
             self._qemu.stdin.close()
+            self._orders.close()
             self._qemu = None
 
     def _listen(self, qemu: subprocess.Popen[bytes]) -> None:

@@ -9,9 +9,17 @@ from tests.vm.machine import Machine
 from tests.vm.plug import STAGES, Pulled, broken_promises, figures, pull, rarest
 
 
-@pytest.mark.parametrize("stage", STAGES)
+class AtOnce(random.Random):
+    """The earliest moment of a stage."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return a
+
+
+# The earliest moment comes last: its disk has had films since the moment that is gone on from.
+@pytest.mark.parametrize("stage", sorted(STAGES, key="starting".__eq__))
 def test_nothing_promised_is_broken_by_a_pulled_plug(visit: Machine, stage: str) -> None:
-    pulled = pull(visit, stage, random.Random())
+    pulled = pull(visit, stage, AtOnce() if stage == "starting" else random.Random())
     print(f"\n{pulled}")
     assert not pulled.broken, pulled
 
