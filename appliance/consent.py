@@ -9,7 +9,7 @@ without opening anything.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -30,6 +30,17 @@ PURPOSES: tuple[Purpose, ...] = (
     "online-review",
     "filming-review",
 )
+
+OrderedFilm = Literal["visit", "review"]
+"""What a permit may order: a family together, or the shared review itself."""
+FilmKind = Literal["visit", "review", "imported"]
+AGREED: Mapping[FilmKind, Purpose] = {
+    "visit": "filming",
+    "review": "filming-review",
+    "imported": "filming",
+}
+"""What everybody must have agreed to for each kind of film. Whatever makes a film, shows it, hands
+it on or ends it asks this one table, through the functions below."""
 
 LONGEST_SIGNATURE = 6000
 _POINT = "[0-9]{1,4},[0-9]{1,4}"
@@ -131,17 +142,33 @@ def allows(consent: Consent | None, purpose: Purpose, now: datetime) -> bool:
     )
 
 
-def may_be_watched(consent: Consent | None, now: datetime, made_for: Purpose = "filming") -> bool:
-    """True while films that were agreed to, and made for this, may be looked at with the family.
+def ends_with(kind: FilmKind) -> frozenset[Purpose]:
+    """What ends a film of this kind, and what follows from it, once one of these is taken back.
+
+    Filming is among them whatever was filmed: who takes it back means no camera at all.
+    """
+    return frozenset({"filming", AGREED[kind]})
+
+
+def taken_back(consent: Consent, kind: FilmKind) -> bool:
+    """True if what films of this kind are made and kept for was taken back."""
+    return any(taken.purpose in ends_with(kind) for taken in consent.taken_back)
+
+
+def may_be_made(consent: Consent | None, now: datetime, kind: FilmKind) -> bool:
+    """True if a film of this kind may be made now, or brought in."""
+    return (
+        consent is not None and allows(consent, AGREED[kind], now) and not taken_back(consent, kind)
+    )
+
+
+def may_be_watched(consent: Consent | None, now: datetime, kind: FilmKind = "visit") -> bool:
+    """True while films of this kind may be looked at with the family, and used as it agrees.
 
     Whoever is in the room today may refuse to be filmed and closes no earlier film by it; taking
     filming back does, and so does the end of the consent.
     """
-    return (
-        consent is not None
-        and now < consent.valid_until
-        and not {"filming", made_for} & {taken.purpose for taken in consent.taken_back}
-    )
+    return consent is not None and now < consent.valid_until and not taken_back(consent, kind)
 
 
 class CopiesOut(Fact, frozen=True, kw_only=True, tag="copies-out/v1"):

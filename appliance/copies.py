@@ -18,7 +18,7 @@ from typing import Literal
 from appliance import boxes
 from appliance.cases import OpenCase
 from appliance.clips import Kept, Still, sealed_file
-from appliance.consent import Consent, CopiesOut, Newcomer, Purpose, allows
+from appliance.consent import Consent, CopiesOut, Newcomer, Purpose, allows, may_be_watched
 from appliance.errors import BadFile, NotPossible
 from appliance.files import Fact, Moment
 from appliance.film import FilmStarted
@@ -97,6 +97,9 @@ def judge(
     with contextlib.suppress(BadFile):  # One that cannot be read allows nothing.
         agreed = case.read(Consent)
     if agreed is None or not allows(agreed, purpose, now):
+        return Refusal.NOT_AGREED
+    if film is not None and not may_be_watched(agreed, now, film.kind):
+        # What it was filmed for was taken back: nobody looks at it, in a copy no more than here.
         return Refusal.NOT_AGREED
     then = case.read_by_digest(Consent, film.consent) if film else None
     if film is None or then is None:

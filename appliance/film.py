@@ -20,6 +20,7 @@ from typing import Annotated, Literal, Protocol
 import msgspec
 
 from appliance import boxes
+from appliance.consent import FilmKind
 from appliance.errors import BadFile, Incomplete
 from appliance.files import Fact, one_of, to_json
 from appliance.signing import Verifier, open_note, split_note
@@ -79,7 +80,7 @@ class FilmStarted(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="film
     permit: str
     consent: str
     recipient: Sha256
-    kind: Literal["visit", "review", "imported"]
+    kind: FilmKind
     limit: Count
     sound: bool
     boot: str

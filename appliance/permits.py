@@ -7,13 +7,13 @@ times, the ceilings, the films already made and the case's recipient itself, aga
 """
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
-from typing import Literal
 
 import msgspec
 
 from appliance.clock import Judgement
+from appliance.consent import OrderedFilm
 from appliance.errors import BadInput, BadSignature
 from appliance.files import Fact, Moment, checked_id, from_json
 from appliance.keys import Card, parse_recipient
@@ -114,8 +114,8 @@ class Permit(Fact, frozen=True, kw_only=True, tag="permit/v1"):
     """The case's age recipient: what is filmed is sealed to this and nothing else."""
     consent: str
     """SHA-256 (hex) of the consent this was made from, as it stands in the case."""
-    kind: Literal["visit", "review"]
-    """A family together, or the shared review itself: each is agreed to by itself."""
+    kind: OrderedFilm
+    """What `appliance.consent.AGREED` says must be agreed to for it."""
     limit: int
     """Seconds of one film."""
     sound: bool
@@ -124,6 +124,10 @@ class Permit(Fact, frozen=True, kw_only=True, tag="permit/v1"):
     boot: str
     not_before: Moment
     not_after: Moment
+
+    def left(self, now: datetime | None) -> float:
+        """Seconds until what was agreed to ends; none at all while the time is not certain."""
+        return max((self.not_after - now).total_seconds(), 0.0) if now is not None else 0.0
 
 
 class Ceilings(Fact, frozen=True, kw_only=True, tag="ceilings/v1"):

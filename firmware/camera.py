@@ -181,17 +181,25 @@ class GuardedSink:
     """Passes a camera's pictures on, counts them, and lets none past the agreed limit.
 
     The second of two deadlines: the recorder's runs on the clock, this one on the film's own time,
-    whatever became of the recorder. Nothing is ever raised into a camera's or a library's thread:
-    the first error is told once and everything after it is dropped.
+    whatever became of the recorder. Where the agreement ends before the limit, so does the film.
+    Nothing is ever raised into a camera's or a library's thread: the first error is told once and
+    everything after it is dropped.
     """
 
     def __init__(
-        self, target: Sink, limit: float, clock: Clock, on_end: Callable[[EndReason], None]
+        self,
+        target: Sink,
+        limit: float,
+        clock: Clock,
+        on_end: Callable[[EndReason], None],
+        until: float = math.inf,
     ) -> None:
-        """`limit` in seconds of film. `on_end` gets LIMIT, or why no more can be taken."""
+        """`limit` in seconds of film, `until` the monotonic second at which the agreement ends.
+        `on_end` gets LIMIT, or why no more can be taken."""
         self._target = target
-        self._limit = round(limit * TICKS)
-        self._sound_limit = round(limit * SAMPLE_RATE)
+        self._lasts = limit
+        """Seconds of film; what is left of the agreement is known with the first picture."""
+        self._until = until
         self._clock = clock
         self._on_end = on_end
         self._lock = threading.Lock()
@@ -225,11 +233,15 @@ class GuardedSink:
         with self._lock:
             if self._ended:
                 return
-            if time >= self._limit:
+            if not self.pictures:
+                # The film's own time begins here, and the camera took its time to open.
+                self._lasts = min(self._lasts, self._until - self._clock.monotonic())
+            limit = round(self._lasts * TICKS)
+            if time >= limit:
                 self._end(EndReason.LIMIT)
                 return
             try:
-                self._target.picture(data, time, min(duration, self._limit - time), key)
+                self._target.picture(data, time, min(duration, limit - time), key)
             except Exception:
                 self._end(EndReason.FAULT)
                 return
@@ -240,7 +252,7 @@ class GuardedSink:
 
     def sound(self, frame: av.AudioFrame) -> None:
         with self._lock:
-            if self._ended or (frame.pts or 0) >= self._sound_limit:
+            if self._ended or (frame.pts or 0) >= round(self._lasts * SAMPLE_RATE):
                 return
             try:
                 self._target.sound(frame)

@@ -80,7 +80,8 @@ class Film:
             new_file=new_file,
         )
         self._muxer = Muxer(self.writer.write, sound)
-        self.sink = GuardedSink(self._muxer, permit.limit, clock, on_end)
+        until = clock.monotonic() + permit.left(started)
+        self.sink = GuardedSink(self._muxer, permit.limit, clock, on_end, until)
 
     def begin(self) -> None:
         """Make its place on the card, durably. Raises NotPossible."""

@@ -227,6 +227,10 @@ class Gate:
             return Refusal.CARD_FULL
         return answer
 
+    def left(self, answer: Permit | Refusal) -> float:
+        """Seconds until what was agreed to ends, by the time that is trusted now."""
+        return answer.left(self.time().now) if isinstance(answer, Permit) else 0.0
+
     def armed(self, permit: str) -> bool:
         """False once this permit was taken away, or has made way for another."""
         text, _, _ = (self._permit_note() or "").partition("\n\n")

@@ -93,6 +93,8 @@ class Judged(Event):
 
     answer: Permit | Refusal
     pressed: bool
+    left: float = 0.0
+    """Seconds until what was agreed to ends; nobody is filmed for a moment more than that."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,8 @@ class PreviewAsked(Event):
     """The page asks to see what the camera sees; with the gate's answer."""
 
     answer: Permit | Refusal
+    left: float = 0.0
+    """As in `Judged`."""
 
 
 @dataclass(frozen=True)
@@ -248,6 +252,8 @@ class Recorder:
         """While ready: the one in force. While filming: the one that is filmed under."""
         self.deadline = 0.0
         """Monotonic second at which the film under way ends."""
+        self.lasts = 0.0
+        """Seconds from its press to then: its limit, or less where the agreement ends before."""
         self.removable = ""
         """The last film, while nobody has begun another."""
         self.removable_until = 0.0
@@ -332,8 +338,12 @@ class Recorder:
         self.permit = event.answer
         if not event.pressed:
             return []
+        if event.left <= 0:
+            return self._refuse(event.at, Refusal.EXPIRED)
         self.state = State.FILMING
-        self.deadline = event.at + event.answer.limit
+        # Reckoned here, once: whatever becomes of the kit's idea of the time, it ends then.
+        self.lasts = min(event.answer.limit, event.left)
+        self.deadline = event.at + self.lasts
         self._due = max(event.at, self.deadline - LAST_MINUTE)
         self.reason = self.removable = ""
         self._last_minute = False
@@ -347,10 +357,12 @@ class Recorder:
         So does the microphone, where the film is to have sound."""
         if isinstance(event.answer, Refusal):
             return self._refuse(event.at, event.answer)
+        if event.left <= 0:
+            return self._refuse(event.at, Refusal.EXPIRED)
         self.permit = event.answer
         self.state = State.PREVIEW
         self.reason = ""
-        self._due = event.at + PREVIEW_LASTS
+        self._due = event.at + min(PREVIEW_LASTS, event.left)
         self._pressed_in = self._held_since = None
         return [Show(Pattern.PREVIEW), OpenPreview(event.answer.sound)]
 
@@ -390,7 +402,7 @@ class Recorder:
         return self._stop(event.at, event.why)
 
     def _stop_if_due(self, event: Ticked) -> list[Effect]:
-        """Stop at the limit; before it, the light counts the last minute."""
+        """Stop at the limit, or where the agreement ends; the light counts the last minute."""
         if event.at >= self.deadline:
             return self._stop(event.at, EndReason.LIMIT)
         if not self._last_minute and event.at >= self.deadline - LAST_MINUTE:

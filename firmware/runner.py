@@ -238,7 +238,7 @@ class Runner:
             case=permit.case if permit else "",
             permit=permit.id if permit else "",
             recording=film.recording if film else "",
-            limit=float(film.permit.limit) if film else 0.0,
+            limit=recorder.lasts if film else 0.0,
             remaining=max(left, 0.0),
             frames_in=film.sink.pictures if film else 0,
             frames_missed=film.sink.missed if film else 0,
@@ -316,7 +316,8 @@ class Runner:
                     # This thread hung meanwhile, on the card perhaps.
                     self._handle(Judged(now, Refusal.TOO_LATE, pressed))
                     return
-                self._handle(Judged(self._at, self._gate.answer(reserve=pressed), pressed))
+                answer = self._gate.answer(reserve=pressed)
+                self._handle(Judged(self._at, answer, pressed, self._gate.left(answer)))
                 if pressed and self._recorder.state not in (State.FILMING, State.STOPPING):
                     self._give_back()
             case Refuse(reason):
@@ -393,7 +394,7 @@ class Runner:
             answer = self._gate.answer()
             if answer is Refusal.CAMERA_LOADING:
                 return
-            self._handle(PreviewAsked(now, answer))
+            self._handle(PreviewAsked(now, answer, self._gate.left(answer)))
         elif not request.open and self._recorder.state is State.PREVIEW:
             self._handle(StopAsked(now, EndReason.PAGE))
         as_asked = (self._recorder.state is State.PREVIEW) is request.open

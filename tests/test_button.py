@@ -110,7 +110,7 @@ def test_ten_thousand_bounce_trains_start_nothing_unarmed_and_no_knock_does_arme
                 for event in told:
                     recorder.handle(event)
             at += SETTLE
-            recorder.handle(Judged(at, answer, pressed=False))
+            recorder.handle(Judged(at, answer, pressed=False, left=3600))
             for event in debounce.settle(at):
                 for effect in recorder.handle(event):
                     assert not isinstance(effect, Judge), "a knock asked the gate"

@@ -83,6 +83,8 @@ class World:
         self.recorder = recorder or Recorder()
         self.now = 1000.0
         self.permit: Permit | None = None
+        self.ends = float("inf")
+        """When what is agreed to ends."""
         self.pattern = Pattern.OFF
         self.camera_open_since: float | None = None
         self.film: Permit | None = None
@@ -119,7 +121,7 @@ class World:
             case Show(pattern):
                 self.pattern = pattern
             case Judge(pressed):
-                self.happens(Judged(self.now, self.permit or Refusal.NO_PERMIT, pressed))
+                self.happens(Judged(self.now, self.permit or Refusal.NO_PERMIT, pressed, self.left))
             case BeginFilm(permit):
                 assert self.film is None, "a film was begun before the last one was closed"
                 assert permit is self.permit, "a film was begun without a permit in force"
@@ -154,7 +156,11 @@ class World:
                 assert self.recorder.state in (State.FILMING, State.STOPPING)
                 assert self.film is not None
                 longest = self.film.limit
-            assert self.now < self.camera_open_since + longest or self.stuck
+            assert self.now < min(self.camera_open_since + longest, self.ends) or self.stuck
+
+    @property
+    def left(self) -> float:
+        return max(self.ends - self.now, 0.0)
 
     def wait(self, seconds: float) -> None:
         """Let time pass, with every tick that is due."""
@@ -168,13 +174,15 @@ class World:
         self.happens(Pressed(self.now))
         self.happens(Released(self.now + held, held))
 
-    def arm(self, permit: Permit | None = PERMIT) -> None:
+    def arm(self, permit: Permit | None = PERMIT, left: float = 7200) -> None:
         self.permit = permit
+        if self.camera_open_since is None:
+            self.ends = self.now + left
         self.happens(Judged(self.now, permit or Refusal.NO_PERMIT, pressed=False))
 
     def frame(self) -> None:
         """The page asks to see what the camera sees."""
-        self.happens(PreviewAsked(self.now, self.permit or Refusal.NO_PERMIT))
+        self.happens(PreviewAsked(self.now, self.permit or Refusal.NO_PERMIT, self.left))
 
     def close_film(self, fault: EndReason | None = None) -> None:
         name = ""
@@ -319,6 +327,44 @@ def test_a_film_ends_at_its_limit_and_not_before() -> None:
     world.happens(Ticked(began + PERMIT.limit))
     assert world.state is State.STOPPING
     assert FinishFilm(EndReason.LIMIT) in world.done
+
+
+@pytest.mark.parametrize("left", [0.5, 59.0, 61.0, 299.9])
+def test_a_film_ends_with_the_agreement_it_was_made_under_and_not_before(left: float) -> None:
+    world = World()
+    world.arm(left=left + 0.2)
+    world.press()
+    began = world.now
+    assert world.state is State.FILMING
+    world.wait(left - 0.001)
+    assert world.camera_open_since is not None
+    assert world.pattern is Pattern.LAST_MINUTE
+    world.wait(0.001)
+    assert world.camera_open_since is None and world.now == pytest.approx(began + left)
+    assert FinishFilm(EndReason.LIMIT) in world.done
+
+
+def test_framing_ends_with_the_agreement_too() -> None:
+    world = World()
+    world.arm(left=30)
+    world.frame()
+    world.wait(29.9)
+    assert world.camera_open_since is not None
+    world.wait(0.1)
+    assert world.camera_open_since is None
+
+
+@pytest.mark.parametrize("framing", [True, False])
+def test_nothing_is_seen_when_nothing_is_left_of_the_agreement(framing: bool) -> None:
+    world = World()
+    world.arm(left=0.2)
+    if framing:
+        world.wait(0.2)
+        world.frame()
+    else:
+        world.press()
+    assert world.count(OpenCamera) == world.count(OpenPreview) == 0
+    assert world.recorder.reason == "expired"
 
 
 def test_a_film_never_starts_again_by_itself() -> None:
@@ -815,7 +861,7 @@ def random_event(dice: random.Random, world: World) -> None:
     elif what == 4:
         world.happens(Released(now, dice.choice([0.01, 0.2, 3])))
     elif what in (5, 6):
-        world.arm(dice.choice([PERMIT, PERMIT, None]))
+        world.arm(dice.choice([PERMIT, PERMIT, None]), dice.choice([5, 250, 3600, 3600]))
     elif what == 7:
         world.happens(StopAsked(now, dice.choice([EndReason.PAGE, EndReason.WITHDRAWN])))
     elif what == 8:

@@ -663,11 +663,64 @@ def test_another_familys_permit_ends_the_film(filming: Stage) -> None:
     assert (filming.status.ended, filming.state) == ("page", State.READY)
 
 
-def test_a_permit_that_runs_out_while_filming_does_not_cut_the_film_short(kit: Stage) -> None:
-    kit.arm(not_after=kit.clock.wall + timedelta(seconds=3))
+@pytest.mark.parametrize("kind", ["visit", "review"])
+def test_a_film_ends_with_the_agreement_it_was_made_under(kit: Stage, kind: str) -> None:
+    until = kit.clock.monotonic() + 3
+    kit.arm(kind=kind, not_after=kit.clock.wall + timedelta(seconds=3))
     kit.press()
-    kit.advance(5)
+    began = kit.clock.monotonic() - SETTLE
+    kit.advance(until - kit.clock.monotonic() - 0.2)
     assert kit.camera.open
+    assert kit.status.limit - kit.status.remaining == pytest.approx(
+        kit.clock.monotonic() - began, abs=0.05
+    )
+    kit.advance(0.2)
+    assert not kit.camera.open
+    kit.settle()
+    ended = kit.manifest().ended
+    assert ended is not None and ended.why is EndReason.LIMIT
+    assert ended.seconds <= until - began
+
+
+@pytest.mark.parametrize("opens_after", [0.0, 1.5, 4.0])
+def test_a_recorder_that_hangs_does_not_film_beyond_the_agreement(
+    kit: Stage, opens_after: float
+) -> None:
+    """The second deadline alone, also where the camera takes its time to open."""
+    until = kit.clock.monotonic() + 3
+    kit.arm(not_after=kit.clock.wall + timedelta(seconds=3))
+    kit.camera.takes = opens_after
+    kit.down()
+    kit.advance(0.2)
+    kit.pin.drive_high()
+    kit.clock.advance(SETTLE)
+    kit.work()
+    began = kit.clock.monotonic()
+    for _ in range(15 * 30):
+        kit.clock.advance(1 / 30)
+        kit.camera.roll()
+    kit.work()
+    kit.settle()
+    ended = kit.manifest().ended
+    assert ended is not None
+    assert ended.seconds <= max(until - began, 0.0) + 1 / 30
+
+
+@pytest.mark.parametrize("hours", [-8, -1, 1, 8])
+def test_a_clock_that_is_set_while_filming_moves_no_end(kit: Stage, hours: int) -> None:
+    """Neither the machine's clock nor a practitioner's new word: it was reckoned at the press."""
+    kit.arm(not_after=kit.clock.wall + timedelta(seconds=5))
+    until = kit.clock.monotonic() + 5
+    kit.press()
+    kit.advance(1)
+    kit.clock.wall += timedelta(hours=hours)
+    kit.vouch()
+    kit.advance(until - kit.clock.monotonic() - 0.1)
+    assert kit.camera.open
+    kit.advance(0.2)
+    assert not kit.camera.open
+    kit.settle()
+    assert kit.status.ended == "limit"
 
 
 def test_the_end_of_the_process_ends_the_film_first(filming: Stage) -> None:

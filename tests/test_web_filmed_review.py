@@ -3,16 +3,23 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args, get_type_hints
 
 import pytest
 
 from appliance.clips import choose
+from appliance.consent import AGREED, PURPOSES, Consent, Purpose, ends_with
+from appliance.copies import Refusal, judge
+from appliance.film import FilmStarted
+from appliance.joined import read_manifest
+from appliance.permits import Permit
+from appliance.requests import Stop
 from tests import films
 from tests.moments import keep_clip
 from tests.pages import NOW, WebKit
 
 BOTH = ["filming", "filming-review"]
+KINDS: tuple[Literal["visit", "review"], ...] = ("visit", "review")
 
 
 @pytest.fixture
@@ -72,13 +79,92 @@ def test_it_waits_for_no_review_of_its_own(kit: WebKit, film: bytes) -> None:
 
 def test_taking_it_back_closes_the_films_of_reviews_and_no_others(kit: WebKit, film: bytes) -> None:
     case = kit.make_case(people__0__purposes=BOTH)
-    kinds: tuple[Literal["visit", "review"], ...] = ("visit", "review")
     of = {
         kind: kit.recorder.write_film(case, kit.recipient(case), stream=film, kind=kind)
-        for kind in kinds
+        for kind in KINDS
     }
     url = f"/cases/{case}/withdraw"
     plays = {kind: f"/cases/{case}/films/{name}/video" for kind, name in of.items()}
     assert [kit.browser.get(plays[kind]).status for kind in of] == [200, 200]
     kit.browser.submit(url, action=f"{url}/purpose", purposes=["filming-review"])
     assert [kit.browser.get(plays[kind]).status for kind in of] == [200, 410]
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+@pytest.mark.parametrize("kind", ["visit", "review"])
+@pytest.mark.parametrize("filming", [False, True])
+def test_what_is_taken_back_ends_what_is_armed_or_filmed_for_it_and_nothing_else(
+    kit: WebKit, kind: Literal["visit", "review"], purpose: Purpose, filming: bool
+) -> None:
+    """A family that took 'filming the review' back went on being filmed, at the next press too."""
+    case = kit.make_case(people__0__purposes=list(PURPOSES))
+    kit.browser.submit(f"/cases/{case}/arm?kind={kind}", action=f"/cases/{case}/arm")
+    permit = kit.recorder.permit()
+    assert permit is not None and permit.kind == kind
+    if filming:
+        kit.recorder.show(state="filming", case=case, permit=permit.id)
+    url = f"/cases/{case}/withdraw"
+    kit.browser.submit(url, action=f"{url}/purpose", purposes=[purpose])
+    ends = purpose in ("filming", {"visit": "filming", "review": "filming-review"}[kind])
+    assert (kit.recorder.permit() is None) is ends
+    if filming:
+        assert any(isinstance(asked, Stop) for asked in kit.recorder.requests()) is ends
+    # Armed anew only for what is agreed to still.
+    kit.recorder.show(state="idle", case="", permit="")
+    for again in ("visit", "review"):
+        page = kit.browser.get(f"/cases/{case}/arm?kind={again}")
+        stays = purpose not in ("filming", {"visit": "filming", "review": "filming-review"}[again])
+        assert ("was taken back" not in page.words) is stays
+
+
+def test_a_damaged_permit_keeps_nobody_from_ending_a_film(kit: WebKit) -> None:
+    """It does not say what is filmed: then whatever is taken back ends it."""
+    case = kit.make_case(people__0__purposes=list(PURPOSES))
+    kit.browser.submit(f"/cases/{case}/arm")
+    (kit.home.permits / "current").write_text("not a permit")
+    kit.recorder.show(state="filming", case=case)
+    url = f"/cases/{case}/withdraw"
+    kit.browser.submit(url, action=f"{url}/purpose", purposes=["filming-review"])
+    assert any(isinstance(asked, Stop) for asked in kit.recorder.requests())
+
+
+def test_moments_of_a_review_are_not_copied_or_shared_once_filming_it_was_taken_back(
+    kit: WebKit, film: bytes
+) -> None:
+    case = kit.make_case(people__0__purposes=list(PURPOSES))
+    opened = kit.open_case(case)
+    found = opened.read_with_digest(Consent)
+    assert found is not None
+    of = {
+        kind: kit.recorder.write_film(
+            case, kit.recipient(case), stream=film, kind=kind, consent=found[1]
+        )
+        for kind in KINDS
+    }
+    started = {kind: read_manifest(kit.home.recording(name)).started for kind, name in of.items()}
+    uses: tuple[Purpose, ...] = ("copies", "supervisor", "peers", "training")
+    assert not any(judge(opened, started[kind], NOW, use) for kind in KINDS for use in uses)
+    url = f"/cases/{case}/withdraw"
+    kit.browser.submit(url, action=f"{url}/purpose", purposes=["filming-review"])
+    for use in uses:
+        assert judge(opened, started["review"], NOW, use) is Refusal.NOT_AGREED
+        assert judge(opened, started["visit"], NOW, use) is None
+
+
+def test_every_kind_of_film_and_of_permit_stands_in_the_one_table() -> None:
+    kinds = {*get_args(get_type_hints(FilmStarted)["kind"])}
+    assert kinds == set(AGREED) and set(get_args(get_type_hints(Permit)["kind"])) <= kinds
+    assert all(AGREED[kind] in ends_with(kind) for kind in AGREED)
+
+
+def test_nothing_else_spells_which_agreement_a_kind_needs() -> None:
+    """A second list is how 'filming the review' was forgotten."""
+    root = Path(__file__).resolve().parent.parent
+    spelt = [
+        path.relative_to(root).as_posix()
+        for part in ("appliance", "firmware", "web_ui")
+        for path in sorted((root / part).rglob("*.py"))
+        if '"filming-review"' in path.read_text()
+    ]
+    # The table, and the words in which it is asked.
+    assert spelt == ["appliance/consent.py", "web_ui/consent.py"]

@@ -147,6 +147,14 @@ def test_it_ends_when_its_purpose_is_taken_back(family: Family) -> None:
     assert family.sealed == []
 
 
+def test_it_ends_when_filming_is_taken_back(family: Family) -> None:
+    """Nobody looks at the film any more, and whoever it was shared with does not either."""
+    family.share()
+    url = f"/cases/{family.id}/withdraw"
+    family.kit.browser.submit(url, action=f"{url}/purpose", purposes=["filming"])
+    assert family.sealed == []
+
+
 def test_it_ends_when_a_new_consent_does_not_name_it(family: Family) -> None:
     family.share()
     sent = {"people__0__purposes": ["filming"], "given": "signed", "choice": "y"}

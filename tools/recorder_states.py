@@ -53,11 +53,12 @@ PERMIT = Permit(
     not_before=NOON,
     not_after=NOON + timedelta(hours=1),
 )
+LEFT = 3600.0
 ARMED = Judged(0, PERMIT, pressed=False)
 FAULT = EndReason.CAMERA_FAILED
 FILMED = (
     ARMED,
-    Judged(0, PERMIT, pressed=True),
+    Judged(0, PERMIT, pressed=True, left=LEFT),
     Pressed(0),
     Released(0, 0.2),
     FilmClosed(0, film="d" * 16),
@@ -67,9 +68,9 @@ WAYS: dict[State, tuple[Event, ...]] = {
     State.IDLE: FILMED,
     State.PRESENCE: (PresenceAsked(0, "request"),),
     State.READY: (*FILMED, ARMED),
-    State.PREVIEW: (ARMED, PreviewAsked(0, PERMIT)),
-    State.FILMING: (ARMED, Judged(0, PERMIT, pressed=True)),
-    State.STOPPING: (ARMED, Judged(0, PERMIT, pressed=True), Pressed(0)),
+    State.PREVIEW: (ARMED, PreviewAsked(0, PERMIT, LEFT)),
+    State.FILMING: (ARMED, Judged(0, PERMIT, pressed=True, left=LEFT)),
+    State.STOPPING: (ARMED, Judged(0, PERMIT, pressed=True, left=LEFT), Pressed(0)),
     State.REMOVING: (*FILMED, Pressed(1), Ticked(4)),
     State.REFUSED: (Judged(0, Refusal.NO_PERMIT, pressed=True),),
     State.FAULT: (
@@ -84,12 +85,12 @@ FORMS: dict[str, tuple[Event, ...]] = {
     "short press": (Pressed(1), Released(1.2, 0.2)),
     "held on after a film": (Pressed(1), Ticked(4)),
     "letting go": (Released(1.2, 0.2),),
-    "short press, permit in force": (Judged(1, PERMIT, pressed=True),),
+    "short press, permit in force": (Judged(1, PERMIT, pressed=True, left=LEFT),),
     "short press, no permit in force": (Judged(1, Refusal.NO_PERMIT, pressed=True),),
     "its time is over": (Ticked(10_000),),
     "permit comes into force": (Judged(1, PERMIT, pressed=False),),
     "permit is gone": (Judged(1, Refusal.NO_PERMIT, pressed=False),),
-    "preview asked, permit in force": (PreviewAsked(1, PERMIT),),
+    "preview asked, permit in force": (PreviewAsked(1, PERMIT, LEFT),),
     "preview asked, no permit in force": (PreviewAsked(1, Refusal.NO_PERMIT),),
     "stop from the page": (StopAsked(1, EndReason.PAGE),),
     "presence asked": (PresenceAsked(1, "another"),),

@@ -1,7 +1,6 @@
 """Arming the kit: a signed permit, made from the consent in force. And disarming it."""
 
 from datetime import datetime, timedelta
-from typing import Literal
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -10,7 +9,7 @@ from wtforms.validators import Optional
 
 from appliance.cases import Details, Goals, OpenCase
 from appliance.clock import EARLIEST
-from appliance.consent import Consent, Newcomer, Purpose, allows
+from appliance.consent import AGREED, Consent, Newcomer, OrderedFilm, may_be_made, taken_back
 from appliance.course import course_of, stops_filming
 from appliance.files import new_id, save, sync_directory, to_json
 from appliance.permits import CURRENT, Ceilings, Permit, read_ceilings
@@ -25,10 +24,6 @@ from web_ui.times import end_of, length
 
 FILMS = 1
 """How many films one arming allows unless another number is asked for."""
-
-Kind = Literal["visit", "review"]
-AGREED: dict[Kind, Purpose] = {"visit": "filming", "review": "filming-review"}
-"""What everybody must have agreed to for each kind of film."""
 
 
 class ArmForm(Form):
@@ -49,8 +44,8 @@ def blueprint(parts: Parts) -> Blueprint:
         now = trusted_now(status, parts.clock)
         consent, most = consent_of(opened), ceilings_in_force(parts)
         found = opened.read_with_digest(Consent) if consent else None
-        kind: Kind = "review" if request.values.get("kind") == "review" else "visit"
-        stops = what_stops_arming(opened.read(Goals), consent, status, now, AGREED[kind])
+        kind: OrderedFilm = "review" if request.values.get("kind") == "review" else "visit"
+        stops = what_stops_arming(opened.read(Goals), consent, status, now, kind)
         if stop := stops_filming(course_of(opened), consent):
             stops.insert(0, _(stop.sentence))
         if needs_press(parts, opened):
@@ -137,10 +132,10 @@ def what_stops_arming(
     consent: Consent | None,
     status: RecorderStatus | None,
     now: datetime | None,
-    purpose: Purpose = "filming",
+    kind: OrderedFilm = "visit",
 ) -> list[str]:
     """What must be put right first, in words; an empty list means that the kit may be armed."""
-    stops = []
+    stops, purpose = [], AGREED[kind]
     if goals is None:
         stops.append(_("Write a goal first, or that there is none yet."))
     if status is None:
@@ -157,16 +152,16 @@ def what_stops_arming(
     elif not any(purpose in person.purposes for person in consent.people):
         stops.append(
             _("Filming was not agreed to.")
-            if purpose == "filming"
+            if kind == "visit"
             else _("Filming the review was not agreed to.")
         )
     elif not all(purpose in person.purposes for person in consent.people):
         stops.append(_("Not everybody who will be in the room agrees."))
-    elif purpose not in consent.purposes:
+    elif taken_back(consent, kind):
         stops.append(_("Filming was taken back. Talk it through again and record it."))
     elif not consent.responsible:
         stops.append(_("Nobody with parental responsibility has agreed."))
-    elif now is not None and not allows(consent, purpose, now):
+    elif now is not None and not may_be_made(consent, now, kind):
         stops.append(_("The consent is no longer valid. Talk it through again and record it."))
     return stops
 
@@ -206,7 +201,7 @@ def _permit(
     status: RecorderStatus,
     holds: tuple[datetime, datetime],
     *,
-    kind: Kind,
+    kind: OrderedFilm,
     limit: int,
     films: int,
     sound: bool,

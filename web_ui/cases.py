@@ -18,7 +18,7 @@ from appliance.cases import (
     withdrawal_note,
 )
 from appliance.clips import marks_of
-from appliance.consent import Consent, Enough, allows
+from appliance.consent import Consent, Enough, may_be_made
 from appliance.course import course_of
 from appliance.errors import (
     BadFile,
@@ -138,6 +138,7 @@ def blueprint(parts: Parts) -> Blueprint:
         status = fresh_status(parts.home, parts.clock)
         now = trusted_now(status, parts.clock) or practitioner().now(parts.clock)
         goals, consent = opened.read(Goals), consent_of(opened)
+        agreed = may_be_made(consent, now, "visit")
         ours = status is not None and status.case == case
         filming_now = status.recording if status and ours and status.state == FILMING else ""
         return render_template(
@@ -146,8 +147,8 @@ def blueprint(parts: Parts) -> Blueprint:
             details=opened.read(Details),
             goals=goals,
             consent=consent,
-            agreed=allows(consent, "filming", now),
-            may_arm=goals is not None and allows(consent, "filming", now),
+            agreed=agreed,
+            may_arm=goals is not None and agreed,
             # An order whose films were all made, or that was refused, arms the kit no more.
             armed=armed_case(parts) == case
             and not (status and status.state == IDLE and status.reason),
@@ -241,13 +242,19 @@ def needs_press(parts: Parts, case: OpenCase) -> bool:
     return known is not None and known != recipient_digest(case.record.recipient)
 
 
-def armed_case(parts: Parts) -> str:
-    """The case that the kit is armed for, '' if none. What the recorder makes of it is its own."""
+def permit_in_force(parts: Parts) -> Permit | None:
+    """What the kit is armed for, None if nothing. What the recorder makes of it is its own."""
     try:
         text, _signatures = split_note((parts.home.permits / CURRENT).read_text())
-        return from_json(text, Permit).case
+        return from_json(text, Permit)
     except (FileNotFoundError, BadFile):
-        return ""
+        return None
+
+
+def armed_case(parts: Parts) -> str:
+    """The case that the kit is armed for, '' if none."""
+    permit = permit_in_force(parts)
+    return permit.case if permit else ""
 
 
 def _as_said(word: str) -> str:

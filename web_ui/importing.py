@@ -16,7 +16,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest
 
 from appliance.cases import Details, OpenCase
-from appliance.consent import Consent, allows
+from appliance.consent import Consent, may_be_made
 from appliance.course import course_of, stops_filming
 from appliance.errors import BadInput, NotOpened, NotPossible
 from appliance.files import new_id
@@ -228,6 +228,6 @@ def _what_stops(consent: Consent | None, now: datetime) -> str:
     """Why no film may be brought in, in words; '' if one may be."""
     if consent is None:
         return _("Record the consent first.")
-    if not allows(consent, "filming", now):
+    if not may_be_made(consent, now, "imported"):
         return _("The consent that is recorded does not allow filming now.")
     return ""

@@ -15,7 +15,7 @@ from flask.typing import ResponseReturnValue
 from appliance import clips
 from appliance.cases import Details, Goal, Goals, OpenCase
 from appliance.clips import Clip, shelf
-from appliance.consent import Consent, allows
+from appliance.consent import Consent, allows, may_be_made
 from appliance.files import ID, new_id
 from appliance.reviews import GoOn, Rating, Review, reviews_of
 from web_ui.access import practitioner
@@ -82,7 +82,7 @@ def blueprint(parts: Parts) -> Blueprint:
             many=sum(isinstance(one, Clip) for one in stands.chosen) > parts.service.clips,
             held=reviews_of(opened),
             online=_online(parts, agreed, now),
-            may_film=allows(agreed, "filming-review", now),
+            may_film=may_be_made(agreed, now, "review"),
             usual=length(60 * parts.service.review_minutes),
         )
 

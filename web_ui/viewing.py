@@ -18,7 +18,7 @@ from typing import Protocol
 
 from appliance.cases import OpenCase
 from appliance.clips import Clip, Still
-from appliance.consent import Consent, Purpose, may_be_watched
+from appliance.consent import Consent, FilmKind, may_be_watched, taken_back
 from appliance.errors import BadFile, CaseWithdrawn, KitError, NoMatch, NotOpened
 from appliance.files import ID, Home, checked_id, new_id
 from appliance.film import EndReason, FilmStarted, Manifest
@@ -152,7 +152,7 @@ class Viewing:
         self._open: OrderedDict[tuple[str, str, str], Readable] = OrderedDict()
         self._lent: dict[tuple[str, str, str], Readable] = {}
         self._case_of: dict[str, str] = {}
-        self._purposes: dict[str, Purpose] = {}
+        self._kinds: dict[str, FilmKind] = {}
 
     def films_of(self, case: str) -> list[ListedFilm]:
         """The films of a case, the newest first, as far as their manifests can be read."""
@@ -239,23 +239,23 @@ class Viewing:
         consent = self._consent(case)
         if is_film_withdrawn(case.directory, film):
             raise CaseWithdrawn("The family has taken this film back.")
-        made_for = self._made_for(case, film)
-        if may_be_watched(consent, self._now(), made_for):
+        kind = self._kind(case, film)
+        if may_be_watched(consent, self._now(), kind):
             return
-        if consent and any(t.purpose in ("filming", made_for) for t in consent.taken_back):
+        if consent and taken_back(consent, kind):
             raise CaseWithdrawn("The family has taken filming back, and looking at its films.")
         raise NotOpened(
             "What the family agreed to has run out, so its films are not shown.",
             "Talk the consent through again and record it.",
         )
 
-    def _made_for(self, case: OpenCase, film: str) -> Purpose:
-        """What was agreed to when a film was made; read once, for it never changes."""
-        if film not in self._purposes:
+    def _kind(self, case: OpenCase, film: str) -> FilmKind:
+        """What kind of film it is; read once, for it never changes. One that cannot be read is
+        taken for the kind that most can close."""
+        if film not in self._kinds:
             with suppress(KitError, OSError):
-                kind = self._manifest(self._directory(case, film)).started.kind
-                self._purposes[film] = "filming-review" if kind == "review" else "filming"
-        return self._purposes.get(film, "filming")
+                self._kinds[film] = self._manifest(self._directory(case, film)).started.kind
+        return self._kinds.get(film, "review")
 
     def _consent(self, case: OpenCase) -> Consent | None:
         """The consent in force, opened once: the page asks again for each piece of a film."""

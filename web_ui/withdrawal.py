@@ -18,12 +18,15 @@ from appliance import shares
 from appliance.cases import Details, OpenCase, is_withdrawn, withdrawal_note
 from appliance.consent import (
     PURPOSES,
+    Consent,
     CopiesOut,
     FilmWithdrawal,
     Hold,
     ServiceOrder,
     Tombstone,
     Withdrawal,
+    ends_with,
+    taken_back,
 )
 from appliance.copies import out_of_reach, receipts
 from appliance.errors import BadInput, BadSignature, NotPossible
@@ -45,7 +48,7 @@ from appliance.withdrawing import (
 )
 from web_ui.access import practitioner
 from web_ui.arming import stop_if_filming, take_permit
-from web_ui.cases import armed_case, consent_of, open_case
+from web_ui.cases import armed_case, consent_of, open_case, permit_in_force
 from web_ui.consent import purposes_in_words
 from web_ui.forms import Form, at_most, needed, stripped
 from web_ui.language import _
@@ -150,10 +153,14 @@ def blueprint(parts: Parts) -> Blueprint:
         named = [purpose for purpose in PURPOSES if purpose in request.form.getlist("purposes")]
         if consent is None or not named:
             return _page(case, {"purposes": _("Tick what is taken back.")}), 400
-        if "filming" in named:
+        permit = permit_in_force(parts)
+        # In doubt what the kit films for, it ends.
+        if permit is None or permit.case != case or ends_with(permit.kind) & set(named):
             _end_filming(parts, case)
-        opened.write(consent.without(named, holder.now(parts.clock)))
-        shares.end_what_is_not_agreed(opened, holder.now(parts.clock))
+        left = consent.without(named, holder.now(parts.clock))
+        opened.write(left)
+        closed = _films_closed(opened, left)
+        shares.end_what_is_not_agreed(opened, holder.now(parts.clock), closed)
         holder.viewing.close(case)
         parts.note("purposes-withdrawn", case=case, purposes=" ".join(named))
         return redirect(url_for("consent.receipt", case=case), 303)
@@ -280,6 +287,14 @@ def _page(case: str, errors: dict[str, str]) -> str:
         held_until=_held_until(opened.directory),
         errors=errors,
     )
+
+
+def _films_closed(case: OpenCase, consent: Consent) -> set[str]:
+    """The films of what was shared that nobody may look at any more. One that is not on this kit
+    is taken for the kind that most can close."""
+    kinds = {film.id: film.started.kind for film in practitioner().viewing.films_of(case.id)}
+    shared = {film for share in shares.shares_of(case) for film in share.films}
+    return {film for film in shared if taken_back(consent, kinds.get(film, "review"))}
 
 
 def _known_kit(parts: Parts) -> RecorderStatus:

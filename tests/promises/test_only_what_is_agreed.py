@@ -1,8 +1,9 @@
 """Promises 1 and 9, whatever is said in whatever order: hypothesis looks for a way around them.
 
-No film starts, plays, is copied or is sent for a purpose that is not agreed to at that moment. The
-page is the real one, with the real gate's rule, library, copies and plan of what is sent; beside it
-stands a model of what people said that is so simple that it can be seen to be right.
+No film starts, goes on, plays, is copied or is sent for a purpose that is not agreed to at that
+moment. The page is the real one, with the real gate's rule, the recorder's machine, library, copies
+and plan of what is sent; beside it stands a model of what people said that is so simple that it can
+be seen to be right. Visits and reviews are filmed, each agreed to by itself.
 """
 
 import tempfile
@@ -30,13 +31,18 @@ from appliance.consent import PURPOSES, Tombstone
 from appliance.copies import judge as judge_copies
 from appliance.errors import KitError
 from appliance.files import load_fact, save_fact, to_json
+from appliance.film import EndReason
 from appliance.joined import read_manifest
 from appliance.permits import Books, Permit, Refusal, judge
 from appliance.receipts import KitCard
+from appliance.requests import Stop
 from appliance.sync.sender import look
+from firmware.recorder import Judged, Pressed, Recorder, Released, State, StopAsked, Ticked
 from tests.pages import CONSENT, NOW, PASSPHRASE, WebKit, service
 from web_ui.keeper import Keeper
 
+FILMED = "films a visit", "films a review", "ended with the agreement"
+KINDS = st.sampled_from(["visit", "review"])
 SAID = st.just(list(PURPOSES)) | st.sets(st.sampled_from(PURPOSES)).map(sorted)
 
 
@@ -68,13 +74,20 @@ class WhatIsAgreed(RuleBasedStateMachine):
         self.responsible = False
         self.until = NOW
         self.gone: set[str] = set()
-        self.films: dict[str, str] = {}
+        self.films: dict[str, tuple[str, str]] = {}
+        """Each film's consent and kind."""
+        self.machine = Recorder()
+        self.filmed: Permit | None = None
+        """What the film under way was begun under."""
+        self.stops_seen: set[str] = set()
         self.films_gone: set[str] = set()
         self.closed = False
         self.talk_it_through(list(PURPOSES), None, True, 2)
-        self.arm()
-        self.press()
-        assert self.films, "a walk begins with a film that everybody agreed to"
+        for kind in ("visit", "review"):
+            self.arm(kind)
+            self.press()
+            assert self.filmed is not None, "a walk begins with films that everybody agreed to"
+            self.press()
 
     @property
     def now(self) -> datetime:
@@ -89,6 +102,15 @@ class WhatIsAgreed(RuleBasedStateMachine):
             and purpose not in self.gone
             and self.now < self.until
         )
+
+    def may_be_filmed(self, kind: str) -> bool:
+        needs = {"visit": "filming", "review": "filming-review"}
+        return self.agreed(needs[kind]) and "filming" not in self.gone
+
+    def may_be_watched(self, film: str) -> bool:
+        gone = "filming" in self.gone
+        gone |= self.films[film][1] == "review" and "filming-review" in self.gone
+        return not (gone or self.closed or film in self.films_gone or self.now >= self.until)
 
     # What people do.
 
@@ -123,6 +145,7 @@ class WhatIsAgreed(RuleBasedStateMachine):
         if self.said and not self.closed:
             self.post("withdraw/purpose", purposes=[purpose])
             self.gone.add(purpose)
+            self.recorder_looks()
 
     @precondition(lambda self: set(self.films) - self.films_gone and not self.closed)
     @rule(data=st.data())
@@ -136,6 +159,7 @@ class WhatIsAgreed(RuleBasedStateMachine):
         if sure:
             self.post("withdraw", confirm="y")
             self.closed = True
+            self.recorder_looks()
 
     @rule(sure=st.sampled_from([False, False, False, True]))
     def withdraw_at_the_service(self, sure: bool) -> None:
@@ -146,10 +170,14 @@ class WhatIsAgreed(RuleBasedStateMachine):
         (self.kit.home.inbox / ("a" * 16)).write_text(note)
         self.keeper.look()
         self.closed = True
+        self.recorder_looks()
 
-    @rule()
-    def arm(self) -> None:
-        self.submit("arm")
+    @rule(kind=KINDS)
+    def arm(self, kind: str) -> None:
+        self.submit("word", word="b")
+        self.submit("visit/here", here="these")
+        self.submit(f"arm?kind={kind}", action="arm")
+        self.recorder_looks()
 
     @rule(who=st.sampled_from(["disarm", "newcomer"]))
     def disarm(self, who: str) -> None:
@@ -157,18 +185,55 @@ class WhatIsAgreed(RuleBasedStateMachine):
         self.unlock()
         self.post(who, at_front=who == "disarm")
         self.seen["permit left"] += self.kit.recorder.permit() is not None and not self.closed
+        self.recorder_looks()
 
     @rule(hours=st.sampled_from([1, 7, 13, 26]))
     def time_passes(self, hours: int) -> None:
         self.kit.pass_by(hours * 3600)
+        self.recorder_looks()
         self.unlock()
 
     @rule()
     def press(self) -> None:
-        permit = self.answer()
-        if isinstance(permit, Permit):
-            film = self.kit.recorder.write_film(self.case, permit.recipient, frames=30)
-            self.films[film] = permit.consent
+        """As the recorder's thread has it: the gate is asked, and the machine told what it says."""
+        at, answer = self.kit.clock.boottime, self.answer()
+        if self.filmed is None:
+            self.machine = Recorder()
+        self.machine.handle(Judged(at, answer, pressed=False))
+        effects = self.machine.handle(Pressed(at))
+        if self.filmed is None:
+            self.machine.handle(Released(at, 0.2))
+            left = answer.left(self.now) if isinstance(answer, Permit) else 0.0
+            effects = self.machine.handle(Judged(at, answer, pressed=True, left=left))
+        assert effects
+        if self.machine.state is State.FILMING:
+            permit = self.filmed = self.machine.permit
+            assert permit is not None
+            film = self.kit.recorder.write_film(
+                self.case, permit.recipient, frames=30, kind=permit.kind
+            )
+            self.films[film] = permit.consent, permit.kind
+            self.kit.recorder.show(state="filming", case=self.case, recording=film)
+            self.seen[f"films a {permit.kind}"] += 1
+        self.recorder_looks()
+
+    @precondition(lambda self: not self.closed and self.filmed is None)
+    @rule(kind=KINDS)
+    def films_into_the_end_of_the_agreement(self, kind: str) -> None:
+        self.unlock()
+        if not self.may_be_filmed(kind):
+            self.talk_it_through(list(PURPOSES), None, True, 0)
+        self.kit.pass_by((self.until - self.now).total_seconds() - 20)
+        self.unlock()
+        self.arm(kind)
+        self.press()
+        began = self.filmed
+        for _ in range(8):
+            self.kit.pass_by(5)
+            self.recorder_looks()
+            self.nothing_goes_on_that_is_not_agreed_to()
+        self.seen["ended with the agreement"] += began is not None
+        self.unlock()
 
     # What must hold.
 
@@ -176,28 +241,34 @@ class WhatIsAgreed(RuleBasedStateMachine):
     def nothing_starts_that_is_not_agreed_to(self) -> None:
         answer = self.answer()
         started = isinstance(answer, Permit)
-        assert not started or self.agreed("filming")
+        assert not started or self.may_be_filmed(answer.kind)
         self.seen["may film" if started else "may not film"] += 1
+
+    @invariant()
+    def nothing_goes_on_that_is_not_agreed_to(self) -> None:
+        if self.filmed is not None:
+            assert self.may_be_filmed(self.filmed.kind)
 
     @invariant()
     def nothing_plays_that_is_not_agreed_to(self) -> None:
         for film in self.films:
             video = f"/cases/{self.case}/films/{film}/video"
             status = self.kit.browser.get(video, Range="bytes=0-9").status
-            taken = film in self.films_gone or "filming" in self.gone or self.now >= self.until
-            assert status != 206 or not (self.closed or taken)
+            assert status != 206 or self.may_be_watched(film)
             self.seen["plays" if status == 206 else "does not play"] += 1
 
     @invariant()
     def nothing_is_copied_that_is_not_agreed_to(self) -> None:
-        for film, consent in self.films.items():
+        for film, (consent, _kind) in self.films.items():
             opened = self.opened()
             if opened is None:
                 continue
             started = read_manifest(self.kit.home.recording(film)).started
             started = msgspec.structs.replace(started, consent=consent)
             may = judge_copies(opened, started, self.now) is None
-            assert not may or self.agreed("copies")
+            # A film that was taken back has no moments any more.
+            watched = film in self.films_gone or self.may_be_watched(film)
+            assert not may or (self.agreed("copies") and watched)
             self.seen["may copy" if may else "may not copy"] += 1
 
     @invariant()
@@ -215,6 +286,21 @@ class WhatIsAgreed(RuleBasedStateMachine):
         assert record is not None and (record.state == "withdrawn") is self.closed
 
     # The hands.
+
+    def recorder_looks(self) -> None:
+        """Once a second: whether its film's time is over, and whether it should stop."""
+        if self.filmed is None:
+            return
+        at, permit = self.kit.clock.boottime, self.kit.recorder.permit()
+        stops = {r.id for r in self.kit.recorder.requests() if isinstance(r, Stop)}
+        self.machine.handle(Ticked(at))
+        gone = is_withdrawn(self.kit.home.case(self.case))
+        if gone or permit is None or permit.id != self.filmed.id or stops - self.stops_seen:
+            self.machine.handle(StopAsked(at, EndReason.PAGE))
+        self.stops_seen |= stops
+        if self.machine.state is not State.FILMING:
+            self.filmed = None
+            self.kit.recorder.show(state="idle", case="", recording="")
 
     def answer(self) -> Permit | Refusal:
         """The recorder's rule, on what lies there, at this moment."""
@@ -235,9 +321,12 @@ class WhatIsAgreed(RuleBasedStateMachine):
             return self.kit.open_case(self.case)
         return None
 
-    def submit(self, page: str, **fields: object) -> str:
+    def submit(self, page: str, action: str = "", **fields: object) -> str:
+        place = f"/cases/{self.case}/"
         with suppress(KeyError):  # A page that is not there for a closed case has no form.
-            return self.kit.browser.submit(f"/cases/{self.case}/{page}", **fields).path
+            return self.kit.browser.submit(
+                f"{place}{page}", f"{place}{action or page}", **fields
+            ).path
         return ""
 
     def post(self, action: str, at_front: bool = False, **fields: object) -> None:
@@ -270,5 +359,5 @@ def test_nothing_is_filmed_shown_copied_or_sent_that_is_not_agreed_to_at_that_mo
         ),
     )
     seen = WhatIsAgreed.seen
-    for what in ("may film", "may not film", "plays", "does not play", "may not copy"):
+    for what in ("may film", "may not film", "plays", "does not play", "may not copy", *FILMED):
         assert seen[what], f"no walk came to: {what} ({dict(seen)})"
