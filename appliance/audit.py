@@ -22,7 +22,7 @@ import msgspec
 
 from appliance.clock import Clock
 from appliance.errors import BadFile, NotPossible
-from appliance.files import Fact, Moment, from_json, open_plain, to_json
+from appliance.files import Fact, Moment, from_json, lines, open_plain, to_json
 from appliance.signing import Verifier, open_note, split_note
 
 START = "0" * 64
@@ -159,7 +159,7 @@ def check_chain(data: bytes) -> list[Entry]:
     """The entries of a log. Raises BadFile naming the first link that does not hold."""
     entries = []
     head = Head(0, START)
-    for line in data.splitlines():
+    for line in lines(data):
         entry, head = _next(head, line)
         entries.append(entry)
     return entries
@@ -183,10 +183,10 @@ def holds(data: bytes, head: Head) -> bool:
     """True if this log has, at its place, the line that `head` speaks of."""
     if head.number == 0:
         return head.sha256 == START
-    lines = data.splitlines()
+    found = lines(data)
     return (
-        len(lines) >= head.number
-        and hashlib.sha256(lines[head.number - 1]).hexdigest() == head.sha256
+        len(found) >= head.number
+        and hashlib.sha256(found[head.number - 1]).hexdigest() == head.sha256
     )
 
 

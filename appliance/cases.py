@@ -47,6 +47,7 @@ from appliance.files import (
     checked_id,
     destroy,
     from_json,
+    lines,
     load_fact,
     new_id,
     save,
@@ -497,14 +498,14 @@ def team_document(
 
 def _signed(note: str, verifiers: Sequence[Verifier], heading: _Heading, kind: type[_F]) -> _F:
     text, _ = open_note(note, verifiers)
-    lines = text.splitlines()
-    if len(lines) != 2 or from_json(lines[0], _Heading) != heading:
+    parts = lines(text)
+    if len(parts) != 2 or from_json(parts[0], _Heading) != heading:
         raise BadFile(
             "The document %(name)s-%(number)s belongs elsewhere.",
             name=heading.name,
             number=f"{heading.number:04}",
         )
-    return from_json(lines[1], kind)
+    return from_json(parts[1], kind)
 
 
 def _secrets(path: Path, identities: Sequence[Identity]) -> list[Identity]:

@@ -76,7 +76,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Files on their way at once; 1 for a slow line."""
     store_kilobits: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Sent in a second, on average, at most; 0 for as fast as can be."""
-    store_hours: Annotated[str, msgspec.Meta(pattern=r"^(|\d\d:\d\d-\d\d:\d\d)$")] = ""
+    store_hours: Annotated[
+        str, msgspec.Meta(pattern=r"\A(|[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2})\Z")
+    ] = ""
     """When films are sent, such as 18:00-07:00 by the kit's clock; '' for always."""
     base_networks: tuple[str, ...] = ()
     """Names of the connections that count as base while no family's case is armed. An Ethernet or

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives import hashes
 from appliance.clock import EARLIEST, Clock, Trust
 from appliance.config import Config
 from appliance.errors import BadFile, BadInput, KitError, NotReached
-from appliance.files import load_fact
+from appliance.files import lines, load_fact
 from appliance.receipts import KitCard, SyncStatus
 from appliance.requests import RecorderStatus
 
@@ -216,10 +216,8 @@ def _microphone(config: Config, machine: Machine) -> Finding:
         )
     card = config.microphone.partition(":")[2].partition(",")[0].removeprefix("CARD=")
     listed = machine.read("/proc/asound/cards")
-    known = [line.split("[")[0].strip() for line in listed.splitlines() if "[" in line]
-    known += [
-        line.split("[")[1].split("]")[0].strip() for line in listed.splitlines() if "[" in line
-    ]
+    known = [line.split("[")[0].strip() for line in lines(listed) if "[" in line]
+    known += [line.split("[")[1].split("]")[0].strip() for line in lines(listed) if "[" in line]
     if card in known:
         return Finding("microphone", "good", f"{config.microphone} is there.")
     return Finding(
@@ -327,8 +325,8 @@ def _partition(config: Config, machine: Machine) -> Iterator[Finding]:
     """How the partition under the kit's home is mounted, and what it has been through. Nothing
     where the system does not say what is mounted."""
     # The deepest mount above the home; of two at one place the later hides the earlier.
-    lines = [line.split() for line in machine.read("/proc/self/mounts").splitlines()]
-    above = [line for line in lines if Path(config.home).is_relative_to(line[1])]
+    mounts = [line.split() for line in lines(machine.read("/proc/self/mounts"))]
+    above = [line for line in mounts if Path(config.home).is_relative_to(line[1])]
     if not above:
         return
     device, place, kind, options, *_ = max(reversed(above), key=lambda line: len(line[1]))
@@ -358,7 +356,7 @@ def _partition(config: Config, machine: Machine) -> Iterator[Finding]:
 
 
 def _memory(machine: Machine) -> Iterator[Finding]:
-    swap = machine.read("/proc/swaps").splitlines()[1:]
+    swap = lines(machine.read("/proc/swaps"))[1:]
     to_card = [line.split()[0] for line in swap if not line.startswith("/dev/zram")]
     written_back = [n for n in machine.all("/sys/block/zram*/backing_dev") if n != "none"]
     if to_card or written_back:
@@ -381,8 +379,8 @@ def _memory(machine: Machine) -> Iterator[Finding]:
             "Set kernel.core_pattern to |/bin/false, as the package does.",
         )
     )
-    lines = (line.split() for line in machine.read("/proc/meminfo").splitlines())
-    free = next((int(line[1]) << 10 for line in lines if line[0] == "MemAvailable:"), 0)
+    fields = (line.split() for line in lines(machine.read("/proc/meminfo")))
+    free = next((int(line[1]) << 10 for line in fields if line[0] == "MemAvailable:"), 0)
     yield Finding(
         "memory",
         "good" if free >= _LEAST_MEMORY else "look",
@@ -437,7 +435,7 @@ def _sandbox(machine: Machine) -> Finding:
 
 def _unit(unit: str, machine: Machine) -> Finding:
     shown = machine.ask(["systemctl", "show", "-p", "ActiveState", "-p", "NRestarts", unit])
-    told = dict(line.split("=", 1) for line in (shown or "").splitlines() if "=" in line)
+    told = dict(line.split("=", 1) for line in lines(shown or "") if "=" in line)
     if told.get("ActiveState") != "active":
         return Finding(
             unit,

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import IO, Annotated, TypeVar
+from typing import IO, Annotated, AnyStr, TypeVar
 
 import msgspec
 
-from appliance.errors import BadFile, HomeInUse, KitError, NotPossible
+from appliance.errors import BadFile, BadInput, HomeInUse, KitError, NotPossible
 
 LARGEST_FACT = 4 << 20
 """Bytes: no record of ours is larger."""
@@ -63,8 +63,28 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def to_json(fact: Fact) -> bytes:
-    """One line of JSON without its newline; equal facts give equal bytes."""
-    return msgspec.json.encode(fact, order="deterministic")
+    """One line of JSON without its newline; equal facts give equal bytes.
+
+    Raises BadInput for a text with half a letter in it (a lone surrogate), which no file can hold.
+    """
+    try:
+        return msgspec.json.encode(fact, order="deterministic")
+    except UnicodeEncodeError as error:
+        raise BadInput(
+            "A letter of this text is not whole, so it was not kept.",
+            "Write it again instead of pasting it.",
+        ) from error
+
+
+def lines(text: AnyStr) -> list[AnyStr]:
+    """The lines of a text, without their newlines. Nothing else ends one.
+
+    `splitlines` ends a line at ten letters more, such as the line separator U+2028. JSON holds them
+    as they are and people paste them, so it would cut a record in two in the midst of their words.
+    """
+    newline = "\n" if isinstance(text, str) else b"\n"
+    found = text.split(newline)
+    return found if found[-1] else found[:-1]
 
 
 def from_json(data: bytes | str, kind: type[_F]) -> _F:

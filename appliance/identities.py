@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHAKE256, Hash
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from appliance.errors import BadFile, BadHeader, BadInput, NotPossible
+from appliance.files import lines
 from appliance.sealing import FILE_KEY, TAG, Recipient, Stanza, to_base64
 from appliance.unsealing import Identity, from_base64, unseal
 
@@ -326,8 +327,8 @@ def load_identities(path: Path, ask: Callable[[], str] | None = None) -> list[Id
 
 def identity_lines(text: str) -> list[str]:
     """The lines of an identity file that are neither empty nor a remark."""
-    lines = (line.strip() for line in text.splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
+    found = (line.strip() for line in lines(text))
+    return [line for line in found if line and not line.startswith("#")]
 
 
 def normalised(passphrase: str) -> str:
@@ -495,6 +496,6 @@ def stretched_as_fits(
 def _free_memory() -> int:
     """Bytes that may be had without swapping; what Linux calls MemAvailable."""
     found = re.search(
-        r"^MemAvailable:\s+(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE
+        r"^MemAvailable:\s+(\d+) kB\n", Path("/proc/meminfo").read_text(), re.MULTILINE
     )
     return int(found[1]) * 1024 if found else 0

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from appliance.errors import BadFile, BadInput, KitError, NotPossible
-from appliance.files import Fact, erase, new_id, save
+from appliance.files import Fact, erase, lines, new_id, save
 from appliance.identities import (
     ScryptIdentity,
     ScryptRecipient,
@@ -213,7 +213,7 @@ def _role_of(name: str) -> Role:
 
 
 def _labelled(text: str) -> dict[str, str]:
-    pairs = (line[1:].partition(":") for line in text.splitlines() if line.startswith("#"))
+    pairs = (line[1:].partition(":") for line in lines(text) if line.startswith("#"))
     return {label.strip(): value.strip() for label, found, value in pairs if found}
 
 

@@ -25,7 +25,7 @@ import msgspec
 
 from appliance.config import Config
 from appliance.errors import KitError
-from appliance.files import Home, save
+from appliance.files import Home, lines, save
 from appliance.keys import load_identities, make_passphrase
 from appliance.kit import Answer, Kit, free_port, wait_for
 from appliance.requests import RecorderStatus
@@ -377,7 +377,7 @@ class Rehearsal:
         whole, _ = self._open(self.whole.recording, 0)
         require(whole.frames == self.whole.frames_out, f"{whole.frames} frames came out")
         part, said = self._open(self.cut_short.name, 3)
-        return f"{whole}; the film that the plug cut short: {part} ({said.splitlines()[0]})"
+        return f"{whole}; the film that the plug cut short: {part} ({lines(said)[0]})"
 
     def open_with_stock_age(self) -> str:
         if not self.stock_age:

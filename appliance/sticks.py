@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import IO, Protocol, Self
 
 from appliance.errors import KitError, StickFailed
+from appliance.files import lines
 
 READABLE = frozenset({"vfat", "exfat", "ntfs3"})
 """Formats of sticks that phones and computers read, as Linux calls them."""
@@ -143,7 +144,7 @@ class Sticks:
     def _mounted(self) -> dict[int, list[tuple[str, str]]]:
         """Where each device is mounted, and in which format (proc(5), mountinfo)."""
         found: dict[int, list[tuple[str, str]]] = {}
-        for line in self._mounts.read_text(errors="surrogateescape").splitlines():
+        for line in lines(self._mounts.read_text(errors="surrogateescape")):
             before, _, after = line.partition(" - ")
             fields = before.split(" ")
             major, _, minor = fields[2].partition(":")

@@ -20,7 +20,7 @@ from typing import BinaryIO, Literal, Protocol
 
 from appliance.audit import Heads, check_chain, check_heads, holds
 from appliance.errors import BadFile, BadInput, Incomplete
-from appliance.files import from_json
+from appliance.files import from_json, lines
 from appliance.film import EndReason, Manifest, index_name, parse_manifest
 from appliance.receipts import KitCard
 from appliance.signing import Verifier
@@ -269,7 +269,7 @@ def _covered(found: Sequence[Heads], logs: dict[str, bytes]) -> str:
     newest = found[-1].logs
     said = [
         f"{process} to {head.number}"
-        + (f" of {len(logs[process].splitlines())}" if process in logs else "")
+        + (f" of {len(lines(logs[process]))}" if process in logs else "")
         for process, head in sorted(newest.items())
     ]
     return "signed so far: " + (", ".join(said) or "nothing")

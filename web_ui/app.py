@@ -33,6 +33,7 @@ from web_ui import (
     errors,
     films,
     forgotten,
+    forms,
     importing,
     log,
     moments,
@@ -127,6 +128,7 @@ def create_app(
     access.install(app, parts)
     importing.install(app, parts)
     CSRFProtect(app)
+    forms.install(app)
     errors.install(app, parts)
     _install_front(app, parts)
     for room in (

@@ -10,7 +10,6 @@ import shutil
 from datetime import datetime
 from typing import IO, cast
 
-import flask
 from flask import Blueprint, Flask, abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest
@@ -24,6 +23,7 @@ from appliance.film import FilmStarted
 from appliance.identities import parse_recipient
 from appliance.importing import LARGEST, Original, import_film
 from appliance.permits import recipient_digest
+from web_ui import forms
 from web_ui.access import practitioner
 from web_ui.cases import consent_of, open_case
 from web_ui.language import _
@@ -48,7 +48,7 @@ class NotAgreed(NotOpened):
 def install(app: Flask, parts: Parts) -> None:
     """Take uploads. After `access`, for it asks who is there, and before a form is read."""
 
-    class Request(flask.Request):
+    class Request(forms.Request):
         def _get_file_stream(
             self,
             total_content_length: int | None,

@@ -13,7 +13,7 @@ from flask import request
 from appliance.cases import Goals, OpenCase
 from appliance.clips import Principles, Turn, Words
 from appliance.errors import BadInput, KitError
-from appliance.files import from_json, save, to_json
+from appliance.files import from_json, lines, save, to_json
 from appliance.sealing import seal
 from appliance.unsealing import unseal
 from web_ui.language import _
@@ -89,8 +89,13 @@ def principles_of(parts: Parts, holder: Practitioner) -> Principles:
 
 def keep_principles(parts: Parts, holder: Practitioner, text: str) -> None:
     """Take a list, a principle a line. Raises BadInput, in words; no line brings back the first."""
-    lines = tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
-    if len(lines) > MOST_PRINCIPLES or any(len(line) > PRINCIPLE_LENGTH for line in lines):
+    # A browser ends the lines of what was typed with CR LF.
+    sent = (line.strip() for line in lines(text.replace("\r\n", "\n")))
+    listed = tuple(dict.fromkeys(line for line in sent if line))
+    if any(letter in line for line in listed for letter in "\r\v\f"):
+        # The browser would send another text back when it is chosen.
+        raise BadInput(_("A line of the list ends in the midst of it. Write that line again."))
+    if len(listed) > MOST_PRINCIPLES or any(len(line) > PRINCIPLE_LENGTH for line in listed):
         raise BadInput(
             _(
                 "The list can have %(lines)s lines of at most %(count)s characters.",
@@ -98,8 +103,8 @@ def keep_principles(parts: Parts, holder: Practitioner, text: str) -> None:
                 count=PRINCIPLE_LENGTH,
             )
         )
-    listed = Principles(principles=lines) if lines else first_principles()
-    save(_path(parts, holder), seal(to_json(listed), [holder.keys.identity.recipient]))
+    kept = Principles(principles=listed) if listed else first_principles()
+    save(_path(parts, holder), seal(to_json(kept), [holder.keys.identity.recipient]))
 
 
 def _path(parts: Parts, holder: Practitioner) -> Path:

@@ -15,6 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
+from appliance.files import lines
+
 _MODULES = {
     "clips": "appliance.bench.clips",
     "page": "appliance.bench.page",
@@ -88,13 +90,13 @@ def report(parts: dict[str, list[Row]], day: str, before: str = "") -> str:
     sections = dict(_section(text) for text in before.split("\n## ")[1:])
     for part, rows in parts.items():
         told = "; ".join(f"{name} {value}" for name, value in machine().items())
-        lines = [f"{day}. {told}.", "", "| what | against | ratio | reach | met |"]
-        lines += ["|---|---|---|---|---|"]
-        lines += [
+        table = [f"{day}. {told}.", "", "| what | against | ratio | reach | met |"]
+        table += ["|---|---|---|---|---|"]
+        table += [
             f"| {r.name} | {r.against} | {r.ratio} | {r.reach} | {'yes' if r.met else 'no'} |"
             for r in rows
         ]
-        sections[part] = "\n".join(lines)
+        sections[part] = "\n".join(table)
     return _TITLE + "".join(f"\n## {part}\n\n{text}\n" for part, text in sorted(sections.items()))
 
 
@@ -110,7 +112,7 @@ def _section(text: str) -> tuple[str, str]:
 
 def _processor() -> str:
     """As Linux names it: in cpuinfo on a PC, in the device tree on a Pi."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
+    for line in lines(Path("/proc/cpuinfo").read_text()):
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     board = Path("/proc/device-tree/model")

@@ -25,7 +25,7 @@ from appliance.bench import Row, films, in_turn, median_ratio, row
 from appliance.bench.films import RATE
 from appliance.cutting import cut
 from appliance.errors import NotPossible
-from appliance.files import new_id
+from appliance.files import lines, new_id
 from appliance.joined import OpenedFilm, open_recording, write_film
 from appliance.keys import generate_identity
 from appliance.stills import filmstrip, peaks, still
@@ -206,8 +206,8 @@ def _packets(film: Path) -> list[str]:
     """The MD5 of each packet of the picture, in order, hidden or not; of all that is in it but
     messages, for an encoder signs in one, and a clip does not repeat that."""
     copying = ("-map", "0:v", "-c", "copy", "-bsf:v", _NO_MESSAGES, "-f", "framemd5", "-")
-    lines = _run(*_FFMPEG, "-ignore_editlist", 1, "-i", film, *copying).decode().splitlines()
-    return [line.rpartition(",")[2].strip() for line in lines if not line.startswith("#")]
+    told = _run(*_FFMPEG, "-ignore_editlist", 1, "-i", film, *copying).decode()
+    return [line.rpartition(",")[2].strip() for line in lines(told) if not line.startswith("#")]
 
 
 def _likeness(clip: Path, film: Path, first: int, count: int) -> float:
@@ -219,7 +219,7 @@ def _likeness(clip: Path, film: Path, first: int, count: int) -> float:
     told = _run(
         *_FFMPEG, "-i", clip, "-ss", start, "-i", film, "-lavfi", compared, "-f", "null", "-"
     ).decode()
-    return min(float(line.partition("All:")[2].split()[0]) for line in told.splitlines())
+    return min(float(line.partition("All:")[2].split()[0]) for line in lines(told))
 
 
 def _opened(raw: Path, folder: Path) -> OpenedFilm:
@@ -263,8 +263,6 @@ def _run(*command: object) -> bytes:
         [str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True
     )
     if done.returncode:
-        said: Sequence[str] = done.stderr.decode(errors="replace").strip().splitlines() or [
-            "nothing"
-        ]
+        said: Sequence[str] = lines(done.stderr.decode(errors="replace").strip()) or ["nothing"]
         raise NotPossible(f"{command[0]} failed and said: {said[-1]}")
     return done.stdout

@@ -30,6 +30,7 @@ from appliance.errors import (
     StoreMissing,
     WrongStore,
 )
+from appliance.files import lines
 from appliance.stores.access import Access
 from appliance.stores.store import NAME, Entry, Put, checked_name, pieces
 
@@ -157,7 +158,7 @@ class SftpStore:
 
     async def _connect(self, address: SplitResult, access: Access) -> asyncssh.SFTPClient:
         try:
-            hosts = [asyncssh.import_public_key(line) for line in access.pin.splitlines() if line]
+            hosts = [asyncssh.import_public_key(line) for line in lines(access.pin) if line]
             key = asyncssh.import_private_key(access.private_key)
         except asyncssh.KeyImportError as error:
             raise BadFile(

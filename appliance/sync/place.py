@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from appliance.clock import Clock
 from appliance.errors import BadFile
-from appliance.files import Home, load_fact
+from appliance.files import Home, lines, load_fact
 from appliance.receipts import AT_BASE_SECONDS, AtBase, Why, at_base_path
 
 _ON_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
@@ -100,7 +100,7 @@ def _default_interfaces(ipv4: Path, ipv6: Path) -> set[str]:
     for family, path in (("4", ipv4), ("6", ipv6)):
         if not path.exists():
             continue
-        for line in path.read_text().splitlines():
+        for line in lines(path.read_text()):
             words = line.split()
             if family == "4":
                 if len(words) < 8 or words[1] != "00000000" or words[7] != "00000000":
@@ -150,9 +150,15 @@ def _connections() -> dict[str, str]:
             ],
             capture_output=True,
             text=True,
+            encoding="utf-8",
+            # A name in the air is any bytes: those that are no text are no listed network.
+            errors="replace",
             timeout=5,
             check=False,
         )
-        lines = (line.partition(":") for line in done.stdout.splitlines())
-        return {device: name for device, _, name in lines}
+        found: dict[str, str] = {}
+        for device, _, name in (line.partition(":") for line in lines(done.stdout)):
+            # The first counts: a name with a newline in it must not speak for another network.
+            found.setdefault(device, name)
+        return found
     return {}
