@@ -379,6 +379,16 @@ def _memory(machine: Machine) -> Iterator[Finding]:
             "Set kernel.core_pattern to |/bin/false, as the package does.",
         )
     )
+    yield (
+        Finding("freed memory", "good", "What a process had in memory is overwritten as it ends.")
+        if "init_on_free=1" in machine.read("/proc/cmdline").split()
+        else Finding(
+            "freed memory",
+            "look",
+            "What a process had in memory waits to be overwritten by the next one that needs it.",
+            "Start the kit once more: the package sets init_on_free=1 in cmdline.txt.",
+        )
+    )
     fields = (line.split() for line in lines(machine.read("/proc/meminfo")))
     free = next((int(line[1]) << 10 for line in fields if line[0] == "MemAvailable:"), 0)
     yield Finding(

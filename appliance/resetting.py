@@ -20,7 +20,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from enum import Enum
@@ -223,21 +223,26 @@ def former(home: Home) -> SetBack | None:
     return None
 
 
-def give_way(home: Home, process: Literal["web", "sync"]) -> None:
+def give_way(
+    home: Home, process: Literal["web", "sync"], anew: Callable[[], None] | None = None
+) -> None:
     """For the start of page and sync: while the kit is being set back, remove what is one's own,
     and do nothing else until it is over. If that begins later, the process starts anew, whatever
-    it is doing: whoever is unlocked and whatever is under way ends with it."""
+    it is doing: whoever is unlocked and whatever is under way ends with it. `anew` does that where
+    the process has a way of its own."""
     if begun(home):
         remove_own(home, process)
     while begun(home):
         time.sleep(_LOOK_SECONDS)
-    threading.Thread(target=_watch, args=(home,), name="reset", daemon=True).start()
+    threading.Thread(
+        target=_watch, args=(home, anew or start_anew), name="reset", daemon=True
+    ).start()
 
 
-def _watch(home: Home) -> None:
+def _watch(home: Home, anew: Callable[[], None]) -> None:
     while not begun(home):
         time.sleep(_LOOK_SECONDS)
-    start_anew()
+    anew()
 
 
 def start_anew() -> NoReturn:

@@ -78,6 +78,7 @@ class Kit:
             "/sys/fs/ext4/mmcblk0p3/lifetime_write_kbytes": "812345678\n",
             "/proc/swaps": "Filename Type Size Used Priority\n",
             "/proc/sys/kernel/core_pattern": "|/bin/false\n",
+            "/proc/cmdline": "console=tty1 root=PARTUUID=1 init_on_free=1\n",
             "/proc/meminfo": "MemTotal: 2000000 kB\nMemAvailable: 900000 kB\n",
             "/sys/class/hwmon/hwmon2/name": "rpi_volt\n",
             "/sys/class/hwmon/hwmon2/in0_lcrit_alarm": "0\n",
@@ -124,7 +125,7 @@ def kit(tmp_path: Path) -> Kit:
 def test_a_kit_with_everything_in_its_place_is_well(kit: Kit) -> None:
     # How fast and how full the disk under the tests is, is not the kit's doing.
     found = [f for f in examine(kit.config, kit.machine) if f.what not in ("card", "room")]
-    assert len(found) == 20
+    assert len(found) == 21
     assert {f.verdict for f in found} == {"good"}
     assert not any(f.do for f in found)
 
@@ -237,6 +238,13 @@ def test_a_clock_that_is_not_trusted_says_how_to_make_it_so(kit: Kit) -> None:
 def test_memory_that_may_reach_the_card_is_bad(kit: Kit, file: str, text: str) -> None:
     put(kit.root, file, text)
     assert kit.found("swap").verdict == "bad"
+
+
+def test_memory_that_keeps_what_ended_programs_had_in_it_is_told(kit: Kit) -> None:
+    assert kit.found("freed memory").verdict == "good"
+    put(kit.root, "/proc/cmdline", "console=tty1 root=PARTUUID=1\n")
+    assert kit.found("freed memory").verdict == "look"
+    assert "init_on_free=1" in kit.found("freed memory").do
 
 
 def test_compressed_memory_that_stays_in_memory_is_well(kit: Kit) -> None:

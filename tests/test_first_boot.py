@@ -48,6 +48,23 @@ def test_a_kit_is_given_a_name_that_says_nothing_and_a_network_that_leads_nowher
     assert label["address"] == f"https://{config.names[1]}/"
 
 
+def test_from_the_next_start_on_the_kernel_overwrites_memory_that_is_given_back(
+    tmp_path: Path,
+) -> None:
+    """Attack: the memory of a locked kit is read for what its page had before the lock."""
+    line = tmp_path / "boot/firmware/cmdline.txt"
+    line.parent.mkdir(parents=True)
+    line.write_text("console=tty1 root=PARTUUID=2 rootwait\n")
+    first_boot(tmp_path)
+    assert line.read_text() == "console=tty1 root=PARTUUID=2 rootwait init_on_free=1\n"
+    line.write_text("console=tty1 root=PARTUUID=3")  # A kit of before, or somebody's own settings.
+    first_boot(tmp_path)
+    first_boot(tmp_path)
+    assert line.read_text() == "console=tty1 root=PARTUUID=3 init_on_free=1\n"
+    lines = (SYSTEMD / "attune-first-boot.service").read_text().splitlines()
+    assert "ConditionKernelCommandLine=|!init_on_free=1" in lines, "it is done on every kit"
+
+
 def test_a_second_start_changes_nothing(tmp_path: Path) -> None:
     first_boot(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import select
 import shutil
 import signal
 import socket
@@ -139,11 +140,40 @@ def test_a_strict_client_that_pins_the_certificate_connects_with_both_versions_o
             context.wrap_socket(plain, server_hostname="evil.example")
 
 
-def test_the_page_is_one_process_and_none_outlives_it_with_an_unlocked_key(tmp_path: Path) -> None:
+def children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for tasks in found for child in tasks.read_text().split()]
+
+
+def test_the_page_is_one_process_and_it_ends_with_the_one_that_watches_over_it(
+    tmp_path: Path,
+) -> None:
     with serving(config(tmp_path), tmp_path / "logs") as kit:
-        pid = kit._running["web"].pid
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            assert (task / "children").read_text() == ""
+        (page,) = children(kit.pid("web"))
+        assert children(page) == []
+        with os.fdopen(os.pidfd_open(page), "rb", closefd=True) as ends:
+            kit.pull_the_plug("web")
+            assert select.select([ends], [], [], 10)[0], "it outlived it, with an unlocked key"
+
+
+def test_a_page_that_is_killed_takes_the_other_with_it_so_that_systemd_starts_both(
+    tmp_path: Path,
+) -> None:
+    with serving(config(tmp_path), tmp_path / "logs") as kit:
+        os.kill(children(kit.pid("web"))[0], signal.SIGKILL)
+        assert kit._running["web"].wait(10) == 1
+
+
+def test_what_a_page_has_left_running_is_ended_before_the_next_begins() -> None:
+    """A process that decodes has pieces of a film, and nobody else would end it."""
+    asked = (
+        "import os, subprocess; from pathlib import Path; from web_ui import __main__ as page;"
+        "page._prctl(page._SET_CHILD_SUBREAPER, 1);"
+        "subprocess.run(['setsid', '--fork', 'sleep', '600']); page._end_children();"
+        "print(repr(Path(f'/proc/self/task/{os.getpid()}/children').read_text()))"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, check=True)
+    assert done.stdout == b"''\n"
 
 
 def test_told_to_end_it_ends_at_once(tmp_path: Path) -> None:

@@ -1,12 +1,17 @@
 """`python -m web_ui --config FILE`: the page of this kit, until it is told to end.
 
-It is one process: the unlocked key is in its memory, and whoever ends it ends the page.
+Two processes. The first holds the socket, has the program loaded, and never meets a key or a word
+of a family. It starts the second, which is the page: the unlocked key is in its memory, and goes
+with it. A lock ends that one, and the first starts another in its place; whoever asks meanwhile
+waits in the socket's queue, and is refused nothing.
 """
 
 import argparse
 import ctypes
+import gc
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -17,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
+from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.log import LogLevels
 from granian.server import MPServer
@@ -33,8 +39,16 @@ from web_ui.tls import ensure_certificate
 THREADS = 16
 """Requests answered at once: a few players, the status line of a few browsers, and a form."""
 
+QUEUE = 512
+"""Connections that wait while the page begins anew."""
+
 _STOP_SECONDS = 3
-_SET_DUMPABLE = 4
+_HANDSHAKE_SECONDS = 0.3
+"""What was connected before the page began to end has sent its request by then."""
+_SET_PARENT_DEATH_SIGNAL, _SET_DUMPABLE, _SET_CHILD_SUBREAPER = 1, 4, 36
+"""As linux/prctl.h has them."""
+_ANEW = 75
+"""Exit status of a page after which another begins."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,55 +58,114 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     memory.settle()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    return _said(lambda: _keep_serving(load_config(options.config)))
+
+
+def _said(run: Callable[[], int]) -> int:
+    """The exit status of `run`; what stops it is said in words."""
     try:
-        config = load_config(options.config)
-        with config.places.claim("web"):
-            _serve(config)
+        return run()
     except KitError as error:
         print(error, file=sys.stderr)
         return error.exit_status
     except OSError as error:
         print(own_card(error), file=sys.stderr)
         return 1
-    return 0
 
 
-def _serve(config: Config) -> None:
-    _check_address(config)
+def _keep_serving(config: Config) -> int:
+    """Hold the home and the socket, and have one page after the other serve on it.
+
+    Returns the status of the first page that ends otherwise than by a lock.
+    """
+    signals = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+    with config.places.claim("web"), _listen(config) as listener:
+        session_key = secrets.token_bytes(32)
+        # Nobody but us ends what a page has started, and left.
+        _prctl(_SET_CHILD_SUBREAPER, 1)
+        # What a page has in common with us stays where it is, and is in memory once.
+        gc.collect()
+        gc.freeze()
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        told = False
+        while True:
+            page = os.fork()
+            if not page:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+                _prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+                os._exit(_said(lambda: _serve(config, listener, session_key)))
+            while (status := _ended(page)) is None:
+                came = signal.sigwait(signals)
+                if came != signal.SIGCHLD:
+                    told = True
+                    os.kill(page, came)
+            _end_children()
+            if told or status != _ANEW:
+                return status
+
+
+def _ended(page: int) -> int | None:
+    """The exit status of a page, None while it runs."""
+    found, status = os.waitpid(page, os.WNOHANG)
+    return (os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 1) if found else None
+
+
+def _end_children() -> None:
+    """End what a page has left: a process that decodes has pieces of a film."""
+    while children := Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+        for child in map(int, children):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+def _serve(config: Config, listener: socket.socket, session_key: bytes) -> int:
+    """Be the page. Returns the exit status, unless it begins anew."""
+    # Of its own: granian closes it.
+    accepts = os.dup(listener.fileno())
+    end = _End(accepts)
     home = config.places
-    give_way(home, "web")
+    give_way(home, "web", end.anew)
     home.prepare(home.keys, home.cases, home.permits, home.web_requests, home.run / "web")
     certificate, key = ensure_certificate(home.keys, (config.listen, *config.names))
     server = _OneProcess(
+        accepts,
         "web_ui",
         address=config.listen,
         port=config.port,
         interface=Interfaces.WSGI,
         blocking_threads=THREADS,
+        backlog=QUEUE,
         http=HTTPModes.auto,
         ssl_cert=certificate,
         ssl_key=key,
         ssl_protocol_min=SSLProtocols.tls12,
         log_level=LogLevels.error,
     )
-    server.serve(target_loader=lambda: _load(config), wrap_loader=False)
+    server.serve(target_loader=lambda: _load(config, end, session_key), wrap_loader=False)
+    return end.drained()
 
 
 class _OneProcess(MPServer):
-    """granian without the process that only watches over its workers: systemd does that."""
+    """granian without the process that only watches over its workers, for systemd does that, and on
+    a socket that outlives it."""
+
+    def __init__(self, accepts: int, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._accepts = accepts
 
     def _serve(self, spawn_target: Callable[..., None], target_loader: Callable[..., Any]) -> None:
-        self._init_shared_socket()  # type: ignore[no-untyped-call]
+        holder: Any = SocketHolder
+        self._ssp, self._sso, self._shd = None, None, holder(self._accepts, False, QUEUE)
         self._start_ipc()  # type: ignore[no-untyped-call]
         # What a worker of its own would do, done here: to run it is not to start it.
         self._spawn_worker(0, spawn_target, target_loader).inner.run()
 
 
-def _check_address(config: Config) -> None:
-    """Raise NotPossible, in words, if the page cannot listen where it should."""
+def _listen(config: Config) -> socket.socket:
+    """The socket of the page. Raises NotPossible, in words, if it cannot listen where it should."""
     family = socket.AF_INET6 if ":" in config.listen else socket.AF_INET
     try:
-        socket.create_server((config.listen, config.port), family=family).close()
+        return socket.create_server((config.listen, config.port), family=family, backlog=QUEUE)
     except OSError as error:
         raise NotPossible(
             "The page cannot listen at %(listen)s, port %(port)s: %(why)s.",
@@ -103,34 +176,71 @@ def _check_address(config: Config) -> None:
         ) from error
 
 
-def _load(config: Config) -> Flask:
+def _load(config: Config, end: "_End", session_key: bytes) -> Flask:
     threading.excepthook = _fall
     keep_to_itself()
-    _end_in_time()
-    parts = build_parts(config, SystemClock())
+    end.watch()
+    parts = build_parts(config, SystemClock(), start_anew=end.anew)
     Keeper(parts).start()
-    return create_app(parts)
+    app = create_app(parts)
+    # A form that was open during a lock can still be sent; who is unlocked is in memory alone.
+    app.secret_key = session_key
+    return app
 
 
 def keep_to_itself() -> None:
     """From now on no other process of this user may look into the memory of this one: an unlocked
     key is in it, and films from outside are decoded beside it (prctl(2))."""
-    ctypes.CDLL(None).prctl(_SET_DUMPABLE, 0, 0, 0, 0)
+    _prctl(_SET_DUMPABLE, 0)
 
 
-def _end_in_time() -> None:
-    """Told to end, the page does within `_STOP_SECONDS`, whoever keeps a connection open."""
-    told, tell = os.pipe()
-    os.set_blocking(tell, False)
-    # Whichever signal came, and whoever handles it: granian waits without end.
-    signal.set_wakeup_fd(tell)
+def _prctl(what: int, value: int) -> None:
+    ctypes.CDLL(None).prctl(what, value, 0, 0, 0)
 
-    def end() -> None:
-        os.read(told, 1)
+
+class _End:
+    """The end of this process: `_STOP_SECONDS` after it was told, whoever keeps a connection open,
+    and at once when everything is answered. After a lock another begins in its place."""
+
+    def __init__(self, accepts: int) -> None:
+        """`accepts`: the number of the socket on which granian takes connections."""
+        self._accepts = accepts
+        self._anew = False
+        self._told, self._tell = os.pipe()
+        os.set_blocking(self._tell, False)
+        self._thread = threading.Thread(target=self._end, name="end", daemon=True)
+
+    def watch(self) -> None:
+        """For the main thread, once: be told by signals as well."""
+        # Whichever signal came, and whoever handles it: granian waits without end.
+        signal.set_wakeup_fd(self._tell)
+        self._thread.start()
+
+    def anew(self) -> None:
+        """Take no more connections, answer what was asked, and begin anew."""
+        # Whoever connects now waits for the next process; granian would drop what it has accepted
+        # and not spoken with yet. Under its number is a socket now to which nobody connects.
+        with socket.socket(socket.AF_UNIX) as nobody:
+            nobody.bind("")
+            nobody.listen()
+            nobody.setblocking(False)
+            os.dup2(nobody.fileno(), self._accepts, inheritable=False)
+        time.sleep(_HANDSHAKE_SECONDS)
+        self._anew = True
+        os.write(self._tell, b"\xff")
+        # What granian put there ends its worker in good order.
+        handler = signal.getsignal(signal.SIGTERM)
+        if callable(handler):
+            handler(signal.SIGTERM, None)
+
+    def drained(self) -> int:
+        """Everything is answered: the exit status."""
+        return _ANEW if self._anew else 0
+
+    def _end(self) -> None:
+        os.read(self._told, 1)
         time.sleep(_STOP_SECONDS)
-        os._exit(0)
-
-    threading.Thread(target=end, name="end", daemon=True).start()
+        os._exit(self.drained())
 
 
 def _fall(problem: threading.ExceptHookArgs) -> None:

@@ -140,7 +140,8 @@ def install(app: Flask, parts: Parts) -> None:
 
 def look_again(parts: Parts) -> None:
     """See who is unlocked in this browser now: an answer that goes on for long asks again."""
-    parts.seat.leave_if_idle()
+    if parts.seat.idle:
+        parts.lock("locked-idle")
     g.practitioner = parts.seat.of(session.get(_SEAT, ""))
 
 

@@ -72,6 +72,7 @@ def build_parts(
     clock: Clock,
     sticks: Sticks | None = None,
     power_off: Callable[[], None] = this_kit.power_off,
+    start_anew: Callable[[], None] | None = None,
 ) -> Parts:
     """The parts of the page for these settings, with what a pulled plug left undone carried out."""
     home = config.places
@@ -91,6 +92,7 @@ def build_parts(
         cases=cases,
         sticks=sticks or Sticks(Udisks()),
         power_off=power_off,
+        start_anew=start_anew,
     )
 
 

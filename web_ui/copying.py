@@ -6,6 +6,7 @@ memory only, and gone when the page is locked.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -65,6 +66,7 @@ class Copying:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._handings: dict[str, Handing] = {}
+        self._writing: list[threading.Thread] = []
         self._gone = False
 
     def find(self, name: str, case: str) -> Handing | None:
@@ -109,7 +111,9 @@ class Copying:
                 handing.error = handing.error or error
             handing.state = "failed" if handing.error else "done"
 
-        threading.Thread(target=work, name="copies", daemon=True).start()
+        writing = threading.Thread(target=work, name="copies", daemon=True)
+        self._writing.append(writing)
+        writing.start()
 
     def marker(self) -> str:
         """Differs from before when something has ended."""
@@ -132,6 +136,12 @@ class Copying:
             for one in self._handings.values():
                 one.cancelled.set()
             self._handings.clear()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until every stick that was written to is let go, at most so long."""
+        until = time.monotonic() + seconds
+        for writing in self._writing:
+            writing.join(max(until - time.monotonic(), 0.0))
 
     def add(self, handing: Handing) -> None:
         """Begin to hand out; downloads are there at once. Raises NotPossible while another stick is

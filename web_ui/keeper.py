@@ -40,8 +40,8 @@ class Keeper(threading.Thread):
         status = fresh_status(parts.home, parts.clock)
         if status is not None and status.state == FILMING:
             parts.seat.watched()
-        if parts.seat.leave_if_idle():
-            parts.note("locked-idle")
+        if parts.seat.idle:
+            parts.lock("locked-idle")
         self._revoke()
         self._hear_service()
         self._end_shares(trusted_now(status, parts.clock))
@@ -53,8 +53,7 @@ class Keeper(threading.Thread):
         holder, enrolled = self._parts.seat.holder, self._parts.enrolled
         if holder is not None and (enrolled is None or holder.card not in enrolled.practitioners):
             take_permit(self._parts)
-            self._parts.seat.leave()
-            self._parts.note("locked-revoked")
+            self._parts.lock("locked-revoked")
 
     def _hear_service(self) -> None:
         """Carry out what the service has signed since: a withdrawal that reached it elsewhere."""

@@ -15,6 +15,9 @@ from appliance.sticks import Sticks
 from web_ui.enrolment import Enrolment
 from web_ui.seat import Seat
 
+_STICK_SECONDS = 10.0
+"""How long a stick may take to be let go, before the process that holds a key ends all the same."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -30,6 +33,11 @@ class Parts:
     sticks: Sticks
     power_off: Callable[[], None]
     """Switches the machine off. Raises NotPossible."""
+    start_anew: Callable[[], None] | None = None
+    """Ends this process, whose memory may hold what was unlocked, and begins a new one in its
+    place; None where the page is part of another program. Returns at once."""
+    ending: threading.Event = field(default_factory=threading.Event)
+    """Set once this process is to end: nobody is let in any more, and nothing goes on for long."""
     _log_lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -41,6 +49,32 @@ class Parts:
     def service(self) -> Service:
         """How the service works. Raises BadFile if its settings were damaged."""
         return in_force(self.home)
+
+    def lock(self, event: str) -> None:
+        """Lock the page, if somebody is unlocked, and log why. Any thread.
+
+        What was dropped is not overwritten, and copies of a key lie wherever it was handled. So the
+        process ends with the lock, and a new one goes on. This is the only way to lock.
+        """
+        holder = self.seat.leave()
+        if holder is None:
+            return
+        self.note(event)
+        # A stick that is being written to is let go first, or nobody would.
+        self.begin_anew(lambda: holder.copying.wait(_STICK_SECONDS))
+
+    def begin_anew(self, first: Callable[[], None] = lambda: None) -> None:
+        """End this process for a new one, in the background, when `first` returns."""
+        start_anew = self.start_anew
+        if start_anew is None or self.ending.is_set():
+            return
+        self.ending.set()
+
+        def end() -> None:
+            first()
+            start_anew()
+
+        threading.Thread(target=end, name="anew", daemon=True).start()
 
     def note(self, event: str, **ids: str) -> None:
         """Write an event to the page's log: codes and random ids only. Any thread."""

@@ -237,20 +237,20 @@ class Seat:
         with self._lock:
             self._watched = self._clock.monotonic()
 
-    def leave_if_idle(self) -> bool:
-        """Lock if nothing has happened for long enough. True if it did."""
+    @property
+    def idle(self) -> bool:
+        """True if somebody is unlocked and nothing has happened for long enough."""
         with self._lock:
             now = self._clock.monotonic()
-            idle = self._holder is not None and (
+            return self._holder is not None and (
                 now - self._watched >= IDLE_SECONDS or now - self._used >= PUT_OFF_SECONDS
             )
-        if idle:
-            self.leave()
-        return idle
 
-    def leave(self) -> None:
-        """Lock: the key and everything it opened are gone from here."""
+    def leave(self) -> Practitioner | None:
+        """The key and everything it opened are closed here; returns who had it. The page is locked
+        by `Parts.lock`, which ends this process too."""
         with self._lock:
             holder, self._holder, self._token = self._holder, None, ""
         if holder:
             holder.close()
+        return holder

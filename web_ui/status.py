@@ -200,18 +200,20 @@ def _told(parts: Parts) -> bytes:
 def _changes(parts: Parts) -> Iterator[bytes]:
     """The line now and whenever it is another; b"" where it stays the same, so that a page which
     hears nothing at all knows that the kit is out of its reach."""
-    now, pause = parts.clock.monotonic, threading.Event()
+    now = parts.clock.monotonic
     before, said, until = b"", now(), now() + STREAM_SECONDS
     looked, written = now(), -1
     while now() < until:
-        newest = _written(parts.home)
-        if newest != written or now() >= looked + LOOK_SECONDS:
+        newest, ends = _written(parts.home), parts.ending.is_set()
+        if ends or newest != written or now() >= looked + LOOK_SECONDS:
             look_again(parts)
             told, looked, written = _told(parts), now(), newest
             if told != before or looked >= said + SAME_SECONDS:
                 yield b"" if told == before else told
                 before, said = told, looked
-        pause.wait(GLANCE_SECONDS)
+        if ends:
+            return
+        parts.ending.wait(GLANCE_SECONDS)
 
 
 def _written(home: Home) -> int:

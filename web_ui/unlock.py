@@ -90,6 +90,8 @@ def blueprint(parts: Parts) -> Blueprint:
             # Read before the passphrase is stretched, which takes a second.
             reading = parts.clock.read()
             moment = _moment(form, kit_time())
+            if parts.ending.is_set():
+                raise NotPossible(_("The page is still locking."), _("Try again in a few seconds."))
             token = parts.seat.take(
                 lambda: _opened(parts, form.passphrase.data or "", moment, reading)
             )
@@ -140,9 +142,8 @@ def blueprint(parts: Parts) -> Blueprint:
     @pages.post("/lock")
     @even_new
     def close_page() -> ResponseReturnValue:
-        parts.seat.leave()
+        parts.lock("locked")
         stand_up()
-        parts.note("locked")
         return redirect(url_for("unlock.show"), 303)
 
     return pages
