@@ -231,11 +231,11 @@ class Gate:
         """Seconds until what was agreed to ends, by the time that is trusted now."""
         return answer.left(self.time().now) if isinstance(answer, Permit) else 0.0
 
-    def armed(self, permit: str) -> bool:
-        """False once this permit was taken away, or has made way for another."""
+    def armed(self, permit: Permit) -> bool:
+        """False once this permit was taken away, or another lies there, or one that says less."""
         text, _, _ = (self._permit_note() or "").partition("\n\n")
         try:
-            return from_json(text, Permit).id == permit
+            return from_json(text, Permit) == permit
         except BadFile:
             return False
 
@@ -247,7 +247,9 @@ class Gate:
             withdrawn = is_withdrawn(directory)
         except (BadFile, OSError):
             return True
-        return record is None or withdrawn or record.state == "withdrawn"
+        # Another family's record in its place says nothing of this one.
+        open_still = record is not None and record.id == case and record.state != "withdrawn"
+        return withdrawn or not open_still
 
     def _permit_note(self) -> str | None:
         try:

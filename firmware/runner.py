@@ -483,7 +483,7 @@ class Runner:
             if self._filming and self._film is not None:
                 if self._gate.withdrawn(self._film.permit.case):
                     self._handle(StopAsked(now, EndReason.WITHDRAWN))
-                elif not self._gate.armed(self._film.permit.id):
+                elif not self._gate.armed(self._film.permit):
                     self._handle(StopAsked(now, EndReason.PAGE))
             elif self._recorder.state in (State.IDLE, State.READY, State.PREVIEW):
                 before = self._recorder.state, self._recorder.reason
