@@ -33,6 +33,7 @@ class Refusal(Enum):
 
     NOT_SET_UP = "not-set-up"
     TOO_LATE = "too-late"
+    TOO_SOON = "too-soon"
     NO_PERMIT = "no-permit"
     PERMIT_UNREADABLE = "permit-unreadable"
     PERMIT_NOT_SIGNED = "permit-not-signed"
@@ -64,6 +65,8 @@ class Refusal(Enum):
 
 _SENTENCES = {
     Refusal.NOT_SET_UP: "This kit has not been set up. Open the page to set it up.",
+    Refusal.TOO_SOON: "That press came too soon, so nothing was confirmed. Let the light blink "
+    "twice first, then press once more.",
     Refusal.TOO_LATE: "The kit was busy and saw your press too late, so nothing is filmed. Press "
     "again if everybody is still ready.",
     Refusal.NO_PERMIT: "Nothing is agreed for today yet. Open the family's case and arm the kit.",

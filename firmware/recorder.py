@@ -27,6 +27,9 @@ REMOVABLE_FOR = 120.0
 PREVIEW_LASTS = 120.0
 REFUSAL_SHOWN = 2.0
 PRESENCE_LASTS = 60.0
+PRESENCE_COUNTS_AFTER = 1.5
+"""Seconds for which a press must have been asked for when it begins: a hand that was on its way to
+film, or to stop, lets nobody in."""
 LAST_MINUTE = 60.0
 LONGEST_STOP = 20.0
 """Seconds that the card may take to finish a film; then the process ends and starts anew."""
@@ -36,6 +39,8 @@ LONGEST_OPEN = 2.0
 
 class State(Enum):
     IDLE = "idle"
+    ASKED = "asked"
+    """Somebody is to press, and a press does not count yet."""
     PRESENCE = "presence"
     READY = "ready"
     PREVIEW = "preview"
@@ -305,6 +310,12 @@ class Recorder:
         self._pressed_in = self.state
         return []
 
+    def _say_too_soon(self, event: Released) -> list[Effect]:
+        """A press that began before it was asked for long enough does nothing, and it is told."""
+        if self._pressed_in is not None:
+            self.reason, self._standing = Refusal.TOO_SOON.value, True
+        return self._let_go(event)
+
     def _let_go(self, event: Event) -> list[Effect]:
         """The press is over."""
         self._pressed_in = self._held_since = None
@@ -469,16 +480,34 @@ class Recorder:
         return self._rest()
 
     def _ask_presence(self, event: PresenceAsked) -> list[Effect]:
-        """Somebody must press within a minute."""
+        """Somebody must press within a minute, and not at once."""
         earlier = self._decline_what_waits()
-        self.state = State.PRESENCE
+        self.state = State.ASKED
         self._request = event.request
-        self._due = event.at + PRESENCE_LASTS
+        self._due = event.at + PRESENCE_COUNTS_AFTER
         self._pressed_in = self._held_since = None
         return [*earlier, Show(Pattern.PRESENCE)]
 
+    def _let_press_count(self, event: Ticked) -> list[Effect]:
+        """It was asked for long enough: a press that begins from now on counts."""
+        if self._due is None or event.at < self._due:
+            return []
+        self.state = State.PRESENCE
+        self._due += PRESENCE_LASTS - PRESENCE_COUNTS_AFTER
+        return []
+
+    def _be_armed_instead(self, event: Judged) -> list[Effect]:
+        """With a permit in force a press films, and does nothing that the page asks for."""
+        if isinstance(event.answer, Refusal):
+            return []
+        declined = self._decline_what_waits()
+        self._pressed_in = self._due = None
+        return [*declined, *self._become_ready(event)]
+
     def _confirm(self, event: Released) -> list[Effect]:
         """A short press confirms what the page asked for."""
+        if self._pressed_in is State.ASKED:
+            return self._say_too_soon(event)
         return [Confirm(self._request), *self._rest()] if self._short_press(event) else []
 
     def _give_up_presence(self, event: Ticked) -> list[Effect]:
@@ -523,7 +552,8 @@ class Recorder:
 
     def _decline_what_waits(self) -> list[Effect]:
         """Nobody will press for it any more."""
-        return [Decline(self._request, timed_out=False)] if self.state is State.PRESENCE else []
+        waits = self.state in (State.ASKED, State.PRESENCE)
+        return [Decline(self._request, timed_out=False)] if waits else []
 
     def _tell_why_not(self, answer: Refusal) -> None:
         """No permit is in force. Why not is told while there is one that does not count."""
@@ -589,10 +619,20 @@ TABLE: dict[tuple[State, type[Event]], Callable[..., list[Effect]]] = {
     (S.IDLE, Broke): R._break,
     (S.IDLE, Failed): R._break,
     (S.IDLE, FilmClosed): R._nothing,
+    (S.ASKED, Pressed): R._note_answer,
+    (S.ASKED, Released): R._say_too_soon,
+    (S.ASKED, Ticked): R._let_press_count,
+    (S.ASKED, Judged): R._be_armed_instead,
+    (S.ASKED, StopAsked): R._nothing,
+    (S.ASKED, PresenceAsked): R._ask_presence,
+    (S.ASKED, PreviewAsked): R._nothing,
+    (S.ASKED, Broke): R._break,
+    (S.ASKED, Failed): R._break,
+    (S.ASKED, FilmClosed): R._nothing,
     (S.PRESENCE, Pressed): R._note_answer,
     (S.PRESENCE, Released): R._confirm,
     (S.PRESENCE, Ticked): R._give_up_presence,
-    (S.PRESENCE, Judged): R._nothing,
+    (S.PRESENCE, Judged): R._be_armed_instead,
     (S.PRESENCE, StopAsked): R._nothing,
     (S.PRESENCE, PresenceAsked): R._ask_presence,
     (S.PRESENCE, PreviewAsked): R._nothing,
@@ -604,7 +644,7 @@ TABLE: dict[tuple[State, type[Event]], Callable[..., list[Effect]]] = {
     (S.READY, Ticked): R._count_down_if_held,
     (S.READY, Judged): R._start_if_agreed,
     (S.READY, StopAsked): R._nothing,
-    (S.READY, PresenceAsked): R._ask_presence,
+    (S.READY, PresenceAsked): R._decline,
     (S.READY, PreviewAsked): R._open_preview,
     (S.READY, Broke): R._break,
     (S.READY, Failed): R._break,

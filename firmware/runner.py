@@ -71,6 +71,8 @@ LOOK_EVERY = 1.0
 ANSWERED_WITHIN = 1.0
 """Seconds after which a press films nothing any more: whoever pressed may have turned away, and
 another have come in."""
+_JUDGED = (State.IDLE, State.ASKED, State.PRESENCE, State.READY, State.PREVIEW)
+"""In which it matters whether a permit is in force."""
 TELL_EVERY = 0.25
 """Seconds between two live statuses while a film is made or framed."""
 LONGEST_WITHOUT_PICTURE = 2.0
@@ -476,6 +478,9 @@ class Runner:
                         if not believed:
                             self._log_once("time-not-believed")
                     case _ if self._may_be_pressed_for(request):
+                        if self._recorder.state is State.READY:
+                            # Whoever took the order to film away for this is asked at once.
+                            self._judge(now)
                         self._desk.wait(request)
                         self._handle(PresenceAsked(now, request.id))
                     case _:
@@ -485,10 +490,10 @@ class Runner:
                     self._handle(StopAsked(now, EndReason.WITHDRAWN))
                 elif not self._gate.armed(self._film.permit):
                     self._handle(StopAsked(now, EndReason.PAGE))
-            elif self._recorder.state in (State.IDLE, State.READY, State.PREVIEW):
+            elif self._recorder.state in _JUDGED:
                 before = self._recorder.state, self._recorder.reason
                 told = self._next_tell
-                self._handle(Judged(now, self._gate.answer(), pressed=False))
+                self._judge(now)
                 if before == (self._recorder.state, self._recorder.reason):
                     self._next_tell = told
             if self._closed:
@@ -498,6 +503,10 @@ class Runner:
         except (KitError, OSError):
             _errors.exception("what the page wrote could not be taken in")
             self._handle(Broke(now, EndReason.DISK_FAILED))
+
+    def _judge(self, now: float) -> None:
+        """Tell the machine what the gate says without a press."""
+        self._handle(Judged(now, self._gate.answer(), pressed=False))
 
     def _may_be_pressed_for(self, asked: NeedsPress) -> bool:
         """True if a press would do it."""

@@ -33,7 +33,7 @@ from firmware.filming import Film, OnClosed, OnEnd
 from firmware.gate import Desk, Gate
 from firmware.light import Light
 from firmware.muxer import Muxer
-from firmware.recorder import Broke, Recorder, State
+from firmware.recorder import PRESENCE_COUNTS_AFTER, Broke, Recorder, State
 from firmware.removing import Removals
 from firmware.room import Room
 from firmware.runner import Noticed, Posted, Quit, Runner
@@ -483,6 +483,11 @@ class Stage:
         self.down()
         self.advance(held)
         self.up()
+
+    def press_when_asked(self, held: float = 0.2) -> None:
+        """As a person does who watches the light: it has blinked twice before."""
+        self.advance(PRESENCE_COUNTS_AFTER)
+        self.press(held)
 
     # --- time -----------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from firmware.recorder import (
     LONGEST_OPEN,
     LONGEST_PRESS,
     LONGEST_STOP,
+    PRESENCE_COUNTS_AFTER,
     PRESENCE_LASTS,
     PREVIEW_LASTS,
     REFUSAL_SHOWN,
@@ -173,6 +174,10 @@ class World:
     def press(self, held: float = 0.2) -> None:
         self.happens(Pressed(self.now))
         self.happens(Released(self.now + held, held))
+
+    def press_when_asked(self, held: float = 0.2) -> None:
+        self.wait(PRESENCE_COUNTS_AFTER)
+        self.press(held)
 
     def arm(self, permit: Permit | None = PERMIT, left: float = 7200) -> None:
         self.permit = permit
@@ -408,7 +413,7 @@ def test_a_short_press_confirms_presence() -> None:
     world = World()
     world.happens(PresenceAsked(world.now, "request"))
     assert world.pattern is Pattern.PRESENCE
-    world.press()
+    world.press_when_asked()
     assert Confirm("request") in world.done
     assert world.state is State.IDLE
 
@@ -416,19 +421,89 @@ def test_a_short_press_confirms_presence() -> None:
 def test_a_knock_and_a_hold_confirm_nothing() -> None:
     world = World()
     world.happens(PresenceAsked(world.now, "request"))
-    world.press(0.01)
+    world.press_when_asked(0.01)
     world.press(5)
     assert world.count(Confirm) == 0
     assert world.state is State.PRESENCE
 
 
-def test_a_press_in_presence_films_nothing_though_the_kit_is_armed() -> None:
+@pytest.mark.parametrize("after", [0.0, 0.01, 0.5, PRESENCE_COUNTS_AFTER - 0.001])
+def test_a_press_that_begins_too_soon_after_the_question_confirms_nothing_and_is_told(
+    after: float,
+) -> None:
+    """A hand that was on its way for another reason lets nobody in."""
+    for held in (0.2, LONGEST_PRESS):
+        world = World()
+        world.happens(PresenceAsked(world.now, "request"))
+        world.wait(after)
+        world.happens(Pressed(world.now))
+        world.wait(held)
+        world.happens(Released(world.now, held))
+        assert world.count(Confirm) == 0
+        assert world.recorder.reason == "too-soon" and world.pattern is Pattern.PRESENCE
+        # The question stands, and the next press answers it.
+        world.press_when_asked()
+        assert Confirm("request") in world.done and world.recorder.reason == ""
+
+
+def test_a_press_begins_to_count_when_it_was_asked_for_long_enough() -> None:
+    world = World()
+    world.happens(PresenceAsked(world.now, "request"))
+    world.wait(PRESENCE_COUNTS_AFTER)
+    world.press(SHORTEST_PRESS)
+    assert Confirm("request") in world.done
+
+
+@pytest.mark.parametrize("before", [0.0, 0.01, 1.0])
+@pytest.mark.parametrize("held", [SHORTEST_PRESS, 0.2, LONGEST_PRESS, 2.0])
+def test_a_press_that_began_before_the_question_does_not_confirm_it(
+    before: float, held: float
+) -> None:
+    world = World()
+    world.happens(Pressed(world.now))
+    world.wait(before)
+    world.happens(PresenceAsked(world.now, "request"))
+    world.wait(PRESENCE_COUNTS_AFTER)
+    world.happens(Released(world.now, held))
+    assert world.count(Confirm) == 0 and world.state is State.PRESENCE
+
+
+def test_a_press_for_the_first_question_does_not_confirm_the_second() -> None:
+    world = World()
+    world.happens(PresenceAsked(world.now, "first"))
+    world.wait(PRESENCE_COUNTS_AFTER + 1)
+    world.happens(Pressed(world.now))
+    world.happens(PresenceAsked(world.now, "second"))
+    world.happens(Released(world.now + 0.2, 0.2))
+    world.wait(PRESENCE_COUNTS_AFTER)
+    assert world.count(Confirm) == 0
+
+
+def test_while_the_kit_is_armed_a_press_films_and_confirms_nothing() -> None:
     world = World()
     world.arm()
     world.happens(PresenceAsked(world.now, "request"))
+    assert world.done[-1] == Decline("request", timed_out=False)
+    assert (world.state, world.pattern) == (State.READY, Pattern.READY)
+    world.wait(PRESENCE_COUNTS_AFTER)
     world.press()
-    assert world.count(OpenCamera) == 0
-    assert world.state is State.READY
+    assert world.state is State.FILMING and world.count(Confirm) == 0
+
+
+@pytest.mark.parametrize("after", [0.1, PRESENCE_COUNTS_AFTER + 0.1])
+def test_a_kit_that_is_armed_while_it_asks_declines_and_films_at_the_next_press(
+    after: float,
+) -> None:
+    world = World()
+    world.happens(PresenceAsked(world.now, "request"))
+    world.wait(after)
+    world.arm(None)
+    assert world.pattern is Pattern.PRESENCE
+    world.arm()
+    assert Decline("request", timed_out=False) in world.done
+    assert (world.state, world.pattern) == (State.READY, Pattern.READY)
+    world.press()
+    assert world.state is State.FILMING and world.count(Confirm) == 0
 
 
 def test_presence_is_over_after_a_minute_and_not_before() -> None:
@@ -649,7 +724,9 @@ def test_a_film_that_ended_for_a_fault_can_be_removed_too() -> None:
 
 def test_a_press_in_answer_to_the_page_removes_nothing_however_long() -> None:
     world = filmed()
+    world.arm(None)
     world.happens(PresenceAsked(world.now, "request"))
+    world.wait(PRESENCE_COUNTS_AFTER)
     world.happens(Pressed(world.now))
     world.wait(PRESENCE_LASTS + 20)
     assert world.kept == {"1"}
@@ -693,7 +770,7 @@ def test_a_second_request_for_presence_takes_the_place_of_the_first() -> None:
     world = World()
     world.happens(PresenceAsked(world.now, "first"))
     world.happens(PresenceAsked(world.now, "second"))
-    world.press()
+    world.press_when_asked()
     assert [e for e in world.done if isinstance(e, Confirm | Decline)] == [
         Decline("first", timed_out=False),
         Confirm("second"),

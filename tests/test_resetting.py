@@ -237,9 +237,9 @@ def asked(stage: Stage, note: str) -> FactoryReset:
 def test_with_an_order_the_light_asks_for_a_press_and_the_press_begins_it(stage: Stage) -> None:
     request = asked(stage, order(stage.books.kit, SERVICE.signer))
     assert stage.ask(request) == "waiting"
-    assert (stage.state, stage.light.pattern) == (State.PRESENCE, Pattern.PRESENCE)
+    assert (stage.state, stage.light.pattern) == (State.ASKED, Pattern.PRESENCE)
     assert not begun(stage.home)
-    stage.press()
+    stage.press_when_asked()
     assert begun(stage.home)
     assert stage.desk.answers[request.id] == "done"
     said, _ = open_note((stage.home.kit / "reset").read_text(), [stage.books.signer.verifier])
@@ -251,7 +251,7 @@ def test_with_an_order_the_light_asks_for_a_press_and_the_press_begins_it(stage:
 @pytest.mark.parametrize("held", [0.01, 1.6, 6.0], ids=["a knock", "a hold", "a long hold"])
 def test_a_knock_and_a_hold_are_no_press(stage: Stage, held: float) -> None:
     stage.ask(asked(stage, order(stage.books.kit, SERVICE.signer)))
-    stage.press(held)
+    stage.press_when_asked(held)
     assert not begun(stage.home)
 
 
@@ -270,7 +270,7 @@ def test_an_order_that_does_not_count_is_not_even_asked_about(stage: Stage) -> N
         order(stage.books.kit, Signer.generate("x")),
     ):
         assert stage.ask(asked(stage, note)) == "refused"
-        assert stage.state is not State.PRESENCE
+        assert stage.state not in (State.ASKED, State.PRESENCE)
         stage.press()
     assert not begun(stage.home)
     log = check_chain((stage.home.log("recorder") / "log").read_bytes())

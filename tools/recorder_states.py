@@ -66,7 +66,8 @@ FILMED = (
 
 WAYS: dict[State, tuple[Event, ...]] = {
     State.IDLE: FILMED,
-    State.PRESENCE: (PresenceAsked(0, "request"),),
+    State.ASKED: (PresenceAsked(0, "request"),),
+    State.PRESENCE: (PresenceAsked(0, "request"), Ticked(2)),
     State.READY: (*FILMED, ARMED),
     State.PREVIEW: (ARMED, PreviewAsked(0, PERMIT, LEFT)),
     State.FILMING: (ARMED, Judged(0, PERMIT, pressed=True, left=LEFT)),

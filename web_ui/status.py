@@ -278,6 +278,7 @@ def ended_in_words(code: str) -> str:
 def _doing(state: str) -> str:
     words = {
         "idle": _("Not armed. A press of the button films nothing."),
+        "asked": _("A press of the button is asked for. It counts in a moment."),
         "presence": _("Waiting for a press of the button."),
         "ready": _("Armed. A short press of the button starts a film."),
         "filming": _("Filming. Any press of the button stops it."),

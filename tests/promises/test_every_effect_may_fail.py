@@ -20,6 +20,7 @@ from firmware.filming import Film
 from firmware.light import CAPTURING
 from firmware.recorder import (
     HOLD_REMOVES,
+    PRESENCE_COUNTS_AFTER,
     BeginFilm,
     CloseCamera,
     Confirm,
@@ -86,6 +87,7 @@ def framing(kit: Stage) -> None:
 
 def asked(kit: Stage) -> None:
     enrol(kit)
+    kit.advance(PRESENCE_COUNTS_AFTER)
     assert kit.state is State.PRESENCE
 
 

@@ -162,7 +162,7 @@ def test_what_waits_for_a_press_and_is_asked_again_under_its_name_is_done_once_o
     else:
         for _ in range(110):
             kit.ask(stop(kit, boot="another boot"))
-    kit.press()
+    kit.press_when_asked()
     kit.advance(2.1)
     enrolled = kit.books.enrolled
     assert enrolled is not None and not kit.camera.open
