@@ -300,7 +300,7 @@ def test_a_film_made_since_the_order_was_looked_at_is_not_lost_by_the_press(stag
     film = stage.home.recording(new_id())
     film.mkdir(parents=True)
     (film / "manifest").write_text("begun")
-    stage.press()
+    stage.press_when_asked()
     assert not begun(stage.home)
     assert stage.desk.answers[request.id] == "refused"
     assert stage.state is State.IDLE and stage.status.reason == "", "and no part is at fault"
