@@ -3,7 +3,8 @@
 A case has an age identity of its own. Its secret lies in `identity-NNNN.age`, sealed to its
 practitioners and the service; take those files away and every copy of every film of the case is
 closed. When a practitioner joins, the same secret is sealed again in a new file; when one leaves,
-a new secret is made for what follows, and its file holds the earlier ones too.
+or the service revokes one, a new secret is made for what follows, and its file holds the earlier
+ones too. Nothing is ever sealed to somebody whom this kit does not obey now.
 
 Documents are sealed to the case and signed inside the seal: anyone who can read the public
 recipient could seal something to a case, so the seal alone says nothing of who wrote it.
@@ -64,7 +65,9 @@ from appliance.keys import (
     generate_identity,
     parse_identity,
     parse_recipient,
+    sealing_keys,
 )
+from appliance.permits import Enrolled
 from appliance.sealing import seal
 from appliance.signing import Verifier, open_note
 from appliance.unsealing import unseal
@@ -307,17 +310,26 @@ class Cases:
                 return _sealed_from_now_to(case, team.recipient)
         return case
 
-    def admit(self, case: OpenCase, member: Card, service: Card) -> None:
+    def admit(self, case: OpenCase, member: Card, enrolled: Enrolled) -> OpenCase:
         """Let another practitioner open the case: its secrets are sealed again, to all of them.
 
-        Safe to call again. Raises BadInput for a key of the other type.
+        Somebody of it who was revoked is no longer one of them: then it gets a new key as well.
+        Returns the case as it is now. Safe to call again. Raises BadInput for who is not obeyed
+        here, or for a key of the other type.
         """
+        if member not in enrolled.practitioners:
+            raise BadInput(
+                "This person is not a practitioner of this kit.",
+                "Bring them to the kit first. Whom the service has revoked stays out.",
+            )
         team = case.team
-        if member in team:
-            return
-        # The key first: who is in the team can open it, whenever the power goes.
-        _save_identities(case.directory, case.identities, [*team, member], service)
-        case.write(Team(members=(*team, member), recipient=case.record.recipient))
+        if strangers(team, enrolled):
+            return self._renew(case, [*team, member], enrolled)
+        if member not in team:
+            # The key first: who is in the team can open it, whenever the power goes.
+            _save_identities(case.directory, case.identities, [*team, member], enrolled.service)
+            case.write(Team(members=(*team, member), recipient=case.record.recipient))
+        return case
 
     def readmit(
         self,
@@ -325,7 +337,7 @@ class Cases:
         sealed: bytes,
         keys: PrivateKeys,
         verifiers: Iterable[Verifier],
-        service: Card,
+        enrolled: Enrolled,
     ) -> None:
         """Let a practitioner in again with a new card: `sealed` is the case's key file, which the
         service sealed to it. From there on it is as when a colleague joins.
@@ -352,7 +364,7 @@ class Cases:
             if team is not None and team.recipient != record.recipient:
                 # The power went while somebody was leaving: what follows is sealed to another.
                 raise OtherKey("The case has a newer key than this one.")
-            self.admit(case, keys.card(), service)
+            self.admit(case, keys.card(), enrolled)
         # Asked last: a withdrawal that came meanwhile may have removed the keys before this one
         # was written.
         if is_withdrawn(directory):
@@ -360,7 +372,7 @@ class Cases:
         if record.state == "withdrawn" or is_withdrawn(directory):
             raise CaseWithdrawn("The family has withdrawn. Nothing of this case opens any more.")
 
-    def release(self, case: OpenCase, member: str, service: Card) -> OpenCase:
+    def release(self, case: OpenCase, member: str, enrolled: Enrolled) -> OpenCase:
         """A practitioner leaves: from now on everything is sealed to a new identity of the case.
 
         `member` is the name on a card. What was sealed before stays open to whoever has kept the
@@ -372,11 +384,23 @@ class Cases:
             raise BadInput(
                 "Nobody can take a case from themselves.", "Ask another practitioner of the case."
             )
-        stay = tuple(card for card in case.team if card.name != member)
-        identity = _new_identity(service)
+        return self._renew(case, [card for card in case.team if card.name != member], enrolled)
+
+    def renew(self, case: OpenCase, enrolled: Enrolled) -> OpenCase:
+        """Whoever of the case was revoked leaves it, as with `release`, though nobody asks for it:
+        they have kept the key that it had until now. Safe to call again."""
+        team = case.team
+        return self._renew(case, team, enrolled) if strangers(team, enrolled) else case
+
+    def _renew(self, case: OpenCase, team: Iterable[Card], enrolled: Enrolled) -> OpenCase:
+        """Give the case a new identity, sealed to those of this team whom the kit obeys."""
+        stay = tuple(dict.fromkeys(card for card in team if card in enrolled.practitioners))
+        if case.keys.card() not in stay:
+            raise NoMatch("This case is not open to you any more.")
+        identity = _new_identity(enrolled.service)
         # The key first, for nothing may be sealed to one that is not on the card; then who stays,
         # which `open` believes; then the recipient that is sealed to.
-        _save_identities(case.directory, [identity, *case.identities], stay, service)
+        _save_identities(case.directory, [identity, *case.identities], stay, enrolled.service)
         case.write(Team(members=stay, recipient=str(identity.recipient)))
         renewed = replace(case, identities=(identity, *case.identities))
         return _sealed_from_now_to(renewed, str(identity.recipient))
@@ -439,6 +463,11 @@ class Cases:
             if part.name == "shares" or (not held and part.name != "withdrawn"):
                 shutil.rmtree(part)
         sync_directory(directory)
+
+
+def strangers(team: Iterable[Card], enrolled: Enrolled) -> tuple[Card, ...]:
+    """Those of a case's practitioners whom this kit obeys no more: they have kept its key."""
+    return tuple(card for card in team if card not in enrolled.practitioners)
 
 
 def is_withdrawn(directory: Path) -> bool:
@@ -543,7 +572,7 @@ def _save_identities(
     files = _identity_files(directory)
     number = int(files[-1].stem.rpartition("-")[2]) + 1 if files else 1
     secrets = "".join(f"{identity.secret_text()}\n" for identity in identities)
-    recipients = [card.sealing_key() for card in (*team, service)]
+    recipients = sealing_keys(service.sealing_key(), *team, service)
     save_new(directory / f"identity-{number:04}.age", seal(secrets.encode(), recipients))
 
 

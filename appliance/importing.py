@@ -81,7 +81,8 @@ class Original:
         """On the card of `directory`; nothing of it has a name there. Raises NotPossible."""
         self._largest = largest
         self._digest = hashlib.sha256()
-        self._identity = generate_identity(x25519=True)
+        # For minutes, and on a card that may be kept for years: post-quantum like all the rest.
+        self._identity = generate_identity()
         self._reader: SealedReader | None = None
         self.size = 0
         try:

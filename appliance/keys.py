@@ -47,6 +47,7 @@ __all__ = [
     "parse_identity",
     "parse_recipient",
     "passphrase_strength",
+    "sealing_keys",
     "unlock",
 ]
 
@@ -79,6 +80,27 @@ class Card(Fact, frozen=True, tag="card/v1"):
 
     def verifying_key(self) -> Verifier:
         return Verifier.parse(self.verifier)
+
+
+def sealing_keys(like: Recipient, *cards: Card) -> list[Recipient]:
+    """Whom something is sealed to, all of them of the same kind as `like`: the service's own key,
+    or a case's, which was made like it. Whatever is sealed to a person goes through here.
+
+    A key of another kind would be the way in: where the service chose post-quantum, one X25519
+    card were enough to open everything in thirty years. Raises BadInput.
+    """
+    keys = [card.sealing_key() for card in cards]
+    for card, key in zip(cards, keys, strict=True):
+        if key.kind != like.kind:
+            raise BadInput(
+                "The key of %(name)s is not of the type that this service chose: post-quantum and "
+                "X25519 keys do not mix, for the weaker would decide.",
+                "They make one that is: attune keygen --role %(role)s%(option)s",
+                name=card.name,
+                role=card.role,
+                option=" --x25519" if like.kind == "x25519" else "",
+            )
+    return keys
 
 
 class PrivateKeys:

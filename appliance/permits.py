@@ -256,6 +256,9 @@ def judge(
         return Refusal.EXPIRED
     if books.films.get(permit.id, 0) >= permit.films:
         return Refusal.FILMS_USED
+    if parse_recipient(permit.recipient).kind != enrolled.service.sealing_key().kind:
+        # A page that was taken over could have a film sealed to a weaker key than all the others.
+        return Refusal.RECIPIENT_CHANGED
     known = books.recipients.get(permit.case)
     if known is not None and known != recipient_digest(permit.recipient):
         return Refusal.RECIPIENT_CHANGED

@@ -241,7 +241,7 @@ def _take_in(
         sealed = read_plain(key_path(home, order.number), LARGEST)
         if hashlib.sha256(sealed).hexdigest() != order.sha256:
             return Refusal.KEY_UNREADABLE
-        cases.readmit(order.case, sealed, keys, verifiers, enrolled.service)
+        cases.readmit(order.case, sealed, keys, verifiers, enrolled)
     except CaseWithdrawn:
         return Refusal.WITHDRAWN
     except OtherKey:

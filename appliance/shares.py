@@ -25,7 +25,7 @@ from appliance.copies import Refusal, names, opened, plain
 from appliance.errors import BadFile, BadInput
 from appliance.files import Fact, Moment, from_json, new_id, save, saving, sync_directory, to_json
 from appliance.film import FilmStarted
-from appliance.keys import Card
+from appliance.keys import Card, parse_recipient, sealing_keys
 from appliance.sealing import SealedWriter
 
 SharedFor = Literal["supervisor", "peers", "training"]
@@ -70,14 +70,17 @@ def share(
 ) -> Share:
     """Seal these moments anew, for this person alone. Whether it is agreed to was judged before.
 
-    What is shared and the order that ends it are on the card before the first file. Raises BadFile
-    for a moment that is not what was kept, NotPossible if the card does not take or give it.
+    What is shared and the order that ends it are on the card before the first file. Raises BadInput
+    for a card of a service or of the other type, BadFile for a moment that is not what was kept,
+    NotPossible if the card does not take or give it.
     """
     if to.role != "practitioner":
         raise BadInput(
             "That is the card of a service, and a share is for one person.",
             "Bring that person's own card; its name ends in .pub.",
         )
+    # Before anything is written down: a share is as hard to open as its case.
+    recipients = sealing_keys(parse_recipient(case.record.recipient), to)
     films = tuple(dict.fromkeys(one.recording for one in kept))
     made_of = tuple(one.id for one in kept)
     found = Share(
@@ -98,7 +101,7 @@ def share(
     sync_directory(case.directory)
     for one, name in zip(kept, names(kept, locked=True), strict=True):
         with opened(case, one) as reader, saving(directory / name) as file:
-            writer = SealedWriter(file, [to.sealing_key()])
+            writer = SealedWriter(file, recipients)
             for piece in plain(reader, lambda _count: None):
                 writer.write(piece)
             writer.close()
@@ -125,6 +128,16 @@ def end_what_is_not_agreed(case: OpenCase, now: datetime, films: Iterable[str] =
     for found in shares_of(case):
         goes = not allows(agreed, found.purpose, now) or gone.intersection(found.films)
         if goes and not is_over(case.directory, found, now):
+            end(case, found, now)
+            ended.append(found.id)
+    return ended
+
+
+def end_what_they_see(case: OpenCase, people: Iterable[Card], now: datetime) -> list[str]:
+    """End every share with one of these people: the service has revoked them. Returns their ids."""
+    names, ended = {card.name for card in people}, []
+    for found in shares_of(case):
+        if found.to.name in names and not is_over(case.directory, found, now):
             end(case, found, now)
             ended.append(found.id)
     return ended

@@ -183,10 +183,11 @@ class KitBooks:
         renewed, _ = said
         try:
             checked_id(renewed.case)
-            parse_recipient(renewed.recipient)
+            kind = parse_recipient(renewed.recipient).kind
         except BadInput:
             return None
-        return renewed
+        service = self.enrolled.service if self.enrolled else None
+        return renewed if service and service.sealing_key().kind == kind else None
 
     def renew(self, renewed: Renewed) -> None:
         """Seal this case's films to its new key from now on."""

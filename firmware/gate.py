@@ -231,6 +231,12 @@ class Gate:
         """Seconds until what was agreed to ends, by the time that is trusted now."""
         return answer.left(self.time().now) if isinstance(answer, Permit) else 0.0
 
+    def take_away(self) -> None:
+        """Whatever lies there as a permit never counts again."""
+        text, _, _ = (self._permit_note() or "").partition("\n\n")
+        with suppress(BadFile):
+            self._books.disarm(checked_id(from_json(text, Permit).id))
+
     def armed(self, permit: Permit) -> bool:
         """False once this permit was taken away, or another lies there, or one that says less."""
         text, _, _ = (self._permit_note() or "").partition("\n\n")

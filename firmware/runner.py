@@ -461,6 +461,8 @@ class Runner:
         try:
             for name in self._books.revoke():
                 self._log.write("revoked", practitioner=name)
+                # It may be armed for a case whose key they have kept.
+                self._gate.take_away()
             for request in self._desk.new():
                 self._next_tell = float("-inf")
                 match request:

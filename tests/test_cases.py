@@ -1,6 +1,7 @@
 """A case: one key, sealed documents that cannot be forged or moved, and an end that is final."""
 
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,12 +20,14 @@ from appliance.consent import Withdrawal
 from appliance.errors import BadFile, BadInput, BadSignature, CaseWithdrawn, NoMatch
 from appliance.files import Home, new_id
 from appliance.keys import PrivateKeys, parse_recipient
+from appliance.permits import Enrolled
 from appliance.sealing import seal
 from appliance.signing import Signer, open_note
 from appliance.unsealing import unseal
 
 SERVICE = PrivateKeys.generate("service")
 KEYS = PrivateKeys.generate("practitioner")
+OTHER_KIND = PrivateKeys.generate("practitioner", x25519=True)
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
 LABEL = "the family at number nine"
 
@@ -101,6 +104,17 @@ COLLEAGUE = PrivateKeys.generate("practitioner")
 BOTH = [KEYS.signer.verifier, COLLEAGUE.signer.verifier]
 
 
+def obeyed(*keys: PrivateKeys, former: tuple[PrivateKeys, ...] = ()) -> Enrolled:
+    return Enrolled(
+        service=SERVICE.card(),
+        practitioners=tuple(one.card() for one in keys),
+        former=tuple(one.card() for one in former),
+    )
+
+
+ALL = obeyed(KEYS, COLLEAGUE, OTHER_KIND)
+
+
 def secrets_for(case: OpenCase, keys: PrivateKeys) -> set[str]:
     """Every secret of the case that somebody can have from what lies in its directory."""
     found = open_case_identities(case.directory, [keys.identity])
@@ -112,7 +126,7 @@ def test_a_practitioner_who_joins_opens_everything_and_no_file_was_changed(cases
     before = {path: path.read_bytes() for path in case.directory.rglob("*.age")}
     with pytest.raises(NoMatch):
         cases.open(case.id, COLLEAGUE, BOTH)
-    cases.admit(case, COLLEAGUE.card(), SERVICE.card())
+    cases.admit(case, COLLEAGUE.card(), ALL)
     theirs = cases.open(case.id, COLLEAGUE, BOTH)
     details = theirs.read(Details)
     assert details is not None and details.label == LABEL
@@ -120,16 +134,16 @@ def test_a_practitioner_who_joins_opens_everything_and_no_file_was_changed(cases
     assert theirs.record == case.record
     assert all(path.read_bytes() == data for path, data in before.items())
     assert (case.directory / "identity-0002.age").exists()
-    cases.admit(case, COLLEAGUE.card(), SERVICE.card())
+    cases.admit(case, COLLEAGUE.card(), ALL)
     assert not (case.directory / "identity-0003.age").exists()
 
 
 def test_a_practitioner_who_left_opens_nothing_that_follows(cases: Cases) -> None:
     case = made(cases)
-    cases.admit(case, COLLEAGUE.card(), SERVICE.card())
+    cases.admit(case, COLLEAGUE.card(), ALL)
     case.write(goals("before"))
     old = case.identity.secret_text()
-    renewed = cases.release(case, COLLEAGUE.card().name, SERVICE.card())
+    renewed = cases.release(case, COLLEAGUE.card().name, ALL)
     renewed.write(goals("after"))
     new = renewed.identity.secret_text()
     assert old != new and renewed.record.recipient != case.record.recipient
@@ -156,9 +170,9 @@ def test_a_practitioner_who_left_opens_nothing_that_follows(cases: Cases) -> Non
 
 def test_who_joins_after_somebody_left_opens_both_what_was_and_what_is(cases: Cases) -> None:
     case = made(cases)
-    cases.admit(case, COLLEAGUE.card(), SERVICE.card())
-    renewed = cases.release(case, COLLEAGUE.card().name, SERVICE.card())
-    cases.admit(renewed, COLLEAGUE.card(), SERVICE.card())
+    cases.admit(case, COLLEAGUE.card(), ALL)
+    renewed = cases.release(case, COLLEAGUE.card().name, ALL)
+    cases.admit(renewed, COLLEAGUE.card(), ALL)
     theirs = cases.open(case.id, COLLEAGUE, BOTH)
     assert len(theirs.identities) == 2 and str(theirs.identity.recipient) == theirs.record.recipient
 
@@ -167,10 +181,10 @@ def test_a_leave_cut_at_any_step_loses_nothing_and_is_done_with_the_next_try(
     cases: Cases, tmp_path: Path
 ) -> None:
     case = made(cases)
-    cases.admit(case, COLLEAGUE.card(), SERVICE.card())
+    cases.admit(case, COLLEAGUE.card(), ALL)
     before = tmp_path / "before"
     shutil.copytree(case.directory, before)
-    cases.release(case, COLLEAGUE.card().name, SERVICE.card())
+    cases.release(case, COLLEAGUE.card().name, ALL)
     after = tmp_path / "after"
     shutil.copytree(case.directory, after)
     steps = ["identity-0003.age", "documents/team-0003.age", "case.json"]
@@ -185,7 +199,7 @@ def test_a_leave_cut_at_any_step_loses_nothing_and_is_done_with_the_next_try(
         if done >= 2:  # Known to have left: what follows is not theirs, without another try.
             assert opened.team == (KEYS.card(),)
         else:
-            opened = cases.release(opened, COLLEAGUE.card().name, SERVICE.card())
+            opened = cases.release(opened, COLLEAGUE.card().name, ALL)
         opened.write(goals("after"))
         assert opened.record.recipient != case.record.recipient
         assert secrets_for(case, COLLEAGUE) == {case.identity.secret_text()}
@@ -194,13 +208,13 @@ def test_a_leave_cut_at_any_step_loses_nothing_and_is_done_with_the_next_try(
 def test_nobody_takes_a_case_from_themselves(cases: Cases) -> None:
     case = made(cases)
     with pytest.raises(BadInput, match="themselves"):
-        cases.release(case, KEYS.card().name, SERVICE.card())
+        cases.release(case, KEYS.card().name, ALL)
 
 
 def test_a_key_of_the_other_type_is_not_let_in(cases: Cases) -> None:
     case = made(cases)
-    with pytest.raises(BadInput, match="Post-quantum"):
-        cases.admit(case, PrivateKeys.generate("practitioner", x25519=True).card(), SERVICE.card())
+    with pytest.raises(BadInput, match="post-quantum"):
+        cases.admit(case, OTHER_KIND.card(), ALL)
     assert case.team == (KEYS.card(),)
 
 
@@ -215,8 +229,8 @@ def test_a_record_with_somebody_elses_recipient_is_refused(cases: Cases) -> None
 
 def test_a_withdrawal_removes_every_key_file_of_the_case(cases: Cases) -> None:
     case = made(cases)
-    cases.admit(case, COLLEAGUE.card(), SERVICE.card())
-    case = cases.release(case, COLLEAGUE.card().name, SERVICE.card())
+    cases.admit(case, COLLEAGUE.card(), ALL)
+    case = cases.release(case, COLLEAGUE.card().name, ALL)
     shutil.copy(case.directory / "identity-0001.age", case.directory / ".identity-0004.age.ab.new")
     (case.directory / "derived" / new_id()).mkdir(parents=True)
     cases.withdraw(case.id, KEYS, kit=new_id(), at=NOW)
@@ -262,3 +276,97 @@ def test_a_damaged_case_does_not_hide_the_others(cases: Cases) -> None:
 def test_a_case_of_another_name_is_no_path(cases: Cases) -> None:
     with pytest.raises(BadFile):
         cases.open("../../etc", KEYS, [])
+
+
+# --- Whom the service has revoked -----------------------------------------------------------------
+
+REVOKED, THIRD = PrivateKeys.generate("practitioner"), PrivateKeys.generate("practitioner")
+AFTER = obeyed(KEYS, COLLEAGUE, THIRD, former=(REVOKED,))
+FOUR = [keys.signer.verifier for keys in (KEYS, COLLEAGUE, REVOKED, THIRD)]
+
+
+def with_revoked(cases: Cases) -> OpenCase:
+    """A case of three, one of whom is revoked afterwards."""
+    case = made(cases)
+    before = obeyed(KEYS, COLLEAGUE, REVOKED)
+    for keys in (COLLEAGUE, REVOKED):
+        case = cases.admit(case, keys.card(), before)
+    return cases.open(case.id, KEYS, FOUR)
+
+
+def key_files(case: OpenCase) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in case.directory.glob("identity-*.age")}
+
+
+# Everything that seals a case's key to people, by name.
+CHANGES: dict[str, Callable[[Cases, OpenCase], object]] = {
+    "a colleague leaves": lambda cases, case: cases.release(case, COLLEAGUE.card().name, AFTER),
+    "a colleague joins": lambda cases, case: cases.admit(case, THIRD.card(), AFTER),
+    "one of it joins again": lambda cases, case: cases.admit(case, COLLEAGUE.card(), AFTER),
+    "the case is renewed": lambda cases, case: cases.renew(case, AFTER),
+    "the service lets a new card in": lambda cases, case: cases.readmit(
+        case.id,
+        seal(
+            f"{case.identity.secret_text()}\n".encode(),
+            [THIRD.card().sealing_key(), SERVICE.card().sealing_key()],
+        ),
+        THIRD,
+        FOUR,
+        AFTER,
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_no_key_that_is_made_after_a_revocation_opens_for_whom_was_revoked(
+    cases: Cases, change: Callable[[Cases, OpenCase], object]
+) -> None:
+    case = with_revoked(cases)
+    before, old = key_files(case), case.record.recipient
+    change(cases, case)
+    new = {name: data for name, data in key_files(case).items() if name not in before}
+    assert new
+    for data in new.values():
+        with pytest.raises(NoMatch):
+            unseal(data, [REVOKED.identity])
+        assert unseal(data, [SERVICE.identity])
+    again = cases.open(case.id, KEYS, FOUR)
+    assert REVOKED.card() not in again.team and KEYS.card() in again.team
+    assert again.record.recipient != old
+    again.write(goals("said after the revocation"))
+    written = max((case.directory / "documents").glob("goals-*.age")).read_bytes()
+    theirs = open_case_identities(case.directory, [REVOKED.identity])
+    with pytest.raises(NoMatch):
+        unseal(written, theirs)
+    # What was there before stays open to whoever is still of the case.
+    assert case.identity.secret_text() in {one.secret_text() for one in again.identities}
+
+
+def test_whom_this_kit_does_not_obey_is_let_into_no_case(cases: Cases) -> None:
+    case = made(cases)
+    before = key_files(case)
+    for keys in (REVOKED, PrivateKeys.generate("practitioner")):
+        with pytest.raises(BadInput, match="not a practitioner of this kit"):
+            cases.admit(case, keys.card(), AFTER)
+    assert key_files(case) == before and case.team == (KEYS.card(),)
+
+
+def test_a_case_of_which_nobody_was_revoked_keeps_its_key(cases: Cases) -> None:
+    case = made(cases)
+    before = key_files(case)
+    assert cases.renew(case, AFTER) is case
+    assert key_files(case) == before
+
+
+def test_who_was_revoked_while_unlocked_gives_no_case_a_new_key(cases: Cases) -> None:
+    case = with_revoked(cases)
+    theirs = cases.open(case.id, REVOKED, FOUR)
+    before = key_files(case)
+    for ask in (
+        lambda: cases.renew(theirs, AFTER),
+        lambda: cases.release(theirs, KEYS.card().name, AFTER),
+        lambda: cases.admit(theirs, THIRD.card(), AFTER),
+    ):
+        with pytest.raises(NoMatch):
+            ask()
+    assert key_files(case) == before

@@ -99,6 +99,12 @@ class Forgot:
         enrolled = Enrolled(service=service().card(), practitioners=cards)
         save_fact(self.kit.home.kit / "enrolled.json", enrolled)
 
+    @property
+    def enrolled(self) -> Enrolled:
+        found = load_fact(self.kit.home.kit / "enrolled.json", Enrolled)
+        assert found
+        return found
+
     def opened(self) -> OpenCase:
         """The case with the new card. Raises NoMatch while it is not let in."""
         verifiers = [practitioner().signer.verifier, self.new.signer.verifier]
@@ -217,13 +223,13 @@ class PowerCut(Exception):
 class CutAfter(Cases):
     """The plug is pulled when the case's key file is written and its list of people is not."""
 
-    def admit(self, case: OpenCase, member: Card, service: Card) -> None:
+    def admit(self, case: OpenCase, member: Card, enrolled: Enrolled) -> OpenCase:
         class Cut(OpenCase):
             def write(self, *_: object, **__: object) -> str:
                 raise PowerCut
 
         fields = {name: getattr(case, name) for name in case.__dataclass_fields__}
-        super().admit(Cut(**fields), member, service)
+        return super().admit(Cut(**fields), member, enrolled)
 
 
 def test_a_power_cut_between_the_key_and_the_list_of_people_is_finished_at_the_next_unlock(
@@ -317,7 +323,7 @@ def test_an_order_that_was_carried_out_lets_nobody_in_again_after_they_have_left
     forgot.unlock()
     verifiers = [practitioner().signer.verifier, forgot.new.signer.verifier]
     theirs = forgot.kit.cases.open(forgot.case.id, practitioner(), verifiers)
-    forgot.kit.cases.release(theirs, forgot.new.card().name, service().card())
+    forgot.kit.cases.release(theirs, forgot.new.card().name, forgot.enrolled)
     assert forgot.deliver(note, sealed) == []
     (forgot.case.directory / "readmitted" / "000001").unlink()
     assert forgot.deliver(note, sealed) == [(1, Refusal.OTHER_KEY)]
@@ -377,10 +383,11 @@ def test_a_key_that_is_not_the_cases_own_is_not_taken_in(forgot: Forgot) -> None
 
 def test_a_key_from_before_somebody_left_is_not_taken_in(forgot: Forgot) -> None:
     third = PrivateKeys.generate("practitioner").card()
-    forgot.kit.cases.admit(forgot.case, third, service().card())
+    forgot.enrol(practitioner().card(), forgot.new.card(), third)
+    forgot.kit.cases.admit(forgot.case, third, forgot.enrolled)
     forgot.recover()
     forgot.kit.sync()
-    forgot.kit.cases.release(forgot.case, third.name, service().card())
+    forgot.kit.cases.release(forgot.case, third.name, forgot.enrolled)
     assert [one.refusal for one in forgot.unlock()] == [Refusal.OTHER_KEY]
     assert not forgot.is_in
     forgot.kit.sync()
@@ -430,12 +437,13 @@ class WithdrawnMeanwhile(Cases):
         super().__init__(kit.home)
         self._kit = kit
 
-    def admit(self, case: OpenCase, member: Card, service: Card) -> None:
+    def admit(self, case: OpenCase, member: Card, enrolled: Enrolled) -> OpenCase:
         team = case.team
         self._kit.withdraw(case.id)
         (case.directory / "documents").mkdir()
         save(case.directory / "identity-0002.age", b"what was being written")
         assert team
+        return case
 
 
 def test_a_withdrawal_that_comes_while_a_key_is_taken_in_removes_that_key_too(

@@ -288,7 +288,7 @@ def test_who_left_and_kept_a_copy_of_the_card_reads_what_was_there_and_nothing_s
     verifiers = [practitioner(0).signer.verifier, gone.signer.verifier]
     enrolled = kit.parts.enrolled
     assert enrolled
-    kit.parts.cases.admit(kit.open_case(case), gone.card(), enrolled.service)
+    kit.parts.cases.admit(kit.open_case(case), gone.card(), enrolled)
     kept = tmp_path / "kept"
     shutil.copytree(kit.home.root, kept)
     url = f"/cases/{case}/team"

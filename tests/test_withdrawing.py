@@ -16,6 +16,7 @@ from appliance.consent import FilmWithdrawal, Hold, ServiceOrder, Tombstone, Wit
 from appliance.errors import CaseWithdrawn, NoMatch
 from appliance.files import Fact, Home, from_json, new_id, save, to_json
 from appliance.keys import PrivateKeys
+from appliance.permits import Enrolled
 from appliance.receipts import order_object, service_order_object, tombstone_object
 from appliance.signing import Signer, open_note
 from appliance.stores import FolderStore
@@ -204,7 +205,9 @@ def test_a_withdrawal_cut_before_each_of_its_changes_is_not_begun_or_is_complete
     kit: SendingKit,
 ) -> None:
     case, _ = filmed(kit)
-    kit.cases.admit(case, PrivateKeys.generate("practitioner").card(), service().card())
+    colleague = PrivateKeys.generate("practitioner").card()
+    both = Enrolled(service=service().card(), practitioners=(practitioner().card(), colleague))
+    kit.cases.admit(case, colleague, both)
     seen = set()
 
     def check(died: bool) -> None:

@@ -81,7 +81,7 @@ def data(view: _View) -> _View:
 
 
 class Paired(Fact, frozen=True, kw_only=True, tag="paired/v1"):
-    """Browsers that have unlocked this kit: SHA-256 (hex) of each one's cookie, the newest last."""
+    """Browsers that have unlocked this kit: `_digest` of each one's cookie, the newest last."""
 
     digests: tuple[str, ...] = ()
 
@@ -100,7 +100,7 @@ def install(app: Flask, parts: Parts) -> None:
             )
         _check_origin()
         look_again(parts)
-        g.paired = g.practitioner is not None or _is_paired(parts.home)
+        g.paired = g.practitioner is not None or _is_paired(parts)
         if not g.paired and request.method not in ("GET", "HEAD", "OPTIONS"):
             g.place = places.acquire(blocking=False)
             if not g.place:
@@ -171,14 +171,13 @@ def stand_up() -> None:
     session.clear()
 
 
-def pair(home: Home, response: Response) -> None:
+def pair(parts: Parts, response: Response) -> None:
     """Let this browser stop a film later on, even while the page is locked."""
-    if _is_paired(home):
+    if _is_paired(parts):
         return
-    cookie = secrets.token_urlsafe(32)
-    known = _paired(home).digests
-    digest = hashlib.sha256(cookie.encode()).hexdigest()
-    save_fact(home.keys / "paired.json", Paired(digests=(*known, digest)[-_PAIRED_BROWSERS:]))
+    cookie, path = secrets.token_urlsafe(32), parts.home.keys / "paired.json"
+    digests = (*_paired(parts.home).digests, _digest(parts, cookie))
+    save_fact(path, Paired(digests=digests[-_PAIRED_BROWSERS:]))
     response.set_cookie(
         PAIRED_COOKIE, cookie, max_age=400 * 86400, secure=True, httponly=True, samesite="Strict"
     )
@@ -194,10 +193,18 @@ def _paired(home: Home) -> Paired:
     return load_fact(home.keys / "paired.json", Paired) or Paired()
 
 
-def _is_paired(home: Home) -> bool:
-    cookie = request.cookies.get(PAIRED_COOKIE, "")
-    digest = hashlib.sha256(cookie.encode()).hexdigest()
-    return any(hmac.compare_digest(digest, known) for known in _paired(home).digests)
+def _is_paired(parts: Parts) -> bool:
+    digest = _digest(parts, request.cookies.get(PAIRED_COOKIE, ""))
+    return any(hmac.compare_digest(digest, known) for known in _paired(parts.home).digests)
+
+
+def _digest(parts: Parts, cookie: str) -> str:
+    """What is kept of a paired browser. Whom the service has revoked goes into it: with a new
+    revocation every browser is forgotten at once, for nobody knows whose each one is. Whoever is
+    still a practitioner pairs theirs again with the next unlock."""
+    enrolled = parts.enrolled
+    former = sorted(card.name for card in enrolled.former) if enrolled else []
+    return hashlib.sha256("\n".join((cookie, *former)).encode()).hexdigest()
 
 
 def _is_our_name(host: str, names: Set[str]) -> bool:

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from wtforms import BooleanField, IntegerField
 from wtforms.validators import Optional
 
-from appliance.cases import Details, Goals, OpenCase
+from appliance.cases import Details, Goals, OpenCase, strangers
 from appliance.clock import EARLIEST
 from appliance.consent import AGREED, Consent, Newcomer, OrderedFilm, may_be_made, taken_back
 from appliance.course import course_of, stops_filming
@@ -48,6 +48,13 @@ def blueprint(parts: Parts) -> Blueprint:
         stops = what_stops_arming(opened.read(Goals), consent, status, now, kind)
         if stop := stops_filming(course_of(opened), consent):
             stops.insert(0, _(stop.sentence))
+        if has_strangers(parts, opened):
+            stops.append(
+                _(
+                    "The service has taken somebody who worked with this family from this kit. "
+                    "Give the case a new key first: Who works with this family."
+                )
+            )
         if needs_press(parts, opened):
             stops.append(_("The case has a new key. Confirm it first: Who works with this family."))
         if consent and consent.limit > most.limit:
@@ -164,6 +171,12 @@ def what_stops_arming(
     elif now is not None and not may_be_made(consent, now, kind):
         stops.append(_("The consent is no longer valid. Talk it through again and record it."))
     return stops
+
+
+def has_strangers(parts: Parts, case: OpenCase) -> bool:
+    """True while what is filmed would open with the key of somebody whom the service revoked."""
+    enrolled = parts.enrolled
+    return enrolled is None or bool(strangers(case.team, enrolled))
 
 
 def take_permit(parts: Parts) -> None:

@@ -22,7 +22,7 @@ from appliance.files import (
     save_fact,
     sync_directory,
 )
-from appliance.keys import Card, PrivateKeys, unlock
+from appliance.keys import Card, PrivateKeys, sealing_keys, unlock
 from appliance.permits import Enrolled, read_ceilings
 from appliance.requests import FRESH_SECONDS, Enrol, RecorderStatus, place_request
 
@@ -88,7 +88,7 @@ class Enrolment:
         `ceilings`: what the service has signed that its kits may do at most, if it has.
         `forgotten`: the card is made because its owner forgot the passphrase of another.
 
-        Raises BadFile if practitioner and service cannot seal to each other.
+        Raises BadInput if practitioner and service cannot seal to each other.
         """
         practitioner = keys.card()
         if practitioner.role != "practitioner":
@@ -97,13 +97,7 @@ class Enrolment:
                 "Take the file away from here. Bring the practitioner's key, and of the service "
                 "only its public card, whose name ends in .pub.",
             )
-        if practitioner.sealing_key().kind != service.sealing_key().kind:
-            kind = " --x25519" if service.sealing_key().kind == "x25519" else ""
-            raise BadFile(
-                "The practitioner's key is not of the type that this service chose.",
-                "Make one that is: attune keygen --role practitioner%(kind)s",
-                kind=kind,
-            )
+        sealing_keys(service.sealing_key(), practitioner)
         with self._lock:
             self._forget_earlier()
             directory = self._home.keys / practitioner.name

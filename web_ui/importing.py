@@ -25,6 +25,7 @@ from appliance.importing import LARGEST, Original, import_film
 from appliance.permits import recipient_digest
 from web_ui import forms
 from web_ui.access import practitioner
+from web_ui.arming import has_strangers
 from web_ui.cases import consent_of, open_case
 from web_ui.language import _
 from web_ui.parts import Parts
@@ -74,7 +75,7 @@ def install(app: Flask, parts: Parts) -> None:
             return
         case = open_case((request.view_args or {}).get("case", ""))
         _check_offered(parts)
-        _gate(case, practitioner().now(parts.clock))
+        _gate(parts, case, practitioner().now(parts.clock))
         length = request.content_length
         if length is None:
             abort(411)
@@ -130,7 +131,7 @@ def blueprint(parts: Parts) -> Blueprint:
     def page(case: str, error: str = "") -> str:
         opened = open_case(case)
         consent = consent_of(opened)
-        stops = _what_stops(consent, practitioner().now(parts.clock))
+        stops = _what_stops(parts, opened, consent, practitioner().now(parts.clock))
         return render_template(
             "import.html",
             case=opened,
@@ -175,9 +176,14 @@ def blueprint(parts: Parts) -> Blueprint:
                 tell(done)
                 parts.seat.watched()
                 again = holder.case(case)
+                if again.record.recipient != opened.record.recipient:
+                    # Somebody left or was revoked meanwhile, and has the key that it is sealed to.
+                    raise NotAgreed(
+                        _("The case has a new key since."), _("Bring the film in once more.")
+                    )
                 if done == 1.0:
                     # At the end once more: this is when it becomes a film of the case.
-                    _gate(again, holder.now(parts.clock))
+                    _gate(parts, again, holder.now(parts.clock))
 
             try:
                 import_film(
@@ -215,19 +221,24 @@ def _check_offered(parts: Parts) -> None:
         )
 
 
-def _gate(case: OpenCase, now: datetime) -> None:
+def _gate(parts: Parts, case: OpenCase, now: datetime) -> None:
     """Raises NotAgreed, in words, unless films of this family may be made now."""
     consent = consent_of(case)
     stop = stops_filming(course_of(case), consent)
-    stops = _(stop.sentence) if stop else _what_stops(consent, now)
+    stops = _(stop.sentence) if stop else _what_stops(parts, case, consent, now)
     if stops:
         raise NotAgreed(stops)
 
 
-def _what_stops(consent: Consent | None, now: datetime) -> str:
+def _what_stops(parts: Parts, case: OpenCase, consent: Consent | None, now: datetime) -> str:
     """Why no film may be brought in, in words; '' if one may be."""
     if consent is None:
         return _("Record the consent first.")
     if not may_be_made(consent, now, "imported"):
         return _("The consent that is recorded does not allow filming now.")
+    if has_strangers(parts, case):
+        return _(
+            "The service has taken somebody who worked with this family from this kit. Give the "
+            "case a new key first: Who works with this family."
+        )
     return ""

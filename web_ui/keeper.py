@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from appliance.errors import BadFile, KitError
+from appliance.keys import Card
 from appliance.requests import FRESH_SECONDS, read_request
 from web_ui.arming import take_permit
 from web_ui.course import remove_what_is_due
@@ -29,6 +30,7 @@ class Keeper(threading.Thread):
         self._heard = -1
         self._looked = (-1.0, 0.0)
         self._shared = float("-inf")
+        self._former: tuple[Card, ...] = ()
 
     def run(self) -> None:
         while not self._ended.wait(EVERY_SECONDS):
@@ -49,11 +51,15 @@ class Keeper(threading.Thread):
         self._clear_requests()
 
     def _revoke(self) -> None:
-        """Whom the recorder obeys no more, because the service said so, is locked out at once."""
+        """Whom the recorder obeys no more, because the service said so, is locked out at once, and
+        has no part in what follows in the cases that are open."""
         holder, enrolled = self._parts.seat.holder, self._parts.enrolled
         if holder is not None and (enrolled is None or holder.card not in enrolled.practitioners):
             take_permit(self._parts)
             self._parts.lock("locked-revoked")
+        elif holder is not None and enrolled is not None and enrolled.former != self._former:
+            holder.settle()
+            self._former = enrolled.former
 
     def _hear_service(self) -> None:
         """Carry out what the service has signed since: a withdrawal that reached it elsewhere."""

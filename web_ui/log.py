@@ -217,6 +217,8 @@ def _what(entry: Entry) -> str:
         "imported": _("A film made elsewhere became one of a case"),
         "joined": _("A practitioner joined a case"),
         "left": _("A practitioner left a case: it has a new key"),
+        "new-key": _("A practitioner of a case was revoked: it has a new key"),
+        "new-key-waits": _("A practitioner of a case was revoked: a new key could not be made"),
         "locked-revoked": _("Locked: the service revoked whoever was unlocked"),
         "reset-asked": _("It was asked to set the kit back"),
         "reset-begun": _("The kit began to be set back, with a press of the button"),

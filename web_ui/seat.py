@@ -63,8 +63,10 @@ class Practitioner:
         kit: Sequence[Verifier],
         home: Home,
         clock: Clock,
+        settle: Callable[["Practitioner", OpenCase], OpenCase],
     ) -> None:
-        """`kit`: the verifying key of this kit's recorder, whose films are believed."""
+        """`kit`: the verifying key of this kit's recorder, whose films are believed. `settle`: what
+        is done with every case before anybody uses it."""
         self.kit = tuple(kit)
         self.keys = keys
         self.card = card
@@ -89,6 +91,7 @@ class Practitioner:
         """For each case, the consent of those who are here today, as was said since the unlock."""
         self._home = home
         self._cases = Cases(home)
+        self._settle = settle
         self._open: dict[str, OpenCase] = {}
         self._details: dict[str, Details] = {}
         self._lock = threading.RLock()
@@ -114,8 +117,15 @@ class Practitioner:
                     "The family has withdrawn. Nothing of this case opens any more."
                 )
             if name not in self._open:
-                self._open[name] = self._cases.open(name, self.keys, self.verifiers)
+                opened = self._cases.open(name, self.keys, self.verifiers)
+                self._open[name] = self._settle(self, opened)
             return self._open[name]
+
+    def settle(self) -> None:
+        """The service has revoked somebody since: what is open is looked at anew."""
+        with self._lock:
+            for name, opened in self._open.items():
+                self._open[name] = self._settle(self, opened)
 
     def details(self, record: CaseRecord) -> Details | None:
         """What the practitioner calls a case, or None if it is not theirs or is withdrawn."""

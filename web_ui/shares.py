@@ -12,14 +12,14 @@ from appliance.clips import Kept, shelf
 from appliance.consent import Consent, allows
 from appliance.copies import Refusal
 from appliance.course import Arranged
-from appliance.errors import BadFile
+from appliance.errors import BadFile, BadInput
 from appliance.files import from_json
-from appliance.keys import Card
+from appliance.keys import Card, parse_recipient, sealing_keys
 from appliance.shares import SharedFor, is_over, judge, purpose_of, shares_of
 from web_ui.access import practitioner
 from web_ui.cases import consent_of, open_case
 from web_ui.consent import purposes_in_words
-from web_ui.language import _
+from web_ui.language import _, told
 from web_ui.parts import Parts
 from web_ui.times import end_of
 
@@ -73,7 +73,7 @@ def blueprint(parts: Parts) -> Blueprint:
             errors["purpose"] = _("Choose what it is for.")
         elif refusal := _refusal(parts, opened, kept, purpose, now):
             errors["moments"] = refusal_in_words(refusal)
-        to = _card(parts, errors)
+        to = _card(parts, opened, errors)
         until = _until(consent_of(opened), now, errors)
         if request.form.get("confirm") != "y":
             errors["confirm"] = _("Tick the box if this person is the one who may see them.")
@@ -139,7 +139,7 @@ def _refusal(
     return next((refusal for refusal in found if refusal is not None), None)
 
 
-def _card(parts: Parts, errors: dict[str, str]) -> Card | None:
+def _card(parts: Parts, case: OpenCase, errors: dict[str, str]) -> Card | None:
     """Whom it is for: a colleague of this kit, or a card that was brought."""
     chosen = request.form.get("to", "")
     for colleague in _colleagues(parts):
@@ -153,8 +153,18 @@ def _card(parts: Parts, errors: dict[str, str]) -> Card | None:
         card = from_json(upload.stream.read(), Card)
         if card.role != "practitioner":
             raise BadFile("")
+        enrolled = parts.enrolled
+        if enrolled and card.name in [former.name for former in enrolled.former]:
+            errors["to"] = _(
+                "The service has revoked this card. Ask that person for their new one."
+            )
+            return None
+        sealing_keys(parse_recipient(case.record.recipient), card)
     except BadFile:
         errors["to"] = _("That is not a person's public card. It is the file that ends in .pub.")
+        return None
+    except BadInput as error:
+        errors["to"] = told(error)
         return None
     return card
 

@@ -7,12 +7,13 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.file import FileField
 from wtforms import PasswordField, StringField
 
-from appliance.cases import Details
+from appliance.cases import Details, OpenCase, strangers
 from appliance.errors import BadInput, KitError, NotPossible
 from appliance.files import new_id, to_json
 from appliance.keys import Card, PrivateKeys, lock, make_passphrase
 from appliance.permits import Enrolled, Renewed
 from appliance.requests import Renew, place_request
+from appliance.shares import end_what_they_see
 from web_ui.access import paired, practitioner
 from web_ui.arming import take_permit
 from web_ui.cases import armed_case, needs_press, open_case
@@ -22,6 +23,7 @@ from web_ui.forms import Form
 from web_ui.language import _
 from web_ui.parts import Parts
 from web_ui.presence import press_page
+from web_ui.seat import Practitioner
 from web_ui.setup import BRING, MAKE
 from web_ui.status import fresh_status
 
@@ -44,6 +46,7 @@ def blueprint(parts: Parts) -> Blueprint:
             details=opened.read(Details),
             own=own,
             members=team,
+            revoked=strangers(team, _enrolled(parts)),
             others=[card for card in _enrolled(parts).practitioners if card not in team],
             unknown=needs_press(parts, opened),
             errors=errors,
@@ -62,7 +65,8 @@ def blueprint(parts: Parts) -> Blueprint:
             return page(case, {"join": _("Choose who joins.")}), 400
         if request.form.get("confirm") != "y":
             return page(case, {"join": _("Tick the box if the family knows that they join.")}), 400
-        parts.cases.admit(opened, card, enrolled.service)
+        if parts.cases.admit(opened, card, enrolled) is not opened:
+            practitioner().forget(case)
         parts.note("joined", case=case, practitioner=card.name)
         return redirect(url_for("team.show", case=case), 303)
 
@@ -78,9 +82,18 @@ def blueprint(parts: Parts) -> Blueprint:
         # What the kit is armed for is sealed to the key that they know.
         if armed_case(parts) == case:
             take_permit(parts)
-        parts.cases.release(opened, card.name, _enrolled(parts).service)
+        parts.cases.release(opened, card.name, _enrolled(parts))
         holder.forget(case)
         parts.note("left", case=case, practitioner=card.name)
+        return redirect(url_for("team.show", case=case), 303)
+
+    @pages.post("/cases/<id:case>/team/renew")
+    def renew(case: str) -> ResponseReturnValue:
+        """Give the case a new key, where that could not be done by itself."""
+        opened, enrolled = open_case(case), _enrolled(parts)
+        if strangers(opened.team, enrolled):
+            _renew(parts, opened, enrolled)
+            practitioner().forget(case)
         return redirect(url_for("team.show", case=case), 303)
 
     @pages.post("/cases/<id:case>/team/press")
@@ -184,6 +197,35 @@ def blueprint(parts: Parts) -> Blueprint:
         return press_page(parts, ask="team.ask_colleague", back="team.colleagues")
 
     return pages
+
+
+def without_the_revoked(parts: Parts, holder: Practitioner, case: OpenCase) -> OpenCase:
+    """A case as it is when the service has revoked somebody of it: with a new key that they do not
+    have, and nothing shared with them. Done before anybody uses it, for whatever is written or
+    filmed meanwhile would open with the key that they have kept.
+
+    A card that is full must not keep the family from looking at its films and from withdrawing:
+    then the case opens as it is, and arming and importing ask for the new key.
+    """
+    enrolled = parts.enrolled
+    if enrolled is None or not enrolled.former:
+        return case
+    try:
+        for share in end_what_they_see(case, enrolled.former, holder.now(parts.clock)):
+            parts.note("share-ended", case=case.id, share=share)
+        return _renew(parts, case, enrolled) if strangers(case.team, enrolled) else case
+    except (KitError, OSError):
+        parts.note("new-key-waits", case=case.id)
+        return case
+
+
+def _renew(parts: Parts, case: OpenCase, enrolled: Enrolled) -> OpenCase:
+    # What the kit is armed for is sealed to the key that they know.
+    if armed_case(parts) == case.id:
+        take_permit(parts)
+    renewed = parts.cases.renew(case, enrolled)
+    parts.note("new-key", case=case.id)
+    return renewed
 
 
 def _enrolled(parts: Parts) -> Enrolled:

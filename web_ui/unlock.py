@@ -31,6 +31,7 @@ from web_ui.language import _, ngettext
 from web_ui.parts import Parts
 from web_ui.seat import Practitioner, TooSoon
 from web_ui.status import fresh_status, read_status, trusted_now
+from web_ui.team import without_the_revoked
 from web_ui.tls import CERTIFICATE, fingerprint
 
 _FORMAT = "%Y-%m-%dT%H:%M:%S"
@@ -104,7 +105,7 @@ def blueprint(parts: Parts) -> Blueprint:
         if holder is None:  # Locked again by somebody in this very moment.
             return redirect(url_for("unlock.show"), 303)
         answer = make_response(redirect(sit_down(token), 303))
-        pair(parts.home, answer)
+        pair(parts, answer)
         parts.note("unlocked", practitioner=holder.card.name)
         let_in(parts, holder)
         if not is_new_card(parts.home, holder.card.name):
@@ -193,7 +194,16 @@ def _opened(parts: Parts, passphrase: str, moment: datetime, reading: Reading) -
             raise BadInput(_("The key on this kit is not the one that was enrolled."))
         vouch = Vouch(kit=status.kit, time=moment, boot=reading.boot, boottime=reading.boottime)
         kit = (Verifier.parse(status.verifier),)
-        return Practitioner(keys, card, enrolled, vouch, kit, parts.home, parts.clock)
+        return Practitioner(
+            keys,
+            card,
+            enrolled,
+            vouch,
+            kit,
+            parts.home,
+            parts.clock,
+            lambda holder, case: without_the_revoked(parts, holder, case),
+        )
     raise refused or NotPossible(
         _("There is no practitioner's key on this kit."), _("Set the kit up again.")
     )

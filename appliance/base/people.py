@@ -20,7 +20,7 @@ from appliance.clock import Clock
 from appliance.errors import BadFile, BadInput, Incomplete, NoMatch
 from appliance.files import ID, checked_id, from_json, save, to_json
 from appliance.identities import identity_lines
-from appliance.keys import Card, PrivateKeys, parse_identity
+from appliance.keys import Card, PrivateKeys, parse_identity, sealing_keys
 from appliance.orders import Readmission
 from appliance.permits import Ceilings, Revocation, recipient_digest
 from appliance.readmitting import key_file
@@ -169,8 +169,7 @@ def recover(
     """
     if to.role != "practitioner":
         raise BadInput("Only a practitioner's card can be let in.", "Give their new .pub file.")
-    if to.sealing_key().kind != keys.card().sealing_key().kind:
-        raise BadInput("This card is of the other type than the service's keys.")
+    sealing_keys(keys.card().sealing_key(), to)  # Before anything is done.
     if kit and not is_there(store, kit_object(kit)):
         raise BadInput(
             f"No kit {kit} has ever sent to this store.",
@@ -191,7 +190,8 @@ def _recover(
     number, secrets = found
     key = key_file(number, to)
     name = case_object(case, key)
-    sealed = seal(secrets, [to.sealing_key(), keys.card().sealing_key()])
+    own = keys.card()
+    sealed = seal(secrets, sealing_keys(own.sealing_key(), to, own))
     # The service's own name: in place of what an earlier run, or anybody, has put there.
     store.purge(name)
     store.create(name, io.BytesIO(sealed))

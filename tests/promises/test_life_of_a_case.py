@@ -22,6 +22,7 @@ from appliance.course import Stop, course_of, standing, stops_filming
 from appliance.errors import CaseWithdrawn, NoMatch, NotOpened
 from appliance.files import Home, new_id
 from appliance.keys import Identity, PrivateKeys
+from appliance.permits import Enrolled
 from appliance.retention import Keeping, keeping, warn, warned_at
 from appliance.reviews import Review
 from appliance.unsealing import unseal
@@ -40,6 +41,7 @@ MEMORY = Path("/dev/shm")
 """Where there is one: a life writes hundreds of small files and waits for each."""
 SERVICE = PrivateKeys.generate("service")
 PEOPLE = [PrivateKeys.generate("practitioner") for _number in range(3)]
+ALL = Enrolled(service=SERVICE.card(), practitioners=tuple(one.card() for one in PEOPLE))
 SUPERVISOR = PrivateKeys.generate("practitioner")
 VERIFIERS = [keys.signer.verifier for keys in PEOPLE]
 SAID: list[Purpose] = ["filming", "supervisor", "copies"]
@@ -152,7 +154,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def somebody_joins(self) -> None:
         newcomer = next(keys for keys in PEOPLE if keys not in self.team)
-        self.cases.admit(self.case(), newcomer.card(), SERVICE.card())
+        self.cases.admit(self.case(), newcomer.card(), ALL)
         self.team.append(newcomer)
         if newcomer in self.left:
             # Let in again, they have everything again.
@@ -169,7 +171,7 @@ class Life(RuleBasedStateMachine):
     def somebody_leaves(self, first: bool) -> None:
         leaves, asks = (self.team[0], self.team[-1]) if first else (self.team[-1], self.team[0])
         opened = self.cases.open(self.id, asks, VERIFIERS)
-        self.cases.release(opened, leaves.card().name, SERVICE.card())
+        self.cases.release(opened, leaves.card().name, ALL)
         self.team.remove(leaves)
         self.left.append(leaves)
 
