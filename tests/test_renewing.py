@@ -16,7 +16,7 @@ from firmware.recorder import PRESENCE_LASTS, REFUSAL_SHOWN, Pattern, State
 from tests.fakes import PRACTITIONER, Stage
 
 STRANGER = PrivateKeys.generate("practitioner", x25519=True)
-NEW = str(generate_identity().recipient)
+NEW = str(generate_identity(x25519=True).recipient)
 
 
 @pytest.fixture

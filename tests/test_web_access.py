@@ -2,12 +2,14 @@
 
 import gzip
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.pages import NOW, PASSPHRASE, Browser, WebKit
-from web_ui.access import HEADERS, anyone
+from web_ui.access import AT_ONCE, HEADERS, anyone
 from web_ui.app import create_app
 
 OPEN_TO_ANYONE = {
@@ -222,3 +224,44 @@ def test_a_first_look_at_the_page_is_light(kit: WebKit, packed: str, most: int) 
             assert gzip.decompress(answer.data) == kit.browser.get(path).response.data
             assert not answer.mimetype.endswith("gzip")
     assert sent <= most
+
+
+# --- A guest who asks for more than their share ---------------------------------------------------
+
+
+def test_a_guest_who_asks_for_more_than_their_share_is_turned_away_at_once(
+    kit: WebKit,
+) -> None:
+    """Hundreds of pages that one guest waits for must not make everybody else wait."""
+    going_on, answered = threading.Semaphore(0), threading.Event()
+
+    @kit.app.get("/slow")
+    @anyone
+    def slow() -> str:
+        going_on.release()
+        answered.wait()
+        return "at last"
+
+    kit.unlock()
+
+    def ask() -> int:
+        return kit.another_browser().get("/slow").status
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        waiting = [pool.submit(ask) for _number in range(AT_ONCE)]
+        for _number in range(AT_ONCE):
+            going_on.acquire()
+        try:
+            assert kit.another_browser().get("/unlock").status == 503
+            # Whoever is unlocked, or was before, is no guest; nor is somebody else's address.
+            assert kit.browser.get("/cases").status == 200
+            other = kit.app.test_client().get(
+                "/unlock",
+                base_url="https://localhost:8443",
+                environ_base={"REMOTE_ADDR": "10.55.0.9"},
+            )
+            assert other.status_code == 200
+        finally:
+            answered.set()
+        assert [one.result() for one in waiting] == [200] * AT_ONCE
+    assert kit.another_browser().get("/unlock").status == 200

@@ -3,6 +3,7 @@ clients at the real process. What every refusal says in words stands in test_web
 
 import hashlib
 import random
+import re
 import socket
 import ssl
 import time
@@ -68,6 +69,73 @@ def test_no_form_of_another_site_does_anything(kit: WebKit, headers: dict[str, s
         assert page.status == 403, path
     assert kit.parts.seat.taken and not kit.recorder.permit()
     assert sorted(path.name for path in kit.home.case(case).iterdir()) == before
+
+
+ELSEWHERE = [
+    {"Sec_Fetch_Site": "cross-site"},
+    {"Sec_Fetch_Site": "same-site"},
+    {"Sec_Fetch_Site": "nonsense"},
+    {"Referer": "https://evil.example/page"},
+    {"Referer": "https://localhost:8443.evil.example/"},
+    {"Referer": "http://localhost:8443/cases"},
+]
+
+
+def every_page(kit: WebKit) -> list[str]:
+    """Every address that can be looked at, ids made up."""
+    return [
+        filled(re.sub("<(path:)?name>", "page.js", rule.rule), new_id(), new_id())
+        for rule in kit.app.url_map.iter_rules()
+        if "GET" in (rule.methods or ())
+    ]
+
+
+@pytest.mark.parametrize("headers", ELSEWHERE, ids=lambda headers: " ".join(headers.values()))
+def test_a_link_on_another_site_writes_no_session_and_opens_the_page_from_here(
+    kit: WebKit, headers: dict[str, str]
+) -> None:
+    """A browser sends no cookie of ours along with it: what it was answered put a new session in
+    place of the one that is unlocked, and the kit was unlocked in nobody's hands."""
+    outside = kit.another_browser()
+    for path in every_page(kit):
+        page = outside.get(path, **headers)
+        assert page.status == 200 and page.path == path, "no way to anything else"
+        assert "Set-Cookie" not in page.response.headers, path
+        assert f'content="0; url={path}"' in page.text and "<form" not in page.text
+    # What it leads to is asked for from here, with the cookies.
+    assert kit.browser.get("/cases", Sec_Fetch_Site="same-origin").path == "/cases"
+
+
+def test_a_link_that_brings_the_cookies_is_no_sign_that_somebody_is_there(kit: WebKit) -> None:
+    kit.pass_by(IDLE_SECONDS - 1)
+    kit.browser.get("/cases", Sec_Fetch_Site="same-site")
+    kit.pass_by(1)
+    assert kit.browser.get("/cases").path == "/unlock"
+
+
+@pytest.mark.parametrize("dest", ["image", "script", "video", "iframe", "empty"])
+def test_nothing_of_ours_is_shown_inside_another_site(kit: WebKit, dest: str) -> None:
+    for path in ("/unlock", "/cases", "/status.json", "/assets/page.js"):
+        page = kit.browser.get(path, Sec_Fetch_Site="cross-site", Sec_Fetch_Dest=dest)
+        assert page.status == 403 and "Set-Cookie" not in page.response.headers, path
+
+
+def test_an_address_from_another_site_is_written_down_safely(kit: WebKit) -> None:
+    for path in (
+        "//evil.example/x",
+        '/cases/"><script>',
+        "/cases?a=1&b=<x>",
+        "/%0d%0aSet-Cookie:x",
+    ):
+        page = kit.another_browser().get(path, Sec_Fetch_Site="cross-site")
+        assert "<script>" not in page.text and "url=//" not in page.text
+        assert "Set-Cookie" not in page.response.headers
+
+
+@pytest.mark.parametrize("headers", [{}, {"Sec_Fetch_Site": "none"}])
+def test_what_somebody_typed_is_answered_at_once(kit: WebKit, headers: dict[str, str]) -> None:
+    assert kit.browser.get("/cases", **headers).path == "/cases"
+    assert "Your passphrase" in kit.another_browser().get("/unlock", **headers).words
 
 
 def test_a_stolen_session_ends_with_the_owners(kit: WebKit) -> None:

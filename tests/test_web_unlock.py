@@ -8,9 +8,10 @@ import pytest
 
 from appliance.clock import Vouch
 from appliance.errors import WrongPassphrase
-from appliance.files import from_json
+from appliance.files import from_json, save_fact
 from appliance.keys import lock, unlock
-from appliance.requests import SetTime
+from appliance.permits import Enrolled
+from appliance.requests import Request, SetTime, Stop
 from appliance.signing import open_note
 from tests.pages import NOW, PASSPHRASE, FakeClock, Page, WebKit, locked, practitioner
 from web_ui.keeper import Keeper
@@ -102,14 +103,142 @@ def test_the_wait_doubles_with_each_wrong_passphrase_up_to_five_minutes() -> Non
     assert tries == 12, "no passphrase is tried before its time"
 
 
-def test_a_second_browser_is_told_to_wait(kit: WebKit) -> None:
+OTHER_WORDS = "six other words for this one here: saddle monsoon gravel bishop"
+
+
+def with_a_colleague(kit: WebKit) -> None:
+    """A second practitioner of this kit, under words of their own."""
+    enrolled = kit.parts.enrolled
+    assert enrolled
+    card = practitioner(1).card()
+    save_fact(
+        kit.home.kit / "enrolled.json",
+        Enrolled(service=enrolled.service, practitioners=(*enrolled.practitioners, card)),
+    )
+    (kit.home.keys / card.name).mkdir()
+    sealed = lock(practitioner(1), OTHER_WORDS, work=1)
+    (kit.home.keys / card.name / "identity.age").write_bytes(sealed)
+
+
+def test_a_colleague_at_a_second_browser_is_told_to_wait(kit: WebKit) -> None:
+    with_a_colleague(kit)
     kit.unlock()
     other = kit.another_browser()
     assert "Somebody has this kit unlocked" in other.get("/unlock").words
-    page = other.submit("/unlock", passphrase=PASSPHRASE)
-    assert page.status == 409
+    page = other.submit("/unlock", passphrase=OTHER_WORDS)
+    assert page.status == 409 and "Somebody else has this kit unlocked" in page.words
     assert other.get("/cases").path == "/unlock"
     assert kit.browser.get("/cases").path == "/cases"
+
+
+def test_the_same_person_goes_on_in_another_browser_and_nothing_of_theirs_is_lost(
+    kit: WebKit,
+) -> None:
+    kit.unlock()
+    case = kit.make_case()
+    kit.browser.submit(f"/cases/{case}/arm")
+    assert kit.recorder.permit()
+    kit.recorder.show(state="filming", case=case)
+    holder = kit.parts.seat.holder
+    other = kit.another_browser()
+    assert other.submit("/unlock", passphrase=PASSPHRASE, time=NOW.isoformat()).path == "/cases"
+    # The seat is theirs, with all that was open and under way; the film goes on.
+    assert kit.parts.seat.holder is holder
+    assert holder and case in holder.word_said
+    assert kit.recorder.permit() and not [r for r in kit.recorder.requests() if is_stop(r)]
+    assert other.get(f"/cases/{case}").status == 200
+    assert kit.browser.get("/cases").path == "/unlock", "the old session has ended"
+    assert kit.browser.get("/status.json").response.json["locked"] is True
+
+
+def test_whoever_takes_their_seat_over_says_anew_what_time_it_is(kit: WebKit) -> None:
+    kit.unlock()
+    other = kit.another_browser()
+    later = NOW + timedelta(minutes=7)
+    kit.pass_by(1)
+    other.submit("/unlock", passphrase=PASSPHRASE, time=later.isoformat())
+    holder = kit.parts.seat.holder
+    assert holder and holder.vouch.time == later
+    said = [r for r in kit.recorder.requests() if isinstance(r, SetTime)][-1]
+    text, _ = open_note(said.note, [practitioner().card().verifying_key()])
+    assert from_json(text, Vouch).time == later
+
+
+def test_a_wrong_passphrase_takes_no_seat_and_is_waited_for_like_any_other(kit: WebKit) -> None:
+    kit.unlock()
+    other = kit.another_browser()
+    assert other.submit("/unlock", passphrase="not the right one").status == 403
+    assert other.submit("/unlock", passphrase=PASSPHRASE).status == 429
+    assert kit.browser.get("/cases").path == "/cases"
+
+
+def is_stop(request: Request) -> bool:
+    return isinstance(request, Stop)
+
+
+# --- Guesses of strangers -------------------------------------------------------------------------
+
+
+def guess(kit: WebKit, times: int) -> None:
+    """Somebody who has only the Wi-Fi key off the label, as often as they are let."""
+    stranger = kit.another_browser()
+    for number in range(times):
+        status = stranger.submit("/unlock", passphrase=f"a guess, number {number}").status
+        assert status == 403
+        kit.pass_by(LONGEST_WAIT)
+
+
+def test_a_stranger_who_guesses_again_and_again_keeps_no_practitioner_out(kit: WebKit) -> None:
+    kit.unlock()
+    kit.browser.submit("/cases", action="/lock")
+    guess(kit, 11)
+    # The stranger was first again.
+    stranger = kit.another_browser()
+    assert stranger.submit("/unlock", passphrase="one more guess").status == 403
+    assert stranger.submit("/unlock", passphrase=PASSPHRASE).status == 429
+    assert kit.browser.submit("/unlock", passphrase=PASSPHRASE).path == "/cases"
+
+
+def test_while_a_stranger_guesses_whoever_is_unlocked_changes_their_passphrase(
+    kit: WebKit,
+) -> None:
+    kit.unlock()
+    ensure_certificate(kit.home.keys, ())
+    assert kit.another_browser().submit("/unlock", passphrase="a guess").status == 403
+    assert "Your passphrase was changed" in change(kit).words
+
+
+def test_a_browser_that_was_paired_waits_after_its_own_wrong_passphrases(kit: WebKit) -> None:
+    """Whoever found it in a bag guesses no faster than a stranger."""
+    kit.unlock()
+    kit.browser.submit("/cases", action="/lock")
+    assert kit.browser.submit("/unlock", passphrase="not it").status == 403
+    assert kit.browser.submit("/unlock", passphrase=PASSPHRASE).status == 429
+    # And keeps out nobody who is new here.
+    other = kit.another_browser()
+    assert other.submit("/unlock", passphrase=PASSPHRASE, time=NOW.isoformat()).path == "/cases"
+
+
+def test_a_new_browser_that_must_wait_is_told_which_one_need_not(kit: WebKit) -> None:
+    guess(kit, 1)
+    stranger = kit.another_browser()
+    stranger.submit("/unlock", passphrase="another")
+    page = stranger.submit("/unlock", passphrase=PASSPHRASE)
+    assert page.status == 429
+    assert "A browser that has unlocked this kit before does not wait" in page.words
+
+
+def test_guessing_for_years_makes_no_number_too_large() -> None:
+    clock = FakeClock()
+    seat = Seat(clock)
+
+    def wrong() -> Practitioner:
+        raise WrongPassphrase("no")
+
+    for _turn in range(1100):
+        with pytest.raises(WrongPassphrase):
+            seat.take(wrong)
+        clock.pass_by(LONGEST_WAIT)
 
 
 def test_each_of_two_practitioners_unlocks_with_their_own_key(tmp_path: Path) -> None:

@@ -13,8 +13,20 @@ import threading
 from collections.abc import Callable, Set
 from contextlib import suppress
 from typing import Any, TypeVar
+from urllib.parse import quote
 
-from flask import Flask, Response, abort, g, redirect, request, session, url_for
+from flask import (
+    Flask,
+    Response,
+    abort,
+    g,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask.typing import ResponseReturnValue
 
 from appliance.files import Fact, Home, load_fact, save_fact
@@ -32,6 +44,10 @@ An address of digits is right by itself: only a name can be rebound.
 STRANGERS = 6
 """Forms that are taken at once from browsers that never unlocked this kit. What is sent slowly
 holds a thread until it has come: strangers must leave some for Stop and whoever is unlocked."""
+
+AT_ONCE = 8
+"""Requests that are answered at once for one address, from browsers that never unlocked this kit.
+Whoever asks for more is turned away in no time, and keeps nobody waiting."""
 
 PAIRED_COOKIE = "__Host-attune-paired"
 _PAIRED_BROWSERS = 20
@@ -90,17 +106,26 @@ def install(app: Flask, parts: Parts) -> None:
     """Ask these questions of every request before any view sees it, and mark every answer."""
     names = NAMES.union(parts.config.names)
     places = threading.BoundedSemaphore(STRANGERS)
+    guests = _Guests()
+    app.session_interface = _OwnSessions()
 
     @app.before_request
     def admit() -> ResponseReturnValue | None:
+        g.foreign = True
         if not _is_our_name(request.host, names):
             # Not one of our pages: whoever owns that name could read it.
             return Response(
                 _("This kit does not answer to that name.") + "\n", 400, mimetype="text/plain"
             )
-        _check_origin()
+        g.foreign = _is_from_elsewhere()
+        if g.foreign:
+            return _step_in()
         look_again(parts)
         g.paired = g.practitioner is not None or _is_paired(parts)
+        if not g.paired:
+            g.guest = guests.enter(request.remote_addr or "")
+            if not g.guest:
+                return Response("Too many at once.\n", 503, mimetype="text/plain")
         if not g.paired and request.method not in ("GET", "HEAD", "OPTIONS"):
             g.place = places.acquire(blocking=False)
             if not g.place:
@@ -129,6 +154,7 @@ def install(app: Flask, parts: Parts) -> None:
     def leave(_error: BaseException | None) -> None:
         if g.pop("place", False):
             places.release()
+        guests.leave(g.pop("guest", ""))
 
     @app.after_request
     def mark(response: Response) -> Response:
@@ -194,7 +220,10 @@ def _paired(home: Home) -> Paired:
 
 
 def _is_paired(parts: Parts) -> bool:
-    digest = _digest(parts, request.cookies.get(PAIRED_COOKIE, ""))
+    cookie = request.cookies.get(PAIRED_COOKIE)
+    if not cookie:
+        return False
+    digest = _digest(parts, cookie)
     return any(hmac.compare_digest(digest, known) for known in _paired(parts.home).digests)
 
 
@@ -219,12 +248,61 @@ def _is_our_name(host: str, names: Set[str]) -> bool:
     return False
 
 
-def _check_origin() -> None:
-    """Refuse what another site's page sends, before its form is even looked at."""
-    if request.method in ("GET", "HEAD", "OPTIONS"):
-        return
-    origin = request.headers.get("Origin")
-    if origin is not None and origin != f"https://{request.host}":
+class _OwnSessions(SecureCookieSessionInterface):
+    """Sessions that nothing of another site writes. Our cookies are not sent along with a link on
+    another site, so its answer would put a new, empty session in place of the one that is unlocked:
+    the kit would be unlocked in nobody's hands."""
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        if not g.get("foreign", True):
+            super().save_session(app, session, response)
+
+
+class _Guests:
+    """How many requests of each address are being answered. Any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of: dict[str, int] = {}
+
+    def enter(self, address: str) -> str:
+        """The address if there is room for one more, otherwise ''."""
+        address = address or "?"
+        with self._lock:
+            if self._of.get(address, 0) >= AT_ONCE:
+                return ""
+            self._of[address] = self._of.get(address, 0) + 1
+            return address
+
+    def leave(self, address: str) -> None:
+        """One was answered. Nothing for ''."""
+        if address:
+            with self._lock:
+                self._of[address] -= 1
+                if not self._of[address]:
+                    del self._of[address]
+
+
+def _is_from_elsewhere() -> bool:
+    """True for what another site's page sends, opens or shows: decided before anything is looked
+    at. `none` is what somebody typed or has kept."""
+    ours = f"https://{request.host}"
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+    if origin is not None and origin != ours:
+        return True
+    if site is not None:
+        return site not in ("same-origin", "none")
+    # An older browser says at most where it comes from.
+    referrer = request.headers.get("Referer", ours)
+    return referrer != ours and not referrer.startswith(f"{ours}/")
+
+
+def _step_in() -> ResponseReturnValue:
+    """Answer another site. Somebody who follows a link gets a page of ours that opens the same
+    address anew: now it comes from here, with our cookies. Everything else is refused."""
+    opens = request.headers.get("Sec-Fetch-Dest", "document") == "document"
+    if request.method != "GET" or not opens or "Origin" in request.headers:
         abort(403, _("This came from another site."))
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-        abort(403, _("This came from another site."))
+    asked = request.query_string.decode("ascii", "replace")
+    here = local_path(quote(request.path)) + (f"?{asked}" if asked else "")
+    return Response(render_template("step-in.html", here=here))

@@ -9,6 +9,8 @@ import hmac
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -49,6 +51,14 @@ class TooSoon(KitError):
     def __init__(self, seconds: float) -> None:
         super().__init__("The passphrase was wrong several times.", "Wait, then try again.")
         self.seconds = seconds
+
+
+@dataclass
+class _Guesses:
+    """The wrong passphrases of some browsers, and when the next may be tried."""
+
+    wrong: int = 0
+    next_try: float = 0.0
 
 
 class Practitioner:
@@ -165,52 +175,69 @@ class Seat:
         self._clock = clock
         self._lock = threading.Lock()
         self._trying = threading.Lock()
+        """One passphrase is stretched at a time: that takes 128 MiB."""
+        self._stranger_tries = threading.Lock()
+        """One stranger waits for `_trying`, and no more: whoever else asks comes next."""
+        self._of_strangers = _Guesses()
+        self._of_known = _Guesses()
+        """Apart: who has only the Wi-Fi key off the label must not keep out, by guessing again and
+        again, those who have unlocked before. What keeps a thief out is the passphrase."""
         self._holder: Practitioner | None = None
         self._token = ""
         self._used = 0.0
         self._watched = 0.0
-        self._wrong = 0
-        self._next_try = 0.0
 
-    def take(self, unlock: Callable[[], Practitioner]) -> str:
+    def take(self, unlock: Callable[[], Practitioner], known: bool = False) -> str:
         """Unlock with `unlock` and sit down; returns the token that names this browser from now on.
 
-        Raises Taken while somebody is unlocked, TooSoon after wrong passphrases, and whatever
-        `unlock` raises. One passphrase is tried at a time, whoever asks.
+        `known`: this browser has unlocked this kit before. Whoever is unlocked already takes their
+        seat over: it ends in the other browser, and what they have under way goes on. Raises Taken
+        while somebody else is unlocked, TooSoon after wrong passphrases, and whatever `unlock`
+        raises. One passphrase is tried at a time, whoever asks.
         """
-        with self._trying:
+        with nullcontext() if known else self._stranger_tries, self._trying:
+            practitioner = self._tried(self._of_known if known else self._of_strangers, unlock)
             with self._lock:
-                if self._holder:
-                    raise Taken(
-                        "The kit is already unlocked in another browser.",
-                        "Lock it there first, or wait until it locks itself.",
-                    )
-            practitioner = self._tried(unlock)
-            with self._lock:
-                self._holder = practitioner
-                self._token = secrets.token_urlsafe(32)
-                self._used = self._watched = self._clock.monotonic()
-                return self._token
+                before = self._holder
+                if before is None:
+                    self._holder = practitioner
+                elif before.card == practitioner.card:
+                    before.vouch = practitioner.vouch
+                if before is None or before.card == practitioner.card:
+                    self._token = secrets.token_urlsafe(32)
+                    self._used = self._watched = self._clock.monotonic()
+                    token = self._token
+                else:
+                    token = ""
+            if before is not None:
+                practitioner.close()
+            if not token:
+                raise Taken(
+                    "Somebody else has this kit unlocked in another browser.",
+                    "Lock it there first, or wait until it locks itself.",
+                )
+            return token
 
     def prove(self, passphrase_opens: Callable[[], None]) -> None:
         """Try the passphrase of whoever is unlocked once more, with the same delay after a wrong
         one. Raises TooSoon, and whatever `passphrase_opens` raises."""
         with self._trying:
-            self._tried(passphrase_opens)
+            self._tried(self._of_known, passphrase_opens)
 
-    def _tried(self, attempt: Callable[[], _T]) -> _T:
+    def _tried(self, guesses: _Guesses, attempt: Callable[[], _T]) -> _T:
         """Only while `_trying` is held."""
-        wait = self._next_try - self._clock.monotonic()
+        wait = guesses.next_try - self._clock.monotonic()
         if wait > 0:
             raise TooSoon(wait)
         try:
             found = attempt()
         except NotOpened:
-            self._wrong += 1
-            delay = min(2.0 ** (self._wrong - 1), LONGEST_WAIT)
-            self._next_try = self._clock.monotonic() + delay
+            guesses.wrong += 1
+            # Doubled no further than it counts: no guesser makes a number too large.
+            delay = min(2.0 ** min(guesses.wrong - 1, 30), LONGEST_WAIT)
+            guesses.next_try = self._clock.monotonic() + delay
             raise
-        self._wrong = 0
+        guesses.wrong = 0
         return found
 
     def of(self, token: str) -> Practitioner | None:

@@ -94,7 +94,8 @@ def blueprint(parts: Parts) -> Blueprint:
             if parts.ending.is_set():
                 raise NotPossible(_("The page is still locking."), _("Try again in a few seconds."))
             token = parts.seat.take(
-                lambda: _opened(parts, form.passphrase.data or "", moment, reading)
+                lambda: _opened(parts, form.passphrase.data or "", moment, reading),
+                known=g.paired,
             )
         except KitError as error:
             # Only what was tried: the delay after each keeps a stranger from filling the log.
@@ -247,14 +248,14 @@ def _in_words(error: KitError) -> KitError:
     """The refusal as the person at the page needs it."""
     if isinstance(error, TooSoon):
         seconds = int(error.seconds) + 1
-        return KitError(
-            _("The passphrase was wrong several times."),
-            ngettext(
-                "Wait %(num)s second, then try again. Nothing has been removed.",
-                "Wait %(num)s seconds, then try again. Nothing has been removed.",
-                seconds,
-            ),
+        wait = ngettext(
+            "Wait %(num)s second, then try again. Nothing has been removed.",
+            "Wait %(num)s seconds, then try again. Nothing has been removed.",
+            seconds,
         )
+        if not g.paired:  # It may have been anybody on the kit's network.
+            wait += " " + _("A browser that has unlocked this kit before does not wait for others.")
+        return KitError(_("The passphrase was wrong several times."), wait)
     if isinstance(error, WrongPassphrase):
         return KitError(
             _("That passphrase does not open this kit."),

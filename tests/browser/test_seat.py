@@ -1,0 +1,81 @@
+"""Links that lead to the kit from elsewhere, in a real browser: it alone decides which cookies go
+along, and what it says of where a request comes from."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from appliance.kit import Kit
+from tests.browser.conftest import PASSPHRASE, Brought, Visitor
+
+
+@pytest.fixture
+def unlocked(kit: Kit, visitor: Visitor, brought: Brought) -> Visitor:
+    kit.set_up(
+        kit.page(), brought.service_card.read_text(), brought.key_file.read_bytes(), PASSPHRASE
+    )
+    unlock(visitor)
+    return visitor
+
+
+@pytest.fixture
+def second(chromium: Browser, visitor: Visitor) -> Iterator[Visitor]:
+    """Another browser of the same person."""
+    context = chromium.new_context(ignore_https_errors=True, locale="en-GB")
+    yield Visitor(context, visitor.address, "", scripts=False)
+    context.close()
+
+
+def unlock(visitor: Visitor) -> None:
+    visitor.go("/unlock")
+    visitor.page.fill("#passphrase", PASSPHRASE)
+    visitor.press("Unlock")
+    visitor.page.wait_for_url("**/cases")
+
+
+def follow_from_elsewhere(visitor: Visitor, path: str) -> Page:
+    """In a second tab, a page of another site with a link to the kit."""
+    tab = visitor.page.context.new_page()
+    tab.goto(f"data:text/html,<a href='{visitor.address}{path}'>to the kit</a>")
+    tab.get_by_role("link").click()
+    return tab
+
+
+def test_a_link_on_another_site_throws_nobody_out_and_leads_where_it_says(
+    unlocked: Visitor,
+) -> None:
+    before = {one["name"]: one["value"] for one in unlocked.page.context.cookies()}
+    tab = follow_from_elsewhere(unlocked, "/practitioners")
+    tab.get_by_role("heading", name="Practitioners of this kit").wait_for()
+    after = {one["name"]: one["value"] for one in unlocked.page.context.cookies()}
+    assert before == after
+    unlocked.go("/cases")
+    assert unlocked.path == "/cases"
+    unlocked.press("Lock")
+    unlocked.page.wait_for_url("**/unlock")
+    tab = follow_from_elsewhere(unlocked, "/cases")
+    tab.wait_for_url("**/unlock")
+    tab.fill("#passphrase", PASSPHRASE)
+    tab.get_by_role("button", name="Unlock", exact=True).click()
+    tab.wait_for_url("**/cases")
+
+
+def test_pictures_and_frames_of_another_site_throw_nobody_out(unlocked: Visitor) -> None:
+    tab, address = unlocked.page.context.new_page(), unlocked.address
+    shown = f"<iframe src='{address}/cases'></iframe><img src='{address}/cases?picture'>"
+    with tab.expect_response(lambda answer: answer.url.endswith("?picture")) as answered:
+        tab.goto(f"data:text/html,{shown}")
+    assert answered.value.status == 403
+    unlocked.go("/cases")
+    assert unlocked.path == "/cases"
+
+
+def test_the_same_person_goes_on_in_another_browser(unlocked: Visitor, second: Visitor) -> None:
+    second.go("/unlock")
+    second.sees("If that is you, unlock here")
+    unlock(second)
+    unlocked.go("/cases")
+    unlocked.page.wait_for_url("**/unlock")
+    second.go("/cases")
+    assert second.path == "/cases"
