@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -32,6 +33,111 @@ LARGEST_LOG = 64 << 20
 day for ten years, and a Pi is through with it in some seconds."""
 _LONGEST_LINE = 1 << 20
 
+Event = Literal[
+    "armed",
+    "arranged",
+    "at-base-ended",
+    "at-base-said",
+    "broke",
+    "case-closed",
+    "case-key-received",
+    "case-made",
+    "case-renewed",
+    "ceilings-brought",
+    "clip-asked",
+    "clock-corrected",
+    "colleague-brought",
+    "confirmed",
+    "consent-written",
+    "copies-begun",
+    "copies-done",
+    "copies-downloaded",
+    "copies-nothing",
+    "copies-partly",
+    "course-ended",
+    "damaged-here",
+    "died",
+    "disarmed",
+    "enough",
+    "enrolled",
+    "false-key",
+    "false-order",
+    "false-tombstone",
+    "film-begun",
+    "film-ended",
+    "film-recovered",
+    "film-removed",
+    "film-withdrawn",
+    "framing-asked",
+    "framing-ended",
+    "goals-rated",
+    "goals-written",
+    "here-answered",
+    "hold-lifted",
+    "hold-placed",
+    "import-asked",
+    "imported",
+    "joined",
+    "left",
+    "locked",
+    "locked-idle",
+    "locked-revoked",
+    "marked",
+    "mend-failed",
+    "mended",
+    "moment-placed",
+    "moment-worded",
+    "new-card-made",
+    "new-key-asked",
+    "new-key",
+    "new-key-waits",
+    "newcomer",
+    "other-content",
+    "passphrase-changed",
+    "purposes-withdrawn",
+    "readmission-refused",
+    "readmission-waits",
+    "readmitted",
+    "refused",
+    "reset-asked",
+    "reset-begun",
+    "reset-refused",
+    "retention-over",
+    "retention-waits",
+    "review-closed",
+    "revocation-received",
+    "revoked",
+    "service-order-done",
+    "service-order-received",
+    "service-order-waits",
+    "service-settings",
+    "set-back",
+    "setup-brought",
+    "share-ended",
+    "share-over",
+    "share-waits",
+    "shared",
+    "started",
+    "still-kept",
+    "stop-asked",
+    "stopped",
+    "switched-off",
+    "time-by-machine",
+    "time-correction-asked",
+    "time-not-believed",
+    "time-vouched",
+    "tombstone-received",
+    "top-up-begun",
+    "unlock-refused",
+    "unlocked",
+    "unreadable",
+    "withdrawal-unfinished",
+    "withdrawn",
+    "word-said",
+    "word-wrong",
+]
+"""Everything that a log can say. The page has words for each (`web_ui.log`)."""
+
 
 class Entry(Fact, frozen=True, kw_only=True, tag="log/v1"):
     number: int
@@ -40,6 +146,7 @@ class Entry(Fact, frozen=True, kw_only=True, tag="log/v1"):
     boot: str
     boottime: float
     event: str
+    """An `Event`; an older or newer kit may have written another."""
     ids: dict[str, str]
     before: str
 
@@ -87,7 +194,7 @@ class Log:
         """True once there is an event in it."""
         return self._number > 0
 
-    def write(self, event: str, **ids: str) -> None:
+    def write(self, event: Event, **ids: str) -> None:
         """Add one event. Raises NotPossible when the card says no."""
         now = self._clock.read()
         entry = Entry(

@@ -25,9 +25,9 @@ import shutil
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 
@@ -35,7 +35,6 @@ from appliance.consent import CopiesOut, HoldNotice, Withdrawal
 from appliance.errors import (
     BadFile,
     BadInput,
-    BadSignature,
     CaseWithdrawn,
     Incomplete,
     NoMatch,
@@ -76,6 +75,11 @@ THERE = "withdrawn-there"
 """The service's word that a case is withdrawn, in its directory (`appliance.withdrawing`)."""
 HOLD = "hold"
 """In a case's directory: nothing of it may be removed yet."""
+
+
+UNREADABLE = (BadInput, Incomplete, NoMatch, OSError)
+"""What reading a document raises where it was damaged, written by another version or signed by
+nobody who is believed. It allows nothing, and it stops nothing from being taken back or ended."""
 
 
 class OtherKey(BadInput):
@@ -206,15 +210,50 @@ class OpenCase:
 
     def read_all(self, kind: type[_F]) -> list[_F]:
         """Every item of a kind that there are many of, each as it is in force."""
-        stem = _name(kind, "") + "-"
-        items = {
-            name.removeprefix(stem) for name, _, _ in self._numbered() if name.startswith(stem)
-        }
-        return [fact for item in sorted(items) if (fact := self.read(kind, item))]
+        return [
+            self._open(versions[0][1], _name(kind, item), versions[0][0], kind)[0]
+            for item, versions in sorted(self._items(kind).items())
+        ]
+
+    def has(self, kind: type[Fact]) -> bool:
+        """True if there is a document of this kind, whatever can be read of it."""
+        return any(name == _name(kind, "") for name, _, _ in self._numbered())
+
+    def salvage(self, kind: type[_F]) -> "Salvaged[_F]":
+        """`read_all` for what must be ended or taken back whatever the card has lost: each item as
+        it is in force or, where that cannot be read, as it was before. Raises nothing."""
+        found: dict[str, _F] = {}
+        lost: dict[str, Path] = {}
+        for item, versions in self._items(kind).items():
+            name = _name(kind, item)
+            for number, path in versions:
+                with contextlib.suppress(*UNREADABLE):
+                    found[item] = self._open(path, name, number, kind)[0]
+                    break
+            else:
+                lost[item] = versions[0][1]
+        return Salvaged(found, lost)
+
+    def recording_of(self, path: Path) -> str:
+        """The film that a document of another version speaks of, '' if it cannot be told."""
+        with contextlib.suppress(*UNREADABLE, msgspec.DecodeError):
+            note = unseal(path.read_bytes(), self.identities).decode(errors="replace")
+            said = msgspec.json.decode(lines(open_note(note, self.verifiers)[0])[-1])
+            return str(said.get("recording", "")) if isinstance(said, dict) else ""
+        return ""
 
     @property
     def clips(self) -> Path:
         return self.directory / "clips"
+
+    def _items(self, kind: type[Fact]) -> dict[str, list[tuple[int, Path]]]:
+        """The numbers and files of each item of a kind, the newest first: one look at the card."""
+        stem = _name(kind, "") + "-"
+        found: dict[str, list[tuple[int, Path]]] = {}
+        for name, number, path in sorted(self._numbered(), reverse=True):
+            if name.startswith(stem):
+                found.setdefault(name.removeprefix(stem), []).append((number, path))
+        return found
 
     def _numbered(self) -> list[tuple[str, int, Path]]:
         return [
@@ -224,9 +263,28 @@ class OpenCase:
         ]
 
     def _open(self, path: Path, name: str, number: int, kind: type[_F]) -> tuple[_F, str]:
-        note = unseal(path.read_bytes(), self.identities).decode()
+        try:
+            note = unseal(path.read_bytes(), self.identities).decode()
+        except UnicodeDecodeError as error:
+            raise BadFile("The document %(name)s is not text.", name=path.name) from error
         fact = _signed(note, self.verifiers, _Heading(case=self.id, name=name, number=number), kind)
         return fact, hashlib.sha256(note.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Salvaged(Generic[_F]):
+    """What can be read of the documents of a kind, and the items of which nothing can be."""
+
+    found: dict[str, _F]
+    lost: dict[str, Path]
+    """The newest file of each."""
+
+    def when(self, item: str) -> datetime:
+        """When the lost document was written, as far as its file tells."""
+        try:
+            return datetime.fromtimestamp(self.lost[item].stat().st_mtime, UTC)
+        except OSError:
+            return datetime.fromtimestamp(0, UTC)
 
 
 class Cases:
@@ -300,15 +358,29 @@ class Cases:
             raise BadFile("The key of this case and its record do not belong together.")
         identities = _in_force_first(identities, record.recipient)
         case = OpenCase(directory, record, identities, keys, tuple(verifiers))
-        # Whoever wrote it last may not be enrolled any more; then it is not looked into.
-        with contextlib.suppress(BadSignature):
+        team = None
+        # Whoever wrote it last may not be enrolled any more, or it was damaged: then it is not
+        # looked into. The family must still be able to withdraw.
+        with contextlib.suppress(*UNREADABLE):
             team = case.read(Team)
-            if team is not None and team.recipient != record.recipient:
-                if keys.card() not in team.members:
-                    raise NoMatch("This case is not open to you any more.")
-                # The power went while somebody was leaving: what follows is not for them.
-                return _sealed_from_now_to(case, team.recipient)
+        if team is not None and team.recipient != record.recipient:
+            if keys.card() not in team.members:
+                raise NoMatch("This case is not open to you any more.")
+            # The power went while somebody was leaving: what follows is not for them.
+            return _sealed_from_now_to(case, team.recipient)
         return case
+
+    def open_to_close(
+        self, name: str, keys: PrivateKeys, verifiers: Iterable[Verifier]
+    ) -> OpenCase:
+        """Open a case whose record is damaged, for whoever has its key, to take it back and for
+        nothing else: it is filmed no more. Raises as `open` does."""
+        directory = self._home.case(name)
+        if is_withdrawn(directory):
+            raise CaseWithdrawn("The family has withdrawn. Nothing of this case opens any more.")
+        identities = open_case_identities(directory, [keys.identity])
+        record = CaseRecord(id=name, recipient=str(identities[0].recipient), state="open")
+        return OpenCase(directory, record, identities, keys, tuple(verifiers))
 
     def admit(self, case: OpenCase, member: Card, enrolled: Enrolled) -> OpenCase:
         """Let another practitioner open the case: its secrets are sealed again, to all of them.
@@ -454,7 +526,10 @@ class Cases:
         for key_file in [*_identity_files(directory), *directory.glob(".identity-*")]:
             if not held:
                 destroy(key_file)
-        record = load_fact(directory / "case.json", CaseRecord)
+        record = None
+        # One that is damaged says nothing any more; the order stands beside it.
+        with contextlib.suppress(BadFile):
+            record = load_fact(directory / "case.json", CaseRecord)
         if record is not None and record.state != "withdrawn":
             save_fact(directory / "case.json", msgspec.structs.replace(record, state="withdrawn"))
         for part in sorted(path for path in directory.iterdir() if path.is_dir()):
@@ -497,10 +572,18 @@ def open_case_identities(directory: Path, identities: Sequence[Identity]) -> tup
             "If the family has withdrawn, nothing opens its films any more.",
         )
     found: dict[str, Identity] = {}
+    damaged: BadFile | Incomplete | None = None
     for path in reversed(files):
-        with contextlib.suppress(NoMatch):
+        # A damaged one must not keep the others closed.
+        try:
             for identity in _secrets(path, identities):
                 found.setdefault(str(identity.recipient), identity)
+        except NoMatch:
+            continue
+        except (BadFile, Incomplete) as error:
+            damaged = error
+    if not found and damaged is not None:
+        raise damaged
     if not found:
         raise NoMatch(
             "This case was not sealed to the key given.",

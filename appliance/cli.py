@@ -11,6 +11,7 @@ import re
 import signal
 import stat
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
@@ -80,9 +81,12 @@ def run(arguments: Sequence[str]) -> int:
         _say(_os_sentence(error))
         return 1
     except Exception as error:
+        if os.environ.get("ATTUNE_TRACEBACK") == "1":
+            traceback.print_exc()
         _say(
             f"A fault in Attune itself: {type(error).__name__}: {error}\n"
-            "Please report this line and the command that gave it."
+            "Please report this line and the command that gave it. ATTUNE_TRACEBACK=1 in front of "
+            "the command says where it is."
         )
         return 1
     return 0

@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from appliance.errors import BadInput
-from appliance.files import Fact, Moment
+from appliance.files import Fact, Moment, new_id
 
 Purpose = Literal[
     "filming", "supervisor", "peers", "training", "copies", "online-review", "filming-review"
@@ -131,6 +131,26 @@ class Consent(Fact, frozen=True, kw_only=True, tag="consent/v2"):
         return msgspec.structs.replace(self, taken_back=(*self.taken_back, *new))
 
 
+def nothing_agreed(at: datetime) -> Consent:
+    """What is put down where the consent in force cannot be read and something is taken back: that
+    nothing is agreed to any more, should it be read again one day."""
+    return Consent(
+        record_id=new_id(),
+        privacy_notice="",
+        people=(),
+        limit=0,
+        valid_until=at,
+        retention_period=0,
+        language="",
+        interpreter="",
+        worries="",
+        positive_choice=False,
+        given="witnessed",
+        witness="",
+        event_time=at,
+    ).without(PURPOSES, at)
+
+
 def allows(consent: Consent | None, purpose: Purpose, now: datetime) -> bool:
     """True if everybody agreed to `purpose`, someone responsible among them, and it still holds."""
     return (
@@ -176,6 +196,7 @@ class CopiesOut(Fact, frozen=True, kw_only=True, tag="copies-out/v1"):
 
     made: Moment
     files: int
+    """0: what was written down of them cannot be read any more, so that nobody can count them."""
     locked: bool
     way: Literal["stick", "download", "share"]
     """`share`: sealed for a supervisor or colleague, who may have opened them."""

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Literal
 
 from appliance import boxes
-from appliance.cases import OpenCase
+from appliance.cases import UNREADABLE, OpenCase
 from appliance.clips import Kept, Still, sealed_file
 from appliance.consent import Consent, CopiesOut, Newcomer, Purpose, allows, may_be_watched
 from appliance.errors import BadFile, NotPossible
@@ -94,7 +94,7 @@ def judge(
     each of them is named in the one in force, and agrees.
     """
     agreed = None
-    with contextlib.suppress(BadFile):  # One that cannot be read allows nothing.
+    with contextlib.suppress(*UNREADABLE):  # One that cannot be read allows nothing.
         agreed = case.read(Consent)
     if agreed is None or not allows(agreed, purpose, now):
         return Refusal.NOT_AGREED
@@ -178,10 +178,15 @@ def locked(
 
 def out_of_reach(case: OpenCase) -> tuple[CopiesOut, ...]:
     """What of this case is in other hands, as an order of withdrawal may say it: no names."""
+    kept = case.salvage(Copies)
     return tuple(
         CopiesOut(made=one.made, files=len(one.moments), locked=one.locked, way=one.way)
-        for one in receipts(case)
+        for one in sorted(kept.found.values(), key=lambda one: one.made, reverse=True)
         if one.state != "nothing"
+    ) + tuple(
+        # In doubt something was handed out.
+        CopiesOut(made=kept.when(item), files=0, locked=False, way="download")
+        for item in kept.lost
     )
 
 

@@ -33,6 +33,7 @@ processes only its `code` travels. A refusal to film is not an error but an answ
 `appliance.permits.Refusal`.
 """
 
+import traceback
 from typing import ClassVar
 
 
@@ -172,3 +173,18 @@ def own_card(error: OSError) -> NotPossible:
         why=error.strerror,
         file=error.filename,
     )
+
+
+def frames(error: BaseException) -> str:
+    """What kind of error it is, and the file and line of every frame of it and of what it came
+    from. Never what was in it: a message or a value may hold words of a family."""
+    told: list[str] = []
+    seen: set[int] = set()
+    now: BaseException | None = error
+    while now is not None and id(now) not in seen:
+        seen.add(id(now))
+        places = traceback.walk_tb(now.__traceback__)
+        way = " > ".join(f"{frame.f_code.co_filename}:{line}" for frame, line in places)
+        told.append(f"{type(now).__name__} at {way}")
+        now = now.__cause__ or (None if now.__suppress_context__ else now.__context__)
+    return "; after ".join(told)

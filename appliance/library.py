@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from appliance.audit import Event
 from appliance.cases import OpenCase
 from appliance.errors import BadFile, BadInput, Incomplete, KitError, NotOpened, NotPossible
 from appliance.files import Home, checked_id, save, saving, sync_directory, to_json
@@ -44,7 +45,7 @@ _COPIED_AT_ONCE = 1 << 20
 class Note(Protocol):
     """Writes an event and its ids into a log."""
 
-    def __call__(self, event: str, **ids: str) -> None: ...
+    def __call__(self, event: Event, **ids: str) -> None: ...
 
 
 def mend_all(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from appliance import copies
-from appliance.cases import OpenCase
+from appliance.cases import UNREADABLE, OpenCase
 from appliance.clips import Kept
 from appliance.consent import Consent, CopiesOut, ShareEnd, allows
 from appliance.copies import Refusal, names, opened, plain
@@ -94,7 +94,7 @@ def share(
         films=films,
     )
     case.write(found, found.id)
-    _order(case, found, until, "")
+    _order(case, found.id, films, until, "")
     directory = case.directory / _FILES / found.id
     directory.mkdir(mode=0o750, parents=True)
     sync_directory(directory.parent)
@@ -116,16 +116,20 @@ def shares_of(case: OpenCase) -> list[Share]:
 def end(case: OpenCase, found: Share, at: datetime) -> None:
     """End a share before its day, here and with the next sending at the service. Safe to call
     again."""
-    if not _is_ended(case.directory, found.id):
-        _order(case, found, at, _NOW)
-    _remove(case.directory, found.id)
+    _end(case, found.id, found.films, at)
 
 
 def end_what_is_not_agreed(case: OpenCase, now: datetime, films: Iterable[str] = ()) -> list[str]:
     """End every share whose purpose is not agreed to any more, or that has a moment of one of these
     `films`, which were taken back. Returns their ids."""
     agreed, gone, ended = _agreed(case), set(films), []
-    for found in shares_of(case):
+    kept = case.salvage(Share)
+    for item in kept.lost:
+        # Nobody can tell any more what it is for or what was cut for it: it ends, it is a copy.
+        if not _is_ended(case.directory, item):
+            _end(case, item, _films(case.directory, item), now)
+            ended.append(item)
+    for found in kept.found.values():
         goes = not allows(agreed, found.purpose, now) or gone.intersection(found.films)
         if goes and not is_over(case.directory, found, now):
             end(case, found, now)
@@ -176,26 +180,41 @@ def is_withdrawn_share(directory: Path, name: str) -> bool:
 
 def out_of_reach(case: OpenCase) -> tuple[CopiesOut, ...]:
     """What of this case others may have opened, as an order of withdrawal may say it: no names."""
+    kept = case.salvage(Share)
     return tuple(
         CopiesOut(made=one.made, files=len(one.moments), locked=True, way="share")
-        for one in shares_of(case)
+        for one in sorted(kept.found.values(), key=lambda one: one.made, reverse=True)
+    ) + tuple(
+        CopiesOut(made=kept.when(item), files=0, locked=True, way="share") for item in kept.lost
     )
 
 
-def _order(case: OpenCase, found: Share, at: datetime, ending: str) -> None:
-    order = ShareEnd(id=new_id(), case=case.id, share=found.id, films=found.films, at=at)
+def _end(case: OpenCase, name: str, films: tuple[str, ...], at: datetime) -> None:
+    if not _is_ended(case.directory, name):
+        _order(case, name, films, at, _NOW)
+    _remove(case.directory, name)
+
+
+def _order(case: OpenCase, name: str, films: tuple[str, ...], at: datetime, ending: str) -> None:
+    order = ShareEnd(id=new_id(), case=case.id, share=name, films=films, at=at)
     directory = case.directory / _ENDS
     directory.mkdir(mode=0o750, exist_ok=True)
     sync_directory(case.directory)
     note = case.keys.signer.sign(f"{to_json(order).decode()}\n")
-    save(directory / f"{found.id}{ending}", note.encode())
+    save(directory / f"{name}{ending}", note.encode())
 
 
 def _ends(directory: Path, name: str) -> ShareEnd | None:
+    """The order that ends a share; None where there is none that can be read."""
     try:
         return _read(directory / _ENDS / name)
-    except FileNotFoundError:
+    except (FileNotFoundError, BadFile):
         return None
+
+
+def _films(directory: Path, name: str) -> tuple[str, ...]:
+    order = _ends(directory, name)
+    return order.films if order else ()
 
 
 def _read(path: Path) -> ShareEnd:
@@ -218,7 +237,7 @@ def _remove(directory: Path, name: str) -> None:
 def _agreed(case: OpenCase) -> Consent | None:
     try:
         return case.read(Consent)
-    except BadFile:  # One that cannot be read allows nothing.
+    except UNREADABLE:  # One that cannot be read allows nothing.
         return None
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from appliance.cases import HOLD, THERE, CaseRecord, Cases, OpenCase
-from appliance.clips import shelf
+from appliance.clips import Clip, Kept, Still
 from appliance.consent import FilmWithdrawal, Hold, HoldNotice, ServiceOrder, Tombstone
 from appliance.errors import BadFile, BadInput
 from appliance.files import (
@@ -60,13 +60,13 @@ def withdraw_film(case: OpenCase, film: str, kit: str, at: datetime) -> FilmWith
 
     The order is signed and on the card first. The sealed segments are the recorder's to remove.
     """
-    found = film_order(case.directory, film)
+    found = None
+    with suppress(BadFile):  # One that cannot be read is written anew.
+        found = film_order(case.directory, film)
     if isinstance(found, FilmWithdrawal):
         order = found
     else:
-        kept = shelf(case)
-        every = (*kept.chosen, *kept.aside)
-        moments = tuple(sorted(one.id for one in every if one.recording == film))
+        moments = _cut_from(case, film)
         order = FilmWithdrawal(
             id=new_id(), case=case.id, kit=kit, film=checked_id(film), clips=moments, at=at
         )
@@ -80,10 +80,23 @@ def withdraw_film(case: OpenCase, film: str, kit: str, at: datetime) -> FilmWith
     return order
 
 
+def _cut_from(case: OpenCase, film: str) -> tuple[str, ...]:
+    """Every moment that was cut from a film, and each of which nobody can tell any more what it was
+    cut from: the family must not be shown it again. Its film is there to cut it once more."""
+    clips, stills = case.salvage(Clip), case.salvage(Still)
+    every: list[Kept] = [*clips.found.values(), *stills.found.values()]
+    sure = {one.id for one in every if one.recording == film}
+    unread = [*clips.lost.items(), *stills.lost.items()]
+    lost = {item for item, path in unread if case.recording_of(path) in ("", film)}
+    return tuple(sorted(sure | lost))
+
+
 def finish_film(directory: Path, film: str) -> None:
     """Carry out here what the order for a film says, unless a hold postpones it."""
-    order = film_order(directory, film)
-    if order is None:
+    order = None
+    with suppress(BadFile):
+        order = film_order(directory, film)
+    if not is_film_withdrawn(directory, film):
         return
     remove_what_is_over(directory, None, film)
     if held(directory):

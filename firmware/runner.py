@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
+from appliance import audit
 from appliance.audit import Log
 from appliance.clock import Clock
 from appliance.errors import CameraFailed, KitError, LightFailed, SoundFailed
@@ -533,14 +534,14 @@ class Runner:
         """Milliseconds."""
         return 1000 * (self._clock.monotonic() - moment)
 
-    def _log_once(self, event: str, **ids: str) -> None:
+    def _log_once(self, event: audit.Event, **ids: str) -> None:
         """Log what a page that is locked could ask for without end: once, until this process ends.
         A log that grows is a card that fills."""
         if (event, *ids.values()) not in self._refused:
             self._refused.add((event, *ids.values()))
             self._log.write(event, **ids)
 
-    def _write_log(self, event: str, **ids: str) -> None:
+    def _write_log(self, event: audit.Event, **ids: str) -> None:
         """Log where a card that refuses must not keep anything from being done."""
         try:
             self._log.write(event, **ids)

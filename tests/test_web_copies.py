@@ -2,20 +2,24 @@
 badly."""
 
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from appliance.audit import check_chain
 from appliance.cases import OpenCase, withdrawal_note
-from appliance.clips import Clip, Still
+from appliance.clips import Clip, Still, shelf
 from appliance.consent import Consent
 from appliance.copies import Copies, receipts
+from appliance.files import new_id
 from appliance.identities import ScryptIdentity
 from appliance.unsealing import unseal
 from tests import films
@@ -24,6 +28,27 @@ from tests.pages import NOW, Page, WebKit
 from tests.sticks import Socket
 
 AGREED = ["filming", "copies"]
+
+
+_COUNTING: list[list[str]] = []
+
+
+def _seen(event: str, args: tuple[object, ...]) -> None:
+    if _COUNTING and event in ("open", "os.scandir", "os.listdir"):
+        _COUNTING[-1].append(f"{event} {args[0]}")
+
+
+sys.addaudithook(_seen)
+
+
+@contextmanager
+def counted() -> Iterator[list[str]]:
+    """What Python opens and lists meanwhile, on every thread."""
+    _COUNTING.append([])
+    try:
+        yield _COUNTING[-1]
+    finally:
+        _COUNTING.pop()
 
 
 @dataclass
@@ -340,3 +365,38 @@ def test_the_leaflet_says_what_a_withdrawal_does_not_reach(family: Family) -> No
     words = family.kit.browser.get(f"{plain.path}/leaflet").words
     assert "does not reach the copies you have" in words and "age -d" not in words
     assert "age -d -o 1.mp4 1.mp4.age" in family.kit.browser.get(f"{locked.path}/leaflet").words
+
+
+# --- What it costs ------------------------------------------------------------------------------
+
+
+def _documents(seen: list[str], kind: str) -> int:
+    return sum(one.startswith("open ") and f"/documents/{kind}" in one for one in seen)
+
+
+@pytest.mark.parametrize("count", [4, 12])
+def test_handing_out_copies_opens_each_document_of_a_moment_once(
+    family: Family, count: int
+) -> None:
+    """Judging one moment judged them all: a shelf of sixty took thousands of documents."""
+    case = family.case
+    for _ in range(count):
+        one = msgspec.structs.replace(family.clip, id=new_id())
+        case.write(one, one.id)
+        (case.clips / one.file).write_bytes((case.clips / family.clip.file).read_bytes())
+    form = family.kit.browser.get(family.url).form(family.url)
+    clips = case.read_all(Clip)
+    assert len(clips) == count + 1
+    sent = {"csrf_token": form["csrf_token"], "moments": [one.id for one in clips], "to": "x"}
+    with counted() as seen:
+        page = family.kit.browser.post(family.url, sent | {"lock": "plain", "way": "stick:sda1"})
+        page = family.ended(page)
+    assert page.status == 200 and family.receipt().state == "done"
+    # What may be chosen is read once for the form; nothing reads it again for each moment.
+    assert _documents(seen, "clip-") == len(clips)
+    # The consent, and the one that the film was made under: at the form and before each file.
+    assert _documents(seen, "consent-") <= 2 * (len(clips) + 1) + 1
+    with counted() as seen:
+        assert len(shelf(case).aside) == count + 2
+    # Clips, stills and the choice: one look at the directory for each, however many there are.
+    assert sum("/documents" in one and not one.startswith("open") for one in seen) == 3

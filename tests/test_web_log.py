@@ -1,12 +1,14 @@
 """The log in words: what happened, whether it holds, and no word of a family."""
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast, get_args
 
 import msgspec
 import pytest
 
-from appliance.audit import Log
+from appliance.audit import Event, Log
 from appliance.clock import SystemClock
 from appliance.consent import Consent
 from appliance.copies import Refusal, judge
@@ -15,6 +17,7 @@ from appliance.requests import Stop
 from firmware.witness import Witness
 from tests.pages import CONSENT, NOW, WebKit
 from tests.strange import STRANGE
+from web_ui.log import WORDS
 
 
 @pytest.fixture
@@ -62,6 +65,32 @@ def test_no_event_that_the_page_writes_is_left_without_words(kit: WebKit) -> Non
     kit.browser.submit(f"/cases/{case}", f"/cases/{case}/newcomer")
     kit.browser.submit(f"/cases/{case}/withdraw", confirm="y")
     assert "Event:" not in kit.browser.get("/log").words
+
+
+def test_every_event_has_words_and_every_event_happens_somewhere() -> None:
+    assert set(WORDS) == set(get_args(Event))
+    assert len(set(WORDS.values())) == len(WORDS), "two events are told apart"
+    said = {
+        node.value
+        for package in ("appliance", "firmware", "web_ui")
+        for path in (Path(__file__).parent.parent / package).rglob("*.py")
+        if path.name not in ("audit.py", "log.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert set(WORDS) <= said
+
+
+def test_every_event_is_told_in_words_and_one_of_another_version_by_its_code(kit: WebKit) -> None:
+    log = Log(kit.home.log("sync"), SystemClock())
+    for event in get_args(Event):
+        log.write(event)
+    pages = [kit.browser.get(f"/log?page={page}").words for page in (1, 2)]
+    for words in WORDS.values():
+        assert any(words in page for page in pages), words
+    assert not any("Event:" in page for page in pages)
+    log.write(cast(Event, "of-another-version"))
+    assert "Event: of-another-version" in kit.browser.get("/log").words
 
 
 def test_what_the_recorder_signed_is_shown_and_what_was_altered_is_named(kit: WebKit) -> None:

@@ -175,12 +175,25 @@ def test_a_withdrawal_that_a_pulled_plug_cut_short_is_finished_at_the_next_start
 def test_a_withdrawal_that_cannot_be_finished_is_said_on_its_certificate(kit: WebKit) -> None:
     case = kit.make_case()
     withdraw(kit, case)
-    (kit.home.case(case) / "case.json").write_text("damaged")
-    (kit.home.case(case) / "clips").mkdir()
+    # A link is not followed to what it leads to, and not taken for a directory of ours.
+    (kit.home.case(case) / "clips").symlink_to(kit.home.permits)
     kit.start()
     kit.unlock()
     page = kit.browser.get(f"/cases/{case}/certificate")
     assert "Something could not be removed" in page.words
+
+
+def test_a_damaged_record_of_a_case_keeps_nothing_of_it_from_being_taken_back(kit: WebKit) -> None:
+    case = kit.make_case()
+    (kit.home.case(case) / "case.json").write_text("damaged")
+    kit.browser.submit("/cases", action="/lock")
+    kit.unlock()
+    assert f"Case {case[:4]} cannot be read" in kit.browser.get("/cases").words
+    assert kit.browser.get(f"/cases/{case}/goals").status == 400
+    assert kit.browser.get(f"/cases/{case}/goals").text.count(f"/cases/{case}/withdraw") == 1
+    withdraw(kit, case)
+    names = {path.name for path in kit.home.case(case).iterdir()}
+    assert names == {"case.json", "withdrawal"}
 
 
 def test_an_order_that_lies_there_counts_even_with_the_key_still_in_memory(kit: WebKit) -> None:

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from wtforms import BooleanField, IntegerField
 from wtforms.validators import Optional
 
-from appliance.cases import Details, Goals, OpenCase, strangers
+from appliance.cases import Goals, OpenCase, strangers
 from appliance.clock import EARLIEST
 from appliance.consent import AGREED, Consent, Newcomer, OrderedFilm, may_be_made, taken_back
 from appliance.course import course_of, stops_filming
@@ -15,7 +15,7 @@ from appliance.files import new_id, save, sync_directory, to_json
 from appliance.permits import CURRENT, Ceilings, Permit, read_ceilings
 from appliance.requests import RecorderStatus
 from web_ui.access import practitioner
-from web_ui.cases import armed_case, ask_for_word, consent_of, needs_press, open_case
+from web_ui.cases import armed_case, ask_for_word, consent_of, details_of, needs_press, open_case
 from web_ui.forms import Form
 from web_ui.language import _
 from web_ui.parts import Parts
@@ -89,7 +89,7 @@ def blueprint(parts: Parts) -> Blueprint:
             "arm.html",
             form=form,
             case=opened,
-            details=opened.read(Details),
+            details=details_of(opened),
             goals=opened.read(Goals),
             consent=consent,
             until=permit_end(consent, now, most) if consent and now else None,

@@ -1,5 +1,6 @@
 """The cases of whoever is unlocked: the list, a new one, the page of one, and its goals."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from wtforms import BooleanField, StringField
 
 from appliance.cases import (
+    UNREADABLE,
     CaseRecord,
     Details,
     Goal,
@@ -29,7 +31,7 @@ from appliance.errors import (
     NoMatch,
     NotOpened,
 )
-from appliance.files import from_json, load_fact, new_id
+from appliance.files import from_json, load_fact, new_id, read_plain
 from appliance.permits import CURRENT, Books, Permit, recipient_digest
 from appliance.signing import open_note, split_note
 from appliance.withdrawing import closed_there, held
@@ -144,7 +146,7 @@ def blueprint(parts: Parts) -> Blueprint:
         return render_template(
             "case.html",
             case=opened,
-            details=opened.read(Details),
+            details=details_of(opened),
             goals=goals,
             consent=consent,
             agreed=agreed,
@@ -198,7 +200,7 @@ def blueprint(parts: Parts) -> Blueprint:
                 parts.note("goals-written", case=case)
                 return redirect(url_for("cases.one", case=case), 303)
         page = render_template(
-            "goals.html", form=form, case=opened, details=opened.read(Details), known=known
+            "goals.html", form=form, case=opened, details=details_of(opened), known=known
         )
         return page, 400 if form.errors else 200
 
@@ -219,13 +221,31 @@ def open_case(name: str) -> OpenCase:
         abort(404)
 
 
+def open_to_take_back(name: str) -> OpenCase:
+    """As `open_case`, and one whose record is damaged too: the family may still take it back."""
+    try:
+        return open_case(name)
+    except BadFile:
+        return practitioner().case_to_close(name)
+
+
 def consent_of(case: OpenCase) -> Consent | None:
-    """The consent in force. None where there is none, or one of a form that is no longer read: it
-    allows nothing then, and is talked through and recorded again."""
+    """The consent in force. None where there is none, or one that cannot be read: it allows nothing
+    then, and is talked through and recorded again."""
     try:
         return case.read(Consent)
-    except BadFile:
+    except UNREADABLE:
         return None
+
+
+def details_of(case: OpenCase) -> Details:
+    """What the practitioner calls a case; where that cannot be read, by its id. The check word is
+    then no word that anybody can say."""
+    with suppress(*UNREADABLE):
+        found = case.read(Details)
+        if found is not None:
+            return found
+    return Details(label=_("Case %(id)s", id=case.id[:4]), check_word="")
 
 
 def ask_for_word(case: str) -> ResponseReturnValue | None:
@@ -245,8 +265,8 @@ def needs_press(parts: Parts, case: OpenCase) -> bool:
 def permit_in_force(parts: Parts) -> Permit | None:
     """What the kit is armed for, None if nothing. What the recorder makes of it is its own."""
     try:
-        text, _signatures = split_note((parts.home.permits / CURRENT).read_text())
-        return from_json(text, Permit)
+        note = read_plain(parts.home.permits / CURRENT).decode(errors="replace")
+        return from_json(split_note(note)[0], Permit)
     except (FileNotFoundError, BadFile):
         return None
 
@@ -263,7 +283,10 @@ def _as_said(word: str) -> str:
 
 def _listed(parts: Parts, record: CaseRecord, armed: str) -> Listed | None:
     holder, directory = practitioner(), parts.home.case(record.id)
-    order = withdrawal_note(directory)
+    try:
+        order = withdrawal_note(directory)
+    except (BadInput, OSError, UnicodeDecodeError):
+        return _damaged(record.id)
     if order is not None:
         try:
             # Whose case it was is only in the order's signature: everything else is gone.

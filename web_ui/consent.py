@@ -15,7 +15,7 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 from werkzeug.datastructures import MultiDict
 
-from appliance.cases import Details, OpenCase
+from appliance.cases import OpenCase
 from appliance.consent import (
     LONGEST_SIGNATURE,
     PURPOSES,
@@ -31,7 +31,7 @@ from appliance.services import OFFERS, Service
 from appliance.shares import end_what_is_not_agreed
 from web_ui.access import practitioner
 from web_ui.arming import stop_if_filming, take_permit
-from web_ui.cases import armed_case, consent_of, open_case
+from web_ui.cases import armed_case, consent_of, details_of, open_case
 from web_ui.language import _
 from web_ui.parts import Parts
 from web_ui.times import end_of, last_day_before
@@ -274,7 +274,7 @@ def blueprint(parts: Parts) -> Blueprint:
         return render_template(
             "consent.html",
             case=opened,
-            details=opened.read(Details),
+            details=details_of(opened),
             draft=draft,
             purposes=purposes,
             minutes=service.film_minutes,
@@ -319,7 +319,7 @@ def blueprint(parts: Parts) -> Blueprint:
         return render_template(
             "receipt.html",
             case=opened,
-            details=opened.read(Details),
+            details=details_of(opened),
             consent=consent,
             purposes=purposes_in_words(),
             remove_by=consent.valid_until + timedelta(days=consent.retention_period),

@@ -1,21 +1,24 @@
 """Copies for the family: which moments, for whom, onto a stick or as a download; the leaflet."""
 
 import re
+from collections.abc import Sequence
 from contextlib import ExitStack
 from copy import copy
 
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from appliance.cases import Details, OpenCase
+from appliance.audit import Event
+from appliance.cases import OpenCase
 from appliance.clips import Kept, shelf
-from appliance.copies import Copies, Refusal, judge, opened, receipts
+from appliance.copies import Copies, Refusal, State, judge, opened, receipts
 from appliance.errors import NotOpened
 from appliance.files import new_id
 from appliance.keys import make_passphrase
 from appliance.sticks import Stick
+from appliance.withdrawing import is_film_withdrawn
 from web_ui.access import practitioner
-from web_ui.cases import open_case
+from web_ui.cases import details_of, open_case
 from web_ui.copying import Handing, handed
 from web_ui.language import _
 from web_ui.parts import Parts
@@ -23,6 +26,12 @@ from web_ui.seat import Practitioner
 
 TO_LENGTH = 120
 DOWNLOAD = "download"
+_EVENTS: dict[State, Event] = {
+    "begun": "copies-begun",
+    "done": "copies-done",
+    "partly": "copies-partly",
+    "nothing": "copies-nothing",
+}
 _STICK = re.compile(r"stick:(?P<device>[a-z0-9]{1,32})")
 
 
@@ -45,25 +54,37 @@ def blueprint(parts: Parts) -> Blueprint:
                 _("If it should, ask whoever set this kit up."),
             )
 
-    def refusals(holder: Practitioner, opened_case: OpenCase) -> dict[str, Refusal]:
-        """Why each moment that may not be copied may not."""
-        films = {film.id: film.started for film in holder.viewing.films_of(opened_case.id)}
+    def judged(
+        holder: Practitioner, opened_case: OpenCase, moments: Sequence[Kept]
+    ) -> dict[str, Refusal]:
+        """Why each of these moments may not be copied, of those that may not. Each film is judged
+        once: everything of a case that is asked for is read from the card and opened."""
+        films = {
+            film.id: film.started
+            for film in holder.viewing.films_of(opened_case.id)
+            if not is_film_withdrawn(opened_case.directory, film.id)
+        }
         now = holder.now(parts.clock)
         of_film = {
             name: judge(opened_case, films.get(name), now)
-            for name in {kept.recording for kept in _moments(opened_case)}
+            for name in {kept.recording for kept in moments}
         }
-        found = ((kept.id, of_film[kept.recording]) for kept in _moments(opened_case))
+        found = ((kept.id, of_film[kept.recording]) for kept in moments)
         return {name: refusal for name, refusal in found if refusal is not None}
+
+    def check(holder: Practitioner, opened_case: OpenCase, moments: Sequence[Kept]) -> None:
+        for refusal in judged(holder, opened_case, moments).values():
+            raise NotAgreed(refusal)
 
     def page(case: str, errors: dict[str, str]) -> str:
         opened_case = open_case(case)
+        moments = _moments(opened_case)
         return render_template(
             "copies.html",
             case=opened_case,
-            details=opened_case.read(Details),
-            moments=_moments(opened_case),
-            refusals=refusals(practitioner(), opened_case),
+            details=details_of(opened_case),
+            moments=moments,
+            refusals=judged(practitioner(), opened_case, moments),
             sticks={f"stick:{one.device}": in_words(one) for one in parts.sticks.plugged_in()},
             receipts=receipts(opened_case),
             sent=request.form,
@@ -99,13 +120,7 @@ def blueprint(parts: Parts) -> Blueprint:
             parts.seat.watched()
             return holder.case(case)
 
-        def check(one: Kept) -> None:
-            refusal = refusals(holder, again()).get(one.id)
-            if refusal:
-                raise NotAgreed(refusal)
-
-        for one in kept:
-            check(one)
+        check(holder, opened_case, kept)
         receipt = Copies(
             id=new_id(),
             made=holder.now(parts.clock),
@@ -118,8 +133,8 @@ def blueprint(parts: Parts) -> Blueprint:
         words = make_passphrase() if receipt.locked else ""
         handing = Handing(receipt, case, kept, words, stick["device"] if stick else "")
 
-        def note(event: str) -> None:
-            parts.note(event, case=case, copies=receipt.id)
+        def note(state: State) -> None:
+            parts.note(_EVENTS[state], case=case, copies=receipt.id)
 
         holder.copying.add(handing)
         # The receipt first: what may have left the kit is known, whatever happens next.
@@ -128,9 +143,16 @@ def blueprint(parts: Parts) -> Blueprint:
         except BaseException:
             handing.state = "failed"  # Or nobody could write a stick until the page is locked.
             raise
-        note(f"copies-{receipt.state}")
+        note(receipt.state)
         if stick:
-            holder.copying.write(handing, parts.sticks, again, check, _letter(), note)
+            holder.copying.write(
+                handing,
+                parts.sticks,
+                again,
+                lambda one: check(holder, again(), [one]),
+                _letter(),
+                note,
+            )
         return redirect(url_for("copies.one", case=case, copies=receipt.id), 303)
 
     @pages.get("/<id:copies>")
@@ -144,7 +166,7 @@ def blueprint(parts: Parts) -> Blueprint:
         return render_template(
             "copies-one.html",
             case=opened_case,
-            details=opened_case.read(Details),
+            details=details_of(opened_case),
             receipt=receipt,
             handing=handing,
         )
@@ -168,9 +190,7 @@ def blueprint(parts: Parts) -> Blueprint:
         kept = handing.files.get(name)
         if handing.receipt.way != "download" or kept is None:
             abort(404)
-        refusal = refusals(holder, opened_case).get(kept.id)
-        if refusal:
-            raise NotAgreed(refusal)
+        check(holder, opened_case, [kept])
         with ExitStack() as files:
             reader = files.enter_context(opened(opened_case, kept))
             size, pieces = handed(reader, handing, lambda: holder.case(case))

@@ -16,7 +16,7 @@ import msgspec
 from appliance.cases import OpenCase
 from appliance.clips import Kept
 from appliance.copies import HOW_TO_OPEN, Copies, State, locked, names, opened, plain
-from appliance.errors import KitError, NotOpened, NotPossible
+from appliance.errors import KitError, NotOpened, NotPossible, frames
 from appliance.sticks import Folder, Sticks
 from appliance.unsealing import SealedReader
 
@@ -82,7 +82,7 @@ class Copying:
         case: Callable[[], OpenCase],
         check: Callable[[Kept], None],
         letter: str,
-        note: Callable[[str], None],
+        note: Callable[[State], None],
     ) -> None:
         """Write what was added to its stick, in the background. `letter` goes beside locked ones.
 
@@ -105,7 +105,7 @@ class Copying:
             try:
                 case().write(receipt, receipt.id)
                 handing.receipt = receipt
-                note(f"copies-{left}")
+                note(left)
             except KitError as error:
                 # Locked or withdrawn meanwhile. The receipt goes on saying "begun", which is more.
                 handing.error = handing.error or error
@@ -186,7 +186,7 @@ def _written(handing: Handing, sticks: Sticks, fill: Callable[[Folder], None]) -
     except KitError as error:
         handing.error = error
     except Exception as error:
-        _log.error("copies failed: %s", type(error).__name__)
+        _log.error("copies failed: %s", frames(error))
         handing.error = NotPossible("The copies could not be made.", "Try again.")
     try:
         sticks.eject(handing.device)

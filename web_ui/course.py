@@ -7,7 +7,7 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 from flask.typing import ResponseReturnValue
 
 from appliance import course
-from appliance.cases import Details, Goal, Goals, OpenCase
+from appliance.cases import Goal, Goals, OpenCase
 from appliance.course import Arranged, Standing
 from appliance.errors import KitError
 from appliance.files import to_json
@@ -16,7 +16,7 @@ from appliance.reviews import Rating
 from appliance.withdrawing import finish_everything, held, is_film_withdrawn
 from web_ui.access import practitioner
 from web_ui.arming import take_permit
-from web_ui.cases import armed_case, consent_of, open_case
+from web_ui.cases import armed_case, consent_of, details_of, open_case
 from web_ui.language import _
 from web_ui.parts import Parts
 from web_ui.seat import Practitioner
@@ -44,7 +44,7 @@ def blueprint(parts: Parts) -> Blueprint:
         return render_template(
             "course.html",
             case=opened,
-            details=opened.read(Details),
+            details=details_of(opened),
             told=course_now(parts, practitioner(), opened),
             arranged=opened.read(Arranged) or Arranged(),
             goals=_goals(opened),

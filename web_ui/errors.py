@@ -1,7 +1,6 @@
 """What went wrong, as a page: what happened and why, and what to do. Never a stack trace."""
 
 import logging
-import traceback
 
 from flask import Flask, g, render_template, request
 from flask.typing import ResponseReturnValue
@@ -16,6 +15,7 @@ from appliance.errors import (
     NoMatch,
     NotOpened,
     NotPossible,
+    frames,
 )
 from web_ui.language import _, in_words
 from web_ui.parts import Parts
@@ -49,7 +49,10 @@ def install(app: Flask, parts: Parts) -> None:
         # Only for who is unlocked: a stranger could fill the card with refusals.
         if g.get("practitioner"):
             parts.note("refused", code=error.code)
-        return _page(status_of(error), _("That did not work"), *in_words(error))
+        # What cannot be read may stand on every page of a case but the one that ends things.
+        about = request.view_args or {}
+        case = about.get("case", "") if isinstance(error, BadInput | Incomplete) else ""
+        return _page(status_of(error), _("That did not work"), *in_words(error), case)
 
     @app.errorhandler(OSError)
     def refuse_for_the_card(error: OSError) -> ResponseReturnValue:
@@ -81,11 +84,7 @@ def install(app: Flask, parts: Parts) -> None:
 
     @app.errorhandler(Exception)
     def fail(error: Exception) -> ResponseReturnValue:
-        # Where it happened, never what was in it: a message may hold words of a family.
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        _log.error(
-            "%s at %s:%s in %s", type(error).__name__, last.filename, last.lineno, request.endpoint
-        )
+        _log.error("%s in %s", frames(error), request.endpoint)
         return _page(
             500,
             _("The page made a mistake"),
@@ -122,12 +121,14 @@ def _http_words(code: int) -> tuple[str, str, str]:
     )
 
 
-def _page(status: int, title: str, sentence: str, hint: str) -> ResponseReturnValue:
+def _page(status: int, title: str, sentence: str, hint: str, case: str = "") -> ResponseReturnValue:
     # A request that was refused before anybody was looked up has nobody.
     g.setdefault("practitioner", None)
     g.setdefault("paired", False)
     try:
-        return render_template("error.html", title=title, sentence=sentence, hint=hint), status
+        case = case if g.practitioner else ""
+        page = render_template("error.html", title=title, sentence=sentence, hint=hint, case=case)
+        return page, status
     except Exception as error:
-        _log.error("%s while showing an error", type(error).__name__)
+        _log.error("%s while showing an error", frames(error))
         return f"{title}\n{sentence}\n{hint}\n", status, {"Content-Type": "text/plain"}

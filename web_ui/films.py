@@ -9,11 +9,11 @@ from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
 
 from appliance import boxes
-from appliance.cases import Details, Goals, OpenCase
+from appliance.cases import Goals, OpenCase
 from appliance.clips import Clip, marks_of, shelf
 from appliance.errors import BadInput
 from web_ui.access import data, practitioner
-from web_ui.cases import open_case
+from web_ui.cases import details_of, open_case
 from web_ui.glances import read_glance
 from web_ui.parts import Parts
 from web_ui.ranges import play
@@ -81,7 +81,7 @@ def film_page(parts: Parts, case: str, film: str, refused: BadInput | None = Non
     return render_template(
         "film.html",
         case=opened,
-        details=opened.read(Details),
+        details=details_of(opened),
         film=view.opened,
         id=film,
         goals=(opened.read(Goals) or Goals(goals=())).goals,

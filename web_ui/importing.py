@@ -14,7 +14,7 @@ from flask import Blueprint, Flask, abort, g, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest
 
-from appliance.cases import Details, OpenCase
+from appliance.cases import OpenCase
 from appliance.consent import Consent, may_be_made
 from appliance.course import course_of, stops_filming
 from appliance.errors import BadInput, NotOpened, NotPossible
@@ -26,7 +26,7 @@ from appliance.permits import recipient_digest
 from web_ui import forms
 from web_ui.access import practitioner
 from web_ui.arming import has_strangers
-from web_ui.cases import consent_of, open_case
+from web_ui.cases import consent_of, details_of, open_case
 from web_ui.language import _
 from web_ui.parts import Parts
 from web_ui.seat import Practitioner
@@ -135,7 +135,7 @@ def blueprint(parts: Parts) -> Blueprint:
         return render_template(
             "import.html",
             case=opened,
-            details=opened.read(Details),
+            details=details_of(opened),
             consent=consent,
             stops=stops,
             jobs=practitioner().work.brought(case),

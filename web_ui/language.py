@@ -14,6 +14,11 @@ def _(sentence: str, **values: object) -> str:
     return str(flask_babel.gettext(sentence, **values))
 
 
+def N_(sentence: str) -> str:
+    """The sentence as it stands, for a table that is made once: `_` says it where it is shown."""
+    return sentence
+
+
 def ngettext(one: str, many: str, count: int, **values: object) -> str:
     """The sentence for this `%(num)s`."""
     return str(flask_babel.ngettext(one, many, count, **values))

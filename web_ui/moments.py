@@ -8,14 +8,14 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 from flask.typing import ResponseReturnValue
 
 from appliance import clips
-from appliance.cases import Details, Goals
+from appliance.cases import Goals
 from appliance.clips import Clip, Still, Words
 from appliance.errors import BadInput
 from appliance.files import ID, new_id, save
 from appliance.identities import parse_recipient
 from appliance.sealing import seal
 from web_ui.access import data, local_path, practitioner
-from web_ui.cases import open_case
+from web_ui.cases import details_of, open_case
 from web_ui.films import again, film_page, jpeg, opened_film
 from web_ui.language import _
 from web_ui.parts import Parts
@@ -122,7 +122,7 @@ def blueprint(parts: Parts) -> Blueprint:
         page = render_template(
             "moment.html",
             case=opened,
-            details=opened.read(Details),
+            details=details_of(opened),
             kept=kept,
             goals=(opened.read(Goals) or Goals(goals=())).goals,
             principles=listed.principles,
@@ -173,7 +173,7 @@ def blueprint(parts: Parts) -> Blueprint:
         page = render_template(
             "principles.html",
             case=opened,
-            details=opened.read(Details),
+            details=details_of(opened),
             listed=request.form["principles"] if refused else listed,
             refused=refused,
             back=_back(case, ""),

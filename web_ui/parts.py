@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from appliance.audit import Log
+from appliance.audit import Event, Log
 from appliance.cases import Cases
 from appliance.clock import Clock
 from appliance.config import Config
@@ -50,7 +50,7 @@ class Parts:
         """How the service works. Raises BadFile if its settings were damaged."""
         return in_force(self.home)
 
-    def lock(self, event: str) -> None:
+    def lock(self, event: Event) -> None:
         """Lock the page, if somebody is unlocked, and log why. Any thread.
 
         What was dropped is not overwritten, and copies of a key lie wherever it was handled. So the
@@ -76,7 +76,7 @@ class Parts:
 
         threading.Thread(target=end, name="anew", daemon=True).start()
 
-    def note(self, event: str, **ids: str) -> None:
+    def note(self, event: Event, **ids: str) -> None:
         """Write an event to the page's log: codes and random ids only. Any thread."""
         with self._log_lock:
             self.log.write(event, **ids)

@@ -13,13 +13,13 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance import clips
-from appliance.cases import Details, Goal, Goals, OpenCase
+from appliance.cases import Goal, Goals, OpenCase
 from appliance.clips import Clip, shelf
 from appliance.consent import Consent, allows, may_be_made
 from appliance.files import ID, new_id
 from appliance.reviews import GoOn, Rating, Review, reviews_of
 from web_ui.access import practitioner
-from web_ui.cases import ask_for_word, consent_of, open_case
+from web_ui.cases import ask_for_word, consent_of, details_of, open_case
 from web_ui.language import _
 from web_ui.parts import Parts
 from web_ui.times import in_words, length
@@ -74,7 +74,7 @@ def blueprint(parts: Parts) -> Blueprint:
         return render_template(
             "review.html",
             case=opened,
-            details=opened.read(Details),
+            details=details_of(opened),
             shelf=stands,
             goals=_goals(opened),
             turns=turns_in_words(),
@@ -104,7 +104,7 @@ def blueprint(parts: Parts) -> Blueprint:
         return render_template(
             "review-notes.html",
             case=opened,
-            details=opened.read(Details),
+            details=details_of(opened),
             chosen=shelf(opened).chosen,
             goals=_goals(opened),
             turns=turns_in_words(),

@@ -137,6 +137,13 @@ class Practitioner:
             for name, opened in self._open.items():
                 self._open[name] = self._settle(self, opened)
 
+    def case_to_close(self, name: str) -> OpenCase:
+        """A case whose record is damaged, to be taken back and for nothing else. It is not kept."""
+        with self._lock:
+            if self._gone:
+                raise NotOpened("The page was locked.")
+            return self._cases.open_to_close(name, self.keys, self.verifiers)
+
     def details(self, record: CaseRecord) -> Details | None:
         """What the practitioner calls a case, or None if it is not theirs or is withdrawn."""
         with self._lock:

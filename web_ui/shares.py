@@ -7,7 +7,7 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance import shares
-from appliance.cases import Details, OpenCase
+from appliance.cases import OpenCase
 from appliance.clips import Kept, shelf
 from appliance.consent import Consent, allows
 from appliance.copies import Refusal
@@ -16,8 +16,9 @@ from appliance.errors import BadFile, BadInput
 from appliance.files import from_json
 from appliance.keys import Card, parse_recipient, sealing_keys
 from appliance.shares import SharedFor, is_over, judge, purpose_of, shares_of
+from appliance.withdrawing import is_film_withdrawn
 from web_ui.access import practitioner
-from web_ui.cases import consent_of, open_case
+from web_ui.cases import consent_of, details_of, open_case
 from web_ui.consent import purposes_in_words
 from web_ui.language import _, told
 from web_ui.parts import Parts
@@ -39,7 +40,7 @@ def blueprint(parts: Parts) -> Blueprint:
         return render_template(
             "shares.html",
             case=opened,
-            details=opened.read(Details),
+            details=details_of(opened),
             moments=_moments(opened),
             purposes={one: words[one] for one in shares.PURPOSES if allows(consent, one, now)},
             supervisor=(opened.read(Arranged) or Arranged()).supervisor,
@@ -133,7 +134,11 @@ def _colleagues(parts: Parts) -> Sequence[Card]:
 def _refusal(
     parts: Parts, case: OpenCase, kept: Sequence[Kept], purpose: SharedFor, now: datetime
 ) -> Refusal | None:
-    films = {film.id: film.started for film in practitioner().viewing.films_of(case.id)}
+    films = {
+        film.id: film.started
+        for film in practitioner().viewing.films_of(case.id)
+        if not is_film_withdrawn(case.directory, film.id)
+    }
     names = dict.fromkeys(one.recording for one in kept)
     found = (judge(case, films.get(name), purpose, now) for name in names)
     return next((refusal for refusal in found if refusal is not None), None)

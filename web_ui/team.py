@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.file import FileField
 from wtforms import PasswordField, StringField
 
-from appliance.cases import Details, OpenCase, strangers
+from appliance.cases import OpenCase, strangers
 from appliance.errors import BadInput, KitError, NotPossible
 from appliance.files import new_id, to_json
 from appliance.keys import Card, PrivateKeys, lock, make_passphrase
@@ -16,7 +16,7 @@ from appliance.requests import Renew, place_request
 from appliance.shares import end_what_they_see
 from web_ui.access import paired, practitioner
 from web_ui.arming import take_permit
-from web_ui.cases import armed_case, needs_press, open_case
+from web_ui.cases import armed_case, details_of, needs_press, open_case
 from web_ui.enrolment import is_new_card, read_practitioner_key
 from web_ui.errors import status_of
 from web_ui.forms import Form
@@ -43,7 +43,7 @@ def blueprint(parts: Parts) -> Blueprint:
         return render_template(
             "team.html",
             case=opened,
-            details=opened.read(Details),
+            details=details_of(opened),
             own=own,
             members=team,
             revoked=strangers(team, _enrolled(parts)),

@@ -3,14 +3,13 @@
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from appliance.cases import Details
 from appliance.clips import mark_while_filming
 from appliance.consent import Enough
 from appliance.files import new_id, to_json
 from appliance.requests import Framing, Preview, RecorderStatus, place_request
 from web_ui.access import data, practitioner
 from web_ui.arming import stop_if_filming, take_permit
-from web_ui.cases import armed_case, ask_for_word, consent_of, open_case
+from web_ui.cases import armed_case, ask_for_word, consent_of, details_of, open_case
 from web_ui.language import _
 from web_ui.parts import Parts
 from web_ui.status import FILMING, FRAMING, fresh_status, heard
@@ -47,7 +46,7 @@ def blueprint(parts: Parts) -> Blueprint:
         page = render_template(
             "here.html",
             case=opened,
-            details=opened.read(Details),
+            details=details_of(opened),
             consent=consent,
             problem=problem,
         )
@@ -63,7 +62,7 @@ def blueprint(parts: Parts) -> Blueprint:
         return render_template(
             "frame.html",
             case=opened,
-            details=opened.read(Details),
+            details=details_of(opened),
             armed=armed_case(parts) == case,
             framing=status is not None and status.state == FRAMING,
             filming=status is not None and status.state == FILMING,

@@ -5,6 +5,7 @@ with its signature, what waits for a hold, and what nobody can promise.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from flask.typing import ResponseReturnValue
 from wtforms import StringField
 
 from appliance import shares
-from appliance.cases import Details, OpenCase, is_withdrawn, withdrawal_note
+from appliance.cases import UNREADABLE, OpenCase, is_withdrawn, withdrawal_note
 from appliance.consent import (
     PURPOSES,
     Consent,
@@ -26,13 +27,15 @@ from appliance.consent import (
     Tombstone,
     Withdrawal,
     ends_with,
+    nothing_agreed,
     taken_back,
 )
-from appliance.copies import out_of_reach, receipts
-from appliance.errors import BadInput, BadSignature, NotPossible
+from appliance.copies import Copies, out_of_reach
+from appliance.errors import BadFile, BadInput, BadSignature, NotPossible
 from appliance.files import from_json, read_plain
 from appliance.readmitting import key_waits
 from appliance.requests import RecorderStatus
+from appliance.shares import Share
 from appliance.signing import open_note
 from appliance.withdrawing import (
     closed_there,
@@ -48,7 +51,14 @@ from appliance.withdrawing import (
 )
 from web_ui.access import practitioner
 from web_ui.arming import stop_if_filming, take_permit
-from web_ui.cases import armed_case, consent_of, open_case, permit_in_force
+from web_ui.cases import (
+    armed_case,
+    consent_of,
+    details_of,
+    open_case,
+    open_to_take_back,
+    permit_in_force,
+)
 from web_ui.consent import purposes_in_words
 from web_ui.forms import Form, at_most, needed, stripped
 from web_ui.language import _
@@ -126,14 +136,14 @@ def blueprint(parts: Parts) -> Blueprint:
             sentence = _("Tick the box if the family wants everything to be closed for good.")
             return _page(case, {"confirm": sentence}), 400
         holder = practitioner()
-        opened = open_case(case)
+        opened = open_to_take_back(case)
         close_for_good(parts, holder, opened, _known_kit(parts).kit, "family")
         return redirect(url_for("withdraw.certificate", case=case), 303)
 
     @pages.post("/withdraw/film")
     def take_back_film(case: str) -> ResponseReturnValue:
         holder = practitioner()
-        opened = open_case(case)
+        opened = open_to_take_back(case)
         film = request.form.get("film", "")
         if film not in {one.id for one in holder.viewing.films_of(case)}:
             return _page(case, {"film": _("Choose the film that is taken back.")}), 400
@@ -148,19 +158,22 @@ def blueprint(parts: Parts) -> Blueprint:
     @pages.post("/withdraw/purpose")
     def take_back_purposes(case: str) -> ResponseReturnValue:
         holder = practitioner()
-        opened = open_case(case)
-        consent = consent_of(opened)
+        opened = open_to_take_back(case)
+        consent, now = consent_of(opened), holder.now(parts.clock)
+        unread = consent is None and opened.has(Consent)
         named = [purpose for purpose in PURPOSES if purpose in request.form.getlist("purposes")]
-        if consent is None or not named:
+        if not named or (consent is None and not unread):
             return _page(case, {"purposes": _("Tick what is taken back.")}), 400
         permit = permit_in_force(parts)
         # In doubt what the kit films for, it ends.
-        if permit is None or permit.case != case or ends_with(permit.kind) & set(named):
+        if unread or permit is None or permit.case != case or ends_with(permit.kind) & set(named):
             _end_filming(parts, case)
-        left = consent.without(named, holder.now(parts.clock))
+        # What cannot be read allows nothing, and what was taken back stays so should it be read
+        # again one day.
+        left = consent.without(named, now) if consent else nothing_agreed(now)
         opened.write(left)
         closed = _films_closed(opened, left)
-        shares.end_what_is_not_agreed(opened, holder.now(parts.clock), closed)
+        shares.end_what_is_not_agreed(opened, now, closed)
         holder.viewing.close(case)
         parts.note("purposes-withdrawn", case=case, purposes=" ".join(named))
         return redirect(url_for("consent.receipt", case=case), 303)
@@ -184,9 +197,10 @@ def blueprint(parts: Parts) -> Blueprint:
         page = render_template(
             "hold.html",
             case=opened,
-            details=opened.read(Details),
+            details=details_of(opened),
             form=form,
-            hold=opened.read(Hold) if held(opened.directory) else None,
+            hold=_hold(opened),
+            held=held(opened.directory),
         )
         return page, 400 if form.errors else 200
 
@@ -209,9 +223,11 @@ def blueprint(parts: Parts) -> Blueprint:
             parts.cases.finish_withdrawal(case)
             return redirect(url_for("withdraw.certificate", case=case), 303)
         for film in films_withdrawn(directory):
-            order_of_film = film_order(directory, film)
-            if order_of_film is not None:
-                withdraw_film(holder.case(case), film, order_of_film.kit, order_of_film.at)
+            kit, at = "", holder.now(parts.clock)
+            with suppress(BadFile):
+                if (known := film_order(directory, film)) is not None:
+                    kit, at = known.kit, known.at
+            withdraw_film(holder.case(case), film, kit or _known_kit(parts).kit, at)
         return redirect(url_for("withdraw.hold", case=case), 303)
 
     @pages.get("/certificate")
@@ -238,7 +254,7 @@ def blueprint(parts: Parts) -> Blueprint:
         return render_template(
             "certificate-film.html",
             case=opened,
-            details=opened.read(Details),
+            details=details_of(opened),
             told=_film_certificate(parts, opened, order),
         )
 
@@ -253,8 +269,8 @@ def close_for_good(
     why: Literal["family", "retention"],
 ) -> None:
     """Order and carry out that everything of a case goes, here and at the service. Any thread."""
-    copies = (*out_of_reach(case), *shares.out_of_reach(case))
     _end_filming(parts, case.id)
+    copies = (*out_of_reach(case), *shares.out_of_reach(case))
     order = parts.cases.withdraw(case.id, holder.keys, kit, holder.now(parts.clock), copies, why)
     holder.forget(case.id)
     parts.note("withdrawn" if why == "family" else "retention-over", case=case.id, order=order.id)
@@ -271,19 +287,23 @@ def carry_out_service(parts: Parts) -> None:
 
 
 def _page(case: str, errors: dict[str, str]) -> str:
-    opened = open_case(case)
+    opened = open_to_take_back(case)
     consent = consent_of(opened)
+    unread = consent is None and opened.has(Consent)
     gone = {taken.purpose for taken in consent.taken_back} if consent else set()
     asked = {one for person in consent.people for one in person.purposes} if consent else set()
     films = practitioner().viewing.films_of(case)
     return render_template(
         "withdraw.html",
         case=opened,
-        details=opened.read(Details),
+        details=details_of(opened),
         films=films,
         left=[film for film in films if not is_film_withdrawn(opened.directory, film.id)],
         withdrawn=films_withdrawn(opened.directory),
-        purposes={p: words for p, words in purposes_in_words().items() if p in asked - gone},
+        purposes={
+            p: words for p, words in purposes_in_words().items() if unread or p in asked - gone
+        },
+        unread=unread,
         held_until=_held_until(opened.directory),
         errors=errors,
     )
@@ -293,7 +313,7 @@ def _films_closed(case: OpenCase, consent: Consent) -> set[str]:
     """The films of what was shared that nobody may look at any more. One that is not on this kit
     is taken for the kind that most can close."""
     kinds = {film.id: film.started.kind for film in practitioner().viewing.films_of(case.id)}
-    shared = {film for share in shares.shares_of(case) for film in share.films}
+    shared = {film for share in case.salvage(Share).found.values() for film in share.films}
     return {film for film in shared if taken_back(consent, kinds.get(film, "review"))}
 
 
@@ -312,6 +332,13 @@ def _end_filming(parts: Parts, case: str) -> None:
     if armed_case(parts) == case:
         take_permit(parts)
     stop_if_filming(parts, case)
+
+
+def _hold(case: OpenCase) -> Hold | None:
+    """Who decided on the hold and why; None if there is none, or nobody can read it any more."""
+    with suppress(*UNREADABLE):
+        return case.read(Hold) if held(case.directory) else None
+    return None
 
 
 def _check_ours(note: str) -> None:
@@ -354,17 +381,25 @@ def _film_certificate(parts: Parts, case: OpenCase, order: FilmWithdrawal) -> Fi
     moments = set(order.clips)
     clips = {path.name.partition(".")[0] for path in case.clips.glob("*")}
     gone = not any((case.directory / part / order.film).exists() for part in ("derived", "imports"))
+    out, shown = case.salvage(Copies), case.salvage(Share)
     copies = [
         CopiesOut(
             made=one.made, files=len(moments & set(one.moments)), locked=one.locked, way=one.way
         )
-        for one in receipts(case)
+        for one in out.found.values()
         if one.state != "nothing" and moments & set(one.moments)
     ]
     copies += [
         CopiesOut(made=one.made, files=len(moments & set(one.moments)), locked=True, way="share")
-        for one in shares.shares_of(case)
+        for one in shown.found.values()
         if moments & set(one.moments)
+    ]
+    # In doubt some of it was of this film.
+    copies += [
+        CopiesOut(made=out.when(item), files=0, locked=False, way="download") for item in out.lost
+    ]
+    copies += [
+        CopiesOut(made=shown.when(item), files=0, locked=True, way="share") for item in shown.lost
     ]
     return FilmCertificate(
         order=order,

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Literal, TypeAlias, cast
 
 from appliance.cases import OpenCase
 from appliance.clips import Clip, Words
-from appliance.errors import KitError, NotPossible
+from appliance.errors import KitError, NotPossible, frames
 from appliance.files import new_id, saving
 from appliance.identities import parse_recipient
 from appliance.joined import JoinedFilm
@@ -178,7 +178,7 @@ class Work:
         try:
             mend_all()
         except Exception as error:
-            _log.error("mending failed: %s", type(error).__name__)
+            _log.error("mending failed: %s", frames(error))
 
     def _run(self, job: Job, make: Callable[[], None]) -> None:
         job.state = "making"
@@ -190,7 +190,7 @@ class Work:
             job.state = "failed"
         except Exception as error:
             # Whatever a library may raise over a film, the person is told; where, is logged.
-            _log.error("a %s failed: %s", job.kind, type(error).__name__)
+            _log.error("a %s failed: %s", job.kind, frames(error))
             job.error = NotPossible("It could not be made.", "Try it again.")
             job.state = "failed"
         else:
