@@ -127,6 +127,8 @@ class Permit(Fact, frozen=True, kw_only=True, tag="permit/v1"):
     boot: str
     not_before: Moment
     not_after: Moment
+    people: tuple[str, ...] = ()
+    """Verifying keys of the case's other practitioners: they may withdraw what is filmed, too."""
 
     def left(self, now: datetime | None) -> float:
         """Seconds until what was agreed to ends; none at all while the time is not certain."""
@@ -187,6 +189,15 @@ class Renewed(Fact, frozen=True, kw_only=True, tag="renewed/v1"):
     recipient: str
 
 
+class Joined(Fact, frozen=True, kw_only=True, tag="joined/v1"):
+    """Somebody else works with a family now. Signed by a practitioner of that case."""
+
+    kit: str
+    case: str
+    verifier: str
+    """The verifying key of whoever joins, as a signed note names it."""
+
+
 class Books(Fact, frozen=True, kw_only=True, tag="books/v1"):
     """What the recorder remembers, whatever the page may say later."""
 
@@ -196,6 +207,9 @@ class Books(Fact, frozen=True, kw_only=True, tag="books/v1"):
     """Permits that were taken away: they never count again."""
     recipients: dict[str, str] = msgspec.field(default_factory=dict)
     """Each case's recipient as first seen (SHA-256, hex)."""
+    people: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    """Each case's practitioners as this kit knows them, by their verifying keys: whoever filmed
+    under an order of their own, and whoever these let in. Nobody else's word removes its films."""
     closed: frozenset[str] = frozenset()
     """Cases that were withdrawn as a whole, by an order that was believed: never filmed again."""
 

@@ -68,8 +68,17 @@ class Preview(Fact, frozen=True, kw_only=True, tag="preview/v1"):
 
 
 class Remove(Fact, frozen=True, kw_only=True, tag="remove/v1"):
-    """Take films off the card, as a signed order says: a `Withdrawal` or a `FilmWithdrawal` of an
-    enrolled practitioner, or a `ServiceOrder` (all in `appliance.consent`)."""
+    """Take films off the card, as a signed order says: a `Withdrawal` or a `FilmWithdrawal` of a
+    practitioner of that case, or a `ServiceOrder` (all in `appliance.consent`)."""
+
+    id: str
+    boot: str
+    boottime: float
+    note: str
+
+
+class LetIn(Fact, frozen=True, kw_only=True, tag="let-in/v1"):
+    """Somebody joined a case: a signed `appliance.permits.Joined`."""
 
     id: str
     boot: str
@@ -105,7 +114,7 @@ class FactoryReset(Fact, frozen=True, kw_only=True, tag="factory-reset/v1"):
 
 
 NeedsPress = Enrol | Renew | CorrectTime | FactoryReset
-Request = Stop | NeedsPress | SetTime | Preview | Remove
+Request = Stop | NeedsPress | SetTime | Preview | Remove | LetIn
 _REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request, strict=True)
 _LARGEST_REQUEST = 256 * 1024
 """Bytes. The largest we write carries two cards, of 3 KiB each, or a signed order with the copies

@@ -3,7 +3,8 @@
     kit/kit.json         public: the kit's id and verifying key
     kit/signing.key      the recorder's secret; it signs and opens nothing
     kit/enrolled.json    the service and the practitioners, each entered by a press
-    kit/books.json       films used, permits taken away, recipients first seen, cases closed
+    kit/books.json       films used, permits taken away, recipients first seen, whose cases they
+                         are, cases closed
     kit/clock-mark.json  the latest time that was certain
     kit/clock-kept.json  what the clock chip counted then, on a kit that has one
 
@@ -34,6 +35,7 @@ from appliance.orders import Reset
 from appliance.permits import (
     Books,
     Enrolled,
+    Joined,
     Permit,
     Renewed,
     read_ceilings,
@@ -42,7 +44,7 @@ from appliance.permits import (
 )
 from appliance.receipts import KitCard, revocation_name
 from appliance.requests import Framing
-from appliance.signing import Signer, open_note
+from appliance.signing import Signer, Verifier, open_note
 
 _MARK_STEP = timedelta(minutes=10)
 """How far time goes on before the mark is written again: a card wears."""
@@ -76,13 +78,61 @@ class KitBooks:
         self.mark = load_fact(self._directory / "clock-mark.json", Mark)
         self.kept = load_fact(self._directory / "clock-kept.json", Kept)
 
-    def count_film(self, permit: Permit) -> None:
-        """One more film under this permit; and the case's recipient, if it is the first seen."""
+    def count_film(self, permit: Permit, by: Verifier | None) -> None:
+        """One more film under this permit, signed `by` a practitioner of its case; and the case's
+        recipient, if it is the first seen."""
         films = dict(self.books.films)
         films[permit.id] = films.pop(permit.id, 0) + 1
         recipients = {permit.case: recipient_digest(permit.recipient)} | self.books.recipients
         newest = dict(list(films.items())[-_REMEMBERED:])
-        self._save(msgspec.structs.replace(self.books, films=newest, recipients=recipients))
+        self._save(
+            msgspec.structs.replace(
+                self.books,
+                films=newest,
+                recipients=recipients,
+                people=self._with(permit.case, str(by), *permit.people)
+                if by
+                else self.books.people,
+            )
+        )
+
+    def is_of(self, case: str, who: Verifier) -> bool:
+        """True if this practitioner works with this family, as far as the kit knows.
+
+        A case that was filmed before that was noted is of the one practitioner who was ever on
+        this kit. Where there were several nobody can tell: then it takes the service's word.
+        """
+        if case in self.books.people or self.enrolled is None:
+            return str(who) in self.books.people.get(case, ())
+        ever = {c.verifying_key() for c in (*self.enrolled.practitioners, *self.enrolled.former)}
+        return ever == {who}
+
+    def let_in(self, note: str) -> str:
+        """Note that somebody joined a case, on the word of one of its people; returns the case, ''
+        if it is not to be believed."""
+        if self.enrolled is None:
+            return ""
+        keys = [card.verifying_key() for card in self.enrolled.practitioners]
+        try:
+            text, by = open_note(note, keys)
+            joined = from_json(text, Joined)
+            checked_id(joined.case)
+        except BadInput:
+            return ""
+        known = joined.kit == self.kit and joined.verifier in map(str, keys)
+        if not known or not self.is_of(joined.case, by):
+            return ""
+        if joined.verifier not in self.books.people.get(joined.case, ()):
+            people = self._with(joined.case, str(by), joined.verifier)
+            self._save(msgspec.structs.replace(self.books, people=people))
+        return joined.case
+
+    def _with(self, case: str, *who: str) -> dict[str, tuple[str, ...]]:
+        """The people of each case, with these of them who are on this kit."""
+        here = self.enrolled.practitioners if self.enrolled else ()
+        keys = {str(card.verifying_key()) for card in here}
+        known = self.books.people.get(case, ())
+        return self.books.people | {case: tuple(dict.fromkeys((*known, *sorted(keys & set(who)))))}
 
     def disarm(self, permit: str) -> None:
         """This permit was taken away and never counts again."""

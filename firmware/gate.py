@@ -25,7 +25,7 @@ from appliance.clock import (
     read_sources,
 )
 from appliance.clock import judge as judge_clock
-from appliance.errors import BadFile
+from appliance.errors import BadFile, BadInput
 from appliance.files import Home, checked_id, from_json, load_fact, read_plain, some_of
 from appliance.permits import CURRENT, Permit, Refusal, judge
 from appliance.receipts import AT_BASE_SECONDS, AtBase, at_base_path
@@ -38,6 +38,7 @@ from appliance.requests import (
     SetTime,
     read_request,
 )
+from appliance.signing import Verifier, open_note
 from firmware.board import Board
 from firmware.books import KitBooks
 from firmware.room import Room
@@ -226,6 +227,18 @@ class Gate:
         if reserve and not self._room.reserve(answer.limit):
             return Refusal.CARD_FULL
         return answer
+
+    def signer(self, permit: Permit) -> Verifier | None:
+        """Whose order to film this is; None if it does not lie there any more."""
+        enrolled = self._books.enrolled
+        try:
+            text, by = open_note(
+                self._permit_note() or "",
+                [card.verifying_key() for card in enrolled.practitioners] if enrolled else [],
+            )
+            return by if from_json(text, Permit) == permit else None
+        except BadInput:
+            return None
 
     def left(self, answer: Permit | Refusal) -> float:
         """Seconds until what was agreed to ends, by the time that is trusted now."""

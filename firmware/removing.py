@@ -37,7 +37,7 @@ from appliance.files import (
 )
 from appliance.film import FilmRemoved, Manifest
 from appliance.joined import read_manifest
-from appliance.signing import open_note
+from appliance.signing import Verifier, open_note
 from firmware.books import KitBooks
 from firmware.writer import MANIFEST
 
@@ -99,16 +99,19 @@ class Removals:
     def ordered(self, note: str) -> bool:
         """Carry out a signed order: False if it is not to be believed, or removing must wait.
 
-        A practitioner enrolled here may withdraw a case or a film; the service may ask for either,
-        or say with a tombstone that a case's keys are gone.
+        A practitioner of a case, as far as this kit knows, may withdraw it or a film of it; the
+        service may ask for either, or say with a tombstone that a case's keys are gone. Any other
+        practitioner's order ends filming and removes nothing: one page that was taken over, or one
+        angry leaver, would be enough to remove every family's films.
         Raises NotPossible, OSError.
         """
         try:
-            order = self._believed(note)
+            believed = self._believed(note)
         except BadInput:
             return False
-        if order is None:
+        if believed is None:
             return False
+        order, signed_by = believed
         if not _film(order) and self._books.will_close(order.case):
             self._log.write("case-closed", case=order.case)
             self._books.close(order.case)
@@ -117,6 +120,9 @@ class Removals:
         meant = self._meant(order)
         if not meant and _film(order) in self._recordings():
             # It is here, and not of this case.
+            return False
+        ordered_here = isinstance(order, Withdrawal | FilmWithdrawal)
+        if meant and ordered_here and not self._books.is_of(order.case, signed_by):
             return False
         if not all(self.may_remove(recording) for recording in meant):
             return False
@@ -145,8 +151,8 @@ class Removals:
             yield from (case / "withdrawal", case / "withdrawn-there")
             yield from some_of(case / "withdrawn", _MOST)
 
-    def _believed(self, note: str) -> Order | None:
-        """The order in a note, if whoever signed it may give it to this kit."""
+    def _believed(self, note: str) -> tuple[Order, Verifier] | None:
+        """The order in a note and who signed it, if they may give such orders to this kit."""
         enrolled = self._books.enrolled
         if enrolled is None:
             return None
@@ -162,7 +168,7 @@ class Removals:
                 believed = signed_by == service and order.kit == self._books.kit
             case Tombstone():
                 believed = signed_by == service and order.whole
-        return order if believed else None
+        return (order, signed_by) if believed else None
 
     def _meant(self, order: Order) -> list[str]:
         """The recordings here that an order speaks of."""

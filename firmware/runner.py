@@ -21,6 +21,7 @@ from appliance.requests import (
     CorrectTime,
     Enrol,
     FactoryReset,
+    LetIn,
     NeedsPress,
     Preview,
     RecorderStatus,
@@ -368,7 +369,7 @@ class Runner:
             self._inbox.put(FilmClosed(self._clock.monotonic(), fault))
 
         # Counted before anything is seen: a film that fails was one of those agreed, too.
-        self._books.count_film(permit)
+        self._books.count_film(permit, self._gate.signer(permit))
         film = self._make_film(permit, self._on_end, closed)
         film.begin()
         self._film, self._closed = film, False
@@ -475,6 +476,9 @@ class Runner:
                     case Remove():
                         removed = self._closed and self._removals.ordered(request.note)
                         self._desk.answer(request.id, "done" if removed else "refused")
+                    case LetIn():
+                        case = self._books.let_in(request.note)
+                        self._desk.answer(request.id, "done" if case else "refused")
                     case SetTime():
                         believed = self._gate.vouch(request.note)
                         self._desk.answer(request.id, "done" if believed else "refused")

@@ -1,6 +1,7 @@
 """Taking films away: the family's button, a signed order, and nothing in doubt."""
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ from appliance.consent import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawa
 from appliance.files import Fact, from_json, new_id, save, to_json
 from appliance.film import FilmRemoved
 from appliance.keys import PrivateKeys, generate_identity
-from appliance.requests import Remove
+from appliance.permits import Joined
+from appliance.requests import LetIn, Remove
 from appliance.signing import Signer, open_note
 from firmware.books import KitBooks
 from firmware.recorder import COUNTDOWN, HOLD_REMOVES, REMOVABLE_FOR, Pattern, State
@@ -425,6 +427,136 @@ def test_made_up_withdrawals_push_out_none_that_is_true(kit: Stage) -> None:
     ask(kit, signed(PRACTITIONER.signer, withdrawal(kit)))
     assert len(kit.books.books.closed) == 201
     assert refused(kit) == "case-closed"
+
+
+# --- Whose order it is --------------------------------------------------------------------------
+
+COLLEAGUE = PrivateKeys.generate("practitioner", x25519=True)
+
+
+def let_in(
+    stage: Stage,
+    signer: Signer = PRACTITIONER.signer,
+    who: PrivateKeys = COLLEAGUE,
+    **changes: Any,
+) -> str:
+    said = Joined(kit=stage.books.kit, case=stage.case, verifier=str(who.signer.verifier))
+    note = signed(signer, msgspec.structs.replace(said, **changes))
+    now = stage.clock.read()
+    return stage.ask(LetIn(id=new_id(), boot=now.boot, boottime=now.boottime, note=note))
+
+
+@pytest.fixture
+def shared(kit: Stage) -> Stage:
+    """A kit with a colleague on it, who works with other families."""
+    kit.books.enrol(SERVICE.card(), COLLEAGUE.card())
+    return kit
+
+
+@pytest.mark.parametrize("way", ["asked", "in the case", "in the inbox"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_colleague_of_other_families_removes_no_film_of_this_one(
+    shared: Stage, whole: bool, way: str
+) -> None:
+    """One page that was taken over, or one angry leaver, and every family's films were gone."""
+    kit, film = shared, make_film(shared)
+    order: Fact = withdrawal(kit) if whole else film_withdrawal(kit, film)
+    note = signed(COLLEAGUE.signer, order)
+    if way == "asked":
+        assert ask(kit, note) == "refused"
+    elif way == "in the case":
+        path = kit.home.case(kit.case) / ("withdrawal" if whole else f"withdrawn/{film}")
+        path.parent.mkdir(exist_ok=True)
+        save(path, note.encode())
+    else:
+        kit.home.prepare(kit.home.inbox)
+        save(kit.home.inbox / "1", note.encode())
+    kit.advance(2.2)
+    assert here(kit) == {film} and not list(kit.home.removed.iterdir())
+    # What is in doubt is not filmed either.
+    assert (kit.case in kit.books.books.closed) is whole
+    # Whose family it is, and the service, are obeyed.
+    mine: Fact = withdrawal(kit) if whole else film_withdrawal(kit, film)
+    assert ask(kit, signed(PRACTITIONER.signer, mine)) == "done"
+    assert here(kit) == set()
+
+
+def test_the_service_removes_films_whoever_made_them(shared: Stage) -> None:
+    film = make_film(shared)
+    assert ask(shared, signed(SERVICE.signer, service_order(shared, film))) == "done"
+    assert here(shared) == set()
+
+
+def test_who_filmed_a_family_under_an_order_of_their_own_may_withdraw_it(shared: Stage) -> None:
+    kit, first = shared, make_film(shared)
+    kit.place(signed(COLLEAGUE.signer, kit.permit()))
+    # Armed alone is nothing: it took no press.
+    assert ask(kit, signed(COLLEAGUE.signer, film_withdrawal(kit, first))) == "refused"
+    kit.press()
+    kit.advance(1)
+    kit.press()
+    kit.settle()
+    assert ask(kit, signed(COLLEAGUE.signer, film_withdrawal(kit, first))) == "done"
+    assert first not in here(kit)
+
+
+def test_who_works_with_a_family_when_it_is_filmed_may_withdraw_it(shared: Stage) -> None:
+    """The order to film names them, and it took a press; who is not on this kit is not noted."""
+    kit = shared
+    names = (str(COLLEAGUE.signer.verifier), str(STRANGER.signer.verifier))
+    film = make_film(kit, people=names)
+    assert set(kit.books.books.people[kit.case]) == {
+        str(PRACTITIONER.signer.verifier),
+        str(COLLEAGUE.signer.verifier),
+    }
+    assert ask(kit, signed(COLLEAGUE.signer, film_withdrawal(kit, film))) == "done"
+
+
+def test_who_was_let_in_may_withdraw_after_the_next_start_too(shared: Stage) -> None:
+    kit, film = shared, make_film(shared)
+    assert let_in(kit) == "done"
+    assert KitBooks(kit.home).is_of(kit.case, COLLEAGUE.signer.verifier)
+    assert ask(kit, signed(COLLEAGUE.signer, withdrawal(kit))) == "done"
+    assert here(kit) == set() and film
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"signer": COLLEAGUE.signer},
+        {"signer": SERVICE.signer},
+        {"signer": STRANGER.signer},
+        {"who": STRANGER},
+        {"kit": new_id()},
+        {"case": new_id()},
+        {"case": "../x"},
+    ],
+    ids=["themselves", "the service", "a stranger", "who: a stranger", "kit", "case", "no case"],
+)
+def test_nobody_lets_in_but_whose_family_it_is(shared: Stage, changes: dict[str, Any]) -> None:
+    kit, film = shared, make_film(shared)
+    assert let_in(kit, **changes) == "refused"
+    assert ask(kit, signed(COLLEAGUE.signer, film_withdrawal(kit, film))) == "refused"
+    assert here(kit) == {film}
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_films_from_before_it_was_noted_are_of_the_one_who_was_ever_here_or_the_services(
+    kit: Stage, alone: bool
+) -> None:
+    film = make_film(kit)
+    if not alone:
+        kit.books.enrol(SERVICE.card(), COLLEAGUE.card())
+    path = kit.home.kit / "books.json"
+    told = json.loads(path.read_text())
+    del told["people"]
+    path.write_text(json.dumps(told))
+    kit.books.books = KitBooks(kit.home).books
+    assert not kit.books.books.people
+    note = signed(PRACTITIONER.signer, film_withdrawal(kit, film))
+    assert ask(kit, note) == ("done" if alone else "refused")
+    assert ask(kit, signed(SERVICE.signer, service_order(kit, film))) == "done"
+    assert here(kit) == set()
 
 
 def test_books_from_before_there_were_closed_cases_are_read(kit: Stage) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from appliance.files import from_json, load_fact, save_fact
 from appliance.keys import PrivateKeys, lock
-from appliance.permits import Books, Enrolled, Renewed, recipient_digest
-from appliance.requests import Enrol, Renew
+from appliance.permits import Books, Enrolled, Joined, Renewed, recipient_digest
+from appliance.requests import Enrol, LetIn, Renew
 from appliance.signing import open_note
 from tests.pages import NOW, PASSPHRASE, Page, WebKit, practitioner
 
@@ -73,6 +73,14 @@ def test_a_practitioner_sees_no_other_practitioners_case(kit: WebKit) -> None:
 def test_a_colleague_who_joins_opens_the_case_with_their_own_words(kit: WebKit) -> None:
     case = kit.make_case("R and K")
     assert OTHER.card().name in join(kit, case, OTHER).words
+    # The recorder hears of it: from now on it removes this family's films on their word, too.
+    (told,) = (one for one in kit.recorder.requests() if isinstance(one, LetIn))
+    text, _ = open_note(told.note, [practitioner().signer.verifier])
+    joined = from_json(text, Joined)
+    assert (joined.case, joined.verifier) == (case, str(OTHER.signer.verifier))
+    kit.browser.submit(f"/cases/{case}/arm")
+    permit = kit.recorder.permit()
+    assert permit is not None and str(OTHER.signer.verifier) in permit.people
     change_seats(kit, OTHER_WORDS)
     assert "R and K" in kit.browser.get("/cases").words
     assert kit.browser.get(f"/cases/{case}").status == 200

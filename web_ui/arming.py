@@ -232,4 +232,5 @@ def _permit(
         boot=status.boot,
         not_before=holds[0],
         not_after=holds[1],
+        people=tuple(str(card.verifying_key()) for card in case.team),
     )

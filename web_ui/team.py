@@ -11,8 +11,8 @@ from appliance.cases import OpenCase, strangers
 from appliance.errors import BadInput, KitError, NotPossible
 from appliance.files import new_id, to_json
 from appliance.keys import Card, PrivateKeys, lock, make_passphrase
-from appliance.permits import Enrolled, Renewed
-from appliance.requests import Renew, place_request
+from appliance.permits import Enrolled, Joined, Renewed
+from appliance.requests import LetIn, Renew, place_request
 from appliance.shares import end_what_they_see
 from web_ui.access import paired, practitioner
 from web_ui.arming import take_permit
@@ -67,6 +67,7 @@ def blueprint(parts: Parts) -> Blueprint:
             return page(case, {"join": _("Tick the box if the family knows that they join.")}), 400
         if parts.cases.admit(opened, card, enrolled) is not opened:
             practitioner().forget(case)
+        _tell_recorder(parts, opened, card)
         parts.note("joined", case=case, practitioner=card.name)
         return redirect(url_for("team.show", case=case), 303)
 
@@ -233,6 +234,17 @@ def _enrolled(parts: Parts) -> Enrolled:
     if enrolled is None:
         abort(404)
     return enrolled
+
+
+def _tell_recorder(parts: Parts, case: OpenCase, card: Card) -> None:
+    """From now on the recorder removes films of this family on the newcomer's word, too. Where it
+    does not hear of it, that takes the service's."""
+    status, now = fresh_status(parts.home, parts.clock), parts.clock.read()
+    if status is None:
+        return
+    said = Joined(kit=status.kit, case=case.id, verifier=str(card.verifying_key()))
+    note = case.keys.signer.sign(f"{to_json(said).decode()}\n")
+    place_request(parts.home, LetIn(id=new_id(), boot=now.boot, boottime=now.boottime, note=note))
 
 
 def _named(cards: Sequence[Card], name: str) -> Card | None:
