@@ -11,7 +11,7 @@ from appliance.keys import Card, PrivateKeys, generate_identity, lock, unlock
 from appliance.orders import Readmission
 from appliance.permits import Enrolled, recipient_digest
 from appliance.readmitting import Refusal, key_file, key_path
-from appliance.receipts import KitCard
+from appliance.receipts import KitCard, at_base_path
 from appliance.requests import Enrol
 from appliance.sealing import seal
 from tests.pages import NOW, PASSPHRASE, Page, WebKit, practitioner, service
@@ -175,11 +175,16 @@ def test_a_new_card_opens_nothing_until_the_service_has_let_it_in(kit: WebKit) -
     assert len(kit.recorder.requests()) == asked
 
 
-def test_a_new_card_can_say_that_the_kit_is_at_base_so_that_the_answer_comes(kit: WebKit) -> None:
+def test_a_new_card_that_nobody_confirmed_cannot_say_that_the_kit_is_at_base(kit: WebKit) -> None:
+    """Else whoever pressed for a card of their own would have a network tell the time."""
     has_new_card(kit)
     unlock_with(kit, NEW_WORDS)
-    page = kit.browser.submit("/sending", action="/sending/base")
-    assert "You said that the kit is at base" in page.words
+    page = kit.browser.get("/sending")
+    assert "Use the cable" in page.words
+    token = page.form("/lock")["csrf_token"][0]
+    sent = kit.browser.post("/sending/base", {"csrf_token": token, "base": "y"})
+    assert sent.path == "/forgotten"
+    assert not at_base_path(kit.home).exists()
     assert kit.browser.submit("/sending", action="/lock").path == "/unlock"
 
 

@@ -9,7 +9,8 @@ from appliance.clock import Clock
 from appliance.errors import BadFile
 from appliance.files import Home, load_fact, save_fact
 from appliance.receipts import AT_BASE_SECONDS, AtBase, SyncStatus, at_base_path
-from web_ui.access import even_new
+from web_ui.access import even_new, practitioner
+from web_ui.enrolment import is_new_card
 from web_ui.language import _, ngettext
 from web_ui.parts import Parts
 
@@ -46,12 +47,15 @@ def blueprint(parts: Parts) -> Blueprint:
             status=status,
             problems=[_(problem.sentence) for problem in status.problems] if status else [],
             at_base=_is_at_base(parts.home, parts.clock),
+            may_say=not is_new_card(parts.home, practitioner().card.name),
         )
 
     @pages.post("/base")
-    @even_new
     def base() -> ResponseReturnValue:
-        """The kit is at base, or it is not any more."""
+        """The kit is at base, or it is not any more.
+
+        Not for a card that nobody has let in yet: at base the time that a network tells counts.
+        """
         path = at_base_path(parts.home)
         if request.form.get("base") == "y":
             now = parts.clock.read()
