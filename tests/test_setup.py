@@ -1,12 +1,13 @@
 """What is installed is exact and comes from nobody in particular; the page asks nobody else."""
 
+import json
 import re
 import sys
 from pathlib import Path
 
 import pytest
 
-from tools.tiers import Step, run
+from tools.tiers import Step, in_a_row, run
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = [*sorted((ROOT / "requirements").glob("*.txt")), ROOT / "package-lock.json"]
@@ -72,3 +73,21 @@ def test_a_tier_that_finds_no_test_or_falls_over_has_failed(
     )
     counts = run(step, report)
     assert {key: counts[key] for key in counted} == counted
+
+
+def test_a_row_of_runs_goes_on_where_it_was_left_and_begins_anew_after_a_failure(
+    tmp_path: Path,
+) -> None:
+    kept = tmp_path / "again.jsonl"
+    assert in_a_row("check", "this", kept) == []
+    runs = [
+        ("check", "this", 1.0, 0), ("check", "this", 2.0, 1), ("check", "this", 3.0, 0),
+        ("vm", "this", 4.0, 0), ("check", "other", 5.0, 0), ("check", "this", 6.0, 0),
+    ]  # fmt: skip
+    kept.write_text(
+        "".join(
+            json.dumps({"tier": tier, "code": code, "seconds": seconds, "failed": failed}) + "\n"
+            for tier, code, seconds, failed in runs
+        )
+    )
+    assert in_a_row("check", "this", kept) == [3.0, 6.0]

@@ -1,17 +1,27 @@
 """Run the tests tier by tier and end with what each took and one line of totals.
 
-    python tools/tiers.py            every tier
-    python tools/tiers.py check ...  only those named
+    python tools/tiers.py                        every tier
+    python tools/tiers.py check ...              only those named
+    python tools/tiers.py --again 10 check ...   each of them ten times in a row, with a process
+                                                 at full load beside it
 
 All tiers run, whatever failed before them: one run tells everything. A tier that finds no test
 is a failure, so that none is ever lost by a renamed folder. Exit 0 if nothing failed, else 1.
+
+Each run of --again is a line in build/again.jsonl: begun again, it does the runs that are missing,
+as long as the code is the same. A run that fails ends the row, and the next row begins anew.
 """
 
+import argparse
+import hashlib
+import json
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,23 +100,106 @@ def run(step: Step, report: Path = REPORT) -> Counter[str]:
     return counts
 
 
-def main(names: list[str]) -> int:
-    if unknown := [name for name in names if name not in TIERS]:
-        print(f"There is no tier {unknown[0]}; there are: {', '.join(TIERS)}.", file=sys.stderr)
-        return 2
-    REPORT.parent.mkdir(exist_ok=True)
+def run_tier(name: str) -> tuple[Counter[str], float]:
+    """What its steps came to, and the seconds that it took."""
+    began = time.monotonic()
+    counts = sum((run(step) for step in TIERS[name]), Counter[str]())
+    return counts, time.monotonic() - began
+
+
+def line(name: str, counts: Counter[str], seconds: float) -> str:
+    told = ", ".join(f"{counts[key]} {key}" for key in ("passed", "failed", "skipped"))
+    return f"{name:10} {seconds:6.0f} s   {told}"
+
+
+def once(names: Sequence[str]) -> int:
     total: Counter[str] = Counter()
     lines = []
-    for name in names or TIERS:
-        began = time.monotonic()
-        counts = sum((run(step) for step in TIERS[name]), Counter[str]())
+    for name in names:
+        counts, seconds = run_tier(name)
         total += counts
-        told = ", ".join(f"{counts[key]} {key}" for key in ("passed", "failed", "skipped"))
-        lines.append(f"{name:10} {time.monotonic() - began:6.0f} s   {told}")
+        lines.append(line(name, counts, seconds))
     print("\n" + "\n".join(lines))
     print(f"=== {', '.join(f'{total[key]} {key}' for key in ('passed', 'failed', 'skipped'))} ===")
     return 1 if total["failed"] else 0
 
 
+# --- Again and again ----------------------------------------------------------------------------
+
+
+def code() -> str:
+    """A digest of the code as it lies here, committed or not."""
+    git = ("git", "-C", str(ROOT))
+    names = subprocess.run(
+        (*git, "ls-files", "--cached", "--others", "--exclude-standard", "-z"),
+        capture_output=True, check=True,
+    ).stdout.split(b"\0")  # fmt: skip
+    digest = hashlib.sha256()
+    for name in sorted(filter(None, names)):
+        path = ROOT / name.decode()
+        digest.update(name + b"\0" + (path.read_bytes() if path.is_file() else b"") + b"\0")
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def full_load() -> Iterator[None]:
+    """A process beside this one that wants a processor for itself."""
+    busy = subprocess.Popen((sys.executable, "-c", "while True: pass"))
+    try:
+        yield
+    finally:
+        busy.kill()
+        busy.wait()
+
+
+def in_a_row(name: str, code: str, kept: Path) -> list[float]:
+    """The seconds of each run since the last that failed, of this tier and this code."""
+    row: list[float] = []
+    for text in kept.read_text().splitlines() if kept.exists() else []:
+        one = json.loads(text)
+        if (one["tier"], one["code"]) == (name, code):
+            row = [] if one["failed"] else [*row, one["seconds"]]
+    return row
+
+
+def again(names: Sequence[str], times: int, kept: Path) -> int:
+    """Run each tier until it passed so often in a row; 1 as soon as one failed."""
+    now = code()
+    for name in names:
+        while len(in_a_row(name, now, kept)) < times:
+            with full_load():
+                counts, seconds = run_tier(name)
+            one = {"tier": name, "code": now, "seconds": round(seconds, 1), **counts}
+            with open(kept, "a") as file:
+                file.write(json.dumps({"failed": 0, **one}) + "\n")
+            print(line(name, counts, seconds), flush=True)
+            if counts["failed"]:
+                return 1
+    print()
+    for name in names:
+        row = in_a_row(name, now, kept)
+        told = ", ".join(f"{seconds:.0f}" for seconds in row)
+        print(f"{name:10} passed {len(row)} times in a row, in seconds: {told}")
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description="Run the tests tier by tier, and end with what each took.",
+        epilog=f"The tiers: {', '.join(TIERS)}.",
+    )
+    parser.add_argument("tiers", nargs="*", metavar="TIER", help="only these; without any, all")
+    parser.add_argument(
+        "--again", type=int, metavar="N", help="each N times in a row, beside a full load"
+    )
+    asked = parser.parse_args()
+    if unknown := [name for name in asked.tiers if name not in TIERS]:
+        print(f"There is no tier {unknown[0]}; there are: {', '.join(TIERS)}.", file=sys.stderr)
+        return 2
+    REPORT.parent.mkdir(exist_ok=True)
+    names = asked.tiers or list(TIERS)
+    return again(names, asked.again, ROOT / "build" / "again.jsonl") if asked.again else once(names)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
