@@ -19,7 +19,7 @@ without_addresses := const fs = require("fs"), lock = JSON.parse(fs.readFileSync
 	for (const one of Object.values(lock.packages)) { delete one.funding; if (/:/.test(one.license)) delete one.license; } \
 	fs.writeFileSync("package-lock.json", JSON.stringify(lock, null, 2) + "\n");
 
-.PHONY: help demo test rig hardware check format lock clean
+.PHONY: help demo test rig hardware check long format lock clean
 help: ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
@@ -42,6 +42,10 @@ hardware: ## on a real kit, as root: try every part of it and write a report to 
 check: ## all set-up, then what a reviewer asks for, in under a minute
 	@tools/setup test
 	@.venv/bin/python tools/tiers.py check
+
+long: ## all set-up, then what takes hours: every rule of the gate broken on purpose
+	@tools/setup test
+	@.venv/bin/python tools/mutants.py
 
 format: ## put the code into its form
 	@tools/setup test
