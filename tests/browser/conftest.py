@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SHOTS = ROOT / "build" / "screenshots"
 CHROMIUM = "/usr/bin/chromium"
 PASSPHRASE = "lantern orchard velvet thimble cascade juniper"
+PATIENCE = 90.0
+"""Seconds that anything may take on a busy computer. What is waited for is always an event."""
 PHONE, TABLET, LAPTOP = (390, 844), (820, 1180), (1280, 800)
 
 
@@ -38,7 +40,7 @@ class Visitor:
         page: Page | None = None,
     ) -> None:
         self.page: Page = page or context.new_page()
-        self.page.set_default_timeout(15_000)
+        self.page.set_default_timeout(1000 * PATIENCE)
         self.address = address
         self.complaints: list[str] = []
         self._axe = axe if scripts else ""
@@ -150,7 +152,7 @@ def kit(tmp_path: Path) -> Iterator[Kit]:
     with Kit(config, tmp_path / "logs") as running:
         running.start("recorder")
         running.start("web")
-        running.recorder_shows("the recorder idle", lambda s: s.state == "idle", 20)
+        running.recorder_shows("the recorder idle", lambda s: s.state == "idle", PATIENCE)
         running.page()
         yield running
 

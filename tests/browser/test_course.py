@@ -13,7 +13,7 @@ from appliance.keys import PrivateKeys
 from appliance.kit import Kit, wait_for
 from appliance.reviews import Rating, Review
 from tests import films
-from tests.browser.conftest import Visitor, page_of
+from tests.browser.conftest import PATIENCE, Visitor, page_of
 from tests.moments import keep_clip, keep_still
 from tests.pages import NOW, PASSPHRASE, WebKit
 
@@ -164,7 +164,7 @@ def test_copies_sending_and_withdrawal_with_javascript_off(
     page.get_by_label("Locked with words").check()
     page.get_by_label("As a download").check()
     visitor.press("Hand out the copies")
-    wait_for("the copies", lambda: done(visitor), 60)
+    wait_for("the copies", lambda: done(visitor), PATIENCE)
     with page.expect_download() as got:
         visitor.follow("1.mp4.age")
     assert Path(got.value.path()).read_bytes().startswith(b"age-encryption.org/v1")

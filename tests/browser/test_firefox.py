@@ -5,7 +5,6 @@ import json
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from appliance.kit import Kit, free_port, wait_for
-from tests.browser.conftest import PASSPHRASE, page_of
+from tests.browser.conftest import PASSPHRASE, PATIENCE, page_of
 from tests.pages import WebKit
 
 FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
@@ -86,7 +85,7 @@ def firefox(tmp_path: Path) -> Iterator[Firefox]:
                 return Firefox(port)
             return None
 
-        browser = wait_for("Firefox", connected, 60)
+        browser = wait_for("Firefox", connected, PATIENCE)
         yield browser
         browser.close()
     finally:
@@ -115,10 +114,12 @@ def test_in_firefox_a_film_plays_seeks_to_the_frame_and_a_moment_is_kept(
     firefox.type("#passphrase", PASSPHRASE)
     firefox.click("#unlock button[type=submit]")
     wait_for(
-        "the film", lambda: firefox.ask("WebDriver:GetCurrentURL") == address + film or None, 20
+        "the film",
+        lambda: firefox.ask("WebDriver:GetCurrentURL") == address + film or None,
+        PATIENCE,
     )
     ready = "return document.querySelector('#player video').readyState"
-    wait_for("a picture", lambda: firefox.run(ready) >= 2 or None, 20)
+    wait_for("a picture", lambda: firefox.run(ready) >= 2 or None, PATIENCE)
     length = firefox.run("return document.querySelector('#player video').duration")
     assert abs(length - 3) < 0.1
     seek = """const [at] = arguments, video = document.querySelector('#player video');
@@ -129,14 +130,14 @@ def test_in_firefox_a_film_plays_seeks_to_the_frame_and_a_moment_is_kept(
     play = """const video = document.querySelector('#player video'); video.muted = true;
     return video.play().then(() => true);"""
     assert firefox.run(play)
-    time.sleep(0.5)
-    assert firefox.run("return document.querySelector('#player video').currentTime") > 1.2
+    now = "return document.querySelector('#player video').currentTime"
+    wait_for("it plays", lambda: firefox.run(now) > 1.2 or None, PATIENCE)
     firefox.run("document.querySelector('#player video').pause()")
     for field, seconds in (("start", "0.5"), ("end", "1.5")):
         firefox.run("document.getElementById(arguments[0]).value = ''", field)
         firefox.type(f"#{field}", seconds)
     firefox.click("#mark button[type=submit]")
     kept = "return document.querySelectorAll('.app-moment video').length"
-    wait_for("the moment", lambda: firefox.run(kept) or None, 30)
+    wait_for("the moment", lambda: firefox.run(kept) or None, PATIENCE)
     told = "return document.getElementById('line-doing').textContent"
     assert "Not armed" in firefox.run(told)

@@ -10,7 +10,7 @@ import pytest
 from appliance.clock import SystemClock
 from appliance.kit import Kit, free_port, wait_for
 from tests import films
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import PATIENCE, Visitor
 from tests.pages import PASSPHRASE, FakeRecorder, WebKit
 from web_ui.app import build_parts
 
@@ -72,7 +72,7 @@ def test_a_film_from_a_phone_is_brought_in_and_plays(visitor: Visitor, tmp_path:
     visitor.look("52-brought-in")
     visitor.follow("Look at it")
     video = visitor.page.locator("#player video")
-    wait_for("a picture", lambda: video.evaluate("v => v.readyState >= 2") or None, 15)
+    wait_for("a picture", lambda: video.evaluate("v => v.readyState >= 2") or None, PATIENCE)
     assert abs(video.evaluate("v => v.duration") - 3) < 0.1
     assert not visitor.complaints, visitor.complaints
 
@@ -90,4 +90,4 @@ def test_a_film_is_brought_in_without_scripts(plain_visitor: Visitor, tmp_path: 
         plain_visitor.page.reload(wait_until="networkidle")
         return plain_visitor.page.get_by_text("The film is here.").count() > 0
 
-    wait_for("the film", lambda: here() or None, 20)
+    wait_for("the film", lambda: here() or None, PATIENCE)

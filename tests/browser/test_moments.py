@@ -10,7 +10,7 @@ from appliance.kit import Kit, wait_for
 from firmware.cameras.scene import PictureEncoder, sound_frame
 from firmware.cameras.testcard import TestCard
 from firmware.muxer import Muxer
-from tests.browser.conftest import Visitor, page_of
+from tests.browser.conftest import PATIENCE, Visitor, page_of
 from tests.browser.test_visit import NUMBER
 from tests.pages import PASSPHRASE, WebKit
 
@@ -69,7 +69,7 @@ def to_film(visitor: Visitor) -> None:
     visitor.follow("R and K")
     visitor.page.locator("#visit .app-cases__link").click()
     video = visitor.page.locator("#player video")
-    wait_for("a picture", lambda: video.evaluate("v => v.readyState >= 2") or None, 15)
+    wait_for("a picture", lambda: video.evaluate("v => v.readyState >= 2") or None, PATIENCE)
 
 
 def at(page: Page) -> float:
@@ -203,7 +203,9 @@ def test_a_family_looks_at_the_moments_and_nothing_else(visitor: Visitor, kit: K
     screen.get_by_role("button", name="Begin").click()
     visitor.sees("It shows 1 of 3.")
     wait_for(
-        "the clip", lambda: screen.locator("video").first.evaluate("v => !v.paused") or None, 9
+        "the clip",
+        lambda: screen.locator("video").first.evaluate("v => !v.paused") or None,
+        PATIENCE,
     )
     for hidden in ("secret thought", "What came first?", "R and K", "lantern", "To notice"):
         assert hidden not in screen.content()
@@ -215,7 +217,7 @@ def test_a_family_looks_at_the_moments_and_nothing_else(visitor: Visitor, kit: K
     wait_for(
         "slow motion",
         lambda: screen.locator("video").nth(1).evaluate("v => v.playbackRate == 0.5") or None,
-        5,
+        PATIENCE,
     )
     visitor.look("36-notes")
     family.look("37-family")
@@ -256,16 +258,16 @@ def test_the_player_obeys_its_keys_unless_they_are_switched_off(visitor: Visitor
     video.evaluate("v => { v.muted = true; }")
     go_to(page, 10.0)
     page.keyboard.press("l")
-    wait_for("it plays", lambda: at(page) > 10.5 or None, 10)
+    wait_for("it plays", lambda: at(page) > 10.5 or None, PATIENCE)
     page.keyboard.press("l")
     assert video.evaluate("v => v.playbackRate") == 1.5
     page.keyboard.press("k")
     assert video.evaluate("v => v.paused")
-    wait_for("the frame that is seen", lambda: video.evaluate("v => !v.seeking") or None, 5)
+    wait_for("the frame that is seen", lambda: video.evaluate("v => !v.seeking") or None, PATIENCE)
     seen = page.locator("#player-place").inner_text().rpartition(" ")[2]
     assert video.evaluate(NUMBER) == int(seen)
     page.keyboard.press("j")
-    wait_for("it plays backwards", lambda: at(page) < 10.3 or None, 10)
+    wait_for("it plays backwards", lambda: at(page) < 10.3 or None, PATIENCE)
     page.keyboard.press("k")
     page.select_option("#speed", "0.25")
     page.locator("#speed").blur()
@@ -274,8 +276,8 @@ def test_the_player_obeys_its_keys_unless_they_are_switched_off(visitor: Visitor
     page.locator("h1").click()
     page.select_option("#speed", "2")
     page.get_by_role("button", name="Play the moment").click()
-    wait_for("the end of the moment", lambda: video.evaluate("v => v.paused") or None, 10)
-    wait_for("its last frame", lambda: video.evaluate("v => !v.seeking") or None, 5)
+    wait_for("the end of the moment", lambda: video.evaluate("v => v.paused") or None, PATIENCE)
+    wait_for("its last frame", lambda: video.evaluate("v => !v.seeking") or None, PATIENCE)
     assert video.evaluate(NUMBER) == 65
     page.get_by_role("button", name="Loop").click()
     page.get_by_role("button", name="Play the moment").click()
@@ -349,7 +351,7 @@ def test_moments_and_a_review_with_javascript_off(plain_visitor: Visitor, kit: K
     visitor.press("Keep this moment")
     page.fill("#at", "0:07.5")
     visitor.press("Keep this picture")
-    wait_for("the clip", lambda: list(kit.home.cases.glob("*/documents/clip-*")) or None, 30)
+    wait_for("the clip", lambda: list(kit.home.cases.glob("*/documents/clip-*")) or None, PATIENCE)
     visitor.go(film)
     page.get_by_role("button", name="Picture 2: move earlier").click()
     page.get_by_role("heading", name="Picture 1").wait_for()

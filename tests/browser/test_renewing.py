@@ -10,7 +10,7 @@ from appliance.copies import Copies
 from appliance.files import new_id
 from appliance.kit import Kit, wait_for
 from tests.browser import test_moments
-from tests.browser.conftest import ROOT, Visitor
+from tests.browser.conftest import PATIENCE, ROOT, Visitor
 from tests.browser.test_moments import keep, to_film, unlock
 from tests.browser.test_pages import seated, served
 from tests.pages import NOW, WebKit
@@ -78,7 +78,7 @@ def test_a_clip_plays_to_its_end_while_others_are_kept_and_put_in_order(
     page.locator(clip).evaluate(
         "video => { window.watched = video; video.muted = true; return video.play(); }"
     )
-    wait_for("the clip", lambda: seconds(page, clip) > 0.2 or None, 15)
+    wait_for("the clip", lambda: seconds(page, clip) > 0.2 or None, PATIENCE)
     for start, note in ((22, "the second"), (25, "the third")):
         page.fill("#start", str(start))
         page.fill("#end", str(start + 2))
@@ -95,5 +95,7 @@ def test_a_clip_plays_to_its_end_while_others_are_kept_and_put_in_order(
     assert seconds(page, clip) > 0.2
     page.evaluate("window.watched.playbackRate = 8")
     wait_for(
-        "its end", lambda: page.evaluate("window.watched.isConnected && window.watched.ended"), 30
+        "its end",
+        lambda: page.evaluate("window.watched.isConnected && window.watched.ended"),
+        PATIENCE,
     )

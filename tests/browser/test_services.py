@@ -17,7 +17,7 @@ from appliance.files import to_json
 from appliance.kit import Kit, free_port, wait_for
 from appliance.services import parse, shipped
 from tests import films
-from tests.browser.conftest import LAPTOP, PASSPHRASE, PHONE, Brought, Visitor
+from tests.browser.conftest import LAPTOP, PASSPHRASE, PATIENCE, PHONE, Brought, Visitor
 from tests.browser.test_visit import IN_TWO_MONTHS, hold
 
 IN_THREE_MONTHS = (datetime.now(UTC) + timedelta(days=90)).date().isoformat()
@@ -134,7 +134,7 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kit]:
     with Kit(config, place / "logs") as running:
         running.start("recorder")
         running.start("web")
-        running.recorder_shows("the recorder idle", lambda s: s.state == "idle", 20)
+        running.recorder_shows("the recorder idle", lambda s: s.state == "idle", PATIENCE)
         service = to_json(brought.service.card()).decode()
         running.set_up(running.page(), service, brought.key_file.read_bytes(), PASSPHRASE)
         yield running
@@ -229,7 +229,7 @@ def choose(visitor: Visitor, film: str, note: str, picture: bool) -> None:
     page = visitor.page
     visitor.go(film)
     video = page.locator("#player video")
-    wait_for("a picture", lambda: video.evaluate("v => v.readyState >= 2") or None, 15)
+    wait_for("a picture", lambda: video.evaluate("v => v.readyState >= 2") or None, PATIENCE)
     page.fill("#start", "0.5")
     page.fill("#end", "1.5")
     page.get_by_label("What you saw").fill(note)
@@ -251,7 +251,7 @@ def review(visitor: Visitor, case: str, value: int, moments: int) -> None:
         visitor.press("Continue")
     visitor.press("Begin")
     clip = page.locator("#show video").first
-    wait_for("the clip", lambda: clip.evaluate("v => v.currentTime > 0.2") or None, 15)
+    wait_for("the clip", lambda: clip.evaluate("v => v.currentTime > 0.2") or None, PATIENCE)
     assert GOAL not in page.content() and WORD not in page.content()
     visitor.follow("Finish")
     page.fill("#strengths", "She waits, and he turns to her.")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from playwright.sync_api import Locator
 
 from appliance.kit import Kit, wait_for
-from tests.browser.conftest import PASSPHRASE, Brought, Visitor
+from tests.browser.conftest import PASSPHRASE, PATIENCE, Brought, Visitor
 
 IN_TWO_MONTHS = (datetime.now(UTC) + timedelta(days=60)).date().isoformat()
 
@@ -117,13 +117,13 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
     page.fill("#people-0-child", "Robin")
     page.get_by_label("Filming, and looking at the film together").first.check()
     page.get_by_label("Another length, in seconds").check()
-    page.get_by_label("Seconds", exact=True).fill("40")
+    page.get_by_label("Seconds", exact=True).fill("600")
     page.fill("#valid_until", IN_TWO_MONTHS)
     page.fill("#language", "English")
     page.get_by_label("Signed on the paper form").check()
     page.get_by_label("Everybody chose this themselves").check()
     visitor.press("Record the consent")
-    visitor.sees("Films of up to 40 seconds")
+    visitor.sees("Films of up to 10 minutes")
     visitor.follow("Arm the kit")
     visitor.sees("Alex (mother): agrees")
     visitor.look("11-arm")
@@ -136,11 +136,11 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
     visitor.press("Turn the camera on")
     page.wait_for_selector("#lamp[data-light=preview]")
     seen = page.locator("#seen")
-    wait_for("a live picture", lambda: picture_number(seen), 15)
+    wait_for("a live picture", lambda: picture_number(seen), PATIENCE)
     first = picture_number(seen)
-    wait_for("another one", lambda: picture_number(seen) != first or None, 10)
+    wait_for("another one", lambda: picture_number(seen) != first or None, PATIENCE)
     level = page.get_by_role("meter", name="Sound")
-    wait_for("how loud it is", lambda: level.evaluate("level => level.value") or None, 10)
+    wait_for("how loud it is", lambda: level.evaluate("level => level.value") or None, PATIENCE)
     assert page.locator("#heard").inner_text().split(":")[0].split(".")[0] in LOUDNESS
     assert not list(kit.home.recordings.glob("*")), "framing keeps nothing"
     visitor.look("12-framing")
@@ -155,12 +155,12 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
     visitor.press("Mark this moment")
     visitor.sees("The page did not reach the kit")
     page.unroute("**/mark")
-    time.sleep(3)
+    kit.recorder_shows("three seconds of film", lambda s: s.frames_out > 90, PATIENCE)
     visitor.press("Mark this moment")
     visitor.sees("Marked at: 0:0")
     assert not page.get_by_text("The page did not reach the kit").count()
     sound = page.locator("#sound")
-    wait_for("its sound", lambda: sound.evaluate("level => level.value") or None, 10)
+    wait_for("its sound", lambda: sound.evaluate("level => level.value") or None, PATIENCE)
     visitor.look("13-filming")
     visitor.press("The child had enough")
     # The film comes onto the page by itself.
@@ -170,9 +170,9 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
 
     page.locator("#visit .app-cases__link").click()
     video = page.locator("#player video")
-    wait_for("a picture", lambda: video.evaluate("v => v.readyState >= 2") or None, 15)
+    wait_for("a picture", lambda: video.evaluate("v => v.readyState >= 2") or None, PATIENCE)
     length = video.evaluate("video => video.duration")
-    assert 3 < length < 30
+    assert length > 3
     for seconds in (0.5, 2.0, 1.0):
         video.evaluate(
             "(video, s) => new Promise(done => {"
@@ -188,11 +188,11 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
 
     visitor.sees("Marked while filming")
     flag = page.locator("#glance")
-    wait_for("the mark on the timeline", lambda: flag.evaluate(FLAG) or None, 15)
+    wait_for("the mark on the timeline", lambda: flag.evaluate(FLAG) or None, PATIENCE)
     page.locator(".app-marked a").click()
     assert page.input_value("#start") == "0:00.000"
     assert float(page.input_value("#end").removeprefix("0:")) > 3
-    wait_for("a picture", lambda: video.evaluate("v => v.readyState >= 2") or None, 15)
+    wait_for("a picture", lambda: video.evaluate("v => v.readyState >= 2") or None, PATIENCE)
     video.evaluate(
         "video => new Promise(done => { video.onseeked = done; video.currentTime = 1.033 + 1e-3; })"
     )
@@ -209,7 +209,7 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
     clip.wait_for()
     visitor.sees("She turns to him")
     clip.evaluate("video => { video.muted = true; return video.play(); }")
-    wait_for("the end of the clip", lambda: clip.evaluate("v => v.ended") or None, 15)
+    wait_for("the end of the clip", lambda: clip.evaluate("v => v.ended") or None, PATIENCE)
     assert abs(clip.evaluate("video => video.duration") - 1.5) < 0.05
     visitor.look("16-clip")
 
@@ -234,7 +234,7 @@ def test_a_page_that_lost_the_kit_says_so_and_finds_it_again(visitor: Visitor, k
     assert visitor.page.locator("#lamp").get_attribute("data-light") == ""
     kit.start("web")
     kit.page()
-    doing.filter(has_text="Not armed.").wait_for(timeout=60_000)
+    doing.filter(has_text="Not armed.").wait_for()
     visitor.page.wait_for_selector("#lamp[data-light=off]")
 
 
@@ -272,7 +272,7 @@ def test_the_same_visit_with_javascript_off(
     page.fill("#people-0-child", "Robin")
     page.get_by_label("Filming, and looking at the film together").first.check()
     page.get_by_label("Another length, in seconds").check()
-    page.get_by_label("Seconds", exact=True).fill("5")
+    page.get_by_label("Seconds", exact=True).fill("600")
     page.fill("#valid_until", IN_TWO_MONTHS)
     page.fill("#language", "English")
     page.get_by_label("Signed on the paper form").check()
@@ -297,7 +297,7 @@ def test_the_same_visit_with_javascript_off(
     film = visitor.path
     with page.expect_navigation():
         visitor.press("Keep this moment")
-    wait_for("the clip", lambda: list(kit.home.cases.glob("*/documents/clip-*")) or None, 20)
+    wait_for("the clip", lambda: list(kit.home.cases.glob("*/documents/clip-*")) or None, PATIENCE)
     visitor.go(film)
     visitor.sees("0:00.20 - 0:00.70")
     visitor.look("21-plain-clip")
