@@ -247,8 +247,16 @@ def test_what_is_no_file_of_the_recorders_sets_nothing_back(tmp_path: Path, odd:
 NETWORKS = r"""
 set -e
 mount -t tmpfs none /run
+exec 5>/run/refused
 ip netns add visitor
 ip link set lo up
+ip -n visitor link set lo up
+# The users of the kit, as its package makes them.
+cp /etc/passwd /run/passwd
+for user in web:7001 sync:7002 recorder:7003; do
+	echo "attune-${user%:*}:x:${user#*:}:7001::/:/bin/false" >>/run/passwd
+done
+mount --bind /run/passwd /etc/passwd
 nft -f "$1"
 for pair in "wlan0 10.55.0" "usb0 10.55.1" "eth0 192.168.7"; do
 	set -- $pair
@@ -287,6 +295,101 @@ try guest 192.168.8.1 8443
 # Another network's address, asked for through our own.
 ip -n visitor route add 192.168.7.1/32 via 10.55.0.1 dev vwlan0 metric 1
 try around 192.168.7.1 8443
+ip -n visitor route del 192.168.7.1/32 via 10.55.0.1 dev vwlan0
+
+# Our addresses, asked for through another network: Linux answers for any of its own.
+for way in "veth0 192.168.7.1" "vwlan0 192.168.8.1" "vusb0 10.55.1.1" "vwlan0 10.55.0.1"; do
+	for ours in 10.55.0.1 10.55.1.1; do
+		set -- $way $ours
+		[ "$2" = "$3" ] ||
+			ip -n visitor route append "$3/32" via "$2" dev "$1" metric 700 2>/dev/null || :
+	done
+done
+ip netns exec visitor python3 -c '
+import select, socket
+ways = [
+    "office-to-wifi veth0 192.168.7.9 10.55.0.1".split(),
+    "office-to-cable veth0 192.168.7.9 10.55.1.1".split(),
+    "guest-to-wifi vwlan0 192.168.8.9 10.55.0.1".split(),
+    "guest-to-cable vwlan0 192.168.8.9 10.55.1.1".split(),
+    "cable-to-wifi vusb0 10.55.1.9 10.55.0.1".split(),
+    "wifi-to-cable vwlan0 10.55.0.9 10.55.1.1".split(),
+    "forged-to-wifi veth0 10.55.0.9 10.55.0.1".split(),
+    "forged-to-cable veth0 10.55.1.9 10.55.1.1".split(),
+]
+asked = {}
+for name, device, source, ours in ways:
+    for port in (443, 8443):
+        one = socket.socket()
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+        one.bind((source, 0))
+        one.setblocking(False)
+        one.connect_ex((ours, port))
+        asked[one] = f"{name}-{port}"
+end = select.select([], list(asked), [], 3)[1]
+for one, name in asked.items():
+    there = one in end and not one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    print(name, "open" if there else "shut")
+'
+ip -n visitor route flush exact 10.55.0.1/32
+ip -n visitor route flush exact 10.55.1.1/32
+
+# What each user of the kit may call: something that listens in every network, and on the kit.
+ip netns exec visitor python3 -m http.server --bind 0.0.0.0 9 >/dev/null 2>&1 &
+elsewhere=$!
+trap 'kill $page $other $elsewhere' EXIT
+until ip netns exec visitor python3 -c "$knock" 127.0.0.1 9 2>/dev/null; do sleep 0.1; done
+call() { # call NAME USER ADDRESS PORT
+	# Loaded first: the other user may not read where Python lies.
+	if python3 -c "import encodings.idna, os, socket; os.setuid($2); $knock" "$3" "$4" 2>&5; then
+		echo "$1 open"
+	else
+		echo "$1 shut"
+	fi
+}
+for place in office=192.168.7.9 guest=192.168.8.9 wifi=10.55.0.9 cable=10.55.1.9; do
+	call "page-calls-${place%=*}" 7001 "${place#*=}" 9
+done
+call page-calls-itself 7001 127.0.0.1 22
+call recorder-calls-office 7003 192.168.7.9 9
+call sync-calls-office 7002 192.168.7.9 9
+
+# The page as its own user answers; and one guest with many connections leaves room for others.
+kill $page
+python3 -c '
+import encodings.idna, os, socket
+os.setuid(7001)
+page, there = socket.create_server(("0.0.0.0", 8443), backlog=1024), []
+while True:
+    there.append(page.accept())' >/dev/null 2>&1 &
+page=$!
+until python3 -c "$knock" 127.0.0.1 8443 2>/dev/null; do
+	kill -0 $page
+	sleep 0.1
+done
+try wifi-answered 10.55.0.1 8443
+try cable-answered 10.55.1.1 443
+ip -n visitor address add 10.55.0.10/24 dev vwlan0
+ip netns exec visitor python3 -c '
+import select, socket
+flood = []
+for _ in range(800):
+    one = socket.socket()
+    one.setblocking(False)
+    one.bind(("10.55.0.9", 0))
+    one.connect_ex(("10.55.0.1", 8443))
+    flood.append(one)
+here = select.poll()
+for one in flood:
+    here.register(one, select.POLLOUT)
+there = set()
+while ready := here.poll(700):
+    for number, _ in ready:
+        here.unregister(number)
+        there.add(number)
+other = socket.create_connection(("10.55.0.1", 8443), 2, source_address=("10.55.0.10", 0))
+print("flood", "limited" if 40 < len(there) <= 48 else len(there), "another open")
+'
 """
 
 
@@ -332,7 +435,7 @@ def alone(script: str, argument: Path, *tools: str) -> list[str]:
         [*unshare, "--propagation", "private", "bash", "-c", script, "alone", str(argument)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
@@ -348,6 +451,20 @@ def test_the_page_is_open_on_the_kits_own_networks_and_everything_else_is_shut()
         "other shut",
         "guest shut",
         "around shut",
+        *(
+            f"{way}-{port} shut"
+            for way in (
+                *("office-to-wifi", "office-to-cable", "guest-to-wifi", "guest-to-cable"),
+                *("cable-to-wifi", "wifi-to-cable", "forged-to-wifi", "forged-to-cable"),
+            )
+            for port in (443, 8443)
+        ),
+        *(f"page-calls-{place} shut" for place in ("office", "guest", "wifi", "cable", "itself")),
+        "recorder-calls-office shut",
+        "sync-calls-office open",
+        "wifi-answered open",
+        "cable-answered open",
+        "flood limited another open",
     ]
 
 

@@ -86,6 +86,13 @@ def test_the_recorder_has_no_network() -> None:
     assert "PrivateNetwork=yes" in lines and "RestrictAddressFamilies=AF_UNIX" in lines
 
 
+def test_the_page_speaks_with_the_kits_own_two_networks_and_with_nobody_else() -> None:
+    lines = (SYSTEMD / "attune-web.service").read_text().splitlines()
+    assert "IPAddressDeny=any" in lines
+    (allowed,) = (line for line in lines if line.startswith("IPAddressAllow="))
+    assert allowed == "IPAddressAllow=localhost 10.55.0.0/24 10.55.1.0/24"
+
+
 def test_every_directory_belongs_to_its_one_writer() -> None:
     home = Home(Path("/var/lib/attune"), Path("/run/attune"))
     lines = (line.split() for line in (SYSTEMD / "attune.tmpfiles").read_text().splitlines())
