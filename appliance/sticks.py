@@ -1,9 +1,11 @@
 """USB sticks: found, mounted, written to with care, and let go.
 
-A stick comes from outside and may be anything. Only a removable disk that holds nothing of the kit
-is ever offered. What is written lies in a new folder of our own, reached without following a link;
-each file gets its name when it is on the stick and was read back from it. The page runs without
-rights, so udisks2 mounts and ejects for it, asked over the system bus with systemd's `busctl`.
+A stick comes from outside and may be anything: before the kernel reads it, udisks2 says what lies
+on it, and only the formats of sticks are mounted, each by its name. Only a removable disk that
+holds nothing of the kit is ever offered. What is written lies in a new folder of our own, reached
+without following a link; each file gets its name when it is on the stick and was read back from it.
+The page runs without rights, so udisks2 mounts and ejects for it, asked over the system bus with
+systemd's `busctl`.
 """
 
 import contextlib
@@ -24,6 +26,9 @@ from appliance.files import lines
 
 READABLE = frozenset({"vfat", "exfat", "ntfs3"})
 """Formats of sticks that phones and computers read, as Linux calls them."""
+_MOUNTED_AS = {"vfat": "vfat", "exfat": "exfat", "ntfs": "ntfs3"}
+"""What is mounted at all, as udisks2 calls it and as Linux does. For anything else a file system of
+the kernel that was not written for what strangers bring would read it."""
 SAME_TIME = 946_728_000
 """Noon of 1 January 2000: the time that every file shows, so that it tells nothing."""
 FOLDER = "copies"
@@ -59,8 +64,12 @@ class Stick:
 class Mounter(Protocol):
     """Who may mount and eject: the system, asked by the page."""
 
-    def mount(self, device: str, /) -> None:
-        """Mount the file system on `device`. Raises StickFailed."""
+    def holds(self, device: str, /) -> str:
+        """What lies on `device` as udisks2 found it, such as `vfat`; '' for nothing that it knows.
+        Raises StickFailed."""
+
+    def mount(self, device: str, format: str, /) -> None:
+        """Mount `device` as this format, and as no other. Raises StickFailed."""
 
     def eject(self, device: str, /) -> None:
         """Write out what is owed, unmount and switch off. Raises StickFailed."""
@@ -93,10 +102,15 @@ class Sticks:
         return found
 
     def ready(self, device: str) -> Stick:
-        """A stick, mounted. Raises StickFailed if it is not there, or cannot be mounted."""
+        """A stick, mounted. Raises StickFailed if it is not there, is of a format that is not
+        mounted, or cannot be mounted."""
         stick = self._found(device)
         if stick.mounted is None:
-            self._mounter.mount(device)
+            format = _MOUNTED_AS.get(self._mounter.holds(device))
+            if format is None:
+                raise _other_format()
+            # By its name: were another stick there by now, it would not be mounted.
+            self._mounter.mount(device, format)
             stick = self._found(device)
         if stick.mounted is None:
             raise StickFailed(
@@ -160,9 +174,18 @@ class Udisks:
     def __init__(self, busctl: str = "busctl") -> None:
         self._busctl = busctl
 
-    def mount(self, device: str) -> None:
+    def holds(self, device: str) -> str:
+        said = self._call("get-property", _block(device), "Block", "IdType")
+        try:
+            found = json.loads(said)["data"]
+        except (ValueError, LookupError, TypeError):
+            return ""
+        return found if isinstance(found, str) else ""
+
+    def mount(self, device: str, format: str) -> None:
         # What is on a stick is never run, and is nobody's device.
-        options = ("a{sv}", "1", "options", "s", "nosuid,nodev,noexec")
+        safe = ("options", "s", "nosuid,nodev,noexec")
+        options = ("a{sv}", "2", "fstype", "s", format, *safe)
         self._call("call", _block(device), "Filesystem", "Mount", *options)
 
     def eject(self, device: str) -> None:
@@ -203,10 +226,7 @@ class Folder:
     def __init__(self, stick: Stick, formats: frozenset[str] = READABLE) -> None:
         """Make the folder. Raises StickFailed, also for a format that no phone reads."""
         if stick.mounted is None or stick.format not in formats:
-            raise StickFailed(
-                "The format of this stick is not one that every phone and computer reads.",
-                "Use a stick as it is sold: formatted as FAT or exFAT.",
-            )
+            raise _other_format()
         self._names: list[str] = []
         with _in_words():
             self._root = os.open(stick.mounted, _DIRECTORY)
@@ -331,6 +351,13 @@ def _in_words() -> Iterator[None]:
         raise  # Some of them are OSErrors too.
     except OSError as error:
         raise _FAILURES.get(error.errno or 0, _pulled)() from error
+
+
+def _other_format() -> StickFailed:
+    return StickFailed(
+        "The format of this stick is not one that every phone and computer reads.",
+        "Use a stick as it is sold: formatted as FAT or exFAT.",
+    )
 
 
 def _pulled() -> StickFailed:

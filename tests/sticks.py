@@ -17,6 +17,9 @@ class Socket:
     device: str = "sda1"
     removable: bool = True
     format: str = "vfat"
+    """As Linux calls what lies on it: nothing mounts it as anything else."""
+    said: str | None = None
+    """What udisks2 says of it, if that is not what lies on it."""
     size: int = 62_500_000
     """Sectors of 512 bytes."""
     refuses_to_mount: bool = False
@@ -54,9 +57,13 @@ class Socket:
             f"36 35 {self.number} / {written} rw,relatime - {self.format} /dev/{self.device} rw\n"
         )
 
-    def mount(self, device: str) -> None:
+    def holds(self, device: str) -> str:
+        known = {"ntfs3": "ntfs"}.get(self.format, self.format)
+        return known if self.said is None else self.said
+
+    def mount(self, device: str, format: str) -> None:
         self.done.append(f"mount {device}")
-        if self.refuses_to_mount:
+        if self.refuses_to_mount or format != self.format:
             raise StickFailed("The stick could not be opened, or not let go.")
         self.mounted_at(self.place)
 

@@ -110,10 +110,85 @@ def busctl(tmp_path: Path) -> Callable[[str], Path]:
 def test_a_stick_is_mounted_so_that_nothing_on_it_can_be_run(
     busctl: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    Udisks(str(busctl("echo {}"))).mount("sda1")
+    Udisks(str(busctl("echo {}"))).mount("sda1", "exfat")
     asked = (tmp_path / "asked").read_text()
+    assert "Mount a{sv} 2 fstype s exfat options s nosuid,nodev,noexec" in asked
     assert "/org/freedesktop/UDisks2/block_devices/sda1 org.freedesktop.UDisks2.Filesystem" in asked
     assert "nosuid,nodev,noexec" in asked
+
+
+@pytest.mark.parametrize(
+    ("answer", "holds"),
+    [
+        ('{"type":"s","data":"vfat"}', "vfat"),
+        ('{"type":"s","data":"crypto_LUKS"}', "crypto_LUKS"),
+        ('{"type":"s","data":""}', ""),
+        ('{"type":"as","data":["vfat"]}', ""),
+        ("[]", ""),
+        ("{}", ""),
+        ("vfat", ""),
+        ("", ""),
+    ],
+)
+def test_what_lies_on_a_stick_is_asked_of_udisks(
+    busctl: Callable[[str], Path], tmp_path: Path, answer: str, holds: str
+) -> None:
+    assert Udisks(str(busctl(f"echo '{answer}'"))).holds("sda1") == holds
+    asked = (tmp_path / "asked").read_text()
+    assert "get-property" in asked and "UDisks2.Block IdType" in asked
+
+
+@pytest.mark.parametrize(
+    "holds",
+    [
+        *("ext2", "ext4", "btrfs", "xfs", "f2fs", "hfs", "hfsplus", "apfs", "ntfs3", "VFAT", ""),
+        *("iso9660", "udf", "squashfs", "crypto_LUKS", "LVM2_member", "linux_raid_member", "vfat "),
+    ],
+)
+def test_what_is_no_sticks_format_is_never_mounted_and_refused_in_words(
+    tmp_path: Path, holds: str
+) -> None:
+    """Attack: a stick whose file system is made to break the kernel's reader of it."""
+    socket = Socket(tmp_path, said=holds)
+    with pytest.raises(StickFailed, match="format") as refused:
+        socket.sticks.ready("sda1")
+    assert "FAT" in refused.value.hint
+    assert socket.done == []
+
+
+@pytest.mark.parametrize("format", ["vfat", "exfat", "ntfs3"])
+def test_the_formats_of_sticks_are_mounted_each_by_its_name(tmp_path: Path, format: str) -> None:
+    socket = Socket(tmp_path, format=format)
+    assert socket.sticks.ready("sda1").format == format
+
+
+@pytest.mark.parametrize("format", ["ext4", "hfsplus", "ntfs3"])
+def test_a_stick_that_is_another_one_by_the_time_it_is_mounted_is_not_mounted(
+    tmp_path: Path, format: str
+) -> None:
+    socket = Socket(tmp_path, format=format, said="vfat")
+    with pytest.raises(StickFailed):
+        socket.sticks.ready("sda1")
+    assert socket.sticks.plugged_in()[0].mounted is None
+
+
+def test_of_a_stick_with_two_partitions_only_the_one_that_is_meant_is_asked_and_mounted(
+    tmp_path: Path,
+) -> None:
+    class Two(Socket):
+        def holds(self, device: str) -> str:
+            return {"sda1": "vfat", "sda2": "ext4"}[device]
+
+    socket = Two(tmp_path)
+    second = socket.disk / "sda2"
+    second.mkdir()
+    for name, text in (("partition", "2"), ("size", "2048"), ("dev", "8:2")):
+        (second / name).write_text(f"{text}\n")
+    with pytest.raises(StickFailed, match="format"):
+        socket.sticks.ready("sda2")
+    assert socket.done == []
+    assert socket.sticks.ready("sda1").mounted == socket.place
+    assert socket.done == ["mount sda1"]
 
 
 def test_ejecting_unmounts_and_then_switches_off(
@@ -154,7 +229,7 @@ def test_what_udisks_refuses_is_told_in_words(
 
 def test_a_kit_without_a_system_bus_says_what_is_missing() -> None:
     with pytest.raises(StickFailed) as failed:
-        Udisks("/nowhere/busctl").mount("sda1")
+        Udisks("/nowhere/busctl").mount("sda1", "vfat")
     assert "udisks2" in words_of(failed)
 
 

@@ -222,9 +222,9 @@ def test_a_stick_that_is_still_busy_must_not_be_pulled_out_yet(
 def test_copies_that_are_cancelled_leave_nothing_on_the_stick(family: Family) -> None:
     mount, asked = family.socket.mount, threading.Event()
 
-    def mount_later(device: str) -> None:
+    def mount_later(device: str, format: str) -> None:
         assert asked.wait(30)
-        mount(device)
+        mount(device, format)
 
     family.socket.mount = mount_later  # type: ignore[method-assign]
     page = family.hand_out()
