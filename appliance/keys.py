@@ -5,10 +5,7 @@ A key file is an age identity file with a C2SP signing key in a remark. `text` a
 What age itself knows of keys is `appliance.identities`, of which the names in use are here too.
 """
 
-import math
 import os
-import re
-import secrets
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +23,7 @@ from appliance.identities import (
     parse_identity,
     parse_recipient,
 )
+from appliance.passphrases import check_passphrase, make_passphrase, passphrase_strength
 from appliance.sealing import VERSION_LINE, Recipient, seal
 from appliance.signing import Signer, Verifier
 from appliance.unsealing import Identity, unseal
@@ -52,11 +50,6 @@ __all__ = [
 ]
 
 Role = Literal["service", "practitioner"]
-
-MADE_WORDS = 6
-REQUIRED_BITS = 60.0
-_CONSONANTS = "bdfghjklmnprstvz"
-_VOWELS = "aeiou"
 
 
 class Card(Fact, frozen=True, tag="card/v1"):
@@ -192,39 +185,6 @@ def change_passphrase(path: Path, old: Callable[[], str], new: str) -> None:
         ) from error
 
 
-def make_passphrase() -> str:
-    """Six pronounceable words of four letters, such as `lobe kadu`: 75.8 bits of chance.
-
-    Each word is one of 16 consonants, one of 5 vowels, and the same again: 6,400 words, 12.6 bits.
-    Made, not chosen from a language, so that they are the same for everybody and never unkind.
-    """
-    while True:
-        passphrase = " ".join(_made_word() for _ in range(MADE_WORDS))
-        # Once in thousands a word comes twice, and our own estimate would refuse it.
-        if passphrase_strength(passphrase) >= REQUIRED_BITS:
-            return passphrase
-
-
-def passphrase_strength(passphrase: str) -> float:
-    """How many bits a chosen passphrase is worth, by a cautious estimate.
-
-    A run of letters counts as one word somebody could have in a list (12 bits, fewer if short), a
-    run of digits 3.3 bits a digit but 10 at most (a date), any other sign 3; what comes again
-    counts once. A line of a song is worth less than this says.
-    """
-    parts = set(re.findall(r"[^\W\d_]+|\d+|[^\w\s]|_", normalised(passphrase).casefold()))
-    return sum(_part_strength(part) for part in parts)
-
-
-def check_passphrase(passphrase: str) -> None:
-    """Raise BadInput, with a hint, unless a passphrase is worth about 60 bits."""
-    if passphrase_strength(passphrase) < REQUIRED_BITS:
-        raise BadInput(
-            "That passphrase could be found by trying.",
-            "Use the six words offered, or five or more unusual words that make no sentence.",
-        )
-
-
 def _role_of(name: str) -> Role:
     prefix = name.partition("-")[0]
     if prefix == "service":
@@ -237,15 +197,3 @@ def _role_of(name: str) -> Role:
 def _labelled(text: str) -> dict[str, str]:
     pairs = (line[1:].partition(":") for line in lines(text) if line.startswith("#"))
     return {label.strip(): value.strip() for label, found, value in pairs if found}
-
-
-def _made_word() -> str:
-    return "".join(secrets.choice(letters) for letters in (_CONSONANTS, _VOWELS) * 2)
-
-
-def _part_strength(part: str) -> float:
-    if part.isdigit():
-        return min(10.0, math.log2(10) * len(set(part)))
-    if part.isalpha():
-        return min(12.0, math.log2(26) * len(set(part)))
-    return 3.0

@@ -17,7 +17,6 @@ from appliance.errors import (
 from appliance.files import from_json, to_json
 from appliance.identities import LEAST_WORK, MOST_WORK
 from appliance.keys import (
-    REQUIRED_BITS,
     Card,
     Identity,
     PrivateKeys,
@@ -25,11 +24,9 @@ from appliance.keys import (
     ScryptIdentity,
     ScryptRecipient,
     change_passphrase,
-    check_passphrase,
     generate_identity,
     lock,
     make_passphrase,
-    passphrase_strength,
     unlock,
 )
 from appliance.sealing import seal
@@ -170,34 +167,3 @@ def test_a_passphrase_that_may_not_be_changed_leaves_the_file_as_it_was(
 def test_a_passphrase_is_stretched_as_much_as_this_machine_bears() -> None:
     line = lock(KEYS, GOOD).splitlines()[1]
     assert LEAST_WORK <= int(line.rsplit(b" ", 1)[1]) <= MOST_WORK
-
-
-def test_made_passphrases_are_six_plain_words_that_do_not_come_again() -> None:
-    made = {make_passphrase() for _ in range(200)}
-    assert len(made) == 200
-    for passphrase in made:
-        words = passphrase.split(" ")
-        assert len(words) == 6
-        assert all(word.isascii() and word.islower() and len(word) == 4 for word in words)
-        check_passphrase(passphrase)
-    letters = {passphrase[0] for passphrase in made}
-    assert len(letters) == 16
-
-
-@pytest.mark.parametrize(
-    "weak",
-    ["", "password", "correct horse battery staple", "12345678901234567890", "a" * 99, "lobe " * 20,
-     "Tr0ub4dor&3", "2026-11-21 2026-11-21", "!" * 40],
-)  # fmt: skip
-def test_a_weak_passphrase_is_refused_with_a_hint(weak: str) -> None:
-    assert passphrase_strength(weak) < REQUIRED_BITS
-    with pytest.raises(BadInput) as caught:
-        lock(KEYS, weak)
-    assert "six words" in caught.value.hint
-
-
-@pytest.mark.parametrize(
-    "strong", [GOOD, "violin gravel ostrich tepid marzipan", "k7#Rw2!pZ9_vQ4xL8&dT3", GOOD.upper()]
-)
-def test_a_strong_passphrase_is_accepted(strong: str) -> None:
-    check_passphrase(strong)

@@ -1,6 +1,8 @@
 """Unlock and lock. Who unlocks also says what time it is: the kit itself cannot know."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 from flask import Blueprint, g, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -166,10 +168,18 @@ def _change(parts: Parts, holder: Practitioner, form: PassphraseForm) -> None:
         raise BadInput(
             _("The new passphrase was not written the same way twice."), _("Write both again.")
         )
-    check_passphrase(new)
+    check_passphrase(new, _known_of(parts, holder))
     sealed = parts.home.keys / holder.card.name / "identity.age"
     # Whoever finds the page unlocked must not lock its owner out.
     parts.seat.prove(lambda: change_passphrase(sealed, lambda: form.passphrase.data or "", new))
+
+
+def _known_of(parts: Parts, holder: Practitioner) -> list[str]:
+    """What whoever finds the kit knows, or reads off its label: no part of a passphrase."""
+    known = ["attune", holder.vouch.kit, holder.card.name, *parts.config.names]
+    with suppress(OSError, UnicodeDecodeError):
+        known.append(Path(parts.config.label).read_text())
+    return known
 
 
 def _opened(parts: Parts, passphrase: str, moment: datetime, reading: Reading) -> Practitioner:
