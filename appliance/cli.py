@@ -360,10 +360,10 @@ def verify(place: str, kit_keys: tuple[str, ...], access: Path | None) -> None:
 @_FILE
 def cut(film: Path, start: "Fraction", end: "Fraction", out: Path) -> None:
     """Cut an exact clip from a plain film: nothing from outside the marks is in it."""
-    from appliance import cutting
+    from appliance.apart import Apart, PlainFile
 
     with open(film, "rb") as source, opened_output(out, secret=True) as clip:
-        cutting.cut(source, start, end, clip)
+        clip.write(Apart().cut(PlainFile(source), start, end)[1])
 
 
 @attune.command()
@@ -372,10 +372,10 @@ def cut(film: Path, start: "Fraction", end: "Fraction", out: Path) -> None:
 @_FILE
 def still(film: Path, at: "Fraction", out: Path) -> None:
     """Write the frame that is seen at a moment of a plain film as a JPEG."""
-    from appliance import stills
+    from appliance.apart import Apart, PlainFile
 
     with open(film, "rb") as source, opened_output(out, secret=True) as picture:
-        stills.still(source, at, picture)
+        picture.write(Apart().still(PlainFile(source), at)[0])
 
 
 @attune.command()

@@ -24,7 +24,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from appliance import avc, boxes
-from appliance.errors import BadFile, BadInput
+from appliance.errors import BadFile
 from appliance.footage import (
     Footage,
     Out,
@@ -37,6 +37,7 @@ from appliance.footage import (
     opened,
     said,
 )
+from appliance.wire import Cut, Refusal, refusal
 
 _PICTURE = {"bf": "0", "g": "60", "forced-idr": "1"}
 _ALL_OF_IT = {"preset": "veryfast", "crf": "17"}
@@ -58,19 +59,6 @@ _NOT_SAID, _FULL_RANGE = (2, 2, 2), 2
 """Of colours, as ISO/IEC 23091-2 and libav have it."""
 _READ, _PICTURED = 0.1, 0.9
 """How far a clip is when all is read, and when its pictures are made."""
-
-
-@dataclass(frozen=True)
-class Cut:
-    """What went into a clip, in seconds of its source: when the first frame and the last one
-    appear, and when the last one goes. `copied` of the `frames` are the source's own."""
-
-    frames: int
-    copied: int
-    first: Fraction
-    last: Fraction
-    end: Fraction
-    sound: bool
 
 
 def cut(
@@ -96,14 +84,9 @@ def cut(
         pictures = _Pictures(film, span, start, end)
         pictures.make(progress)
         if not pictures.count:
-            raise BadInput(
-                "There is no frame between %(start)s and %(end)s.",
-                "Set the marks further apart.",
-                start=said(start),
-                end=said(end),
-            )
+            raise refusal(Refusal.NO_FRAME, start=said(start), end=said(end))
         if pictures.count == 1 and end < pictures.end:
-            raise BadInput("Both marks are within one frame.", "Set the marks further apart.")
+            raise refusal(Refusal.ONE_FRAME)
         tracks = [pictures.track()]
         if sound:
             progress(_PICTURED)

@@ -26,7 +26,7 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from appliance.errors import BadFile, BadInput, NotPossible
+from appliance.wire import Refusal, refusal
 
 _BEFORE_SOUND = Fraction(1, 10)
 """Seconds. A decoder of sound needs what came before, or its first block is wrong."""
@@ -38,7 +38,6 @@ _SOME_RATE = Fraction(25)
 _A_LITTLE, _AT_ONCE = 1 << 15, 1 << 18
 """Bytes that are asked of a source at once: libav's own measure, and for reading all of it."""
 
-_TIMELESS = "This film has frames without times."
 _TURNS = {
     (1, 0, 0, 1): (),
     (0, 1, -1, 0): ("transpose=clock",),
@@ -91,7 +90,7 @@ class Footage:
         pictures = [track for track in film.streams.video if track.codec_context]
         sounds = [track for track in film.streams.audio if track.codec_context]
         if not pictures or not pictures[0].codec_context.width:
-            raise BadFile("There is no picture in this file.")
+            raise refusal(Refusal.NONE_SEEN)
         self._film = film
         self.picture = pictures[0]
         self.sound = sounds[0] if sounds else None
@@ -109,24 +108,14 @@ class Footage:
     def check(self, start: Fraction, end: Fraction | None = None) -> None:
         """Raises BadInput for marks that are not in order or not in the film."""
         if end is not None and end <= start:
-            raise BadInput(
-                "The clip would end at %(end)s, before it begins at %(start)s.",
-                "Set the end after the beginning.",
-                end=said(end),
-                start=said(start),
-            )
+            raise refusal(Refusal.ENDS_BEFORE, end=said(end), start=said(start))
         if start < 0:
-            raise BadInput("A film begins at 0 seconds.", "Set the mark later.")
+            raise refusal(Refusal.BEFORE_ZERO)
         # A mark at the end may have been rounded up: it is past it by more than a frame.
         past = end is not None and end > self.length + 1 / self.rate
         if start >= self.length or past:
             mark = max(start, end or start)
-            raise BadInput(
-                "The film ends at %(end)s; the mark is at %(at)s.",
-                "Set the mark earlier.",
-                end=said(self.length),
-                at=said(mark),
-            )
+            raise refusal(Refusal.PAST_THE_END, end=said(self.length), at=said(mark))
 
     def read(
         self,
@@ -263,7 +252,7 @@ class Footage:
             return ((self.picture.start_time or 0) + self.picture.duration) * self.base
         if self._film.duration:
             return Fraction((self._film.start_time or 0) + self._film.duration, av.time_base)
-        raise BadFile("This film does not say how long it is.", "Save it anew from a player.")
+        raise refusal(Refusal.NO_LENGTH)
 
 
 @contextlib.contextmanager
@@ -282,11 +271,7 @@ def opened(source: Source, *, whole: bool = False) -> Iterator[Footage]:
             yield Footage(film)
     except av.error.FFmpegError as error:
         # Not of the reading, which has words of its own.
-        raise NotPossible(
-            "The film was read, but nothing could be made of it: %(why)s.",
-            "Try it again; if it stays so, this computer lacks an encoder or memory.",
-            why=error.strerror,
-        ) from error
+        raise refusal(Refusal.NOT_POSSIBLE) from error
     finally:
         if guarded.error is not None:
             raise guarded.error
@@ -298,11 +283,7 @@ def reading() -> Iterator[None]:
     try:
         yield
     except av.error.FFmpegError as error:
-        raise BadFile(
-            "This film could not be read: %(why)s.",
-            "Is it a film, and whole? Try whether a player shows it.",
-            why=error.strerror,
-        ) from error
+        raise refusal(Refusal.UNREADABLE) from error
 
 
 def _pieces(resampler: AudioResampler | None, frame: AudioFrame | None) -> Iterator[AudioFrame]:
@@ -315,20 +296,20 @@ def _pieces(resampler: AudioResampler | None, frame: AudioFrame | None) -> Itera
 
 def _timed(piece: AudioFrame) -> AudioFrame:
     if piece.pts is None:
-        raise BadFile(_TIMELESS)
+        raise refusal(Refusal.NO_TIMES)
     return piece
 
 
 def time_base(thing: VideoStream | AudioStream) -> Fraction:
     if thing.time_base is None:
-        raise BadFile("This film has a track without a clock.")
+        raise refusal(Refusal.NO_CLOCK)
     return thing.time_base
 
 
 def when(frame: VideoFrame, base: Fraction) -> Fraction:
     """Seconds at which a frame appears, exactly; `base` is its track's. Raises BadFile."""
     if frame.pts is None:
-        raise BadFile(_TIMELESS)
+        raise refusal(Refusal.NO_TIMES)
     return frame.pts * base
 
 

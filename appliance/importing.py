@@ -7,20 +7,15 @@
 The original is never kept, and nowhere in clear: while it is needed it lies sealed to a key that
 only this process has, in a file without a name, which is gone when it is closed or the power is.
 It is read there from wherever a decoder asks (a phone puts what it needs first at the end). The
-decoding is done apart, in `appliance.transcoding`, by a process with nothing in reach; what comes
-from it is sealed as it comes. Without its manifest, written last, a film does not count.
+decoding is done apart, by a process with nothing in reach (`appliance.apart`); what comes from it
+is sealed as it comes. Without its manifest, written last, a film does not count.
 """
 
 import hashlib
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
@@ -28,6 +23,7 @@ from typing import IO
 
 import msgspec
 
+from appliance.apart import Apart, Limits
 from appliance.errors import BadFile, BadInput, Incomplete, KitError, NotPossible
 from appliance.files import ID, Home, save, sync_directory, to_json
 from appliance.film import (
@@ -47,31 +43,17 @@ from appliance.film import (
 from appliance.identities import generate_identity
 from appliance.sealing import Bytes, Recipient, SealedWriter, seal
 from appliance.signing import Signer
+from appliance.structure import check_init
 from appliance.unsealing import SealedReader
-from appliance.wire import ASKED, HEAD, PIECE, TOLD, Kind, Refusal
+from appliance.wire import Refusal, refusal
 
 MANIFEST = "manifest"
 SEGMENT_SECONDS = 30
 LARGEST = 16 << 30
 """Bytes of an original: an hour of a phone's best."""
 
-_FASTEST = 3 << 20
-"""Bytes a second of film that our encoder never reaches."""
 _TOO_LONG_BY = 1
 """Seconds: whoever films with a phone stops a moment late."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the process that decodes may use: bytes, seconds of the processor a second of film, and
-    seconds that it may say nothing."""
-
-    memory: int = 5 << 28
-    processor: int = 30
-    silence: float = 120.0
-
-
-LIMITS = Limits()
 
 
 class Original:
@@ -132,8 +114,9 @@ def import_film(
     recipient: Recipient,
     signer: Signer,
     now: Callable[[], datetime],
+    apart: Apart,
     progress: Callable[[float], None] = lambda done: None,
-    limits: Limits = LIMITS,
+    limits: Limits | None = None,
 ) -> FilmEnded:
     """Make `original` into a film in `directory`, which must not be there yet.
 
@@ -149,8 +132,8 @@ def import_film(
         raise _card(error) from error
     film = _Film(directory, started.recording, recipient)
     try:
-        apart = _Apart(original, started.limit + _TOO_LONG_BY, limits)
-        sound = apart.run(film.take, progress)
+        longest = started.limit + _TOO_LONG_BY
+        sound = apart.film(original, longest, film.take, progress, limits)
         film.close_segment()
         progress(1.0)
         begun = msgspec.structs.replace(started, sound=sound, original=original.sha256)
@@ -185,6 +168,10 @@ class _Film:
         """Seal some of what was made; how many seconds there are now. Raises BadFile."""
         for unit in self._splitter.feed(data):
             if isinstance(unit, Init):
+                try:
+                    check_init(unit.data)
+                except BadFile as error:
+                    raise refusal(Refusal.NOT_MADE) from error
                 self._init = unit
             else:
                 self._add(unit)
@@ -195,7 +182,7 @@ class _Film:
         try:
             self._splitter.finish()
         except Incomplete as error:
-            raise _not_made() from error
+            raise refusal(Refusal.NOT_MADE) from error
         if self._segment is not None:
             self._closed.append(self._segment.close())
 
@@ -209,7 +196,7 @@ class _Film:
             seconds=sum(segment.seconds for segment in self._closed),
         )
         if not ended.frames:
-            raise _not_made()
+            raise refusal(Refusal.NOT_MADE)
         facts: tuple[FilmFact, ...] = (started, *self._closed, ended)
         lines = "".join(map(manifest_line, facts))
         sync_directory(self._directory.parent)
@@ -285,178 +272,6 @@ class _Segment:
             index_size=len(index),
             index_sha256=hashlib.sha256(index).hexdigest(),
         )
-
-
-class _Apart:
-    """The process that decodes, and what is let through from it."""
-
-    def __init__(self, original: Original, longest: int, limits: Limits) -> None:
-        self._original, self._longest, self._limits = original, longest, limits
-        self._until = time.monotonic() + limits.processor * longest
-        self._said, self._sound = 0.0, False
-        self._read = self._made = 0
-
-    def run(self, take: Callable[[bytes], float], progress: Callable[[float], None]) -> bool:
-        """Hand what it makes to `take`, until it is done; whether there is sound in it.
-
-        Raises BadFile, and what `take` and `progress` raise.
-        """
-        original, limits = self._original, self._limits
-        original.read_at(0, 0)
-        ours, theirs = socket.socketpair()
-        words = (theirs.fileno(), original.size, self._longest, limits.memory)
-        command = [sys.executable, "-m", "appliance.transcoding"]
-        with ours:
-            with theirs:
-                process = subprocess.Popen(
-                    [*command, *map(str, words), str(limits.processor * self._longest)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    # What a library says of a film may be words of a family.
-                    stderr=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                    # Each thread would reserve memory of its own.
-                    env={"MALLOC_ARENA_MAX": "2", "PYTHONDONTWRITEBYTECODE": "1"},
-                )
-            try:
-                ours.settimeout(_LOOK)
-                self._serve(ours, take, progress)
-            finally:
-                process.kill()
-                process.wait()
-        return self._sound
-
-    def _serve(
-        self,
-        connection: socket.socket,
-        take: Callable[[bytes], float],
-        progress: Callable[[float], None],
-    ) -> None:
-        seconds = 0.0
-
-        def come() -> None:
-            # Where it is not said how long it is, what was read tells.
-            parts = (seconds / self._said if self._said else 0.0, self._read / self._original.size)
-            progress(min(parts[0] or parts[1], 0.99))
-
-        while True:
-            kind, length = HEAD.unpack(self._received(connection, HEAD.size, come))
-            if length > PIECE:
-                raise _not_made()
-            data = self._received(connection, length, come)
-            if kind == Kind.ASK and length == ASKED.size:
-                offset, wanted = ASKED.unpack(data)
-                piece = self._original.read_at(offset, min(wanted, PIECE))
-                if len(piece) != wanted:
-                    raise _not_made()
-                self._read = max(self._read, offset + wanted)
-                self._send(connection, piece)
-            elif kind == Kind.FILM:
-                self._made += length
-                seconds = take(bytes(data))
-                if seconds > self._longest + 1 or self._made > _FASTEST * (self._longest + 1):
-                    raise _not_made()
-            elif kind == Kind.TOLD and length == TOLD.size + 1:
-                (said,) = TOLD.unpack(data[:-1])
-                self._said = said if 0 < said < self._longest + 1 else 0.0
-                self._sound = data[-1:] == b"\1"
-            elif kind == Kind.REFUSED:
-                raise _refused(data)
-            elif kind == Kind.DONE:
-                return
-            else:
-                raise _not_made()
-            come()
-
-    def _received(
-        self, connection: socket.socket, length: int, come: Callable[[], None]
-    ) -> bytearray:
-        data = bytearray()
-        silent_since = time.monotonic()
-        while len(data) < length:
-            try:
-                piece = connection.recv(length - len(data))
-            except TimeoutError:
-                now = time.monotonic()
-                if now - silent_since > self._limits.silence or now > self._until:
-                    raise _refused(Refusal.TOO_MUCH.value.encode()) from None
-                come()
-                continue
-            except ConnectionError:
-                piece = b""
-            if not piece:
-                # It was ended: by a limit, or by what it was given to read.
-                raise _refused(Refusal.TOO_MUCH.value.encode())
-            data += piece
-            silent_since = time.monotonic()
-        return data
-
-    def _send(self, connection: socket.socket, piece: bytes) -> None:
-        try:
-            connection.settimeout(self._limits.silence)
-            connection.sendall(piece)
-        except (TimeoutError, ConnectionError):
-            raise _refused(Refusal.TOO_MUCH.value.encode()) from None
-        finally:
-            connection.settimeout(_LOOK)
-
-
-_LOOK = 1.0
-"""Seconds after which it is looked whether the work is still wanted."""
-_WORDS = {
-    Refusal.NOT_A_FILM: (
-        "This file is not a film that the kit can read.",
-        "It reads MP4, MOV, MKV and WebM, as phones, tablets and video calls write them.",
-    ),
-    Refusal.NO_PICTURE: (
-        "There is no picture in this file.",
-        "Is it a recording of sound alone? Choose the film.",
-    ),
-    Refusal.UNKNOWN_KIND: (
-        "The picture of this film is of a kind that the kit does not read.",
-        "Save it as MP4 (H.264) on the device it is on, and send that.",
-    ),
-    Refusal.TOO_MANY_POINTS: (
-        "The picture of this film is larger than any camera's that the kit knows.",
-        "Save a copy in full HD on the device it is on, and send that.",
-    ),
-    Refusal.TOO_LONG: (
-        "This film is longer than the family agreed to.",
-        "Cut it on the device it is on, or talk the consent through again.",
-    ),
-    Refusal.BROKEN: (
-        "This film is damaged: too much of it cannot be read.",
-        "Try whether a player shows it; send it again.",
-    ),
-    Refusal.CUT_SHORT: (
-        "This film ends before it should: a part of the file is missing.",
-        "Was it copied whole? Send it again from the device it was made on.",
-    ),
-    Refusal.TOO_MUCH: (
-        "The kit gave up on this film: it took more time or memory than a film may.",
-        "Save a copy as MP4 (H.264) in full HD on the device it is on, and send that.",
-    ),
-}
-
-
-def _refused(code: bytes | bytearray) -> KitError:
-    try:
-        why = Refusal(code.decode())
-    except ValueError:
-        return _not_made()
-    if why is Refusal.NOT_APART:
-        return NotPossible(
-            "This kit cannot set apart what reads a film of others, so it reads none.",
-            "Ask whoever looks after the kit: 'attune doctor' says what is missing.",
-        )
-    return BadFile(*_WORDS[why])
-
-
-def _not_made() -> BadFile:
-    return BadFile(
-        "What was made of this film is not a film: the file may be damaged or hostile.",
-        "Do not send it again without somebody who knows what it is.",
-    )
 
 
 def _card(error: OSError) -> NotPossible:

@@ -14,8 +14,8 @@ from fractions import Fraction
 from av.codec.context import CodecContext, Flags
 from av.video.frame import PictureType, VideoFrame
 
-from appliance.errors import BadFile, BadInput
 from appliance.footage import Out, Seconds, Source, Upright, opened, said
+from appliance.wire import Refusal, refusal
 
 _STILL, SMALL = 2, 5
 """What JPEG may lose: of a still next to nothing, of a small picture little."""
@@ -38,7 +38,7 @@ def still(source: Source, at: Seconds, out: Out) -> Fraction:
                 break
             appeared, seen = moment, frame
         if seen is None:
-            raise BadInput("There is no picture at %(at)s.", at=said(at))
+            raise refusal(Refusal.NOTHING_AT, at=said(at))
         picture = jpeg(seen, film.aspect, _STILL)
     out.write(picture)
     return appeared
@@ -63,7 +63,7 @@ def filmstrip(source: Source, count: int, height: int) -> Iterator[tuple[Fractio
                 for moment, frame in film.frames([packet]):
                     made = moment, jpeg(frame, film.aspect, SMALL, height)
             if made is None:
-                raise BadFile("There is no picture in this film that could be shown.")
+                raise refusal(Refusal.NOTHING_SHOWN)
             yield made
 
 

@@ -3,9 +3,7 @@
 A decoder is the likeliest part to be broken by a hostile file. So it works in a process that can
 compute and speak over one connection (`appliance.sandbox`), and may use so much memory and time and
 no more: it asks for pieces of the original and hands over what it made. It is not believed either:
-what starts it (`appliance.importing`) holds what comes against the same limits.
-
-    python -m appliance.transcoding FD SIZE LONGEST MEMORY CPU
+what starts it (`appliance.apart`) holds what comes against the same limits.
 
 What it makes is as `appliance.film` has it: H.264 without B-frames, a key frame each second,
 upright and of square points, each frame at its own time; AAC at 48 kHz, silence where there is
@@ -15,11 +13,7 @@ none.
 # PyAV's packets are generic for the type checker and not when they run.
 from __future__ import annotations
 
-import contextlib
-import importlib
-import io
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
@@ -36,9 +30,9 @@ from av.video.stream import VideoStream
 
 from appliance.errors import BadFile
 from appliance.film import MUXER, MUXER_OPTIONS
-from appliance.footage import Sounds, Upright
-from appliance.sandbox import NoSandbox, confine
-from appliance.wire import ASKED, HEAD, PIECE, TOLD, Kind, Refusal, Wire
+from appliance.footage import Sounds, Source, Upright
+from appliance.structure import NotKnown, check_film
+from appliance.wire import PIECE, TOLD, Kind, Refusal, Wire
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
 DECODERS = (
@@ -84,11 +78,21 @@ class Refused(Exception):
         self.why = why
 
 
-def transcode(wire: Wire, size: int, longest: Fraction) -> None:
-    """Make the film behind `wire`, of `size` bytes, into one like ours. Raises Refused."""
+def transcode(source: Source, size: int, wire: Wire, longest: Fraction) -> None:
+    """Make the film in `source`, of `size` bytes, into one like ours, and send it over `wire`.
+
+    Raises Refused.
+    """
+    try:
+        check_film(source, size)
+    except NotKnown as error:
+        raise Refused(Refusal.NOT_A_FILM) from error
+    except BadFile as error:
+        raise Refused(Refusal.BROKEN) from error
+    source.seek(0)
     try:
         container = av.open(
-            _Original(wire, size),
+            source,
             "r",
             buffer_size=1 << 18,
             metadata_errors="replace",
@@ -367,34 +371,6 @@ def _even(side: Fraction) -> int:
     return max(2, 2 * round(side / 2))
 
 
-class _Original(io.RawIOBase):
-    """The film from outside, as libav reads it."""
-
-    def __init__(self, wire: Wire, size: int) -> None:
-        self._wire, self._size, self._place = wire, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
-        self._place = max(0, base + offset)
-        return self._place
-
-    def read(self, size: int = -1, /) -> bytes:
-        left = max(0, self._size - self._place)
-        wanted = min(left if size < 0 else size, left, PIECE)
-        data = self._wire.ask(self._place, wanted) if wanted else b""
-        self._place += len(data)
-        return data
-
-
 class _Pipe:
     """What libav writes the film to."""
 
@@ -414,56 +390,3 @@ class _Pipe:
         if self._held:
             self._wire.send(Kind.FILM, bytes(self._held))
             self._held.clear()
-
-
-# --- The process ----------------------------------------------------------------------------------
-
-
-class _Socket:
-    def __init__(self, connection: int) -> None:
-        self._connection = connection
-
-    def ask(self, offset: int, length: int) -> bytes:
-        self.send(Kind.ASK, ASKED.pack(offset, length))
-        data = bytearray()
-        while len(data) < length:
-            piece = os.read(self._connection, length - len(data))
-            if not piece:
-                os._exit(1)  # Nobody is there any more.
-            data += piece
-        return bytes(data)
-
-    def send(self, kind: bytes, data: bytes) -> None:
-        left = memoryview(HEAD.pack(kind, len(data)) + data)
-        while left:
-            left = left[os.write(self._connection, left) :]
-
-
-def main(arguments: Sequence[str]) -> int:
-    descriptor, size, longest, memory, seconds = map(int, arguments)
-    wire = _Socket(descriptor)
-    av.logging.set_level(None)
-    # What the library fetches when it first needs it has to be here before; what, changes.
-    importlib.import_module("av.subtitles.stream")
-    with contextlib.suppress(ImportError):
-        importlib.import_module("av.data.stream")
-        importlib.import_module("av.attachments.stream")
-    try:
-        confine(descriptor, memory, seconds)
-    except NoSandbox:
-        wire.send(Kind.REFUSED, Refusal.NOT_APART.value.encode())
-        return 1
-    try:
-        transcode(wire, size, Fraction(longest))
-    except Refused as refused:
-        wire.send(Kind.REFUSED, refused.why.value.encode())
-    except MemoryError:
-        wire.send(Kind.REFUSED, Refusal.TOO_MUCH.value.encode())
-    else:
-        wire.send(Kind.DONE, b"")
-    # Python would put its signals back, and may not.
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

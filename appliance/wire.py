@@ -1,19 +1,25 @@
-"""What is said between whoever brings a film in and the process that decodes it, set apart.
+"""What is said between whoever wants a film decoded and the process that does it, set apart.
 
 Each message is one byte that says what it is, its length (4 bytes) and its content. This stands by
-itself so that the page, which only listens, does not load the decoders for it.
+itself so that the page, which only listens, does not load the decoders for it. What comes from
+there is believed in nothing: a refusal is one of these, with numbers in it and no words.
 """
 
+import re
 import struct
+from dataclasses import dataclass
 from enum import Enum
+from fractions import Fraction
 from typing import Protocol
+
+from appliance.errors import BadFile, BadInput, KitError, NotPossible
 
 PIECE = 1 << 20
 """Bytes that are asked for or handed over at once, at most."""
 
 
 class Refusal(Enum):
-    """Why a film was not taken. This code is all that goes back."""
+    """Why nothing was made of a film. This code, and moments in seconds, are all that goes back."""
 
     NOT_A_FILM = "not-a-film"
     NO_PICTURE = "no-picture"
@@ -24,18 +30,59 @@ class Refusal(Enum):
     CUT_SHORT = "cut-short"
     TOO_MUCH = "too-much"
     NOT_APART = "not-apart"
+    NOT_MADE = "not-made"
+    # Of looking into a film that is here.
+    NONE_SEEN = "none-seen"
+    ENDS_BEFORE = "ends-before"
+    BEFORE_ZERO = "before-zero"
+    PAST_THE_END = "past-the-end"
+    NO_LENGTH = "no-length"
+    NO_TIMES = "no-times"
+    NO_CLOCK = "no-clock"
+    UNREADABLE = "unreadable"
+    NOT_POSSIBLE = "not-possible"
+    NO_FRAME = "no-frame"
+    ONE_FRAME = "one-frame"
+    NOTHING_AT = "nothing-at"
+    NOTHING_SHOWN = "nothing-shown"
 
 
 class Kind:
     """What a message is, in its first byte; then come its length (4 bytes) and its content."""
 
     ASK, TOLD, FILM, REFUSED, DONE = b"R", b"T", b"F", b"E", b"D"
+    DONE_SO_FAR, PICTURE, LOUD, CUT = b"S", b"P", b"L", b"C"
 
 
 HEAD = struct.Struct(">cI")
 ASKED = struct.Struct(">QI")
 TOLD = struct.Struct(">d")
 """How many seconds the film says that it lasts, 0 if it says nothing; then, whether it sounds."""
+SO_FAR = struct.Struct(">d")
+"""How far the work is, from 0 to 1."""
+SHOWN = struct.Struct(">qq")
+"""The second at which a picture appears, as a fraction; then comes the picture, a JPEG."""
+CUT = struct.Struct(">IIqqqqqq?")
+"""Of a clip: frames, how many of them are copied, three moments as fractions, whether it sounds."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What went into a clip, in seconds of its source: when the first frame and the last one
+    appear, and when the last one goes. `copied` of the `frames` are the source's own."""
+
+    frames: int
+    copied: int
+    first: Fraction
+    last: Fraction
+    end: Fraction
+    sound: bool
+
+    def packed(self) -> bytes:
+        moments = (
+            number for one in (self.first, self.last, self.end) for number in one.as_integer_ratio()
+        )
+        return CUT.pack(self.frames, self.copied, *moments, self.sound)
 
 
 class Wire(Protocol):
@@ -43,3 +90,132 @@ class Wire(Protocol):
 
     def ask(self, offset: int, length: int) -> bytes: ...
     def send(self, kind: bytes, data: bytes) -> None: ...
+
+
+_WORDS: dict[Refusal, tuple[type[KitError], str, str]] = {
+    Refusal.NOT_A_FILM: (
+        BadFile,
+        "This file is not a film that the kit can read.",
+        "It reads MP4, MOV, MKV and WebM, as phones, tablets and video calls write them.",
+    ),
+    Refusal.NO_PICTURE: (
+        BadFile,
+        "There is no picture in this file.",
+        "Is it a recording of sound alone? Choose the film.",
+    ),
+    Refusal.UNKNOWN_KIND: (
+        BadFile,
+        "The picture of this film is of a kind that the kit does not read.",
+        "Save it as MP4 (H.264) on the device it is on, and send that.",
+    ),
+    Refusal.TOO_MANY_POINTS: (
+        BadFile,
+        "The picture of this film is larger than any camera's that the kit knows.",
+        "Save a copy in full HD on the device it is on, and send that.",
+    ),
+    Refusal.TOO_LONG: (
+        BadFile,
+        "This film is longer than the family agreed to.",
+        "Cut it on the device it is on, or talk the consent through again.",
+    ),
+    Refusal.BROKEN: (
+        BadFile,
+        "This film is damaged: too much of it cannot be read.",
+        "Try whether a player shows it; send it again.",
+    ),
+    Refusal.CUT_SHORT: (
+        BadFile,
+        "This film ends before it should: a part of the file is missing.",
+        "Was it copied whole? Send it again from the device it was made on.",
+    ),
+    Refusal.TOO_MUCH: (
+        BadFile,
+        "The kit gave up on this film: it took more time or memory than a film may.",
+        "Save a copy as MP4 (H.264) in full HD on the device it is on, and send that.",
+    ),
+    Refusal.NOT_APART: (
+        NotPossible,
+        "This kit cannot set apart what decodes films, so it decodes none.",
+        "Ask whoever looks after the kit: 'attune doctor' says what is missing.",
+    ),
+    Refusal.NOT_MADE: (
+        BadFile,
+        "What was made of this film is not a film: the file may be damaged or hostile.",
+        "Do not send it again without somebody who knows what it is.",
+    ),
+    Refusal.NONE_SEEN: (BadFile, "There is no picture in this file.", ""),
+    Refusal.ENDS_BEFORE: (
+        BadInput,
+        "The clip would end at %(end)s, before it begins at %(start)s.",
+        "Set the end after the beginning.",
+    ),
+    Refusal.BEFORE_ZERO: (BadInput, "A film begins at 0 seconds.", "Set the mark later."),
+    Refusal.PAST_THE_END: (
+        BadInput,
+        "The film ends at %(end)s; the mark is at %(at)s.",
+        "Set the mark earlier.",
+    ),
+    Refusal.NO_LENGTH: (
+        BadFile,
+        "This film does not say how long it is.",
+        "Save it anew from a player.",
+    ),
+    Refusal.NO_TIMES: (BadFile, "This film has frames without times.", ""),
+    Refusal.NO_CLOCK: (BadFile, "This film has a track without a clock.", ""),
+    Refusal.UNREADABLE: (
+        BadFile,
+        "This film could not be read.",
+        "Is it a film, and whole? Try whether a player shows it.",
+    ),
+    Refusal.NOT_POSSIBLE: (
+        NotPossible,
+        "The film was read, but nothing could be made of it.",
+        "Try it again; if it stays so, this computer lacks an encoder or memory.",
+    ),
+    Refusal.NO_FRAME: (
+        BadInput,
+        "There is no frame between %(start)s and %(end)s.",
+        "Set the marks further apart.",
+    ),
+    Refusal.ONE_FRAME: (
+        BadInput,
+        "Both marks are within one frame.",
+        "Set the marks further apart.",
+    ),
+    Refusal.NOTHING_AT: (BadInput, "There is no picture at %(at)s.", ""),
+    Refusal.NOTHING_SHOWN: (
+        BadFile,
+        "There is no picture in this film that could be shown.",
+        "",
+    ),
+}
+_CODES = {(sentence, hint): why for why, (_, sentence, hint) in _WORDS.items()}
+_NAME = re.compile(r"%\((\w+)\)s")
+_VALUE = re.compile(r"([a-z]{1,8})=(-?\d{1,9}\.\d{3} s)")
+
+
+def refusal(why: Refusal, **moments: str) -> KitError:
+    """The error that says so; `moments` as `footage.said` gives them."""
+    kind, sentence, hint = _WORDS[why]
+    return kind(sentence, hint, **moments)
+
+
+def coded(error: KitError) -> bytes:
+    """An error on its way out of the process that decodes."""
+    why = _CODES.get(error.said, Refusal.BROKEN)
+    values = error.values if error.said in _CODES else {}
+    return "\n".join([why.value, *(f"{name}={value}" for name, value in values.items())]).encode()
+
+
+def decoded(data: bytes) -> KitError:
+    """The error that came from there. What none of ours would say is told as what it is."""
+    try:
+        code, *values = data.decode("ascii").split("\n")
+        found = [_VALUE.fullmatch(value) for value in values]
+        moments = {one[1]: one[2] for one in found if one}
+        why = Refusal(code)
+        if len(moments) == len(values) and set(moments) == set(_NAME.findall(_WORDS[why][1])):
+            return refusal(why, **moments)
+    except (ValueError, KeyError):
+        pass
+    return refusal(Refusal.NOT_MADE)

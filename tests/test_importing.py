@@ -17,13 +17,13 @@ from typing import Any
 import av
 import pytest
 
-from appliance import importing
+from appliance.apart import LIMITS, Apart, Limits
 from appliance.cutting import cut
 from appliance.errors import BadFile, BadInput, KitError, NotPossible
 from appliance.files import Home, new_id
 from appliance.film import FilmStarted
 from appliance.identities import Identity, generate_identity
-from appliance.importing import Limits, Original, clear_unfinished, import_film
+from appliance.importing import Original, clear_unfinished, import_film
 from appliance.joined import OpenedFilm, open_recording
 from appliance.signing import Signer
 from appliance.stills import still
@@ -31,6 +31,8 @@ from tests import films
 
 NOW = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
 FRAMES = 90
+APART = Apart()
+"""Most of what a test would take is the start of what decodes."""
 
 
 class Case:
@@ -52,7 +54,7 @@ class Case:
         data: bytes,
         limit: int = 60,
         progress: Callable[[float], None] = lambda done: None,
-        limits: Limits = importing.LIMITS,
+        limits: Limits = LIMITS,
     ) -> OpenedFilm:
         original = Original(self.root)
         with contextlib.closing(original):
@@ -78,6 +80,7 @@ class Case:
                 self.identity.recipient,
                 self.signer,
                 lambda: NOW,
+                APART,
                 progress,
                 limits,
             )
@@ -436,5 +439,5 @@ def test_where_nothing_can_be_set_apart_no_film_of_others_is_read(kernel: str) -
     if kernel == "with":
         assert done.stdout == b""
     else:
-        assert done.stdout.startswith(b"This kit cannot set apart what reads a film of others")
+        assert done.stdout.startswith(b"This kit cannot set apart what decodes films")
         assert done.stdout.strip().endswith(b"[]")

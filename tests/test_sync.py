@@ -17,6 +17,7 @@ from typing import IO, BinaryIO
 
 import pytest
 
+from appliance.apart import Apart
 from appliance.audit import Log, check_chain
 from appliance.cases import CaseRecord, OpenCase
 from appliance.clips import sealed_file
@@ -177,6 +178,7 @@ def import_into(case: OpenCase, film: bytes) -> str:
             parse_recipient(case.record.recipient),
             practitioner().signer,
             lambda: STARTED,
+            Apart(),
         )
     return name
 

@@ -190,7 +190,7 @@ def _load(config: Config, end: "_End", session_key: bytes) -> Flask:
 
 def keep_to_itself() -> None:
     """From now on no other process of this user may look into the memory of this one: an unlocked
-    key is in it, and films from outside are decoded beside it (prctl(2))."""
+    key is in it, and what decodes films runs as the same user (prctl(2))."""
     _prctl(_SET_DUMPABLE, 0)
 
 

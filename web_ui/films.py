@@ -18,7 +18,7 @@ from web_ui.glances import read_glance
 from web_ui.parts import Parts
 from web_ui.ranges import play
 from web_ui.times import exact
-from web_ui.viewing import OpenedView, Readable, Viewing, picture
+from web_ui.viewing import OpenedView, Readable, Viewing
 from web_ui.words import principles_of, turns_in_words
 
 REACH_BACK, REACH_ON = 8, 6
@@ -42,7 +42,7 @@ def blueprint(parts: Parts) -> Blueprint:
     @data
     def poster(case: str, film: str) -> Response:
         """The first picture, shown until the film plays."""
-        return jpeg(picture(opened_film(case, film))[0])
+        return jpeg(parts.apart.still(opened_film(case, film), Fraction(0))[0])
 
     @pages.get("/films/<id:film>/frames.json")
     @data
@@ -65,7 +65,9 @@ def blueprint(parts: Parts) -> Blueprint:
                 "pictures": [base64.b64encode(one).decode() for one in found.pictures],
                 "loud": list(found.loud),
             }
-        job = holder.work.look_through(opened, film, lambda: holder.viewing.lend(opened, film))
+        job = holder.work.look_through(
+            opened, film, lambda: holder.viewing.lend(opened, film), parts.apart
+        )
         return {"job": job.id, "failed": job.state == "failed"}, 202
 
     return pages

@@ -6,6 +6,7 @@ Both are made once, straight from the sealed film, and can always be made again.
 from collections.abc import Callable
 from pathlib import Path
 
+from appliance.apart import Apart
 from appliance.cases import OpenCase
 from appliance.errors import KitError
 from appliance.files import Fact, checked_id, from_json, save, sync_directory, to_json
@@ -50,25 +51,26 @@ def read_glance(case: OpenCase, recording: str, film: str) -> Glance | None:
 
 
 def make_glance(
-    film: JoinedFilm, case: OpenCase, recording: str, progress: Callable[[float], None]
+    film: JoinedFilm,
+    case: OpenCase,
+    recording: str,
+    progress: Callable[[float], None],
+    apart: Apart,
 ) -> None:
     """Look through a film and seal what was seen and heard to its case.
 
     `progress` is told how far it is, from 0 to 1; what it raises ends the work, and nothing stays.
     """
-    # What decodes is loaded for the first film: an idle page has no need of it.
-    from appliance.stills import filmstrip, peaks
-
     length = float(film.seconds)
     count = min(max(int(length / _PICTURE_SECONDS), FEWEST_PICTURES), MOST_PICTURES)
     parts = min(max(int(length * _PARTS_A_SECOND), 1), MOST_PARTS)
     strip = []
-    for number, picture in enumerate(filmstrip(film.open(), count, HEIGHT)):
+    for number, picture in enumerate(apart.filmstrip(film, count, HEIGHT)):
         strip.append(picture)
         progress(_STRIP * number / count)
     loud = bytearray()
-    for peak in peaks(film.open(), parts):
-        loud.append(round(255 * peak))
+    for peak in apart.peaks(film, parts):
+        loud.append(peak)
         progress(_STRIP + (1 - _STRIP) * len(loud) / parts)
     glance = Glance(
         film=film.etag,

@@ -193,6 +193,7 @@ def blueprint(parts: Parts) -> Blueprint:
                     parse_recipient(opened.record.recipient),
                     holder.keys.signer,
                     lambda: holder.now(parts.clock),
+                    parts.apart,
                     progress,
                 )
             finally:

@@ -20,7 +20,6 @@ from web_ui.films import again, film_page, jpeg, opened_film
 from web_ui.language import _
 from web_ui.parts import Parts
 from web_ui.ranges import play
-from web_ui.viewing import picture
 from web_ui.words import keep_principles, principles_of, turns_in_words, words_sent
 
 LONGEST_CLIP = 300
@@ -51,6 +50,7 @@ def blueprint(parts: Parts) -> Blueprint:
             words,
             lambda: holder.viewing.lend(opened, film),
             lambda: holder.now(parts.clock),
+            parts.apart,
         )
         clips.choose(opened, job.id, before)
         parts.note("clip-asked", case=case, recording=film, clip=job.id)
@@ -68,7 +68,7 @@ def blueprint(parts: Parts) -> Blueprint:
                     _("That moment is not in this film."),
                     _("Write a time before the film's end."),
                 )
-            shown, appeared = picture(view, at)
+            shown, appeared = parts.apart.still(view, at)
         except BadInput as error:
             return film_page(parts, case, film, error), 400
         sealed = seal(shown, [parse_recipient(opened.record.recipient)])
@@ -98,7 +98,8 @@ def blueprint(parts: Parts) -> Blueprint:
     @data
     def poster(case: str, clip: str) -> Response:
         """The first picture of a clip, shown until it plays."""
-        return jpeg(picture(practitioner().viewing.clip(open_case(case), clip))[0])
+        opened = practitioner().viewing.clip(open_case(case), clip)
+        return jpeg(parts.apart.still(opened, Fraction(0))[0])
 
     @pages.get("/stills/<id:still>/picture.jpg")
     @data

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from appliance.apart import Apart
 from appliance.audit import Event, Log
 from appliance.cases import Cases
 from appliance.clock import Clock
@@ -38,6 +39,8 @@ class Parts:
     place; None where the page is part of another program. Returns at once."""
     ending: threading.Event = field(default_factory=threading.Event)
     """Set once this process is to end: nobody is let in any more, and nothing goes on for long."""
+    apart: Apart = field(default_factory=Apart)
+    """Decodes films: nothing here does."""
     _log_lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property

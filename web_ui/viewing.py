@@ -5,14 +5,12 @@ parts. Closing a case cuts off whoever still reads from it.
 """
 
 import hashlib
-import io
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
@@ -90,44 +88,6 @@ class OpenedView:
 
     def close(self) -> None:
         self.opened.close()
-
-
-class _Reading:
-    """Something that plays as a file with a place of its own, to be looked into."""
-
-    def __init__(self, readable: Readable) -> None:
-        self._readable = readable
-        self._place = 0
-
-    def read(self, size: int = -1, /) -> bytes:
-        left = max(0, self._readable.size - self._place)
-        data = self._readable.read_at(self._place, left if size < 0 else min(size, left))
-        self._place += len(data)
-        return data
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        from_ = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._readable.size}
-        self._place = from_[whence] + offset
-        return self._place
-
-    def tell(self) -> int:
-        return self._place
-
-
-def picture(readable: Readable, at: Fraction = Fraction(0)) -> tuple[bytes, Fraction]:
-    """The frame that is seen at `at` seconds as a JPEG, and when it appeared.
-
-    Raises BadInput if there is none, and what reading raises.
-    """
-    # What decodes is loaded for the first picture: an idle page has no need of it.
-    from appliance.stills import still
-
-    out = io.BytesIO()
-    try:
-        appeared = still(_Reading(readable), at, out)
-    finally:
-        memory.give_back()
-    return out.getvalue(), appeared
 
 
 class Viewing:

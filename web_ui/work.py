@@ -13,21 +13,18 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import Literal, TypeAlias
 
+from appliance.apart import Apart
 from appliance.cases import OpenCase
 from appliance.clips import Clip, Words
 from appliance.errors import KitError, NotPossible, frames
-from appliance.files import new_id, saving
+from appliance.files import new_id, save
 from appliance.identities import parse_recipient
 from appliance.joined import JoinedFilm
-from appliance.sealing import Bytes, SealedWriter
+from appliance.sealing import seal
 from web_ui import memory
 from web_ui.glances import make_glance
-
-if TYPE_CHECKING:
-    from appliance.cutting import Cut
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +84,7 @@ class Work:
         words: Words,
         lend: Lend,
         now: Callable[[], datetime],
+        apart: Apart,
     ) -> Job:
         """Begin a clip between the marks of `span`, sealed to the case when it is made.
 
@@ -96,12 +94,12 @@ class Work:
 
         def make() -> None:
             with lend() as film:
-                case.write(_cut_and_sealed(job, case, film, now), job.id)
+                case.write(_cut_and_sealed(job, case, film, now, apart), job.id)
 
         self._begin(self._pool, job, make)
         return job
 
-    def look_through(self, case: OpenCase, recording: str, lend: Lend) -> Job:
+    def look_through(self, case: OpenCase, recording: str, lend: Lend, apart: Apart) -> Job:
         """Begin the glance of a film; the one that is under way, or could not be made, is given
         back instead."""
         with self._lock:
@@ -114,7 +112,7 @@ class Work:
 
         def make() -> None:
             with lend() as film:
-                make_glance(film, case, recording, job.told)
+                make_glance(film, case, recording, job.told, apart)
 
         self._begin(self._looking, job, make)
         return job
@@ -200,17 +198,11 @@ class Work:
 
 
 def _cut_and_sealed(
-    job: Job, case: OpenCase, film: JoinedFilm, now: Callable[[], datetime]
+    job: Job, case: OpenCase, film: JoinedFilm, now: Callable[[], datetime], apart: Apart
 ) -> Clip:
-    # What decodes is loaded for the first clip: an idle page has no need of it.
-    from appliance.cutting import cut
-
-    with film.open() as source:
-        made, size, sha256 = _sealed(
-            case.clips / f"{job.id}.mp4.age",
-            case,
-            lambda out: cut(source, job.start, job.end, out, job.told),
-        )
+    made, clip = apart.cut(film, job.start, job.end, job.told)
+    sealed = seal(clip, [parse_recipient(case.record.recipient)])
+    save(case.clips / f"{job.id}.mp4.age", sealed)
     scale = film.frames.timescale
     return Clip(
         id=job.id,
@@ -219,38 +211,8 @@ def _cut_and_sealed(
         end=int(made.end * scale),
         scale=scale,
         frames=made.frames,
-        size=size,
-        sha256=sha256,
+        size=len(sealed),
+        sha256=hashlib.sha256(sealed).hexdigest(),
         made=now(),
         words=job.words,
     )
-
-
-class _Digested:
-    """A file that is written, its size and its digest."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.size = 0
-        self.digest = hashlib.sha256()
-
-    def write(self, data: Bytes) -> int:
-        self._file.write(data)
-        self.digest.update(data)
-        self.size += len(data)
-        return len(data)
-
-
-def _sealed(
-    path: Path, case: OpenCase, write: Callable[[IO[bytes]], "Cut"]
-) -> tuple["Cut", int, str]:
-    """What `write` puts out, sealed to the case under `path`, whole or not at all.
-
-    Returns what `write` returned, and size and SHA-256 of the sealed file, which is on the card.
-    """
-    with saving(path) as file:
-        sealed = _Digested(file)
-        writer = SealedWriter(sealed, [parse_recipient(case.record.recipient)])
-        made = write(cast(IO[bytes], writer))
-        writer.close()
-    return made, sealed.size, sealed.digest.hexdigest()

@@ -1,0 +1,216 @@
+"""The process that decodes films, and the one that it is made from.
+
+    python -m appliance.decoder FD
+
+This one loads what decodes, opens nothing and knows nothing: no key, no film. For each piece of
+work that comes over its socket it makes a process of itself, which is confined for good before it
+asks for the first byte (`appliance.sandbox`), works on that one film, and ends. So a film takes
+over a process that has only ever seen itself. It ends when nobody asked for a while, or when
+whoever started it (`appliance.apart`) has gone.
+"""
+
+import contextlib
+import importlib
+import io
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+import av
+
+from appliance import cutting, stills
+from appliance.errors import KitError
+from appliance.footage import Source
+from appliance.sandbox import NoSandbox, confine
+from appliance.transcoding import Refused, transcode
+from appliance.wire import ASKED, HEAD, PIECE, SHOWN, SO_FAR, Kind, Refusal, Wire, coded, refusal
+
+_IDLE = 90.0
+"""Seconds after which the memory is worth more than the half second that starting takes."""
+_LOUD_AT_ONCE = 64
+
+
+class Connection:
+    """The one way out of a confined process."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def ask(self, offset: int, length: int) -> bytes:
+        self.send(Kind.ASK, ASKED.pack(offset, length))
+        data = bytearray()
+        while len(data) < length:
+            piece = os.read(self._descriptor, length - len(data))
+            if not piece:
+                os._exit(1)  # Nobody is there any more.
+            data += piece
+        return bytes(data)
+
+    def send(self, kind: bytes, data: bytes) -> None:
+        left = memoryview(HEAD.pack(kind, len(data)) + data)
+        while left:
+            left = left[os.write(self._descriptor, left) :]
+
+
+class Remote(io.RawIOBase):
+    """The film at the other end, as libav reads it."""
+
+    def __init__(self, wire: Wire, size: int) -> None:
+        self._wire, self.size, self._place = wire, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self.size}[whence]
+        self._place = max(0, base + offset)
+        return self._place
+
+    def read(self, size: int = -1, /) -> bytes:
+        left = max(0, self.size - self._place)
+        wanted = min(left if size < 0 else size, left, PIECE)
+        data = self._wire.ask(self._place, wanted) if wanted else b""
+        self._place += len(data)
+        return data
+
+
+class _Out:
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def write(self, data: bytes) -> None:
+        for at in range(0, len(data), PIECE):
+            self._wire.send(Kind.FILM, data[at : at + PIECE])
+
+
+def _film(source: "Remote", wire: Wire, longest: str) -> None:
+    transcode(source, source.size, wire, Fraction(longest))
+
+
+def _clip(source: Source, wire: Wire, start: str, end: str) -> None:
+    def so_far(done: float) -> None:
+        wire.send(Kind.DONE_SO_FAR, SO_FAR.pack(done))
+
+    done = cutting.cut(source, Fraction(start), Fraction(end), _Out(wire), so_far)
+    wire.send(Kind.CUT, done.packed())
+
+
+def _still(source: Source, wire: Wire, at: str) -> None:
+    picture = io.BytesIO()
+    appeared = stills.still(source, Fraction(at), picture)
+    wire.send(Kind.PICTURE, SHOWN.pack(*appeared.as_integer_ratio()) + picture.getvalue())
+
+
+def _strip(source: Source, wire: Wire, count: str, height: str) -> None:
+    for second, picture in stills.filmstrip(source, int(count), int(height)):
+        wire.send(Kind.PICTURE, SHOWN.pack(*second.as_integer_ratio()) + picture)
+
+
+def _peaks(source: Source, wire: Wire, count: str) -> None:
+    held = bytearray()
+    for peak in stills.peaks(source, int(count)):
+        held.append(round(255 * peak))
+        if len(held) == _LOUD_AT_ONCE:
+            wire.send(Kind.LOUD, bytes(held))
+            held.clear()
+    wire.send(Kind.LOUD, bytes(held))
+
+
+WORK: dict[str, Callable[..., None]] = {
+    "film": _film,
+    "clip": _clip,
+    "still": _still,
+    "strip": _strip,
+    "peaks": _peaks,
+}
+
+
+def work(descriptor: int, memory: int, seconds: int, size: int, what: str, *words: str) -> None:
+    """Confine this process for good, and do one piece of work on one film."""
+    wire = Connection(descriptor)
+    try:
+        confine(descriptor, memory, seconds)
+    except NoSandbox:
+        wire.send(Kind.REFUSED, coded(refusal(Refusal.NOT_APART)))
+        return
+    try:
+        WORK[what](Remote(wire, size), wire, *words)
+    except Refused as refused:
+        wire.send(Kind.REFUSED, coded(refusal(refused.why)))
+    except MemoryError:
+        wire.send(Kind.REFUSED, coded(refusal(Refusal.TOO_MUCH)))
+    except KitError as error:
+        wire.send(Kind.REFUSED, coded(error))
+    except (av.error.FFmpegError, ValueError, OverflowError, ArithmeticError):
+        wire.send(Kind.REFUSED, coded(refusal(Refusal.BROKEN)))
+    else:
+        wire.send(Kind.DONE, b"")
+
+
+def serve(control: socket.socket) -> None:
+    """Make a process for each piece of work, until nobody asks any more.
+
+    The answer is a hold on that process (pidfd_open(2)), for whoever asked to end it with.
+    """
+    control.settimeout(_IDLE)
+    while True:
+        try:
+            asked, descriptors, _, _ = socket.recv_fds(control, 1 << 12, 1)
+        except TimeoutError:
+            if _all_ended():
+                return
+            continue
+        if not asked:
+            return
+        (descriptor,) = descriptors
+        pid = os.fork()
+        if not pid:
+            # Whatever happens, this process comes back to nothing that belongs to the other.
+            with contextlib.suppress(BaseException):
+                control.close()
+                memory, seconds, size, what, *words = json.loads(asked)
+                work(descriptor, memory, seconds, size, what, *words)
+            os._exit(0)
+        hold = os.pidfd_open(pid)
+        socket.send_fds(control, [b"\1"], [hold])
+        os.close(hold)
+        os.close(descriptor)
+        _all_ended()
+
+
+def _all_ended() -> bool:
+    """Let go of the processes that have ended; whether none is at work."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return True
+    return False
+
+
+def main(arguments: Sequence[str]) -> int:
+    # Who wants this to end closes the socket.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    av.logging.set_level(None)
+    # What the library fetches when it first needs it has to be here before; what, changes.
+    importlib.import_module("av.subtitles.stream")
+    with contextlib.suppress(ImportError):
+        importlib.import_module("av.data.stream")
+        importlib.import_module("av.attachments.stream")
+    with socket.socket(fileno=int(arguments[0])) as control:
+        serve(control)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
