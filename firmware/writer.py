@@ -47,6 +47,10 @@ LONGEST_HELD = Fraction(1, 4)
 """Seconds of film that may wait in an open chunk once a fragment is written."""
 QUEUE_SECONDS = 4
 """Seconds of film that may wait for the card before it counts as too slow."""
+LONGEST_CLOSING = 8.0
+"""Seconds in which what still waits is written once a film has ended. A card may be any number of
+times slower than the film is large: what it has not taken by then is given up, and what it took is
+signed, long before the recorder would end itself to be rid of a card that hangs."""
 
 MANIFEST = "manifest"
 _BOX_HEAD = 8
@@ -66,6 +70,24 @@ Create = Callable[[Path], NewFile]
 def create(path: Path) -> NewFile:
     """Make a new file. Raises OSError, FileExistsError among them."""
     return open(path, "xb", buffering=0)
+
+
+class _TooSlow(OSError):
+    """The card has had its time."""
+
+
+class _TimedFile:
+    """A file that takes nothing more once it is too late."""
+
+    def __init__(self, file: NewFile, too_late: Callable[[], bool]) -> None:
+        self._file = file
+        self._too_late = too_late
+        self.fileno, self.close = file.fileno, file.close
+
+    def write(self, data: Bytes, /) -> int:
+        if self._too_late():
+            raise _TooSlow("the card did not take in time what waited for it")
+        return self._file.write(data)
 
 
 class _SealedFile:
@@ -236,6 +258,8 @@ class FilmWriter:
         self._waiting_bytes = 0
         self._dropping = False
         self._why: EndReason | None = None
+        self._close_by = float("inf")
+        """Monotonic second after which nothing more is written."""
         self._segment: SegmentWriter | None = None
         self._bytes_closed = 0
         self._frames_closed = 0
@@ -281,6 +305,7 @@ class FilmWriter:
         """No more comes: close the film. Returns at once; `on_closed` follows."""
         with self._changed:
             self._why = why
+            self._close_by = self._clock.monotonic() + LONGEST_CLOSING
             self._changed.notify()
 
     def _queue_up(self, data: bytes) -> EndReason | None:
@@ -308,6 +333,8 @@ class FilmWriter:
             self._write_film()
         except (OSError, KitError) as error:
             failed = EndReason.DISK_FAILED if isinstance(error, OSError) else EndReason.FAULT
+            if isinstance(error, _TooSlow):
+                failed = EndReason.SLOW_CARD
             _errors.exception("the film cannot go on")
             self._give_up(failed)
         assert self._why is not None
@@ -341,7 +368,7 @@ class FilmWriter:
                 self.segments,
                 self._init,
                 self._recipient,
-                self._new_file,
+                lambda path: _TimedFile(self._new_file(path), self._too_late),
             )
         # The first is sealed at once: from then on it can be said that there is a film.
         frames = segment.add(fragment, at_once=self.first_sealed is None)
@@ -361,6 +388,9 @@ class FilmWriter:
         self._frames_closed += closed.frames
         self._bytes_closed += closed.size
         self.frames, self.bytes = self._frames_closed, self._bytes_closed
+
+    def _too_late(self) -> bool:
+        return self._clock.monotonic() >= self._close_by
 
     def _next(self) -> Fragment | None:
         """The next fragment, or None when there will be none."""

@@ -31,14 +31,24 @@ from appliance.film import (
 )
 from appliance.joined import OpenedFilm, open_recording
 from appliance.permits import recipient_digest
-from appliance.sealing import CHUNK
+from appliance.sealing import CHUNK, Bytes
 from appliance.signing import Signer
 from appliance.unsealing import SealedReader, unseal
 from firmware.camera import GuardedSink
 from firmware.cameras.scene import sound_frame
 from firmware.cameras.testcard import TestCard, read_number
 from firmware.muxer import Muxer
-from firmware.writer import LONGEST_HELD, QUEUE_SECONDS, FilmWriter, SegmentWriter, recover
+from firmware.recorder import LONGEST_STOP
+from firmware.writer import (
+    LONGEST_CLOSING,
+    LONGEST_HELD,
+    QUEUE_SECONDS,
+    FilmWriter,
+    NewFile,
+    SegmentWriter,
+    create,
+    recover,
+)
 from tests import films
 from tests.fakes import CASE, NOON, FakeClock, Reel, look_at, muxed
 
@@ -59,6 +69,7 @@ class Place:
         self.failures: list[EndReason] = []
         self.faults: list[EndReason | None] = []
         self.closed, self.failed = threading.Event(), threading.Event()
+        self.clock = FakeClock()
         self.grown = threading.Event()
         self.writer = FilmWriter(
             self.directory,
@@ -77,14 +88,20 @@ class Place:
             ),
             CASE.recipient,
             SIGNER,
-            FakeClock(),
+            self.clock,
             segment_seconds=segment_seconds,
             most_waiting=most_waiting,
             now=lambda: NOON,
             on_failure=self._on_failure,
             on_closed=self._on_closed,
             on_growth=lambda size: self.grown.set(),
+            new_file=self._file,
         )
+        self.chunk_takes = 0.0
+        """Seconds that the card needs for each write."""
+
+    def _file(self, path: Path) -> NewFile:
+        return SlowFile(create(path), self)
 
     def _on_failure(self, why: EndReason) -> None:
         self.failures.append(why)
@@ -120,6 +137,18 @@ class Place:
     def numbers(self) -> list[int | None]:
         with self.opened() as it, it.film.open() as file, av.open(file) as container:
             return [read_number(frame) for frame in container.decode(container.streams.video[0])]
+
+
+class SlowFile:
+    """A file on a card that takes its time, which passes as it writes."""
+
+    def __init__(self, file: NewFile, place: Place) -> None:
+        self._file, self._place = file, place
+        self.fileno, self.close = file.fileno, file.close
+
+    def write(self, data: Bytes, /) -> int:
+        self._place.clock.advance(self._place.chunk_takes)
+        return self._file.write(data)
 
 
 @pytest.fixture
@@ -314,6 +343,30 @@ def test_a_card_that_is_too_slow_ends_the_film_and_keeps_what_it_took(
         assert 0 < len(numbers) < longest - 8
     end = place.manifest().ended
     assert end is not None and end.why is EndReason.SLOW_CARD
+
+
+@pytest.mark.parametrize("takes", [0.01, 0.3, 0.7, 3.0, 9.0])
+def test_however_slow_the_card_and_large_the_film_it_is_closed_and_signed_in_time(
+    tmp_path: Path, five_seconds: list[bytes], takes: float
+) -> None:
+    """Slow in bytes: at a higher bit rate what waits takes longer, and the recorder ended itself to
+    be rid of a card that it took to hang."""
+    place = Place(tmp_path, most_waiting=1 << 30)
+    for piece in five_seconds:
+        place.writer.write(piece)
+    assert place.failures == [EndReason.SLOW_CARD]
+    place.chunk_takes = takes
+    began = place.clock.monotonic()
+    place.writer.begin()
+    place.finish(EndReason.SLOW_CARD)
+    took = place.clock.monotonic() - began
+    assert took <= LONGEST_CLOSING + 2 * takes and took < LONGEST_STOP
+    end = place.manifest().ended
+    assert end is not None and end.why is EndReason.SLOW_CARD
+    # Whatever was sealed is as good as ever.
+    if place.writer.frames:
+        numbers = place.numbers()
+        assert numbers == list(range(len(numbers))) and len(numbers) >= place.writer.frames
 
 
 def test_what_is_no_film_ends_it_and_is_not_raised_into_the_muxer(
