@@ -5,21 +5,23 @@ holds what was sealed until then and opens.
 """
 
 import html
+import os
 import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Literal, get_args
 
 from appliance import claps
-from appliance.clock import SystemClock, Vouch
+from appliance.clock import Correction, SystemClock, Vouch
 from appliance.config import Fault, Faults
 from appliance.files import new_id, to_json
+from appliance.joined import read_manifest
 from appliance.keys import unlock
 from appliance.kit import wait_for
 from appliance.permits import Refusal
@@ -33,7 +35,7 @@ from appliance.rehearsal import (
     films,
     require,
 )
-from appliance.requests import RecorderStatus, SetTime, place_request
+from appliance.requests import CorrectTime, RecorderStatus, SetTime, place_request
 
 Mishap = Literal["light", "camera", "frames", "disk", "clock", "sound"]
 MISHAPS: tuple[Mishap, ...] = get_args(Mishap)
@@ -46,6 +48,8 @@ _SPARE = 2.0
 """Seconds more that a busy computer may take until all of it is seen."""
 APART = 0.040
 """Seconds that sound may be off its picture."""
+_CHANGES_AFTER = 20.0
+"""Seconds until the clock on the wall jumps: by then the kit is armed and films."""
 _READ_BACK_PIN = 22
 _LIMIT = 90
 """Seconds of a film: what is to end it comes before its limit does, and before its last minute, in
@@ -87,6 +91,9 @@ class Mishaps(Rehearsal):
             "clock": (
                 ("the kit does not know what time it is", self.clock_in_doubt),
                 ("a page that woke in 1970 says what time it is", self.wrong_vouch),
+                ("summer time begins while filming", lambda: self.hour_changes(1)),
+                ("summer time ends while filming", lambda: self.hour_changes(-1)),
+                ("the clock is set while filming", self.clock_set_while_filming),
             ),
             "sound": (
                 ("the microphone goes silent", self.sound_stops),
@@ -182,20 +189,54 @@ class Mishaps(Rehearsal):
         )
 
     def wrong_vouch(self) -> str:
-        keys = unlock((self.root / "practitioner.key").read_bytes(), self.passphrase)
-        now, status = SystemClock().read(), self.kit.recorder_shows("the kit", lambda s: True)
-        word = Vouch(
-            kit=status.kit,
-            time=datetime(1970, 1, 1, tzinfo=UTC),
-            boot=now.boot,
-            boottime=now.boottime,
-        )
-        note = keys.signer.sign(to_json(word).decode() + "\n")
-        request = SetTime(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
-        place_request(self.home, request)
-        told = self.kit.recorder_shows("an answer", lambda s: request.id in s.answers)
-        require(told.answers[request.id] == "refused", "1970 was believed")
+        told = self._say(Vouch, datetime(1970, 1, 1, tzinfo=UTC))
+        require(told == "refused", "1970 was believed")
         return f"not believed, though it is signed: {self._refused(Refusal.CLOCK_NOT_TRUSTED)}"
+
+    def hour_changes(self, hours: int) -> str:
+        """An hour is left out, or comes twice, by the clock on the wall."""
+        with _hour_changes(hours, _CHANGES_AFTER) as change:
+            self._prepare()
+            before = (change - datetime.now(UTC)).total_seconds()
+            require(before > 1, "the kit was not armed before the hour changed")
+            ended = self._film(lambda: self._wait_for_film(before + 2), "button")
+        self._kept(ended)
+        manifest = read_manifest(self.home.recording(ended.recording))
+        require(manifest.ended is not None and manifest.ended.ended is not None, "it has no end")
+        assert manifest.ended is not None and manifest.ended.ended is not None
+        lasted = (manifest.ended.ended - manifest.started.started).total_seconds()
+        off = abs(lasted - manifest.ended.seconds)
+        # The camera opens in between, and the card is closed: seconds, where an hour is looked for.
+        require(off < 60, f"from beginning to end it is {lasted:.0f} s by its own times")
+        return f"{self._saw(ended)}; its beginning and its end are {lasted:.1f} s apart"
+
+    def clock_set_while_filming(self) -> str:
+        """A practitioner's word moves the kit's time by an hour; the film ends when it would."""
+        self._prepare()
+        found: list[float] = []
+
+        def set_it() -> None:
+            self._wait_for_film(3)
+            usual = self.kit.recorder_shows("the film", lambda s: s.state == "filming")
+            now = datetime.now(UTC)
+            require(self._say(Vouch, now + timedelta(hours=1)) == "done", "it was not believed")
+            moved = self.kit.recorder_shows(
+                "the other time",
+                lambda s: s.now is not None and s.now > now + timedelta(minutes=59),
+            )
+            require(moved.state == "filming", "the film was ended by it")
+            ends = (status.boottime + status.remaining for status in (usual, moved))
+            found.extend(ends)
+
+        ended = self._film(set_it, "button")
+        self._kept(ended)
+        moved = abs(found[1] - found[0])
+        require(moved < 0.5, f"its end moved by {moved:.1f} s")
+        # Put right as a person does: with nothing armed, and a press.
+        (self.home.permits / "current").unlink()
+        told = self._say(Correction, datetime.now(UTC))
+        require(told == "done", f"the time was not put right: {told}")
+        return f"an hour later: {self._saw(ended)}; its end moved by {moved:.1f} s"
 
     def sound_stops(self) -> str:
         self._prepare("sound-stops")
@@ -226,6 +267,22 @@ class Mishaps(Rehearsal):
         return self._saw(ended)
 
     # --- parts ----------------------------------------------------------------------------------
+
+    def _say(self, kind: type[Vouch] | type[Correction], time: datetime) -> str:
+        """What became of a practitioner's signed word for the time; a correction with a press."""
+        keys = unlock((self.root / "practitioner.key").read_bytes(), self.passphrase)
+        now, status = SystemClock().read(), self.kit.recorder_shows("the kit", lambda s: True)
+        word = kind(kit=status.kit, time=time, boot=now.boot, boottime=now.boottime)
+        note = keys.signer.sign(to_json(word).decode() + "\n")
+        asks = SetTime if kind is Vouch else CorrectTime
+        request = asks(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
+        place_request(self.home, request)
+        if kind is Correction:
+            self.kit.recorder_shows("presence asked for", lambda s: s.state == "presence")
+            self.kit.press()
+        over = ("done", "refused", "timed-out")
+        told = self.kit.recorder_shows("an answer", lambda s: s.answers.get(request.id) in over)
+        return told.answers[request.id]
 
     @contextmanager
     def _bit_rate(self, bit_rate: int) -> Iterator[None]:
@@ -319,6 +376,26 @@ class Mishaps(Rehearsal):
         words = html.unescape(found[1]).strip() if found else ""
         require(len(words.split()) > 3, f"the page has no words for {code}")
         return f"{code}: {words}"
+
+
+@contextmanager
+def _hour_changes(hours: int, seconds: float) -> Iterator[datetime]:
+    """What is started inside lives where summer time begins (1) or ends (-1) in so many seconds;
+    gives the moment."""
+    now = datetime.now(UTC) + timedelta(seconds=seconds)
+    # POSIX.1-2017, 8.3: days count from 0, each time is by the clock that is in force then.
+    other = (now.timetuple().tm_yday + 180) % 365
+    clock = now if hours > 0 else now + timedelta(hours=1)
+    change = f"{clock.timetuple().tm_yday - 1}/{clock:%H:%M:%S}"
+    rules = f"{change},{other}/0" if hours > 0 else f"{other}/0,{change}"
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = f"STD0DST-1,{rules}"
+    try:
+        yield now
+    finally:
+        del os.environ["TZ"]
+        if before is not None:
+            os.environ["TZ"] = before
 
 
 def rehearse(
