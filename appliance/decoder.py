@@ -138,6 +138,10 @@ WORK: dict[str, Callable[..., None]] = {
 def work(descriptor: int, memory: int, seconds: int, size: int, what: str, *words: str) -> None:
     """Confine this process for good, and do one piece of work on one film."""
     wire = Connection(descriptor)
+    if what not in ("clip", "still"):
+        # Nobody waits for these at every moment, and a film that is being made comes first.
+        with contextlib.suppress(OSError):
+            os.nice(10)
     try:
         confine(descriptor, memory, seconds)
     except NoSandbox:

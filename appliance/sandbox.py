@@ -95,8 +95,7 @@ def confine(connection: int, memory: int, seconds: int, *, landlock: bool = True
         # Loaded first: nothing can be opened soon.
         libseccomp = ctypes.CDLL("libseccomp.so.2")
         with contextlib.suppress(OSError):
-            # A film that is being made comes first; and where memory runs out, this is what goes.
-            os.nice(10)
+            # Where memory runs out, this is what goes.
             Path("/proc/self/oom_score_adj").write_text("1000")
         if os.geteuid() == 0:
             os.setgroups([])

@@ -4,15 +4,27 @@ Whatever is sent, under whatever name, it comes into the one case as a film that
 is refused in words; and of all other files on the card not one is changed, made or removed.
 """
 
+import contextlib
 import io
 import random
+import struct
 import threading
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from appliance.apart import Apart
+from appliance.decoder import Remote
+from appliance.files import new_id
+from appliance.film import FilmStarted
+from appliance.identities import parse_recipient
+from appliance.importing import Original, import_film
 from appliance.joined import open_recording
+from appliance.permits import recipient_digest
+from appliance.transcoding import transcode
+from appliance.wire import Kind
 from tests import films
 from tests.pages import WebKit, practitioner
 
@@ -77,6 +89,87 @@ def test_a_hostile_film_is_a_film_or_a_refusal_and_nothing_else(kit: WebKit) -> 
         )
         assert opened.verify() == [] and opened.film.open().read()
         opened.close()
+
+
+def noise_in_good_boxes(dice: random.Random) -> bytes:
+    """A film in the form of ours whose pictures are what whoever broke its decoder put there."""
+
+    class Kept:
+        made = b""
+
+        def ask(self, offset: int, length: int) -> bytes:
+            return whole[offset : offset + length]
+
+        def send(self, kind: bytes, data: bytes) -> None:
+            self.made += data if kind == Kind.FILM else b""
+
+    whole, kept = films.film(60, **films.SOURCES["with B-frames"]), Kept()
+    transcode(Remote(kept, len(whole)), len(whole), kept, Fraction(60))
+    made = bytearray(kept.made)
+    at = 0
+    while at < len(made):
+        length, name = struct.unpack_from(">I4s", made, at)
+        if name == b"mdat":
+            # The lengths of the first unit stay, so that a decoder does look into it.
+            made[at + 13 : at + length] = dice.randbytes(length - 13)
+        at += length
+    return bytes(made)
+
+
+def test_what_a_hostile_decoder_made_is_never_decoded_beside_the_keys(kit: WebKit) -> None:
+    """It was once: poster, filmstrip, clip and picture of an imported film were drawn in the page's
+    own process. What it may do there is `tests/test_sandbox.py`."""
+    dice = random.Random(7)
+    case = kit.make_case()
+    opened, name = kit.open_case(case), new_id()
+    with (
+        contextlib.closing(Original(kit.home.case(case))) as original,
+        contextlib.closing(Apart(program="tests.hostile_decoder")) as broken,
+    ):
+        original.write(b"film:\n" + noise_in_good_boxes(dice))
+        started = FilmStarted(
+            recording=name,
+            case=case,
+            kit="abcdefghijklmnop",
+            permit="",
+            consent="0" * 64,
+            recipient=recipient_digest(opened.record.recipient),
+            kind="imported",
+            limit=60,
+            sound=False,
+            boot="boot",
+            started=kit.clock.read().wall,
+        )
+        import_film(
+            original,
+            kit.home.case(case) / "imports" / name,
+            started,
+            parse_recipient(opened.record.recipient),
+            practitioner().signer,
+            lambda: started.started,
+            broken,
+        )
+    film, shown = f"/cases/{case}/films/{name}", kit.home.case(case) / "imports" / name
+    before = others(kit, kit.home.case(case))
+    assert kit.browser.get(film).status == 200
+    refused = ("damaged or hostile", "could not be read", "no picture", "gave up", "damaged")
+    for answer in (
+        kit.browser.get(f"{film}/poster.jpg"),
+        kit.browser.submit(film, f"{film}/stills", at="0:00.5"),
+        kit.browser.submit(film, f"{film}/clips", start="0:00.5", end="0:01.5"),
+    ):
+        assert answer.status == 200 or any(words in answer.words for words in refused)
+    glance = kit.browser.get(f"{film}/glance.json")
+    waiting = threading.Event()
+    for _ in range(1200):
+        again = kit.browser.get(f"{film}/glance.json")
+        if again.status == 200 or '"failed":true' in again.text.replace(" ", ""):
+            break
+        waiting.wait(0.05)
+    assert glance.status == 202 and again is not glance
+    # The page is there, and nothing but what belongs to this family has changed.
+    assert kit.browser.get(film).status == 200 and shown.is_dir()
+    assert others(kit, kit.home.case(case)) == before
 
 
 def settled(kit: WebKit, page: str) -> str:
