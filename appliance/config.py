@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from appliance.errors import BadFile
+from appliance.errors import BadFile, BadInput
 from appliance.files import Home
 
 Fault = Literal[
@@ -121,9 +121,16 @@ def write_config(path: Path, config: Config) -> None:
 
 
 def _lines(settings: Config | Faults, default: Config | Faults) -> list[str]:
-    """What is not at its default. JSON's words, numbers, texts and lists are TOML's, too."""
-    return [
-        f"{name} = {msgspec.json.encode(value).decode()}"
-        for name in settings.__struct_fields__
-        if (value := getattr(settings, name)) != getattr(default, name)
-    ]
+    """What is not at its default. JSON's words, numbers, texts and lists are TOML's, too, but for
+    the one letter that TOML wants escaped and JSON does not. Raises BadInput for half a letter."""
+    try:
+        return [
+            f"{name} = {msgspec.json.encode(value).decode()}".replace("\x7f", r"\u007f")
+            for name in settings.__struct_fields__
+            if (value := getattr(settings, name)) != getattr(default, name)
+        ]
+    except UnicodeEncodeError as error:
+        raise BadInput(
+            "A setting has a letter that is not whole.",
+            "A folder or file may have a name that is no text: give it another.",
+        ) from error

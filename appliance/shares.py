@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from appliance import copies
-from appliance.cases import UNREADABLE, OpenCase
+from appliance.cases import UNREADABLE, OpenCase, Salvaged
 from appliance.clips import Kept
 from appliance.consent import Consent, CopiesOut, ShareEnd, allows
 from appliance.copies import Refusal, names, opened, plain
@@ -122,13 +122,8 @@ def end(case: OpenCase, found: Share, at: datetime) -> None:
 def end_what_is_not_agreed(case: OpenCase, now: datetime, films: Iterable[str] = ()) -> list[str]:
     """End every share whose purpose is not agreed to any more, or that has a moment of one of these
     `films`, which were taken back. Returns their ids."""
-    agreed, gone, ended = _agreed(case), set(films), []
     kept = case.salvage(Share)
-    for item in kept.lost:
-        # Nobody can tell any more what it is for or what was cut for it: it ends, it is a copy.
-        if not _is_ended(case.directory, item):
-            _end(case, item, _films(case.directory, item), now)
-            ended.append(item)
+    agreed, gone, ended = _agreed(case), set(films), _end_what_is_lost(case, kept, now)
     for found in kept.found.values():
         goes = not allows(agreed, found.purpose, now) or gone.intersection(found.films)
         if goes and not is_over(case.directory, found, now):
@@ -139,11 +134,22 @@ def end_what_is_not_agreed(case: OpenCase, now: datetime, films: Iterable[str] =
 
 def end_what_they_see(case: OpenCase, people: Iterable[Card], now: datetime) -> list[str]:
     """End every share with one of these people: the service has revoked them. Returns their ids."""
-    names, ended = {card.name for card in people}, []
-    for found in shares_of(case):
+    kept = case.salvage(Share)
+    names, ended = {card.name for card in people}, _end_what_is_lost(case, kept, now)
+    for found in kept.found.values():
         if found.to.name in names and not is_over(case.directory, found, now):
             end(case, found, now)
             ended.append(found.id)
+    return ended
+
+
+def _end_what_is_lost(case: OpenCase, kept: Salvaged[Share], now: datetime) -> list[str]:
+    """Nobody can tell any more what these were for, for whom, or of what: they are copies, and they
+    end."""
+    ended = [item for item in kept.lost if not _is_ended(case.directory, item)]
+    for item in ended:
+        order = _ends(case.directory, item)
+        _end(case, item, order.films if order else (), now)
     return ended
 
 
@@ -210,11 +216,6 @@ def _ends(directory: Path, name: str) -> ShareEnd | None:
         return _read(directory / _ENDS / name)
     except (FileNotFoundError, BadFile):
         return None
-
-
-def _films(directory: Path, name: str) -> tuple[str, ...]:
-    order = _ends(directory, name)
-    return order.films if order else ()
 
 
 def _read(path: Path) -> ShareEnd:

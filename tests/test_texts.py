@@ -20,6 +20,7 @@ import firmware
 import web_ui
 from appliance.audit import Log, check_chain, holds, links
 from appliance.cases import Cases, Details, Goal, Goals, OpenCase
+from appliance.config import Config, load_config, write_config
 from appliance.errors import BadInput
 from appliance.files import Fact, Home, from_json, new_id, to_json
 from appliance.film import Tail
@@ -144,6 +145,19 @@ def test_a_key_file_has_its_lines_where_every_other_program_sees_them(letter: st
     said = f"# a remark{letter}signing-key: no line of its own\n"
     assert identity_lines(f"{said}{keys.identity.secret_text()}\n") == [keys.identity.secret_text()]
     assert PrivateKeys.parse(said + keys.text()).card() == keys.card()
+
+
+@pytest.mark.parametrize("letter", [*LETTERS, LONG], ids=lambda text: ascii(text)[:12])
+def test_settings_are_read_back_with_every_letter(tmp_path: Path, letter: str) -> None:
+    """A network, a folder or a store may be called anything."""
+    config = Config(home=f"/x{letter}y", base_networks=(letter, f"a{letter}"))
+    write_config(tmp_path / "attune.toml", config)
+    assert load_config(tmp_path / "attune.toml") == config
+
+
+def test_a_folder_whose_name_is_no_text_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="not whole"):
+        write_config(tmp_path / "attune.toml", Config(home="/x\udcff"))
 
 
 # --- Nothing but a newline ends a line ----------------------------------------------------------
