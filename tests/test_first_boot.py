@@ -39,6 +39,7 @@ def test_a_kit_is_given_a_name_that_says_nothing_and_a_network_that_leads_nowher
     hotspot = etc / "NetworkManager/system-connections/attune-hotspot.nmconnection"
     assert hotspot.stat().st_mode & 0o777 == 0o600
     assert profile(hotspot)["wifi"]["ssid"] == name
+    assert profile(hotspot)["wifi"]["ap-isolation"] == "1", "no visitor reaches another"
     label = tomllib.loads((etc / "attune/label.toml").read_text())
     assert (etc / "attune/label.toml").stat().st_mode & 0o777 == 0o640
     assert label["key"] == profile(hotspot)["wifi-security"]["psk"]
