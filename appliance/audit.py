@@ -93,6 +93,7 @@ Event = Literal[
     "new-key-waits",
     "newcomer",
     "other-content",
+    "page-task-waits",
     "passphrase-changed",
     "purposes-withdrawn",
     "readmission-refused",
@@ -173,6 +174,8 @@ class Heads(Fact, frozen=True, kw_only=True, tag="heads/v1"):
 
 
 HEADS_NAME = re.compile(r"[0-9]{6}")
+MOST_HEADS = 1_000_000
+"""One each ten minutes, while there is anything to sign."""
 
 
 def heads_name(number: int) -> str:

@@ -47,9 +47,14 @@ from appliance.files import (
     checked_id,
     destroy,
     from_json,
+    is_there,
     lines,
     load_fact,
+    names_in,
     new_id,
+    paths_in,
+    read_plain,
+    read_text,
     save,
     save_fact,
     save_new,
@@ -88,6 +93,8 @@ class OtherKey(BadInput):
     code = "other-key"
 
 
+_IDENTITY = re.compile(r"identity-[^/]*\.age")
+_KEY_FILE = re.compile(rf"{_IDENTITY.pattern}|\.identity-.*")
 _NUMBERED = re.compile(r"(?P<name>[a-z]+(?:-[a-z2-7]{16})?)-(?P<number>[0-9]{4})\.age")
 
 
@@ -237,7 +244,7 @@ class OpenCase:
     def recording_of(self, path: Path) -> str:
         """The film that a document of another version speaks of, '' if it cannot be told."""
         with contextlib.suppress(*UNREADABLE, msgspec.DecodeError):
-            note = unseal(path.read_bytes(), self.identities).decode(errors="replace")
+            note = unseal(read_plain(path), self.identities).decode(errors="replace")
             said = msgspec.json.decode(lines(open_note(note, self.verifiers)[0])[-1])
             return str(said.get("recording", "")) if isinstance(said, dict) else ""
         return ""
@@ -258,13 +265,13 @@ class OpenCase:
     def _numbered(self) -> list[tuple[str, int, Path]]:
         return [
             (match["name"], int(match["number"]), path)
-            for path in (self.directory / "documents").iterdir()
+            for path in paths_in(self.directory / "documents", _NUMBERED)
             if (match := _NUMBERED.fullmatch(path.name))
         ]
 
     def _open(self, path: Path, name: str, number: int, kind: type[_F]) -> tuple[_F, str]:
         try:
-            note = unseal(path.read_bytes(), self.identities).decode()
+            note = unseal(read_plain(path), self.identities).decode()
         except UnicodeDecodeError as error:
             raise BadFile("The document %(name)s is not text.", name=path.name) from error
         fact = _signed(note, self.verifiers, _Heading(case=self.id, name=name, number=number), kind)
@@ -312,10 +319,7 @@ class Cases:
         return found
 
     def _names(self) -> list[str]:
-        try:
-            return sorted(p.name for p in self._home.cases.iterdir() if ID.fullmatch(p.name))
-        except FileNotFoundError:
-            return []
+        return [path.name for path in paths_in(self._home.cases, ID)]
 
     def _record(self, name: str) -> CaseRecord | BadFile | None:
         try:
@@ -494,16 +498,16 @@ class Cases:
         """
         directory = self._home.case(name)
         held = None
-        if (directory / HOLD).exists():
-            with contextlib.suppress(BadFile, UnicodeDecodeError):
-                notice = (directory / HOLD).read_text().partition("\n")[0]
+        if is_there(directory / HOLD):
+            with contextlib.suppress(BadFile):
+                notice = read_text(directory / HOLD).partition("\n")[0]
                 held = from_json(notice, HoldNotice).review
             held = held or at
         order = Withdrawal(
             id=new_id(), case=name, kit=kit, at=at, why=why, copies=copies, held=held
         )
         before = None
-        with contextlib.suppress(BadFile, UnicodeDecodeError):
+        with contextlib.suppress(BadFile):
             before = withdrawal_note(directory)
         if before is not None and before[0].held and not held:
             # What was taken back stays taken back since then; now it may be removed, too.
@@ -521,9 +525,9 @@ class Cases:
     def finish_withdrawal(self, name: str) -> None:
         """Carry out what a withdrawal orders here: key first, then record, then all it opened."""
         directory = self._home.case(name)
-        held = (directory / HOLD).exists()
+        held = is_there(directory / HOLD)
         # With those that a power cut left half-written.
-        for key_file in [*_identity_files(directory), *directory.glob(".identity-*")]:
+        for key_file in paths_in(directory, _KEY_FILE):
             if not held:
                 destroy(key_file)
         record = None
@@ -532,7 +536,9 @@ class Cases:
             record = load_fact(directory / "case.json", CaseRecord)
         if record is not None and record.state != "withdrawn":
             save_fact(directory / "case.json", msgspec.structs.replace(record, state="withdrawn"))
-        for part in sorted(path for path in directory.iterdir() if path.is_dir()):
+        for part in (directory / name for name in names_in(directory)):
+            if part.is_symlink() or not part.is_dir():
+                continue
             # The orders for single films say that they were taken back, and stay. What was shared
             # is a copy: sharing ends at once, and a hold loses nothing by it.
             if part.name == "shares" or (not held and part.name != "withdrawn"):
@@ -547,13 +553,14 @@ def strangers(team: Iterable[Card], enrolled: Enrolled) -> tuple[Card, ...]:
 
 def is_withdrawn(directory: Path) -> bool:
     """True from the moment that an order is on the card, before anything of it is carried out."""
-    return (directory / "withdrawal").exists() or (directory / THERE).exists()
+    return is_there(directory / "withdrawal") or is_there(directory / THERE)
 
 
 def withdrawal_note(directory: Path) -> tuple[Withdrawal, str] | None:
-    """The order in a case's directory and the note that carries it, its signature not checked."""
+    """The order in a case's directory and the note that carries it, its signature not checked.
+    Raises BadFile, OSError."""
     try:
-        note = (directory / "withdrawal").read_text()
+        note = read_text(directory / "withdrawal")
     except FileNotFoundError:
         return None
     return from_json(note.split("\n", 1)[0], Withdrawal), note
@@ -621,7 +628,7 @@ def _signed(note: str, verifiers: Sequence[Verifier], heading: _Heading, kind: t
 
 
 def _secrets(path: Path, identities: Sequence[Identity]) -> list[Identity]:
-    return _parsed(unseal(path.read_bytes(), identities))
+    return _parsed(unseal(read_plain(path), identities))
 
 
 def _parsed(secrets: bytes) -> list[Identity]:
@@ -645,7 +652,7 @@ def _new_identity(service: Card) -> Identity:
 
 
 def _identity_files(directory: Path) -> list[Path]:
-    return sorted(directory.glob("identity-*.age"))
+    return paths_in(directory, _IDENTITY)
 
 
 def _save_identities(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
 import click
 
-from appliance.errors import BadInput, BadPayload, Incomplete, KitError, NotPossible
+from appliance.errors import BadInput, BadPayload, Incomplete, KitError, NotPossible, error_json
 from appliance.identities import (
     ScryptIdentity,
     ScryptRecipient,
@@ -66,12 +66,15 @@ def run(arguments: Sequence[str]) -> int:
         return done.exit_code
     except click.ClickException as error:
         error.show()
+        _tell(arguments, "usage", error.format_message())
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         _say("Stopped.")
+        _tell(arguments, "stopped", "Stopped.")
         return _INTERRUPTED
     except KitError as error:
         _say(str(error))
+        _tell(arguments, error.code, error.sentence, error.hint)
         return error.exit_status
     except BrokenPipeError:
         # The reader of our output went away; Python must not try to flush to it again.
@@ -79,17 +82,26 @@ def run(arguments: Sequence[str]) -> int:
         return 1
     except OSError as error:
         _say(_os_sentence(error))
+        _tell(arguments, "failed", *_os_sentence(error).split("\n", 1))
         return 1
     except Exception as error:
         if os.environ.get("ATTUNE_TRACEBACK") == "1":
             traceback.print_exc()
-        _say(
-            f"A fault in Attune itself: {type(error).__name__}: {error}\n"
+        sentence = f"A fault in Attune itself: {type(error).__name__}: {error}"
+        hint = (
             "Please report this line and the command that gave it. ATTUNE_TRACEBACK=1 in front of "
             "the command says where it is."
         )
+        _say(f"{sentence}\n{hint}")
+        _tell(arguments, "fault", sentence, hint)
         return 1
     return 0
+
+
+def _tell(arguments: Sequence[str], code: str, sentence: str, hint: str = "") -> None:
+    """For whoever reads what we print by a program: they get an object whatever happens."""
+    sys.stdout.write(error_json(arguments, code, sentence, hint))
+    sys.stdout.flush()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

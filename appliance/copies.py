@@ -20,7 +20,7 @@ from appliance.cases import UNREADABLE, OpenCase
 from appliance.clips import Kept, Still, sealed_file
 from appliance.consent import Consent, CopiesOut, Newcomer, Purpose, allows, may_be_watched
 from appliance.errors import BadFile, NotPossible
-from appliance.files import Fact, Moment
+from appliance.files import Fact, Moment, open_plain
 from appliance.film import FilmStarted
 from appliance.identities import ScryptRecipient
 from appliance.sealing import CHUNK, TAG, SealedWriter
@@ -132,7 +132,7 @@ def opened(case: OpenCase, kept: Kept) -> Iterator[SealedReader]:
     """A moment as it goes out. Raises BadFile unless it is what was kept, whole, and says nothing
     but picture and sound; NotPossible if the card does not give it."""
     try:
-        with sealed_file(case, kept).open("rb") as file:
+        with open_plain(sealed_file(case, kept)) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != kept.sha256:
                 raise BadFile(
                     "A moment is not the one that was kept.", "Delete it, and mark it again."

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives import hashes
 from appliance.clock import EARLIEST, Clock, Trust
 from appliance.config import Config
 from appliance.errors import BadFile, BadInput, KitError, NotReached
-from appliance.files import lines, load_fact
+from appliance.files import lines, load_fact, read_plain
 from appliance.receipts import KitCard, SyncStatus
 from appliance.requests import RecorderStatus
 
@@ -171,9 +171,9 @@ def examine(config: Config, machine: Machine) -> Iterator[Finding]:
 def _status(config: Config, machine: Machine) -> RecorderStatus | None:
     """The recorder's live status, None where it is missing or old."""
     try:
-        data = config.places.status("recorder").read_bytes()
+        data = read_plain(config.places.status("recorder"))
         status = msgspec.json.decode(data, type=RecorderStatus)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, BadFile, msgspec.DecodeError):
         return None
     now = machine.clock.read()
     fresh = status.boot == now.boot and now.boottime - status.boottime <= _STALE

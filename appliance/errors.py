@@ -33,7 +33,9 @@ processes only its `code` travels. A refusal to film is not an error but an answ
 `appliance.permits.Refusal`.
 """
 
+import json
 import traceback
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -188,3 +190,13 @@ def frames(error: BaseException) -> str:
         told.append(f"{type(now).__name__} at {way}")
         now = now.__cause__ or (None if now.__suppress_context__ else now.__context__)
     return "; after ".join(told)
+
+
+def error_json(arguments: Sequence[str], code: str, sentence: str, hint: str = "") -> str:
+    """What a command that was asked for `--json` says when it fails: as a line, or '' if it was not
+    asked. The words are on its standard error besides."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if "--json" not in options:
+        return ""
+    told = {"code": code, "message": sentence, "hint": hint}
+    return json.dumps({"error": told}) + "\n"

@@ -9,11 +9,13 @@ import base64
 import contextlib
 import errno
 import fcntl
+import io
 import os
 import re
 import secrets
+import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -27,6 +29,8 @@ from appliance.errors import BadFile, BadInput, HomeInUse, KitError, NotPossible
 LARGEST_FACT = 4 << 20
 """Bytes: no record of ours is larger."""
 _USUAL = 16 << 10
+MOST_NAMES = 1 << 17
+"""No directory of ours has more in it."""
 
 ID = re.compile(r"[a-z2-7]{16}")
 _TEMPORARY = ".new"
@@ -138,6 +142,11 @@ class Home:
 
     root: Path
     run: Path
+
+    def __post_init__(self) -> None:
+        # Where the home lies is up to whoever set it up; below it no link is followed.
+        object.__setattr__(self, "root", self.root.resolve())
+        object.__setattr__(self, "run", self.run.resolve())
 
     @property
     def kit(self) -> Path:
@@ -318,27 +327,57 @@ def read_plain(path: Path, most: int = LARGEST_FACT) -> bytes:
     return data
 
 
-def _strange(path: Path) -> BadFile:
-    return BadFile("%(name)s is not a file of ours.", name=path.name)
+def read_text(path: Path, most: int = LARGEST_FACT) -> str:
+    """`read_plain`, as text: BadFile for what is none."""
+    try:
+        return read_plain(path, most).decode()
+    except UnicodeDecodeError as error:
+        raise BadFile("%(name)s is not text.", name=path.name) from error
 
 
-@contextlib.contextmanager
-def open_plain(path: Path) -> Iterator[IO[bytes]]:
-    """The plain file at `path`, where another process may have put a pipe, which would hold its
-    reader up for ever. Raises BadFile for whatever else lies there, FileNotFoundError, OSError."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in _STRANGE:
-            raise _strange(path) from error
-        raise
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise _strange(path)
-        with open(descriptor, "rb", closefd=False) as file:
-            yield file
-    finally:
-        os.close(descriptor)
+def open_plain(path: Path) -> io.BufferedReader:
+    """The plain file at `path`, to be closed by whoever calls. Another process may have put a pipe
+    there, which would hold its reader up for ever, or a link to a secret of the reader's own.
+    Raises BadFile for whatever else lies there, FileNotFoundError, OSError."""
+    return open(plain_descriptor(path), "rb")
+
+
+def plain_descriptor(path: Path) -> int:
+    """`open_plain`, unbuffered: what is asked of this descriptor is asked of one and the same
+    file, whatever is put under its name meanwhile."""
+    return _descriptor(path, stat.S_ISREG)
+
+
+def plain_size(path: Path) -> int:
+    """Bytes of a plain file, not opened. Raises BadFile for whatever else lies there,
+    FileNotFoundError, OSError."""
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode):
+        raise _strange(path)
+    return found.st_size
+
+
+def is_there(path: Path) -> bool:
+    """True if anything has this name, a link that leads nowhere too. For what forbids something by
+    being there: in doubt, it is."""
+    return os.path.lexists(path)
+
+
+def names_in(directory: Path, most: int = MOST_NAMES) -> list[str]:
+    """The names of what lies in a directory, in order; none where there is no directory.
+
+    Another process may have put a link in its place, which would lead its reader through the whole
+    machine, or names without end: BadFile for more than `most`. Raises OSError.
+    """
+    found = _names(directory, most + 1)
+    if len(found) > most:
+        raise BadFile("There is more in %(name)s than is ours.", name=directory.name)
+    return sorted(found)
+
+
+def paths_in(directory: Path, name: re.Pattern[str], most: int = MOST_NAMES) -> list[Path]:
+    """What lies in a directory under such names, in their order. Raises as `names_in` does."""
+    return [directory / found for found in names_in(directory, most) if name.fullmatch(found)]
 
 
 def some_of(directory: Path, most: int) -> list[Path]:
@@ -346,17 +385,69 @@ def some_of(directory: Path, most: int) -> list[Path]:
 
     None where there is no directory that may be read.
     """
-    with contextlib.suppress(OSError), os.scandir(directory) as found:
-        return [directory / entry.name for entry in islice(found, most)]
+    with contextlib.suppress(OSError, BadFile):
+        return [directory / name for name in _names(directory, most)]
     return []
+
+
+def _names(directory: Path, most: int) -> list[str]:
+    try:
+        descriptor = _descriptor(directory, stat.S_ISDIR)
+    except FileNotFoundError:
+        return []
+    try:
+        with os.scandir(descriptor) as found:
+            return [entry.name for entry in islice(found, most)]
+    finally:
+        os.close(descriptor)
+
+
+def _descriptor(path: Path, kind: Callable[[int], bool]) -> int:
+    try:
+        # Neither waits for a writer, nor follows a link.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno in _STRANGE:
+            raise _strange(path) from error
+        raise
+    try:
+        # A link in place of a directory on the way would have led elsewhere than was asked for.
+        # What was replaced since it was opened is still what lay there.
+        name = os.path.abspath(path)
+        if not kind(os.fstat(descriptor).st_mode) or _name_of(descriptor) not in (
+            name,
+            f"{name} (deleted)",
+        ):
+            raise _strange(path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _name_of(descriptor: int) -> str:
+    """The name under which the system has opened it, with no link in it; '' if it does not say."""
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    return ""
+
+
+def _strange(path: Path) -> BadFile:
+    return BadFile("%(name)s is not a file of ours.", name=path.name)
 
 
 def destroy(path: Path) -> None:
     """Take a key file away: `erase` it, unlink it, sync the directory. Safe to call again."""
     try:
-        with open(path, "r+b", buffering=0) as file:
-            erase(file)
-        path.unlink()
+        # What is no file has no bytes of ours; a link's are somebody else's.
+        kind = path.lstat().st_mode
+        if stat.S_ISREG(kind):
+            with open(os.open(path, os.O_RDWR | os.O_NOFOLLOW), "r+b", buffering=0) as file:
+                erase(file)
+        if stat.S_ISDIR(kind):
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     except FileNotFoundError:
         return
     sync_directory(path.parent)
@@ -369,7 +460,8 @@ def erase(file: IO[bytes]) -> None:
     card that moved them about by itself may still hold older copies: the certificate of a
     withdrawal says so, and this function promises no more.
     """
-    rest = memoryview(secrets.token_bytes(file.seek(0, os.SEEK_END)))
+    # What is longer is no key, and may have no end.
+    rest = memoryview(secrets.token_bytes(min(file.seek(0, os.SEEK_END), LARGEST_FACT)))
     file.seek(0)
     while rest:
         rest = rest[file.write(rest) :]

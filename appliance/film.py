@@ -9,6 +9,7 @@ The recorder feeds the muxer's bytes to a `FragmentSplitter` and each fragment t
 `IndexBuilder`. How a film is opened and played again is `appliance.joined`.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -185,6 +186,9 @@ def segment_name(number: int) -> str:
 
 def index_name(number: int) -> str:
     return f"{number:04d}.index.age"
+
+
+MENDED_NAME = re.compile(r"[0-9]{4}\.mended")
 
 
 def mended_name(number: int) -> str:

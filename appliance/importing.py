@@ -25,7 +25,7 @@ import msgspec
 
 from appliance.apart import Apart, Limits
 from appliance.errors import BadFile, BadInput, Incomplete, KitError, NotPossible
-from appliance.files import ID, Home, save, sync_directory, to_json
+from appliance.files import ID, Home, paths_in, save, sync_directory, to_json
 from appliance.film import (
     EndReason,
     FilmEnded,
@@ -148,9 +148,10 @@ def import_film(
 
 def clear_unfinished(home: Home) -> None:
     """Remove what a pulled plug left of imports. Call before any is begun."""
-    for directory in home.cases.glob("*/imports/*"):
-        if ID.fullmatch(directory.name) and not (directory / MANIFEST).exists():
-            shutil.rmtree(directory)
+    for case in paths_in(home.cases, ID):
+        for directory in paths_in(case / "imports", ID):
+            if not (directory / MANIFEST).exists():
+                shutil.rmtree(directory)
 
 
 class _Film:

@@ -24,8 +24,17 @@ from typing import IO
 
 from appliance import boxes
 from appliance.errors import BadFile, BadInput, Incomplete, NotOpened, NotPossible
-from appliance.files import checked_id, from_json
+from appliance.files import (
+    checked_id,
+    from_json,
+    names_in,
+    open_plain,
+    paths_in,
+    read_plain,
+    read_text,
+)
 from appliance.film import (
+    MENDED_NAME,
     EndReason,
     Manifest,
     Mended,
@@ -365,7 +374,7 @@ def open_recording(
 def read_manifest(directory: Path, verifiers: Sequence[Verifier] = ()) -> Manifest:
     """The manifest in a recording's directory. Raises BadFile, BadSignature."""
     try:
-        text = (directory / "manifest").read_text()
+        text = read_plain(directory / "manifest").decode()
     except FileNotFoundError as error:
         raise BadFile(
             "%(name)s is not a recording: it has no manifest.",
@@ -383,9 +392,9 @@ def read_mended(
     """What was mended of a recording, by the number of its segment. What is no such note, or is
     signed by nobody among `menders`, counts as nothing: what it would stand for is still here."""
     found = {}
-    for path in derived.glob("*.mended"):
-        with contextlib.suppress(BadInput, OSError, UnicodeDecodeError):
-            note = path.read_text()
+    for path in paths_in(derived, MENDED_NAME):
+        with contextlib.suppress(BadInput, OSError):
+            note = read_text(path)
             text = open_note(note, menders)[0] if menders else split_note(note)[0]
             mended = from_json(text, Mended)
             number = mended.segment.number
@@ -426,7 +435,7 @@ def differences(directory: Path, manifest: Manifest) -> list[str]:
     said = []
     for name, size, sha256 in lines:
         try:
-            with (directory / name).open("rb") as file:
+            with open_plain(directory / name) as file:
                 _compare(name, file, size, sha256)
         except FileNotFoundError:
             said.append(_not_here(name))
@@ -434,9 +443,9 @@ def differences(directory: Path, manifest: Manifest) -> list[str]:
             said.append(error.sentence)
         except OSError as error:
             said.append(f"{name} could not be read: {error.strerror}.")
-    for path in sorted(directory.iterdir()):
-        if path.name not in expected:
-            said.append(f"{path.name} does not belong to this recording.")
+    for name in names_in(directory):
+        if name not in expected:
+            said.append(f"{name} does not belong to this recording.")
     return said
 
 
@@ -500,7 +509,7 @@ class SegmentSource:
 
     def _opened(self) -> io.BufferedReader:
         try:
-            return self._path.open("rb")
+            return open_plain(self._path)
         except FileNotFoundError as error:
             raise BadFile(_not_here(self._path.name)) from error
         except OSError as error:
@@ -572,8 +581,8 @@ def _read_index(
 ) -> SegmentIndex | None:
     """The index the manifest names, or None if that is not what lies there."""
     try:
-        data = (directory / line.index).read_bytes()
-    except OSError:
+        data = read_plain(directory / line.index)
+    except (BadFile, OSError):
         return None
     if hashlib.sha256(data).hexdigest() != line.index_sha256:
         return None

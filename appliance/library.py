@@ -21,7 +21,18 @@ from typing import Protocol
 from appliance.audit import Event
 from appliance.cases import OpenCase
 from appliance.errors import BadFile, BadInput, Incomplete, KitError, NotOpened, NotPossible
-from appliance.files import Home, checked_id, save, saving, sync_directory, to_json
+from appliance.files import (
+    ID,
+    Home,
+    checked_id,
+    open_plain,
+    paths_in,
+    plain_size,
+    save,
+    saving,
+    sync_directory,
+    to_json,
+)
 from appliance.film import (
     Manifest,
     Mended,
@@ -74,16 +85,16 @@ def mend_all(
 def waiting(home: Home, kit: Sequence[Verifier]) -> list[tuple[str, str]]:
     """The recordings that something can be mended of, each with its case. Needs no key."""
     found = []
-    for path in sorted(home.recordings.glob("*/manifest")):
+    for directory in paths_in(home.recordings, ID):
         with contextlib.suppress(BadInput, OSError):
-            manifest = read_manifest(path.parent, kit)
+            manifest = read_manifest(directory, kit)
             case = checked_id(manifest.started.case)
-            derived = _derived(home.case(case), path.parent)
+            derived = _derived(home.case(case), directory)
             if any(
                 not (derived / mended_name(number)).exists()
-                for number, _ in _broken(path.parent, manifest)
+                for number, _ in _broken(directory, manifest)
             ):
-                found.append((path.parent.name, case))
+                found.append((directory.name, case))
     return found
 
 
@@ -140,8 +151,8 @@ def _broken(directory: Path, manifest: Manifest) -> list[tuple[int, SegmentClose
 
 def _is_here(path: Path, size: int) -> bool:
     try:
-        return path.stat().st_size == size
-    except FileNotFoundError:
+        return plain_size(path) == size
+    except (BadFile, FileNotFoundError):
         return False
 
 
@@ -170,7 +181,7 @@ def _mended(
             path = derived / segment_name(number)
             with saving(path) as file:
                 _seal_whole(segment, index, SealedWriter(file, [recipient]))
-            with open(path, "rb") as written:
+            with open_plain(path) as written:
                 size = path.stat().st_size
                 sha256 = hashlib.file_digest(written, "sha256").hexdigest()
     mended = Mended(

@@ -13,7 +13,7 @@ import msgspec
 
 from appliance.consent import ServiceOrder
 from appliance.errors import BadFile
-from appliance.files import Fact, Home, Moment, one_of
+from appliance.files import Fact, Home, Moment, one_of, paths_in
 from appliance.signing import Verifier, open_note, split_note
 
 LARGEST = 64 * 1024
@@ -69,9 +69,7 @@ def order_path(home: Home, number: int) -> Path:
 
 def orders_in(home: Home) -> list[tuple[int, Path]]:
     """What lies in the inbox under a number, the lowest first."""
-    if not home.inbox.is_dir():
-        return []
-    named = ((_NAME.fullmatch(path.name), path) for path in sorted(home.inbox.iterdir()))
+    named = ((_NAME.fullmatch(path.name), path) for path in paths_in(home.inbox, _NAME))
     return [(int(match["number"]), path) for match, path in named if match]
 
 

@@ -20,7 +20,16 @@ from pathlib import Path
 
 from appliance.cases import CaseRecord, Cases, OtherKey, is_withdrawn
 from appliance.errors import BadFile, BadInput, BadSignature, CaseWithdrawn, Incomplete, NoMatch
-from appliance.files import Fact, Home, checked_id, load_fact, read_plain, save_fact
+from appliance.files import (
+    Fact,
+    Home,
+    checked_id,
+    is_there,
+    load_fact,
+    paths_in,
+    read_plain,
+    save_fact,
+)
 from appliance.keys import Card, PrivateKeys
 from appliance.orders import (
     LARGEST,
@@ -163,6 +172,9 @@ def open_orders(home: Home, kit: str, enrolled: Enrolled) -> list[Readmission]:
     ]
 
 
+KEY_NAME = re.compile(r"key-.*", re.DOTALL)
+
+
 def key_path(home: Home, number: int) -> Path:
     """Where the key file of an order lies in the inbox."""
     return home.inbox / f"key-{number:06}"
@@ -172,7 +184,7 @@ def key_waits(home: Home, case: str) -> bool:
     """True while the inbox holds a key of this case, or one of which nobody can say whose it is.
 
     After a withdrawal sync removes it with its next look."""
-    for path in home.inbox.glob("key-*"):
+    for path in paths_in(home.inbox, KEY_NAME):
         try:
             note = read_plain(path.with_name(path.name.replace("key-", "order-")), LARGEST)
             order = read_order(note)
@@ -232,7 +244,7 @@ def _take_in(
 ) -> Refusal | None:
     """Raises FileNotFoundError while the key is not here, NotPossible."""
     directory = home.case(order.case)
-    if not (directory / "case.json").exists():
+    if not is_there(directory / "case.json"):
         return Refusal.NO_SUCH_CASE
     if not _is_open(directory):
         return Refusal.WITHDRAWN

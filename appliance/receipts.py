@@ -17,12 +17,15 @@ these bytes: they were read back and compared, or it is a store that refuses oth
 with their digest. Nothing may be deleted here without one.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from appliance.files import Fact, Home, checked_id, load_fact
+from appliance.errors import BadFile
+from appliance.files import ID, Fact, Home, checked_id, load_fact, paths_in
+from appliance.film import MENDED_NAME
 from appliance.signing import Verifier
 
 SERVICE_CARD = "service/card.json"
@@ -73,27 +76,51 @@ def film_object(case: str, recording: str, file: str) -> str:
 Part = Literal["case-key", "document", "clip", "manifest", "film"]
 
 
-def case_files(directory: Path) -> Iterator[tuple[Part, Path]]:
+_KEY = re.compile(r"identity-[a-z0-9._-]+\.age")
+_SEALED = re.compile(r"[a-z0-9][a-z0-9._-]*\.age")
+"""A name with a dot before it is a file that is being written."""
+
+
+def case_files(
+    directory: Path, unreadable: Callable[[Path], object] | None = None
+) -> Iterator[tuple[Part, Path]]:
     """What of a case that is not withdrawn the service should have, and what each file is. So it
-    is sent, and so it is looked for before anything is removed for good."""
-    patterns: dict[str, Part] = {
-        "identity-*.age": "case-key",
-        "documents/*.age": "document",
-        "clips/*.age": "clip",
-        "shares/*/*.age": "clip",
+    is sent, and so it is looked for before anything is removed for good.
+
+    `unreadable` is told of a folder that cannot be looked into, and then the others follow;
+    without it, that raises BadFile, OSError.
+    """
+
+    def inside(folder: Path, name: re.Pattern[str]) -> list[Path]:
+        try:
+            return paths_in(folder, name)
+        except (BadFile, OSError):
+            if unreadable is None:
+                raise
+            unreadable(folder)
+            return []
+
+    for path in inside(directory, _KEY):
+        yield "case-key", path
+    for path in inside(directory / "documents", _SEALED):
+        yield "document", path
+    for path in inside(directory / "clips", _SEALED):
+        yield "clip", path
+    for share in inside(directory / "shares", ID):
+        for path in inside(share, _SEALED):
+            yield "clip", path
+    for film in inside(directory / "derived", ID):
         # Without its note, what is mended of a film is still being made.
-        "derived/*/*.mended": "document",
+        for note in inside(film, MENDED_NAME):
+            yield "document", note
+            for path in inside(film, re.compile(rf"{note.stem}\.[a-z0-9._-]*\.age")):
+                yield "film", path
+    for film in inside(directory / "imports", ID):
         # So is a film from elsewhere, without its manifest.
-        "imports/*/manifest": "manifest",
-    }
-    found = [(part, path) for pattern, part in patterns.items() for path in directory.glob(pattern)]
-    for part, path in list(found):
-        if part == "manifest":
-            found += (("film", film) for film in path.parent.glob("*.age"))
-        elif path.suffix == ".mended":
-            found += (("film", film) for film in path.parent.glob(f"{path.stem}.*.age"))
-    # A name with a dot before it is a file that is being written.
-    return ((part, path) for part, path in found if not path.name.startswith("."))
+        for manifest in inside(film, re.compile("manifest")):
+            yield "manifest", manifest
+            for path in inside(film, _SEALED):
+                yield "film", path
 
 
 class KitCard(Fact, frozen=True, kw_only=True, tag="kit/v1"):

@@ -39,9 +39,14 @@ from appliance.files import (
     Moment,
     destroy,
     from_json,
+    is_there,
     load_fact,
+    names_in,
     one_of,
+    paths_in,
+    plain_size,
     read_plain,
+    read_text,
     save,
     sync_directory,
     to_json,
@@ -131,7 +136,7 @@ def judge(note: str, kit: str, service: Card | None, home: Home) -> Reset | Refu
                 return Refusal.NOT_SENT
             if case == "" or _held(home, case):
                 return Refusal.HELD
-    except OSError:
+    except (BadFile, OSError):
         return Refusal.NOT_SENT
     return order
 
@@ -181,12 +186,13 @@ def remove_own(home: Home, process: Literal["web", "sync"]) -> None:
     """Remove everything that this process has written; its log goes last, and says so by that.
     Raises OSError; safe to call again."""
     keys = {
-        "web": (*home.keys.rglob("*"), *home.cases.glob("*/identity-*.age")),
-        "sync": tuple(home.inbox.glob("key-*")),
+        "web": ((home.keys, ""), (home.cases, "identity-")),
+        "sync": ((home.inbox, "key-"),),
     }
-    for path in keys[process]:
-        if path.is_file():
-            destroy(path)
+    for directory, name in keys[process]:
+        for path in _below(directory):
+            if name in path.name:
+                destroy(path)
     for directory in (*_own(home)[process], home.log(process)):
         _empty(directory)
 
@@ -194,11 +200,10 @@ def remove_own(home: Home, process: Literal["web", "sync"]) -> None:
 def others_left(home: Home) -> bool:
     """True while page or sync has something left, as far as the recorder may look."""
     return any(
-        files
+        True
         for process in ("web", "sync")
         for directory in (*_own(home)[process], home.log(process))
-        # What goes while it is looked at is passed by.
-        for _, _, files in os.walk(directory)
+        for _ in _below(directory)
     )
 
 
@@ -224,15 +229,19 @@ def former(home: Home) -> SetBack | None:
 
 
 def give_way(
-    home: Home, process: Literal["web", "sync"], anew: Callable[[], None] | None = None
+    home: Home,
+    process: Literal["web", "sync"],
+    anew: Callable[[], None] | None = None,
+    alive: Callable[[], object] = lambda: None,
 ) -> None:
     """For the start of page and sync: while the kit is being set back, remove what is one's own,
     and do nothing else until it is over. If that begins later, the process starts anew, whatever
     it is doing: whoever is unlocked and whatever is under way ends with it. `anew` does that where
-    the process has a way of its own."""
+    the process has a way of its own; `alive` is called while it waits."""
     if begun(home):
         remove_own(home, process)
     while begun(home):
+        alive()
         time.sleep(_LOOK_SECONDS)
     threading.Thread(
         target=_watch, args=(home, anew or start_anew), name="reset", daemon=True
@@ -261,16 +270,21 @@ def _own(home: Home) -> dict[str, tuple[Path, ...]]:
 
 
 def _ids(directory: Path) -> list[str]:
-    with suppress(FileNotFoundError):
-        return sorted(path.name for path in directory.iterdir() if ID.fullmatch(path.name))
-    return []
+    return [path.name for path in paths_in(directory, ID)]
+
+
+def _below(directory: Path) -> Iterator[Path]:
+    """Every file below a directory, wherever links point. What goes meanwhile is passed by."""
+    for folder, _, files in os.walk(directory):
+        yield from (Path(folder, name) for name in files)
 
 
 def _empty(directory: Path, but: str = "") -> None:
     with suppress(FileNotFoundError):
-        for path in directory.iterdir():
-            if path.name == but:
+        for name in names_in(directory, sys.maxsize - 1):
+            if name == but:
                 continue
+            path = directory / name
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
@@ -279,13 +293,13 @@ def _empty(directory: Path, but: str = "") -> None:
 
 
 def _held(home: Home, case: str) -> bool:
-    return (home.case(case) / "hold").exists()
+    return is_there(home.case(case) / "hold")
 
 
 def _confirmed(home: Home, name: str, path: Path) -> bool:
     try:
         receipt = receipt_of(home, name)
-        return receipt is not None and receipt.size == path.stat().st_size
+        return receipt is not None and receipt.size == plain_size(path)
     except (BadFile, OSError):
         return False
 
@@ -294,10 +308,8 @@ def _film(home: Home, name: str) -> Iterator[tuple[str, str]]:
     manifest = home.recording(name) / "manifest"
     kit = load_fact(home.kit / "kit.json", KitCard)
     try:
-        read = parse_manifest(
-            read_plain(manifest).decode(), [kit.verifying_key()] if kit is not None else []
-        )
-    except (BadInput, OSError, UnicodeDecodeError):
+        read = parse_manifest(read_text(manifest), [kit.verifying_key()] if kit is not None else [])
+    except (BadInput, OSError):
         yield "", str(manifest)
         return
     case = read.started.case
@@ -312,14 +324,16 @@ def _film(home: Home, name: str) -> Iterator[tuple[str, str]]:
 def _case(home: Home, name: str) -> Iterator[tuple[str, str]]:
     directory = home.case(name)
     whole = is_withdrawn(directory)
-    for pattern in ("withdrawal",) if whole else ("withdrawn/*", "ends/*"):
-        for path in directory.glob(pattern):
-            order = _order_sent(path)
-            if order is None or (order and not _confirmed(home, order, path)):
-                yield name, order or f"cases/{name}/{path.relative_to(directory)}"
+    found = [directory / "withdrawal"] if is_there(directory / "withdrawal") else []
+    if not whole:
+        found = [directory / f / p for f in ("withdrawn", "ends") for p in names_in(directory / f)]
+    for path in found:
+        order = _order_sent(path)
+        if order is None or (order and not _confirmed(home, order, path)):
+            yield name, order or f"cases/{name}/{path.relative_to(directory)}"
     if whole and not _held(home, name):
         return
-    if not whole and not (directory / "case.json").exists():
+    if not whole and not is_there(directory / "case.json"):
         return
     for _part, path in case_files(directory):
         file = path.relative_to(directory).as_posix()

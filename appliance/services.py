@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from appliance.errors import BadFile
-from appliance.files import Home, save
+from appliance.files import Home, read_plain, save
 
 Offer = Literal["import", "copies", "online-review"]
 OFFERS: tuple[Offer, ...] = ("import", "copies", "online-review")
@@ -101,7 +101,7 @@ def shipped() -> dict[str, bytes]:
 def in_force(home: Home) -> Service:
     """What this kit was given, or the defaults. Raises BadFile if the file was damaged since."""
     try:
-        return parse((home.keys / "service.toml").read_bytes())
+        return parse(read_plain(home.keys / "service.toml"))
     except FileNotFoundError:
         return Service()
 

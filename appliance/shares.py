@@ -11,6 +11,7 @@ so that it ends there although nobody unlocks this kit again.
     cases/<id>/ends/<share>-now           the signed order that it has ended before that
 """
 
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -23,7 +24,20 @@ from appliance.clips import Kept
 from appliance.consent import Consent, CopiesOut, ShareEnd, allows
 from appliance.copies import Refusal, names, opened, plain
 from appliance.errors import BadFile, BadInput
-from appliance.files import Fact, Moment, from_json, new_id, save, saving, sync_directory, to_json
+from appliance.files import (
+    ID,
+    Fact,
+    Moment,
+    from_json,
+    is_there,
+    new_id,
+    paths_in,
+    read_text,
+    save,
+    saving,
+    sync_directory,
+    to_json,
+)
 from appliance.film import FilmStarted
 from appliance.keys import Card, parse_recipient, sealing_keys
 from appliance.sealing import SealedWriter
@@ -32,8 +46,9 @@ SharedFor = Literal["supervisor", "peers", "training"]
 """What others may watch chosen clips for: each is asked and agreed to by itself."""
 PURPOSES: tuple[SharedFor, ...] = get_args(SharedFor)
 
-_FILES, _ENDS = "shares", "ends"
+_FILES, ENDS = "shares", "ends"
 _NOW = "-now"
+END_NAME = re.compile(rf"{ID.pattern}(?:{_NOW})?")
 
 
 class Share(Fact, frozen=True, kw_only=True, tag="share/v1"):
@@ -165,18 +180,13 @@ def remove_what_is_over(directory: Path, now: datetime | None, film: str = "") -
     every share with a moment of it goes, too. Returns the shares removed. Raises BadFile.
     """
     removed = []
-    for path in sorted((directory / _FILES).glob("*")):
+    for path in paths_in(directory / _FILES, ID):
         order = _ends(directory, path.name)
         due = order is None or (now is not None and now >= order.at) or film in order.films
         if due or _is_ended(directory, path.name):
             _remove(directory, path.name)
             removed.append(path.name)
     return removed
-
-
-def share_orders(directory: Path) -> list[tuple[Path, ShareEnd]]:
-    """The orders for shares of a case that the service should have. Raises BadFile."""
-    return [(path, _read(path)) for path in sorted((directory / _ENDS).glob("[a-z2-7]*"))]
 
 
 def is_withdrawn_share(directory: Path, name: str) -> bool:
@@ -203,7 +213,7 @@ def _end(case: OpenCase, name: str, films: tuple[str, ...], at: datetime) -> Non
 
 def _order(case: OpenCase, name: str, films: tuple[str, ...], at: datetime, ending: str) -> None:
     order = ShareEnd(id=new_id(), case=case.id, share=name, films=films, at=at)
-    directory = case.directory / _ENDS
+    directory = case.directory / ENDS
     directory.mkdir(mode=0o750, exist_ok=True)
     sync_directory(case.directory)
     note = case.keys.signer.sign(f"{to_json(order).decode()}\n")
@@ -213,20 +223,18 @@ def _order(case: OpenCase, name: str, films: tuple[str, ...], at: datetime, endi
 def _ends(directory: Path, name: str) -> ShareEnd | None:
     """The order that ends a share; None where there is none that can be read."""
     try:
-        return _read(directory / _ENDS / name)
+        return share_end(directory / ENDS / name)
     except (FileNotFoundError, BadFile):
         return None
 
 
-def _read(path: Path) -> ShareEnd:
-    try:
-        return from_json(path.read_text().partition("\n")[0], ShareEnd)
-    except UnicodeDecodeError as error:
-        raise BadFile("The order for a share cannot be read.") from error
+def share_end(path: Path) -> ShareEnd:
+    """The order that ends a share, its signature not checked. Raises BadFile, OSError."""
+    return from_json(read_text(path).partition("\n")[0], ShareEnd)
 
 
 def _is_ended(directory: Path, name: str) -> bool:
-    return (directory / _ENDS / f"{name}{_NOW}").exists()
+    return is_there(directory / ENDS / f"{name}{_NOW}")
 
 
 def _remove(directory: Path, name: str) -> None:

@@ -11,8 +11,10 @@ everything is at most consistent, and nobody has shown who signed.
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +22,7 @@ from typing import BinaryIO, Literal, Protocol
 
 from appliance.audit import Heads, check_chain, check_heads, holds
 from appliance.errors import BadFile, BadInput, Incomplete
-from appliance.files import from_json, lines
+from appliance.files import from_json, lines, open_plain, plain_size
 from appliance.film import EndReason, Manifest, index_name, parse_manifest
 from appliance.receipts import KitCard
 from appliance.signing import Verifier
@@ -52,16 +54,21 @@ class Folder:
     """A folder of this computer: a kit's home, a recording, a store."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root = root.resolve()
 
     def names(self) -> Iterator[str]:
-        for path in sorted(self._root.rglob("*")):
-            if path.is_file() and not path.is_symlink():
-                yield path.relative_to(self._root).as_posix()
+        found = []
+        for folder, _, names in os.walk(self._root):
+            for path in (Path(folder, name) for name in names):
+                # What is no plain file is none of ours.
+                with suppress(BadFile, OSError):
+                    plain_size(path)
+                    found.append(path.relative_to(self._root))
+        yield from (path.as_posix() for path in sorted(found))
 
     def open(self, name: str) -> BinaryIO | None:
         try:
-            return open(self._root / name, "rb")
+            return open_plain(self._root / name)
         except FileNotFoundError:
             return None
 
@@ -194,7 +201,7 @@ def _files(place: Place, names: Sequence[str], folder: str, manifest: Manifest) 
         if found is None:
             raise BadFile(f"{name} is missing.")
         with found:
-            if _digest(found.read) != (size, sha256):
+            if _digest(found.read, size) != (size, sha256):
                 raise BadFile(f"{name} is not what was signed.")
     # What the power cut has no line, and its index was never finished.
     known = {name for name, _, _ in manifest.files} | {
@@ -289,9 +296,10 @@ def _text(place: Place, name: str) -> str:
         raise BadFile(f"{name} is damaged: it is not text.") from error
 
 
-def _digest(read: Callable[[int], bytes]) -> tuple[int, str]:
+def _digest(read: Callable[[int], bytes], most: int) -> tuple[int, str]:
+    """Of what has no end, no more is read than shows that it is too long."""
     size, digest = 0, hashlib.sha256()
-    while piece := read(_PIECE):
+    while size <= most and (piece := read(_PIECE)):
         size += len(piece)
         digest.update(piece)
     return size, digest.hexdigest()

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.cases import HOLD, THERE, CaseRecord, Cases, OpenCase
+from appliance.cases import HOLD, THERE, CaseRecord, Cases, OpenCase, is_withdrawn
 from appliance.clips import Clip, Kept, Still
 from appliance.consent import FilmWithdrawal, Hold, HoldNotice, ServiceOrder, Tombstone
 from appliance.errors import BadFile, BadInput
@@ -31,10 +31,13 @@ from appliance.files import (
     Home,
     checked_id,
     from_json,
+    is_there,
     load_fact,
     new_id,
     one_of,
+    paths_in,
     read_plain,
+    read_text,
     save,
     sync_directory,
     to_json,
@@ -44,7 +47,8 @@ from appliance.receipts import KitCard
 from appliance.shares import end_what_is_not_agreed, remove_what_is_over
 from appliance.signing import Verifier, open_note
 
-_FILMS = "withdrawn"
+FILMS = "withdrawn"
+_ANY = re.compile(r".+", re.DOTALL)
 _MOMENT = re.compile(r"(?:clip|still)-(?P<id>[a-z2-7]{16})-[0-9]{4}\.age")
 _FilmOrder = FilmWithdrawal | ServiceOrder
 _FILM_ORDER: msgspec.json.Decoder[_FilmOrder] = msgspec.json.Decoder(_FilmOrder, strict=True)
@@ -71,7 +75,7 @@ def withdraw_film(case: OpenCase, film: str, kit: str, at: datetime) -> FilmWith
             id=new_id(), case=case.id, kit=kit, film=checked_id(film), clips=moments, at=at
         )
         note = case.keys.signer.sign(f"{to_json(order).decode()}\n")
-        directory = case.directory / _FILMS
+        directory = case.directory / FILMS
         directory.mkdir(mode=0o750, exist_ok=True)
         sync_directory(case.directory)
         save(directory / film, note.encode())
@@ -102,10 +106,10 @@ def finish_film(directory: Path, film: str) -> None:
     if held(directory):
         return
     moments = set(order.clips) if isinstance(order, FilmWithdrawal) else set()
-    for path in sorted((directory / "clips").glob("*")):
+    for path in paths_in(directory / "clips", _ANY):
         if path.name.lstrip(".").partition(".")[0] in moments:
             path.unlink(missing_ok=True)
-    for path in sorted((directory / "documents").glob("*.age")):
+    for path in paths_in(directory / "documents", _ANY):
         of_it = path.name.startswith((f"marks-{film}-", f"enough-{film}-"))
         if of_it or ((match := _MOMENT.fullmatch(path.name)) and match["id"] in moments):
             path.unlink(missing_ok=True)
@@ -118,9 +122,10 @@ def finish_film(directory: Path, film: str) -> None:
 
 
 def film_order(directory: Path, film: str) -> _FilmOrder | None:
-    """The order for a film in a case's directory, its signature not checked. Raises BadFile."""
+    """The order for a film in a case's directory, its signature not checked. Raises BadFile,
+    OSError."""
     try:
-        data = (directory / _FILMS / checked_id(film)).read_bytes()
+        data = read_plain(directory / FILMS / checked_id(film))
     except FileNotFoundError:
         return None
     return one_of(_FILM_ORDER, data.partition(b"\n")[0])
@@ -128,15 +133,12 @@ def film_order(directory: Path, film: str) -> _FilmOrder | None:
 
 def is_film_withdrawn(directory: Path, film: str) -> bool:
     """True from the moment the order is on the card, whatever can be read of it."""
-    return (directory / _FILMS / film).exists()
+    return is_there(directory / FILMS / film)
 
 
 def films_withdrawn(directory: Path) -> list[str]:
     """The films of a case that were taken back."""
-    orders = directory / _FILMS
-    if not orders.is_dir():
-        return []
-    return sorted(path.name for path in orders.iterdir() if ID.fullmatch(path.name))
+    return [path.name for path in paths_in(directory / FILMS, ID)]
 
 
 # --- Holds --------------------------------------------------------------------------------------
@@ -158,13 +160,13 @@ def lift_hold(directory: Path) -> None:
 
 def held(directory: Path) -> bool:
     """True while nothing may be removed. A damaged notice holds too: only lifting it ends it."""
-    return (directory / HOLD).exists()
+    return is_there(directory / HOLD)
 
 
 def hold_notice(directory: Path) -> HoldNotice | None:
     """The public face of a hold; None if there is none, or it cannot be read."""
-    with suppress(FileNotFoundError, BadFile, UnicodeDecodeError):
-        return from_json((directory / HOLD).read_text().partition("\n")[0], HoldNotice)
+    with suppress(FileNotFoundError, BadFile):
+        return from_json(read_text(directory / HOLD).partition("\n")[0], HoldNotice)
     return None
 
 
@@ -188,7 +190,7 @@ def hear_service(home: Home, cases: Cases) -> list[Carried]:
     """
     enrolled = load_fact(home.kit / "enrolled.json", Enrolled)
     kit = load_fact(home.kit / "kit.json", KitCard)
-    if enrolled is None or kit is None or not home.inbox.is_dir():
+    if enrolled is None or kit is None:
         return []
     service = enrolled.service.verifying_key()
     done = []
@@ -214,9 +216,9 @@ def hear_service(home: Home, cases: Cases) -> list[Carried]:
 def closed_there(directory: Path, service: Verifier) -> Tombstone | ServiceOrder | None:
     """The service's word by which a case was closed here; None if there is none, or none of it."""
     try:
-        text, _ = open_note(read_plain(directory / THERE).decode(), [service])
+        text, _ = open_note(read_text(directory / THERE), [service])
         return one_of(_CASE_ORDER, text)
-    except (OSError, BadInput, UnicodeDecodeError):
+    except (OSError, BadInput):
         return None
 
 
@@ -225,30 +227,28 @@ def _take_in(directory: Path, film: str, note: str) -> bool:
     if film:
         if not ID.fullmatch(film) or is_film_withdrawn(directory, film):
             return False
-        (directory / _FILMS).mkdir(mode=0o750, exist_ok=True)
-        save(directory / _FILMS / film, note.encode())
+        (directory / FILMS).mkdir(mode=0o750, exist_ok=True)
+        save(directory / FILMS / film, note.encode())
         return True
     record = load_fact(directory / "case.json", CaseRecord)
-    if (directory / "withdrawal").exists() or (record and record.state == "withdrawn"):
+    if is_there(directory / "withdrawal") or (record and record.state == "withdrawn"):
         return False
     save(directory / THERE, note.encode())
     return True
 
 
 def _notes(inbox: Path) -> Iterator[str]:
-    for path in sorted(inbox.iterdir()):
-        with suppress(OSError, BadFile, UnicodeDecodeError):
-            yield read_plain(path).decode()
+    for path in paths_in(inbox, _ANY):
+        with suppress(OSError, BadFile):
+            yield read_text(path)
 
 
 def finish_everything(home: Home, cases: Cases) -> list[str]:
     """Finish what a pulled plug left half done; returns the cases where that did not succeed."""
     failed = []
-    for directory in sorted(home.cases.glob("*")):
-        if not ID.fullmatch(directory.name):
-            continue
+    for directory in paths_in(home.cases, ID):
         try:
-            if (directory / "withdrawal").exists() or (directory / THERE).exists():
+            if is_withdrawn(directory):
                 cases.finish_withdrawal(directory.name)
             else:
                 for film in films_withdrawn(directory):

@@ -26,7 +26,7 @@ from appliance.files import (
     from_json,
     load_fact,
     new_id,
-    read_plain,
+    read_text,
     save,
     save_fact,
 )
@@ -206,9 +206,9 @@ class KitBooks:
         """True if the inbox has the service's word for it, under their name."""
         if self.enrolled is None:
             return False
-        with suppress(BadInput, OSError, UnicodeDecodeError):
+        with suppress(BadInput, OSError):
             path = self._inbox / revocation_name(practitioner.name)
-            word = read_revocation(read_plain(path, _LARGEST_WORD).decode(), self.enrolled.service)
+            word = read_revocation(read_text(path, _LARGEST_WORD), self.enrolled.service)
             return word.practitioner == practitioner.name
         return False
 
@@ -291,7 +291,7 @@ class KitBooks:
         secret, public = self._directory / "signing.key", self._directory / "kit.json"
         card = load_fact(public, KitCard)
         try:
-            signer = Signer.parse(secret.read_text())
+            signer = Signer.parse(read_text(secret))
         except FileNotFoundError:
             if card is not None:
                 raise BadFile(

@@ -28,8 +28,12 @@ from appliance.files import (
     Home,
     checked_id,
     from_json,
+    is_there,
+    names_in,
     one_of,
+    paths_in,
     read_plain,
+    read_text,
     save,
     some_of,
     sync_directory,
@@ -69,11 +73,11 @@ class Removals:
 
     def finish(self) -> None:
         """Finish what a power cut left half done. Raises NotPossible, OSError."""
-        for note in sorted(self._home.removed.iterdir()):
-            if not ID.fullmatch(note.name) or not self._home.recording(note.name).exists():
+        for note in paths_in(self._home.removed, ID):
+            if not self._home.recording(note.name).exists():
                 continue
             try:
-                text, _ = open_note(note.read_text(), [self._books.signer.verifier])
+                text, _ = open_note(read_text(note), [self._books.signer.verifier])
                 removed = from_json(text, FilmRemoved)
             except BadInput as error:
                 _errors.error("%s: %s", note.name, error.sentence)
@@ -87,8 +91,8 @@ class Removals:
         if manifest is None or manifest.ended is None:
             return False
         try:
-            return not (self._home.case(manifest.started.case) / "hold").exists()
-        except OSError:
+            return not is_there(self._home.case(manifest.started.case) / "hold")
+        except BadFile:
             return False
 
     def by_button(self, recording: str) -> None:
@@ -142,8 +146,8 @@ class Removals:
 
     def _notes(self) -> Iterator[str]:
         for path in islice(self._orders(), _MOST):
-            with suppress(OSError, BadFile, UnicodeDecodeError):
-                yield read_plain(path, _LARGEST_ORDER).decode()
+            with suppress(OSError, BadFile):
+                yield read_text(path, _LARGEST_ORDER)
 
     def _orders(self) -> Iterator[Path]:
         yield from some_of(self._home.inbox, _MOST)
@@ -180,7 +184,7 @@ class Removals:
         ]
 
     def _recordings(self) -> list[str]:
-        return sorted(path.name for path in self._home.recordings.iterdir())
+        return names_in(self._home.recordings)
 
     def _case(self, recording: str) -> str | None:
         """Whose film it is; None where that cannot be told."""
@@ -205,7 +209,7 @@ class Removals:
             case=started.case,
             kit=started.kit,
             permit=started.permit,
-            manifest=hashlib.sha256((directory / MANIFEST).read_bytes()).hexdigest(),
+            manifest=hashlib.sha256(read_plain(directory / MANIFEST)).hexdigest(),
             why=why,
             order=order,
             at=self._now(),

@@ -9,17 +9,10 @@ import hashlib
 import threading
 from contextlib import suppress
 
-from appliance.audit import (
-    HEADS_NAME,
-    START,
-    Head,
-    Heads,
-    heads_name,
-    links,
-)
+from appliance.audit import HEADS_NAME, MOST_HEADS, START, Head, Heads, heads_name, links
 from appliance.clock import Clock
 from appliance.errors import BadFile, BadInput
-from appliance.files import Home, from_json, save_new, to_json
+from appliance.files import Home, from_json, paths_in, read_plain, save_new, to_json
 from appliance.signing import Signer, open_note
 
 EVERY_SECONDS = 600.0
@@ -97,11 +90,11 @@ class Witness:
         return logs, tuple(sorted(broken))
 
     def _latest(self) -> Heads | None:
-        names = sorted(p.name for p in self._directory.iterdir() if HEADS_NAME.fullmatch(p.name))
-        if not names:
+        paths = paths_in(self._directory, HEADS_NAME, MOST_HEADS)
+        if not paths:
             return None
-        note = (self._directory / names[-1]).read_bytes()
-        self._number, self._before = int(names[-1]), hashlib.sha256(note).hexdigest()
+        note = read_plain(paths[-1])
+        self._number, self._before = int(paths[-1].name), hashlib.sha256(note).hexdigest()
         try:
             text, _ = open_note(note.decode(), [self._signer.verifier])
             return from_json(text, Heads)

@@ -21,7 +21,7 @@ from typing import Protocol
 from appliance.boxes import make
 from appliance.clock import Clock
 from appliance.errors import BadFile, KitError, NotPossible
-from appliance.files import Home, save, sync_directory, to_json
+from appliance.files import Home, names_in, open_plain, save, sync_directory, to_json
 from appliance.film import (
     EndReason,
     FilmEnded,
@@ -446,13 +446,13 @@ def recover(home: Home, signer: Signer) -> list[str]:
     """
     home.prepare(home.recordings)
     closed = []
-    for directory in sorted(home.recordings.iterdir()):
+    for directory in (home.recordings / name for name in names_in(home.recordings)):
         try:
             if read_manifest(directory).ended is None:
                 end_film(directory, EndReason.POWER, None, signer)
                 closed.append(directory.name)
         except BadFile as error:
-            if any(directory.glob("*.age")):
+            if any(name.endswith(".age") for name in names_in(directory)):
                 # Not as we write them: nobody may touch it but who knows what happened.
                 _errors.error("%s: %s", directory.name, error.sentence)
             else:
@@ -463,7 +463,7 @@ def recover(home: Home, signer: Signer) -> list[str]:
 def _tail(directory: Path, number: int) -> Tail | None:
     path = directory / segment_name(number)
     try:
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             digest = hashlib.file_digest(file, "sha256")
             return Tail(name=path.name, size=file.tell(), sha256=digest.hexdigest())
     except FileNotFoundError:

@@ -27,6 +27,7 @@ from appliance.film import (
 from appliance.keys import PrivateKeys
 from appliance.permits import Enrolled, recipient_digest
 from appliance.receipts import KitCard, Receipt, SyncStatus
+from appliance.sealing import VERSION_LINE
 from appliance.signing import Signer
 from appliance.stores import FolderStore, Store
 from appliance.sync.sender import Sender
@@ -52,6 +53,11 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def sealed_looking(chance: random.Random, size: int) -> bytes:
+    """Bytes that begin as whatever is sealed does."""
+    return (VERSION_LINE + chance.randbytes(size))[:size]
 
 
 @dataclass
@@ -85,7 +91,7 @@ class SendingKit:
             service().card(),
             [practitioner().signer.verifier],
         )
-        save(case.clips / f"{new_id()}.mp4.age", random.Random(case.id).randbytes(3000))
+        save(case.clips / f"{new_id()}.mp4.age", sealed_looking(random.Random(case.id), 3000))
         return case
 
     def film(
@@ -120,7 +126,7 @@ class SendingKit:
         ]
         chance = random.Random(name)
         for number in range(segments):
-            film, index = chance.randbytes(size), chance.randbytes(400)
+            film, index = sealed_looking(chance, size), sealed_looking(chance, 400)
             (directory / segment_name(number)).write_bytes(film)
             (directory / index_name(number)).write_bytes(index)
             lines.append(
@@ -138,7 +144,7 @@ class SendingKit:
             )
         left = None
         if tail or not ended:
-            loose = chance.randbytes(size // 2)
+            loose = sealed_looking(chance, size // 2)
             (directory / segment_name(segments)).write_bytes(loose)
             left = Tail(
                 name=segment_name(segments),

@@ -32,6 +32,7 @@ from appliance.resetting import (
     remove_own,
     unsent,
 )
+from appliance.sealing import VERSION_LINE
 from appliance.signing import Signer, open_note
 from appliance.sync.sender import look
 from firmware.recorder import Pattern, State
@@ -109,11 +110,16 @@ def test_a_kit_without_a_service_is_not_set_back(kit: SendingKit) -> None:
 def test_each_file_that_sync_sends_must_be_confirmed(kit: SendingKit) -> None:
     """What is asked for here and what is sent are two lists: they must be the same one."""
     case = kit.case()
-    kit.film(case.id, tail=True)
-    for file in ("imports/{}/manifest", "imports/{}/0000.mp4.age", "shares/{}/clip.age"):
+    film = kit.film(case.id, tail=True)
+    manifest = (kit.home.recording(film) / "manifest").read_bytes()
+    for file, data in (
+        ("imports/{}/manifest", manifest),
+        ("imports/{}/0000.mp4.age", VERSION_LINE),
+        ("shares/{}/clip.age", VERSION_LINE),
+    ):
         path = case.directory / file.format(new_id())
         path.parent.mkdir(parents=True)
-        save(path, b"sealed")
+        save(path, data)
     half = case.directory / "imports" / new_id()
     half.mkdir()
     save(half / "0000.mp4.age", b"still coming in")

@@ -24,13 +24,14 @@ from appliance.clips import sealed_file
 from appliance.consent import Tombstone
 from appliance.errors import KitError, SendInterrupted, SendRefused
 from appliance.files import load_fact, new_id, save, save_fact, to_json
-from appliance.film import FilmStarted, index_name, segment_name
+from appliance.film import FilmStarted, Mended, SegmentClosed, index_name, segment_name
 from appliance.identities import parse_recipient
 from appliance.importing import Original, import_film
 from appliance.kit import wait_for
 from appliance.permits import recipient_digest
 from appliance.receipts import SERVICE_CARD, Receipt, SyncStatus, receipt_of, tombstone_object
 from appliance.reviews import Review
+from appliance.sealing import VERSION_LINE
 from appliance.signing import Signer
 from appliance.stores import FolderStore, Put
 from appliance.sync.__main__ import FIRST_WAIT, LONGEST_WAIT, REST_SECONDS, wait_seconds
@@ -233,10 +234,22 @@ def test_what_was_mended_of_a_film_goes_once_its_note_is_there(kit: SendingKit) 
     derived.mkdir(parents=True)
     prefix = f"cases/{case.id}/derived/{derived.name}/"
     for name in ("0001.mp4.age", "0001.index.age"):
-        save(derived / name, name.encode())
+        save(derived / name, VERSION_LINE + name.encode())
     kit.sync()
     assert not [name for name in arrived(kit) if name.startswith(prefix)]
-    save(derived / "0001.mended", b"note")
+    line = SegmentClosed(
+        number=1,
+        frames=1,
+        name="0001.mp4.age",
+        size=1,
+        sha256="0" * 64,
+        index="0001.index.age",
+        index_size=1,
+        index_sha256="0" * 64,
+        seconds=1.0,
+    )
+    note = Mended(recording=derived.name, source="1" * 64, segment=line, made=STARTED)
+    save(derived / "0001.mended", kit.signer.sign(f"{to_json(note).decode()}\n").encode())
     kit.sync()
     there = {n.removeprefix(prefix): d for n, d in arrived(kit).items() if n.startswith(prefix)}
     assert there == {path.name: path.read_bytes() for path in derived.iterdir()}
@@ -705,14 +718,17 @@ def test_asked_to_stop_it_says_so_and_leaves_nothing_half_sent(
     kit: SendingKit, number: signal.Signals
 ) -> None:
     case = kit.case().id
-    pipe = kit.home.case(case) / "documents" / "zzz-0001.age"
-    os.mkfifo(pipe)  # A file that never ends: it is sending when it is asked to stop.
+    large = f"{new_id()}.mp4.age"
+    save(kit.home.case(case) / "clips" / large, VERSION_LINE + bytes(192 << 20))
     process = subprocess.Popen(command(kit), stderr=subprocess.PIPE, text=True)
-    with open(pipe, "wb"):
-        while not any(kit.home.receipts.rglob("identity*")):
-            time.sleep(0.01)
-        process.send_signal(number)
-        _, said = process.communicate(timeout=20)
+    # It is in the midst of a large file when it is asked to stop, and stands still until it is.
+    while not any(kit.store.rglob(f".{large}.*.unfinished")):
+        assert process.poll() is None
+    process.send_signal(signal.SIGSTOP)
+    assert any(kit.store.rglob(f".{large}.*.unfinished"))
+    process.send_signal(number)
+    process.send_signal(signal.SIGCONT)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "stopped" in said
     assert "Traceback" not in said

@@ -31,7 +31,7 @@ from appliance.errors import (
     NoMatch,
     NotOpened,
 )
-from appliance.files import from_json, load_fact, new_id, read_plain
+from appliance.files import from_json, load_fact, names_in, new_id, read_text
 from appliance.permits import CURRENT, Books, Permit, recipient_digest
 from appliance.signing import open_note, split_note
 from appliance.withdrawing import closed_there, held
@@ -265,7 +265,7 @@ def needs_press(parts: Parts, case: OpenCase) -> bool:
 def permit_in_force(parts: Parts) -> Permit | None:
     """What the kit is armed for, None if nothing. What the recorder makes of it is its own."""
     try:
-        note = read_plain(parts.home.permits / CURRENT).decode(errors="replace")
+        note = read_text(parts.home.permits / CURRENT)
         return from_json(split_note(note)[0], Permit)
     except (FileNotFoundError, BadFile):
         return None
@@ -285,7 +285,7 @@ def _listed(parts: Parts, record: CaseRecord, armed: str) -> Listed | None:
     holder, directory = practitioner(), parts.home.case(record.id)
     try:
         order = withdrawal_note(directory)
-    except (BadInput, OSError, UnicodeDecodeError):
+    except (BadInput, OSError):
         return _damaged(record.id)
     if order is not None:
         try:
@@ -313,8 +313,10 @@ def _listed(parts: Parts, record: CaseRecord, armed: str) -> Listed | None:
 
 def _unfinished(directory: Path) -> bool:
     """True while something that a withdrawn case had is still here, and no hold keeps it."""
-    parts = (path.name for path in directory.iterdir() if path.is_dir())
-    left = any(name != "withdrawn" for name in parts) or any(directory.glob("identity-*.age"))
+    left = any(
+        name.startswith("identity-") or (name != "withdrawn" and (directory / name).is_dir())
+        for name in names_in(directory)
+    )
     return left and not held(directory)
 
 

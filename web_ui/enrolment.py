@@ -17,6 +17,7 @@ from appliance.files import (
     destroy,
     from_json,
     load_fact,
+    names_in,
     new_id,
     save,
     save_fact,
@@ -155,8 +156,9 @@ class Enrolment:
         """Remove keys that were brought earlier and never enrolled."""
         enrolled = load_fact(self._home.kit / "enrolled.json", Enrolled)
         ours = {card.name for card in enrolled.practitioners} if enrolled else set()
-        for directory in self._home.keys.iterdir():
-            if directory.is_dir() and directory.name not in ours:
+        for name in names_in(self._home.keys):
+            directory = self._home.keys / name
+            if directory.is_dir() and name not in ours:
                 destroy(directory / "identity.age")
                 shutil.rmtree(directory)
 

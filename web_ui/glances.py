@@ -9,7 +9,7 @@ from pathlib import Path
 from appliance.apart import Apart
 from appliance.cases import OpenCase
 from appliance.errors import KitError
-from appliance.files import Fact, checked_id, from_json, save, sync_directory, to_json
+from appliance.files import Fact, checked_id, from_json, read_plain, save, sync_directory, to_json
 from appliance.identities import parse_recipient
 from appliance.joined import JoinedFilm
 from appliance.sealing import seal
@@ -43,7 +43,7 @@ class Glance(Fact, frozen=True, kw_only=True, tag="glance/v1"):
 def read_glance(case: OpenCase, recording: str, film: str) -> Glance | None:
     """The glance of a film as it is now, or None: it was not made, or cannot be read."""
     try:
-        data = unseal(_path(case, recording).read_bytes(), case.identities)
+        data = unseal(read_plain(_path(case, recording)), case.identities)
         glance = from_json(data, Glance)
     except (FileNotFoundError, KitError):
         return None

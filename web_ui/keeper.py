@@ -1,12 +1,16 @@
 """What must happen although nobody asks: the idle lock, orders of the service, old requests."""
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 
-from appliance.errors import BadFile, KitError
+from appliance.audit import Event
+from appliance.errors import BadFile, KitError, own_card
+from appliance.files import MOST_NAMES, some_of
 from appliance.keys import Card
-from appliance.requests import FRESH_SECONDS, read_request
+from appliance.requests import FRESH_SECONDS, RecorderStatus, read_request
 from web_ui.arming import take_permit
 from web_ui.course import remove_what_is_due
 from web_ui.forgotten import let_in
@@ -37,26 +41,52 @@ class Keeper(threading.Thread):
             self.look()
 
     def look(self) -> None:
-        """One round."""
-        parts = self._parts
-        status = fresh_status(parts.home, parts.clock)
-        if status is not None and status.state == FILMING:
-            parts.seat.watched()
-        if parts.seat.idle:
-            parts.lock("locked-idle")
-        self._revoke()
-        self._hear_service()
-        self._end_shares(trusted_now(status, parts.clock))
-        self._remove_what_is_due()
-        self._clear_requests()
+        """One round. What fails is tried again with the next, and keeps nothing else from being
+        done: a card that gives back an error must neither end the page nor throw anybody out."""
+        status: RecorderStatus | None = None
+
+        def watch() -> None:
+            nonlocal status
+            status = fresh_status(self._parts.home, self._parts.clock)
+            if status is not None and status.state == FILMING:
+                self._parts.seat.watched()
+
+        self._do("page-task-waits", watch)
+        self._do("page-task-waits", self._lock_if_idle)
+        self._do("page-task-waits", self._revoke)
+        self._do("service-order-waits", self._hear_service)
+        self._do("share-waits", lambda: self._end_shares(trusted_now(status, self._parts.clock)))
+        self._do("retention-waits", self._remove_what_is_due)
+        self._do("page-task-waits", self._clear_requests)
+
+    def _do(self, event: Event, act: Callable[[], None]) -> None:
+        """Do one thing; where it fails, the page says so from then on, and the log once."""
+        what = getattr(act, "__name__", event)
+        failing = self._parts.failing
+        try:
+            act()
+            failing.discard(what)
+        except (KitError, OSError) as error:
+            if what not in failing:
+                failing.add(what)
+                code = error.code if isinstance(error, KitError) else own_card(error).code
+                # A card that fails may refuse this, too.
+                with suppress(KitError, OSError):
+                    self._parts.note(event, code=code)
+
+    def _lock_if_idle(self) -> None:
+        if self._parts.seat.idle:
+            self._parts.lock("locked-idle")
 
     def _revoke(self) -> None:
         """Whom the recorder obeys no more, because the service said so, is locked out at once, and
         has no part in what follows in the cases that are open."""
         holder, enrolled = self._parts.seat.holder, self._parts.enrolled
         if holder is not None and (enrolled is None or holder.card not in enrolled.practitioners):
-            take_permit(self._parts)
-            self._parts.lock("locked-revoked")
+            try:
+                take_permit(self._parts)
+            finally:
+                self._parts.lock("locked-revoked")
         elif holder is not None and enrolled is not None and enrolled.former != self._former:
             holder.settle()
             self._former = enrolled.former
@@ -64,28 +94,20 @@ class Keeper(threading.Thread):
     def _hear_service(self) -> None:
         """Carry out what the service has signed since: a withdrawal that reached it elsewhere."""
         parts = self._parts
-        try:
-            newest = max(
-                (path.stat().st_mtime_ns for path in parts.home.inbox.glob("*")), default=0
-            )
-            if newest == self._heard:
-                return
-            carry_out_service(parts)
-            holder = parts.seat.holder
-            if holder is not None:
-                let_in(parts, holder)
-            self._heard = newest
-        except (KitError, OSError):
-            parts.note("service-order-waits")
+        newest = max((_mtime(path) for path in some_of(parts.home.inbox, MOST_NAMES)), default=0)
+        if newest == self._heard:
+            return
+        carry_out_service(parts)
+        holder = parts.seat.holder
+        if holder is not None:
+            let_in(parts, holder)
+        self._heard = newest
 
     def _end_shares(self, now: datetime | None) -> None:
         """Once a minute; it needs nobody's key."""
         if self._parts.clock.monotonic() - self._shared >= MINUTE:
             self._shared = self._parts.clock.monotonic()
-            try:
-                end_what_is_over(self._parts, now)
-            except (KitError, OSError):
-                self._parts.note("share-waits")
+            end_what_is_over(self._parts, now)
 
     def _remove_what_is_due(self) -> None:
         """Once at each unlock, and each hour after: a removal is signed by who is unlocked."""
@@ -95,15 +117,26 @@ class Keeper(threading.Thread):
         now = self._parts.clock.monotonic()
         unlocked, looked = self._looked
         if unlocked != holder.vouch.boottime or now - looked >= HOUR:
-            self._looked = (holder.vouch.boottime, now)
+            # What fails as a whole is not due in an hour but in a minute.
+            self._looked = (holder.vouch.boottime, now - HOUR + MINUTE)
             remove_what_is_due(self._parts, holder)
+            self._looked = (holder.vouch.boottime, now)
 
     def _clear_requests(self) -> None:
         """Remove requests that nobody carries out any more."""
         now = self._parts.clock.read()
-        for path in self._parts.home.web_requests.glob("*.json"):
+        for path in some_of(self._parts.home.web_requests, MOST_NAMES):
+            if path.suffix != ".json" or path.name.startswith("."):
+                continue
             with suppress(BadFile):
                 request = read_request(path)
                 if request.boot == now.boot and now.boottime - request.boottime < 2 * FRESH_SECONDS:
                     continue
             path.unlink(missing_ok=True)
+
+
+def _mtime(path: Path) -> int:
+    """0 for what is gone by now."""
+    with suppress(FileNotFoundError):
+        return path.lstat().st_mtime_ns
+    return 0

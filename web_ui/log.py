@@ -16,9 +16,9 @@ from typing import cast
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
-from appliance.audit import HEADS_NAME, Entry, Event, check_heads, links
+from appliance.audit import HEADS_NAME, MOST_HEADS, Entry, Event, check_heads, links
 from appliance.errors import BadInput
-from appliance.files import Home, read_plain
+from appliance.files import Home, paths_in, read_plain
 from web_ui.access import practitioner
 from web_ui.forms import page_asked
 from web_ui.language import N_, _, in_words
@@ -106,6 +106,7 @@ WORDS: Mapping[Event, str] = {
     "revoked": N_("The service revoked a practitioner"),
     "service-order-done": N_("An order of the service was carried out"),
     "service-order-received": N_("An order of the service came in"),
+    "page-task-waits": N_("Something that the page does by itself waits for the next try"),
     "service-order-waits": N_("An order of the service waits for the next try"),
     "service-settings": N_("The kit took in settings of the service"),
     "set-back": N_("The kit was set back: it is a new one"),
@@ -215,8 +216,7 @@ def _signed(home: Home) -> tuple[dict[str, dict[int, str]], str]:
         try:
             notes = {
                 path.name: read_plain(path, _LARGEST_NOTE).decode(errors="replace")
-                for path in (home.kit / "heads").iterdir()
-                if HEADS_NAME.fullmatch(path.name)
+                for path in paths_in(home.kit / "heads", HEADS_NAME, MOST_HEADS)
             }
             for heads in check_heads(notes, practitioner().kit):
                 for process, head in heads.logs.items():

@@ -41,6 +41,8 @@ class Parts:
     """Set once this process is to end: nobody is let in any more, and nothing goes on for long."""
     apart: Apart = field(default_factory=Apart)
     """Decodes films: nothing here does."""
+    failing: set[str] = field(default_factory=set)
+    """What the page should do by itself and could not, when it last tried (`web_ui.keeper`)."""
     _log_lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property

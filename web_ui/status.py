@@ -70,6 +70,8 @@ class Line:
     trusted: bool
     reason: str
     unproven: str
+    failing: str
+    """What the page should do by itself and cannot, '' if nothing."""
     removable: str
     """How long the last film can still be removed at the kit, '' if it cannot."""
     sent: str
@@ -119,6 +121,7 @@ def line(parts: Parts, status: RecorderStatus | None) -> Line:
             trusted=False,
             reason="",
             unproven="",
+            failing=_failing(parts),
             removable="",
             sent=_sent(parts.home),
             follow=f"silent {progress} {jobs}",
@@ -136,6 +139,7 @@ def line(parts: Parts, status: RecorderStatus | None) -> Line:
         trusted=status.clock == Trust.TRUSTED.value,
         reason=reason_in_words(status.reason),
         unproven="" if status.lamp_proven else _("The kit cannot check its lamp: look at it"),
+        failing=_failing(parts),
         removable=_removable(status.removable),
         sent=_sent(parts.home),
         follow=f"{status.state} {status.clock} {status.permit} {status.recording} {status.ended} "
@@ -366,6 +370,12 @@ def _free(minutes: float) -> str:
     if whole >= 180:
         return _("Room for %(hours)s hours", hours=whole // 60)
     return ngettext("Room for %(num)s minute", "Room for %(num)s minutes", whole)
+
+
+def _failing(parts: Parts) -> str:
+    if not parts.failing:
+        return ""
+    return _("Something failed that the page does by itself; it is tried again. See the log")
 
 
 def _sent(home: Home) -> str:

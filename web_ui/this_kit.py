@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from appliance.errors import BadFile, NotPossible
+from appliance.files import read_plain
 from web_ui.access import anyone
 from web_ui.language import _
 from web_ui.parts import Parts
@@ -51,7 +52,7 @@ def blueprint(parts: Parts) -> Blueprint:
     def authority() -> ResponseReturnValue:
         """What a device installs so that it trusts this kit's page, and nothing else."""
         try:
-            certificate = (parts.home.keys / AUTHORITY).read_bytes()
+            certificate = read_plain(parts.home.keys / AUTHORITY)
         except FileNotFoundError:
             return Response(_("This kit's certificate has no authority.") + "\n", 404)
         kind = "application/x-x509-ca-cert"

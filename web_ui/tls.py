@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from appliance.clock import EARLIEST
 from appliance.errors import BadFile
-from appliance.files import save, sync_directory
+from appliance.files import read_plain, save, sync_directory
 
 CERTIFICATE, KEY, AUTHORITY = "tls.crt", "tls.key", "authority.crt"
 """Files in `keys/`: leaf and authority in one, the leaf's key, and the authority by itself."""
@@ -68,8 +68,8 @@ def ensure_certificate(keys: Path, names: Iterable[str]) -> tuple[Path, Path]:
 
 def _are_whole(certificate: Path, key_file: Path) -> bool:
     try:
-        leaf = x509.load_pem_x509_certificate(certificate.read_bytes())
-        key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+        leaf = x509.load_pem_x509_certificate(read_plain(certificate))
+        key = serialization.load_pem_private_key(read_plain(key_file), None)
     except (ValueError, TypeError):
         return False
     if leaf.public_key() != key.public_key():
@@ -83,7 +83,7 @@ def _are_whole(certificate: Path, key_file: Path) -> bool:
 
 def _speaks_for(certificate: Path, named: list[x509.GeneralName]) -> bool:
     """True if it has all these names, or is not of the kit's own making."""
-    leaf = x509.load_pem_x509_certificate(certificate.read_bytes())
+    leaf = x509.load_pem_x509_certificate(read_plain(certificate))
     if leaf.issuer != _called(_AUTHORITY):
         return True
     has = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -92,7 +92,7 @@ def _speaks_for(certificate: Path, named: list[x509.GeneralName]) -> bool:
 
 def fingerprint(certificate: Path) -> str:
     """SHA-256 of the leaf, as browsers show it: pairs of hexadecimal digits."""
-    leaf = x509.load_pem_x509_certificate(certificate.read_bytes())
+    leaf = x509.load_pem_x509_certificate(read_plain(certificate))
     return leaf.fingerprint(hashes.SHA256()).hex(":").upper()
 
 

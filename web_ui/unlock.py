@@ -11,7 +11,7 @@ from wtforms.widgets import DateTimeLocalInput
 
 from appliance.clock import EARLIEST, Reading, Vouch
 from appliance.errors import BadInput, KitError, NotOpened, NotPossible, WrongPassphrase
-from appliance.files import new_id, to_json
+from appliance.files import new_id, read_plain, to_json
 from appliance.keys import change_passphrase, check_passphrase, make_passphrase, unlock
 from appliance.library import mend_all
 from appliance.requests import SetTime, place_request
@@ -197,7 +197,7 @@ def _opened(parts: Parts, passphrase: str, moment: datetime, reading: Reading) -
         if not sealed.exists():
             continue
         try:
-            keys = unlock(sealed.read_bytes(), passphrase)
+            keys = unlock(read_plain(sealed), passphrase)
         except NotOpened as error:
             refused = error
             continue

@@ -5,6 +5,7 @@ parts. Closing a case cuts off whoever still reads from it.
 """
 
 import hashlib
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from appliance.cases import OpenCase
 from appliance.clips import Clip, Still
 from appliance.consent import Consent, FilmKind, may_be_watched, taken_back
 from appliance.errors import BadFile, CaseWithdrawn, KitError, NoMatch, NotOpened
-from appliance.files import ID, Home, checked_id, new_id
+from appliance.files import ID, Home, checked_id, new_id, open_plain, paths_in, read_plain
 from appliance.film import EndReason, FilmStarted, Manifest
 from appliance.joined import JoinedFilm, OpenedFilm, open_recording, read_manifest
 from appliance.signing import Verifier
@@ -55,11 +56,14 @@ class ListedFilm:
     """None: it is being made just now, or the power went and the recorder has not looked yet."""
 
 
+_CONSENT = re.compile(r"consent-[0-9]{4}\.age")
+
+
 class OpenedClip:
     """A sealed clip that plays."""
 
     def __init__(self, path: Path, case: OpenCase) -> None:
-        self._file = path.open("rb")
+        self._file = open_plain(path)
         try:
             self._reader = SealedReader(self._file, case.identities)
         except BaseException:
@@ -185,7 +189,7 @@ class Viewing:
         if kept is None or not (case.clips / kept.file).exists():
             raise NoMatch("There is no such picture in this case.")
         self._check_agreed(case, kept.recording)
-        return unseal((case.clips / kept.file).read_bytes(), case.identities)
+        return unseal(read_plain(case.clips / kept.file), case.identities)
 
     def close(self, case: str = "") -> None:
         """Close what is open of one case, or everything. Who is reading gets no more."""
@@ -219,7 +223,7 @@ class Viewing:
 
     def _consent(self, case: OpenCase) -> Consent | None:
         """The consent in force, opened once: the page asks again for each piece of a film."""
-        newest = max((case.directory / "documents").glob("consent-*.age"), default=None)
+        newest = max(paths_in(case.directory / "documents", _CONSENT), default=None)
         if newest is None:
             return None
         if newest not in self._consents:
@@ -275,9 +279,7 @@ class Viewing:
 
 
 def _names(directory: Path) -> list[str]:
-    if not directory.is_dir():
-        return []
-    return [path.name for path in directory.iterdir() if ID.fullmatch(path.name)]
+    return [path.name for path in paths_in(directory, ID)]
 
 
 def _listed(name: str, manifest: Manifest) -> ListedFilm:

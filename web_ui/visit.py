@@ -5,7 +5,8 @@ from flask.typing import ResponseReturnValue
 
 from appliance.clips import mark_while_filming
 from appliance.consent import Enough
-from appliance.files import new_id, to_json
+from appliance.errors import BadFile
+from appliance.files import new_id, read_plain, to_json
 from appliance.requests import Framing, Preview, RecorderStatus, place_request
 from web_ui.access import data, practitioner
 from web_ui.arming import stop_if_filming, take_permit
@@ -96,8 +97,8 @@ def blueprint(parts: Parts) -> Blueprint:
         if case not in practitioner().word_said or status_of(case, FRAMING) is None:
             abort(404)
         try:
-            seen = parts.home.preview.read_bytes()
-        except FileNotFoundError:
+            seen = read_plain(parts.home.preview)
+        except (FileNotFoundError, BadFile):
             abort(404)
         # Looked at again: what was read may be of whoever is framed next.
         if status_of(case, FRAMING) is None:

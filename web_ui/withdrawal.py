@@ -32,7 +32,7 @@ from appliance.consent import (
 )
 from appliance.copies import Copies, out_of_reach
 from appliance.errors import BadFile, BadInput, BadSignature, NotPossible
-from appliance.files import from_json, read_plain
+from appliance.files import from_json, names_in, read_text
 from appliance.readmitting import key_waits
 from appliance.requests import RecorderStatus
 from appliance.shares import Share
@@ -365,11 +365,13 @@ def _certificate(
 ) -> Certificate:
     directory = parts.home.case(case)
     answer = closed if isinstance(closed, Tombstone) else None
-    left = {path.name for path in directory.iterdir() if path.is_dir()} - {"withdrawn"}
+    here = names_in(directory)
+    left = {name for name in here if (directory / name).is_dir()} - {"withdrawn"}
     return Certificate(
         order=order,
         closed=closed,
-        key_removed=not any(directory.glob("identity-*.age")) and not key_waits(parts.home, case),
+        key_removed=not any(name.startswith("identity-") for name in here)
+        and not key_waits(parts.home, case),
         documents_removed=not left,
         films=len(practitioner().viewing.films_of(case)),
         service=answer or (_answer(parts, order.id, case) if order else None),
@@ -379,7 +381,7 @@ def _certificate(
 
 def _film_certificate(parts: Parts, case: OpenCase, order: FilmWithdrawal) -> FilmCertificate:
     moments = set(order.clips)
-    clips = {path.name.partition(".")[0] for path in case.clips.glob("*")}
+    clips = {name.partition(".")[0] for name in names_in(case.clips)}
     gone = not any((case.directory / part / order.film).exists() for part in ("derived", "imports"))
     out, shown = case.salvage(Copies), case.salvage(Share)
     copies = [
@@ -417,10 +419,10 @@ def _answer(parts: Parts, name: str, case: str, order: str = "") -> Tombstone | 
     For a whole case it answers once, to the first order: another kit may have sent that one.
     """
     try:
-        note = read_plain(parts.home.inbox / name).decode()
+        note = read_text(parts.home.inbox / name)
         text, _signer = open_note(note, [practitioner().service.verifying_key()])
         answer = from_json(text, Tombstone)
-    except (FileNotFoundError, UnicodeDecodeError, BadInput):
+    except (FileNotFoundError, BadInput):
         return None
     same = answer.case == case and order in ("", answer.order)
     return answer if same and answer.whole is not bool(order) else None

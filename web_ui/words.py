@@ -13,7 +13,7 @@ from flask import request
 from appliance.cases import Goals, OpenCase
 from appliance.clips import Principles, Turn, Words
 from appliance.errors import BadInput, KitError
-from appliance.files import from_json, lines, save, to_json
+from appliance.files import from_json, lines, read_plain, save, to_json
 from appliance.sealing import seal
 from appliance.unsealing import unseal
 from web_ui.language import _
@@ -80,7 +80,7 @@ def words_sent(case: OpenCase, before: Words, principles: Principles) -> Words:
 def principles_of(parts: Parts, holder: Practitioner) -> Principles:
     """The practitioner's list; the one it begins with until they changed it."""
     try:
-        sealed = _path(parts, holder).read_bytes()
+        sealed = read_plain(_path(parts, holder))
         return from_json(unseal(sealed, [holder.keys.identity]), Principles)
     except (FileNotFoundError, KitError):
         # Not changed yet; or damaged, and that must not keep anybody from their films.

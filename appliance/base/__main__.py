@@ -15,7 +15,7 @@ import msgspec
 from appliance.base import people
 from appliance.base.orders import Desk, Outcome, choose_keys, make_new, order_reset
 from appliance.clock import SystemClock
-from appliance.errors import BadFile, BadInput, KitError, SendFailed
+from appliance.errors import BadFile, BadInput, KitError, SendFailed, error_json
 from appliance.files import load_fact, save, to_json
 from appliance.keys import Card, PrivateKeys, unlock
 from appliance.permits import LONGEST_FILM, LONGEST_LIFE, MOST_FILMS, Ceilings
@@ -346,6 +346,11 @@ def _print(outcomes: Sequence[Outcome], as_json: bool, once: bool) -> None:
         click.echo(f"Orders carried out: {new} now, {before} before, {len(refused)} refused.")
 
 
+def _tell(code: str, sentence: str, hint: str = "") -> None:
+    """For whoever reads what we print by a program, in place of the object that they asked for."""
+    click.echo(error_json(sys.argv[1:], code, sentence, hint), nl=False)
+
+
 def _interrupt(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
@@ -357,15 +362,19 @@ def main() -> NoReturn:
         base(standalone_mode=False, prog_name="attune base")
     except click.ClickException as error:
         error.show()
+        _tell("usage", error.format_message())
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("attune base: stopped; what is not finished is finished next time.", err=True)
+        _tell("stopped", "Stopped.")
         sys.exit(130)
     except KitError as error:
         click.echo(f"attune base: {error}", err=True)
+        _tell(error.code, error.sentence, error.hint)
         sys.exit(error.exit_status)
     except OSError as error:
         click.echo(f"attune base: {error.filename}: {error.strerror}.", err=True)
+        _tell("failed", f"{error.filename}: {error.strerror}.")
         sys.exit(1)
     sys.exit(0)
 

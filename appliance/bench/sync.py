@@ -42,6 +42,7 @@ from appliance.film import (
 from appliance.keys import PrivateKeys
 from appliance.permits import Enrolled
 from appliance.receipts import SERVICE_CARD, KitCard, Receipt, film_object, receipt_path
+from appliance.sealing import VERSION_LINE
 from appliance.signing import Signer
 from appliance.stores import open_store
 
@@ -293,7 +294,7 @@ class SealedKit:
             sizes = ((segment_name(number), size), (index_name(number), 20_000 if size else 0))
             pair = []
             for file, length in sizes:
-                data = random.randbytes(length)  # noqa: S311 - sealed films look like it
+                data = (VERSION_LINE + random.randbytes(length))[:length]  # noqa: S311 - as sealed
                 if not receipts:
                     (folder / file).write_bytes(data)
                 pair.append((file, length, hashlib.sha256(data).hexdigest()))

@@ -18,6 +18,7 @@ from appliance.errors import BadInput
 from appliance.stores.access import Access, load_access
 from appliance.stores.folder import FolderStore
 from appliance.stores.store import (
+    SLOWEST,
     SMALL,
     Content,
     Entry,
@@ -36,6 +37,7 @@ from appliance.stores.store import (
 _FILM = re.compile(r"(?P<root>.*)/cases/(?P<case>[a-z2-7]{16})/recordings/(?P<film>[a-z2-7]{16})/?")
 
 __all__ = [
+    "SLOWEST",
     "SMALL",
     "Access",
     "Content",

@@ -41,8 +41,8 @@ from appliance.errors import (
     WrongStore,
 )
 from appliance.stores.access import Access
-from appliance.stores.s3 import SLOWEST, Bucket
-from appliance.stores.store import NAME, Entry, Measured, Put, checked_name, measure
+from appliance.stores.s3 import Bucket
+from appliance.stores.store import NAME, SLOWEST, Entry, Measured, Put, checked_name, measure
 from appliance.stores.tls import knock, pinned
 
 if TYPE_CHECKING:  # obstore has these for type checkers alone.

@@ -20,14 +20,12 @@ from typing import IO
 from urllib.parse import quote, urlsplit
 
 from appliance.errors import NotLetIn, NotPossible, SendInterrupted, WrongStore
-from appliance.stores.store import BLOCK, pieces
+from appliance.stores.store import BLOCK, SLOWEST, pieces
 from appliance.stores.tls import not_reached, not_the_store
 
 PROBE = "probe/wrong-checksum"
 """Where a store that takes a body with a wrong checksum keeps it, once: a kit cannot remove it."""
 
-SLOWEST = 16 * 1024
-"""Bytes a second of one object: below, a line counts as broken."""
 
 _LONGEST_ANSWER = 16 << 20
 _MISMATCHES = (b"XAmzContentSHA256Mismatch", b"BadDigest", b"ContentSHA256Mismatch")

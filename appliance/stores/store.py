@@ -7,14 +7,16 @@ for the service's own program.
 
 import hashlib
 import io
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple, Protocol
 
-from appliance.errors import BadInput, KitError, NotLetIn, NotPossible
+from appliance.errors import BadFile, BadInput, KitError, NotLetIn, NotPossible
+from appliance.files import plain_descriptor
 
 SMALL = 64 * 1024
 """No card, order or tombstone is longer than this, whatever a store may hold under its name."""
@@ -23,6 +25,8 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
 BLOCK = 128 << 10
 """Bytes that are read, hashed and sent at once."""
 _PIECE = 1 << 20
+SLOWEST = 16 * 1024
+"""Bytes a second of one object: below, a line counts as broken."""
 
 
 class Put(Enum):
@@ -146,8 +150,9 @@ class Content(NamedTuple):
     """What an S3 engine can be told, so that it takes just these bytes."""
 
 
-def measure(source: IO[bytes]) -> Content:
-    """What is left to read in `source`. Raises NotPossible as `pieces` does."""
+def measure(source: IO[bytes], alive: Callable[[], object] = lambda: None) -> Content:
+    """What is left to read in `source`. `alive` is called with each block. Raises NotPossible as
+    `pieces` does."""
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     size = 0
     # A block at a time through both, while it is near to the processor.
@@ -155,18 +160,38 @@ def measure(source: IO[bytes]) -> Content:
         sha256.update(block)
         md5.update(block)
         size += len(block)
+        alive()
     return Content(size, sha256.hexdigest(), md5.digest())
 
 
 class Measured(io.FileIO):
     """A file to send that was read once to its end before it goes: what it held then is its
-    `content`. Raises OSError."""
+    `content`. What is asked of it is asked of what is sent, whatever lies under its name by then.
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    Raises BadFile for what is no plain file, does not begin as it should, or has holes in it: what
+    was sealed has none, and a terabyte of nothing would hold up all that follows. Raises OSError.
+    """
+
+    def __init__(
+        self, path: Path, begins: bytes = b"", alive: Callable[[], object] = lambda: None
+    ) -> None:
+        """`alive` is called whenever something was read: by that, who sends it gets on."""
+        super().__init__(plain_descriptor(path))
+        self._alive = alive
         try:
+            size = self.seek(0, os.SEEK_END)
+            if size and self.seek(0, os.SEEK_HOLE) < size:
+                raise BadFile("%(name)s has holes in it.", name=path.name)
+            self.seek(0)
+            if self.read(len(begins)) != begins:
+                raise BadFile("%(name)s is not what is sent under such a name.", name=path.name)
+            self.seek(0)
             self.content = measure(self)
             self.seek(0)
         except BaseException:
             self.close()
             raise
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._alive()
+        return super().read(size)

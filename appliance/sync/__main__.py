@@ -7,6 +7,7 @@ import random
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -18,8 +19,9 @@ import click
 from appliance.audit import Log
 from appliance.clock import Clock, SystemClock
 from appliance.config import Config, load_config
-from appliance.errors import KitError, own_card
-from appliance.files import Home, save_fact, to_json
+from appliance.errors import BadFile, KitError, error_json, own_card
+from appliance.files import ID, Home, is_there, paths_in, save_fact, to_json
+from appliance.notify import Pulse, notify
 from appliance.receipts import SyncStatus, Why
 from appliance.resetting import give_way
 from appliance.stores import Access, load_access, open_store, store_url
@@ -35,8 +37,12 @@ FIRST_WAIT, LONGEST_WAIT = 5.0, 600.0
 """Seconds after a run that failed: doubled each time."""
 LOOK_SECONDS = 5.0
 """Between two looks, while films are on their way, at whether this is still the place for it."""
+PULSE_SECONDS = 20.0
+"""Between two pulses while it rests; the watchdog of its unit waits many times as long."""
 SHOWN_EVERY = 0.5
 """Seconds between two writings of the status, which the page reads."""
+
+_FOLDERS = ("documents", "clips", "shares", "ends", "derived", "imports", "withdrawn")
 
 _MMAP_THRESHOLD = -3
 _ARENA_MAX = -8
@@ -66,7 +72,9 @@ def sync(settings: Path, once: bool, as_json: bool) -> None:
     home = config.places
     with home.claim("sync"):
         home.prepare(home.receipts, home.inbox, home.status("sync").parent)
-        give_way(home, "sync")
+        alive = Pulse()
+        notify("READY=1")
+        give_way(home, "sync", alive=alive)
         clock = SystemClock()
         log = Log(home.log("sync"), clock)
         pace = Pace(config.store_kilobits * 1000 / 8)
@@ -76,6 +84,7 @@ def sync(settings: Path, once: bool, as_json: bool) -> None:
         failures = 0
         contact, seen, told, last = float("-inf"), 0.0, None, None
         while True:
+            alive()
             why = _why_not(config, clock)
             stirred = last_stir(home)
             quiet = stirred == seen and clock.monotonic() - contact < CONTACT_SECONDS
@@ -92,6 +101,8 @@ def sync(settings: Path, once: bool, as_json: bool) -> None:
                         pace=pace,
                         still=_still_here(config, clock),
                         last=last,
+                        rest=lambda seconds: _rest(threading.Event(), seconds, alive),
+                        alive=alive,
                     )
                     status, error = _attempt(sender, config.store, why)
                     last = status.last_confirmed
@@ -103,9 +114,19 @@ def sync(settings: Path, once: bool, as_json: bool) -> None:
                 failures = failures + 1 if error else 0
                 if not error and not why:
                     contact, seen = clock.monotonic(), stirred
-            if nudged.wait(wait_seconds(failures, random.random())):  # noqa: S311
+            if _rest(nudged, wait_seconds(failures, random.random()), alive):  # noqa: S311
                 nudged.clear()
                 failures = 0
+
+
+def _rest(until: threading.Event, seconds: float, alive: Callable[[], object]) -> bool:
+    """Wait for an event, at most so long; True if it came. To rest is to go on, too."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        alive()
+        if until.wait(min(left, PULSE_SECONDS)):
+            return True
+    return until.is_set()
 
 
 def in_flight(config: Config) -> int:
@@ -115,13 +136,22 @@ def in_flight(config: Config) -> int:
 
 def last_stir(home: Home) -> float:
     """When something last changed that may be there to send; it looks at folders alone."""
-    places = [home.kit, *home.cases.glob("*"), *home.cases.glob("*/*/"), *home.cases.glob("*/*/*/")]
-    places += home.recordings.glob("*/manifest")
+    places = [home.kit, home.cases]
+    for case in _inside(home.cases):
+        for folder in (case, *(case / name for name in _FOLDERS)):
+            places += [folder, *_inside(folder)]
+    places += [recording / "manifest" for recording in _inside(home.recordings)]
     newest = 0.0
     for place in places:
-        with contextlib.suppress(FileNotFoundError):
-            newest = max(newest, place.stat().st_mtime)
+        with contextlib.suppress(OSError):
+            newest = max(newest, place.lstat().st_mtime)
     return newest
+
+
+def _inside(directory: Path) -> list[Path]:
+    with contextlib.suppress(BadFile, OSError):
+        return paths_in(directory, ID)
+    return []
 
 
 def _why_not(config: Config, clock: Clock) -> Why | None:
@@ -134,7 +164,7 @@ def _why_not(config: Config, clock: Clock) -> Why | None:
         links(),
         at_base=said_at_base(home, clock),
         listed=config.base_networks,
-        armed=(home.permits / "current").exists(),
+        armed=is_there(home.permits / "current"),
     )
 
 
@@ -223,6 +253,11 @@ def _say(status: SyncStatus, error: KitError | None, as_json: bool) -> None:
         click.echo(f"Sent and confirmed: {status.sent} ({size}); {left}.")
 
 
+def _tell(code: str, sentence: str, hint: str = "") -> None:
+    """For whoever reads what we print by a program, in place of the object that they asked for."""
+    click.echo(error_json(sys.argv[1:], code, sentence, hint), nl=False)
+
+
 def _interrupt(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
@@ -241,16 +276,21 @@ def main() -> NoReturn:
         sync(standalone_mode=False, prog_name="attune sync")
     except click.ClickException as error:
         error.show()
+        _tell("usage", error.format_message())
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("attune sync: stopped; what is left goes next time.", err=True)
+        _tell("stopped", "Stopped.")
         sys.stdout.flush()
         os._exit(1)  # What is on its way would be waited for.
     except KitError as error:
         click.echo(f"attune sync: {error}", err=True)
+        _tell(error.code, error.sentence, error.hint)
         sys.exit(error.exit_status)
     except OSError as error:
-        click.echo(f"attune sync: {own_card(error)}", err=True)
+        refused = own_card(error)
+        click.echo(f"attune sync: {refused}", err=True)
+        _tell(refused.code, refused.sentence, refused.hint)
         sys.exit(1)
     sys.exit(0)
 

@@ -6,16 +6,28 @@ file that lets a practitioner in again lies there only until the page has taken 
 """
 
 import hashlib
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from appliance.audit import Log
-from appliance.consent import FilmWithdrawal, Tombstone
+from appliance.consent import FilmWithdrawal, ShareEnd, Tombstone, Withdrawal
 from appliance.errors import BadFile, BadInput
-from appliance.files import ID, Home, checked_id, destroy, from_json, save
+from appliance.files import (
+    ID,
+    Home,
+    checked_id,
+    destroy,
+    from_json,
+    is_there,
+    paths_in,
+    plain_size,
+    save,
+)
 from appliance.keys import Card
 from appliance.orders import Reset, order_path, orders_in, signed_order
 from appliance.permits import Enrolled, read_revocation
-from appliance.readmitting import key_path, open_orders
+from appliance.readmitting import KEY_NAME, key_path, open_orders
 from appliance.receipts import (
     KitCard,
     Problem,
@@ -26,29 +38,71 @@ from appliance.receipts import (
     service_order_object,
     tombstone_object,
 )
-from appliance.shares import is_withdrawn_share, share_orders
-from appliance.signing import open_note
-from appliance.stores import Store, is_there, read_small
-from appliance.sync.plan import Rank, Sealed
-from appliance.withdrawing import film_order, films_withdrawn, is_film_withdrawn
+from appliance.shares import END_NAME, ENDS, is_withdrawn_share, share_end
+from appliance.signing import open_note, split_note
+from appliance.stores import Store, read_small
+from appliance.stores import is_there as is_stored
+from appliance.sync.plan import Rank, Reads, Sealed
+from appliance.withdrawing import FILMS, film_order, films_withdrawn, is_film_withdrawn
+
+_Order = Withdrawal | FilmWithdrawal | ShareEnd
 
 
-def film_orders(home: Home, case: str) -> list[Sealed]:
+def film_orders(home: Home, case: str, unreadable: Callable[[str], object]) -> Iterator[Sealed]:
     """The orders of a case for films that were taken back on this kit, and for what was shared.
-    Raises BadFile."""
-    found = []
-    for film in films_withdrawn(home.case(case)):
-        order = film_order(home.case(case), film)
-        # What the service itself ordered needs no way back to it.
-        if isinstance(order, FilmWithdrawal):
-            path = f"cases/{case}/withdrawn/{film}"
-            size = (home.root / path).stat().st_size
-            found.append(Sealed(order_object(order.id), path, size, Rank.ORDER, case))
-    for ends, share_end in share_orders(home.case(case)):
-        path = f"cases/{case}/ends/{ends.name}"
-        name = order_object(checked_id(share_end.id))
-        found.append(Sealed(name, path, ends.stat().st_size, Rank.ORDER, case))
-    return found
+    `unreadable` is told of each that cannot be read; the others go."""
+    directory = home.case(case)
+    for folder, name in ((FILMS, ID), (ENDS, END_NAME)):
+        try:
+            paths = paths_in(directory / folder, name)
+        except (BadFile, OSError):
+            unreadable(f"cases/{case}/{folder}")
+            continue
+        for path in paths:
+            try:
+                order = film_order(directory, path.name) if folder == FILMS else share_end(path)
+                # What the service itself ordered needs no way back to it.
+                if isinstance(order, FilmWithdrawal | ShareEnd):
+                    yield from an_order(home, path, case, type(order), order.id, unreadable)
+            except (BadFile, OSError):
+                unreadable(f"cases/{case}/{folder}/{path.name}")
+
+
+def an_order(
+    home: Home,
+    path: Path,
+    case: str,
+    kind: type[_Order],
+    order: str,
+    unreadable: Callable[[str], object],
+) -> Iterator[Sealed]:
+    """One order to send, in the form that it is signed in and no other. Raises BadFile."""
+
+    def fact(text: str) -> None:
+        read = from_json(split_note(text)[0], kind)
+        if (read.id, read.case) != (order, case):
+            raise BadFile("This is another order than it was.")
+
+    yield from sized(home, order_object(order), path, Rank.ORDER, case, fact, unreadable)
+
+
+def sized(
+    home: Home,
+    name: str,
+    path: Path,
+    rank: Rank,
+    case: str,
+    fact: Reads | None,
+    unreadable: Callable[[str], object],
+) -> Iterator[Sealed]:
+    """A file that may go, if it is one; none if it is gone by now."""
+    place = path.relative_to(home.root).as_posix()
+    try:
+        yield Sealed(name, place, plain_size(path), rank, case, fact=fact)
+    except FileNotFoundError:
+        return
+    except (BadFile, OSError):
+        unreadable(place)
 
 
 def taken_back(home: Home, sealed: Sealed) -> bool:
@@ -61,7 +115,7 @@ def taken_back(home: Home, sealed: Sealed) -> bool:
         return is_film_withdrawn(home.case(sealed.case), name)
     if sealed.path.split("/")[2] == "shares":
         return is_withdrawn_share(home.case(sealed.case), sealed.path.split("/")[3])
-    gone = not (home.root / sealed.path).exists()
+    gone = not is_there(home.root / sealed.path)
     return gone and bool(films_withdrawn(home.case(sealed.case)))
 
 
@@ -73,7 +127,7 @@ def bring_in(home: Home, store: Store, kit: KitCard, enrolled: Enrolled, log: Lo
     SendInterrupted, SendRefused.
     """
     service = enrolled.service
-    for case in sorted(path.name for path in home.cases.glob("*") if ID.fullmatch(path.name)):
+    for case in _cases(home):
         for order in _unanswered(home, case):
             note = read_small(store, tombstone_object(order))
             if note is not None and _answers(note, order, case, service):
@@ -81,7 +135,7 @@ def bring_in(home: Home, store: Store, kit: KitCard, enrolled: Enrolled, log: Lo
                 log.write("tombstone-received", case=case, order=order)
     problems = []
     number = len(orders_in(home)) + 1
-    while is_there(store, service_order_object(kit.id, number)):
+    while is_stored(store, service_order_object(kit.id, number)):
         # What is too long to be one is false, and never taken for none.
         note = read_small(store, service_order_object(kit.id, number)) or b""
         asked = None
@@ -103,7 +157,7 @@ def clear_keys(home: Home, kit: KitCard, enrolled: Enrolled) -> None:
     """Remove the key files in the inbox that are needed no more: the page has taken them in or
     refused them, another order has come since, or the family has withdrawn. Needs no network."""
     needed = {key_path(home, order.number) for order in open_orders(home, kit.id, enrolled)}
-    for path in home.inbox.glob("key-*"):
+    for path in paths_in(home.inbox, KEY_NAME):
         if path not in needed:
             destroy(path)
 
@@ -115,7 +169,7 @@ def _bring_keys(
     for order in open_orders(home, kit.id, enrolled):
         path = key_path(home, order.number)
         # A family that has withdrawn elsewhere goes before every order.
-        if path.exists() or is_there(store, tombstone_object(order.case)):
+        if path.exists() or is_stored(store, tombstone_object(order.case)):
             continue
         name = case_object(order.case, order.key)
         sealed = read_small(store, name)
@@ -152,12 +206,22 @@ def hear_revocations(home: Home, store: Store, enrolled: Enrolled, log: Log) -> 
 
 
 def _unanswered(home: Home, case: str) -> list[str]:
-    try:
-        orders = [film_order(home.case(case), film) for film in films_withdrawn(home.case(case))]
-    except BadFile:
-        return []
-    ids = [checked_id(order.id) for order in orders if isinstance(order, FilmWithdrawal)]
+    ids = []
+    with suppress(BadFile, OSError):
+        for film in films_withdrawn(home.case(case)):
+            # One that cannot be read must not keep the answers to the others away.
+            with suppress(BadFile, OSError):
+                order = film_order(home.case(case), film)
+                if isinstance(order, FilmWithdrawal):
+                    ids.append(checked_id(order.id))
     return [order for order in ids if not (home.inbox / order).exists()]
+
+
+def _cases(home: Home) -> list[str]:
+    """Where that cannot be told, `look` says so."""
+    with suppress(BadFile, OSError):
+        return [path.name for path in paths_in(home.cases, ID)]
+    return []
 
 
 def _answers(note: bytes, order: str, case: str, service: Card) -> bool:

@@ -6,6 +6,8 @@ from enum import IntEnum
 
 from appliance.receipts import Receipt
 
+Reads = Callable[[str], object]
+
 
 class Rank(IntEnum):
     """The smallest valuable thing first: a line that drops should have carried what matters most.
@@ -36,6 +38,9 @@ class Sealed:
     """What a signed manifest says it is, '' where nothing does."""
     place: str = ""
     """Its order among its equals, before size and name; a film's parts go together."""
+    fact: Reads | None = None
+    """What reads it, where it is a public fact, strictly and at the moment of sending: raises
+    BadInput for what is another, or more. None where it is sealed."""
 
 
 def plan(

@@ -5,19 +5,20 @@ already, and is compared.
 """
 
 import contextlib
+import io
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from queue import SimpleQueue
-from typing import Literal
+from typing import IO, Literal
 
-from appliance.audit import HEADS_NAME, Log
+from appliance.audit import HEADS_NAME, MOST_HEADS, Heads, Log
 from appliance.cases import CaseRecord, is_withdrawn, withdrawal_note
 from appliance.clock import Clock
-from appliance.consent import Tombstone
+from appliance.consent import Tombstone, Withdrawal
 from appliance.errors import (
     BadFile,
     BadInput,
@@ -27,8 +28,19 @@ from appliance.errors import (
     SendInterrupted,
     SendRefused,
 )
-from appliance.files import ID, Home, checked_id, from_json, load_fact, save, save_fact
-from appliance.film import parse_manifest
+from appliance.files import (
+    ID,
+    Home,
+    checked_id,
+    from_json,
+    is_there,
+    load_fact,
+    paths_in,
+    read_text,
+    save,
+    save_fact,
+)
+from appliance.film import Mended, parse_manifest
 from appliance.keys import Card
 from appliance.permits import Enrolled
 from appliance.receipts import (
@@ -46,15 +58,23 @@ from appliance.receipts import (
     film_object,
     heads_object,
     kit_object,
-    order_object,
     receipt_of,
     receipt_path,
     tombstone_object,
 )
-from appliance.signing import Verifier, open_note
-from appliance.stores import Content, Measured, Put, Store, measure, read_small
-from appliance.sync.orders import bring_in, clear_keys, film_orders, hear_revocations, taken_back
-from appliance.sync.plan import Pace, Rank, Sealed, confirmed, plan
+from appliance.sealing import VERSION_LINE
+from appliance.signing import Verifier, open_note, split_note
+from appliance.stores import SLOWEST, Content, Measured, Put, Store, measure, read_small
+from appliance.sync.orders import (
+    an_order,
+    bring_in,
+    clear_keys,
+    film_orders,
+    hear_revocations,
+    sized,
+    taken_back,
+)
+from appliance.sync.plan import Pace, Rank, Reads, Sealed, confirmed, plan
 
 _RANKS: dict[Part, Rank] = {
     "case-key": Rank.CASE_KEY,
@@ -63,6 +83,14 @@ _RANKS: dict[Part, Rank] = {
     "manifest": Rank.MANIFEST,
     "film": Rank.FILM,
 }
+
+_PATIENCE = 120.0
+"""Seconds in which every store has answered, but for the time that the bytes take."""
+_FACTS: Mapping[str, Reads] = {
+    ".mended": lambda text: from_json(split_note(text)[0], Mended),
+    "": parse_manifest,
+}
+"""What a file of a case is by the end of its name, where it is not sealed."""
 
 
 @dataclass(frozen=True)
@@ -83,75 +111,108 @@ def look(home: Home, kit: KitCard, wanted: Callable[[Sealed], bool] = lambda sea
     Films count once their manifest is finished and signed by this kit.
     """
     verifier = kit.verifying_key()
-    card = home.kit / "kit.json"
-    here = [Sealed(kit_object(kit.id), "kit/kit.json", card.stat().st_size, Rank.KIT)]
-    here += [
-        Sealed(
-            heads_object(kit.id, path.name), f"kit/heads/{path.name}", path.stat().st_size, Rank.KIT
-        )
-        for path in home.kit.glob("heads/*")
-        if HEADS_NAME.fullmatch(path.name)
-    ]
-    here = [sealed for sealed in here if wanted(sealed)]
-    problems: list[Problem] = []
+    problems: dict[str, Problem] = {}
+
+    def unreadable(name: str) -> None:
+        problems[name] = Problem(object=name, code="unreadable")
+
+    def ids(folder: str) -> list[str]:
+        try:
+            return [path.name for path in paths_in(home.root / folder, ID)]
+        except (BadFile, OSError):
+            unreadable(folder)
+            return []
+
+    here = [sealed for sealed in _of_kit(home, kit, verifier, unreadable) if wanted(sealed)]
     cases: set[str] = set()
     orders: dict[str, str] = {}
-    for name in _ids(home, "cases"):
+    for name in ids("cases"):
         cases.add(name)
-        try:
-            here += filter(wanted, _case(home, name, orders))
-            here += filter(wanted, film_orders(home, name))
-        except BadFile:
-            problems.append(Problem(object=f"cases/{name}", code="unreadable"))
-    for name in _ids(home, "recordings"):
+        here += filter(wanted, _case(home, name, orders, unreadable))
+    for name in ids("recordings"):
         try:
             film = _film(home, name, verifier)
-        except (BadInput, UnicodeDecodeError):
-            problems.append(Problem(object=f"recordings/{name}", code="unreadable"))
+        except (BadInput, OSError):
+            unreadable(f"recordings/{name}")
             continue
         cases.update(sealed.case for sealed in film)
         here += (s for s in film if wanted(s) and not taken_back(home, s))
-    return Found(tuple(here), frozenset(cases), orders, tuple(problems))
+    return Found(tuple(here), frozenset(cases), orders, tuple(problems.values()))
 
 
-def _ids(home: Home, folder: str) -> list[str]:
-    with contextlib.suppress(FileNotFoundError):
-        return sorted(p.name for p in (home.root / folder).iterdir() if ID.fullmatch(p.name))
-    return []
+def _of_kit(
+    home: Home, kit: KitCard, verifier: Verifier, unreadable: Callable[[str], object]
+) -> Iterator[Sealed]:
+    def is_card(text: str) -> object:
+        return from_json(text, KitCard)
+
+    def are_heads(text: str) -> object:
+        return from_json(open_note(text, [verifier])[0], Heads)
+
+    card = home.kit / "kit.json"
+    yield from sized(home, kit_object(kit.id), card, Rank.KIT, "", is_card, unreadable)
+    try:
+        heads = paths_in(home.kit / "heads", HEADS_NAME, MOST_HEADS)
+    except (BadFile, OSError):
+        unreadable("kit/heads")
+        return
+    for path in heads:
+        name = heads_object(kit.id, path.name)
+        yield from sized(home, name, path, Rank.KIT, "", are_heads, unreadable)
 
 
-def _case(home: Home, name: str, orders: dict[str, str]) -> list[Sealed]:
+def _case(
+    home: Home, name: str, orders: dict[str, str], unreadable: Callable[[str], object]
+) -> Iterator[Sealed]:
+    """What can be told of a case goes, whatever else lies there: one file must not keep another."""
     directory = home.case(name)
-    if (directory / "withdrawal").exists():
+    if is_there(directory / "withdrawal"):
         # Noted before it is read: whatever it says, nothing else of this case goes.
         orders[name] = ""
-        found = withdrawal_note(directory)
-        if found is None or found[0].case != name:
-            raise BadFile("The order of withdrawal is not this case's.")
-        orders[name] = checked_id(found[0].id)
-        path = f"cases/{name}/withdrawal"
-        return [Sealed(order_object(orders[name]), path, len(found[1].encode()), Rank.ORDER, name)]
-    record = load_fact(directory / "case.json", CaseRecord)
-    if record is None:
-        return []
-    if record.state == "withdrawn":
-        orders[name] = ""
-        return []
-    return [
-        Sealed(
-            case_object(name, file), f"cases/{name}/{file}", path.stat().st_size, _RANKS[part], name
+        try:
+            found = withdrawal_note(directory)
+            if found is None or found[0].case != name:
+                raise BadFile("The order of withdrawal is not this case's.")
+            orders[name] = checked_id(found[0].id)
+        except (BadFile, OSError):
+            unreadable(f"cases/{name}")
+            return
+        yield from an_order(
+            home, directory / "withdrawal", name, Withdrawal, found[0].id, unreadable
         )
-        for part, path in case_files(directory)
-        for file in [path.relative_to(directory).as_posix()]
-    ]
+        return
+    try:
+        record = load_fact(directory / "case.json", CaseRecord)
+    except (BadFile, OSError):
+        unreadable(f"cases/{name}")
+        record = None
+    if record is not None and record.state == "withdrawn":
+        orders[name] = ""
+        return
+    yield from film_orders(home, name, unreadable)
+    if record is None:
+        return
+    for part, path in case_files(
+        directory, lambda folder: unreadable(folder.relative_to(home.root).as_posix())
+    ):
+        file = path.relative_to(directory).as_posix()
+        yield from sized(
+            home,
+            case_object(name, file),
+            path,
+            _RANKS[part],
+            name,
+            _FACTS.get(path.suffix),
+            unreadable,
+        )
 
 
 def _film(home: Home, name: str, verifier: Verifier) -> list[Sealed]:
     try:
-        data = (home.recording(name) / "manifest").read_bytes()
+        text = read_text(home.recording(name) / "manifest")
     except FileNotFoundError:
         return []
-    manifest = parse_manifest(data.decode(), [verifier])
+    manifest = parse_manifest(text, [verifier])
     started = manifest.started
     if started.recording != name:
         raise BadFile("This manifest belongs to another film.")
@@ -163,7 +224,14 @@ def _film(home: Home, name: str, verifier: Verifier) -> list[Sealed]:
     folder = f"recordings/{name}"
     manifest_object = film_object(case, name, "manifest")
     return [
-        Sealed(manifest_object, f"{folder}/manifest", len(data), Rank.MANIFEST, case),
+        Sealed(
+            manifest_object,
+            f"{folder}/manifest",
+            len(text.encode()),
+            Rank.MANIFEST,
+            case,
+            fact=lambda text: parse_manifest(text, [verifier]),
+        ),
         *(
             Sealed(
                 film_object(case, name, file),
@@ -200,12 +268,14 @@ class Sender:
         show: Callable[[SyncStatus], None],
         in_flight: int = 1,
         pace: Pace | None = None,
-        rest: Callable[[float], None] = time.sleep,
+        rest: Callable[[float], object] = time.sleep,
         still: Callable[[], bool] = lambda: True,
         last: datetime | None = None,
+        alive: Callable[..., object] = lambda quiet=0.0: None,
     ) -> None:
         """`still` is asked before each file whether this is yet the place to send; `last` is when
-        the run before had something confirmed."""
+        the run before had something confirmed; `alive` is called by whatever gets further, in any
+        thread, and told before a store takes a file whole how many seconds that may be at most."""
         self._home = home
         self._open_store = open_store
         self._clock = clock
@@ -216,6 +286,7 @@ class Sender:
         self._pace = pace or Pace(0)
         self._rest = rest
         self._still = still
+        self._alive = alive
         self._waiting = self._waiting_bytes = 0
         self._sent = self._sent_bytes = 0
         self._began = clock.monotonic()
@@ -315,6 +386,7 @@ class Sender:
     def _hear(self, store: Store, found: Found, service: Card) -> None:
         """Bring in what the service says of the cases here, before anything of them is sent."""
         for case in sorted(found.cases - self._heard):
+            self._alive()
             self._heard.add(case)
             order = found.orders.get(case)
             if order and (self._home.inbox / order).exists():
@@ -399,22 +471,26 @@ class Sender:
         Any thread. Raises SendInterrupted, SendRefused.
         """
         try:
-            with Measured(self._home.root / sealed.path) as source:
-                here = source.content
+            with _to_send(self._home, sealed, self._alive) as (source, here):
                 if self._gone(sealed):
                     return None
                 if sealed.sha256 and sealed.sha256 != here.sha256:
                     return "damaged-here"
                 with self._slots:
+                    self._alive(_PATIENCE + 2 * here.size / SLOWEST)
                     put = store.create(sealed.object, source)
         except SendFailed:
             raise
+        except BadInput:
+            if self._gone(sealed):
+                return None
+            return "damaged-here" if sealed.sha256 else "unreadable"
         except OSError:
             return None if self._gone(sealed) else "damaged-here"
         if put is Put.VERIFIED:
             return Carried(here, "verified")
         with self._slots:
-            there = _read_back(store, sealed.object)
+            there = _read_back(store, sealed.object, self._alive)
         return Carried(here, "read-back") if there == here else "other-content"
 
     def _arrived(self, store: Store, sealed: Sealed, carried: Carried | Fault | None) -> None:
@@ -466,6 +542,7 @@ class Sender:
         self._log.write(code, object=name)
 
     def _tell(self, state: State, error: str = "") -> SyncStatus:
+        self._alive()
         now = self._clock.read()
         status = SyncStatus(
             state=state,
@@ -485,11 +562,30 @@ class Sender:
         return status
 
 
-def _read_back(store: Store, name: str) -> Content:
+@contextlib.contextmanager
+def _to_send(
+    home: Home, sealed: Sealed, alive: Callable[[], object]
+) -> Iterator[tuple[IO[bytes], Content]]:
+    """What is sent of a file and what it holds: it begins as every sealed file does, or is the fact
+    that it should be and nothing besides. Whatever was put under its name goes nowhere: not a film
+    in clear, nor what a link leads to. Raises BadInput, OSError."""
+    path = home.root / sealed.path
+    if sealed.fact is None:
+        # The power may have cut a film within its first line, and the kit has signed that.
+        begins = VERSION_LINE[: sealed.size] if sealed.sha256 else VERSION_LINE
+        with Measured(path, begins, alive) as source:
+            yield source, source.content
+    else:
+        text = read_text(path)
+        sealed.fact(text)
+        yield io.BytesIO(text.encode()), measure(io.BytesIO(text.encode()))
+
+
+def _read_back(store: Store, name: str, alive: Callable[[], object]) -> Content:
     there = store.open(name)
     if there is None:
         raise SendInterrupted(
             f"{name} was sent and is not at the service.", "It is sent again with the next try."
         )
     with there:
-        return measure(there)
+        return measure(there, alive)
