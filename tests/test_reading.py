@@ -6,8 +6,11 @@ everything that is no file of ours, and each look must end and bring all the res
 """
 
 import ast
+import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,11 +30,13 @@ from appliance.files import (
 from appliance.orders import Reset
 from appliance.resetting import Refusal, judge
 from appliance.sealing import VERSION_LINE
-from appliance.stores import Measured
+from appliance.stores import FolderStore, Measured
 from appliance.sync.__main__ import last_stir
 from appliance.verifying import Folder, verify
 from tests.homes import STARTED, SendingKit, new_store, practitioner, service
+from tests.pages import WebKit
 from tests.strange import STRANGE
+from web_ui.keeper import Keeper
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 20.0
@@ -410,3 +415,121 @@ def test_whatever_lies_in_a_home_it_can_be_verified_to_the_end(kit: SendingKit, 
     found = {finding.what: finding.state for finding in said[0].findings}
     assert found[f"film {film}"] == "broken"
     assert found[f"film {whole}"] == "holds"
+
+
+def test_an_endless_key_file_at_the_service_does_not_end_its_program(kit: SendingKit) -> None:
+    name = f"cases/{new_id()}/identity-0001.age"
+    (kit.store / name).parent.mkdir(parents=True)
+    STRANGE["a file of a terabyte"](kit.store / name)
+    with closing(FolderStore(kit.store)) as store:
+        in_time(lambda: store.purge(name))
+    assert not (kit.store / name).exists()
+
+
+# --- Whatever lies where the page looks -----------------------------------------------------------
+
+OF_OTHERS = {
+    "kit": "enrolled.json",
+    "removed": new_id(),
+    "recordings": new_id(),
+    "receipts": f"orders/{new_id()}.json",
+    "inbox": new_id(),
+    "sync_requests": f"{new_id()}.json",
+    "preview": "",
+}
+"""The places of a home that another process than the page writes, and what is planted there."""
+OWN = {"keys", "cases", "permits", "web_requests"}
+
+
+def test_every_place_of_a_home_is_known_to_these_tests() -> None:
+    """A place that comes later is planted as well, or is the page's own."""
+    places = {name for name, what in vars(Home).items() if isinstance(what, property)}
+    assert places == set(OF_OTHERS) | OWN
+
+
+def plant(kit: WebKit, film: str, what: str) -> list[Path]:
+    home = kit.home
+    places = [
+        getattr(home, place) / file
+        for place, file in OF_OTHERS.items()
+        if file and file != "enrolled.json"
+    ]
+    places += [
+        home.preview,
+        home.recording(new_id()) / "manifest",
+        home.recording(film) / "manifest",
+        home.recording(film) / "0000.mp4.age",
+        home.recording(film) / "0000.index.age",
+        home.kit / "books.json",
+        home.kit / "former",
+        home.kit / "heads" / "000001",
+        home.inbox / "order-000001",
+        home.inbox / "key-000001",
+        home.log("sync") / "log",
+        home.log("recorder") / "log",
+        home.status("sync"),
+        home.status("recorder"),
+    ]
+    for path in places:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_file():
+            path.unlink()
+        STRANGE[what](path)
+    return places
+
+
+def comes(kit: WebKit, path: str) -> None:
+    assert kit.browser.get(path).status < 500, path
+
+
+@pytest.mark.parametrize("what", STRANGE)
+def test_whatever_lies_where_the_page_looks_every_page_comes(tmp_path: Path, what: str) -> None:
+    with WebKit(tmp_path) as kit:
+        kit.unlock()
+        case = kit.make_case()
+        film = kit.recorder.write_film(case, kit.recipient(case))
+        plant(kit, film, what)
+        keeper = Keeper(kit.parts)
+        in_time(keeper.look)
+        assert kit.parts.seat.taken
+        for rule in kit.app.url_map.iter_rules():
+            filled = {"case": case, "film": film, "recording": film}
+            if "GET" not in (rule.methods or ()) or set(rule.arguments) - set(filled):
+                continue
+            if rule.endpoint == "status.follow":
+                continue  # It never ends, by intention.
+            path = rule.rule
+            for name, value in filled.items():
+                path = re.sub(rf"<[^>]*{name}>", value, path)
+            in_time(partial(comes, kit, path))
+
+
+# --- A card that gives errors, and the page's keeper ----------------------------------------------
+
+
+def test_whatever_fails_ends_neither_the_page_nor_who_is_unlocked_and_all_else_is_done(
+    tmp_path: Path,
+) -> None:
+    with WebKit(tmp_path) as kit:
+        kit.unlock()
+        keeper = Keeper(kit.parts)
+        stale = kit.home.web_requests / f"{new_id()}.json"
+        stale.touch()
+        inbox, enrolled = kit.home.inbox, kit.home.kit / "enrolled.json"
+        inbox.rename(tmp_path / "aside")
+        inbox.symlink_to(inbox)
+        kept = enrolled.read_bytes()
+        enrolled.unlink()
+        enrolled.mkdir()  # What says who may be unlocked cannot be read.
+        keeper.look()
+        keeper.look()
+        assert kit.parts.seat.taken
+        assert not stale.exists()
+        log = (kit.home.log("web") / "log").read_text()
+        assert log.count('"page-task-waits"') == 1
+        # Tried again; and then nobody is told of it any more.
+        enrolled.rmdir()
+        save(enrolled, kept)
+        assert "Something failed" in kit.browser.get("/cases").words
+        keeper.look()
+        assert "Something failed" not in kit.browser.get("/cases").words

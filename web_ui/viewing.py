@@ -138,7 +138,7 @@ class Viewing:
         not agreed to any more, and what opening raises."""
         self._check_agreed(case, name)
         try:
-            written = (self._directory(case, name) / "manifest").stat()
+            written = (self._directory(case, name) / "manifest").lstat()
         except FileNotFoundError:
             raise NoMatch("There is no such film in this case.") from None
         # A film that was cut short gets its end later: what was opened before is then out of date.
