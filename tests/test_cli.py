@@ -12,11 +12,15 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import click
 import pytest
 
+from appliance import cli
+from appliance.base.__main__ import base
 from appliance.cli import run
 from appliance.keys import PrivateKeys, lock
 from appliance.sealing import CHUNK, seal
+from appliance.sync.__main__ import sync
 from appliance.unsealing import unseal
 
 PASSPHRASE = "lobe kadu vano resi jutu hapo"
@@ -295,3 +299,56 @@ def test_a_demonstration_on_a_port_that_is_taken_says_so_before_it_begins(
     with socket.create_server(("127.0.0.1", 0)) as other:
         assert run(["demo", "--port", str(other.getsockname()[1])]) == 1
     assert "is taken" in capsys.readouterr().err
+
+
+def commands_with_json() -> dict[str, click.Command]:
+    """Every command that can print an object, by its words; those of the programs too."""
+    found: dict[str, click.Command] = {}
+
+    def look(words: str, command: click.Command) -> None:
+        if isinstance(command, click.Group):
+            for name, inner in command.commands.items():
+                look(f"{words} {name}".strip(), inner)
+        elif any("--json" in option.opts for option in command.params):
+            found[words] = command
+
+    look("", cli.attune)
+    for words, program in (("sync", sync), ("base", base)):
+        look(words, program)
+    return found
+
+
+def error_of(done: subprocess.CompletedProcess[bytes]) -> dict[str, str]:
+    """What was printed must be one object, and nothing besides; the words stand beside it."""
+    told = json.loads(done.stdout)
+    assert set(told) == {"error"} and set(told["error"]) == {"code", "message", "hint"}
+    assert all(isinstance(value, str) for value in told["error"].values())
+    assert told["error"]["message"] in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()
+    return told["error"]
+
+
+@pytest.mark.parametrize("words", commands_with_json())
+def test_with_json_an_error_is_an_object_too(here: Path, words: str) -> None:
+    done = attune(*words.split(), "--json", "--no-such-option")
+    assert error_of(done)["code"] == "usage" and done.returncode == 2
+    # Without it, nothing but words.
+    assert attune(*words.split(), "--no-such-option").stdout == b""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "doctor --config nothing.toml --json",
+        "doctor --json --config film",
+        "sync --config nothing.toml --once --json",
+        "sync --json --once --config film",
+        "base file:///nowhere -i key --once --json",
+        "base . --json --once -i nothing",
+    ],
+)
+def test_a_kit_without_settings_is_told_of_in_an_object(here: Path, command: str) -> None:
+    done = attune(*command.split())
+    assert error_of(done)["code"] and done.returncode != 0
+    words = attune(*(word for word in command.split() if word != "--json"))
+    assert words.stdout == b"" and words.returncode == done.returncode

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -28,12 +29,14 @@ from appliance.film import FilmStarted, Mended, SegmentClosed, index_name, segme
 from appliance.identities import parse_recipient
 from appliance.importing import Original, import_film
 from appliance.kit import wait_for
+from appliance.notify import Pulse
 from appliance.permits import recipient_digest
 from appliance.receipts import SERVICE_CARD, Receipt, SyncStatus, receipt_of, tombstone_object
 from appliance.reviews import Review
 from appliance.sealing import VERSION_LINE
 from appliance.signing import Signer
-from appliance.stores import FolderStore, Put
+from appliance.stores import FolderStore, Measured, Put
+from appliance.stores.store import BLOCK, pieces
 from appliance.sync.__main__ import FIRST_WAIT, LONGEST_WAIT, REST_SECONDS, wait_seconds
 from appliance.sync.sender import Sender
 from tests import films
@@ -796,3 +799,99 @@ def test_when_the_service_last_confirmed_is_known_after_a_run_that_sent_nothing(
             assert first.last_confirmed and second.last_confirmed == first.last_confirmed
         finally:
             running.kill()
+
+
+# --- The watchdog ---------------------------------------------------------------------------------
+
+
+class Systemd:
+    """The socket on which systemd is told how a process is."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.wire = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.wire.bind(str(path))
+        self.wire.settimeout(60)
+
+    def told(self) -> str:
+        return self.wire.recv(200).decode()
+
+
+def test_systemd_is_told_that_the_sender_is_ready_and_that_it_goes_round(
+    kit: SendingKit, tmp_path: Path
+) -> None:
+    kit.case()
+    systemd = Systemd(tmp_path / "notify")
+    environment = {**os.environ, "NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "600000000"}
+    with closing(systemd.wire), subprocess.Popen(command(kit)[:-1], env=environment) as running:
+        try:
+            assert systemd.told() == "READY=1"
+            assert systemd.told() == "WATCHDOG=1"
+            # Each network that comes is one more round.
+            wait_for("receipts", lambda: kit.receipts() or None, 60)
+            running.send_signal(signal.SIGHUP)
+            assert systemd.told() == "WATCHDOG=1"
+        finally:
+            running.kill()
+
+
+def test_a_sender_that_is_held_up_says_nothing_more(kit: SendingKit, tmp_path: Path) -> None:
+    """The store stands still: systemd ends it when its time is over."""
+    kit.case()
+    pulses: list[float] = []
+    stands, go_on = threading.Event(), threading.Event()
+
+    def before(name: str) -> None:
+        stands.set()
+        assert go_on.wait(60)
+
+    store = Wrapped(kit.store, before)
+    log = Log(kit.home.log("sync"), CLOCK)
+    kit.home.prepare(kit.home.receipts, kit.home.inbox)
+    sender = Sender(
+        kit.home,
+        lambda: store,
+        CLOCK,
+        log,
+        kit.shown.append,
+        alive=lambda quiet=0.0: pulses.append(quiet),
+    )
+    thread = threading.Thread(target=sender.run)
+    thread.start()
+    assert stands.wait(60)
+    heard = len(pulses)
+    # The store was given a time in which it must have answered, and that is all.
+    assert max(pulses) < 600
+    go_on.set()
+    thread.join(60)
+    assert len(pulses) > heard
+
+
+def test_a_large_film_on_a_slow_line_is_a_pulse_with_each_block(kit: SendingKit) -> None:
+    path = kit.root / "large.age"
+    path.write_bytes(VERSION_LINE + bytes(4 << 20))
+    pulses: list[float] = []
+    with Measured(path, VERSION_LINE, lambda: pulses.append(0)) as source:
+        measured = len(pulses)
+        assert measured >= 4 * 8
+        for sent, _block in enumerate(pieces(source, BLOCK), start=1):
+            assert len(pulses) >= measured + sent
+
+
+def test_the_watchdog_waits_as_long_as_a_file_may_take_that_goes_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    systemd = Systemd(tmp_path / "notify")
+    with closing(systemd.wire):
+        monkeypatch.setenv("NOTIFY_SOCKET", str(systemd.path))
+        monkeypatch.setenv("WATCHDOG_USEC", "600000000")
+        now = 0.0
+        pulse = Pulse(lambda: now)
+        pulse(500)
+        assert systemd.told() == "WATCHDOG=1"
+        pulse()  # Within the same second nothing is said twice.
+        pulse(7200)
+        assert systemd.told() == "WATCHDOG_USEC=7200000000\nWATCHDOG=1"
+        now = 1.0
+        pulse(900)
+        assert systemd.told() == "WATCHDOG=1"

@@ -106,3 +106,10 @@ def test_every_directory_belongs_to_its_one_writer() -> None:
         for room in rooms:
             assert owner[home.root / room] == f"attune-{process}"
         assert owner[home.status(process).parent] == f"attune-{process}"
+
+
+@pytest.mark.parametrize("process", ["recorder", "sync"])
+def test_a_process_that_stands_still_is_ended_and_begins_anew(process: str) -> None:
+    lines = (SYSTEMD / f"attune-{process}.service").read_text().splitlines()
+    assert "Type=notify" in lines and "Restart=always" in lines
+    assert any(line.startswith("WatchdogSec=") for line in lines)
