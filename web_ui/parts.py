@@ -64,9 +64,12 @@ class Parts:
         holder = self.seat.leave()
         if holder is None:
             return
-        self.note(event)
-        # A stick that is being written to is let go first, or nobody would.
-        self.begin_anew(lambda: holder.copying.wait(_STICK_SECONDS))
+        try:
+            self.note(event)
+        finally:
+            # Also where the card refuses the log. A stick that is being written to is let go first,
+            # or nobody would.
+            self.begin_anew(lambda: holder.copying.wait(_STICK_SECONDS))
 
     def begin_anew(self, first: Callable[[], None] = lambda: None) -> None:
         """End this process for a new one, in the background, when `first` returns."""
