@@ -13,7 +13,6 @@ import io
 import os
 import re
 import secrets
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -440,14 +439,10 @@ def destroy(path: Path) -> None:
     """Take a key file away: `erase` it, unlink it, sync the directory. Safe to call again."""
     try:
         # What is no file has no bytes of ours; a link's are somebody else's.
-        kind = path.lstat().st_mode
-        if stat.S_ISREG(kind):
+        if stat.S_ISREG(path.lstat().st_mode):
             with open(os.open(path, os.O_RDWR | os.O_NOFOLLOW), "r+b", buffering=0) as file:
                 erase(file)
-        if stat.S_ISDIR(kind):
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        path.unlink()
     except FileNotFoundError:
         return
     sync_directory(path.parent)

@@ -103,7 +103,7 @@ ELSEWHERE = {
     "appliance/keys.py change_passphrase": "a key that was named on the command line",
     "appliance/library.py _mended": "opens through `open_plain`",
     "appliance/resetting.py _below": "goes through one's own directories to empty them",
-    "appliance/sandbox.py confine": "directories that a decoder may use, by their descriptors",
+    "appliance/sandbox.py confine": "the kernel's",
     "appliance/services.py shipped": "files of this software",
     "appliance/sticks.py": "the kernel's list of sticks, and a stick, held by its descriptor",
     "appliance/stores/": "the store, held by its descriptor; root's credential",
@@ -280,7 +280,6 @@ def sent_places(kit: SendingKit, case: str) -> dict[str, Path]:
         "at base": home.status("web").with_name("at-base.json"),
         "permit": home.permits / "current",
         "inbox": home.inbox / "order-000001",
-        "inbox key": home.inbox / "key-000001",
     }
     for file in (
         "identity-0009.age",
