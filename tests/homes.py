@@ -13,11 +13,12 @@ from appliance.base.orders import Desk, make_new
 from appliance.cases import Cases, Details, OpenCase
 from appliance.clock import SystemClock
 from appliance.config import Config, write_config
-from appliance.files import Home, from_json, new_id, save, save_fact
+from appliance.files import Home, from_json, new_id, save, save_fact, to_json
 from appliance.film import (
     EndReason,
     FilmEnded,
     FilmStarted,
+    Mended,
     SegmentClosed,
     Tail,
     index_name,
@@ -58,6 +59,23 @@ def contents(folder: Path) -> dict[str, bytes]:
 def sealed_looking(chance: random.Random, size: int) -> bytes:
     """Bytes that begin as whatever is sealed does."""
     return (VERSION_LINE + chance.randbytes(size))[:size]
+
+
+def mended_note(recording: str, number: int, signer: Signer) -> bytes:
+    """What stands beside a segment that was mended."""
+    line = SegmentClosed(
+        number=number,
+        name=segment_name(number),
+        size=1,
+        sha256="0" * 64,
+        frames=1,
+        seconds=1.0,
+        index=index_name(number),
+        index_size=1,
+        index_sha256="0" * 64,
+    )
+    note = Mended(recording=recording, source="1" * 64, segment=line, made=STARTED)
+    return signer.sign(f"{to_json(note).decode()}\n").encode()
 
 
 @dataclass

@@ -25,7 +25,7 @@ from appliance.clips import sealed_file
 from appliance.consent import Tombstone
 from appliance.errors import KitError, SendInterrupted, SendRefused
 from appliance.files import load_fact, new_id, save, save_fact, to_json
-from appliance.film import FilmStarted, Mended, SegmentClosed, index_name, segment_name
+from appliance.film import FilmStarted, index_name, segment_name
 from appliance.identities import parse_recipient
 from appliance.importing import Original, import_film
 from appliance.kit import wait_for
@@ -46,6 +46,7 @@ from tests.homes import (
     SendingKit,
     contents,
     desk,
+    mended_note,
     new_store,
     practitioner,
     service,
@@ -240,19 +241,7 @@ def test_what_was_mended_of_a_film_goes_once_its_note_is_there(kit: SendingKit) 
         save(derived / name, VERSION_LINE + name.encode())
     kit.sync()
     assert not [name for name in arrived(kit) if name.startswith(prefix)]
-    line = SegmentClosed(
-        number=1,
-        frames=1,
-        name="0001.mp4.age",
-        size=1,
-        sha256="0" * 64,
-        index="0001.index.age",
-        index_size=1,
-        index_sha256="0" * 64,
-        seconds=1.0,
-    )
-    note = Mended(recording=derived.name, source="1" * 64, segment=line, made=STARTED)
-    save(derived / "0001.mended", kit.signer.sign(f"{to_json(note).decode()}\n").encode())
+    save(derived / "0001.mended", mended_note(derived.name, 1, kit.signer))
     kit.sync()
     there = {n.removeprefix(prefix): d for n, d in arrived(kit).items() if n.startswith(prefix)}
     assert there == {path.name: path.read_bytes() for path in derived.iterdir()}

@@ -18,6 +18,7 @@ from appliance.files import Fact, Home, from_json, new_id, save, to_json
 from appliance.keys import PrivateKeys
 from appliance.permits import Enrolled
 from appliance.receipts import order_object, service_order_object, tombstone_object
+from appliance.sealing import VERSION_LINE
 from appliance.signing import Signer, open_note
 from appliance.stores import FolderStore
 from appliance.unsealing import unseal
@@ -34,7 +35,16 @@ from appliance.withdrawing import (
     place_hold,
     withdraw_film,
 )
-from tests.homes import STARTED, SendingKit, contents, desk, new_store, practitioner, service
+from tests.homes import (
+    STARTED,
+    SendingKit,
+    contents,
+    desk,
+    mended_note,
+    new_store,
+    practitioner,
+    service,
+)
 
 HOLD = Hold(
     role="safeguarding lead", reason="words of the hold", review=STARTED + timedelta(30), at=STARTED
@@ -64,10 +74,10 @@ def add_moment(case: OpenCase, film: str) -> str:
         made=STARTED,
     )  # fmt: skip
     case.write(clip, clip.id)
-    save(case.clips / clip.file, b"sealed all right")
+    save(case.clips / clip.file, VERSION_LINE + b"sealed all right")
     derived = case.directory / "derived" / film
     derived.mkdir(parents=True, exist_ok=True)
-    save(derived / "0000.mended", b"a note")
+    save(derived / "0000.mended", mended_note(film, 0, practitioner().signer))
     return clip.id
 
 
