@@ -102,6 +102,7 @@ ELSEWHERE = {
     "appliance/joined.py SegmentSource.rebuild": "opens through `open_plain`",
     "appliance/keys.py change_passphrase": "a key that was named on the command line",
     "appliance/library.py _mended": "opens through `open_plain`",
+    "appliance/passphrases.py word_list": "a file of this software",
     "appliance/resetting.py _below": "goes through one's own directories to empty them",
     "appliance/sandbox.py confine": "the kernel's",
     "appliance/services.py shipped": "files of this software",
@@ -121,10 +122,9 @@ ELSEWHERE = {
     "firmware/writer.py FilmWriter._close_segment": "adds to one's own manifest",
     "web_ui/__main__.py _end_children": "the kernel's",
     "web_ui/app.py _install_front.assets": "files of this software",
-    "web_ui/glances.py make_glance": "a joined film, no file",
     "web_ui/seat.py Practitioner.case": "a case, no file",
     "web_ui/this_kit.py _label": "root's",
-    "web_ui/work.py _cut_and_sealed": "a joined film, no file",
+    "web_ui/unlock.py _known_of": "root's",
 }
 """Where something is opened or listed otherwise than through `appliance.files`, and what it is."""
 
