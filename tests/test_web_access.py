@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import resource
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -152,14 +153,15 @@ def test_a_page_that_was_asked_for_while_locked_is_shown_after_unlocking(kit: We
 def test_a_card_that_takes_nothing_more_is_said_in_words(kit: WebKit) -> None:
     kit.unlock()
     case = kit.make_case()
-    documents = kit.home.case(case) / "documents"
     form = kit.browser.get(f"/cases/{case}/goals").form(f"/cases/{case}/goals")
     # Reading still works, only writing meets a disk that says no.
     kit.browser.get(f"/cases/{case}")
-    documents.rename(documents.with_name("elsewhere"))
-    documents.symlink_to("elsewhere")
-    (documents / "goals-0002.age").mkdir()
-    page = kit.browser.post(f"/cases/{case}/goals", dict(form) | {"goal": "Another"})
+    least, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, most))
+    try:
+        page = kit.browser.post(f"/cases/{case}/goals", dict(form) | {"goal": "Another"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (least, most))
     assert page.status == 503
     assert "card" in page.words
 
