@@ -39,6 +39,8 @@ from tests.strange import STRANGE
 from web_ui.keeper import Keeper
 
 ROOT = Path(__file__).resolve().parent.parent
+SOME = "abcdefghijklmnop"
+"""An id where any would do."""
 SECONDS = 20.0
 """Far longer than any look takes here, and far shorter than for ever."""
 
@@ -368,10 +370,10 @@ def test_a_film_in_clear_under_a_sealed_name_goes_nowhere_and_the_page_says_so(
 @pytest.mark.parametrize(
     "file",
     [
-        f"imports/{new_id()}/manifest",
-        f"derived/{new_id()}/0000.mended",
-        f"ends/{new_id()}",
-        f"withdrawn/{new_id()}",
+        f"imports/{SOME}/manifest",
+        f"derived/{SOME}/0000.mended",
+        f"ends/{SOME}",
+        f"withdrawn/{SOME}",
         "withdrawal",
     ],
 )
