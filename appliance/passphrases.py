@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from importlib import resources
 
 from appliance.errors import BadInput
+from appliance.files import lines
 
 MADE_WORDS = 6
 REQUIRED_BITS = 60.0
@@ -80,7 +81,7 @@ _ROWS = tuple(
 def word_list() -> tuple[str, ...]:
     """EFF's long list."""
     text = (resources.files("appliance") / "words" / "eff-long.txt").read_text()
-    return tuple(line for line in text.splitlines() if not line.startswith("#"))
+    return tuple(line for line in lines(text) if not line.startswith("#"))
 
 
 def make_passphrase() -> str:

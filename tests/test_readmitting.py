@@ -558,6 +558,9 @@ def test_who_forgot_the_passphrase_plays_an_old_film_again_with_a_new_card(tmp_p
         before = page.get(url)
         assert (before.status, len(before.body) > 10_000) == (200, True)
         kit.run("sync", "--once")
+        # While the kit is armed a press would film, and confirms nothing.
+        expect(page.submit(f"/cases/{visit.case}", {}, form="/disarm"), 200)
+        kit.recorder_shows("idle", lambda s: s.state == "idle")
         expect(page.submit("/cases", {}, form="/lock"), 200)
 
         shown = page.submit("/forgotten", {})

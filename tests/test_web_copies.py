@@ -1,6 +1,7 @@
 """Handing out copies on the page: what leaves, what is said of it, and what happens when it ends
 badly."""
 
+import os
 import re
 import sys
 import threading
@@ -35,7 +36,11 @@ _COUNTING: list[list[str]] = []
 
 def _seen(event: str, args: tuple[object, ...]) -> None:
     if _COUNTING and event in ("open", "os.scandir", "os.listdir"):
-        _COUNTING[-1].append(f"{event} {args[0]}")
+        place = args[0]
+        # A directory is listed by its descriptor.
+        if isinstance(place, int) and event != "open":
+            place = os.readlink(f"/proc/self/fd/{place}")
+        _COUNTING[-1].append(f"{event} {place}")
 
 
 sys.addaudithook(_seen)
