@@ -34,6 +34,12 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert not [link for link in links if not (page.parent / link).exists()]
 
 
+def test_each_hazard_has_a_number_of_its_own_and_stands_at_its_place() -> None:
+    text = (ROOT / "docs" / "hazards.md").read_text()
+    numbers = [int(number) for number in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 def test_the_image_holds_what_the_package_needs_and_no_scene() -> None:
     guide = (ROOT / "docs/installing.md").read_text()
     config, layer = re.findall(r"^```yaml\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
