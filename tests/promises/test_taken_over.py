@@ -286,7 +286,9 @@ def test_an_order_to_film_that_lies_in_any_field_is_a_refusal_or_within_bounds(
         kit.place(PRACTITIONER.signer.sign(msgspec.json.encode(record).decode() + "\n"))
         kit.press()
         if kit.camera.open:
-            assert field in ("consent", "sound") and kit.status.limit <= 3600
+            # Nothing that opens the camera rests on these: what was agreed is in the case, and who
+            # may have a film removed later only grows shorter.
+            assert field in ("consent", "sound", "people") and kit.status.limit <= 3600
             kit.down()
             kit.settle()
             kit.up()
