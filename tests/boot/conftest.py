@@ -27,14 +27,12 @@ class Booted:
 
     leader: int
     """Process id of its systemd."""
+    home: Home
+    """As it lies on this machine: what is read of a home is read through no link."""
 
     @property
     def root(self) -> Path:
         return Path(f"/proc/{self.leader}/root")
-
-    @property
-    def home(self) -> Home:
-        return Home(self.root / "var/lib/attune", self.root / "run/attune")
 
     def run(self, *words: str, check: bool = True) -> str:
         """Run a command in it as root; returns what it said."""
@@ -85,6 +83,8 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
     if not (given := os.environ.get("ATTUNE_BOOT")):
         pytest.skip(WHY_NOT)
     root = Path(given)
+    memory = tmp_path_factory.mktemp("memory")
+    home = Home(root / "var/lib/attune", memory)
     shutil.copy(HERE / "probe.py", root / "probe.py")
     log = tmp_path_factory.mktemp("boot") / "console"
     with open(log, "wb") as console:
@@ -93,6 +93,7 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
             [
                 *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--link-journal=no"),
                 *("--machine=kit", "--capability=CAP_NET_ADMIN", f"--directory={root}", "--boot"),
+                f"--bind={memory}:/run/attune",
             ],
             stdin=subprocess.DEVNULL,
             stdout=console,
@@ -106,7 +107,7 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
             assert nspawn.poll() is None, log.read_text(errors="replace")[-2000:]
             for child in children.read_text().split():
                 if (Path(f"/proc/{child}/root") / "run/systemd/private").exists():
-                    return Booted(int(child))
+                    return Booted(int(child), home)
             return None
 
         inside = wait_for(leader, 120)
