@@ -1,5 +1,6 @@
 """Unlock, lock, one at a time, and the time that is vouched for."""
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -406,3 +407,17 @@ def test_the_new_words_that_are_offered_are_kept_nowhere(kit: WebKit) -> None:
 def test_before_unlocking_one_can_compare_the_certificate(kit: WebKit) -> None:
     certificate, _key = ensure_certificate(kit.home.keys, ())
     assert fingerprint(certificate) in kit.browser.get("/unlock").words
+
+
+def test_whoever_unlocks_while_the_lock_before_is_carried_out_is_let_in_by_the_next_process(
+    kit: WebKit,
+) -> None:
+    """The browser sends the same form again, passphrase and all, on a new connection."""
+    form = kit.browser.get("/unlock").form("/unlock")
+    kit.parts.ending.set()
+    threading.Timer(0.1, kit.parts.ending.clear).start()
+    page = kit.browser.post("/unlock", {**form, "passphrase": PASSPHRASE})
+    (sent_on,) = page.response.history
+    assert (sent_on.status_code, sent_on.location) == (307, "/unlock")
+    assert sent_on.headers["Connection"] == "close"
+    assert page.response.request.method == "POST"

@@ -1,5 +1,6 @@
 """Unlock and lock. Who unlocks also says what time it is: the kit itself cannot know."""
 
+import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -37,6 +38,8 @@ from web_ui.team import without_the_revoked
 from web_ui.tls import CERTIFICATE, fingerprint
 
 _FORMAT = "%Y-%m-%dT%H:%M:%S"
+_ENDING_SECONDS = 0.5
+"""How long a browser is held that unlocks while the lock before is still being carried out."""
 
 
 class PassphraseForm(Form):
@@ -88,13 +91,18 @@ def blueprint(parts: Parts) -> Blueprint:
     @pages.post("/unlock")
     @anyone
     def open_page() -> ResponseReturnValue:
+        if parts.ending.is_set():
+            # This process ends with the lock before. The browser sends the same form again, on a
+            # new connection, and meets the next process.
+            time.sleep(_ENDING_SECONDS)
+            answer = make_response(redirect(url_for("unlock.open_page"), 307))
+            answer.headers["Connection"] = "close"
+            return answer
         form = UnlockForm()
         try:
             # Read before the passphrase is stretched, which takes a second.
             reading = parts.clock.read()
             moment = _moment(form, kit_time())
-            if parts.ending.is_set():
-                raise NotPossible(_("The page is still locking."), _("Try again in a few seconds."))
             token = parts.seat.take(
                 lambda: _opened(parts, form.passphrase.data or "", moment, reading),
                 known=g.paired,

@@ -147,6 +147,7 @@ def seated(visitor: Visitor, kit: Kit) -> Iterator[Visitor]:
     yield visitor
     visitor.go("/cases")
     visitor.press("Lock")
+    visitor.page.wait_for_url("**/unlock")
 
 
 def unlock(visitor: Visitor) -> None:
@@ -338,6 +339,7 @@ def test_a_family_is_led_through_the_whole_course(
     review(visitor, case, least + 2, 2 if way.pictures else 1)
     visitor.press("Back to the case")
     visitor.press("Lock")
+    visitor.page.wait_for_url("**/unlock")
     unlock(visitor)
     second = bring_in(visitor, case, tmp_path) if way.brought_in else film(visitor, kit, case, way)
     choose(visitor, second, "He waits for her", False)

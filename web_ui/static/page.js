@@ -20,7 +20,8 @@ showFraming();
 
 function followKit() {
   let known = main.dataset.follow;
-  let silence;
+  let silence, locking = false;
+  document.querySelector("form[action='/lock']")?.addEventListener("submit", () => (locking = true));
   const follow = () => {
     const events = new EventSource(line.dataset.events);
     events.onmessage = async (event) => {
@@ -30,7 +31,8 @@ function followKit() {
       const told = JSON.parse(event.data);
       show(told);
       if (unlocked && told.locked) {
-        location.assign(location.pathname);
+        // Whoever locks it here is on the way already, and not to this page.
+        if (!locking) location.assign(location.pathname);
       } else if (known && told.follow !== known) {
         known = told.follow;
         await refresh().catch(showSilence);
