@@ -122,14 +122,15 @@ def install(app: Flask, parts: Parts) -> None:
             return _step_in()
         look_again(parts)
         g.paired = g.practitioner is not None or _is_paired(parts)
-        if not g.paired:
-            g.guest = guests.enter(request.remote_addr or "")
-            if not g.guest:
-                return Response("Too many at once.\n", 503, mimetype="text/plain")
         if not g.paired and request.method not in ("GET", "HEAD", "OPTIONS"):
             g.place = places.acquire(blocking=False)
             if not g.place:
                 abort(503, _("Too many are sending something at once. Wait a moment, try again."))
+        elif not g.paired:
+            # Whoever sends a form slowly has one of the places above, and may look meanwhile.
+            g.guest = guests.enter(request.remote_addr or "")
+            if not g.guest:
+                return Response("Too many at once.\n", 503, mimetype="text/plain")
         view = app.view_functions.get(request.endpoint or "")
         for_scripts = getattr(view, "for_scripts", False)
         if g.practitioner and not for_scripts:
