@@ -16,7 +16,6 @@ from appliance.errors import NotOpened
 from appliance.files import new_id
 from appliance.keys import make_passphrase
 from appliance.sticks import Stick
-from appliance.withdrawing import is_film_withdrawn
 from web_ui.access import practitioner
 from web_ui.cases import details_of, open_case
 from web_ui.copying import Handing, handed
@@ -59,11 +58,7 @@ def blueprint(parts: Parts) -> Blueprint:
     ) -> dict[str, Refusal]:
         """Why each of these moments may not be copied, of those that may not. Each film is judged
         once: everything of a case that is asked for is read from the card and opened."""
-        films = {
-            film.id: film.started
-            for film in holder.viewing.films_of(opened_case.id)
-            if not is_film_withdrawn(opened_case.directory, film.id)
-        }
+        films = holder.viewing.to_hand_on(opened_case)
         now = holder.now(parts.clock)
         of_film = {
             name: judge(opened_case, films.get(name), now)

@@ -16,7 +16,6 @@ from appliance.errors import BadFile, BadInput
 from appliance.files import from_json
 from appliance.keys import Card, parse_recipient, sealing_keys
 from appliance.shares import SharedFor, is_over, judge, purpose_of, shares_of
-from appliance.withdrawing import is_film_withdrawn
 from web_ui.access import practitioner
 from web_ui.cases import consent_of, details_of, open_case
 from web_ui.consent import purposes_in_words
@@ -134,11 +133,7 @@ def _colleagues(parts: Parts) -> Sequence[Card]:
 def _refusal(
     parts: Parts, case: OpenCase, kept: Sequence[Kept], purpose: SharedFor, now: datetime
 ) -> Refusal | None:
-    films = {
-        film.id: film.started
-        for film in practitioner().viewing.films_of(case.id)
-        if not is_film_withdrawn(case.directory, film.id)
-    }
+    films = practitioner().viewing.to_hand_on(case)
     names = dict.fromkeys(one.recording for one in kept)
     found = (judge(case, films.get(name), purpose, now) for name in names)
     return next((refusal for refusal in found if refusal is not None), None)

@@ -118,6 +118,15 @@ class Viewing:
         self._case_of: dict[str, str] = {}
         self._kinds: dict[str, FilmKind] = {}
 
+    def to_hand_on(self, case: OpenCase) -> dict[str, FilmStarted]:
+        """How each film began whose moments may be copied or shared, as far as it was not taken
+        back: under a hold the film is still here."""
+        return {
+            film.id: film.started
+            for film in self.films_of(case.id)
+            if not is_film_withdrawn(case.directory, film.id)
+        }
+
     def films_of(self, case: str) -> list[ListedFilm]:
         """The films of a case, the newest first, as far as their manifests can be read."""
         listed = []

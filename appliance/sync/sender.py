@@ -578,7 +578,8 @@ def _to_send(
     else:
         text = read_text(path)
         sealed.fact(text)
-        yield io.BytesIO(text.encode()), measure(io.BytesIO(text.encode()))
+        data = text.encode()
+        yield io.BytesIO(data), measure(io.BytesIO(data))
 
 
 def _read_back(store: Store, name: str, alive: Callable[[], object]) -> Content:
