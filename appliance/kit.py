@@ -7,6 +7,7 @@ on a kit, and all of them end with this object, however it ends.
 import contextlib
 import http.client
 import http.cookiejar
+import os
 import signal
 import socket
 import ssl
@@ -16,7 +17,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.message import Message
@@ -77,6 +78,29 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def at_midday(now: datetime) -> str:
+    """A local time, as TZ names it, by which `now` (in UTC) is within the first minute after midday
+    of the same date: what is agreed to for today does not end in an hour.
+
+    POSIX.1-2017, 8.3: an offset is what must be added for UTC.
+    """
+    offset = 60 * now.hour + now.minute - 12 * 60
+    return f"<midday>{'-' if offset < 0 else '+'}{abs(offset) // 60:02}:{abs(offset) % 60:02}"
+
+
+@contextlib.contextmanager
+def local_time(zone: str) -> Iterator[None]:
+    """What is started inside lives by this local time, a value of TZ."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = zone
+    try:
+        yield
+    finally:
+        del os.environ["TZ"]
+        if before is not None:
+            os.environ["TZ"] = before
 
 
 def wait_for(what: str, answer: Callable[[], _T | None], seconds: float) -> _T:

@@ -5,7 +5,6 @@ holds what was sealed until then and opens.
 """
 
 import html
-import os
 import re
 import tempfile
 import time
@@ -23,7 +22,7 @@ from appliance.config import Fault, Faults
 from appliance.files import new_id, to_json
 from appliance.joined import read_manifest
 from appliance.keys import unlock
-from appliance.kit import wait_for
+from appliance.kit import at_midday, local_time, wait_for
 from appliance.permits import Refusal
 from appliance.rehearsal import (
     CHECK_WORD,
@@ -382,20 +381,15 @@ class Mishaps(Rehearsal):
 def _hour_changes(hours: int, seconds: float) -> Iterator[datetime]:
     """What is started inside lives where summer time begins (1) or ends (-1) in so many seconds;
     gives the moment."""
-    now = datetime.now(UTC) + timedelta(seconds=seconds)
+    now = datetime.now(UTC)
+    standard = now.replace(hour=12, minute=0) + timedelta(seconds=seconds)
     # POSIX.1-2017, 8.3: days count from 0, each time is by the clock that is in force then.
-    other = (now.timetuple().tm_yday + 180) % 365
-    clock = now if hours > 0 else now + timedelta(hours=1)
+    other = (standard.timetuple().tm_yday + 180) % 365
+    clock = standard if hours > 0 else standard + timedelta(hours=1)
     change = f"{clock.timetuple().tm_yday - 1}/{clock:%H:%M:%S}"
     rules = f"{change},{other}/0" if hours > 0 else f"{other}/0,{change}"
-    before = os.environ.get("TZ")
-    os.environ["TZ"] = f"STD0DST-1,{rules}"
-    try:
-        yield now
-    finally:
-        del os.environ["TZ"]
-        if before is not None:
-            os.environ["TZ"] = before
+    with local_time(f"{at_midday(now)}<summer>,{rules}"):
+        yield now + timedelta(seconds=seconds)
 
 
 def rehearse(

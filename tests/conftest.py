@@ -8,6 +8,7 @@ tiers of their own: see tools/tiers.py.
 import os
 import signal
 import struct
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -20,6 +21,10 @@ settings.load_profile("attune")
 
 # Whoever starts us in the background has SIGINT ignored, and so would every program we start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A day of the tests ends at the same moment wherever they are run.
+os.environ["TZ"] = "UTC0"
+time.tzset()
 
 CLAP = struct.pack("<96h", *[20_000] * 96)
 

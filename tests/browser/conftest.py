@@ -4,7 +4,9 @@ import contextlib
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -15,7 +17,7 @@ from appliance.clock import SystemClock
 from appliance.config import Config
 from appliance.files import to_json
 from appliance.keys import PrivateKeys, lock
-from appliance.kit import Kit, free_port
+from appliance.kit import Kit, at_midday, free_port, local_time
 from tests.pages import FakeRecorder, WebKit
 from web_ui.app import build_parts
 
@@ -104,6 +106,15 @@ class Visitor:
         url = str(getattr(request, "url", ""))
         if not url.startswith((self.address, "data:")):
             self.complaints.append(f"asked elsewhere: {url}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def midday() -> Iterator[None]:
+    """What is agreed to for today does not end while a test runs."""
+    with local_time(at_midday(datetime.now(UTC))):
+        time.tzset()
+        yield
+    time.tzset()
 
 
 @pytest.fixture(scope="session")
