@@ -6,13 +6,15 @@
 
 A mutant is the module with one rule changed: a condition turned round, a boundary moved by one, one
 side of an `and` or `or` left out, a refusal or a call that is not made, an answer turned round. The
-module's tests run in a process of their own, in which that module alone is the changed one; no file
-is written. A mutant is caught when a test fails, or does not come to its end.
+tests that reach the changed statement run in a process of their own, the quickest first, in which
+that module alone is the changed one; no file is written. A mutant is caught when a test fails, or
+does not come to its end.
 
 Each result is a line in build/mutants.jsonl: begun again, only what is missing is run, as long as
-the module and its tests are the same. What no test catches is listed in docs/mutations.md, with
-the reason from tools/mutants.toml if one is known; the measure is that 95 of 100 are caught and
-each other one is explained. Exit 0 if it is met, else 1.
+the module and its tests are the same; where they are not, the test that caught a change before is
+asked first. What no test catches is listed in docs/mutations.md, with the reason from
+tools/mutants.toml if one is known; the measure is that 95 of 100 are caught and each other one is
+explained. Exit 0 if it is met, else 1.
 """
 
 import argparse
@@ -28,20 +30,26 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import Phase, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "build" / "mutants.jsonl"
 DOCUMENT = ROOT / "docs" / "mutations.md"
 REASONS = ROOT / "tools" / "mutants.toml"
 WANTED = 0.95
-LONGEST = 600
-"""Seconds, for the tests of one mutant: what takes longer hangs."""
+SLOWER = 8
+"""So many times as long as without a change may the tests of one mutant take, and half a minute:
+what takes longer hangs."""
 
 AGREED = "tests/promises/test_only_what_is_agreed.py"
 ANY_ORDER = "tests/promises/test_any_order.py"
@@ -71,12 +79,32 @@ RULES = {
         "tests/test_recorder.py", "tests/test_runner.py", ANY_ORDER, EFFECTS, TAKEN_OVER,
     ),
 }  # fmt: skip
-"""Module -> the tests that hold its rules, the quick ones first."""
+"""Module -> the tests that hold its rules."""
 COMPARED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
-    ast.Lt: (ast.LtE,), ast.LtE: (ast.Lt,), ast.Gt: (ast.GtE,), ast.GtE: (ast.Gt,),
+    ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt, ast.Gt),
+    ast.Gt: (ast.GtE, ast.LtE), ast.GtE: (ast.Gt, ast.Lt),
     ast.Eq: (ast.NotEq,), ast.NotEq: (ast.Eq,), ast.Is: (ast.IsNot,), ast.IsNot: (ast.Is,),
     ast.In: (ast.NotIn,), ast.NotIn: (ast.In,),
 }  # fmt: skip
+
+
+HOW = (
+    "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutants",
+    # Hypothesis is loaded here, before pytest could read along.
+    "-W", "ignore::pytest.PytestAssertRewriteWarning",
+)  # fmt: skip
+Tracer = Callable[[FrameType, str, Any], Any]
+# As tests/conftest.py has it; the smallest example of a failure is not looked for.
+settings.register_profile(
+    "mutants", derandomize=True, deadline=None, phases=(Phase.explicit, Phase.generate)
+)
+
+
+class Reach(NamedTuple):
+    """What one test reaches of a module."""
+
+    seconds: float
+    lines: list[int]
 
 
 @dataclass(frozen=True)
@@ -88,6 +116,8 @@ class Mutant:
     change: str
     """The line's own words before and after, as a person would read them."""
     code: str
+    reach: range
+    """The lines of its statement; those of the module where it is carried out on import."""
 
     @property
     def name(self) -> str:
@@ -99,9 +129,11 @@ class Result:
     name: str
     line: int
     digest: str
-    """Of the module and the tests that were asked."""
+    """Of the changed module, and of the tests that were asked."""
     caught: bool
     seconds: float
+    by: str = ""
+    """The test that caught it; '' where none did, or where they hung."""
 
 
 # --- The changes --------------------------------------------------------------------------------
@@ -109,10 +141,13 @@ class Result:
 
 def changes(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
     """Each (what stands there, what is to stand there instead) for one node of a module."""
+    conditions = []
     if isinstance(node, ast.If | ast.While | ast.IfExp):
-        yield node.test, ast.UnaryOp(ast.Not(), node.test)
+        conditions = [node.test]
     if isinstance(node, ast.comprehension):
-        for test in node.ifs:
+        conditions = node.ifs
+    for test in conditions:
+        if not isinstance(test, ast.Compare | ast.UnaryOp):
             yield test, ast.UnaryOp(ast.Not(), test)
     if isinstance(node, ast.Compare):
         for place, old in enumerate(node.ops):
@@ -146,6 +181,18 @@ def changes(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
         yield node, ast.Pass()
 
 
+def _walk(tree: ast.Module) -> Iterator[ast.AST]:
+    """All of it but how classes are made: that one is frozen is no rule."""
+    made = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for outer in (*node.keywords, *node.decorator_list)
+        for inner in ast.walk(outer)
+    }
+    return (node for node in ast.walk(tree) if node not in made)
+
+
 class _Put(ast.NodeTransformer):
     def __init__(self, old: ast.AST, new: ast.AST) -> None:
         self._old, self._new = old, new
@@ -166,12 +213,12 @@ def mutants(module: str) -> list[Mutant]:
     seen = {plain}
     places = [
         (number, which)
-        for number, node in enumerate(ast.walk(ast.parse(source)))
+        for number, node in enumerate(_walk(ast.parse(source)))
         for which, _change in enumerate(changes(node))
     ]
     for number, which in places:
         tree = ast.parse(source)
-        node = list(ast.walk(tree))[number]
+        node = list(_walk(tree))[number]
         old, new = list(changes(node))[which]
         line = getattr(old, "lineno", 0)
         before = _words(old)
@@ -179,8 +226,23 @@ def mutants(module: str) -> list[Mutant]:
         if code in seen:
             continue
         seen.add(code)
-        found.append(Mutant(module, line, f"{before} -> {_words(new)}", code))
+        reach = _reach(ast.parse(source), line)
+        found.append(Mutant(module, line, f"{before} -> {_words(new)}", code, reach))
     return sorted(found, key=lambda one: one.line)
+
+
+def _reach(tree: ast.Module, line: int) -> range:
+    """The lines of the innermost statement around this one, without those that it contains."""
+    reach, inside = range(0), False
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or 0):
+            body = getattr(node, "body", None)
+            inside |= isinstance(node, ast.FunctionDef) and line >= node.body[0].lineno
+            last = max(body[0].lineno - 1, node.lineno) if body else node.end_lineno or 0
+            # `ast.walk` goes from the outside in; a body's own lines belong to what is inside.
+            if line <= last or not reach:
+                reach = range(node.lineno, last + 1)
+    return reach if inside else range(0)
 
 
 def _words(node: ast.AST) -> str:
@@ -212,40 +274,103 @@ class _Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self._code, str(path_of(self._module)), "exec"), module.__dict__)  # noqa: S102
 
 
-def fails(module: str, code: str, quiet: bool = True) -> bool:
-    """Whether a test fails, or hangs, where `module` has this code."""
+class _Reached:
+    """A pytest plugin: which lines of a file each test reaches, and how long it takes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = str(path)
+        self._now: set[int] = set()
+        self.tests: dict[str, Reach] = {}
+
+    def _call(self, frame: FrameType, _event: str, _arg: object) -> Tracer | None:
+        return self._line if frame.f_code.co_filename == self._path else None
+
+    def _line(self, frame: FrameType, _event: str, _arg: object) -> Tracer:
+        self._now.add(frame.f_lineno)
+        return self._line
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        self._now, began = set(), time.monotonic()
+        threading.settrace(self._call)
+        sys.settrace(self._call)
+        try:
+            return (yield)
+        finally:
+            sys.settrace(None)
+            threading.settrace(None)
+            self.tests[item.nodeid] = Reach(time.monotonic() - began, sorted(self._now))
+
+
+class _First:
+    """A pytest plugin: the first test that failed."""
+
+    name = ""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and not self.name:
+            self.name = report.nodeid
+
+
+def reached(module: str) -> dict[str, Reach]:
+    """Which lines of a module each of its tests reaches. They must all pass."""
+    kept = ROOT / "build" / f"reached-{digest_of(module, path_of(module).read_text())}.json"
+    if not kept.exists():
+        child = os.fork()
+        if child == 0:
+            plugin = _Reached(path_of(module))
+            status = int(pytest.main([*HOW, *RULES[module]], plugins=[plugin]))
+            if not status:
+                kept.write_text(json.dumps(plugin.tests))
+            os._exit(status)
+        if os.waitpid(child, 0)[1]:
+            raise SystemExit(f"{module}: its tests fail without any change; nothing can be said.")
+    return {name: Reach(*one) for name, one in json.loads(kept.read_text()).items()}
+
+
+def failing(mutant: Mutant, names: Sequence[str], seconds: float) -> tuple[bool, str]:
+    """Whether a test fails, or hangs, with this mutant; and which one failed."""
+    reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
-        if quiet:
-            nothing = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nothing, 1)
-            os.dup2(nothing, 2)
-        sys.meta_path.insert(0, _Changed(module, code))
-        import pytest
-
-        how = ("-q", "-x", "-p", "no:cacheprovider")
-        os._exit(int(pytest.main([*how, *RULES[module]])))
-    until = time.monotonic() + LONGEST
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 1)
+        os.dup2(nothing, 2)
+        sys.meta_path.insert(0, _Changed(mutant.module, mutant.code))
+        first = _First()
+        status = int(pytest.main([*HOW, "-x", *names], plugins=[first]))
+        os.write(writing, first.name.encode()[:4000])
+        os._exit(status)
+    os.close(writing)
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
         if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             break
-        time.sleep(0.05)
+        time.sleep(0.02)
     # Its own children too: processes that its tests started.
     os.killpg(child, signal.SIGKILL)
     _pid, status = os.waitpid(child, 0)
-    return status != 0
+    with open(reading, "rb") as pipe:
+        return status != 0, pipe.read().decode()
 
 
-def try_one(mutant: Mutant, digest: str) -> Result:
+def try_one(mutant: Mutant, tests: dict[str, Reach], before: str) -> Result:
+    """Run the tests that reach it; the one that caught it `before` comes first."""
     began = time.monotonic()
-    caught = fails(mutant.module, mutant.code)
+    names = sorted(
+        (name for name in tests if not mutant.reach or set(tests[name].lines) & set(mutant.reach)),
+        key=lambda name: (name != before, tests[name].seconds),
+    )
+    usual = sum(tests[name].seconds for name in names)
+    caught, by = failing(mutant, names, 30 + SLOWER * usual) if names else (False, "")
     seconds = round(time.monotonic() - began, 1)
-    return Result(mutant.name, mutant.line, digest, caught, seconds)
+    digest = digest_of(mutant.module, mutant.code)
+    return Result(mutant.name, mutant.line, digest, caught, seconds, by)
 
 
-def digest_of(module: str) -> str:
-    digest = hashlib.sha256(path_of(module).read_bytes())
+def digest_of(module: str, code: str) -> str:
+    digest = hashlib.sha256(code.encode())
     for name in RULES[module]:
         digest.update((ROOT / name).read_bytes())
     return digest.hexdigest()[:16]
@@ -254,39 +379,40 @@ def digest_of(module: str) -> str:
 # --- All of them --------------------------------------------------------------------------------
 
 
-def results() -> dict[tuple[str, int, str], Result]:
+def results() -> dict[str, Result]:
+    """What was tried, by its digest."""
     lines = KEPT.read_text().splitlines() if KEPT.exists() else []
     kept = [Result(**json.loads(line)) for line in lines]
-    return {(one.name, one.line, one.digest): one for one in kept}
+    return {one.digest: one for one in kept}
 
 
 def run(module: str) -> None:
     """Try what is missing of a module."""
-    digest = digest_of(module)
     known = results()
-    missing = [one for one in mutants(module) if (one.name, one.line, digest) not in known]
-    if missing and fails(module, path_of(module).read_text(), quiet=False):
-        raise SystemExit(f"{module}: its tests fail without any change; nothing can be said.")
+    missing = [one for one in mutants(module) if digest_of(module, one.code) not in known]
+    if not missing:
+        return
+    tests = reached(module)
+    before = {one.name: one.by for one in known.values()}
     workers = os.cpu_count() or 1
-    children = [
-        multiprocessing.Process(target=try_all, args=(missing[number::workers], digest))
-        for number in range(workers)
-    ]
+
+    def work(number: int) -> None:
+        some = missing[number::workers]
+        for count, mutant in enumerate(some, 1):
+            result = try_one(mutant, tests, before.get(mutant.name, ""))
+            with open(KEPT, "a") as file:
+                file.write(json.dumps(asdict(result)) + "\n")
+            told = "caught" if result.caught else "NOT CAUGHT"
+            print(f"{count}/{len(some)} {told}: line {result.line}: {result.name}", flush=True)
+
+    fork = multiprocessing.get_context("fork")
+    children = [fork.Process(target=work, args=(number,)) for number in range(workers)]
     for child in children:
         child.start()
     for child in children:
         child.join()
         if child.exitcode:
             raise SystemExit(f"{module}: a worker ended with {child.exitcode}.")
-
-
-def try_all(some: Sequence[Mutant], digest: str) -> None:
-    for number, mutant in enumerate(some, 1):
-        result = try_one(mutant, digest)
-        with open(KEPT, "a") as file:
-            file.write(json.dumps(asdict(result)) + "\n")
-        told = "caught" if result.caught else "NOT CAUGHT"
-        print(f"{number}/{len(some)} {told}: line {result.line}: {result.name}", flush=True)
 
 
 def reasons() -> dict[str, str]:
@@ -299,8 +425,7 @@ def document(modules: Sequence[str]) -> tuple[str, bool]:
     known, why = results(), reasons()
     rows, left, met = [], [], True
     for module in modules:
-        digest = digest_of(module)
-        of_it = [known.get((one.name, one.line, digest)) for one in mutants(module)]
+        of_it = [known.get(digest_of(module, one.code)) for one in mutants(module)]
         tried = [one for one in of_it if one]
         caught = sum(one.caught for one in tried)
         share = caught / len(of_it)
@@ -351,7 +476,7 @@ def main() -> int:
         return 0
     KEPT.parent.mkdir(exist_ok=True)
     # What every run loads, once for all of them. Nothing of ours.
-    for name in ("av", "cryptography", "flask", "msgspec", "numpy"):
+    for name in ("av", "cryptography", "flask", "flask_babel", "msgspec", "numpy", "zxcvbn"):
         if importlib.util.find_spec(name):
             importlib.import_module(name)
     for module in modules:
