@@ -168,7 +168,9 @@ def changes(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
         other_way = ast.Sub() if isinstance(node.op, ast.Add) else ast.Add()
         yield node, ast.BinOp(node.left, other_way, node.right)
-    if isinstance(node, ast.Return) and ast.unparse(node) not in ("return", "return None"):
+    # Who asks takes None for False.
+    nothing = ("return", "return None", "return False")
+    if isinstance(node, ast.Return) and ast.unparse(node) not in nothing:
         yield node, ast.Return(ast.Constant(None))
     if isinstance(node, ast.Raise) or (
         isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
