@@ -42,6 +42,15 @@ def link(target: str) -> Callable[[Path], None]:
     return put
 
 
+def link_to_itself_elsewhere(record: Path) -> None:
+    """The same words, and whoever wrote the link can change them without touching the case."""
+    record.symlink_to(record.rename(record.parents[2] / "elsewhere.json"))
+
+
+def order_that_leads_nowhere(record: Path) -> None:
+    (record.parent / "withdrawal").symlink_to("nowhere")
+
+
 def says(old: str, new: str) -> Callable[[Path], None]:
     def put(record: Path) -> None:
         text = record.read_text()
@@ -84,6 +93,8 @@ DAMAGED: dict[str, Callable[[Path], None]] = {
     "a folder": folder,
     "a link that leads nowhere": link("nowhere"),
     "a link to itself": link("case.json"),
+    "a link to the right words": link_to_itself_elsewhere,
+    "an order to withdraw that leads nowhere": order_that_leads_nowhere,
     "a link to what never ends": link("/dev/zero"),
     "a file for the case": file_for_the_case,
     "no case at all": no_case_at_all,

@@ -148,6 +148,18 @@ def test_the_last_moment_still_counts() -> None:
     assert isinstance(used.answer(), Permit)
     known = Books(recipients={PERMIT.case: recipient_digest(CASE_RECIPIENT)})
     assert isinstance(World(books=known).answer(), Permit)
+    assert isinstance(changed(films=MOST_FILMS).answer(), Permit)
+    whole = changed(not_before=NOON, not_after=NOON + LONGEST_LIFE)
+    assert isinstance(whole.answer(), Permit)
+
+
+def test_no_film_is_sealed_to_a_weaker_key_than_the_services() -> None:
+    strong = PrivateKeys.generate("service")
+    enrolled = msgspec.structs.replace(ENROLLED, service=strong.card())
+    assert World(enrolled=enrolled).answer() is Refusal.RECIPIENT_CHANGED
+    as_strong = str(generate_identity().recipient)
+    permit = msgspec.structs.replace(PERMIT, recipient=as_strong)
+    assert World(permit=permit, enrolled=enrolled).answer() == permit
 
 
 @given(st.integers(0, len(World().note.encode()) - 1), st.integers(1, 255))

@@ -92,6 +92,32 @@ def test_a_clip_over_the_time_when_a_visitor_walked_in_is_neither_shared_nor_cop
         kit.browser.submit(f"{url}/consent", **(CONSENT | agreed))
 
 
+def test_what_was_taken_back_under_a_hold_is_still_here_and_neither_shared_nor_copied(
+    family: Family,
+) -> None:
+    kit, url = family.kit, f"/cases/{family.id}"
+    agreed = {"people__0__purposes": ["filming", "supervisor", "copies"]}
+    kit.browser.submit(f"{url}/consent", **(CONSENT | agreed))
+    clip = family.clip.id
+    assert f'value="{clip}"' in kit.browser.get(family.url).text
+    assert f'value="{clip}"' in kit.browser.get(f"{url}/copies").text
+    held = {"role": "safeguarding lead", "reason": "a reason", "review": "2026-12-24"}
+    kit.browser.submit(f"{url}/hold", **held)
+    film = family.clip.recording
+    kit.browser.submit(f"{url}/withdraw", f"{url}/withdraw/film", film=film)
+    assert [one.id for one in kit.open_case(family.id).read_all(Clip)] == [clip]
+    page = kit.browser.get(f"{url}/copies")
+    assert f'value="{clip}"' not in page.text
+    answer = kit.browser.post(
+        f"{url}/copies",
+        {"moments": clip, "to": "Anna", "lock": "plain", "way": "download"}
+        | {"csrf_token": kit.browser.get(f"{url}/withdraw").form(f"{url}/withdraw")["csrf_token"]},
+    )
+    assert answer.status == 403 and "so it is not copied" in answer.words
+    assert f'value="{clip}"' not in kit.browser.get(family.url).text
+    assert not family.sealed
+
+
 def test_a_colleague_of_this_kit_is_chosen_by_name(family: Family) -> None:
     family.share(to=practitioner(1).card().name)
     (sealed,) = family.sealed
