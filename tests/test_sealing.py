@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from appliance.errors import BadInput, Incomplete
 from appliance.keys import Identity, ScryptRecipient, generate_identity
-from appliance.sealing import CHUNK, TAG, SealedWriter, seal
+from appliance.sealing import CHUNK, TAG, SealedWriter, Stanza, seal
 from appliance.unsealing import SealedReader, unseal
 
 KEY = generate_identity(x25519=True)
@@ -230,3 +231,23 @@ def test_recipients_that_may_not_share_a_file_are_refused_before_a_byte(recipien
     with pytest.raises(BadInput):
         SealedWriter(file, recipients)
     assert not file.getvalue()
+
+
+@dataclass
+class OfAnotherKind:
+    """A recipient that writes what we do not know: another program's files have such stanzas."""
+
+    body: bytes
+    kind: str = "x25519"
+
+    def wrap(self, file_key: bytes) -> list[Stanza]:
+        return [Stanza("unknown", ("a", "b"), self.body)]
+
+
+@pytest.mark.parametrize("size", [0, 1, 47, 48, 49, 96, 200])
+def test_a_stanza_of_any_length_stands_in_the_header_beside_ours(size: int) -> None:
+    file = io.BytesIO()
+    writer = SealedWriter(file, [OfAnotherKind(bytes(size)), KEY.recipient])
+    writer.write(b"a film")
+    writer.close()
+    assert unseal(file.getvalue(), [KEY]) == b"a film"

@@ -19,6 +19,7 @@ explained. Exit 0 if it is met, else 1.
 
 import argparse
 import ast
+import contextlib
 import copy
 import functools
 import hashlib
@@ -28,6 +29,7 @@ import importlib.util
 import json
 import multiprocessing
 import os
+import select
 import signal
 import sys
 import threading
@@ -47,9 +49,8 @@ KEPT = ROOT / "build" / "mutants.jsonl"
 DOCUMENT = ROOT / "docs" / "mutations.md"
 REASONS = ROOT / "tools" / "mutants.toml"
 WANTED = 0.95
-SLOWER = 8
-"""So many times as long as without a change may the tests of one mutant take, and half a minute:
-what takes longer hangs."""
+TO_BEGIN, SLOWER = 30.0, 8
+"""Seconds, and so many times as long as without a change: a test that takes longer hangs."""
 
 AGREED = "tests/promises/test_only_what_is_agreed.py"
 ANY_ORDER = "tests/promises/test_any_order.py"
@@ -133,7 +134,7 @@ class Result:
     caught: bool
     seconds: float
     by: str = ""
-    """The test that caught it; '' where none did, or where they hung."""
+    """The test that caught it, or the last one that was run."""
 
 
 # --- The changes --------------------------------------------------------------------------------
@@ -304,14 +305,18 @@ class _Reached:
             self.tests[item.nodeid] = Reach(time.monotonic() - began, sorted(self._now))
 
 
-class _First:
-    """A pytest plugin: the first test that failed."""
+class _Told:
+    """A pytest plugin: writes each test's name as it begins, and again with a `!` if it fails."""
 
-    name = ""
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        os.write(self._pipe, f"{nodeid}\n".encode())
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed and not self.name:
-            self.name = report.nodeid
+        if report.failed:
+            os.write(self._pipe, f"!{report.nodeid}\n".encode())
 
 
 def reached(module: str) -> dict[str, Reach]:
@@ -330,8 +335,8 @@ def reached(module: str) -> dict[str, Reach]:
     return {name: Reach(*one) for name, one in json.loads(kept.read_text()).items()}
 
 
-def failing(mutant: Mutant, names: Sequence[str], seconds: float) -> tuple[bool, str]:
-    """Whether a test fails, or hangs, with this mutant; and which one failed."""
+def failing(mutant: Mutant, tests: dict[str, Reach], names: Sequence[str]) -> tuple[bool, str]:
+    """Whether one of these tests fails, or hangs, with this mutant; and which one."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -340,21 +345,24 @@ def failing(mutant: Mutant, names: Sequence[str], seconds: float) -> tuple[bool,
         os.dup2(nothing, 1)
         os.dup2(nothing, 2)
         sys.meta_path.insert(0, _Changed(mutant.module, mutant.code))
-        first = _First()
-        status = int(pytest.main([*HOW, "-x", *names], plugins=[first]))
-        os.write(writing, first.name.encode()[:4000])
-        os._exit(status)
+        os._exit(int(pytest.main([*HOW, "-x", *names], plugins=[_Told(writing)])))
     os.close(writing)
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            break
-        time.sleep(0.02)
-    # Its own children too: processes that its tests started.
-    os.killpg(child, signal.SIGKILL)
+    now, until, hangs, ended = "", time.monotonic() + TO_BEGIN, False, False
+    # What its tests started may hold the pipe open: whether it ended is asked for, not the pipe.
+    while not hangs and not ended:
+        ended = bool(os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT))
+        if select.select([reading], [], [], 0 if ended else 0.05)[0]:
+            told = os.read(reading, 1 << 20).decode().splitlines()
+            now = told[-1].removeprefix("!") if told else now
+            usual = tests[now].seconds if now in tests else 0.0
+            until = time.monotonic() + TO_BEGIN + SLOWER * usual
+        hangs = time.monotonic() > until
+    with contextlib.suppress(ProcessLookupError):
+        # Its own children too: processes that its tests started.
+        os.killpg(child, signal.SIGKILL)
     _pid, status = os.waitpid(child, 0)
-    with open(reading, "rb") as pipe:
-        return status != 0, pipe.read().decode()
+    os.close(reading)
+    return hangs or status != 0, now
 
 
 def try_one(mutant: Mutant, tests: dict[str, Reach], before: str) -> Result:
@@ -364,8 +372,7 @@ def try_one(mutant: Mutant, tests: dict[str, Reach], before: str) -> Result:
         (name for name in tests if not mutant.reach or set(tests[name].lines) & set(mutant.reach)),
         key=lambda name: (name != before, tests[name].seconds),
     )
-    usual = sum(tests[name].seconds for name in names)
-    caught, by = failing(mutant, names, 30 + SLOWER * usual) if names else (False, "")
+    caught, by = failing(mutant, tests, names) if names else (False, "")
     seconds = round(time.monotonic() - began, 1)
     digest = digest_of(mutant.module, mutant.code)
     return Result(mutant.name, mutant.line, digest, caught, seconds, by)
