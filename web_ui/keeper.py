@@ -3,14 +3,13 @@
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 
 from appliance.audit import Event
 from appliance.errors import BadFile, KitError, own_card
 from appliance.files import MOST_NAMES, some_of
 from appliance.keys import Card
-from appliance.requests import FRESH_SECONDS, RecorderStatus, read_request
+from appliance.requests import FRESH_SECONDS, read_request
 from web_ui.arming import take_permit
 from web_ui.course import remove_what_is_due
 from web_ui.forgotten import let_in
@@ -43,25 +42,17 @@ class Keeper(threading.Thread):
     def look(self) -> None:
         """One round. What fails is tried again with the next, and keeps nothing else from being
         done: a card that gives back an error must neither end the page nor throw anybody out."""
-        status: RecorderStatus | None = None
-
-        def watch() -> None:
-            nonlocal status
-            status = fresh_status(self._parts.home, self._parts.clock)
-            if status is not None and status.state == FILMING:
-                self._parts.seat.watched()
-
-        self._do("page-task-waits", watch)
+        self._do("page-task-waits", self._watch_the_film)
         self._do("page-task-waits", self._lock_if_idle)
         self._do("page-task-waits", self._revoke)
         self._do("service-order-waits", self._hear_service)
-        self._do("share-waits", lambda: self._end_shares(trusted_now(status, self._parts.clock)))
+        self._do("share-waits", self._end_shares)
         self._do("retention-waits", self._remove_what_is_due)
         self._do("page-task-waits", self._clear_requests)
 
     def _do(self, event: Event, act: Callable[[], None]) -> None:
         """Do one thing; where it fails, the page says so from then on, and the log once."""
-        what = getattr(act, "__name__", event)
+        what = act.__name__
         failing = self._parts.failing
         try:
             act()
@@ -73,6 +64,12 @@ class Keeper(threading.Thread):
                 # A card that fails may refuse this, too.
                 with suppress(KitError, OSError):
                     self._parts.note(event, code=code)
+
+    def _watch_the_film(self) -> None:
+        """While a film is being made, somebody is at work here."""
+        status = fresh_status(self._parts.home, self._parts.clock)
+        if status is not None and status.state == FILMING:
+            self._parts.seat.watched()
 
     def _lock_if_idle(self) -> None:
         if self._parts.seat.idle:
@@ -103,11 +100,13 @@ class Keeper(threading.Thread):
             let_in(parts, holder)
         self._heard = newest
 
-    def _end_shares(self, now: datetime | None) -> None:
+    def _end_shares(self) -> None:
         """Once a minute; it needs nobody's key."""
-        if self._parts.clock.monotonic() - self._shared >= MINUTE:
-            self._shared = self._parts.clock.monotonic()
-            end_what_is_over(self._parts, now)
+        parts = self._parts
+        if parts.clock.monotonic() - self._shared >= MINUTE:
+            self._shared = parts.clock.monotonic()
+            status = fresh_status(parts.home, parts.clock)
+            end_what_is_over(parts, trusted_now(status, parts.clock))
 
     def _remove_what_is_due(self) -> None:
         """Once at each unlock, and each hour after: a removal is signed by who is unlocked."""
