@@ -177,9 +177,9 @@ def taken_back(consent: Consent, kind: FilmKind) -> bool:
 
 def may_be_made(consent: Consent | None, now: datetime, kind: FilmKind) -> bool:
     """True if a film of this kind may be made now, or brought in."""
-    return (
-        consent is not None and allows(consent, AGREED[kind], now) and not taken_back(consent, kind)
-    )
+    if consent is None or taken_back(consent, kind):
+        return False
+    return allows(consent, AGREED[kind], now)
 
 
 def may_be_watched(consent: Consent | None, now: datetime, kind: FilmKind = "visit") -> bool:

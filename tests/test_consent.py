@@ -15,7 +15,9 @@ from appliance.consent import (
     Person,
     allows,
     checked_strokes,
+    may_be_made,
     may_be_watched,
+    nothing_agreed,
 )
 from appliance.errors import BadInput
 from appliance.files import from_json, new_id, to_json
@@ -81,6 +83,24 @@ def test_without_a_consent_that_is_whole_nothing_is_allowed(refused: Consent | N
     assert not any(allows(refused, purpose, NOON) for purpose in PURPOSES)
 
 
+def test_a_consent_of_nobody_has_no_purpose() -> None:
+    assert msgspec.structs.replace(consent(), people=()).purposes == ()
+
+
+@pytest.mark.parametrize("kind", ["visit", "review", "imported"])
+def test_without_any_consent_no_film_is_made_or_watched(kind: Any) -> None:
+    assert may_be_made(consent(), NOON, kind) and may_be_watched(consent(), NOON, kind)
+    assert not may_be_made(None, NOON, kind) and not may_be_watched(None, NOON, kind)
+
+
+@pytest.mark.parametrize("kind", ["visit", "review", "imported"])
+def test_where_nobody_can_read_the_consent_everything_is_taken_back(kind: Any) -> None:
+    nothing = from_json(to_json(nothing_agreed(NOON)), Consent)
+    assert tuple(taken.purpose for taken in nothing.taken_back) == PURPOSES
+    for now in (NOON - timedelta(days=1), NOON):
+        assert not may_be_made(nothing, now, kind) and not may_be_watched(nothing, now, kind)
+
+
 def test_a_local_authority_can_hold_responsibility_and_a_young_person_can_refuse() -> None:
     worker = person(name="Kim", relation="social worker", authority="local-authority")
     young = person(
@@ -132,7 +152,7 @@ def test_what_is_no_signature_is_refused(strokes: str) -> None:
 
 def test_a_signature_longer_than_anybodys_is_refused() -> None:
     point = "1000,300"
-    whole = " ".join([point] * (LONGEST_SIGNATURE // 9))
-    assert checked_strokes(whole)
+    whole = " ".join([point] * (LONGEST_SIGNATURE // 9)) + " 100,30"
+    assert len(whole) == LONGEST_SIGNATURE and checked_strokes(whole)
     with pytest.raises(BadInput):
-        checked_strokes(" ".join([point] * (LONGEST_SIGNATURE // 9 + 1)))
+        checked_strokes(f"{whole}0")
