@@ -94,6 +94,12 @@ def test_without_any_consent_no_film_is_made_or_watched(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["visit", "review", "imported"])
+def test_whoever_takes_filming_back_means_every_camera(kind: Any) -> None:
+    gone = consent().without(["filming"], LATER)
+    assert not may_be_made(gone, LATER, kind) and not may_be_watched(gone, LATER, kind)
+
+
+@pytest.mark.parametrize("kind", ["visit", "review", "imported"])
 def test_where_nobody_can_read_the_consent_everything_is_taken_back(kind: Any) -> None:
     nothing = from_json(to_json(nothing_agreed(NOON)), Consent)
     assert tuple(taken.purpose for taken in nothing.taken_back) == PURPOSES
