@@ -13,6 +13,7 @@ from appliance.consent import (
     PURPOSES,
     Consent,
     Person,
+    Tombstone,
     allows,
     checked_strokes,
     may_be_made,
@@ -162,3 +163,10 @@ def test_a_signature_longer_than_anybodys_is_refused() -> None:
     assert len(whole) == LONGEST_SIGNATURE and checked_strokes(whole)
     with pytest.raises(BadInput):
         checked_strokes(f"{whole}0")
+
+
+def test_an_answer_from_before_parts_could_be_taken_back_answers_for_the_whole_case() -> None:
+    answer = Tombstone(order=new_id(), case=new_id(), at=NOON, removed=())
+    text = to_json(answer).decode().replace(',"whole":true', "")
+    assert '"whole"' not in text
+    assert from_json(text, Tombstone) == answer and from_json(text, Tombstone).whole
