@@ -394,15 +394,14 @@ def results() -> dict[str, Result]:
     return {one.digest: one for one in kept}
 
 
-def run(module: str) -> None:
-    """Try what is missing of a module."""
+def run(module: str, workers: int) -> None:
+    """Try what is missing of a module, so many changes at once."""
     known = results()
     missing = [one for one in mutants(module) if digest_of(module, one.code) not in known]
     if not missing:
         return
     tests = reached(module)
     before = {one.name: one.by for one in known.values()}
-    workers = os.cpu_count() or 1
 
     def work(number: int) -> None:
         some = missing[number::workers]
@@ -470,6 +469,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Break each rule on purpose, see a test fail.")
     parser.add_argument("modules", nargs="*", metavar="MODULE", help="only these; else all")
     parser.add_argument("--list", action="store_true", help="only say what would be changed")
+    parser.add_argument("-j", type=int, default=os.cpu_count() or 1, metavar="N", dest="workers",
+                        help="so many at once (usually: the processors)")  # fmt: skip
     asked = parser.parse_args()
     modules = asked.modules or list(RULES)
     if unknown := [name for name in modules if name not in RULES]:
@@ -488,7 +489,7 @@ def main() -> int:
         if importlib.util.find_spec(name):
             importlib.import_module(name)
     for module in modules:
-        run(module)
+        run(module, asked.workers)
     text, met = document(modules)
     print(text)
     if set(modules) == set(RULES):
