@@ -1,6 +1,5 @@
 """A consent that is signed on the screen, its receipt, what is taken back, and the log."""
 
-import time
 from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import Page
@@ -76,7 +75,6 @@ def test_a_consent_is_signed_on_the_screen_and_taken_back_in_part(
     visitor.sees("Taken back since")
     visitor.go(f"{case}/hold")
     visitor.look("35-hold")
-    time.sleep(1)
     visitor.go("/log")
     visitor.sees("One kind of use was taken back")
     visitor.look("36-log")

@@ -14,6 +14,7 @@ from appliance.film import EndReason
 from firmware.camera import TICKS
 from firmware.microphone import Microphone
 from tests.fakes import Reel
+from tests.recorders import wait_for
 
 CLOCK = SystemClock()
 
@@ -63,10 +64,7 @@ class Parts:
         assert self.encoder is None or self.closed.wait(10)
 
     def wait_for_pictures(self) -> None:
-        end = CLOCK.monotonic() + 10
-        while not self.reel.pictures:
-            assert CLOCK.monotonic() < end
-            time.sleep(0.001)
+        wait_for(lambda: self.reel.pictures or None)
 
 
 @pytest.fixture
@@ -109,7 +107,7 @@ def test_an_encoder_that_fails_is_told_once_and_the_camera_can_be_stopped(parts:
     parts.wait_for_pictures()
     # Nothing can be coded without it: picamera2 raises in its own thread.
     parts.encoder._stream = None
-    time.sleep(0.3)
+    wait_for(lambda: parts.failures or None)
     assert parts.failures == [EndReason.CAMERA_FAILED]
     parts.camera.stop()
     parts.reel = Reel()
@@ -177,7 +175,7 @@ def test_sound_begins_when_the_first_picture_was_seen(alsa: None) -> None:
     parts.start()
     parts.wait_for_pictures()
     arrived = CLOCK.monotonic()
-    time.sleep(1)
+    wait_for(lambda: parts.reel.pictures[-1][1] > TICKS or None)
     parts.stop()
     # By the sensor's own times, which come with each picture, not by when it came out of the coder.
     (zero,) = began
