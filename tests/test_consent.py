@@ -75,6 +75,7 @@ def test_what_one_person_in_the_room_refuses_nobody_has_agreed_to() -> None:
         None,
         consent(VISITOR),
         consent(person(on_behalf_of="")),
+        consent(person(authority="")),
         consent(positive_choice=False),
         consent(valid_until=NOON),
         msgspec.structs.replace(consent(), people=()),
@@ -104,6 +105,7 @@ def test_whoever_takes_filming_back_means_every_camera(kind: Any) -> None:
 def test_where_nobody_can_read_the_consent_everything_is_taken_back(kind: Any) -> None:
     nothing = from_json(to_json(nothing_agreed(NOON)), Consent)
     assert tuple(taken.purpose for taken in nothing.taken_back) == PURPOSES
+    assert not nothing.positive_choice
     for now in (NOON - timedelta(days=1), NOON):
         assert not may_be_made(nothing, now, kind) and not may_be_watched(nothing, now, kind)
 
