@@ -2,15 +2,19 @@
 
 import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from appliance.audit import check_chain
 from appliance.cases import CaseRecord
+from appliance.clock import Sources, Trust
 from appliance.files import LARGEST_FACT, load_fact, new_id, to_json
 from appliance.permits import Refusal
+from firmware.gate import Gate
 from firmware.recorder import State
-from tests.fakes import CASE, Stage
+from tests.fakes import CASE, NOON, Stage
 
 
 @pytest.fixture
@@ -185,3 +189,89 @@ def test_a_permit_that_cannot_be_read_any_more_ends_the_film(kit: Stage, how: st
     assert not kit.camera.open
     kit.settle()
     assert kit.status.ended == "page"
+
+
+# --- The time -----------------------------------------------------------------------------------
+
+
+class Machine:
+    """What a machine says of the time, and a gate that asks it: nobody has vouched there."""
+
+    def __init__(self, kit: Stage) -> None:
+        self.sources = Sources()
+        self.kit = kit
+        self.gate = Gate(
+            kit.home,
+            kit.books,
+            kit.clock,
+            kit.log,
+            kit.room,
+            kit.board,
+            lambda: True,
+            lambda: True,
+            lambda: True,
+            sources=lambda: self.sources,
+        )
+
+    def told(self) -> list[str]:
+        """What the log has of it: where each time came from."""
+        log = (self.kit.home.log("recorder") / "log").read_bytes()
+        return [e.ids["network"] for e in check_chain(log) if e.event == "time-by-machine"]
+
+
+@pytest.fixture
+def machine(kit: Stage) -> Machine:
+    return Machine(kit)
+
+
+def test_a_time_that_nobody_and_no_machine_says_is_none(machine: Machine) -> None:
+    permit = machine.kit.permit()
+    assert machine.gate.time().now is None and machine.gate.left(permit) == 0
+    assert machine.gate.answer() is not permit and machine.told() == []
+
+
+def test_a_machine_is_asked_once_and_the_boot_clock_goes_on_from_there(machine: Machine) -> None:
+    """Whoever sets that machine's clock afterwards moves no film's end."""
+    clock = machine.kit.clock
+    machine.sources = Sources(from_network=True)
+    began = machine.gate.time()
+    assert (began.trust, began.now) == (Trust.TRUSTED, clock.wall)
+    clock.advance(60)
+    clock.wall += timedelta(hours=3)
+    assert machine.gate.time().now == clock.wall - timedelta(hours=3)
+    machine.sources = Sources()
+    assert machine.gate.time().now == clock.wall - timedelta(hours=3)
+    assert machine.told() == ["True"]
+    permit = machine.kit.arm(not_before=NOON)
+    assert machine.gate.answer() == permit
+
+
+def test_a_persons_word_stands_before_a_machines_and_the_difference_is_said(
+    machine: Machine,
+) -> None:
+    kit, clock = machine.kit, machine.kit.clock
+    machine.sources = Sources(from_network=True)
+    assert machine.gate.time().now == clock.wall and machine.gate.other_time() is None
+    assert machine.gate.vouch(kit.vouch_note())
+    assert machine.gate.other_time() is machine.gate.disagrees is None
+    clock.advance(1)
+    hour = timedelta(hours=1)
+    assert machine.gate.vouch(kit.vouch_note(time=clock.wall + hour))
+    assert machine.gate.time().now == clock.wall + hour
+    assert machine.gate.other_time() == machine.gate.disagrees == clock.wall
+
+
+def test_a_clock_chip_counts_on_from_what_was_vouched_for(machine: Machine) -> None:
+    kit, clock = machine.kit, machine.kit.clock
+    machine.sources = Sources(chip=5_000)
+    assert machine.gate.time().now is None
+    assert machine.gate.vouch(kit.vouch_note())
+    clock.boot, clock.wall = "the next boot", datetime(1970, 1, 1, tzinfo=UTC)
+    after = Machine(kit)
+    after.sources = Sources(chip=5_000 + 3600)
+    assert after.gate.time().now == NOON + timedelta(hours=1)
+    assert after.told() == ["False"]
+    # One that lost its battery begins again, far below.
+    flat = Machine(kit)
+    flat.sources = Sources(chip=12)
+    assert flat.gate.time().now is None
