@@ -799,6 +799,22 @@ def test_a_part_that_breaks_ends_the_film_and_shows_until_a_press() -> None:
     assert world.count(OpenCamera) == 1
 
 
+@pytest.mark.parametrize(
+    ("permit", "told"),
+    [(PERMIT, "too-hot"), (msgspec.structs.replace(PERMIT, id=new_id()), "")],
+)
+def test_why_a_press_was_refused_is_told_until_another_permit_comes(
+    permit: Permit, told: str
+) -> None:
+    world = World()
+    world.arm()
+    world.happens(Judged(world.now, Refusal.TOO_HOT, pressed=True))
+    assert (world.state, world.recorder.reason) == (State.REFUSED, "too-hot")
+    world.permit = permit
+    world.wait(REFUSAL_SHOWN)
+    assert (world.state, world.recorder.reason) == (State.READY, told)
+
+
 def test_a_film_that_could_not_be_closed_shows_as_a_fault() -> None:
     world = filming()
     world.happens(Pressed(world.now + 1))
