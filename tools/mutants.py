@@ -120,9 +120,12 @@ class Mutant:
     reach: range
     """The lines of its statement; those of the module where it is carried out on import."""
 
+    where: str
+    """The class and function it is in."""
+
     @property
     def name(self) -> str:
-        return f"{self.module}: {self.change}"
+        return f"{self.module} {self.where}: {self.change}"
 
 
 @dataclass(frozen=True)
@@ -229,23 +232,26 @@ def mutants(module: str) -> list[Mutant]:
         if code in seen:
             continue
         seen.add(code)
-        reach = _reach(ast.parse(source), line)
-        found.append(Mutant(module, line, f"{before} -> {_words(new)}", code, reach))
+        change, reach, where = f"{before} -> {_words(new)}", *_place(ast.parse(source), line)
+        found.append(Mutant(module, line, change, code, reach, where))
     return sorted(found, key=lambda one: one.line)
 
 
-def _reach(tree: ast.Module, line: int) -> range:
-    """The lines of the innermost statement around this one, without those that it contains."""
-    reach, inside = range(0), False
+def _place(tree: ast.Module, line: int) -> tuple[range, str]:
+    """The lines of the innermost statement around this one, without those that it contains; and
+    the class and function that this is in."""
+    reach, inside, names = range(0), False, []
+    # `ast.walk` goes from the outside in; a body's own lines belong to what is inside.
     for node in ast.walk(tree):
         if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or 0):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                names.append(node.name)
             body = getattr(node, "body", None)
             inside |= isinstance(node, ast.FunctionDef) and line >= node.body[0].lineno
             last = max(body[0].lineno - 1, node.lineno) if body else node.end_lineno or 0
-            # `ast.walk` goes from the outside in; a body's own lines belong to what is inside.
             if line <= last or not reach:
                 reach = range(node.lineno, last + 1)
-    return reach if inside else range(0)
+    return reach if inside else range(0), ".".join(names) or "module"
 
 
 def _words(node: ast.AST) -> str:
@@ -439,18 +445,18 @@ def document(modules: Sequence[str]) -> tuple[str, bool]:
     known, why = results(), reasons()
     rows, left, met = [], [], True
     for module in modules:
-        of_it = [known.get(digest_of(module, one.code)) for one in mutants(module)]
-        tried = [one for one in of_it if one]
-        caught = sum(one.caught for one in tried)
+        of_it = [(one, known.get(digest_of(module, one.code))) for one in mutants(module)]
+        tried = [(one, result) for one, result in of_it if result]
+        caught = sum(result.caught for _one, result in tried)
         share = caught / len(of_it)
         met &= len(tried) == len(of_it) and share >= WANTED
         rows.append(f"| `{module}` | {len(of_it)} | {len(tried)} | {caught} | {share:.1%} |")
-        for one in tried:
-            if not one.caught:
+        for one, result in tried:
+            if not result.caught:
                 met &= one.name in why
-                change = one.name.removeprefix(f"{module}: ")
+                change = one.change.replace("|", "\\|")
                 left.append(
-                    f"| `{module}` {one.line} | `{change}` | {why.get(one.name, '**none**')} |"
+                    f"| `{module}` {one.where} | `{change}` | {why.get(one.name, '**none**')} |"
                 )
     text = f"""\
 # Rules that are broken on purpose
