@@ -274,6 +274,7 @@ class Recorder:
         self._held_since: float | None = None
         """When the button went down, while holding it may remove a film."""
         self._request = ""
+        self._asked = 0.0
         self._why = EndReason.BUTTON
         self._fault: EndReason | None = None
         self._last_minute = False
@@ -389,7 +390,7 @@ class Recorder:
 
     def _close_if_due(self, event: Ticked) -> list[Effect]:
         """Framing has lasted long enough."""
-        if self._due is None or event.at < self._due:
+        if not self._is_due(event):
             return []
         return [CloseCamera(), *self._rest()]
 
@@ -456,8 +457,7 @@ class Recorder:
 
     def _die_if_due(self, event: Ticked) -> list[Effect]:
         """A film that cannot be finished in time ends the process."""
-        due = self._due is not None and event.at >= self._due
-        return self._end(self._fault or EndReason.DISK_FAILED) if due else []
+        return self._end(self._fault or EndReason.DISK_FAILED) if self._is_due(event) else []
 
     def _count_down_if_held(self, event: Ticked) -> list[Effect]:
         """Held on after a film: the light counts down to its end."""
@@ -470,7 +470,7 @@ class Recorder:
 
     def _remove_if_due(self, event: Ticked) -> list[Effect]:
         """Held to the end of the countdown: the film goes."""
-        if self._due is None or event.at < self._due:
+        if not self._is_due(event):
             return []
         film, self.removable = self.removable, ""
         return [RemoveFilm(film), *self._rest()]
@@ -483,17 +483,16 @@ class Recorder:
         """Somebody must press within a minute, and not at once."""
         earlier = self._decline_what_waits()
         self.state = State.ASKED
-        self._request = event.request
+        self._request, self._asked = event.request, event.at
         self._due = event.at + PRESENCE_COUNTS_AFTER
         self._pressed_in = self._held_since = None
         return [*earlier, Show(Pattern.PRESENCE)]
 
     def _let_press_count(self, event: Ticked) -> list[Effect]:
         """It was asked for long enough: a press that begins from now on counts."""
-        if self._due is None or event.at < self._due:
-            return []
-        self.state = State.PRESENCE
-        self._due += PRESENCE_LASTS - PRESENCE_COUNTS_AFTER
+        if self._is_due(event):
+            self.state = State.PRESENCE
+            self._due = self._asked + PRESENCE_LASTS
         return []
 
     def _be_armed_instead(self, event: Judged) -> list[Effect]:
@@ -512,7 +511,7 @@ class Recorder:
 
     def _give_up_presence(self, event: Ticked) -> list[Effect]:
         """Nobody pressed in time."""
-        if self._due is None or event.at < self._due:
+        if not self._is_due(event):
             return []
         return [Decline(self._request, timed_out=True), *self._rest()]
 
@@ -522,7 +521,7 @@ class Recorder:
 
     def _rest_if_due(self, event: Ticked) -> list[Effect]:
         """The refusal has been shown."""
-        return self._rest() if self._due is not None and event.at >= self._due else []
+        return self._rest() if self._is_due(event) else []
 
     def _break(self, event: Broke | Failed) -> list[Effect]:
         """A part failed while nothing was filmed; a camera that stays open ends the process."""
@@ -540,6 +539,10 @@ class Recorder:
         return self._rest() if self._short_press(event) else []
 
     # --- parts of handlers ----------------------------------------------------------------------
+
+    def _is_due(self, event: Ticked) -> bool:
+        """What this state waits for has come."""
+        return self._due is not None and event.at >= self._due
 
     @property
     def _countdown_due(self) -> float | None:

@@ -815,6 +815,69 @@ def test_why_a_press_was_refused_is_told_until_another_permit_comes(
     assert (world.state, world.recorder.reason) == (State.READY, told)
 
 
+def test_the_permit_that_came_last_is_the_one_in_force() -> None:
+    world = World()
+    world.arm()
+    other = msgspec.structs.replace(PERMIT, id=new_id())
+    world.arm(other)
+    assert world.recorder.permit is other
+
+
+def test_a_film_begins_without_what_was_told_before_and_the_last_one_stays() -> None:
+    world = filming()
+    world.press()
+    world.close_film()
+    assert world.recorder.removable == "1"
+    world.happens(Judged(world.now, Refusal.TOO_HOT, pressed=True))
+    world.wait(REFUSAL_SHOWN)
+    assert world.recorder.reason == "too-hot"
+    world.press()
+    assert (world.state, world.recorder.reason) == (State.FILMING, "")
+    assert world.recorder.removable == ""
+
+
+def test_framing_begins_without_what_was_told_before() -> None:
+    world = World()
+    world.arm()
+    world.happens(Judged(world.now, Refusal.TOO_HOT, pressed=True))
+    world.wait(REFUSAL_SHOWN)
+    world.frame()
+    assert (world.state, world.recorder.reason) == (State.PREVIEW, "")
+
+
+def test_the_last_minute_of_every_film_is_shown() -> None:
+    world = filming()
+    for _film in range(2):
+        world.wait(PERMIT.limit - LAST_MINUTE - 1)
+        assert world.pattern is Pattern.FILMING
+        world.wait(2)
+        assert world.pattern is Pattern.LAST_MINUTE
+        world.wait(LAST_MINUTE)
+        world.close_film()
+        world.press()
+
+
+def test_a_button_that_was_held_before_framing_removes_nothing_after_it() -> None:
+    world = filming()
+    world.press()
+    world.close_film()
+    world.happens(Pressed(world.now))
+    world.frame()
+    world.happens(StopAsked(world.now, EndReason.PAGE))
+    assert world.state is State.READY
+    world.wait(2 * HOLD_REMOVES)
+    assert world.kept == {"1"} and world.state is State.READY
+
+
+def test_a_press_that_ends_framing_leaves_nothing_to_wait_for() -> None:
+    world = World()
+    world.arm()
+    world.frame()
+    assert world.recorder.due is not None
+    world.happens(Pressed(world.now))
+    assert (world.state, world.recorder.due) == (State.READY, None)
+
+
 def test_a_film_that_could_not_be_closed_shows_as_a_fault() -> None:
     world = filming()
     world.happens(Pressed(world.now + 1))
