@@ -49,7 +49,7 @@ class Reset(Fact, frozen=True, kw_only=True, tag="reset/v1"):
 
 
 Order = Readmission | ServiceOrder | Reset
-_ORDER: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order, strict=True)
+_ORDER: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
 
 
 def read_order(note: bytes) -> Order:

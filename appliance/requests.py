@@ -115,7 +115,7 @@ class FactoryReset(Fact, frozen=True, kw_only=True, tag="factory-reset/v1"):
 
 NeedsPress = Enrol | Renew | CorrectTime | FactoryReset
 Request = Stop | NeedsPress | SetTime | Preview | Remove | LetIn
-_REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request, strict=True)
+_REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _LARGEST_REQUEST = 256 * 1024
 """Bytes. The largest we write carries two cards, of 3 KiB each, or a signed order with the copies
 that a family has."""

@@ -67,7 +67,7 @@ from appliance.signing import Signer, open_note, split_note
 _LOOK_SECONDS = 1.0
 _BEGUN, _FORMER = "reset", "former"
 _SentOrder = Withdrawal | FilmWithdrawal | ShareEnd | ServiceOrder
-_SENT_ORDER: msgspec.json.Decoder[_SentOrder] = msgspec.json.Decoder(_SentOrder, strict=True)
+_SENT_ORDER: msgspec.json.Decoder[_SentOrder] = msgspec.json.Decoder(_SentOrder)
 
 
 class SetBack(Fact, frozen=True, kw_only=True, tag="set-back/v1"):

@@ -51,9 +51,9 @@ FILMS = "withdrawn"
 _ANY = re.compile(r".+", re.DOTALL)
 _MOMENT = re.compile(r"(?:clip|still)-(?P<id>[a-z2-7]{16})-[0-9]{4}\.age")
 _FilmOrder = FilmWithdrawal | ServiceOrder
-_FILM_ORDER: msgspec.json.Decoder[_FilmOrder] = msgspec.json.Decoder(_FilmOrder, strict=True)
+_FILM_ORDER: msgspec.json.Decoder[_FilmOrder] = msgspec.json.Decoder(_FilmOrder)
 _CaseOrder = Tombstone | ServiceOrder
-_CASE_ORDER: msgspec.json.Decoder[_CaseOrder] = msgspec.json.Decoder(_CaseOrder, strict=True)
+_CASE_ORDER: msgspec.json.Decoder[_CaseOrder] = msgspec.json.Decoder(_CaseOrder)
 
 
 # --- One film -----------------------------------------------------------------------------------

@@ -396,7 +396,7 @@ class Recorder:
 
     def _close_if_not_agreed(self, event: Judged) -> list[Effect]:
         """Without this very permit in force: close the camera."""
-        if isinstance(event.answer, Permit) and self.permit == event.answer:
+        if self.permit == event.answer:
             return []
         return [CloseCamera(), *self._rest()]
 

@@ -48,7 +48,7 @@ from firmware.writer import MANIFEST
 _errors = logging.getLogger(__name__)
 
 Order = Withdrawal | FilmWithdrawal | ServiceOrder | Tombstone
-_ORDER: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order, strict=True)
+_ORDER: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
 _LARGEST_ORDER = 64 * 1024
 _MOST = 10_000
 """Places that are looked at each second for an order: of thousands of cases, and in less than a

@@ -857,6 +857,14 @@ def test_the_last_minute_of_every_film_is_shown() -> None:
         world.press()
 
 
+def test_the_light_is_told_once_of_the_last_minute() -> None:
+    world = filming()
+    world.wait(PERMIT.limit - LAST_MINUTE)
+    for _tick in range(5):
+        world.wait(1)
+    assert world.done.count(Show(Pattern.LAST_MINUTE)) == 1
+
+
 def test_a_button_that_was_held_before_framing_removes_nothing_after_it() -> None:
     world = filming()
     world.press()

@@ -67,7 +67,7 @@ RULES = {
     ),
     "appliance.withdrawing": (
         "tests/test_withdrawing.py", "tests/test_web_withdrawal.py", "tests/test_base.py",
-        "tests/test_sync.py",
+        "tests/test_shares.py",
     ),
     "firmware.removing": ("tests/test_removing.py", "tests/test_runner.py", TAKEN_OVER),
     "firmware.gate": (
