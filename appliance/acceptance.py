@@ -20,14 +20,14 @@ from typing import Protocol, TypeVar
 import av
 import msgspec
 
-from appliance.clock import SystemClock
+from appliance.age.identities import parse_identity
 from appliance.config import Config
 from appliance.doctor import Machine, ask, examine
 from appliance.errors import KitError, NotPossible
-from appliance.files import save
-from appliance.identities import parse_identity
 from appliance.joined import open_recording
 from appliance.kit import Kit, Visit
+from appliance.records.clock import SystemClock
+from appliance.records.files import save
 from appliance.requests import RecorderStatus
 
 SHORT = 10

@@ -31,6 +31,11 @@ from typing import Generic, Literal, TypeVar
 
 import msgspec
 
+from appliance.age.identities import generate_identity, parse_identity
+from appliance.age.keyfile import identity_lines
+from appliance.age.recipients import parse_recipient
+from appliance.age.sealing import seal
+from appliance.age.unsealing import Identity, unseal
 from appliance.consent import CopiesOut, HoldNotice, Withdrawal
 from appliance.errors import (
     BadFile,
@@ -40,7 +45,9 @@ from appliance.errors import (
     NoMatch,
     NotOpened,
 )
-from appliance.files import (
+from appliance.keys import Card, PrivateKeys, sealing_keys
+from appliance.permits import Enrolled
+from appliance.records.files import (
     ID,
     Fact,
     Home,
@@ -61,20 +68,7 @@ from appliance.files import (
     sync_directory,
     to_json,
 )
-from appliance.identities import identity_lines
-from appliance.keys import (
-    Card,
-    Identity,
-    PrivateKeys,
-    generate_identity,
-    parse_identity,
-    parse_recipient,
-    sealing_keys,
-)
-from appliance.permits import Enrolled
-from appliance.sealing import seal
-from appliance.signing import Verifier, open_note
-from appliance.unsealing import unseal
+from appliance.records.signing import Verifier, open_note
 
 THERE = "withdrawn-there"
 """The service's word that a case is withdrawn, in its directory (`appliance.withdrawing`)."""

@@ -18,22 +18,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
 import click
 
+from appliance.age.keyfile import load_identities
+from appliance.age.recipients import parse_recipient
+from appliance.age.scrypt import ScryptIdentity, ScryptRecipient
+from appliance.age.sealing import Recipient, SealedWriter
+from appliance.age.unsealing import Identity, unsealed
 from appliance.errors import BadInput, BadPayload, Incomplete, KitError, NotPossible, error_json
-from appliance.identities import (
-    ScryptIdentity,
-    ScryptRecipient,
-    load_identities,
-    parse_recipient,
-)
-from appliance.sealing import Recipient, SealedWriter
-from appliance.unsealing import Identity, unsealed
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
     from appliance.keys import Role
     from appliance.mishaps import Mishap
-    from appliance.signing import Verifier
+    from appliance.records.signing import Verifier
     from appliance.verifying import Place
 
 _BLOCK = 1 << 19
@@ -182,8 +179,8 @@ def keygen(
     FILE holds the secret half, under a passphrase if one is asked for; FILE.pub the public half, to
     give away. Neither is ever written over a file that is there.
     """
-    from appliance.files import save_new, to_json
     from appliance.keys import PrivateKeys, lock
+    from appliance.records.files import save_new, to_json
 
     passphrase = _given_passphrase(passphrase_file, passphrase_fd)
     if prompt and passphrase is None:
@@ -250,7 +247,7 @@ def seal(
     if prompt and passphrase is None:
         passphrase = _ask_new_passphrase()
     if passphrase is not None:
-        from appliance.keys import check_passphrase
+        from appliance.passphrases import check_passphrase
 
         check_passphrase(passphrase)
         recipients.append(ScryptRecipient(passphrase))
@@ -512,9 +509,9 @@ def doctor(config: Path, as_json: bool) -> None:
 
     import msgspec
 
-    from appliance.clock import SystemClock
     from appliance.config import load_config
     from appliance.doctor import Machine, ask, examine
+    from appliance.records.clock import SystemClock
 
     machine = Machine(Path("/"), SystemClock(), ask)
     bad = False
@@ -654,7 +651,7 @@ def opened_output(out: Path | None, secret: bool = False) -> Iterator[BinaryIO]:
                 raise
             finally:
                 if name is not None:
-                    from appliance.files import sync_directory
+                    from appliance.records.files import sync_directory
 
                     file.flush()
                     os.fsync(file.fileno())
@@ -678,8 +675,8 @@ def _needs_the_scene() -> None:
 def _recipient(text: str) -> Recipient:
     if text.startswith("age1"):
         return parse_recipient(text)
-    from appliance.files import load_fact
     from appliance.keys import Card
+    from appliance.records.files import load_fact
 
     card = load_fact(Path(text), Card)
     if card is None:
@@ -787,7 +784,7 @@ def _asking(given: str | None, what: str) -> Callable[[], str]:
 
 
 def _ask_new_passphrase() -> str:
-    from appliance.keys import check_passphrase, make_passphrase
+    from appliance.passphrases import check_passphrase, make_passphrase
 
     typed = str(
         click.prompt(

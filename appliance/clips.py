@@ -18,7 +18,7 @@ import msgspec
 
 from appliance.cases import OpenCase
 from appliance.errors import NoMatch
-from appliance.files import Fact, Moment, checked_id
+from appliance.records.files import Fact, Moment, checked_id
 
 Turn = Literal["", "initiative", "reception", "response"]
 """Whose turn it is in the chain: the child's initiative, how it is received, the answer to it."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from appliance.errors import BadFile, BadInput
-from appliance.files import Home
+from appliance.records.files import Home
 
 Fault = Literal[
     "camera-missing",

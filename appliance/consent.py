@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from appliance.errors import BadInput
-from appliance.files import Fact, Moment, new_id
+from appliance.records.files import Fact, Moment, new_id
 
 Purpose = Literal[
     "filming", "supervisor", "peers", "training", "copies", "online-review", "filming-review"

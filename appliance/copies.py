@@ -16,15 +16,15 @@ from enum import Enum
 from typing import Literal
 
 from appliance import boxes
+from appliance.age.scrypt import ScryptRecipient
+from appliance.age.sealing import CHUNK, TAG, SealedWriter
+from appliance.age.unsealing import SealedReader
 from appliance.cases import UNREADABLE, OpenCase
 from appliance.clips import Kept, Still, sealed_file
 from appliance.consent import Consent, CopiesOut, Newcomer, Purpose, allows, may_be_watched
 from appliance.errors import BadFile, NotPossible
-from appliance.files import Fact, Moment, open_plain
 from appliance.film import FilmStarted
-from appliance.identities import ScryptRecipient
-from appliance.sealing import CHUNK, TAG, SealedWriter
-from appliance.unsealing import SealedReader
+from appliance.records.files import Fact, Moment, open_plain
 
 Way = Literal["stick", "download"]
 State = Literal["begun", "done", "partly", "nothing"]

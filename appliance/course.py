@@ -16,7 +16,7 @@ import msgspec
 from appliance.cases import Goals, OpenCase
 from appliance.consent import Consent
 from appliance.errors import BadInput
-from appliance.files import Fact, Moment, new_id
+from appliance.records.files import Fact, Moment, new_id
 from appliance.reviews import Rating, reviews_of
 
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)

@@ -23,11 +23,11 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from appliance.clock import EARLIEST, Clock, Trust
 from appliance.config import Config
 from appliance.errors import BadFile, BadInput, KitError, NotReached
-from appliance.files import lines, load_fact, read_plain
 from appliance.receipts import KitCard, SyncStatus
+from appliance.records.clock import EARLIEST, Clock, Trust
+from appliance.records.files import lines, load_fact, read_plain
 from appliance.requests import RecorderStatus
 
 Verdict = Literal["good", "look", "bad"]

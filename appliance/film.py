@@ -23,8 +23,8 @@ import msgspec
 from appliance import boxes
 from appliance.consent import FilmKind
 from appliance.errors import BadFile, Incomplete
-from appliance.files import Fact, one_of, to_json
-from appliance.signing import Verifier, open_note, split_note
+from appliance.records.files import Fact, one_of, to_json
+from appliance.records.signing import Verifier, open_note, split_note
 
 MUXER = "mp4"
 MUXER_OPTIONS: Mapping[str, str] = {
@@ -495,7 +495,7 @@ class IndexBuilder:
 
 
 class Plaintext(Protocol):
-    """A segment, opened: what `appliance.unsealing.SealedReader` is."""
+    """A segment, opened: what `appliance.age.unsealing.SealedReader` is."""
 
     @property
     def size(self) -> int: ...

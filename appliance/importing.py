@@ -23,9 +23,11 @@ from typing import IO
 
 import msgspec
 
+from appliance.age.identities import generate_identity
+from appliance.age.sealing import Bytes, Recipient, SealedWriter, seal
+from appliance.age.unsealing import SealedReader
 from appliance.apart import Apart, Limits
 from appliance.errors import BadFile, BadInput, Incomplete, KitError, NotPossible
-from appliance.files import ID, Home, paths_in, save, sync_directory, to_json
 from appliance.film import (
     EndReason,
     FilmEnded,
@@ -40,11 +42,9 @@ from appliance.film import (
     manifest_line,
     segment_name,
 )
-from appliance.identities import generate_identity
-from appliance.sealing import Bytes, Recipient, SealedWriter, seal
-from appliance.signing import Signer
+from appliance.records.files import ID, Home, paths_in, save, sync_directory, to_json
+from appliance.records.signing import Signer
 from appliance.structure import check_init
-from appliance.unsealing import SealedReader
 from appliance.wire import Refusal, refusal
 
 MANIFEST = "manifest"

@@ -23,16 +23,8 @@ from pathlib import Path
 from typing import IO
 
 from appliance import boxes
+from appliance.age.unsealing import Identity, SealedReader, unseal
 from appliance.errors import BadFile, BadInput, Incomplete, NotOpened, NotPossible
-from appliance.files import (
-    checked_id,
-    from_json,
-    names_in,
-    open_plain,
-    paths_in,
-    read_plain,
-    read_text,
-)
 from appliance.film import (
     MENDED_NAME,
     EndReason,
@@ -49,8 +41,16 @@ from appliance.film import (
     rebuild_index,
     segment_name,
 )
-from appliance.signing import Verifier, open_note, split_note
-from appliance.unsealing import Identity, SealedReader, unseal
+from appliance.records.files import (
+    checked_id,
+    from_json,
+    names_in,
+    open_plain,
+    paths_in,
+    read_plain,
+    read_text,
+)
+from appliance.records.signing import Verifier, open_note, split_note
 
 _OPEN_SEGMENTS = 3
 _COPIED_AT_ONCE = 1 << 20

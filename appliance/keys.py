@@ -2,7 +2,7 @@
 lies under.
 
 A key file is an age identity file with a C2SP signing key in a remark. `text` alone shows a secret.
-What age itself knows of keys is `appliance.identities`, of which the names in use are here too.
+What age itself knows of keys is `appliance.age.identities`, of which the names in use are here too.
 """
 
 import os
@@ -11,22 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from appliance.age.identities import generate_identity, parse_identity
+from appliance.age.keyfile import identity_lines, load_identities
+from appliance.age.recipients import parse_recipient
+from appliance.age.scrypt import ScryptIdentity, ScryptRecipient, normalised
+from appliance.age.sealing import VERSION_LINE, Recipient, seal
+from appliance.age.unsealing import Identity, unseal
 from appliance.errors import BadFile, BadInput, KitError, NotPossible
-from appliance.files import Fact, erase, lines, new_id, save
-from appliance.identities import (
-    ScryptIdentity,
-    ScryptRecipient,
-    generate_identity,
-    identity_lines,
-    load_identities,
-    normalised,
-    parse_identity,
-    parse_recipient,
-)
 from appliance.passphrases import check_passphrase, make_passphrase, passphrase_strength
-from appliance.sealing import VERSION_LINE, Recipient, seal
-from appliance.signing import Signer, Verifier
-from appliance.unsealing import Identity, unseal
+from appliance.records.files import Fact, erase, lines, new_id, save
+from appliance.records.signing import Signer, Verifier
 
 __all__ = [
     "Card",

@@ -29,12 +29,12 @@ from typing import Any, Literal, Self, TypeVar
 import msgspec
 
 from appliance.cases import Cases, Details, OpenCase
-from appliance.clock import SystemClock, Vouch
 from appliance.config import Config, write_config
 from appliance.errors import BadFile, NotPossible
-from appliance.files import load_fact, new_id, save, to_json
 from appliance.keys import PrivateKeys
 from appliance.permits import CURRENT, Permit
+from appliance.records.clock import SystemClock, Vouch
+from appliance.records.files import load_fact, new_id, save, to_json
 from appliance.requests import Enrol, RecorderStatus, SetTime, place_request
 
 Process = Literal["recorder", "web", "sync"]

@@ -18,21 +18,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from appliance.audit import Event
+from appliance.age.recipients import parse_recipient
+from appliance.age.sealing import SealedWriter, seal
 from appliance.cases import OpenCase
 from appliance.errors import BadFile, BadInput, Incomplete, KitError, NotOpened, NotPossible
-from appliance.files import (
-    ID,
-    Home,
-    checked_id,
-    open_plain,
-    paths_in,
-    plain_size,
-    save,
-    saving,
-    sync_directory,
-    to_json,
-)
 from appliance.film import (
     Manifest,
     Mended,
@@ -46,9 +35,20 @@ from appliance.film import (
     segment_name,
 )
 from appliance.joined import SegmentSource, read_manifest, read_mended
-from appliance.keys import parse_recipient
-from appliance.sealing import SealedWriter, seal
-from appliance.signing import Verifier
+from appliance.records.audit import Event
+from appliance.records.files import (
+    ID,
+    Home,
+    checked_id,
+    open_plain,
+    paths_in,
+    plain_size,
+    save,
+    saving,
+    sync_directory,
+    to_json,
+)
+from appliance.records.signing import Verifier
 
 _COPIED_AT_ONCE = 1 << 20
 

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from appliance import claps
-from appliance.clock import Correction, SystemClock, Vouch
 from appliance.config import Fault, Faults
-from appliance.files import new_id, to_json
 from appliance.joined import read_manifest
 from appliance.keys import unlock
 from appliance.kit import at_midday, local_time, wait_for
 from appliance.permits import Refusal
+from appliance.records.clock import Correction, SystemClock, Vouch
+from appliance.records.files import new_id, to_json
 from appliance.rehearsal import (
     CHECK_WORD,
     WORST_LOSS,

@@ -13,8 +13,8 @@ import msgspec
 
 from appliance.consent import ServiceOrder
 from appliance.errors import BadFile
-from appliance.files import Fact, Home, Moment, one_of, paths_in
-from appliance.signing import Verifier, open_note, split_note
+from appliance.records.files import Fact, Home, Moment, one_of, paths_in
+from appliance.records.signing import Verifier, open_note, split_note
 
 LARGEST = 64 * 1024
 """Bytes: no order is longer, and no key file that one names."""

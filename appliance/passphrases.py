@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from importlib import resources
 
 from appliance.errors import BadInput
-from appliance.files import lines
+from appliance.records.files import lines
 
 MADE_WORDS = 6
 REQUIRED_BITS = 60.0

@@ -12,12 +12,13 @@ from enum import Enum
 
 import msgspec
 
-from appliance.clock import Judgement
+from appliance.age.recipients import parse_recipient
 from appliance.consent import OrderedFilm
 from appliance.errors import BadInput, BadSignature
-from appliance.files import Fact, Moment, checked_id, from_json
-from appliance.keys import Card, parse_recipient
-from appliance.signing import open_note
+from appliance.keys import Card
+from appliance.records.clock import Judgement
+from appliance.records.files import Fact, Moment, checked_id, from_json
+from appliance.records.signing import open_note
 
 CURRENT = "current"
 """The one file in the directory of permits."""

@@ -20,16 +20,6 @@ from pathlib import Path
 
 from appliance.cases import CaseRecord, Cases, OtherKey, is_withdrawn
 from appliance.errors import BadFile, BadInput, BadSignature, CaseWithdrawn, Incomplete, NoMatch
-from appliance.files import (
-    Fact,
-    Home,
-    checked_id,
-    is_there,
-    load_fact,
-    paths_in,
-    read_plain,
-    save_fact,
-)
 from appliance.keys import Card, PrivateKeys
 from appliance.orders import (
     LARGEST,
@@ -41,6 +31,16 @@ from appliance.orders import (
 )
 from appliance.permits import Enrolled, recipient_digest
 from appliance.receipts import KitCard
+from appliance.records.files import (
+    Fact,
+    Home,
+    checked_id,
+    is_there,
+    load_fact,
+    paths_in,
+    read_plain,
+    save_fact,
+)
 
 _KEY_FILE = re.compile(r"identity-[0-9]{4}-[a-z2-7]{16}\.age")
 

@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Literal
 
 from appliance.errors import BadFile
-from appliance.files import ID, Fact, Home, checked_id, load_fact, paths_in
 from appliance.film import MENDED_NAME
-from appliance.signing import Verifier
+from appliance.records.files import ID, Fact, Home, checked_id, load_fact, paths_in
+from appliance.records.signing import Verifier
 
 SERVICE_CARD = "service/card.json"
 

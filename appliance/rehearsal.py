@@ -23,11 +23,12 @@ from pathlib import Path
 import av
 import msgspec
 
+from appliance.age.keyfile import load_identities
 from appliance.config import Config
 from appliance.errors import KitError
-from appliance.files import Home, lines, save
-from appliance.keys import load_identities, make_passphrase
 from appliance.kit import Answer, Kit, at_midday, free_port, local_time, wait_for
+from appliance.passphrases import make_passphrase
+from appliance.records.files import Home, lines, save
 from appliance.requests import RecorderStatus
 
 LABEL = "Rehearsal: nobody's family"

@@ -11,8 +11,8 @@ from typing import Literal
 import msgspec
 
 from appliance.errors import BadFile
-from appliance.files import Fact, Home, Moment, one_of, read_plain, save_fact
 from appliance.keys import Card
+from appliance.records.files import Fact, Home, Moment, one_of, read_plain, save_fact
 
 FRESH_SECONDS = 60.0
 """An older request is not carried out: it was meant for a moment that has passed."""
@@ -87,7 +87,7 @@ class LetIn(Fact, frozen=True, kw_only=True, tag="let-in/v1"):
 
 
 class SetTime(Fact, frozen=True, kw_only=True, tag="set-time/v1"):
-    """A signed `appliance.clock.Vouch`."""
+    """A signed `appliance.records.clock.Vouch`."""
 
     id: str
     boot: str
@@ -96,7 +96,7 @@ class SetTime(Fact, frozen=True, kw_only=True, tag="set-time/v1"):
 
 
 class CorrectTime(Fact, frozen=True, kw_only=True, tag="correct-time/v1"):
-    """A signed `appliance.clock.Correction`: carried out only by a press within 60 s."""
+    """A signed `appliance.records.clock.Correction`: carried out only by a press within 60 s."""
 
     id: str
     boot: str

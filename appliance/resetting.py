@@ -32,7 +32,18 @@ import msgspec
 from appliance.cases import is_withdrawn
 from appliance.consent import FilmWithdrawal, ServiceOrder, ShareEnd, Withdrawal
 from appliance.errors import BadFile, BadInput, BadSignature
-from appliance.files import (
+from appliance.film import parse_manifest
+from appliance.keys import Card
+from appliance.orders import LARGEST, Reset, orders_in, read_order
+from appliance.receipts import (
+    KitCard,
+    case_files,
+    case_object,
+    film_object,
+    order_object,
+    receipt_of,
+)
+from appliance.records.files import (
     ID,
     Fact,
     Home,
@@ -51,18 +62,7 @@ from appliance.files import (
     sync_directory,
     to_json,
 )
-from appliance.film import parse_manifest
-from appliance.keys import Card
-from appliance.orders import LARGEST, Reset, orders_in, read_order
-from appliance.receipts import (
-    KitCard,
-    case_files,
-    case_object,
-    film_object,
-    order_object,
-    receipt_of,
-)
-from appliance.signing import Signer, open_note, split_note
+from appliance.records.signing import Signer, open_note, split_note
 
 _LOOK_SECONDS = 1.0
 _BEGUN, _FORMER = "reset", "former"

@@ -12,7 +12,7 @@ from enum import Enum
 
 from appliance.cases import OpenCase
 from appliance.course import Standing, course_of
-from appliance.files import Fact, Moment
+from appliance.records.files import Fact, Moment
 
 _AFTER_A_WARNING = timedelta(days=1)
 

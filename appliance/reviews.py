@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from appliance.cases import OpenCase
-from appliance.files import Fact, Moment
+from appliance.records.files import Fact, Moment
 
 LOWEST, HIGHEST = 0, 10
 """The scale on which a goal is rated, where the service has set no other."""

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from appliance.errors import BadFile
-from appliance.files import Home, read_plain, save
+from appliance.records.files import Home, read_plain, save
 
 Offer = Literal["import", "copies", "online-review"]
 OFFERS: tuple[Offer, ...] = ("import", "copies", "online-review")

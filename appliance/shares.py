@@ -19,12 +19,16 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from appliance import copies
+from appliance.age.recipients import parse_recipient
+from appliance.age.sealing import SealedWriter
 from appliance.cases import UNREADABLE, OpenCase, Salvaged
 from appliance.clips import Kept
 from appliance.consent import Consent, CopiesOut, ShareEnd, allows
 from appliance.copies import Refusal, names, opened, plain
 from appliance.errors import BadFile, BadInput
-from appliance.files import (
+from appliance.film import FilmStarted
+from appliance.keys import Card, sealing_keys
+from appliance.records.files import (
     ID,
     Fact,
     Moment,
@@ -38,9 +42,6 @@ from appliance.files import (
     sync_directory,
     to_json,
 )
-from appliance.film import FilmStarted
-from appliance.keys import Card, parse_recipient, sealing_keys
-from appliance.sealing import SealedWriter
 
 SharedFor = Literal["supervisor", "peers", "training"]
 """What others may watch chosen clips for: each is asked and agreed to by itself."""

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import IO, Protocol, Self
 
 from appliance.errors import KitError, StickFailed
-from appliance.files import lines
+from appliance.records.files import lines
 
 READABLE = frozenset({"vfat", "exfat", "ntfs3"})
 """Formats of sticks that phones and computers read, as Linux calls them."""

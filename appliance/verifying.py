@@ -20,12 +20,12 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
-from appliance.audit import Heads, check_chain, check_heads, holds
 from appliance.errors import BadFile, BadInput, Incomplete
-from appliance.files import from_json, lines, open_plain, plain_size
 from appliance.film import EndReason, Manifest, index_name, parse_manifest
 from appliance.receipts import KitCard
-from appliance.signing import Verifier
+from appliance.records.audit import Heads, check_chain, check_heads, holds
+from appliance.records.files import from_json, lines, open_plain, plain_size
+from appliance.records.signing import Verifier
 from appliance.stores import Store
 
 _PIECE = 1 << 20

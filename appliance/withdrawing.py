@@ -26,7 +26,9 @@ from appliance.cases import HOLD, THERE, CaseRecord, Cases, OpenCase, is_withdra
 from appliance.clips import Clip, Kept, Still
 from appliance.consent import FilmWithdrawal, Hold, HoldNotice, ServiceOrder, Tombstone
 from appliance.errors import BadFile, BadInput
-from appliance.files import (
+from appliance.permits import Enrolled
+from appliance.receipts import KitCard
+from appliance.records.files import (
     ID,
     Home,
     checked_id,
@@ -42,10 +44,8 @@ from appliance.files import (
     sync_directory,
     to_json,
 )
-from appliance.permits import Enrolled
-from appliance.receipts import KitCard
+from appliance.records.signing import Verifier, open_note
 from appliance.shares import end_what_is_not_agreed, remove_what_is_over
-from appliance.signing import Verifier, open_note
 
 FILMS = "withdrawn"
 _ANY = re.compile(r".+", re.DOTALL)

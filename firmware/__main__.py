@@ -17,14 +17,14 @@ from typing import NoReturn
 from gpiozero.pins import Factory
 from gpiozero.pins.mock import MockFactory
 
-from appliance.audit import Log
-from appliance.clock import Clock, SystemClock
 from appliance.config import Config, load_config
 from appliance.errors import KitError, LightFailed, NotPossible, own_card
-from appliance.files import to_json
 from appliance.film import EndReason
 from appliance.notify import notify
 from appliance.permits import Permit
+from appliance.records.audit import Log
+from appliance.records.clock import Clock, SystemClock
+from appliance.records.files import to_json
 from appliance.resetting import begun, finish, former, others_left, start_anew
 from firmware.board import PiBoard
 from firmware.books import KitBooks

@@ -18,19 +18,9 @@ from typing import TypeVar
 import msgspec
 
 from appliance import resetting
-from appliance.clock import Correction, Judgement, Kept, Mark, Vouch, raised
+from appliance.age.recipients import parse_recipient
 from appliance.errors import BadFile, BadInput
-from appliance.files import (
-    Home,
-    checked_id,
-    from_json,
-    load_fact,
-    new_id,
-    read_text,
-    save,
-    save_fact,
-)
-from appliance.keys import Card, parse_recipient
+from appliance.keys import Card
 from appliance.orders import Reset
 from appliance.permits import (
     Books,
@@ -43,8 +33,19 @@ from appliance.permits import (
     recipient_digest,
 )
 from appliance.receipts import KitCard, revocation_name
+from appliance.records.clock import Correction, Judgement, Kept, Mark, Vouch, raised
+from appliance.records.files import (
+    Home,
+    checked_id,
+    from_json,
+    load_fact,
+    new_id,
+    read_text,
+    save,
+    save_fact,
+)
+from appliance.records.signing import Signer, Verifier, open_note
 from appliance.requests import Framing
-from appliance.signing import Signer, Verifier, open_note
 
 _MARK_STEP = timedelta(minutes=10)
 """How far time goes on before the mark is written again: a card wears."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from gpiozero import DigitalInputDevice
 from gpiozero.pins import Factory
 
-from appliance.clock import Clock
+from appliance.records.clock import Clock
 from firmware.recorder import Pressed, Released
 
 SETTLE = 0.02

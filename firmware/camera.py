@@ -16,9 +16,9 @@ from collections.abc import Callable
 from operator import mul
 from typing import TYPE_CHECKING, Protocol
 
-from appliance.clock import Clock
 from appliance.errors import CameraFailed
 from appliance.film import EndReason
+from appliance.records.clock import Clock
 from appliance.requests import SoundLevel
 
 if TYPE_CHECKING:

@@ -4,14 +4,14 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-from appliance.clock import Clock
+from appliance.age.recipients import parse_recipient
 from appliance.config import Config
 from appliance.errors import BadInput
-from appliance.files import Home, new_id
 from appliance.film import EndReason, FilmStarted
-from appliance.keys import parse_recipient
 from appliance.permits import Permit, recipient_digest
-from appliance.signing import Signer
+from appliance.records.clock import Clock
+from appliance.records.files import Home, new_id
+from appliance.records.signing import Signer
 from firmware.camera import GuardedSink
 from firmware.writer import QUEUE_SECONDS, Create, FilmWriter, create
 

@@ -11,9 +11,12 @@ from datetime import datetime
 
 from inotify_simple import INotify, flags
 
-from appliance.audit import Log
 from appliance.cases import CaseRecord, is_withdrawn
-from appliance.clock import (
+from appliance.errors import BadFile, BadInput
+from appliance.permits import CURRENT, Permit, Refusal, judge
+from appliance.receipts import AT_BASE_SECONDS, AtBase, at_base_path
+from appliance.records.audit import Log
+from appliance.records.clock import (
     Clock,
     Correction,
     Judgement,
@@ -24,11 +27,9 @@ from appliance.clock import (
     disagrees,
     read_sources,
 )
-from appliance.clock import judge as judge_clock
-from appliance.errors import BadFile, BadInput
-from appliance.files import Home, checked_id, from_json, load_fact, read_plain, some_of
-from appliance.permits import CURRENT, Permit, Refusal, judge
-from appliance.receipts import AT_BASE_SECONDS, AtBase, at_base_path
+from appliance.records.clock import judge as judge_clock
+from appliance.records.files import Home, checked_id, from_json, load_fact, read_plain, some_of
+from appliance.records.signing import Verifier, open_note
 from appliance.requests import (
     FRESH_SECONDS,
     Answer,
@@ -38,7 +39,6 @@ from appliance.requests import (
     SetTime,
     read_request,
 )
-from appliance.signing import Verifier, open_note
 from firmware.board import Board
 from firmware.books import KitBooks
 from firmware.room import Room

@@ -13,8 +13,8 @@ from typing import Protocol
 from gpiozero import LED, DigitalInputDevice
 from gpiozero.pins import Factory
 
-from appliance.clock import Clock
 from appliance.errors import LightFailed
+from appliance.records.clock import Clock
 from firmware.recorder import Pattern
 
 LONGEST_DARK = 0.15

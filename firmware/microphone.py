@@ -15,8 +15,8 @@ from fractions import Fraction
 
 import av
 
-from appliance.clock import Clock
 from appliance.errors import SoundFailed
+from appliance.records.clock import Clock
 from firmware.camera import SAMPLE_RATE
 
 _errors = logging.getLogger(__name__)

@@ -20,10 +20,12 @@ from typing import Literal
 
 import msgspec
 
-from appliance.audit import Log
 from appliance.consent import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
 from appliance.errors import BadFile, BadInput
-from appliance.files import (
+from appliance.film import FilmRemoved, Manifest
+from appliance.joined import read_manifest
+from appliance.records.audit import Log
+from appliance.records.files import (
     ID,
     Home,
     checked_id,
@@ -39,9 +41,7 @@ from appliance.files import (
     sync_directory,
     to_json,
 )
-from appliance.film import FilmRemoved, Manifest
-from appliance.joined import read_manifest
-from appliance.signing import Verifier, open_note
+from appliance.records.signing import Verifier, open_note
 from firmware.books import KitBooks
 from firmware.writer import MANIFEST
 

@@ -10,13 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
-from appliance import audit
-from appliance.audit import Log
-from appliance.clock import Clock
 from appliance.errors import CameraFailed, KitError, LightFailed, SoundFailed
 from appliance.film import EndReason
 from appliance.orders import Reset
 from appliance.permits import Permit, Refusal
+from appliance.records import audit
+from appliance.records.audit import Log
+from appliance.records.clock import Clock
 from appliance.requests import (
     CorrectTime,
     Enrol,

@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 from gpiozero.pins.mock import MockFactory, MockPin
 
+from appliance.age.sealing import Bytes
 from appliance.config import Config, Fault
-from appliance.files import Home
-from appliance.sealing import Bytes
+from appliance.records.files import Home
 from firmware.writer import Create, NewFile, create
 
 _CARD_SAYS: dict[Fault, int] = {

@@ -9,11 +9,11 @@ import hashlib
 import threading
 from contextlib import suppress
 
-from appliance.audit import HEADS_NAME, MOST_HEADS, START, Head, Heads, heads_name, links
-from appliance.clock import Clock
 from appliance.errors import BadFile, BadInput
-from appliance.files import Home, from_json, paths_in, read_plain, save_new, to_json
-from appliance.signing import Signer, open_note
+from appliance.records.audit import HEADS_NAME, MOST_HEADS, START, Head, Heads, heads_name, links
+from appliance.records.clock import Clock
+from appliance.records.files import Home, from_json, paths_in, read_plain, save_new, to_json
+from appliance.records.signing import Signer, open_note
 
 EVERY_SECONDS = 600.0
 FIRST_SECONDS = 5.0

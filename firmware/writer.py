@@ -18,10 +18,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
+from appliance.age.sealing import CHUNK, Bytes, Recipient, SealedWriter, seal
 from appliance.boxes import make
-from appliance.clock import Clock
 from appliance.errors import BadFile, KitError, NotPossible
-from appliance.files import Home, names_in, open_plain, save, sync_directory, to_json
 from appliance.film import (
     EndReason,
     FilmEnded,
@@ -38,8 +37,9 @@ from appliance.film import (
     segment_name,
 )
 from appliance.joined import read_manifest
-from appliance.sealing import CHUNK, Bytes, Recipient, SealedWriter, seal
-from appliance.signing import Signer
+from appliance.records.clock import Clock
+from appliance.records.files import Home, names_in, open_plain, save, sync_directory, to_json
+from appliance.records.signing import Signer
 
 _errors = logging.getLogger(__name__)
 

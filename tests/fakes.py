@@ -12,18 +12,19 @@ import av
 import msgspec
 from gpiozero.pins.mock import MockFactory
 
-from appliance.audit import Log, check_chain
+from appliance.age.identities import generate_identity
 from appliance.cases import CaseRecord
-from appliance.clock import Reading, Vouch
 from appliance.config import Config
 from appliance.errors import CameraFailed, LightFailed, SoundFailed
-from appliance.files import Home, new_id, save, save_fact, to_json
 from appliance.film import EndReason, Manifest
 from appliance.joined import read_manifest
-from appliance.keys import PrivateKeys, generate_identity
+from appliance.keys import PrivateKeys
 from appliance.permits import Permit, Refusal
+from appliance.records.audit import Log, check_chain
+from appliance.records.clock import Reading, Vouch
+from appliance.records.files import Home, new_id, save, save_fact, to_json
+from appliance.records.signing import Signer
 from appliance.requests import Framing, Preview, RecorderStatus, Request, place_request
-from appliance.signing import Signer
 from firmware.books import KitBooks
 from firmware.button import SETTLE, Button, Debounce
 from firmware.camera import SAMPLE_RATE, Sink

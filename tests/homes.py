@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from appliance.audit import Log
+from appliance.age.sealing import VERSION_LINE
 from appliance.base.orders import Desk, make_new
 from appliance.cases import Cases, Details, OpenCase
-from appliance.clock import SystemClock
 from appliance.config import Config, write_config
-from appliance.files import Home, from_json, new_id, save, save_fact, to_json
 from appliance.film import (
     EndReason,
     FilmEnded,
@@ -28,8 +26,10 @@ from appliance.film import (
 from appliance.keys import PrivateKeys
 from appliance.permits import Enrolled, recipient_digest
 from appliance.receipts import KitCard, Receipt, SyncStatus
-from appliance.sealing import VERSION_LINE
-from appliance.signing import Signer
+from appliance.records.audit import Log
+from appliance.records.clock import SystemClock
+from appliance.records.files import Home, from_json, new_id, save, save_fact, to_json
+from appliance.records.signing import Signer
 from appliance.stores import FolderStore, Store
 from appliance.sync.sender import Sender
 

@@ -5,12 +5,12 @@ import hashlib
 import io
 from datetime import datetime
 
+from appliance.age.recipients import parse_recipient
+from appliance.age.sealing import seal
 from appliance.cases import OpenCase
 from appliance.clips import Clip, Still, sealed_file
 from appliance.cutting import cut
-from appliance.files import new_id
-from appliance.identities import parse_recipient
-from appliance.sealing import seal
+from appliance.records.files import new_id
 from appliance.stills import still
 
 SCALE = 90_000

@@ -15,10 +15,10 @@ from flask.testing import FlaskClient
 from jinja2.bccache import Bucket, BytecodeCache
 from werkzeug.test import TestResponse
 
+from appliance.age.recipients import parse_recipient
+from appliance.age.sealing import seal
 from appliance.cases import OpenCase
-from appliance.clock import Reading, Vouch, judge
 from appliance.config import Config
-from appliance.files import from_json, new_id, save_fact, to_json
 from appliance.film import (
     EndReason,
     FilmEnded,
@@ -32,12 +32,12 @@ from appliance.film import (
     manifest_line,
     segment_name,
 )
-from appliance.identities import parse_recipient
 from appliance.keys import PrivateKeys, lock
 from appliance.permits import Enrolled, Permit, recipient_digest
+from appliance.records.clock import Reading, Vouch, judge
+from appliance.records.files import from_json, new_id, save_fact, to_json
+from appliance.records.signing import Signer, open_note
 from appliance.requests import Enrol, RecorderStatus, Request, SetTime, Stop, read_request
-from appliance.sealing import seal
-from appliance.signing import Signer, open_note
 from appliance.sticks import Sticks
 from tests import films
 from web_ui.access import PAIRED_COOKIE

@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 import av
 
 from appliance.cases import CaseRecord
-from appliance.clock import SystemClock, Vouch
 from appliance.config import Config, write_config
-from appliance.files import load_fact, new_id, save, save_fact, to_json
 from appliance.film import Manifest
 from appliance.joined import open_recording, read_manifest
 from appliance.permits import Permit
 from appliance.receipts import KitCard
+from appliance.records.clock import SystemClock, Vouch
+from appliance.records.files import load_fact, new_id, save, save_fact, to_json
 from appliance.requests import Enrol, RecorderStatus, Request, SetTime, place_request
 from firmware.cameras.testcard import read_number
 from tests.fakes import CASE, PRACTITIONER, SERVICE

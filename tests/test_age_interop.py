@@ -11,19 +11,13 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from appliance.keys import (
-    Identity,
-    PrivateKeys,
-    ScryptRecipient,
-    generate_identity,
-    load_identities,
-    lock,
-    parse_identity,
-    parse_recipient,
-    unlock,
-)
-from appliance.sealing import CHUNK, seal
-from appliance.unsealing import unseal
+from appliance.age.identities import generate_identity, parse_identity
+from appliance.age.keyfile import load_identities
+from appliance.age.recipients import parse_recipient
+from appliance.age.scrypt import ScryptRecipient
+from appliance.age.sealing import CHUNK, seal
+from appliance.age.unsealing import Identity, unseal
+from appliance.keys import PrivateKeys, lock, unlock
 
 pytestmark = pytest.mark.interop
 

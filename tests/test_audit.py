@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.audit import Log, check_chain, links
-from appliance.clock import SystemClock
 from appliance.errors import BadFile
+from appliance.records.audit import Log, check_chain, links
+from appliance.records.clock import SystemClock
 
 
 def filled(directory: Path) -> bytes:

@@ -12,9 +12,9 @@ import pytest
 
 from appliance.config import Config, write_config
 from appliance.doctor import Machine, examine
-from appliance.files import new_id
 from appliance.kit import Process, command, free_port
-from appliance.signing import Signer
+from appliance.records.files import new_id
+from appliance.records.signing import Signer
 from firmware.books import KitBooks
 from tests.homes import CLOCK, contents
 from web_ui.tls import ensure_certificate, fingerprint

@@ -14,12 +14,12 @@ from appliance.base.orders import Outcome, choose_keys, make_new
 from appliance.cases import CaseRecord, Details, open_case_identities
 from appliance.consent import Tombstone, Withdrawal
 from appliance.errors import CaseWithdrawn, NoMatch, SendInterrupted, SendRefused
-from appliance.files import from_json, new_id, save, to_json
 from appliance.keys import Card, PrivateKeys, lock
 from appliance.orders import Reset, signed_order
 from appliance.permits import read_ceilings
 from appliance.receipts import SERVICE_CARD, KitCard, order_object, tombstone_object
-from appliance.signing import Signer, open_note
+from appliance.records.files import from_json, new_id, save, to_json
+from appliance.records.signing import Signer, open_note
 from appliance.stores import FolderStore, Put
 from appliance.withdrawing import withdraw_film
 from tests.homes import (

@@ -15,8 +15,8 @@ import av
 import pytest
 from av.video.frame import PictureType
 
-from appliance.clock import SystemClock
 from appliance.film import EndReason
+from appliance.records.clock import SystemClock
 from firmware.camera import PREVIEW_EVERY, SAMPLE_RATE, TICKS, Camera, GuardedSink
 from firmware.cameras.scene import FilmScene, SceneCamera
 from firmware.cameras.testcard import TestCard

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.age.recipients import parse_recipient
+from appliance.age.sealing import seal
+from appliance.age.unsealing import unseal
 from appliance.cases import (
     Cases,
     Details,
@@ -18,12 +21,10 @@ from appliance.cases import (
 )
 from appliance.consent import Withdrawal
 from appliance.errors import BadFile, BadInput, BadSignature, CaseWithdrawn, NoMatch
-from appliance.files import Home, new_id
-from appliance.keys import PrivateKeys, parse_recipient
+from appliance.keys import PrivateKeys
 from appliance.permits import Enrolled
-from appliance.sealing import seal
-from appliance.signing import Signer, open_note
-from appliance.unsealing import unseal
+from appliance.records.files import Home, new_id
+from appliance.records.signing import Signer, open_note
 
 SERVICE = PrivateKeys.generate("service")
 KEYS = PrivateKeys.generate("practitioner")

@@ -16,12 +16,12 @@ import click
 import pytest
 
 from appliance import cli
+from appliance.age.sealing import CHUNK, seal
+from appliance.age.unsealing import unseal
 from appliance.base.__main__ import base
 from appliance.cli import run
 from appliance.keys import PrivateKeys, lock
-from appliance.sealing import CHUNK, seal
 from appliance.sync.__main__ import sync
-from appliance.unsealing import unseal
 
 PASSPHRASE = "lobe kadu vano resi jutu hapo"
 FILM = os.urandom(3 * CHUNK + 99)

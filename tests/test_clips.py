@@ -9,8 +9,8 @@ from appliance import clips
 from appliance.cases import Cases, Details, OpenCase
 from appliance.clips import Choice, Clip, Still, Words
 from appliance.errors import BadFile, NoMatch
-from appliance.files import Home, new_id
 from appliance.keys import PrivateKeys
+from appliance.records.files import Home, new_id
 
 NOW = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
 

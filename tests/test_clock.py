@@ -6,8 +6,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from appliance.audit import Log
-from appliance.clock import (
+from appliance.keys import PrivateKeys
+from appliance.records.audit import Log
+from appliance.records.clock import (
     EARLIEST,
     LARGEST_STEP,
     Judgement,
@@ -23,8 +24,7 @@ from appliance.clock import (
     raised,
     read_sources,
 )
-from appliance.files import Home, to_json
-from appliance.keys import PrivateKeys
+from appliance.records.files import Home, to_json
 from firmware.books import KitBooks
 from firmware.gate import Gate
 from firmware.room import Room

@@ -21,7 +21,7 @@ from appliance.consent import (
     nothing_agreed,
 )
 from appliance.errors import BadInput
-from appliance.files import from_json, new_id, to_json
+from appliance.records.files import from_json, new_id, to_json
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=1)

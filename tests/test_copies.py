@@ -10,6 +10,8 @@ import msgspec
 import pytest
 
 from appliance import boxes
+from appliance.age.scrypt import ScryptIdentity
+from appliance.age.unsealing import unseal
 from appliance.cases import Cases, Details, OpenCase
 from appliance.clips import Kept, sealed_file
 from appliance.consent import Consent, Newcomer, Person, Purpose
@@ -26,11 +28,9 @@ from appliance.copies import (
     receipts,
 )
 from appliance.errors import BadFile, NotPossible
-from appliance.files import Home, new_id
 from appliance.film import FilmStarted
-from appliance.identities import ScryptIdentity
 from appliance.keys import PrivateKeys
-from appliance.unsealing import unseal
+from appliance.records.files import Home, new_id
 from tests import films
 from tests.moments import keep_clip, keep_still
 

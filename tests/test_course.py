@@ -23,8 +23,8 @@ from appliance.course import (
     top_up,
 )
 from appliance.errors import BadInput
-from appliance.files import Home, new_id, to_json
 from appliance.keys import PrivateKeys
+from appliance.records.files import Home, new_id, to_json
 from appliance.retention import Keeping, keeping, warn, warned_at
 from appliance.reviews import Rating, Review
 from tests.test_copies import ALEX_ALL, consent

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import BadFile, HomeInUse, NotPossible
-from appliance.files import (
+from appliance.records.files import (
     ID,
     LARGEST_FACT,
     Fact,
@@ -213,7 +213,8 @@ def test_two_processes_of_one_name_cannot_share_a_home(tmp_path: Path) -> None:
 
 def test_a_killed_process_leaves_the_home_free(tmp_path: Path) -> None:
     program = (
-        "import os, signal, sys; from pathlib import Path; from appliance.files import Home\n"
+        "import os, signal, sys; from pathlib import Path\n"
+        "from appliance.records.files import Home\n"
         "with Home(Path(sys.argv[1]), Path(sys.argv[2])).claim('recorder'):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)"
     )

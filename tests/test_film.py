@@ -18,10 +18,12 @@ import msgspec
 import pytest
 
 from appliance import boxes
+from appliance.age.identities import generate_identity
+from appliance.age.sealing import seal
+from appliance.age.unsealing import Identity
 from appliance.cli import run
 from appliance.cutting import cut
 from appliance.errors import BadFile, BadSignature, Incomplete, NoMatch
-from appliance.files import from_json, to_json
 from appliance.film import (
     FRAGMENT_LIMIT,
     EndReason,
@@ -49,9 +51,8 @@ from appliance.joined import (
     read_manifest,
     write_film,
 )
-from appliance.keys import Identity, generate_identity
-from appliance.sealing import seal
-from appliance.signing import Signer
+from appliance.records.files import from_json, to_json
+from appliance.records.signing import Signer
 from tests import films
 
 RECORDING = "a" * 16

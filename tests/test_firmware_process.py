@@ -15,8 +15,8 @@ from pathlib import Path
 import av
 import pytest
 
-from appliance.files import new_id, to_json
 from appliance.film import EndReason
+from appliance.records.files import new_id, to_json
 from appliance.requests import Framing, Preview
 from firmware.__main__ import DIED
 from tests.fakes import PRACTITIONER

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance.audit import check_chain
 from appliance.cases import CaseRecord
-from appliance.clock import Sources, Trust
-from appliance.files import LARGEST_FACT, load_fact, new_id, to_json
 from appliance.permits import Refusal
+from appliance.records.audit import check_chain
+from appliance.records.clock import Sources, Trust
+from appliance.records.files import LARGEST_FACT, load_fact, new_id, to_json
 from firmware.gate import Gate
 from firmware.recorder import State
 from tests.fakes import CASE, NOON, Stage

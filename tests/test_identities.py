@@ -8,20 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.age.bech32 import from_bech32, to_bech32
+from appliance.age.identities import generate_identity, parse_identity
+from appliance.age.keyfile import load_identities
+from appliance.age.recipients import parse_recipient
+from appliance.age.scrypt import LEAST_WORK, stretched_as_fits
+from appliance.age.sealing import seal, to_base64
+from appliance.age.unsealing import Identity, unseal
 from appliance.errors import BadFile, BadHeader, BadInput, NotPossible, WrongPassphrase
-from appliance.identities import (
-    LEAST_WORK,
-    from_bech32,
-    generate_identity,
-    load_identities,
-    parse_identity,
-    parse_recipient,
-    stretched_as_fits,
-    to_bech32,
-)
 from appliance.keys import PrivateKeys, lock, unlock
-from appliance.sealing import seal, to_base64
-from appliance.unsealing import Identity, unseal
 
 GOOD = "lobe kadu vano resi jutu hapo"
 KEYS = PrivateKeys.generate("practitioner", x25519=True)

@@ -17,15 +17,15 @@ from typing import Any
 import av
 import pytest
 
+from appliance.age.identities import Identity, generate_identity
 from appliance.apart import LIMITS, Apart, Limits
 from appliance.cutting import cut
 from appliance.errors import BadFile, BadInput, KitError, NotPossible
-from appliance.files import Home, new_id
 from appliance.film import FilmStarted
-from appliance.identities import Identity, generate_identity
 from appliance.importing import Original, clear_unfinished, import_film
 from appliance.joined import OpenedFilm, open_recording
-from appliance.signing import Signer
+from appliance.records.files import Home, new_id
+from appliance.records.signing import Signer
 from appliance.stills import still
 from tests import films
 

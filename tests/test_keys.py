@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from appliance.age.identities import generate_identity
+from appliance.age.scrypt import LEAST_WORK, MOST_WORK, ScryptIdentity, ScryptRecipient
+from appliance.age.sealing import seal
+from appliance.age.unsealing import Identity, unseal
 from appliance.errors import (
     BadFile,
     BadInput,
@@ -14,24 +18,10 @@ from appliance.errors import (
     NotPossible,
     WrongPassphrase,
 )
-from appliance.files import from_json, to_json
-from appliance.identities import LEAST_WORK, MOST_WORK
-from appliance.keys import (
-    Card,
-    Identity,
-    PrivateKeys,
-    Role,
-    ScryptIdentity,
-    ScryptRecipient,
-    change_passphrase,
-    generate_identity,
-    lock,
-    make_passphrase,
-    unlock,
-)
-from appliance.sealing import seal
-from appliance.signing import Signer, open_note
-from appliance.unsealing import unseal
+from appliance.keys import Card, PrivateKeys, Role, change_passphrase, lock, unlock
+from appliance.passphrases import make_passphrase
+from appliance.records.files import from_json, to_json
+from appliance.records.signing import Signer, open_note
 
 GOOD = "lobe kadu vano resi jutu hapo"
 OTHER = "violin gravel ostrich tepid marzipan"

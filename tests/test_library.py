@@ -13,10 +13,11 @@ import av
 import msgspec
 import pytest
 
+from appliance.age.sealing import seal
+from appliance.age.unsealing import unseal
 from appliance.cases import Cases, Details, OpenCase
 from appliance.cli import run
 from appliance.errors import BadFile, BadSignature, NoMatch
-from appliance.files import Home, from_json, new_id, to_json
 from appliance.film import (
     EndReason,
     FilmEnded,
@@ -36,9 +37,8 @@ from appliance.film import (
 from appliance.joined import differences, open_recording, read_manifest, read_mended
 from appliance.keys import PrivateKeys
 from appliance.library import mend, mend_all, waiting
-from appliance.sealing import seal
-from appliance.signing import Signer
-from appliance.unsealing import unseal
+from appliance.records.files import Home, from_json, new_id, to_json
+from appliance.records.signing import Signer
 from tests import films
 
 SERVICE = PrivateKeys.generate("service")

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.clock import SystemClock
 from appliance.errors import SoundFailed
+from appliance.records.clock import SystemClock
 from firmware.camera import SAMPLE_RATE
 from firmware.microphone import LOOK_AHEAD, Microphone, SoundClock
 

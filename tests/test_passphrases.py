@@ -4,17 +4,17 @@ import math
 
 import pytest
 
+from appliance.age.scrypt import ScryptRecipient
+from appliance.age.sealing import seal
 from appliance.errors import BadInput
-from appliance.keys import (
-    PrivateKeys,
-    ScryptRecipient,
+from appliance.keys import PrivateKeys, lock, unlock
+from appliance.passphrases import (
+    REQUIRED_BITS,
     check_passphrase,
-    lock,
     make_passphrase,
-    unlock,
+    passphrase_strength,
+    word_list,
 )
-from appliance.passphrases import REQUIRED_BITS, passphrase_strength, word_list
-from appliance.sealing import seal
 
 KEYS = PrivateKeys.generate("practitioner")
 GOOD = "lantern orchard velvet thimble cascade juniper"

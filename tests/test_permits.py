@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.clock import Judgement, Trust
-from appliance.files import ID, new_id, to_json
-from appliance.keys import PrivateKeys, generate_identity
+from appliance.age.identities import generate_identity
+from appliance.keys import PrivateKeys
 from appliance.permits import (
     LONGEST_FILM,
     LONGEST_LIFE,
@@ -24,6 +23,8 @@ from appliance.permits import (
     judge,
     recipient_digest,
 )
+from appliance.records.clock import Judgement, Trust
+from appliance.records.files import ID, new_id, to_json
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
 PRACTITIONER = PrivateKeys.generate("practitioner", x25519=True)

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from appliance.age.sealing import VERSION_LINE
 from appliance.errors import BadFile
-from appliance.files import (
+from appliance.orders import Reset
+from appliance.records.files import (
     Home,
     names_in,
     new_id,
@@ -27,9 +29,7 @@ from appliance.files import (
     some_of,
     to_json,
 )
-from appliance.orders import Reset
 from appliance.resetting import Refusal, judge
-from appliance.sealing import VERSION_LINE
 from appliance.stores import FolderStore, Measured
 from appliance.sync.__main__ import last_stir
 from appliance.verifying import Folder, verify
@@ -84,21 +84,21 @@ ELSEWHERE = {
     "appliance/kit.py": "a kit on this computer, which it made itself",
     "appliance/mishaps.py": "a rehearsal, on a kit that it made itself",
     "appliance/rehearsal.py": "a rehearsal, on a kit that it made itself",
-    "appliance/audit.py Log.write": "adds to one's own log",
+    "appliance/records/audit.py Log.write": "adds to one's own log",
     "appliance/base/__main__.py": "the service's own folder of keys, on its own machine",
     "appliance/base/people.py": "the service's own folder of keys, on its own machine",
     "appliance/claps.py worst": "a film in clear that was named on the command line",
     "appliance/cli.py": "files that were named on the command line",
-    "appliance/clock.py SystemClock.__init__": "the kernel's",
-    "appliance/clock.py read_sources": "the kernel's",
+    "appliance/records/clock.py SystemClock.__init__": "the kernel's",
+    "appliance/records/clock.py read_sources": "the kernel's",
     "appliance/config.py load_config": "root's settings",
     "appliance/cutting.py": "a codec, no file",
     "appliance/doctor.py Machine": "the kernel's and root's",
     "appliance/doctor.py _certificate": "the store's certificate, root's",
     "appliance/doctor.py _written_per_second": "a file without a name that it makes",
     "appliance/footage.py opened": "libav, on a reader that was opened before",
-    "appliance/identities.py load_identities": "a key that was named on the command line",
-    "appliance/identities.py _free_memory": "the kernel's",
+    "appliance/age/keyfile.py load_identities": "a key that was named on the command line",
+    "appliance/age/scrypt.py _free_memory": "the kernel's",
     "appliance/importing.py _Segment.__init__": "a new file",
     "appliance/joined.py write_film": "a joined film, no file",
     "appliance/joined.py SegmentSource.rebuild": "opens through `open_plain`",
@@ -128,7 +128,7 @@ ELSEWHERE = {
     "web_ui/this_kit.py _label": "root's",
     "web_ui/unlock.py _known_of": "root's",
 }
-"""Where something is opened or listed otherwise than through `appliance.files`, and what it is."""
+"""Where something is opened or listed otherwise than by `appliance.records.files`, and what."""
 
 
 def opened_in(tree: ast.AST, where: tuple[str, ...] = ()) -> Iterator[str]:
@@ -149,7 +149,7 @@ def places_in(root: Path) -> set[str]:
         f"{path.relative_to(root).as_posix()} {function}"
         for package in ("appliance", "firmware", "web_ui")
         for path in (root / package).rglob("*.py")
-        if path != root / "appliance" / "files.py"
+        if path != root / "appliance" / "records" / "files.py"
         for function in opened_in(ast.parse(path.read_text()))
     }
 

@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from appliance.age.identities import generate_identity
+from appliance.age.sealing import seal
 from appliance.base import people
 from appliance.cases import CaseRecord, Cases, OpenCase
 from appliance.errors import CaseWithdrawn, NoMatch
-from appliance.files import load_fact, new_id, save, save_fact, to_json
-from appliance.keys import Card, PrivateKeys, generate_identity
+from appliance.keys import Card, PrivateKeys
 from appliance.orders import LARGEST, Readmission
 from appliance.permits import Enrolled, recipient_digest
 from appliance.readmitting import (
@@ -32,8 +33,8 @@ from appliance.readmitting import (
     readmit,
 )
 from appliance.receipts import service_order_object, tombstone_object
+from appliance.records.files import load_fact, new_id, save, save_fact, to_json
 from appliance.rehearsal import Rehearsal, attune, expect, films
-from appliance.sealing import seal
 from appliance.stores import FolderStore
 from appliance.withdrawing import hear_service
 from tests.homes import (

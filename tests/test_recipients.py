@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from appliance.age.identities import generate_identity
+from appliance.age.recipients import parse_recipient
 from appliance.base import people
 from appliance.cases import Cases, Details
 from appliance.errors import BadInput
-from appliance.files import Home, new_id, to_json
 from appliance.importing import Original
-from appliance.keys import Card, PrivateKeys, generate_identity, parse_recipient, sealing_keys
+from appliance.keys import Card, PrivateKeys, sealing_keys
 from appliance.permits import Enrolled, Refusal, Renewed
+from appliance.records.files import Home, new_id, to_json
 from appliance.shares import share
 from appliance.stores import FolderStore
 from firmware.books import KitBooks
@@ -55,7 +57,7 @@ SEALED_TO = {
     "web_ui.words": {"[holder.keys.identity.recipient]"},
     # To what the permit says, which the gate has held against the service's kind.
     "firmware.writer": {"[recipient]", "[self._recipient]"},
-    "appliance.sealing": {"recipients"},
+    "appliance.age.sealing": {"recipients"},
 }
 # Where somebody's card becomes a recipient at all.
 FROM_A_CARD = {

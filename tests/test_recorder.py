@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from appliance.files import new_id
 from appliance.film import EndReason
 from appliance.permits import Permit, Refusal
+from appliance.records.files import new_id
 from firmware.light import CAPTURING
 from firmware.recorder import (
     COUNTDOWN,

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from appliance.files import new_id, to_json
-from appliance.keys import PrivateKeys, generate_identity
+from appliance.age.identities import generate_identity
+from appliance.keys import PrivateKeys
 from appliance.permits import Renewed
+from appliance.records.files import new_id, to_json
 from appliance.requests import Renew
 from firmware.books import KitBooks
 from firmware.recorder import PRESENCE_LASTS, REFUSAL_SHOWN, Pattern, State

@@ -8,17 +8,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appliance.audit import check_chain
+from appliance.age.sealing import VERSION_LINE
 from appliance.base.orders import order_reset
-from appliance.clock import SystemClock
 from appliance.config import Config
 from appliance.consent import Withdrawal
-from appliance.files import load_fact, new_id, save, save_fact, to_json
 from appliance.keys import PrivateKeys
 from appliance.kit import Kit, free_port, wait_for
 from appliance.orders import Reset
 from appliance.permits import Enrolled
 from appliance.receipts import KitCard, receipt_path
+from appliance.records.audit import check_chain
+from appliance.records.clock import SystemClock
+from appliance.records.files import load_fact, new_id, save, save_fact, to_json
+from appliance.records.signing import Signer, open_note
 from appliance.requests import Enrol, FactoryReset, place_request
 from appliance.resetting import (
     Refusal,
@@ -32,8 +34,6 @@ from appliance.resetting import (
     remove_own,
     unsent,
 )
-from appliance.sealing import VERSION_LINE
-from appliance.signing import Signer, open_note
 from appliance.sync.sender import look
 from firmware.recorder import Pattern, State
 from tests.fakes import SERVICE, Stage

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.age.unsealing import unseal
 from appliance.cases import Cases, OpenCase, open_case_identities
 from appliance.errors import NoMatch
-from appliance.files import Home, from_json, load_fact, new_id, save, save_fact, to_json
 from appliance.keys import PrivateKeys
 from appliance.permits import (
     Books,
@@ -23,8 +23,8 @@ from appliance.permits import (
     recipient_digest,
 )
 from appliance.receipts import revocation_name, revocation_object
+from appliance.records.files import Home, from_json, load_fact, new_id, save, save_fact, to_json
 from appliance.shares import is_over, share
-from appliance.unsealing import unseal
 from firmware.recorder import State
 from tests import homes
 from tests.fakes import NOON, PRACTITIONER, SERVICE, Stage

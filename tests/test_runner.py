@@ -12,13 +12,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from appliance.clock import EARLIEST, LARGEST_STEP, Correction, Judgement, Mark, Trust
+from appliance.age.identities import generate_identity
 from appliance.errors import CameraFailed
-from appliance.files import load_fact, new_id, save, to_json
 from appliance.film import EndReason
 from appliance.joined import open_recording, read_manifest
-from appliance.keys import PrivateKeys, generate_identity
+from appliance.keys import PrivateKeys
 from appliance.permits import CURRENT, LONGEST_FILM, Books, Ceilings, Enrolled, Refusal, Revocation
+from appliance.records.clock import EARLIEST, LARGEST_STEP, Correction, Judgement, Mark, Trust
+from appliance.records.files import load_fact, new_id, save, to_json
 from appliance.requests import (
     FRESH_SECONDS,
     CorrectTime,

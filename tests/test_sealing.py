@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.age.identities import generate_identity
+from appliance.age.scrypt import ScryptRecipient
+from appliance.age.sealing import CHUNK, TAG, SealedWriter, Stanza, seal
+from appliance.age.unsealing import Identity, SealedReader, unseal
 from appliance.errors import BadInput, Incomplete
-from appliance.keys import Identity, ScryptRecipient, generate_identity
-from appliance.sealing import CHUNK, TAG, SealedWriter, Stanza, seal
-from appliance.unsealing import SealedReader, unseal
 
 KEY = generate_identity(x25519=True)
 OTHER = generate_identity(x25519=True)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.errors import BadFile
-from appliance.files import Home
 from appliance.permits import LONGEST_FILM
+from appliance.records.files import Home
 from appliance.services import Service, in_force, parse, put_in_force, shipped
 
 

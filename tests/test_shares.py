@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from appliance import shares
+from appliance.age.unsealing import unseal
 from appliance.cases import OpenCase
 from appliance.clips import Clip, shelf
 from appliance.consent import Consent, Hold, ServiceOrder
 from appliance.copies import Refusal
 from appliance.errors import BadInput, NoMatch, NotPossible
-from appliance.files import save, to_json
 from appliance.keys import PrivateKeys
+from appliance.records.files import save, to_json
 from appliance.shares import Share, is_over, remove_what_is_over, shares_of
 from appliance.stores import FolderStore
-from appliance.unsealing import unseal
 from appliance.withdrawing import finish_film, lift_hold, place_hold, withdraw_film
 from tests import films
 from tests.homes import CLOCK, SendingKit, contents, desk, new_store, practitioner, service

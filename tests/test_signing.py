@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.errors import BadFile, BadSignature
-from appliance.signing import Signer, Verifier, open_note, split_note
+from appliance.records.signing import Signer, Verifier, open_note, split_note
 
 SIGNER = Signer.generate("attune-test")
 NOTE = SIGNER.sign("first line\nsecond line\n")

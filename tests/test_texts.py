@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 import appliance
 import firmware
 import web_ui
-from appliance.audit import Log, check_chain, holds, links
+from appliance.age.keyfile import identity_lines
 from appliance.cases import Cases, Details, Goal, Goals, OpenCase
 from appliance.config import Config, load_config, write_config
 from appliance.errors import BadInput
-from appliance.files import Fact, Home, from_json, new_id, to_json
 from appliance.film import Tail
-from appliance.identities import identity_lines
 from appliance.keys import PrivateKeys
-from appliance.signing import Signer, open_note
+from appliance.records.audit import Log, check_chain, holds, links
+from appliance.records.files import Fact, Home, from_json, new_id, to_json
+from appliance.records.signing import Signer, open_note
 from tests.homes import CLOCK, practitioner, service
 from tests.texts import LETTERS, LONG, facts, kinds, texts
 
@@ -187,7 +187,7 @@ def test_no_program_divides_text_by_anything_but_a_newline() -> None:
     found = [
         f"{name}:{call.lineno}" for name, tree in programs() for call in called(tree, "splitlines")
     ]
-    assert not found, "use appliance.files.lines: " + ", ".join(found)
+    assert not found, "use appliance.records.files.lines: " + ", ".join(found)
 
 
 def test_no_pattern_ends_where_a_line_does() -> None:

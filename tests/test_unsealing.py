@@ -14,6 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.age.armor import dearmored
+from appliance.age.identities import generate_identity, parse_identity
+from appliance.age.scrypt import ScryptIdentity, ScryptRecipient
+from appliance.age.sealing import CHUNK, TAG, Recipient, Stanza, seal
+from appliance.age.unsealing import HEADER_LIMIT, Identity, SealedReader, unseal, unsealed
 from appliance.errors import (
     AlteredHeader,
     BadArmor,
@@ -24,16 +29,6 @@ from appliance.errors import (
     KitError,
     NotOpened,
 )
-from appliance.keys import (
-    Identity,
-    Recipient,
-    ScryptIdentity,
-    ScryptRecipient,
-    generate_identity,
-    parse_identity,
-)
-from appliance.sealing import CHUNK, TAG, Stanza, seal
-from appliance.unsealing import HEADER_LIMIT, SealedReader, dearmored, unseal, unsealed
 
 VECTORS = Path(__file__).parent / "vectors" / "age"
 KINDS: dict[str, tuple[type[KitError], ...]] = {

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance.audit import Log
 from appliance.cli import run
 from appliance.errors import BadInput
-from appliance.files import new_id
-from appliance.signing import Signer
+from appliance.records.audit import Log
+from appliance.records.files import new_id
+from appliance.records.signing import Signer
 from appliance.stores import FolderStore
 from appliance.verifying import Folder, Stored, parse_key, verify
 from firmware.witness import Witness

@@ -7,14 +7,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from appliance.age.recipients import parse_recipient
+from appliance.age.sealing import seal
 from appliance.cases import CaseRecord, Cases, Goals, OpenCase
 from appliance.clips import choose, shelf
 from appliance.consent import Consent
 from appliance.course import Course
-from appliance.files import Fact, load_fact, new_id, save_fact, to_json
-from appliance.keys import lock, parse_recipient
+from appliance.keys import lock
+from appliance.records.files import Fact, load_fact, new_id, save_fact, to_json
 from appliance.reviews import Review, reviews_of
-from appliance.sealing import seal
 from tests import films
 from tests.moments import keep_clip
 from tests.pages import NOW, WebKit, practitioner

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from appliance.cases import Goals
-from appliance.clock import Judgement, Trust
 from appliance.consent import Consent
-from appliance.files import save_fact, to_json
 from appliance.permits import Books, Ceilings, Permit, Refusal, judge
+from appliance.records.clock import Judgement, Trust
+from appliance.records.files import save_fact, to_json
 from tests.pages import CONSENT, NOW, Page, WebKit, service
 from web_ui.arming import permit_end
 from web_ui.cases import SHOWN

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from appliance.consent import Consent
-from appliance.files import Fact, Moment
 from appliance.permits import recipient_digest
+from appliance.records.files import Fact, Moment
 from tests.pages import CONSENT, Page, WebKit
 
 SIGNATURE = "10,20 300,40 512,290|600,10 610,20"

@@ -15,14 +15,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appliance.audit import check_chain
+from appliance.age.scrypt import ScryptIdentity
+from appliance.age.unsealing import unseal
 from appliance.cases import OpenCase, withdrawal_note
 from appliance.clips import Clip, Still, shelf
 from appliance.consent import Consent
 from appliance.copies import Copies, receipts
-from appliance.files import new_id
-from appliance.identities import ScryptIdentity
-from appliance.unsealing import unseal
+from appliance.records.audit import check_chain
+from appliance.records.files import new_id
 from tests import films
 from tests.moments import keep_clip, keep_still
 from tests.pages import NOW, Page, WebKit

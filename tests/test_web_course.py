@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.audit import check_chain
 from appliance.cases import withdrawal_note
 from appliance.clips import choose
 from appliance.consent import Consent
 from appliance.course import Arranged
-from appliance.files import new_id
+from appliance.records.audit import check_chain
+from appliance.records.files import new_id
 from appliance.services import parse, shipped
 from tests import films
 from tests.moments import keep_clip, keep_still

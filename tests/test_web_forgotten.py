@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from appliance.files import from_json, load_fact, new_id, save, save_fact, to_json
-from appliance.keys import Card, PrivateKeys, generate_identity, lock, unlock
+from appliance.age.identities import generate_identity
+from appliance.age.sealing import seal
+from appliance.keys import Card, PrivateKeys, lock, unlock
 from appliance.orders import Readmission
 from appliance.permits import Enrolled, recipient_digest
 from appliance.readmitting import Refusal, key_file, key_path
 from appliance.receipts import KitCard, at_base_path
+from appliance.records.files import from_json, load_fact, new_id, save, save_fact, to_json
 from appliance.requests import Enrol
-from appliance.sealing import seal
 from tests.pages import NOW, PASSPHRASE, Page, WebKit, practitioner, service
 from tests.pseudo import OPEN, catalogue, not_translated
 from tests.test_web_languages import DATA, ids, speak

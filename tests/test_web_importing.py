@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.files import new_id
 from appliance.film import EndReason
 from appliance.importing import LARGEST
 from appliance.joined import open_recording
+from appliance.records.files import new_id
 from tests import films
 from tests.pages import Page, WebKit, practitioner
 

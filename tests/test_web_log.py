@@ -8,11 +8,11 @@ from typing import cast, get_args
 import msgspec
 import pytest
 
-from appliance.audit import Event, Log
-from appliance.clock import SystemClock
 from appliance.consent import Consent
 from appliance.copies import Refusal, judge
 from appliance.joined import read_manifest
+from appliance.records.audit import Event, Log
+from appliance.records.clock import SystemClock
 from appliance.requests import Stop
 from firmware.witness import Witness
 from tests.pages import CONSENT, NOW, WebKit

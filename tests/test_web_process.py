@@ -22,10 +22,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 import web_ui
-from appliance.clock import EARLIEST
 from appliance.config import Config, write_config
-from appliance.files import save_fact
 from appliance.kit import Kit, command, free_port, wait_for
+from appliance.records.clock import EARLIEST
+from appliance.records.files import save_fact
 from web_ui.access import PAIRED_COOKIE, Paired
 from web_ui.status import STREAMS
 from web_ui.tls import ensure_certificate, fingerprint
@@ -292,7 +292,7 @@ def test_a_package_without_the_virtual_kit_has_no_button_whatever_the_settings_s
     here = Path(web_ui.__file__).parent
     shutil.copytree(here, tmp_path / "web_ui", ignore=shutil.ignore_patterns("virtual.py"))
     program = f"""
-from appliance.clock import SystemClock
+from appliance.records.clock import SystemClock
 from appliance.config import Config
 from web_ui.app import build_parts, create_app
 config = Config(home={str(tmp_path / "home")!r}, run={str(tmp_path / "run")!r}, camera="scene")

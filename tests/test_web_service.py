@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from appliance.clips import choose
 from appliance.consent import Consent
-from appliance.files import save_fact, to_json
 from appliance.keys import PrivateKeys
 from appliance.permits import Ceilings, read_ceilings
+from appliance.records.files import save_fact, to_json
 from appliance.requests import Enrol
 from appliance.services import parse, shipped
 from tests import films

@@ -8,9 +8,9 @@ from textwrap import wrap
 import pytest
 
 from appliance.base.people import sign_ceilings
-from appliance.files import to_json
 from appliance.keys import PrivateKeys, lock, unlock
 from appliance.permits import Ceilings, read_ceilings
+from appliance.records.files import to_json
 from appliance.requests import Enrol
 from tests.pages import NOW, PASSPHRASE, Page, WebKit, locked, practitioner, service
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from appliance.age.unsealing import unseal
 from appliance.cases import withdrawal_note
 from appliance.clips import Clip
 from appliance.consent import Consent
-from appliance.files import to_json
 from appliance.keys import PrivateKeys
-from appliance.unsealing import unseal
+from appliance.records.files import to_json
 from tests import films
 from tests.moments import keep_clip
 from tests.pages import CONSENT, NOW, Page, WebKit, practitioner, service

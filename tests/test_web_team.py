@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance.files import from_json, load_fact, save_fact
 from appliance.keys import PrivateKeys, lock
 from appliance.permits import Books, Enrolled, Joined, Renewed, recipient_digest
+from appliance.records.files import from_json, load_fact, save_fact
+from appliance.records.signing import open_note
 from appliance.requests import Enrol, LetIn, Renew
-from appliance.signing import open_note
 from tests.pages import NOW, PASSPHRASE, Page, WebKit, practitioner
 
 OTHER_WORDS = "saddle monsoon gravel bishop turnip easel"

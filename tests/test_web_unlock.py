@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from appliance.clock import Vouch
 from appliance.errors import WrongPassphrase
-from appliance.files import from_json, save_fact
 from appliance.keys import lock, unlock
 from appliance.permits import Enrolled
+from appliance.records.clock import Vouch
+from appliance.records.files import from_json, save_fact
+from appliance.records.signing import open_note
 from appliance.requests import Request, SetTime, Stop
-from appliance.signing import open_note
 from tests.pages import NOW, PASSPHRASE, FakeClock, Page, WebKit, locked, practitioner
 from web_ui.keeper import Keeper
 from web_ui.seat import IDLE_SECONDS, LONGEST_WAIT, PUT_OFF_SECONDS, Practitioner, Seat, TooSoon

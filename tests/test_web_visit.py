@@ -7,9 +7,9 @@ import pytest
 
 from appliance.clips import Marks, marks_of
 from appliance.consent import Enough
-from appliance.files import from_json
+from appliance.records.files import from_json
+from appliance.records.signing import open_note
 from appliance.requests import Framing, Preview, SoundLevel, Stop
-from appliance.signing import open_note
 from appliance.withdrawing import withdraw_film
 from tests.pages import NOW, PASSPHRASE, WebKit, practitioner
 

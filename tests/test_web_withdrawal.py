@@ -11,10 +11,10 @@ import pytest
 from appliance.cases import Details, OpenCase
 from appliance.consent import Consent, Tombstone, Withdrawal
 from appliance.errors import CaseWithdrawn
-from appliance.files import save_fact, to_json
 from appliance.receipts import KitCard
+from appliance.records.files import save_fact, to_json
+from appliance.records.signing import Signer
 from appliance.requests import Stop
-from appliance.signing import Signer
 from tests.pages import CONSENT, LARGE, PASSPHRASE, Page, WebKit, practitioner, service
 from web_ui.keeper import Keeper
 from web_ui.ranges import PIECE

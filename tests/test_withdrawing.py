@@ -10,18 +10,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from appliance.age.sealing import VERSION_LINE, seal
+from appliance.age.unsealing import unseal
 from appliance.cases import Cases, Details, OpenCase, is_withdrawn, withdrawal_note
 from appliance.clips import Clip, shelf
 from appliance.consent import FilmWithdrawal, Hold, ServiceOrder, Tombstone, Withdrawal
 from appliance.errors import CaseWithdrawn, NoMatch
-from appliance.files import Fact, Home, from_json, new_id, save, to_json
 from appliance.keys import PrivateKeys
 from appliance.permits import Enrolled
 from appliance.receipts import order_object, service_order_object, tombstone_object
-from appliance.sealing import VERSION_LINE, seal
-from appliance.signing import Signer, open_note
+from appliance.records.files import Fact, Home, from_json, new_id, save, to_json
+from appliance.records.signing import Signer, open_note
 from appliance.stores import FolderStore
-from appliance.unsealing import unseal
 from appliance.withdrawing import (
     Carried,
     film_order,

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance.audit import Log, check_heads
-from appliance.clock import SystemClock
 from appliance.errors import BadFile, BadSignature
-from appliance.files import Home, new_id
-from appliance.signing import Signer
+from appliance.records.audit import Log, check_heads
+from appliance.records.clock import SystemClock
+from appliance.records.files import Home, new_id
+from appliance.records.signing import Signer
 from firmware.witness import Witness
 from tests.strange import STRANGE
 

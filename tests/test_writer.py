@@ -16,9 +16,10 @@ from random import Random
 import av
 import pytest
 
+from appliance.age.sealing import CHUNK, Bytes
+from appliance.age.unsealing import SealedReader, unseal
 from appliance.boxes import boxes
 from appliance.errors import BadSignature
-from appliance.files import Home, new_id
 from appliance.film import (
     EndReason,
     FilmStarted,
@@ -31,9 +32,8 @@ from appliance.film import (
 )
 from appliance.joined import OpenedFilm, open_recording
 from appliance.permits import recipient_digest
-from appliance.sealing import CHUNK, Bytes
-from appliance.signing import Signer
-from appliance.unsealing import SealedReader, unseal
+from appliance.records.files import Home, new_id
+from appliance.records.signing import Signer
 from firmware.camera import GuardedSink
 from firmware.cameras.scene import sound_frame
 from firmware.cameras.testcard import TestCard, read_number

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from appliance.files import Fact
 from appliance.keys import Card
+from appliance.records.files import Fact
 from tests.homes import practitioner
 
 LETTERS = [

@@ -61,7 +61,7 @@ RULES = {
         "tests/test_consent.py", "tests/test_web_consent.py", "tests/test_web_visit.py",
         "tests/test_copies.py", "tests/test_web_withdrawal.py",
     ),
-    "appliance.sealing": (
+    "appliance.age.sealing": (
         "tests/test_sealing.py", "tests/test_unsealing.py", "tests/test_age_interop.py",
         "tests/test_writer.py",
     ),

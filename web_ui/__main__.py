@@ -27,9 +27,9 @@ from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.log import LogLevels
 from granian.server import MPServer
 
-from appliance.clock import SystemClock
 from appliance.config import Config, load_config
 from appliance.errors import KitError, NotPossible, own_card
+from appliance.records.clock import SystemClock
 from appliance.resetting import give_way
 from web_ui import memory
 from web_ui.app import build_parts, create_app

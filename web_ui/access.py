@@ -29,7 +29,7 @@ from flask import (
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask.typing import ResponseReturnValue
 
-from appliance.files import Fact, Home, load_fact, save_fact
+from appliance.records.files import Fact, Home, load_fact, save_fact
 from web_ui.enrolment import is_new_card
 from web_ui.language import _
 from web_ui.parts import Parts

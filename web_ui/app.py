@@ -15,11 +15,11 @@ from jinja2 import ChainableUndefined, ChoiceLoader, FileSystemLoader, PackageLo
 from werkzeug.routing import BaseConverter
 from werkzeug.security import safe_join
 
-from appliance.audit import Log
 from appliance.cases import Cases
-from appliance.clock import Clock
 from appliance.config import Config
 from appliance.importing import clear_unfinished
+from appliance.records.audit import Log
+from appliance.records.clock import Clock
 from appliance.sticks import Sticks, Udisks
 from appliance.withdrawing import finish_everything
 from web_ui import (

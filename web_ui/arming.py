@@ -8,11 +8,11 @@ from wtforms import BooleanField, IntegerField
 from wtforms.validators import Optional
 
 from appliance.cases import Goals, OpenCase, strangers
-from appliance.clock import EARLIEST
 from appliance.consent import AGREED, Consent, Newcomer, OrderedFilm, may_be_made, taken_back
 from appliance.course import course_of, stops_filming
-from appliance.files import new_id, save, sync_directory, to_json
 from appliance.permits import CURRENT, Ceilings, Permit, read_ceilings
+from appliance.records.clock import EARLIEST
+from appliance.records.files import new_id, save, sync_directory, to_json
 from appliance.requests import RecorderStatus
 from web_ui.access import practitioner
 from web_ui.cases import armed_case, ask_for_word, consent_of, details_of, needs_press, open_case

@@ -31,9 +31,9 @@ from appliance.errors import (
     NoMatch,
     NotOpened,
 )
-from appliance.files import from_json, load_fact, names_in, new_id, read_text
 from appliance.permits import CURRENT, Books, Permit, recipient_digest
-from appliance.signing import open_note, split_note
+from appliance.records.files import from_json, load_fact, names_in, new_id, read_text
+from appliance.records.signing import open_note, split_note
 from appliance.withdrawing import closed_there, held
 from web_ui.access import local_path, practitioner
 from web_ui.forms import Form, at_most, needed, page_asked, stripped

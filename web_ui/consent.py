@@ -25,8 +25,8 @@ from appliance.consent import (
     checked_strokes,
 )
 from appliance.errors import BadInput
-from appliance.files import new_id
 from appliance.permits import LONGEST_FILM, recipient_digest
+from appliance.records.files import new_id
 from appliance.services import OFFERS, Service
 from appliance.shares import end_what_is_not_agreed
 from web_ui.access import practitioner

@@ -8,13 +8,13 @@ from copy import copy
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from appliance.audit import Event
 from appliance.cases import OpenCase
 from appliance.clips import Kept, shelf
 from appliance.copies import Copies, Refusal, State, judge, opened, receipts
 from appliance.errors import NotOpened
-from appliance.files import new_id
-from appliance.keys import make_passphrase
+from appliance.passphrases import make_passphrase
+from appliance.records.audit import Event
+from appliance.records.files import new_id
 from appliance.sticks import Stick
 from web_ui.access import practitioner
 from web_ui.cases import details_of, open_case

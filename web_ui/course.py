@@ -10,7 +10,7 @@ from appliance import course
 from appliance.cases import Goal, Goals, OpenCase
 from appliance.course import Arranged, Standing
 from appliance.errors import KitError
-from appliance.files import to_json
+from appliance.records.files import to_json
 from appliance.retention import Keeping, keeping, warn, warned_at
 from appliance.reviews import Rating
 from appliance.withdrawing import finish_everything, held, is_film_withdrawn

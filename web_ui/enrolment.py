@@ -9,9 +9,11 @@ import shutil
 import threading
 from typing import Literal
 
-from appliance.clock import Clock
 from appliance.errors import BadFile, BadInput
-from appliance.files import (
+from appliance.keys import Card, PrivateKeys, sealing_keys, unlock
+from appliance.permits import Enrolled, read_ceilings
+from appliance.records.clock import Clock
+from appliance.records.files import (
     Fact,
     Home,
     destroy,
@@ -23,8 +25,6 @@ from appliance.files import (
     save_fact,
     sync_directory,
 )
-from appliance.keys import Card, PrivateKeys, sealing_keys, unlock
-from appliance.permits import Enrolled, read_ceilings
 from appliance.requests import FRESH_SECONDS, Enrol, RecorderStatus, place_request
 
 Progress = Literal["nothing", "ready", "waiting", "refused", "timed-out", "done"]

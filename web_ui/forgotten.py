@@ -11,11 +11,12 @@ from flask import Blueprint, abort, g, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.errors import KitError
-from appliance.files import load_fact
-from appliance.keys import PrivateKeys, lock, make_passphrase
+from appliance.keys import PrivateKeys, lock
+from appliance.passphrases import make_passphrase
 from appliance.permits import Enrolled
 from appliance.readmitting import has_come, readmit
 from appliance.receipts import KitCard
+from appliance.records.files import load_fact
 from web_ui.access import anyone, paired
 from web_ui.enrolment import forget_new_card, is_new_card
 from web_ui.language import _

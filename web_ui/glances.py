@@ -6,14 +6,22 @@ Both are made once, straight from the sealed film, and can always be made again.
 from collections.abc import Callable
 from pathlib import Path
 
+from appliance.age.recipients import parse_recipient
+from appliance.age.sealing import seal
+from appliance.age.unsealing import unseal
 from appliance.apart import Apart
 from appliance.cases import OpenCase
 from appliance.errors import KitError
-from appliance.files import Fact, checked_id, from_json, read_plain, save, sync_directory, to_json
-from appliance.identities import parse_recipient
 from appliance.joined import JoinedFilm
-from appliance.sealing import seal
-from appliance.unsealing import unseal
+from appliance.records.files import (
+    Fact,
+    checked_id,
+    from_json,
+    read_plain,
+    save,
+    sync_directory,
+    to_json,
+)
 
 HEIGHT = 72
 """Points: twice what a phone shows of it, for screens of small points."""

@@ -14,15 +14,15 @@ from flask import Blueprint, Flask, abort, g, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest
 
+from appliance.age.recipients import parse_recipient
 from appliance.cases import OpenCase
 from appliance.consent import Consent, may_be_made
 from appliance.course import course_of, stops_filming
 from appliance.errors import BadInput, NotOpened, NotPossible
-from appliance.files import new_id
 from appliance.film import FilmStarted
-from appliance.identities import parse_recipient
 from appliance.importing import LARGEST, Original, import_film
 from appliance.permits import recipient_digest
+from appliance.records.files import new_id
 from web_ui import forms
 from web_ui.access import practitioner
 from web_ui.arming import has_strangers

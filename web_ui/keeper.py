@@ -5,10 +5,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from appliance.audit import Event
 from appliance.errors import BadFile, KitError, own_card
-from appliance.files import MOST_NAMES, some_of
 from appliance.keys import Card
+from appliance.records.audit import Event
+from appliance.records.files import MOST_NAMES, some_of
 from appliance.requests import FRESH_SECONDS, read_request
 from web_ui.arming import take_permit
 from web_ui.course import remove_what_is_due

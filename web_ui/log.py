@@ -16,9 +16,9 @@ from typing import cast
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
-from appliance.audit import HEADS_NAME, MOST_HEADS, Entry, Event, check_heads, links
 from appliance.errors import BadInput
-from appliance.files import Home, paths_in, read_plain
+from appliance.records.audit import HEADS_NAME, MOST_HEADS, Entry, Event, check_heads, links
+from appliance.records.files import Home, paths_in, read_plain
 from web_ui.access import practitioner
 from web_ui.forms import page_asked
 from web_ui.language import N_, _, in_words

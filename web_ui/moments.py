@@ -8,12 +8,12 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 from flask.typing import ResponseReturnValue
 
 from appliance import clips
+from appliance.age.recipients import parse_recipient
+from appliance.age.sealing import seal
 from appliance.cases import Goals
 from appliance.clips import Clip, Still, Words
 from appliance.errors import BadInput
-from appliance.files import ID, new_id, save
-from appliance.identities import parse_recipient
-from appliance.sealing import seal
+from appliance.records.files import ID, new_id, save
 from web_ui.access import data, local_path, practitioner
 from web_ui.cases import details_of, open_case
 from web_ui.films import again, film_page, jpeg, opened_film

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from appliance.apart import Apart
-from appliance.audit import Event, Log
 from appliance.cases import Cases
-from appliance.clock import Clock
 from appliance.config import Config
-from appliance.files import Home, load_fact
 from appliance.permits import Enrolled
+from appliance.records.audit import Event, Log
+from appliance.records.clock import Clock
+from appliance.records.files import Home, load_fact
 from appliance.services import Service, in_force
 from appliance.sticks import Sticks
 from web_ui.enrolment import Enrolment

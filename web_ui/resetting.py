@@ -11,9 +11,9 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.file import FileField
 from wtforms import BooleanField
 
-from appliance.files import ID, load_fact, new_id, read_plain
 from appliance.orders import LARGEST
 from appliance.receipts import KitCard
+from appliance.records.files import ID, load_fact, new_id, read_plain
 from appliance.requests import FactoryReset, place_request
 from appliance.resetting import Refusal, former, judge, ordered, unsent
 from web_ui.access import anyone

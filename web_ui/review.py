@@ -16,7 +16,7 @@ from appliance import clips
 from appliance.cases import Goal, Goals, OpenCase
 from appliance.clips import Clip, shelf
 from appliance.consent import Consent, allows, may_be_made
-from appliance.files import ID, new_id
+from appliance.records.files import ID, new_id
 from appliance.reviews import GoOn, Rating, Review, reviews_of
 from web_ui.access import practitioner
 from web_ui.cases import ask_for_word, consent_of, details_of, open_case

@@ -15,13 +15,13 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from appliance.cases import CaseRecord, Cases, Details, OpenCase, is_withdrawn
-from appliance.clock import Clock, Vouch
 from appliance.errors import CaseWithdrawn, KitError, NoMatch, NotOpened
-from appliance.files import Home
 from appliance.keys import Card, PrivateKeys
 from appliance.permits import Enrolled
 from appliance.readmitting import Refusal
-from appliance.signing import Verifier
+from appliance.records.clock import Clock, Vouch
+from appliance.records.files import Home
+from appliance.records.signing import Verifier
 from web_ui.copying import Copying
 from web_ui.viewing import Viewing
 from web_ui.work import Work

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from appliance.clock import Clock
 from appliance.errors import BadFile
-from appliance.files import Home, load_fact, save_fact
 from appliance.receipts import AT_BASE_SECONDS, AtBase, SyncStatus, at_base_path
+from appliance.records.clock import Clock
+from appliance.records.files import Home, load_fact, save_fact
 from web_ui.access import even_new, practitioner
 from web_ui.enrolment import is_new_card
 from web_ui.language import _, ngettext

@@ -6,7 +6,8 @@ from flask_wtf.file import FileField
 from wtforms import PasswordField, StringField, TextAreaField
 
 from appliance.errors import KitError
-from appliance.keys import PrivateKeys, lock, make_passphrase
+from appliance.keys import PrivateKeys, lock
+from appliance.passphrases import make_passphrase
 from appliance.resetting import former
 from web_ui.access import anyone
 from web_ui.enrolment import read_practitioner_key, read_service_card

@@ -7,14 +7,15 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance import shares
+from appliance.age.recipients import parse_recipient
 from appliance.cases import OpenCase
 from appliance.clips import Kept, shelf
 from appliance.consent import Consent, allows
 from appliance.copies import Refusal
 from appliance.course import Arranged
 from appliance.errors import BadFile, BadInput
-from appliance.files import from_json
-from appliance.keys import Card, parse_recipient, sealing_keys
+from appliance.keys import Card, sealing_keys
+from appliance.records.files import from_json
 from appliance.shares import SharedFor, is_over, judge, purpose_of, shares_of
 from web_ui.access import practitioner
 from web_ui.cases import consent_of, details_of, open_case

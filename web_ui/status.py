@@ -13,11 +13,11 @@ import msgspec
 from flask import Blueprint, Response, g, redirect, request, stream_with_context
 from flask.typing import ResponseReturnValue
 
-from appliance.clock import Clock, Trust
 from appliance.errors import BadFile
-from appliance.files import Home, load_fact, new_id
 from appliance.permits import Refusal
 from appliance.receipts import SyncStatus
+from appliance.records.clock import Clock, Trust
+from appliance.records.files import Home, load_fact, new_id
 from appliance.requests import RecorderStatus, Stop, place_request
 from web_ui.access import anyone, data, local_path, look_again, paired
 from web_ui.language import _, ngettext

@@ -9,9 +9,10 @@ from wtforms import PasswordField, StringField
 
 from appliance.cases import OpenCase, strangers
 from appliance.errors import BadInput, KitError, NotPossible
-from appliance.files import new_id, to_json
-from appliance.keys import Card, PrivateKeys, lock, make_passphrase
+from appliance.keys import Card, PrivateKeys, lock
+from appliance.passphrases import make_passphrase
 from appliance.permits import Enrolled, Joined, Renewed
+from appliance.records.files import new_id, to_json
 from appliance.requests import LetIn, Renew, place_request
 from appliance.shares import end_what_they_see
 from web_ui.access import paired, practitioner

@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from appliance.errors import BadFile, NotPossible
-from appliance.files import read_plain
+from appliance.records.files import read_plain
 from web_ui.access import anyone
 from web_ui.language import _
 from web_ui.parts import Parts

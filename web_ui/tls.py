@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from appliance.clock import EARLIEST
 from appliance.errors import BadFile
-from appliance.files import read_plain, save, sync_directory
+from appliance.records.clock import EARLIEST
+from appliance.records.files import read_plain, save, sync_directory
 
 CERTIFICATE, KEY, AUTHORITY = "tls.crt", "tls.key", "authority.crt"
 """Files in `keys/`: leaf and authority in one, the leaf's key, and the authority by itself."""

@@ -10,13 +10,14 @@ from flask.typing import ResponseReturnValue
 from wtforms import HiddenField, PasswordField, StringField
 from wtforms.widgets import DateTimeLocalInput
 
-from appliance.clock import EARLIEST, Reading, Vouch
 from appliance.errors import BadInput, KitError, NotOpened, NotPossible, WrongPassphrase
-from appliance.files import new_id, read_plain, to_json
-from appliance.keys import change_passphrase, check_passphrase, make_passphrase, unlock
+from appliance.keys import change_passphrase, unlock
 from appliance.library import mend_all
+from appliance.passphrases import check_passphrase, make_passphrase
+from appliance.records.clock import EARLIEST, Reading, Vouch
+from appliance.records.files import new_id, read_plain, to_json
+from appliance.records.signing import Verifier
 from appliance.requests import SetTime, place_request
-from appliance.signing import Verifier
 from web_ui.access import (
     anyone,
     even_new,

@@ -15,15 +15,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from appliance.age.unsealing import SealedReader, unseal
 from appliance.cases import OpenCase
 from appliance.clips import Clip, Still
 from appliance.consent import Consent, FilmKind, may_be_watched, taken_back
 from appliance.errors import BadFile, CaseWithdrawn, KitError, NoMatch, NotOpened
-from appliance.files import ID, Home, checked_id, new_id, open_plain, paths_in, read_plain
 from appliance.film import EndReason, FilmStarted, Manifest
 from appliance.joined import JoinedFilm, OpenedFilm, open_recording, read_manifest
-from appliance.signing import Verifier
-from appliance.unsealing import SealedReader, unseal
+from appliance.records.files import ID, Home, checked_id, new_id, open_plain, paths_in, read_plain
+from appliance.records.signing import Verifier
 from appliance.withdrawing import is_film_withdrawn
 from web_ui import memory
 

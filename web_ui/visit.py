@@ -6,7 +6,7 @@ from flask.typing import ResponseReturnValue
 from appliance.clips import mark_while_filming
 from appliance.consent import Enough
 from appliance.errors import BadFile
-from appliance.files import new_id, read_plain, to_json
+from appliance.records.files import new_id, read_plain, to_json
 from appliance.requests import Framing, Preview, RecorderStatus, place_request
 from web_ui.access import data, practitioner
 from web_ui.arming import stop_if_filming, take_permit

@@ -32,11 +32,11 @@ from appliance.consent import (
 )
 from appliance.copies import Copies, out_of_reach
 from appliance.errors import BadFile, BadInput, BadSignature, NotPossible
-from appliance.files import from_json, names_in, read_text
 from appliance.readmitting import key_waits
+from appliance.records.files import from_json, names_in, read_text
+from appliance.records.signing import open_note
 from appliance.requests import RecorderStatus
 from appliance.shares import Share
-from appliance.signing import open_note
 from appliance.withdrawing import (
     closed_there,
     film_order,

@@ -15,14 +15,14 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
+from appliance.age.recipients import parse_recipient
+from appliance.age.sealing import seal
 from appliance.apart import Apart
 from appliance.cases import OpenCase
 from appliance.clips import Clip, Words
 from appliance.errors import KitError, NotPossible, frames
-from appliance.files import new_id, save
-from appliance.identities import parse_recipient
 from appliance.joined import JoinedFilm
-from appliance.sealing import seal
+from appliance.records.files import new_id, save
 from web_ui import memory
 from web_ui.glances import make_glance
 

@@ -17,10 +17,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from appliance.clock import Clock
 from appliance.consent import FilmWithdrawal, ServiceOrder, ShareEnd, Tombstone, Withdrawal
 from appliance.errors import BadFile, BadInput, SendInterrupted, SendRefused
-from appliance.files import Fact, checked_id, from_json, new_id, to_json
 from appliance.keys import Card, PrivateKeys
 from appliance.orders import Order, Reset, signed_order
 from appliance.receipts import (
@@ -31,7 +29,9 @@ from appliance.receipts import (
     service_order_object,
     tombstone_object,
 )
-from appliance.signing import Signer, Verifier, open_note
+from appliance.records.clock import Clock
+from appliance.records.files import Fact, checked_id, from_json, new_id, to_json
+from appliance.records.signing import Signer, Verifier, open_note
 from appliance.stores import Put, ServiceStore, read_small
 
 

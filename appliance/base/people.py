@@ -14,13 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.age.identities import parse_identity
+from appliance.age.keyfile import identity_lines
+from appliance.age.sealing import seal
+from appliance.age.unsealing import unseal
 from appliance.base.orders import place_order
 from appliance.cases import Team, team_document
-from appliance.clock import Clock
 from appliance.errors import BadFile, BadInput, Incomplete, NoMatch
-from appliance.files import ID, checked_id, from_json, save, to_json
-from appliance.identities import identity_lines
-from appliance.keys import Card, PrivateKeys, parse_identity, sealing_keys
+from appliance.keys import Card, PrivateKeys, sealing_keys
 from appliance.orders import Readmission
 from appliance.permits import Ceilings, Revocation, recipient_digest
 from appliance.readmitting import key_file
@@ -31,10 +32,10 @@ from appliance.receipts import (
     revocation_object,
     tombstone_object,
 )
-from appliance.sealing import seal
-from appliance.signing import Verifier
+from appliance.records.clock import Clock
+from appliance.records.files import ID, checked_id, from_json, save, to_json
+from appliance.records.signing import Verifier
 from appliance.stores import ServiceStore, is_there, read_small
-from appliance.unsealing import unseal
 
 _NUMBER = re.compile("[0-9]{4}")
 

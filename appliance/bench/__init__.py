@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from appliance.files import lines
+from appliance.records.files import lines
 
 _MODULES = {
     "clips": "appliance.bench.clips",

@@ -21,13 +21,13 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
+from appliance.age.identities import generate_identity
 from appliance.bench import Row, films, in_turn, median_ratio, row
 from appliance.bench.films import RATE
 from appliance.cutting import cut
 from appliance.errors import NotPossible
-from appliance.files import lines, new_id
 from appliance.joined import OpenedFilm, open_recording, write_film
-from appliance.keys import generate_identity
+from appliance.records.files import lines, new_id
 from appliance.stills import filmstrip, peaks, still
 
 MINUTES, CLIP = 10, 30

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from appliance.age.sealing import Recipient, seal
 from appliance.errors import NotPossible
-from appliance.files import new_id, to_json
 from appliance.film import (
     EndReason,
     FilmEnded,
@@ -25,7 +25,7 @@ from appliance.film import (
     manifest_line,
     segment_name,
 )
-from appliance.sealing import Recipient, seal
+from appliance.records.files import new_id, to_json
 
 RATE = 30
 MINUTE = 60 * RATE

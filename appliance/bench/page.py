@@ -20,18 +20,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from appliance.age.recipients import parse_recipient
 from appliance.bench import Row, films, in_turn, median_ratio, row
 from appliance.bench.films import RATE
 from appliance.cases import Cases, Details
 from appliance.config import Config
 from appliance.consent import PURPOSES, Consent, Person
 from appliance.errors import NotPossible
-from appliance.files import new_id, save, save_fact
 from appliance.film import manifest_line
 from appliance.joined import open_recording, write_film
-from appliance.keys import lock, make_passphrase, parse_recipient
+from appliance.keys import lock
 from appliance.kit import Kit, Visit, free_port
-from appliance.signing import Signer
+from appliance.passphrases import make_passphrase
+from appliance.records.files import new_id, save, save_fact
+from appliance.records.signing import Signer
 
 MINUTES = 45
 PLACE = 40 * 60

@@ -48,7 +48,7 @@ APART = 0.040
 
 _PLAIN = """
 import resource, sys, threading, time
-from appliance.clock import SystemClock
+from appliance.records.clock import SystemClock
 from firmware.camera import SAMPLE_RATE, TICKS
 from firmware.cameras.scene import SceneCamera
 from firmware.cameras.testcard import TestCard

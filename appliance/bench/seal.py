@@ -17,11 +17,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from appliance.age.identities import generate_identity
+from appliance.age.sealing import CHUNK, FILE_KEY, NONCE, TAG, SealedWriter, payload_cipher, seal
+from appliance.age.unsealing import SealedReader, open_header
 from appliance.bench import Row, in_turn, median_ratio, row
 from appliance.errors import NotPossible
-from appliance.keys import generate_identity
-from appliance.sealing import CHUNK, FILE_KEY, NONCE, TAG, SealedWriter, payload_cipher, seal
-from appliance.unsealing import SealedReader, open_header
 
 SIZE = 1 << 30
 SEGMENT = 16 << 20

@@ -24,12 +24,12 @@ from pathlib import Path
 
 from msgspec import structs
 
+from appliance.age.sealing import VERSION_LINE
 from appliance.bench import Row, in_turn, median_ratio, row
 from appliance.bench.ceph import Ceph
 from appliance.bench.certificates import Authority
 from appliance.config import Config, write_config
 from appliance.errors import NotPossible
-from appliance.files import Home, new_id, save_fact, to_json
 from appliance.film import (
     EndReason,
     FilmEnded,
@@ -42,8 +42,8 @@ from appliance.film import (
 from appliance.keys import PrivateKeys
 from appliance.permits import Enrolled
 from appliance.receipts import SERVICE_CARD, KitCard, Receipt, film_object, receipt_path
-from appliance.sealing import VERSION_LINE
-from appliance.signing import Signer
+from appliance.records.files import Home, new_id, save_fact, to_json
+from appliance.records.signing import Signer
 from appliance.stores import open_store
 
 FILMS = 500_000_000

@@ -30,7 +30,7 @@ from appliance.errors import (
     StoreMissing,
     WrongStore,
 )
-from appliance.files import lines
+from appliance.records.files import lines
 from appliance.stores.access import Access
 from appliance.stores.store import NAME, Entry, Put, checked_name, pieces
 

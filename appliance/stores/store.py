@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple, Protocol
 
 from appliance.errors import BadFile, BadInput, KitError, NotLetIn, NotPossible
-from appliance.files import plain_descriptor
+from appliance.records.files import plain_descriptor
 
 SMALL = 64 * 1024
 """No card, order or tombstone is longer than this, whatever a store may hold under its name."""

@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 
 import click
 
-from appliance.audit import Log
-from appliance.clock import Clock, SystemClock
 from appliance.config import Config, load_config
 from appliance.errors import BadFile, KitError, error_json, own_card
-from appliance.files import ID, Home, is_there, paths_in, save_fact, to_json
 from appliance.notify import Pulse, notify
 from appliance.receipts import SyncStatus, Why
+from appliance.records.audit import Log
+from appliance.records.clock import Clock, SystemClock
+from appliance.records.files import ID, Home, is_there, paths_in, save_fact, to_json
 from appliance.resetting import give_way
 from appliance.stores import Access, load_access, open_store, store_url
 from appliance.sync.place import links, needs_a_network, said_at_base, why_not, within

@@ -10,20 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from appliance.audit import Log
 from appliance.consent import FilmWithdrawal, ShareEnd, Tombstone, Withdrawal
 from appliance.errors import BadFile, BadInput
-from appliance.files import (
-    ID,
-    Home,
-    checked_id,
-    destroy,
-    from_json,
-    is_there,
-    paths_in,
-    plain_size,
-    save,
-)
 from appliance.keys import Card
 from appliance.orders import Reset, order_path, orders_in, signed_order
 from appliance.permits import Enrolled, read_revocation
@@ -38,8 +26,20 @@ from appliance.receipts import (
     service_order_object,
     tombstone_object,
 )
+from appliance.records.audit import Log
+from appliance.records.files import (
+    ID,
+    Home,
+    checked_id,
+    destroy,
+    from_json,
+    is_there,
+    paths_in,
+    plain_size,
+    save,
+)
+from appliance.records.signing import open_note, split_note
 from appliance.shares import END_NAME, ENDS, is_withdrawn_share, share_end
-from appliance.signing import open_note, split_note
 from appliance.stores import Store, read_small
 from appliance.stores import is_there as is_stored
 from appliance.sync.plan import Rank, Reads, Sealed

@@ -14,10 +14,10 @@ from datetime import time
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from appliance.clock import Clock
 from appliance.errors import BadFile
-from appliance.files import Home, lines, load_fact
 from appliance.receipts import AT_BASE_SECONDS, AtBase, Why, at_base_path
+from appliance.records.clock import Clock
+from appliance.records.files import Home, lines, load_fact
 
 _ON_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 

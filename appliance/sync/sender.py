@@ -15,9 +15,8 @@ from datetime import UTC, datetime
 from queue import SimpleQueue
 from typing import IO, Literal
 
-from appliance.audit import HEADS_NAME, MOST_HEADS, Heads, Log
+from appliance.age.sealing import VERSION_LINE
 from appliance.cases import CaseRecord, is_withdrawn, withdrawal_note
-from appliance.clock import Clock
 from appliance.consent import Tombstone, Withdrawal
 from appliance.errors import (
     BadFile,
@@ -27,18 +26,6 @@ from appliance.errors import (
     SendFailed,
     SendInterrupted,
     SendRefused,
-)
-from appliance.files import (
-    ID,
-    Home,
-    checked_id,
-    from_json,
-    is_there,
-    load_fact,
-    paths_in,
-    read_text,
-    save,
-    save_fact,
 )
 from appliance.film import Mended, parse_manifest
 from appliance.keys import Card
@@ -62,8 +49,21 @@ from appliance.receipts import (
     receipt_path,
     tombstone_object,
 )
-from appliance.sealing import VERSION_LINE
-from appliance.signing import Verifier, open_note, split_note
+from appliance.records.audit import HEADS_NAME, MOST_HEADS, Heads, Log
+from appliance.records.clock import Clock
+from appliance.records.files import (
+    ID,
+    Home,
+    checked_id,
+    from_json,
+    is_there,
+    load_fact,
+    paths_in,
+    read_text,
+    save,
+    save_fact,
+)
+from appliance.records.signing import Verifier, open_note, split_note
 from appliance.stores import SLOWEST, Content, Measured, Put, Store, measure, read_small
 from appliance.sync.orders import (
     an_order,

@@ -18,10 +18,10 @@ from typing import Protocol
 import av
 from av.video.frame import PictureType
 
-from appliance.clock import Clock
 from appliance.config import Faults
 from appliance.errors import CameraFailed
 from appliance.film import EndReason
+from appliance.records.clock import Clock
 from appliance.stills import SMALL, jpeg
 from firmware.camera import PREVIEW_EVERY, PREVIEW_WIDTH, SAMPLE_RATE, TICKS, Sink
 from firmware.microphone import SoundClock

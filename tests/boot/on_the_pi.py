@@ -8,9 +8,9 @@ import platform
 import appliance
 import firmware
 import web_ui
-from appliance.identities import generate_identity
-from appliance.sealing import seal
-from appliance.unsealing import unseal
+from appliance.age.identities import generate_identity
+from appliance.age.sealing import seal
+from appliance.age.unsealing import unseal
 
 loaded, missing = 0, []
 for package in (appliance, firmware, web_ui):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from appliance.config import Config
-from appliance.files import Home
 from appliance.kit import Kit, Page, Process
+from appliance.records.files import Home
 from appliance.rehearsal import Rehearsal, Step
 from tests.boot.conftest import UNITS, Booted, unit_of
 from tests.boot.probe import TRIED

@@ -10,12 +10,12 @@ import pytest
 from cryptography.x509 import DNSName, SubjectAlternativeName, load_pem_x509_certificate
 
 from appliance.config import load_config
-from appliance.files import Home, load_fact, save, to_json
 from appliance.keys import PrivateKeys, lock
 from appliance.kit import Kit, wait_for
 from appliance.orders import Reset
 from appliance.permits import Enrolled
 from appliance.receipts import KitCard
+from appliance.records.files import Home, load_fact, save, to_json
 from appliance.resetting import begun, former
 from tests.boot.conftest import UNITS, Booted
 from tests.boot.test_booted import OnUnits, page

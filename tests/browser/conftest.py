@@ -13,11 +13,11 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from appliance.clock import SystemClock
 from appliance.config import Config
-from appliance.files import to_json
 from appliance.keys import PrivateKeys, lock
 from appliance.kit import Kit, at_midday, free_port, local_time
+from appliance.records.clock import SystemClock
+from appliance.records.files import to_json
 from tests.pages import FakeRecorder, WebKit
 from web_ui.app import build_parts
 

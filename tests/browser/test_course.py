@@ -8,9 +8,9 @@ import pytest
 
 from appliance.cases import Goals
 from appliance.consent import Consent
-from appliance.files import new_id, to_json
 from appliance.keys import PrivateKeys
 from appliance.kit import Kit, wait_for
+from appliance.records.files import new_id, to_json
 from appliance.reviews import Rating, Review
 from tests import films
 from tests.browser.conftest import PATIENCE, Visitor, page_of

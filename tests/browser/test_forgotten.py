@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from appliance.files import save_fact
 from appliance.permits import Enrolled
+from appliance.records.files import save_fact
 from appliance.requests import Enrol
 from tests.browser.test_pages import seated, served
 from tests.pages import WebKit

@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Browser
 from werkzeug.serving import make_server
 
-from appliance.files import ID
 from appliance.kit import free_port
+from appliance.records.files import ID
 from appliance.stills import still
 from tests import films
 from tests.browser.conftest import LAPTOP, PHONE, ROOT, TABLET, Visitor

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from appliance.config import Config
-from appliance.files import to_json
 from appliance.kit import Kit, free_port, wait_for
+from appliance.records.files import to_json
 from appliance.services import parse, shipped
 from tests import films
 from tests.browser.conftest import LAPTOP, PASSPHRASE, PATIENCE, PHONE, Brought, Visitor

@@ -16,10 +16,10 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["appliance"]):
+    from appliance.age.identities import generate_identity
+    from appliance.age.sealing import Stanza, chunk_nonce, format_header, payload_cipher
+    from appliance.age.unsealing import SealedReader, unseal, unsealed
     from appliance.errors import BadArmor, BadHeader, KitError
-    from appliance.identities import generate_identity
-    from appliance.sealing import Stanza, chunk_nonce, format_header, payload_cipher
-    from appliance.unsealing import SealedReader, unseal, unsealed
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 VECTORS = ROOT / "tests" / "vectors" / "age"

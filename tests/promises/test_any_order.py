@@ -23,13 +23,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from appliance.age.sealing import Bytes
 from appliance.consent import Withdrawal
-from appliance.files import new_id, save, to_json
 from appliance.film import EndReason
 from appliance.joined import open_recording, read_manifest
 from appliance.permits import Refusal
+from appliance.records.files import new_id, save, to_json
 from appliance.requests import Enrol, Remove, Stop
-from appliance.sealing import Bytes
 from firmware.light import CAPTURING, LONGEST_DARK
 from firmware.recorder import (
     HOLD_REMOVES,

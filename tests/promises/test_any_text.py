@@ -13,10 +13,10 @@ import msgspec
 import pytest
 from werkzeug.datastructures import ImmutableMultiDict
 
+from appliance.age.unsealing import unseal
 from appliance.consent import Consent
-from appliance.files import lines, new_id
-from appliance.signing import split_note
-from appliance.unsealing import unseal
+from appliance.records.files import lines, new_id
+from appliance.records.signing import split_note
 from tests import films
 from tests.moments import keep_clip
 from tests.pages import CONSENT, NOW, WebKit, practitioner

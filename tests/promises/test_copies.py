@@ -18,8 +18,8 @@ import pytest
 from appliance.cases import Cases, Details, Goal, Goals, OpenCase
 from appliance.clips import Kept, Words, say
 from appliance.copies import locked, names, opened, plain
-from appliance.files import Home, new_id
 from appliance.keys import PrivateKeys
+from appliance.records.files import Home, new_id
 from appliance.sticks import Folder
 from tests import films
 from tests.moments import keep_clip, keep_still

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from appliance.errors import NotPossible
-from appliance.files import new_id
 from appliance.film import EndReason
 from appliance.keys import PrivateKeys
+from appliance.records.files import new_id
 from appliance.requests import Enrol
 from firmware.filming import Film
 from firmware.light import CAPTURING

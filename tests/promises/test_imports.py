@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
+from appliance.age.recipients import parse_recipient
 from appliance.apart import Apart
 from appliance.decoder import Remote
-from appliance.files import new_id
 from appliance.film import FilmStarted
-from appliance.identities import parse_recipient
 from appliance.importing import Original, import_film
 from appliance.joined import open_recording
 from appliance.permits import recipient_digest
+from appliance.records.files import new_id
 from appliance.transcoding import transcode
 from appliance.wire import Kind
 from tests import films

@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from appliance import course, shares
+from appliance.age.unsealing import Identity, unseal
 from appliance.cases import Cases, Details, Goal, Goals, OpenCase, open_case_identities
 from appliance.clips import shelf
 from appliance.consent import Consent, Hold, Purpose, allows
 from appliance.course import Stop, course_of, standing, stops_filming
 from appliance.errors import CaseWithdrawn, NoMatch, NotOpened
-from appliance.files import Home, new_id
-from appliance.keys import Identity, PrivateKeys
+from appliance.keys import PrivateKeys
 from appliance.permits import Enrolled
+from appliance.records.files import Home, new_id
 from appliance.retention import Keeping, keeping, warn, warned_at
 from appliance.reviews import Review
-from appliance.unsealing import unseal
 from appliance.withdrawing import held, lift_hold, place_hold
 from tests import films
 from tests.moments import keep_still

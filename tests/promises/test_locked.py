@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.age.identities import HybridIdentity, Identity
 from appliance.cases import Cases
-from appliance.identities import HybridIdentity, Identity
 from appliance.keys import unlock
 from appliance.kit import Page, _Forms
 from appliance.rehearsal import CHILD, GOAL, LABEL, PERSON, Rehearsal

@@ -26,15 +26,15 @@ from hypothesis.stateful import (
 )
 
 from appliance.cases import CaseRecord, OpenCase, is_withdrawn
-from appliance.clock import Judgement, Trust
 from appliance.consent import PURPOSES, Tombstone
 from appliance.copies import judge as judge_copies
 from appliance.errors import KitError
-from appliance.files import load_fact, save_fact, to_json
 from appliance.film import EndReason
 from appliance.joined import read_manifest
 from appliance.permits import Books, Permit, Refusal, judge
 from appliance.receipts import KitCard
+from appliance.records.clock import Judgement, Trust
+from appliance.records.files import load_fact, save_fact, to_json
 from appliance.requests import Stop
 from appliance.sync.sender import look
 from firmware.recorder import Judged, Pressed, Recorder, Released, State, StopAsked, Ticked

@@ -15,17 +15,17 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from appliance.age.unsealing import SealedReader
 from appliance.cases import Cases
 from appliance.config import Config
 from appliance.errors import NoMatch
-from appliance.files import new_id, to_json
 from appliance.film import EndReason
 from appliance.joined import open_recording
 from appliance.keys import PrivateKeys
 from appliance.kit import Kit, Visit
 from appliance.permits import CURRENT, Refusal
+from appliance.records.files import new_id, to_json
 from appliance.rehearsal import Seen
-from appliance.unsealing import SealedReader
 
 
 def recordings(visit: Visit) -> list[Path]:

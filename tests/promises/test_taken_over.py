@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from appliance.clock import Correction, Trust, Vouch
-from appliance.files import LARGEST_FACT, Fact, new_id, save, to_json
 from appliance.keys import PrivateKeys
 from appliance.permits import CURRENT, Permit
 from appliance.receipts import at_base_path, revocation_name
+from appliance.records.clock import Correction, Trust, Vouch
+from appliance.records.files import LARGEST_FACT, Fact, new_id, save, to_json
+from appliance.records.signing import Signer
 from appliance.requests import (
     CorrectTime,
     Enrol,
@@ -29,7 +30,6 @@ from appliance.requests import (
     SetTime,
     Stop,
 )
-from appliance.signing import Signer
 from firmware.books import KitBooks
 from firmware.gate import machine_sources
 from firmware.recorder import State

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from appliance.age.sealing import seal
 from appliance.cases import Details, Goals, OpenCase, Team, withdrawal_note
 from appliance.clips import Choice, Clip, Marks, Still
 from appliance.consent import Consent, Enough, FilmWithdrawal, Hold, Newcomer
 from appliance.copies import Copies
 from appliance.course import Arranged, Course, Rated
-from appliance.files import Fact, new_id, to_json
 from appliance.keys import PrivateKeys
+from appliance.records.files import Fact, new_id, to_json
 from appliance.requests import Stop
 from appliance.retention import Warned
 from appliance.reviews import Rating, Review
-from appliance.sealing import seal
 from appliance.shares import Share, share
 from appliance.withdrawing import film_order, place_hold
 from tests import films

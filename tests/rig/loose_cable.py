@@ -13,8 +13,8 @@ from gpiozero.pins import Factory
 from gpiozero.pins.mock import MockFactory
 from picamera2 import Picamera2
 
-from appliance.clock import Clock
 from appliance.config import Config
+from appliance.records.clock import Clock
 from firmware.__main__ import main
 from firmware.camera import Camera
 from firmware.cameras.picamera import PiCamera

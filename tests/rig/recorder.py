@@ -9,8 +9,8 @@ from functools import partial
 from gpiozero.pins import Factory
 from gpiozero.pins.mock import MockFactory
 
-from appliance.clock import Clock
 from appliance.config import Config
+from appliance.records.clock import Clock
 from firmware.__main__ import main, pi_camera
 from firmware.camera import Camera, LateCamera
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from appliance.clock import SystemClock
 from appliance.errors import CameraFailed
 from appliance.film import EndReason
+from appliance.records.clock import SystemClock
 from firmware.camera import TICKS
 from firmware.microphone import Microphone
 from tests.fakes import Reel

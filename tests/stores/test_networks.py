@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from appliance.base.orders import make_new
-from appliance.clock import SystemClock
 from appliance.config import Config, write_config
-from appliance.files import load_fact, save_fact
 from appliance.receipts import AtBase, SyncStatus, at_base_path
+from appliance.records.clock import SystemClock
+from appliance.records.files import load_fact, save_fact
 from tests.homes import SendingKit, service
 from tests.stores.servers import Server, openssh, write_access
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from appliance.audit import Log
 from appliance.base.orders import make_new
 from appliance.bench.ceph import Ceph
 from appliance.cli import run
-from appliance.clock import SystemClock
 from appliance.errors import BadInput
-from appliance.files import new_id, save, save_fact
 from appliance.receipts import KitCard
+from appliance.records.audit import Log
+from appliance.records.clock import SystemClock
+from appliance.records.files import new_id, save, save_fact
 from appliance.stores import open_store, split_film_url
 from appliance.sync.sender import Sender
 from tests.pages import WebKit, service

@@ -11,7 +11,7 @@ import pytest
 from appliance.bench.ceph import Ceph
 from appliance.bench.certificates import Authority
 from appliance.errors import NotLetIn, SendInterrupted
-from appliance.files import new_id
+from appliance.records.files import new_id
 from appliance.stores import Measured, Put, measure, open_store
 from tests.stores.proxy import Answer, Asked, Passing, standing_between
 

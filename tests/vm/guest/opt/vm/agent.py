@@ -25,11 +25,11 @@ import msgspec
 from appliance.cases import is_withdrawn, open_case_identities
 from appliance.config import load_config
 from appliance.errors import KitError, NotPossible
-from appliance.files import Home, load_fact
 from appliance.joined import open_recording, read_manifest
 from appliance.keys import unlock
 from appliance.kit import Kit, Page, Process, wait_for
 from appliance.receipts import KitCard
+from appliance.records.files import Home, load_fact
 from appliance.rehearsal import Rehearsal, films
 from appliance.requests import RecorderStatus
 from appliance.verifying import Folder, verify

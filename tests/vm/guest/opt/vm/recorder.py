@@ -14,8 +14,8 @@ from typing import Any
 
 from gpiozero.pins.lgpio import LGPIOFactory, LGPIOPin
 
-from appliance.clock import Clock
 from appliance.config import Config
+from appliance.records.clock import Clock
 from firmware.__main__ import main
 from firmware.cameras.scene import SceneCamera, Take
 from firmware.cameras.testcard import TestCard

@@ -3,7 +3,7 @@
 A sealed file is a header, which holds a file key wrapped once for each recipient, and a payload:
 the plaintext in chunks of 64 KiB, each encrypted under the file key with its own number and with
 a mark on the last. What is on the disk is whole chunks, so a pulled plug costs the open chunk and
-nothing before it. `appliance.unsealing` reads these files, and so does every other age tool.
+nothing before it. `appliance.age.unsealing` reads these files, and so does every other age tool.
 """
 
 import base64
@@ -26,6 +26,10 @@ TAG = 16
 """Bytes that sealing adds to each chunk."""
 FILE_KEY = 16
 NONCE = 16
+WRAPPED = FILE_KEY + TAG
+"""Bytes of a file key, sealed to one recipient."""
+ZERO_NONCE = bytes(12)
+"""For a key that seals this once and never again."""
 VERSION_LINE = b"age-encryption.org/v1\n"
 COLUMNS = 64
 

@@ -21,10 +21,10 @@ from typing import Literal
 
 import msgspec
 
-from appliance.clock import Clock
 from appliance.errors import BadFile, NotPossible
-from appliance.files import Fact, Moment, from_json, lines, open_plain, to_json
-from appliance.signing import Verifier, open_note, split_note
+from appliance.records.clock import Clock
+from appliance.records.files import Fact, Moment, from_json, lines, open_plain, to_json
+from appliance.records.signing import Verifier, open_note, split_note
 
 START = "0" * 64
 """What the first line holds in place of a digest."""

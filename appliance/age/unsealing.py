@@ -2,7 +2,7 @@
 
 Three ways in, one set of rules: `SealedReader` for a film that is played (seekable, any thread),
 `unsealed` for a stream of any length, `unseal` for a document. None of them ever hands out a byte
-that it has not authenticated. `appliance.sealing` describes the format.
+that it has not authenticated. `appliance.age.sealing` describes the format.
 """
 
 import base64
@@ -16,27 +16,29 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from appliance.errors import (
-    AlteredHeader,
-    BadArmor,
-    BadHeader,
-    BadPayload,
-    Incomplete,
-    NoMatch,
-    WrongPassphrase,
-)
-from appliance.sealing import (
+from appliance.age.armor import dearmored
+from appliance.age.sealing import (
     CHUNK,
     COLUMNS,
     NONCE,
     TAG,
     VERSION_LINE,
+    WRAPPED,
+    ZERO_NONCE,
     Recipient,
     Stanza,
     chunk_nonce,
     header_mac,
     payload_cipher,
     to_base64,
+)
+from appliance.errors import (
+    AlteredHeader,
+    BadHeader,
+    BadPayload,
+    Incomplete,
+    NoMatch,
+    WrongPassphrase,
 )
 
 if TYPE_CHECKING:
@@ -48,10 +50,6 @@ HEADER_LIMIT = 1 << 20
 _SEALED_CHUNK = CHUNK + TAG
 _OPEN_CHUNKS = 8
 """So many a reader keeps open: what a page asks for next is mostly there."""
-_SPACE = b" \t\r\n"
-_SPACE_LIMIT = 1024
-_ARMOR_BEGIN = b"-----BEGIN AGE ENCRYPTED FILE-----"
-_ARMOR_END = b"-----END AGE ENCRYPTED FILE-----"
 _FETCH_AGAIN = (
     "Fetch this file again from where it came from; what stands before the damage is good."
 )
@@ -260,11 +258,6 @@ def unsealed(file: io.BufferedReader, identities: Sequence[Identity]) -> Iterato
     return _unsealed_payload(file, open_header(file, identities))
 
 
-def dearmored(file: io.BufferedIOBase) -> io.BufferedReader:
-    """The bytes inside age's strict text form. Reading raises BadArmor where it is broken."""
-    return io.BufferedReader(_Dearmored(file))
-
-
 def open_header(file: io.BufferedIOBase, identities: Sequence[Identity]) -> ChaCha20Poly1305:
     """Read a header and find its file key; `file` then stands at the first chunk of its payload.
 
@@ -439,63 +432,27 @@ def _read_exactly(file: io.BufferedIOBase, length: int) -> bytes:
     return b"".join(parts)
 
 
-class _Dearmored(io.RawIOBase):
-    def __init__(self, file: io.BufferedIOBase) -> None:
-        self._blocks = _armor_blocks(file)
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        view = memoryview(buffer).cast("B")
-        if not self._rest:
-            self._rest = next(self._blocks, b"")
-        count = min(len(view), len(self._rest))
-        view[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
+def stanza_arguments(stanza: Stanza, count: int) -> tuple[str, ...]:
+    """Raises BadHeader if there are more or fewer than `count`."""
+    if len(stanza.args) != count:
+        raise bad_stanza(stanza)
+    return stanza.args
 
 
-def _armor_blocks(file: io.BufferedIOBase) -> Iterator[bytes]:
-    skipped = 0
-    line = b""
-    while not line:
-        raw = file.readline(_SPACE_LIMIT)
-        skipped += len(raw)
-        line = raw.lstrip(_SPACE)
-        if not raw or skipped > _SPACE_LIMIT:
-            raise _bad_armor("it has no first line")
-    if _without_end(line) != _ARMOR_BEGIN:
-        raise _bad_armor("its first line is not the one it should be")
-    short = False
-    while (line := _without_end(file.readline(COLUMNS + 3))) != _ARMOR_END:
-        block = _armored_line(line)
-        if short or not block:
-            raise _bad_armor("a line is too short, or the last line is missing")
-        short = len(line) < COLUMNS or line.endswith(b"=")
-        yield block
-    if file.read(_SPACE_LIMIT).strip(_SPACE) or file.read(1):
-        raise _bad_armor("something stands behind its last line")
-
-
-def _armored_line(line: bytes) -> bytes:
+def file_key_in(cipher: ChaCha20Poly1305, body: bytes) -> bytes | None:
+    """The file key in a stanza, None if it is for somebody else. Raises BadHeader."""
+    if len(body) != WRAPPED:
+        # Before decrypting: a longer one could be made to open under two keys.
+        raise BadHeader("The head of this sealed file is broken: a file key is not 16 bytes long.")
     try:
-        block = base64.b64decode(line, validate=True)
-    except binascii.Error:
-        block = b""
-    if len(line) > COLUMNS or base64.b64encode(block) != line:
-        raise _bad_armor("a line is not in its one spelling of base64")
-    return block
+        return cipher.decrypt(ZERO_NONCE, body, None)
+    except InvalidTag:
+        return None
 
 
-def _without_end(line: bytes) -> bytes:
-    return line.removesuffix(b"\n").removesuffix(b"\r")
-
-
-def _bad_armor(why: str) -> BadArmor:
-    return BadArmor(
-        "The text form of this sealed file is broken: %(why)s.",
-        "Copy it again from where it came from, whole and unchanged.",
-        why=why,
+def bad_stanza(stanza: Stanza) -> BadHeader:
+    return BadHeader(
+        "The head of this sealed file is broken: its %(part)s part is not in its form.",
+        "Nothing of it can be opened. Fetch it again from where it came from.",
+        part=stanza.type,
     )

@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from appliance.files import Fact, Moment
+from appliance.records.files import Fact, Moment
 
 EARLIEST = datetime(2026, 11, 1, tzinfo=UTC)
 """No kit ran before this software existed, so an earlier time is wrong."""

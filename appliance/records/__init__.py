@@ -1,0 +1,1 @@
+"""What is written down: strict facts, durable files, signed notes, chained logs, and the time."""
