@@ -24,7 +24,7 @@ from appliance.age.identities import parse_identity
 from appliance.config import Config
 from appliance.doctor import Machine, ask, examine
 from appliance.errors import KitError, NotPossible
-from appliance.joined import open_recording
+from appliance.film.recording import open_recording
 from appliance.kit import Kit, Visit
 from appliance.records.clock import SystemClock
 from appliance.records.files import save

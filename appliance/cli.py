@@ -318,7 +318,8 @@ def open_film(
     --kit-key only a film that this kit has signed is opened.
     """
     from appliance.cases import open_case_identities
-    from appliance.joined import case_directory, open_recording, read_manifest, write_film
+    from appliance.film.manifest import read_manifest
+    from appliance.film.recording import case_directory, open_recording, write_film
 
     if not keys:
         raise click.UsageError("Say what opens it: -i FILE.")

@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from appliance.errors import BadInput
+from appliance.film.manifest import FilmKind
 from appliance.records.files import Fact, Moment, new_id
 
 Purpose = Literal[
@@ -31,9 +32,6 @@ PURPOSES: tuple[Purpose, ...] = (
     "filming-review",
 )
 
-OrderedFilm = Literal["visit", "review"]
-"""What a permit may order: a family together, or the shared review itself."""
-FilmKind = Literal["visit", "review", "imported"]
 AGREED: Mapping[FilmKind, Purpose] = {
     "visit": "filming",
     "review": "filming-review",

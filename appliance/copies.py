@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Literal
 
-from appliance import boxes
 from appliance.age.scrypt import ScryptRecipient
 from appliance.age.sealing import CHUNK, TAG, SealedWriter
 from appliance.age.unsealing import SealedReader
@@ -23,7 +22,8 @@ from appliance.cases import UNREADABLE, OpenCase
 from appliance.clips import Kept, Still, sealed_file
 from appliance.consent import Consent, CopiesOut, Newcomer, Purpose, allows, may_be_watched
 from appliance.errors import BadFile, NotPossible
-from appliance.film import FilmStarted
+from appliance.film import boxes
+from appliance.film.manifest import FilmStarted
 from appliance.records.files import Fact, Moment, open_plain
 
 Way = Literal["stick", "download"]

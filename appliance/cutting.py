@@ -23,8 +23,9 @@ from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from appliance import avc, boxes
+from appliance import avc
 from appliance.errors import BadFile
+from appliance.film import boxes
 from appliance.footage import (
     Footage,
     Out,

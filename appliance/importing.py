@@ -28,15 +28,13 @@ from appliance.age.sealing import Bytes, Recipient, SealedWriter, seal
 from appliance.age.unsealing import SealedReader
 from appliance.apart import Apart, Limits
 from appliance.errors import BadFile, BadInput, Incomplete, KitError, NotPossible
-from appliance.film import (
+from appliance.film.fragments import Fragment, FragmentSplitter, Init
+from appliance.film.index import IndexBuilder
+from appliance.film.manifest import (
     EndReason,
     FilmEnded,
     FilmFact,
     FilmStarted,
-    Fragment,
-    FragmentSplitter,
-    IndexBuilder,
-    Init,
     SegmentClosed,
     index_name,
     manifest_line,

@@ -22,19 +22,18 @@ from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import SealedWriter, seal
 from appliance.cases import OpenCase
 from appliance.errors import BadFile, BadInput, Incomplete, KitError, NotOpened, NotPossible
-from appliance.film import (
+from appliance.film.index import Plaintext, SegmentIndex, rebuild_index
+from appliance.film.manifest import (
     Manifest,
     Mended,
-    Plaintext,
     SegmentClosed,
-    SegmentIndex,
     Tail,
     index_name,
     mended_name,
-    rebuild_index,
+    read_manifest,
     segment_name,
 )
-from appliance.joined import SegmentSource, read_manifest, read_mended
+from appliance.film.recording import SegmentSource, read_mended
 from appliance.records.audit import Event
 from appliance.records.files import (
     ID,

@@ -18,7 +18,7 @@ from typing import Literal, get_args
 
 from appliance import claps
 from appliance.config import Fault, Faults
-from appliance.joined import read_manifest
+from appliance.film.manifest import read_manifest
 from appliance.keys import unlock
 from appliance.kit import at_midday, local_time, wait_for
 from appliance.permits import Refusal

@@ -9,17 +9,19 @@ times, the ceilings, the films already made and the case's recipient itself, aga
 import hashlib
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import Literal
 
 import msgspec
 
 from appliance.age.recipients import parse_recipient
-from appliance.consent import OrderedFilm
 from appliance.errors import BadInput, BadSignature
 from appliance.keys import Card
 from appliance.records.clock import Judgement
 from appliance.records.files import Fact, Moment, checked_id, from_json
 from appliance.records.signing import open_note
 
+OrderedFilm = Literal["visit", "review"]
+"""What a permit may order: a family together, or the shared review itself."""
 CURRENT = "current"
 """The one file in the directory of permits."""
 

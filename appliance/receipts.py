@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Literal
 
 from appliance.errors import BadFile
-from appliance.film import MENDED_NAME
+from appliance.film.manifest import MENDED_NAME
 from appliance.records.files import ID, Fact, Home, checked_id, load_fact, paths_in
 from appliance.records.signing import Verifier
 

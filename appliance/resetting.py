@@ -32,7 +32,7 @@ import msgspec
 from appliance.cases import is_withdrawn
 from appliance.consent import FilmWithdrawal, ServiceOrder, ShareEnd, Withdrawal
 from appliance.errors import BadFile, BadInput, BadSignature
-from appliance.film import parse_manifest
+from appliance.film.manifest import parse_manifest
 from appliance.keys import Card
 from appliance.orders import LARGEST, Reset, orders_in, read_order
 from appliance.receipts import (

@@ -26,7 +26,7 @@ from appliance.clips import Kept
 from appliance.consent import Consent, CopiesOut, ShareEnd, allows
 from appliance.copies import Refusal, names, opened, plain
 from appliance.errors import BadFile, BadInput
-from appliance.film import FilmStarted
+from appliance.film.manifest import FilmStarted
 from appliance.keys import Card, sealing_keys
 from appliance.records.files import (
     ID,

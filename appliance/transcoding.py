@@ -5,9 +5,9 @@ compute and speak over one connection (`appliance.sandbox`), and may use so much
 no more: it asks for pieces of the original and hands over what it made. It is not believed either:
 what starts it (`appliance.apart`) holds what comes against the same limits.
 
-What it makes is as `appliance.film` has it: H.264 without B-frames, a key frame each second,
-upright and of square points, each frame at its own time; AAC at 48 kHz, silence where there is
-none.
+What it makes is as `appliance.film.fragments` has it: H.264 without B-frames, a key frame each
+second, upright and of square points, each frame at its own time; AAC at 48 kHz, silence where there
+is none.
 """
 
 # PyAV's packets are generic for the type checker and not when they run.
@@ -29,7 +29,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from appliance.errors import BadFile
-from appliance.film import MUXER, MUXER_OPTIONS
+from appliance.film.fragments import MUXER, MUXER_OPTIONS
 from appliance.footage import Sounds, Source, Upright
 from appliance.structure import NotKnown, check_film
 from appliance.wire import PIECE, TOLD, Kind, Refusal, Wire

@@ -19,7 +19,7 @@ from gpiozero.pins.mock import MockFactory
 
 from appliance.config import Config, load_config
 from appliance.errors import KitError, LightFailed, NotPossible, own_card
-from appliance.film import EndReason
+from appliance.film.manifest import EndReason
 from appliance.notify import notify
 from appliance.permits import Permit
 from appliance.records.audit import Log

@@ -17,7 +17,7 @@ from operator import mul
 from typing import TYPE_CHECKING, Protocol
 
 from appliance.errors import CameraFailed
-from appliance.film import EndReason
+from appliance.film.manifest import EndReason
 from appliance.records.clock import Clock
 from appliance.requests import SoundLevel
 

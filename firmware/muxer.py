@@ -1,4 +1,4 @@
-"""Pictures and sound into a fragmented MP4, in memory, as `appliance.film` reads it.
+"""Pictures and sound into a fragmented MP4, in memory, as `appliance.film.manifest` reads it.
 
 A fragment ends at each key frame and after about a sixth of a second; there is no edit list, and
 times start at zero. The encoder of the sound would put its first packet before zero, where no
@@ -16,7 +16,7 @@ from fractions import Fraction
 import av
 
 from appliance.errors import BadInput
-from appliance.film import MUXER, MUXER_OPTIONS
+from appliance.film.fragments import MUXER, MUXER_OPTIONS
 from firmware.camera import SAMPLE_RATE, TICKS
 
 SOUND_BIT_RATE = 96_000

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from appliance.film import EndReason
+from appliance.film.manifest import EndReason
 from appliance.permits import Permit, Refusal
 
 SHORTEST_PRESS = 0.05

@@ -22,8 +22,7 @@ import msgspec
 
 from appliance.consent import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
 from appliance.errors import BadFile, BadInput
-from appliance.film import FilmRemoved, Manifest
-from appliance.joined import read_manifest
+from appliance.film.manifest import FilmRemoved, Manifest, read_manifest
 from appliance.records.audit import Log
 from appliance.records.files import (
     ID,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
 from appliance.errors import CameraFailed, KitError, LightFailed, SoundFailed
-from appliance.film import EndReason
+from appliance.film.manifest import EndReason
 from appliance.orders import Reset
 from appliance.permits import Permit, Refusal
 from appliance.records import audit

@@ -19,24 +19,22 @@ from pathlib import Path
 from typing import Protocol
 
 from appliance.age.sealing import CHUNK, Bytes, Recipient, SealedWriter, seal
-from appliance.boxes import make
 from appliance.errors import BadFile, KitError, NotPossible
-from appliance.film import (
+from appliance.film.boxes import make
+from appliance.film.fragments import Fragment, FragmentSplitter, Init
+from appliance.film.index import IndexBuilder
+from appliance.film.manifest import (
     EndReason,
     FilmEnded,
     FilmFact,
     FilmStarted,
-    Fragment,
-    FragmentSplitter,
-    IndexBuilder,
-    Init,
     SegmentClosed,
     Tail,
     index_name,
     manifest_line,
+    read_manifest,
     segment_name,
 )
-from appliance.joined import read_manifest
 from appliance.records.clock import Clock
 from appliance.records.files import Home, names_in, open_plain, save, sync_directory, to_json
 from appliance.records.signing import Signer

@@ -16,8 +16,7 @@ from appliance.age.identities import generate_identity
 from appliance.cases import CaseRecord
 from appliance.config import Config
 from appliance.errors import CameraFailed, LightFailed, SoundFailed
-from appliance.film import EndReason, Manifest
-from appliance.joined import read_manifest
+from appliance.film.manifest import EndReason, Manifest, read_manifest
 from appliance.keys import PrivateKeys
 from appliance.permits import Permit, Refusal
 from appliance.records.audit import Log, check_chain

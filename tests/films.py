@@ -10,7 +10,7 @@ from typing import Any
 
 import av
 
-from appliance.film import MUXER, MUXER_OPTIONS
+from appliance.film.fragments import MUXER, MUXER_OPTIONS
 
 RATE = 48_000
 TICKS = 90_000

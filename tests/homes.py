@@ -12,7 +12,7 @@ from appliance.age.sealing import VERSION_LINE
 from appliance.base.orders import Desk, make_new
 from appliance.cases import Cases, Details, OpenCase
 from appliance.config import Config, write_config
-from appliance.film import (
+from appliance.film.manifest import (
     EndReason,
     FilmEnded,
     FilmStarted,

@@ -19,14 +19,12 @@ from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import seal
 from appliance.cases import OpenCase
 from appliance.config import Config
-from appliance.film import (
+from appliance.film.fragments import Fragment, FragmentSplitter, Init
+from appliance.film.index import IndexBuilder
+from appliance.film.manifest import (
     EndReason,
     FilmEnded,
     FilmStarted,
-    Fragment,
-    FragmentSplitter,
-    IndexBuilder,
-    Init,
     SegmentClosed,
     index_name,
     manifest_line,

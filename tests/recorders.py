@@ -15,8 +15,8 @@ import av
 
 from appliance.cases import CaseRecord
 from appliance.config import Config, write_config
-from appliance.film import Manifest
-from appliance.joined import open_recording, read_manifest
+from appliance.film.manifest import Manifest, read_manifest
+from appliance.film.recording import open_recording
 from appliance.permits import Permit
 from appliance.receipts import KitCard
 from appliance.records.clock import SystemClock, Vouch

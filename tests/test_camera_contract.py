@@ -15,7 +15,7 @@ import av
 import pytest
 from av.video.frame import PictureType
 
-from appliance.film import EndReason
+from appliance.film.manifest import EndReason
 from appliance.records.clock import SystemClock
 from firmware.camera import PREVIEW_EVERY, SAMPLE_RATE, TICKS, Camera, GuardedSink
 from firmware.cameras.scene import FilmScene, SceneCamera

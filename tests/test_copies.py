@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appliance import boxes
 from appliance.age.scrypt import ScryptIdentity
 from appliance.age.unsealing import unseal
 from appliance.cases import Cases, Details, OpenCase
@@ -28,7 +27,8 @@ from appliance.copies import (
     receipts,
 )
 from appliance.errors import BadFile, NotPossible
-from appliance.film import FilmStarted
+from appliance.film import boxes
+from appliance.film.manifest import FilmStarted
 from appliance.keys import PrivateKeys
 from appliance.records.files import Home, new_id
 from tests import films

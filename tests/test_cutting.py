@@ -15,10 +15,10 @@ import av
 import pytest
 
 from appliance import avc
-from appliance.boxes import boxes
 from appliance.cli import run
 from appliance.cutting import Cut, cut
 from appliance.errors import BadFile, BadInput, KitError
+from appliance.film.boxes import boxes
 from tests import films
 
 FRAMES = 300

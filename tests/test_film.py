@@ -17,40 +17,29 @@ import av
 import msgspec
 import pytest
 
-from appliance import boxes
 from appliance.age.identities import generate_identity
 from appliance.age.sealing import seal
 from appliance.age.unsealing import Identity
 from appliance.cli import run
 from appliance.cutting import cut
 from appliance.errors import BadFile, BadSignature, Incomplete, NoMatch
-from appliance.film import (
-    FRAGMENT_LIMIT,
+from appliance.film import boxes
+from appliance.film.fragments import FRAGMENT_LIMIT, Fragment, FragmentSplitter, Init
+from appliance.film.index import IndexBuilder, Run, SegmentIndex, rebuild_index
+from appliance.film.joined import JoinedFilm, Part
+from appliance.film.manifest import (
     EndReason,
     FilmEnded,
     FilmStarted,
-    Fragment,
-    FragmentSplitter,
-    IndexBuilder,
-    Init,
-    Run,
     SegmentClosed,
-    SegmentIndex,
     Tail,
     index_name,
     manifest_line,
     parse_manifest,
-    rebuild_index,
+    read_manifest,
     segment_name,
 )
-from appliance.joined import (
-    JoinedFilm,
-    Part,
-    differences,
-    open_recording,
-    read_manifest,
-    write_film,
-)
+from appliance.film.recording import differences, open_recording, write_film
 from appliance.records.files import from_json, to_json
 from appliance.records.signing import Signer
 from tests import films

@@ -15,7 +15,7 @@ from pathlib import Path
 import av
 import pytest
 
-from appliance.film import EndReason
+from appliance.film.manifest import EndReason
 from appliance.records.files import new_id, to_json
 from appliance.requests import Framing, Preview
 from firmware.__main__ import DIED

@@ -18,23 +18,21 @@ from appliance.age.unsealing import unseal
 from appliance.cases import Cases, Details, OpenCase
 from appliance.cli import run
 from appliance.errors import BadFile, BadSignature, NoMatch
-from appliance.film import (
+from appliance.film.fragments import Fragment, FragmentSplitter, Init
+from appliance.film.index import IndexBuilder, SegmentIndex
+from appliance.film.manifest import (
     EndReason,
     FilmEnded,
     FilmStarted,
-    Fragment,
-    FragmentSplitter,
-    IndexBuilder,
-    Init,
     SegmentClosed,
-    SegmentIndex,
     Tail,
     index_name,
     manifest_line,
     mended_name,
+    read_manifest,
     segment_name,
 )
-from appliance.joined import differences, open_recording, read_manifest, read_mended
+from appliance.film.recording import differences, open_recording, read_mended
 from appliance.keys import PrivateKeys
 from appliance.library import mend, mend_all, waiting
 from appliance.records.files import Home, from_json, new_id, to_json

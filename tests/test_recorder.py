@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from appliance.film import EndReason
+from appliance.film.manifest import EndReason
 from appliance.permits import Permit, Refusal
 from appliance.records.files import new_id
 from firmware.light import CAPTURING

@@ -13,7 +13,7 @@ import pytest
 
 from appliance.age.identities import generate_identity
 from appliance.consent import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
-from appliance.film import FilmRemoved
+from appliance.film.manifest import FilmRemoved
 from appliance.keys import PrivateKeys
 from appliance.permits import Joined
 from appliance.records.files import Fact, from_json, new_id, save, to_json

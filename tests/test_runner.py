@@ -14,8 +14,8 @@ import pytest
 
 from appliance.age.identities import generate_identity
 from appliance.errors import CameraFailed
-from appliance.film import EndReason
-from appliance.joined import open_recording, read_manifest
+from appliance.film.manifest import EndReason, read_manifest
+from appliance.film.recording import open_recording
 from appliance.keys import PrivateKeys
 from appliance.permits import CURRENT, LONGEST_FILM, Books, Ceilings, Enrolled, Refusal, Revocation
 from appliance.records.clock import EARLIEST, LARGEST_STEP, Correction, Judgement, Mark, Trust

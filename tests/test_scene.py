@@ -14,7 +14,7 @@ import pytest
 from appliance import claps
 from appliance.config import Fault, Faults
 from appliance.errors import BadInput, CameraFailed
-from appliance.film import EndReason
+from appliance.film.manifest import EndReason
 from firmware.camera import SAMPLE_RATE, TICKS
 from firmware.cameras.scene import FilmScene, SceneCamera, sound_frame
 from firmware.cameras.testcard import TestCard, read_number

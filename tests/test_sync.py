@@ -25,7 +25,7 @@ from appliance.cases import CaseRecord, OpenCase
 from appliance.clips import sealed_file
 from appliance.consent import Tombstone
 from appliance.errors import KitError, SendInterrupted, SendRefused
-from appliance.film import FilmStarted, index_name, segment_name
+from appliance.film.manifest import FilmStarted, index_name, segment_name
 from appliance.importing import Original, import_film
 from appliance.kit import wait_for
 from appliance.notify import Pulse

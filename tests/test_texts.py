@@ -22,7 +22,7 @@ from appliance.age.keyfile import identity_lines
 from appliance.cases import Cases, Details, Goal, Goals, OpenCase
 from appliance.config import Config, load_config, write_config
 from appliance.errors import BadInput
-from appliance.film import Tail
+from appliance.film.manifest import Tail
 from appliance.keys import PrivateKeys
 from appliance.records.audit import Log, check_chain, holds, links
 from appliance.records.files import Fact, Home, from_json, new_id, to_json

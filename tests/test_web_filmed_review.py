@@ -10,8 +10,7 @@ import pytest
 from appliance.clips import choose
 from appliance.consent import AGREED, PURPOSES, Consent, Purpose, ends_with
 from appliance.copies import Refusal, judge
-from appliance.film import FilmStarted
-from appliance.joined import read_manifest
+from appliance.film.manifest import FilmStarted, read_manifest
 from appliance.permits import Permit
 from appliance.requests import Stop
 from tests import films

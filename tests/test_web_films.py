@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 
 from appliance.clips import Clip
-from appliance.film import EndReason
+from appliance.film.manifest import EndReason
 from tests import films
 from tests.pages import LARGE, Page, WebKit, practitioner
 from web_ui.ranges import AT_ONCE, LATER, PIECE, TABLES, play

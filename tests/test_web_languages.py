@@ -14,7 +14,7 @@ from babel.messages.pofile import read_po
 from appliance.clips import marks_of
 from appliance.consent import Consent
 from appliance.errors import KitError
-from appliance.film import EndReason
+from appliance.film.manifest import EndReason
 from appliance.permits import Refusal
 from appliance.requests import SoundLevel
 from appliance.reviews import Review

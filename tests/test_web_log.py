@@ -10,7 +10,7 @@ import pytest
 
 from appliance.consent import Consent
 from appliance.copies import Refusal, judge
-from appliance.joined import read_manifest
+from appliance.film.manifest import read_manifest
 from appliance.records.audit import Event, Log
 from appliance.records.clock import SystemClock
 from appliance.requests import Stop

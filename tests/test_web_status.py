@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.film import EndReason
+from appliance.film.manifest import EndReason
 from appliance.permits import Refusal
 from appliance.requests import Stop
 from firmware.recorder import Pattern, State

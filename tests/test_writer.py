@@ -18,19 +18,11 @@ import pytest
 
 from appliance.age.sealing import CHUNK, Bytes
 from appliance.age.unsealing import SealedReader, unseal
-from appliance.boxes import boxes
 from appliance.errors import BadSignature
-from appliance.film import (
-    EndReason,
-    FilmStarted,
-    Fragment,
-    FragmentSplitter,
-    Init,
-    Manifest,
-    parse_manifest,
-    segment_name,
-)
-from appliance.joined import OpenedFilm, open_recording
+from appliance.film.boxes import boxes
+from appliance.film.fragments import Fragment, FragmentSplitter, Init
+from appliance.film.manifest import EndReason, FilmStarted, Manifest, parse_manifest, segment_name
+from appliance.film.recording import OpenedFilm, open_recording
 from appliance.permits import recipient_digest
 from appliance.records.files import Home, new_id
 from appliance.records.signing import Signer

@@ -8,9 +8,9 @@ from wtforms import BooleanField, IntegerField
 from wtforms.validators import Optional
 
 from appliance.cases import Goals, OpenCase, strangers
-from appliance.consent import AGREED, Consent, Newcomer, OrderedFilm, may_be_made, taken_back
+from appliance.consent import AGREED, Consent, Newcomer, may_be_made, taken_back
 from appliance.course import course_of, stops_filming
-from appliance.permits import CURRENT, Ceilings, Permit, read_ceilings
+from appliance.permits import CURRENT, Ceilings, OrderedFilm, Permit, read_ceilings
 from appliance.records.clock import EARLIEST
 from appliance.records.files import new_id, save, sync_directory, to_json
 from appliance.requests import RecorderStatus

@@ -12,7 +12,7 @@ from appliance.age.unsealing import unseal
 from appliance.apart import Apart
 from appliance.cases import OpenCase
 from appliance.errors import KitError
-from appliance.joined import JoinedFilm
+from appliance.film.joined import JoinedFilm
 from appliance.records.files import (
     Fact,
     checked_id,

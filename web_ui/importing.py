@@ -19,7 +19,7 @@ from appliance.cases import OpenCase
 from appliance.consent import Consent, may_be_made
 from appliance.course import course_of, stops_filming
 from appliance.errors import BadInput, NotOpened, NotPossible
-from appliance.film import FilmStarted
+from appliance.film.manifest import FilmStarted
 from appliance.importing import LARGEST, Original, import_film
 from appliance.permits import recipient_digest
 from appliance.records.files import new_id

@@ -18,10 +18,11 @@ from typing import Protocol
 from appliance.age.unsealing import SealedReader, unseal
 from appliance.cases import OpenCase
 from appliance.clips import Clip, Still
-from appliance.consent import Consent, FilmKind, may_be_watched, taken_back
+from appliance.consent import Consent, may_be_watched, taken_back
 from appliance.errors import BadFile, CaseWithdrawn, KitError, NoMatch, NotOpened
-from appliance.film import EndReason, FilmStarted, Manifest
-from appliance.joined import JoinedFilm, OpenedFilm, open_recording, read_manifest
+from appliance.film.joined import JoinedFilm
+from appliance.film.manifest import EndReason, FilmKind, FilmStarted, Manifest, read_manifest
+from appliance.film.recording import OpenedFilm, open_recording
 from appliance.records.files import ID, Home, checked_id, new_id, open_plain, paths_in, read_plain
 from appliance.records.signing import Verifier
 from appliance.withdrawing import is_film_withdrawn

@@ -21,7 +21,7 @@ from appliance.apart import Apart
 from appliance.cases import OpenCase
 from appliance.clips import Clip, Words
 from appliance.errors import KitError, NotPossible, frames
-from appliance.joined import JoinedFilm
+from appliance.film.joined import JoinedFilm
 from appliance.records.files import new_id, save
 from web_ui import memory
 from web_ui.glances import make_glance

@@ -26,7 +26,7 @@ from appliance.bench import Row, films, in_turn, median_ratio, row
 from appliance.bench.films import RATE
 from appliance.cutting import cut
 from appliance.errors import NotPossible
-from appliance.joined import OpenedFilm, open_recording, write_film
+from appliance.film.recording import OpenedFilm, open_recording, write_film
 from appliance.records.files import lines, new_id
 from appliance.stills import filmstrip, peaks, still
 

@@ -12,14 +12,12 @@ from pathlib import Path
 
 from appliance.age.sealing import Recipient, seal
 from appliance.errors import NotPossible
-from appliance.film import (
+from appliance.film.fragments import Fragment, FragmentSplitter, Init
+from appliance.film.index import IndexBuilder
+from appliance.film.manifest import (
     EndReason,
     FilmEnded,
     FilmStarted,
-    Fragment,
-    FragmentSplitter,
-    IndexBuilder,
-    Init,
     SegmentClosed,
     index_name,
     manifest_line,

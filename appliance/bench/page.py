@@ -27,8 +27,8 @@ from appliance.cases import Cases, Details
 from appliance.config import Config
 from appliance.consent import PURPOSES, Consent, Person
 from appliance.errors import NotPossible
-from appliance.film import manifest_line
-from appliance.joined import open_recording, write_film
+from appliance.film.manifest import manifest_line
+from appliance.film.recording import open_recording, write_film
 from appliance.keys import lock
 from appliance.kit import Kit, Visit, free_port
 from appliance.passphrases import make_passphrase

@@ -23,7 +23,7 @@ from appliance import claps
 from appliance.bench import Row, in_turn, median_ratio, row
 from appliance.config import Config, Faults
 from appliance.errors import NotPossible
-from appliance.joined import open_recording
+from appliance.film.recording import open_recording
 from appliance.kit import Kit, Visit
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it

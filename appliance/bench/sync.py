@@ -30,7 +30,7 @@ from appliance.bench.ceph import Ceph
 from appliance.bench.certificates import Authority
 from appliance.config import Config, write_config
 from appliance.errors import NotPossible
-from appliance.film import (
+from appliance.film.manifest import (
     EndReason,
     FilmEnded,
     FilmStarted,

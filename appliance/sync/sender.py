@@ -27,7 +27,7 @@ from appliance.errors import (
     SendInterrupted,
     SendRefused,
 )
-from appliance.film import Mended, parse_manifest
+from appliance.film.manifest import Mended, parse_manifest
 from appliance.keys import Card
 from appliance.permits import Enrolled
 from appliance.receipts import (

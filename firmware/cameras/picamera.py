@@ -23,7 +23,7 @@ from picamera2.encoders.libav_h264_encoder import LibavH264Encoder
 from picamera2.outputs import Output
 
 from appliance.errors import CameraFailed
-from appliance.film import EndReason
+from appliance.film.manifest import EndReason
 from appliance.records.clock import Clock
 from appliance.stills import SMALL, jpeg
 from firmware.camera import PREVIEW_EVERY, PREVIEW_WIDTH, TICKS, Sink

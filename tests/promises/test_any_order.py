@@ -25,8 +25,8 @@ from hypothesis.stateful import (
 
 from appliance.age.sealing import Bytes
 from appliance.consent import Withdrawal
-from appliance.film import EndReason
-from appliance.joined import open_recording, read_manifest
+from appliance.film.manifest import EndReason, read_manifest
+from appliance.film.recording import open_recording
 from appliance.permits import Refusal
 from appliance.records.files import new_id, save, to_json
 from appliance.requests import Enrol, Remove, Stop

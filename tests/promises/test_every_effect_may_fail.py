@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from appliance.errors import NotPossible
-from appliance.film import EndReason
+from appliance.film.manifest import EndReason
 from appliance.keys import PrivateKeys
 from appliance.records.files import new_id
 from appliance.requests import Enrol

@@ -18,9 +18,9 @@ import pytest
 from appliance.age.recipients import parse_recipient
 from appliance.apart import Apart
 from appliance.decoder import Remote
-from appliance.film import FilmStarted
+from appliance.film.manifest import FilmStarted
+from appliance.film.recording import open_recording
 from appliance.importing import Original, import_film
-from appliance.joined import open_recording
 from appliance.permits import recipient_digest
 from appliance.records.files import new_id
 from appliance.transcoding import transcode

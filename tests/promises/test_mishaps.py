@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.joined import open_recording
+from appliance.film.recording import open_recording
 from appliance.kit import Visit
 from appliance.mishaps import MISHAPS, Mishaps
 from appliance.permits import Refusal

@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import pytest
 
-from appliance.joined import open_recording
+from appliance.film.recording import open_recording
 from appliance.kit import Visit
 from tests import films
 

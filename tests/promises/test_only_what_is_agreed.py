@@ -29,8 +29,7 @@ from appliance.cases import CaseRecord, OpenCase, is_withdrawn
 from appliance.consent import PURPOSES, Tombstone
 from appliance.copies import judge as judge_copies
 from appliance.errors import KitError
-from appliance.film import EndReason
-from appliance.joined import read_manifest
+from appliance.film.manifest import EndReason, read_manifest
 from appliance.permits import Books, Permit, Refusal, judge
 from appliance.receipts import KitCard
 from appliance.records.clock import Judgement, Trust

@@ -19,8 +19,8 @@ from appliance.age.unsealing import SealedReader
 from appliance.cases import Cases
 from appliance.config import Config
 from appliance.errors import NoMatch
-from appliance.film import EndReason
-from appliance.joined import open_recording
+from appliance.film.manifest import EndReason
+from appliance.film.recording import open_recording
 from appliance.keys import PrivateKeys
 from appliance.kit import Kit, Visit
 from appliance.permits import CURRENT, Refusal

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from appliance.errors import CameraFailed
-from appliance.film import EndReason
+from appliance.film.manifest import EndReason
 from appliance.records.clock import SystemClock
 from firmware.camera import TICKS
 from firmware.microphone import Microphone

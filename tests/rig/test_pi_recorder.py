@@ -16,8 +16,8 @@ from pathlib import Path
 import av
 import pytest
 
-from appliance.film import EndReason, Manifest
-from appliance.joined import open_recording, read_manifest
+from appliance.film.manifest import EndReason, Manifest, read_manifest
+from appliance.film.recording import open_recording
 from firmware.__main__ import DIED
 from firmware.camera import SAMPLE_RATE
 from tests.fakes import CASE

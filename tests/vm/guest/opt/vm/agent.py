@@ -25,7 +25,8 @@ import msgspec
 from appliance.cases import is_withdrawn, open_case_identities
 from appliance.config import load_config
 from appliance.errors import KitError, NotPossible
-from appliance.joined import open_recording, read_manifest
+from appliance.film.manifest import read_manifest
+from appliance.film.recording import open_recording
 from appliance.keys import unlock
 from appliance.kit import Kit, Page, Process, wait_for
 from appliance.receipts import KitCard

@@ -1,0 +1,248 @@
+"""What is written down of a film, in clear and signed: how it began, its segments, how it ended.
+
+    recordings/<id>/0000.mp4.age     about 30 s: ftyp moov (moof mdat free?)*, sealed to the case
+    recordings/<id>/0000.index.age   where each of its samples lies and when it is shown, sealed
+    recordings/<id>/manifest         public facts, a line each; once it has its end, a C2SP signed
+                                     note
+
+Everything here is readable without a key. How a film is opened and played again is
+`appliance.film.recording`.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from appliance.errors import BadFile
+from appliance.records.files import Fact, Moment, one_of, read_plain, to_json
+from appliance.records.signing import Verifier, open_note, split_note
+
+
+class EndReason(Enum):
+    """Why a film ended. The manifest, the page and the log all use these codes."""
+
+    BUTTON = "button"
+    LIMIT = "limit"
+    PAGE = "page"
+    POWER = "power"
+    SHUTDOWN = "shutdown"
+    WITHDRAWN = "withdrawn"
+    CAMERA_FAILED = "camera-failed"
+    FRAMES_STOPPED = "frames-stopped"
+    SOUND_FAILED = "sound-failed"
+    LIGHT_FAILED = "light-failed"
+    DISK_FAILED = "disk-failed"
+    SLOW_CARD = "slow-card"
+    FAULT = "fault"
+    IMPORTED = "imported"
+
+
+FilmKind = Literal["visit", "review", "imported"]
+"""A family together, the shared review itself, or a film from elsewhere."""
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class FilmStarted(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="film/v1"):
+    """The first line: whose film this is, by whose leave, for how long.
+
+    `permit` and `consent` are the permit's id and the consent's digest, `recipient` is the SHA-256
+    of the case recipient's text, `limit` is in seconds. A film that was imported has no permit;
+    `started` is when that was, and `original` the digest of the file it was made from.
+    """
+
+    recording: str
+    case: str
+    kit: str
+    permit: str
+    consent: str
+    recipient: Sha256
+    kind: FilmKind
+    limit: Count
+    sound: bool
+    boot: str
+    started: Moment
+    original: Sha256 | None = None
+
+
+class SegmentClosed(Fact, frozen=True, kw_only=True, tag="segment/v1"):
+    """A segment is whole and on the card. Sizes and digests are of the sealed files, `frames` and
+    `seconds` of its picture."""
+
+    number: Count
+    name: str
+    size: Count
+    sha256: Sha256
+    frames: Count
+    seconds: Seconds
+    index: str
+    index_size: Count
+    index_sha256: Sha256
+
+
+class Tail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The segment that was being written when the power went, as it was found: it has no line."""
+
+    name: str
+    size: Count
+    sha256: Sha256
+
+
+class FilmEnded(Fact, frozen=True, kw_only=True, tag="ended/v1"):
+    """The last line. `ended` is None where no trusted clock saw it; `segments`, `frames` and
+    `seconds` are the sums over the lines above, without the tail, which only the case's key can
+    count."""
+
+    why: EndReason
+    ended: Moment | None
+    segments: Count
+    frames: Count
+    seconds: Seconds
+    tail: Tail | None = None
+
+
+class FilmRemoved(Fact, frozen=True, kw_only=True, tag="film-removed/v1"):
+    """A film is gone from its kit: signed by the recorder before it removed anything.
+
+    `manifest` is the SHA-256 of the film's manifest as it stood. `why`: somebody held the button
+    after the film, or a signed order came, whose SHA-256 `order` is (otherwise ''). `at` is None
+    where no trusted clock saw it.
+    """
+
+    recording: str
+    case: str
+    kit: str
+    permit: str
+    manifest: Sha256
+    why: Literal["button", "order"]
+    order: str
+    at: Moment | None
+
+
+class Mended(Fact, frozen=True, kw_only=True, tag="mended/v1"):
+    """What the page made again of a segment, once a practitioner had unlocked it.
+
+    `source` is the SHA-256 of the segment as the recorder left it. `segment` tells of the whole
+    one and its index beside the case; where it has the digest of `source`, only the index was lost.
+    """
+
+    recording: str
+    source: Sha256
+    segment: SegmentClosed
+    made: Moment
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What the kit says of a film. Without `signed_by` nobody vouches for it."""
+
+    started: FilmStarted
+    segments: tuple[SegmentClosed, ...]
+    ended: FilmEnded | None
+    signed_by: Verifier | None
+
+    @property
+    def files(self) -> tuple[tuple[str, int, str], ...]:
+        """Name, size and SHA-256 (hex) of each sealed file of the film, as far as it is told."""
+        tail = self.ended.tail if self.ended else None
+        return (
+            *((s.name, s.size, s.sha256) for s in self.segments),
+            *((s.index, s.index_size, s.index_sha256) for s in self.segments),
+            *([(tail.name, tail.size, tail.sha256)] if tail else ()),
+        )
+
+
+FilmFact = FilmStarted | SegmentClosed | FilmEnded
+_LINE: msgspec.json.Decoder[FilmFact] = msgspec.json.Decoder(FilmFact)
+
+
+def segment_name(number: int) -> str:
+    return f"{number:04d}.mp4.age"
+
+
+def index_name(number: int) -> str:
+    return f"{number:04d}.index.age"
+
+
+MENDED_NAME = re.compile(r"[0-9]{4}\.mended")
+
+
+def mended_name(number: int) -> str:
+    return f"{number:04d}.mended"
+
+
+def manifest_line(fact: FilmFact) -> str:
+    """A line for a manifest. With the last one the whole text is signed: `signer.sign(text)`."""
+    return to_json(fact).decode() + "\n"
+
+
+def parse_manifest(text: str, verifiers: Sequence[Verifier] = ()) -> Manifest:
+    """Read a manifest, also one that was never finished: it has no end, and nobody signed it.
+
+    A last line without its newline was being written when the power went, and does not count. With
+    `verifiers`, a signed manifest must be signed by one of them; without, it is not looked into who
+    signed. Raises BadFile for anything that our recorder does not write, BadSignature.
+    """
+    body, divided, block = text.rpartition("\n\n")
+    signed_by = None
+    if not divided:
+        body = text[: text.rfind("\n") + 1]
+    elif block.endswith("\n"):
+        if verifiers:
+            body, signed_by = open_note(text, verifiers)
+        else:
+            body, _ = split_note(text)
+    else:
+        body += "\n"
+    facts = [_parsed(line) for line in body.split("\n")[:-1]]
+    started, ended = (facts[0], facts[-1]) if facts else (None, None)
+    if not isinstance(started, FilmStarted):
+        raise BadFile("This manifest does not say how its film began.")
+    if not isinstance(ended, FilmEnded):
+        ended = None
+    segments = [fact for fact in facts if isinstance(fact, SegmentClosed)]
+    if len(facts) != 1 + len(segments) + (ended is not None):
+        raise BadFile("This manifest says twice how its film began or ended.")
+    for number, segment in enumerate(segments):
+        expected = (number, segment_name(number), index_name(number))
+        if (segment.number, segment.name, segment.index) != expected:
+            raise BadFile(
+                "Where %(what)s should be, this manifest has something else.", what=expected[1]
+            )
+    if divided and ended is None:
+        raise BadFile("This manifest is signed and does not say how its film ended.")
+    if ended is not None:
+        counted = (len(segments), sum(segment.frames for segment in segments))
+        if (ended.segments, ended.frames) != counted:
+            raise BadFile("This manifest does not add up: its end counts other segments or frames.")
+        if ended.tail is not None and ended.tail.name != segment_name(len(segments)):
+            raise BadFile("The tail in this manifest is not the segment that was being written.")
+    return Manifest(started, tuple(segments), ended, signed_by)
+
+
+def _parsed(line: str) -> FilmFact:
+    try:
+        return one_of(_LINE, line)
+    except BadFile as error:
+        raise BadFile("This manifest has a line that we do not write.") from error
+
+
+def read_manifest(directory: Path, verifiers: Sequence[Verifier] = ()) -> Manifest:
+    """The manifest in a recording's directory. Raises BadFile, BadSignature."""
+    try:
+        text = read_plain(directory / "manifest").decode()
+    except FileNotFoundError as error:
+        raise BadFile(
+            "%(name)s is not a recording: it has no manifest.",
+            "Give the directory of a recording, recordings/<id>.",
+            name=directory.name,
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BadFile("The manifest of this recording is damaged.") from error
+    return parse_manifest(text, verifiers)
