@@ -26,9 +26,9 @@ from appliance.doctor import Machine, ask, examine
 from appliance.errors import KitError, NotPossible
 from appliance.film.recording import open_recording
 from appliance.kit import Kit, Visit
+from appliance.protocol.status import RecorderStatus
 from appliance.records.clock import SystemClock
 from appliance.records.files import save
-from appliance.requests import RecorderStatus
 
 SHORT = 10
 """Seconds filmed before the stop is pressed."""

@@ -28,8 +28,8 @@ from appliance.errors import BadInput, BadPayload, Incomplete, KitError, NotPoss
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from appliance.keys import Role
     from appliance.mishaps import Mishap
+    from appliance.protocol.cards import Role
     from appliance.records.signing import Verifier
     from appliance.verifying import Place
 
@@ -179,8 +179,8 @@ def keygen(
     FILE holds the secret half, under a passphrase if one is asked for; FILE.pub the public half, to
     give away. Neither is ever written over a file that is there.
     """
-    from appliance.keys import PrivateKeys, lock
     from appliance.records.files import save_new, to_json
+    from appliance.vault.keys import PrivateKeys, lock
 
     passphrase = _given_passphrase(passphrase_file, passphrase_fd)
     if prompt and passphrase is None:
@@ -219,7 +219,7 @@ def passphrase(
 
     Only who knows the old passphrase can do it. Copies of FILE elsewhere stay under the old one.
     """
-    from appliance.keys import change_passphrase
+    from appliance.vault.keys import change_passphrase
 
     old = _asking(_given_passphrase(passphrase_file, passphrase_fd), "Passphrase")
     new = _given_passphrase(new_file, new_fd)
@@ -247,7 +247,7 @@ def seal(
     if prompt and passphrase is None:
         passphrase = _ask_new_passphrase()
     if passphrase is not None:
-        from appliance.passphrases import check_passphrase
+        from appliance.vault.passphrases import check_passphrase
 
         check_passphrase(passphrase)
         recipients.append(ScryptRecipient(passphrase))
@@ -317,9 +317,9 @@ def open_film(
     a part of the film is missing, the rest is written and plays, and the status is 3. With
     --kit-key only a film that this kit has signed is opened.
     """
-    from appliance.cases import open_case_identities
     from appliance.film.manifest import read_manifest
     from appliance.film.recording import case_directory, open_recording, write_film
+    from appliance.vault.cases import open_case_identities
 
     if not keys:
         raise click.UsageError("Say what opens it: -i FILE.")
@@ -676,7 +676,7 @@ def _needs_the_scene() -> None:
 def _recipient(text: str) -> Recipient:
     if text.startswith("age1"):
         return parse_recipient(text)
-    from appliance.keys import Card
+    from appliance.protocol.cards import Card
     from appliance.records.files import load_fact
 
     card = load_fact(Path(text), Card)
@@ -785,7 +785,7 @@ def _asking(given: str | None, what: str) -> Callable[[], str]:
 
 
 def _ask_new_passphrase() -> str:
-    from appliance.passphrases import check_passphrase, make_passphrase
+    from appliance.vault.passphrases import check_passphrase, make_passphrase
 
     typed = str(
         click.prompt(

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from appliance.config import Config
 from appliance.errors import NotPossible
-from appliance.keys import PrivateKeys, lock
 from appliance.kit import Kit, free_port, is_taken, spawn
-from appliance.passphrases import make_passphrase
 from appliance.records.files import save, to_json
+from appliance.vault.keys import PrivateKeys, lock
+from appliance.vault.passphrases import make_passphrase
 
 
 def demonstrate(root: Path, film: Path | None, port: int, say: Callable[[str], None]) -> None:

@@ -25,10 +25,10 @@ from cryptography.hazmat.primitives import hashes
 
 from appliance.config import Config
 from appliance.errors import BadFile, BadInput, KitError, NotReached
-from appliance.receipts import KitCard, SyncStatus
+from appliance.protocol.cards import KitCard
+from appliance.protocol.status import RecorderStatus, SyncStatus
 from appliance.records.clock import EARLIEST, Clock, Trust
 from appliance.records.files import lines, load_fact, read_plain
-from appliance.requests import RecorderStatus
 
 Verdict = Literal["good", "look", "bad"]
 """`look`: it works, but a person should know; `bad`: the kit does not keep a promise like this."""

@@ -30,7 +30,7 @@
 
 An error is for a person: what happened and why (the sentence), what to do (the hint). Between
 processes only its `code` travels. A refusal to film is not an error but an answer: see
-`appliance.permits.Refusal`.
+`appliance.protocol.permits.Refusal`.
 """
 
 import json

@@ -28,14 +28,15 @@ from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
-from appliance.cases import Cases, Details, OpenCase
 from appliance.config import Config, write_config
 from appliance.errors import BadFile, NotPossible
-from appliance.keys import PrivateKeys
-from appliance.permits import CURRENT, Permit
+from appliance.protocol.permits import CURRENT, Permit
+from appliance.protocol.requests import Enrol, SetTime, place_request
+from appliance.protocol.status import RecorderStatus
 from appliance.records.clock import SystemClock, Vouch
 from appliance.records.files import load_fact, new_id, save, to_json
-from appliance.requests import Enrol, RecorderStatus, SetTime, place_request
+from appliance.vault.cases import Cases, Details, OpenCase
+from appliance.vault.keys import PrivateKeys
 
 Process = Literal["recorder", "web", "sync"]
 MODULES: dict[Process, str] = {

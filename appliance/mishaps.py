@@ -19,9 +19,10 @@ from typing import Literal, get_args
 from appliance import claps
 from appliance.config import Fault, Faults
 from appliance.film.manifest import read_manifest
-from appliance.keys import unlock
 from appliance.kit import at_midday, local_time, wait_for
-from appliance.permits import Refusal
+from appliance.protocol.permits import Refusal
+from appliance.protocol.requests import CorrectTime, SetTime, place_request
+from appliance.protocol.status import RecorderStatus
 from appliance.records.clock import Correction, SystemClock, Vouch
 from appliance.records.files import new_id, to_json
 from appliance.rehearsal import (
@@ -34,7 +35,7 @@ from appliance.rehearsal import (
     films,
     require,
 )
-from appliance.requests import CorrectTime, RecorderStatus, SetTime, place_request
+from appliance.vault.keys import unlock
 
 Mishap = Literal["light", "camera", "frames", "disk", "clock", "sound"]
 MISHAPS: tuple[Mishap, ...] = get_args(Mishap)

@@ -27,9 +27,9 @@ from appliance.age.keyfile import load_identities
 from appliance.config import Config
 from appliance.errors import KitError
 from appliance.kit import Answer, Kit, at_midday, free_port, local_time, wait_for
-from appliance.passphrases import make_passphrase
+from appliance.protocol.status import RecorderStatus
 from appliance.records.files import Home, lines, save
-from appliance.requests import RecorderStatus
+from appliance.vault.passphrases import make_passphrase
 
 LABEL = "Rehearsal: nobody's family"
 CHECK_WORD = "lantern"

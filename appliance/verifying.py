@@ -22,7 +22,7 @@ from typing import BinaryIO, Literal, Protocol
 
 from appliance.errors import BadFile, BadInput, Incomplete
 from appliance.film.manifest import EndReason, Manifest, index_name, parse_manifest
-from appliance.receipts import KitCard
+from appliance.protocol.cards import KitCard
 from appliance.records.audit import Heads, check_chain, check_heads, holds
 from appliance.records.files import from_json, lines, open_plain, plain_size
 from appliance.records.signing import Verifier

@@ -19,13 +19,13 @@ from gpiozero.pins.mock import MockFactory
 
 from appliance.config import Config, load_config
 from appliance.errors import KitError, LightFailed, NotPossible, own_card
+from appliance.factory_reset import begun, finish, former, others_left, start_anew
 from appliance.film.manifest import EndReason
 from appliance.notify import notify
-from appliance.permits import Permit
+from appliance.protocol.permits import Permit
 from appliance.records.audit import Log
 from appliance.records.clock import Clock, SystemClock
 from appliance.records.files import to_json
-from appliance.resetting import begun, finish, former, others_left, start_anew
 from firmware.board import PiBoard
 from firmware.books import KitBooks
 from firmware.button import Button, Debounce

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from appliance.permits import Refusal
+from appliance.protocol.permits import Refusal
 
 HOTTEST = 80.0
 """Degrees Celsius. From here on a Pi slows down by itself, and a film would miss pictures."""

@@ -17,22 +17,22 @@ from typing import TypeVar
 
 import msgspec
 
-from appliance import resetting
+from appliance import factory_reset
 from appliance.age.recipients import parse_recipient
 from appliance.errors import BadFile, BadInput
-from appliance.keys import Card
-from appliance.orders import Reset
-from appliance.permits import (
+from appliance.protocol.cards import Card, KitCard
+from appliance.protocol.enrolment import Enrolled, read_revocation
+from appliance.protocol.objects import revocation_name
+from appliance.protocol.orders import Reset
+from appliance.protocol.permits import (
     Books,
-    Enrolled,
     Joined,
     Permit,
     Renewed,
     read_ceilings,
-    read_revocation,
     recipient_digest,
 )
-from appliance.receipts import KitCard, revocation_name
+from appliance.protocol.requests import Framing
 from appliance.records.clock import Correction, Judgement, Kept, Mark, Vouch, raised
 from appliance.records.files import (
     Home,
@@ -45,7 +45,6 @@ from appliance.records.files import (
     save_fact,
 )
 from appliance.records.signing import Signer, Verifier, open_note
-from appliance.requests import Framing
 
 _MARK_STEP = timedelta(minutes=10)
 """How far time goes on before the mark is written again: a card wears."""
@@ -245,15 +244,15 @@ class KitBooks:
         recipients = self.books.recipients | {renewed.case: recipient_digest(renewed.recipient)}
         self._save(msgspec.structs.replace(self.books, recipients=recipients))
 
-    def may_be_set_back(self, note: str) -> Reset | resetting.Refusal:
+    def may_be_set_back(self, note: str) -> Reset | factory_reset.Refusal:
         """The service's order to set this kit back, or why it does not count."""
         service = self.enrolled.service if self.enrolled is not None else None
-        return resetting.judge(note, self.kit, service, self._home)
+        return factory_reset.judge(note, self.kit, service, self._home)
 
     def begin_setting_back(self, note: str, now: datetime) -> None:
         """From now on nothing turns it round: somebody has pressed for it. The caller has judged,
         and ends the recorder, which goes on with it when it starts. Raises NotPossible."""
-        resetting.begin(self._home, note, self.signer, now)
+        factory_reset.begin(self._home, note, self.signer, now)
 
     def keep_chip(self, judgement: Judgement, chip: int | None) -> None:
         """Remember what the clock chip counts at this trusted time, for the next boot."""

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from appliance.errors import CameraFailed
 from appliance.film.manifest import EndReason
+from appliance.protocol.status import SoundLevel
 from appliance.records.clock import Clock
-from appliance.requests import SoundLevel
 
 if TYPE_CHECKING:
     import av

@@ -8,7 +8,7 @@ from appliance.age.recipients import parse_recipient
 from appliance.config import Config
 from appliance.errors import BadInput
 from appliance.film.manifest import EndReason, FilmStarted
-from appliance.permits import Permit, recipient_digest
+from appliance.protocol.permits import Permit, recipient_digest
 from appliance.records.clock import Clock
 from appliance.records.files import Home, new_id
 from appliance.records.signing import Signer

@@ -1,8 +1,8 @@
 """The gate in front of the camera, and the desk where the page's requests lie.
 
-Both read what another process wrote and believe none of it. `appliance.permits.judge` holds the
-rules of a permit; what is added here is what only the machine knows: withdrawn cases, room on the
-card, whether light and camera work.
+Both read what another process wrote and believe none of it. `appliance.protocol.permits.judge`
+holds the rules of a permit; what is added here is what only the machine knows: withdrawn cases,
+room on the card, whether light and camera work.
 """
 
 from collections.abc import Callable
@@ -11,10 +11,18 @@ from datetime import datetime
 
 from inotify_simple import INotify, flags
 
-from appliance.cases import CaseRecord, is_withdrawn
 from appliance.errors import BadFile, BadInput
-from appliance.permits import CURRENT, Permit, Refusal, judge
-from appliance.receipts import AT_BASE_SECONDS, AtBase, at_base_path
+from appliance.protocol.case_record import CaseRecord, is_withdrawn
+from appliance.protocol.permits import CURRENT, Permit, Refusal, judge
+from appliance.protocol.requests import (
+    FRESH_SECONDS,
+    Framing,
+    NeedsPress,
+    Request,
+    SetTime,
+    read_request,
+)
+from appliance.protocol.status import AT_BASE_SECONDS, Answer, AtBase, at_base_path
 from appliance.records.audit import Log
 from appliance.records.clock import (
     Clock,
@@ -30,15 +38,6 @@ from appliance.records.clock import (
 from appliance.records.clock import judge as judge_clock
 from appliance.records.files import Home, checked_id, from_json, load_fact, read_plain, some_of
 from appliance.records.signing import Verifier, open_note
-from appliance.requests import (
-    FRESH_SECONDS,
-    Answer,
-    Framing,
-    NeedsPress,
-    Request,
-    SetTime,
-    read_request,
-)
 from firmware.board import Board
 from firmware.books import KitBooks
 from firmware.room import Room

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from appliance.film.manifest import EndReason
-from appliance.permits import Permit, Refusal
+from appliance.protocol.permits import Permit, Refusal
 
 SHORTEST_PRESS = 0.05
 LONGEST_PRESS = 1.5

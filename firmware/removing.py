@@ -20,9 +20,9 @@ from typing import Literal
 
 import msgspec
 
-from appliance.consent import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
 from appliance.errors import BadFile, BadInput
 from appliance.film.manifest import FilmRemoved, Manifest, read_manifest
+from appliance.protocol.orders import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
 from appliance.records.audit import Log
 from appliance.records.files import (
     ID,

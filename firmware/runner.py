@@ -12,24 +12,24 @@ from queue import Empty, SimpleQueue
 
 from appliance.errors import CameraFailed, KitError, LightFailed, SoundFailed
 from appliance.film.manifest import EndReason
-from appliance.orders import Reset
-from appliance.permits import Permit, Refusal
-from appliance.records import audit
-from appliance.records.audit import Log
-from appliance.records.clock import Clock
-from appliance.requests import (
+from appliance.protocol.orders import Reset
+from appliance.protocol.permits import Permit, Refusal
+from appliance.protocol.requests import (
     CorrectTime,
     Enrol,
     FactoryReset,
     LetIn,
     NeedsPress,
     Preview,
-    RecorderStatus,
     Remove,
     Renew,
     SetTime,
     Stop,
 )
+from appliance.protocol.status import RecorderStatus
+from appliance.records import audit
+from appliance.records.audit import Log
+from appliance.records.clock import Clock
 from firmware.books import KitBooks
 from firmware.button import Debounce, Edge
 from firmware.camera import Camera, Meter

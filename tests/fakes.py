@@ -13,17 +13,18 @@ import msgspec
 from gpiozero.pins.mock import MockFactory
 
 from appliance.age.identities import generate_identity
-from appliance.cases import CaseRecord
 from appliance.config import Config
 from appliance.errors import CameraFailed, LightFailed, SoundFailed
 from appliance.film.manifest import EndReason, Manifest, read_manifest
-from appliance.keys import PrivateKeys
-from appliance.permits import Permit, Refusal
+from appliance.protocol.case_record import CaseRecord
+from appliance.protocol.permits import Permit, Refusal
+from appliance.protocol.requests import Framing, Preview, Request, place_request
+from appliance.protocol.status import RecorderStatus
 from appliance.records.audit import Log, check_chain
 from appliance.records.clock import Reading, Vouch
 from appliance.records.files import Home, new_id, save, save_fact, to_json
 from appliance.records.signing import Signer
-from appliance.requests import Framing, Preview, RecorderStatus, Request, place_request
+from appliance.vault.keys import PrivateKeys
 from firmware.books import KitBooks
 from firmware.button import SETTLE, Button, Debounce
 from firmware.camera import SAMPLE_RATE, Sink

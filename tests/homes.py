@@ -10,7 +10,6 @@ from pathlib import Path
 
 from appliance.age.sealing import VERSION_LINE
 from appliance.base.orders import Desk, make_new
-from appliance.cases import Cases, Details, OpenCase
 from appliance.config import Config, write_config
 from appliance.film.manifest import (
     EndReason,
@@ -23,15 +22,19 @@ from appliance.film.manifest import (
     manifest_line,
     segment_name,
 )
-from appliance.keys import PrivateKeys
-from appliance.permits import Enrolled, recipient_digest
-from appliance.receipts import KitCard, Receipt, SyncStatus
+from appliance.protocol.cards import KitCard
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.permits import recipient_digest
+from appliance.protocol.receipts import Receipt
+from appliance.protocol.status import SyncStatus
 from appliance.records.audit import Log
 from appliance.records.clock import SystemClock
 from appliance.records.files import Home, from_json, new_id, save, save_fact, to_json
 from appliance.records.signing import Signer
 from appliance.stores import FolderStore, Store
 from appliance.sync.sender import Sender
+from appliance.vault.cases import Cases, Details, OpenCase
+from appliance.vault.keys import PrivateKeys
 
 STARTED = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
 CLOCK = SystemClock()

@@ -7,11 +7,11 @@ from datetime import datetime
 
 from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import seal
-from appliance.cases import OpenCase
-from appliance.clips import Clip, Still, sealed_file
+from appliance.casework.clips import Clip, Still, sealed_file
 from appliance.cutting import cut
 from appliance.records.files import new_id
 from appliance.stills import still
+from appliance.vault.cases import OpenCase
 
 SCALE = 90_000
 

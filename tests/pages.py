@@ -17,7 +17,6 @@ from werkzeug.test import TestResponse
 
 from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import seal
-from appliance.cases import OpenCase
 from appliance.config import Config
 from appliance.film.fragments import Fragment, FragmentSplitter, Init
 from appliance.film.index import IndexBuilder
@@ -30,13 +29,16 @@ from appliance.film.manifest import (
     manifest_line,
     segment_name,
 )
-from appliance.keys import PrivateKeys, lock
-from appliance.permits import Enrolled, Permit, recipient_digest
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.permits import Permit, recipient_digest
+from appliance.protocol.requests import Enrol, Request, SetTime, Stop, read_request
+from appliance.protocol.status import RecorderStatus
 from appliance.records.clock import Reading, Vouch, judge
 from appliance.records.files import from_json, new_id, save_fact, to_json
 from appliance.records.signing import Signer, open_note
-from appliance.requests import Enrol, RecorderStatus, Request, SetTime, Stop, read_request
 from appliance.sticks import Sticks
+from appliance.vault.cases import OpenCase
+from appliance.vault.keys import PrivateKeys, lock
 from tests import films
 from web_ui.access import PAIRED_COOKIE
 from web_ui.app import build_parts, create_app

@@ -13,15 +13,16 @@ from typing import Any, TypeVar
 
 import av
 
-from appliance.cases import CaseRecord
 from appliance.config import Config, write_config
 from appliance.film.manifest import Manifest, read_manifest
 from appliance.film.recording import open_recording
-from appliance.permits import Permit
-from appliance.receipts import KitCard
+from appliance.protocol.cards import KitCard
+from appliance.protocol.case_record import CaseRecord
+from appliance.protocol.permits import Permit
+from appliance.protocol.requests import Enrol, Request, SetTime, place_request
+from appliance.protocol.status import RecorderStatus
 from appliance.records.clock import SystemClock, Vouch
 from appliance.records.files import load_fact, new_id, save, save_fact, to_json
-from appliance.requests import Enrol, RecorderStatus, Request, SetTime, place_request
 from firmware.cameras.testcard import read_number
 from tests.fakes import CASE, PRACTITIONER, SERVICE
 

@@ -17,7 +17,7 @@ from appliance.age.recipients import parse_recipient
 from appliance.age.scrypt import ScryptRecipient
 from appliance.age.sealing import CHUNK, seal
 from appliance.age.unsealing import Identity, unseal
-from appliance.keys import PrivateKeys, lock, unlock
+from appliance.vault.keys import PrivateKeys, lock, unlock
 
 pytestmark = pytest.mark.interop
 

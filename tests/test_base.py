@@ -11,26 +11,19 @@ from typing import IO
 import pytest
 
 from appliance.base.orders import Outcome, choose_keys, make_new
-from appliance.cases import CaseRecord, Details, open_case_identities
-from appliance.consent import Tombstone, Withdrawal
+from appliance.casework.withdrawal import withdraw_film
 from appliance.errors import CaseWithdrawn, NoMatch, SendInterrupted, SendRefused
-from appliance.keys import Card, PrivateKeys, lock
-from appliance.orders import Reset, signed_order
-from appliance.permits import read_ceilings
-from appliance.receipts import SERVICE_CARD, KitCard, order_object, tombstone_object
+from appliance.protocol.cards import Card, KitCard
+from appliance.protocol.case_record import CaseRecord
+from appliance.protocol.objects import SERVICE_CARD, order_object, tombstone_object
+from appliance.protocol.orders import Reset, Tombstone, Withdrawal, signed_order
+from appliance.protocol.permits import read_ceilings
 from appliance.records.files import from_json, new_id, save, to_json
 from appliance.records.signing import Signer, open_note
 from appliance.stores import FolderStore, Put
-from appliance.withdrawing import withdraw_film
-from tests.homes import (
-    STARTED,
-    SendingKit,
-    contents,
-    desk,
-    new_store,
-    practitioner,
-    service,
-)
+from appliance.vault.cases import Details, open_case_identities
+from appliance.vault.keys import PrivateKeys, lock
+from tests.homes import STARTED, SendingKit, contents, desk, new_store, practitioner, service
 
 PASSPHRASE = "lantern orchard velvet thimble cascade juniper"
 

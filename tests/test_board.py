@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.permits import Refusal
+from appliance.protocol.permits import Refusal
 from firmware.board import PiBoard
 
 

@@ -5,7 +5,7 @@ import random
 import pytest
 from gpiozero.pins.mock import MockFactory, MockPin
 
-from appliance.permits import Refusal
+from appliance.protocol.permits import Refusal
 from firmware.button import SETTLE, Button, Debounce, Edge
 from firmware.recorder import (
     LONGEST_PRESS,

@@ -10,21 +10,14 @@ import pytest
 from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import seal
 from appliance.age.unsealing import unseal
-from appliance.cases import (
-    Cases,
-    Details,
-    Goal,
-    Goals,
-    OpenCase,
-    open_case_identities,
-    withdrawal_note,
-)
-from appliance.consent import Withdrawal
 from appliance.errors import BadFile, BadInput, BadSignature, CaseWithdrawn, NoMatch
-from appliance.keys import PrivateKeys
-from appliance.permits import Enrolled
+from appliance.protocol.case_record import withdrawal_note
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.orders import Withdrawal
 from appliance.records.files import Home, new_id
 from appliance.records.signing import Signer, open_note
+from appliance.vault.cases import Cases, Details, Goal, Goals, OpenCase, open_case_identities
+from appliance.vault.keys import PrivateKeys
 
 SERVICE = PrivateKeys.generate("service")
 KEYS = PrivateKeys.generate("practitioner")

@@ -20,8 +20,8 @@ from appliance.age.sealing import CHUNK, seal
 from appliance.age.unsealing import unseal
 from appliance.base.__main__ import base
 from appliance.cli import run
-from appliance.keys import PrivateKeys, lock
 from appliance.sync.__main__ import sync
+from appliance.vault.keys import PrivateKeys, lock
 
 PASSPHRASE = "lobe kadu vano resi jutu hapo"
 FILM = os.urandom(3 * CHUNK + 99)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance import clips
-from appliance.cases import Cases, Details, OpenCase
-from appliance.clips import Choice, Clip, Still, Words
+from appliance.casework import clips
+from appliance.casework.clips import Choice, Clip, Still, Words
 from appliance.errors import BadFile, NoMatch
-from appliance.keys import PrivateKeys
 from appliance.records.files import Home, new_id
+from appliance.vault.cases import Cases, Details, OpenCase
+from appliance.vault.keys import PrivateKeys
 
 NOW = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
 

@@ -6,7 +6,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from appliance.keys import PrivateKeys
 from appliance.records.audit import Log
 from appliance.records.clock import (
     EARLIEST,
@@ -25,6 +24,7 @@ from appliance.records.clock import (
     read_sources,
 )
 from appliance.records.files import Home, to_json
+from appliance.vault.keys import PrivateKeys
 from firmware.books import KitBooks
 from firmware.gate import Gate
 from firmware.room import Room

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.consent import (
+from appliance.casework.consent import (
     LONGEST_SIGNATURE,
     PURPOSES,
     Consent,
     Person,
-    Tombstone,
     allows,
     checked_strokes,
     may_be_made,
@@ -21,6 +20,7 @@ from appliance.consent import (
     nothing_agreed,
 )
 from appliance.errors import BadInput
+from appliance.protocol.orders import Tombstone
 from appliance.records.files import from_json, new_id, to_json
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)

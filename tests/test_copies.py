@@ -11,10 +11,9 @@ import pytest
 
 from appliance.age.scrypt import ScryptIdentity
 from appliance.age.unsealing import unseal
-from appliance.cases import Cases, Details, OpenCase
-from appliance.clips import Kept, sealed_file
-from appliance.consent import Consent, Newcomer, Person, Purpose
-from appliance.copies import (
+from appliance.casework.clips import Kept, sealed_file
+from appliance.casework.consent import Consent, Newcomer, Person, Purpose
+from appliance.casework.copies import (
     Copies,
     Refusal,
     State,
@@ -29,8 +28,9 @@ from appliance.copies import (
 from appliance.errors import BadFile, NotPossible
 from appliance.film import boxes
 from appliance.film.manifest import FilmStarted
-from appliance.keys import PrivateKeys
 from appliance.records.files import Home, new_id
+from appliance.vault.cases import Cases, Details, OpenCase
+from appliance.vault.keys import PrivateKeys
 from tests import films
 from tests.moments import keep_clip, keep_still
 

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.cases import Cases, Details, Goal, Goals, OpenCase
-from appliance.course import (
+from appliance.casework.course import (
     Course,
     Standing,
     Stop,
@@ -22,11 +21,12 @@ from appliance.course import (
     stops_filming,
     top_up,
 )
+from appliance.casework.retention import Keeping, keeping, warn, warned_at
+from appliance.casework.reviews import Rating, Review
 from appliance.errors import BadInput
-from appliance.keys import PrivateKeys
 from appliance.records.files import Home, new_id, to_json
-from appliance.retention import Keeping, keeping, warn, warned_at
-from appliance.reviews import Rating, Review
+from appliance.vault.cases import Cases, Details, Goal, Goals, OpenCase
+from appliance.vault.keys import PrivateKeys
 from tests.test_copies import ALEX_ALL, consent
 
 NOW = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)

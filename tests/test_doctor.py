@@ -12,10 +12,9 @@ from appliance.cli import run
 from appliance.config import Config, write_config
 from appliance.doctor import Finding, Machine, ask, examine
 from appliance.errors import KitError, NotReached
-from appliance.receipts import State, SyncStatus
+from appliance.protocol.status import RecorderStatus, State, SyncStatus
 from appliance.records.clock import SystemClock
 from appliance.records.files import save_fact, to_json
-from appliance.requests import RecorderStatus
 from web_ui.tls import ensure_certificate
 
 CLOCK = SystemClock()

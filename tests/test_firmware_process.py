@@ -16,8 +16,8 @@ import av
 import pytest
 
 from appliance.film.manifest import EndReason
+from appliance.protocol.requests import Framing, Preview
 from appliance.records.files import new_id, to_json
-from appliance.requests import Framing, Preview
 from firmware.__main__ import DIED
 from tests.fakes import PRACTITIONER
 from tests.recorders import CLOCK, Process, wait_for

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.cases import CaseRecord
-from appliance.permits import Refusal
+from appliance.protocol.case_record import CaseRecord
+from appliance.protocol.permits import Refusal
 from appliance.records.audit import check_chain
 from appliance.records.clock import Sources, Trust
 from appliance.records.files import LARGEST_FACT, load_fact, new_id, to_json

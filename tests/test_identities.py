@@ -16,7 +16,7 @@ from appliance.age.scrypt import LEAST_WORK, stretched_as_fits
 from appliance.age.sealing import seal, to_base64
 from appliance.age.unsealing import Identity, unseal
 from appliance.errors import BadFile, BadHeader, BadInput, NotPossible, WrongPassphrase
-from appliance.keys import PrivateKeys, lock, unlock
+from appliance.vault.keys import PrivateKeys, lock, unlock
 
 GOOD = "lobe kadu vano resi jutu hapo"
 KEYS = PrivateKeys.generate("practitioner", x25519=True)
@@ -128,7 +128,7 @@ def test_an_absurd_cost_is_refused_before_any_of_it_is_paid(work: str) -> None:
 
 def test_a_machine_without_the_memory_says_so() -> None:
     script = (
-        "import resource, sys; from appliance.keys import unlock;"
+        "import resource, sys; from appliance.vault.keys import unlock;"
         "from appliance.errors import NotPossible;"
         "data = sys.stdin.buffer.read();"
         "resource.setrlimit(resource.RLIMIT_AS, (160 << 20,) * 2);"

@@ -10,18 +10,12 @@ from appliance.age.identities import generate_identity
 from appliance.age.scrypt import LEAST_WORK, MOST_WORK, ScryptIdentity, ScryptRecipient
 from appliance.age.sealing import seal
 from appliance.age.unsealing import Identity, unseal
-from appliance.errors import (
-    BadFile,
-    BadInput,
-    Incomplete,
-    NotOpened,
-    NotPossible,
-    WrongPassphrase,
-)
-from appliance.keys import Card, PrivateKeys, Role, change_passphrase, lock, unlock
-from appliance.passphrases import make_passphrase
+from appliance.errors import BadFile, BadInput, Incomplete, NotOpened, NotPossible, WrongPassphrase
+from appliance.protocol.cards import Card, Role
 from appliance.records.files import from_json, to_json
 from appliance.records.signing import Signer, open_note
+from appliance.vault.keys import PrivateKeys, change_passphrase, lock, unlock
+from appliance.vault.passphrases import make_passphrase
 
 GOOD = "lobe kadu vano resi jutu hapo"
 OTHER = "violin gravel ostrich tepid marzipan"

@@ -15,7 +15,7 @@ import pytest
 
 from appliance.age.sealing import seal
 from appliance.age.unsealing import unseal
-from appliance.cases import Cases, Details, OpenCase
+from appliance.casework.repair import mend, mend_all, waiting
 from appliance.cli import run
 from appliance.errors import BadFile, BadSignature, NoMatch
 from appliance.film.fragments import Fragment, FragmentSplitter, Init
@@ -33,10 +33,10 @@ from appliance.film.manifest import (
     segment_name,
 )
 from appliance.film.recording import differences, open_recording, read_mended
-from appliance.keys import PrivateKeys
-from appliance.library import mend, mend_all, waiting
 from appliance.records.files import Home, from_json, new_id, to_json
 from appliance.records.signing import Signer
+from appliance.vault.cases import Cases, Details, OpenCase
+from appliance.vault.keys import PrivateKeys
 from tests import films
 
 SERVICE = PrivateKeys.generate("service")

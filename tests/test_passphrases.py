@@ -7,8 +7,8 @@ import pytest
 from appliance.age.scrypt import ScryptRecipient
 from appliance.age.sealing import seal
 from appliance.errors import BadInput
-from appliance.keys import PrivateKeys, lock, unlock
-from appliance.passphrases import (
+from appliance.vault.keys import PrivateKeys, lock, unlock
+from appliance.vault.passphrases import (
     REQUIRED_BITS,
     check_passphrase,
     make_passphrase,

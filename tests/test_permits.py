@@ -10,14 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.age.identities import generate_identity
-from appliance.keys import PrivateKeys
-from appliance.permits import (
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.permits import (
     LONGEST_FILM,
     LONGEST_LIFE,
     MOST_FILMS,
     Books,
     Ceilings,
-    Enrolled,
     Permit,
     Refusal,
     judge,
@@ -25,6 +24,7 @@ from appliance.permits import (
 )
 from appliance.records.clock import Judgement, Trust
 from appliance.records.files import ID, new_id, to_json
+from appliance.vault.keys import PrivateKeys
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
 PRACTITIONER = PrivateKeys.generate("practitioner", x25519=True)

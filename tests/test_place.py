@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.receipts import AT_BASE_SECONDS, AtBase, at_base_path
+from appliance.protocol.status import AT_BASE_SECONDS, AtBase, at_base_path
 from appliance.records.files import Home, save_fact
 from appliance.sync.place import Link, links, needs_a_network, said_at_base, why_not, within
 from tests.pages import FakeClock

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from appliance.receipts import Receipt
+from appliance.protocol.receipts import Receipt
 from appliance.sync.plan import Pace, Rank, Sealed, plan
 
 STORE = "file:///srv/attune"

@@ -17,7 +17,8 @@ import pytest
 
 from appliance.age.sealing import VERSION_LINE
 from appliance.errors import BadFile
-from appliance.orders import Reset
+from appliance.factory_reset import Refusal, judge
+from appliance.protocol.orders import Reset
 from appliance.records.files import (
     Home,
     names_in,
@@ -29,7 +30,6 @@ from appliance.records.files import (
     some_of,
     to_json,
 )
-from appliance.resetting import Refusal, judge
 from appliance.stores import FolderStore, Measured
 from appliance.sync.__main__ import last_stir
 from appliance.verifying import Folder, verify
@@ -99,15 +99,15 @@ ELSEWHERE = {
     "appliance/footage.py opened": "libav, on a reader that was opened before",
     "appliance/age/keyfile.py load_identities": "a key that was named on the command line",
     "appliance/age/scrypt.py _free_memory": "the kernel's",
-    "appliance/importing.py _Segment.__init__": "a new file",
+    "appliance/casework/importing.py _Segment.__init__": "a new file",
     "appliance/film/recording.py write_film": "a joined film, no file",
     "appliance/film/recording.py SegmentSource.rebuild": "opens through `open_plain`",
-    "appliance/keys.py change_passphrase": "a key that was named on the command line",
-    "appliance/library.py _mended": "opens through `open_plain`",
-    "appliance/passphrases.py word_list": "a file of this software",
-    "appliance/resetting.py _below": "goes through one's own directories to empty them",
+    "appliance/vault/keys.py change_passphrase": "a key that was named on the command line",
+    "appliance/casework/repair.py _mended": "opens through `open_plain`",
+    "appliance/vault/passphrases.py word_list": "a file of this software",
+    "appliance/factory_reset.py _below": "goes through one's own directories to empty them",
     "appliance/sandbox.py confine": "the kernel's",
-    "appliance/services.py shipped": "files of this software",
+    "appliance/casework/service_settings.py shipped": "files of this software",
     "appliance/sticks.py": "the kernel's list of sticks, and a stick, held by its descriptor",
     "appliance/stores/": "the store, held by its descriptor; root's credential",
     "appliance/sync/place.py": "the kernel's",

@@ -17,36 +17,22 @@ import pytest
 from appliance.age.identities import generate_identity
 from appliance.age.sealing import seal
 from appliance.base import people
-from appliance.cases import CaseRecord, Cases, OpenCase
+from appliance.casework.readmission import Answered, readmit
+from appliance.casework.withdrawal import hear_service
 from appliance.errors import CaseWithdrawn, NoMatch
-from appliance.keys import Card, PrivateKeys
-from appliance.orders import LARGEST, Readmission
-from appliance.permits import Enrolled, recipient_digest
-from appliance.readmitting import (
-    Answer,
-    Answered,
-    Refusal,
-    has_come,
-    key_file,
-    key_path,
-    key_waits,
-    readmit,
-)
-from appliance.receipts import service_order_object, tombstone_object
+from appliance.protocol.cards import Card
+from appliance.protocol.case_record import CaseRecord
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.objects import service_order_object, tombstone_object
+from appliance.protocol.orders import LARGEST, Readmission
+from appliance.protocol.permits import recipient_digest
+from appliance.protocol.readmission import Answer, Refusal, has_come, key_file, key_path, key_waits
 from appliance.records.files import load_fact, new_id, save, save_fact, to_json
 from appliance.rehearsal import Rehearsal, attune, expect, films
 from appliance.stores import FolderStore
-from appliance.withdrawing import hear_service
-from tests.homes import (
-    CLOCK,
-    STARTED,
-    SendingKit,
-    contents,
-    desk,
-    new_store,
-    practitioner,
-    service,
-)
+from appliance.vault.cases import Cases, OpenCase
+from appliance.vault.keys import PrivateKeys
+from tests.homes import CLOCK, STARTED, SendingKit, contents, desk, new_store, practitioner, service
 
 
 @dataclass

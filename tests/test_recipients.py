@@ -12,14 +12,16 @@ import pytest
 from appliance.age.identities import generate_identity
 from appliance.age.recipients import parse_recipient
 from appliance.base import people
-from appliance.cases import Cases, Details
+from appliance.casework.importing import Original
+from appliance.casework.shares import share
 from appliance.errors import BadInput
-from appliance.importing import Original
-from appliance.keys import Card, PrivateKeys, sealing_keys
-from appliance.permits import Enrolled, Refusal, Renewed
+from appliance.protocol.cards import Card, sealing_keys
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.permits import Refusal, Renewed
 from appliance.records.files import Home, new_id, to_json
-from appliance.shares import share
 from appliance.stores import FolderStore
+from appliance.vault.cases import Cases, Details
+from appliance.vault.keys import PrivateKeys
 from firmware.books import KitBooks
 from tests.fakes import NOON
 from tests.homes import CLOCK, SendingKit, new_store, practitioner, service
@@ -41,18 +43,22 @@ SEALED_TO = {
     "appliance.cli": {"recipients"},
     # `sealing_keys`: to people, and of one kind with the service or the case.
     "appliance.base.people": {"sealing_keys(own.sealing_key(), to, own)"},
-    "appliance.cases": {"[parse_recipient(self.record.recipient)]", "recipients"},
-    "appliance.shares": {"recipients"},
+    "appliance.vault.cases": {"[parse_recipient(self.record.recipient)]", "recipients"},
+    "appliance.casework.shares": {"recipients"},
     # A passphrase.
-    "appliance.keys": {"[ScryptRecipient(normalised(passphrase), work)]"},
-    "appliance.copies": {"[ScryptRecipient(passphrase)]"},
+    "appliance.vault.keys": {"[ScryptRecipient(normalised(passphrase), work)]"},
+    "appliance.casework.copies": {"[ScryptRecipient(passphrase)]"},
     # To the case's own key, which was made like the service's.
-    "appliance.library": {"[recipient]"},
+    "appliance.casework.repair": {"[recipient]"},
     "web_ui.glances": {"[parse_recipient(case.record.recipient)]"},
     "web_ui.moments": {"[parse_recipient(opened.record.recipient)]"},
     "web_ui.work": {"[parse_recipient(case.record.recipient)]"},
     # To the case's own key (a film), or to one that is never written down (what it is made of).
-    "appliance.importing": {"[recipient]", "[self._recipient]", "[self._identity.recipient]"},
+    "appliance.casework.importing": {
+        "[recipient]",
+        "[self._recipient]",
+        "[self._identity.recipient]",
+    },
     # To the practitioner alone.
     "web_ui.words": {"[holder.keys.identity.recipient]"},
     # To what the permit says, which the gate has held against the service's kind.
@@ -61,7 +67,7 @@ SEALED_TO = {
 }
 # Where somebody's card becomes a recipient at all.
 FROM_A_CARD = {
-    "appliance.keys",  # sealing_keys itself
+    "appliance.protocol.cards",  # sealing_keys itself
     "appliance.cli",  # a card that is named on the command line
 }
 MEASURES = "appliance.bench"

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from appliance.film.manifest import EndReason
-from appliance.permits import Permit, Refusal
+from appliance.protocol.permits import Permit, Refusal
 from appliance.records.files import new_id
 from firmware.light import CAPTURING
 from firmware.recorder import (

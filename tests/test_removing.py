@@ -12,13 +12,13 @@ import msgspec
 import pytest
 
 from appliance.age.identities import generate_identity
-from appliance.consent import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
 from appliance.film.manifest import FilmRemoved
-from appliance.keys import PrivateKeys
-from appliance.permits import Joined
+from appliance.protocol.orders import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
+from appliance.protocol.permits import Joined
+from appliance.protocol.requests import LetIn, Remove
 from appliance.records.files import Fact, from_json, new_id, save, to_json
 from appliance.records.signing import Signer, open_note
-from appliance.requests import LetIn, Remove
+from appliance.vault.keys import PrivateKeys
 from firmware.books import KitBooks
 from firmware.recorder import COUNTDOWN, HOLD_REMOVES, REMOVABLE_FOR, Pattern, State
 from firmware.removing import Removals

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from appliance.age.identities import generate_identity
-from appliance.keys import PrivateKeys
-from appliance.permits import Renewed
+from appliance.protocol.permits import Renewed
+from appliance.protocol.requests import Renew
 from appliance.records.files import new_id, to_json
-from appliance.requests import Renew
+from appliance.vault.keys import PrivateKeys
 from firmware.books import KitBooks
 from firmware.recorder import PRESENCE_LASTS, REFUSAL_SHOWN, Pattern, State
 from tests.fakes import PRACTITIONER, Stage

@@ -11,18 +11,7 @@ import pytest
 from appliance.age.sealing import VERSION_LINE
 from appliance.base.orders import order_reset
 from appliance.config import Config
-from appliance.consent import Withdrawal
-from appliance.keys import PrivateKeys
-from appliance.kit import Kit, free_port, wait_for
-from appliance.orders import Reset
-from appliance.permits import Enrolled
-from appliance.receipts import KitCard, receipt_path
-from appliance.records.audit import check_chain
-from appliance.records.clock import SystemClock
-from appliance.records.files import load_fact, new_id, save, save_fact, to_json
-from appliance.records.signing import Signer, open_note
-from appliance.requests import Enrol, FactoryReset, place_request
-from appliance.resetting import (
+from appliance.factory_reset import (
     Refusal,
     begin,
     begun,
@@ -34,7 +23,18 @@ from appliance.resetting import (
     remove_own,
     unsent,
 )
+from appliance.kit import Kit, free_port, wait_for
+from appliance.protocol.cards import KitCard
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.orders import Reset, Withdrawal
+from appliance.protocol.receipts import receipt_path
+from appliance.protocol.requests import Enrol, FactoryReset, place_request
+from appliance.records.audit import check_chain
+from appliance.records.clock import SystemClock
+from appliance.records.files import load_fact, new_id, save, save_fact, to_json
+from appliance.records.signing import Signer, open_note
 from appliance.sync.sender import look
+from appliance.vault.keys import PrivateKeys
 from firmware.recorder import Pattern, State
 from tests.fakes import SERVICE, Stage
 from tests.homes import STARTED, SendingKit, contents, new_store, practitioner, service

@@ -11,20 +11,14 @@ from pathlib import Path
 import pytest
 
 from appliance.age.unsealing import unseal
-from appliance.cases import Cases, OpenCase, open_case_identities
+from appliance.casework.shares import is_over, share
 from appliance.errors import NoMatch
-from appliance.keys import PrivateKeys
-from appliance.permits import (
-    Books,
-    Enrolled,
-    Refusal,
-    Revocation,
-    read_revocation,
-    recipient_digest,
-)
-from appliance.receipts import revocation_name, revocation_object
+from appliance.protocol.enrolment import Enrolled, Revocation, read_revocation
+from appliance.protocol.objects import revocation_name, revocation_object
+from appliance.protocol.permits import Books, Refusal, recipient_digest
 from appliance.records.files import Home, from_json, load_fact, new_id, save, save_fact, to_json
-from appliance.shares import is_over, share
+from appliance.vault.cases import Cases, OpenCase, open_case_identities
+from appliance.vault.keys import PrivateKeys
 from firmware.recorder import State
 from tests import homes
 from tests.fakes import NOON, PRACTITIONER, SERVICE, Stage

@@ -16,19 +16,20 @@ from appliance.age.identities import generate_identity
 from appliance.errors import CameraFailed
 from appliance.film.manifest import EndReason, read_manifest
 from appliance.film.recording import open_recording
-from appliance.keys import PrivateKeys
-from appliance.permits import CURRENT, LONGEST_FILM, Books, Ceilings, Enrolled, Refusal, Revocation
-from appliance.records.clock import EARLIEST, LARGEST_STEP, Correction, Judgement, Mark, Trust
-from appliance.records.files import load_fact, new_id, save, to_json
-from appliance.requests import (
+from appliance.protocol.enrolment import Enrolled, Revocation
+from appliance.protocol.permits import CURRENT, LONGEST_FILM, Books, Ceilings, Refusal
+from appliance.protocol.requests import (
     FRESH_SECONDS,
     CorrectTime,
     Enrol,
     SetTime,
-    SoundLevel,
     Stop,
     place_request,
 )
+from appliance.protocol.status import SoundLevel
+from appliance.records.clock import EARLIEST, LARGEST_STEP, Correction, Judgement, Mark, Trust
+from appliance.records.files import load_fact, new_id, save, to_json
+from appliance.vault.keys import PrivateKeys
 from firmware.button import SETTLE
 from firmware.camera import SAMPLE_RATE, TICKS, Camera, GuardedSink, LateCamera, Meter
 from firmware.cameras.scene import sound_frame

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.casework.service_settings import Service, in_force, parse, put_in_force, shipped
 from appliance.errors import BadFile
-from appliance.permits import LONGEST_FILM
+from appliance.protocol.permits import LONGEST_FILM
 from appliance.records.files import Home
-from appliance.services import Service, in_force, parse, put_in_force, shipped
 
 
 @pytest.fixture

@@ -8,18 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from appliance import shares
 from appliance.age.unsealing import unseal
-from appliance.cases import OpenCase
-from appliance.clips import Clip, shelf
-from appliance.consent import Consent, Hold, ServiceOrder
-from appliance.copies import Refusal
+from appliance.casework import shares
+from appliance.casework.clips import Clip, shelf
+from appliance.casework.consent import Consent, Hold
+from appliance.casework.copies import Refusal
+from appliance.casework.shares import Share, is_over, remove_what_is_over, shares_of
+from appliance.casework.withdrawal import finish_film, lift_hold, place_hold, withdraw_film
 from appliance.errors import BadInput, NoMatch, NotPossible
-from appliance.keys import PrivateKeys
+from appliance.protocol.orders import ServiceOrder
 from appliance.records.files import save, to_json
-from appliance.shares import Share, is_over, remove_what_is_over, shares_of
 from appliance.stores import FolderStore
-from appliance.withdrawing import finish_film, lift_hold, place_hold, withdraw_film
+from appliance.vault.cases import OpenCase
+from appliance.vault.keys import PrivateKeys
 from tests import films
 from tests.homes import CLOCK, SendingKit, contents, desk, new_store, practitioner, service
 from tests.moments import keep_clip, keep_still

@@ -19,14 +19,14 @@ import appliance
 import firmware
 import web_ui
 from appliance.age.keyfile import identity_lines
-from appliance.cases import Cases, Details, Goal, Goals, OpenCase
 from appliance.config import Config, load_config, write_config
 from appliance.errors import BadInput
 from appliance.film.manifest import Tail
-from appliance.keys import PrivateKeys
 from appliance.records.audit import Log, check_chain, holds, links
 from appliance.records.files import Fact, Home, from_json, new_id, to_json
 from appliance.records.signing import Signer, open_note
+from appliance.vault.cases import Cases, Details, Goal, Goals, OpenCase
+from appliance.vault.keys import PrivateKeys
 from tests.homes import CLOCK, practitioner, service
 from tests.texts import LETTERS, LONG, facts, kinds, texts
 
@@ -52,7 +52,11 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> OpenCase:
 
 def test_there_are_records_of_every_room() -> None:
     rooms = {kind.__module__ for kind in kinds()}
-    assert {"appliance.consent", "appliance.copies", "appliance.shares"} <= rooms
+    assert {
+        "appliance.casework.consent",
+        "appliance.casework.copies",
+        "appliance.casework.shares",
+    } <= rooms
     assert len(kinds()) > 60
 
 

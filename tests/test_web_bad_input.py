@@ -9,13 +9,14 @@ import pytest
 
 from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import seal
-from appliance.cases import CaseRecord, Cases, Goals, OpenCase
-from appliance.clips import choose, shelf
-from appliance.consent import Consent
-from appliance.course import Course
-from appliance.keys import lock
+from appliance.casework.clips import choose, shelf
+from appliance.casework.consent import Consent
+from appliance.casework.course import Course
+from appliance.casework.reviews import Review, reviews_of
+from appliance.protocol.case_record import CaseRecord
 from appliance.records.files import Fact, load_fact, new_id, save_fact, to_json
-from appliance.reviews import Review, reviews_of
+from appliance.vault.cases import Cases, Goals, OpenCase
+from appliance.vault.keys import lock
 from tests import films
 from tests.moments import keep_clip
 from tests.pages import NOW, WebKit, practitioner

@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appliance.cases import Goals
-from appliance.consent import Consent
-from appliance.permits import Books, Ceilings, Permit, Refusal, judge
+from appliance.casework.consent import Consent
+from appliance.protocol.permits import Books, Ceilings, Permit, Refusal, judge
 from appliance.records.clock import Judgement, Trust
 from appliance.records.files import save_fact, to_json
+from appliance.vault.cases import Goals
 from tests.pages import CONSENT, NOW, Page, WebKit, service
 from web_ui.arming import permit_end
 from web_ui.cases import SHOWN

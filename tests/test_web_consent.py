@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.consent import Consent
-from appliance.permits import recipient_digest
+from appliance.casework.consent import Consent
+from appliance.protocol.permits import recipient_digest
 from appliance.records.files import Fact, Moment
 from tests.pages import CONSENT, Page, WebKit
 

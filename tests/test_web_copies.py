@@ -17,12 +17,13 @@ import pytest
 
 from appliance.age.scrypt import ScryptIdentity
 from appliance.age.unsealing import unseal
-from appliance.cases import OpenCase, withdrawal_note
-from appliance.clips import Clip, Still, shelf
-from appliance.consent import Consent
-from appliance.copies import Copies, receipts
+from appliance.casework.clips import Clip, Still, shelf
+from appliance.casework.consent import Consent
+from appliance.casework.copies import Copies, receipts
+from appliance.protocol.case_record import withdrawal_note
 from appliance.records.audit import check_chain
 from appliance.records.files import new_id
+from appliance.vault.cases import OpenCase
 from tests import films
 from tests.moments import keep_clip, keep_still
 from tests.pages import NOW, Page, WebKit

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from appliance.cases import withdrawal_note
-from appliance.clips import choose
-from appliance.consent import Consent
-from appliance.course import Arranged
+from appliance.casework.clips import choose
+from appliance.casework.consent import Consent
+from appliance.casework.course import Arranged
+from appliance.casework.service_settings import parse, shipped
+from appliance.protocol.case_record import withdrawal_note
 from appliance.records.audit import check_chain
 from appliance.records.files import new_id
-from appliance.services import parse, shipped
 from tests import films
 from tests.moments import keep_clip, keep_still
 from tests.pages import NOW, Page, WebKit

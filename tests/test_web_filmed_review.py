@@ -7,12 +7,12 @@ from typing import Literal, get_args, get_type_hints
 
 import pytest
 
-from appliance.clips import choose
-from appliance.consent import AGREED, PURPOSES, Consent, Purpose, ends_with
-from appliance.copies import Refusal, judge
+from appliance.casework.clips import choose
+from appliance.casework.consent import AGREED, PURPOSES, Consent, Purpose, ends_with
+from appliance.casework.copies import Refusal, judge
 from appliance.film.manifest import FilmStarted, read_manifest
-from appliance.permits import Permit
-from appliance.requests import Stop
+from appliance.protocol.permits import Permit
+from appliance.protocol.requests import Stop
 from tests import films
 from tests.moments import keep_clip
 from tests.pages import NOW, WebKit
@@ -166,4 +166,4 @@ def test_nothing_else_spells_which_agreement_a_kind_needs() -> None:
         if '"filming-review"' in path.read_text()
     ]
     # The table, and the words in which it is asked.
-    assert spelt == ["appliance/consent.py", "web_ui/consent.py"]
+    assert spelt == ["appliance/casework/consent.py", "web_ui/consent.py"]

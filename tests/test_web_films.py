@@ -10,7 +10,7 @@ import av
 import pytest
 from flask import Flask
 
-from appliance.clips import Clip
+from appliance.casework.clips import Clip
 from appliance.film.manifest import EndReason
 from tests import films
 from tests.pages import LARGE, Page, WebKit, practitioner

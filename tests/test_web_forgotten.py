@@ -8,13 +8,15 @@ import pytest
 
 from appliance.age.identities import generate_identity
 from appliance.age.sealing import seal
-from appliance.keys import Card, PrivateKeys, lock, unlock
-from appliance.orders import Readmission
-from appliance.permits import Enrolled, recipient_digest
-from appliance.readmitting import Refusal, key_file, key_path
-from appliance.receipts import KitCard, at_base_path
+from appliance.protocol.cards import Card, KitCard
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.orders import Readmission
+from appliance.protocol.permits import recipient_digest
+from appliance.protocol.readmission import Refusal, key_file, key_path
+from appliance.protocol.requests import Enrol
+from appliance.protocol.status import at_base_path
 from appliance.records.files import from_json, load_fact, new_id, save, save_fact, to_json
-from appliance.requests import Enrol
+from appliance.vault.keys import PrivateKeys, lock, unlock
 from tests.pages import NOW, PASSPHRASE, Page, WebKit, practitioner, service
 from tests.pseudo import OPEN, catalogue, not_translated
 from tests.test_web_languages import DATA, ids, speak

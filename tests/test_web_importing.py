@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.casework.importing import LARGEST
 from appliance.film.manifest import EndReason
 from appliance.film.recording import open_recording
-from appliance.importing import LARGEST
 from appliance.records.files import new_id
 from tests import films
 from tests.pages import Page, WebKit, practitioner

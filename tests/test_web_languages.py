@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from babel.messages.pofile import read_po
 
-from appliance.clips import marks_of
-from appliance.consent import Consent
+from appliance.casework.clips import marks_of
+from appliance.casework.consent import Consent
+from appliance.casework.reviews import Review
+from appliance.casework.service_settings import Service, parse, shipped
 from appliance.errors import KitError
 from appliance.film.manifest import EndReason
-from appliance.permits import Refusal
-from appliance.requests import SoundLevel
-from appliance.reviews import Review
-from appliance.services import Service, parse, shipped
+from appliance.protocol.permits import Refusal
+from appliance.protocol.status import SoundLevel
 from firmware.recorder import Pattern, State
 from tests import films
 from tests.moments import keep_clip, keep_still

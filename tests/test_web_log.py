@@ -8,12 +8,12 @@ from typing import cast, get_args
 import msgspec
 import pytest
 
-from appliance.consent import Consent
-from appliance.copies import Refusal, judge
+from appliance.casework.consent import Consent
+from appliance.casework.copies import Refusal, judge
 from appliance.film.manifest import read_manifest
+from appliance.protocol.requests import Stop
 from appliance.records.audit import Event, Log
 from appliance.records.clock import SystemClock
-from appliance.requests import Stop
 from firmware.witness import Witness
 from tests.pages import CONSENT, NOW, WebKit
 from tests.strange import STRANGE

@@ -8,8 +8,8 @@ from pathlib import Path
 import av
 import pytest
 
-from appliance.cases import Goals, OpenCase
-from appliance.clips import Clip, Still, shelf
+from appliance.casework.clips import Clip, Still, shelf
+from appliance.vault.cases import Goals, OpenCase
 from tests import films
 from tests.pages import Page, WebKit
 from tests.test_web_films import clip_of, keep, numbers, place, wait_for, with_film

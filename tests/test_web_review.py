@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.cases import Goals, OpenCase
-from appliance.clips import shelf
-from appliance.reviews import Review, reviews_of
+from appliance.casework.clips import shelf
+from appliance.casework.reviews import Review, reviews_of
+from appliance.vault.cases import Goals, OpenCase
 from tests.pages import WebKit
 from tests.test_web_films import keep, place, wait_for, with_film
 from web_ui.seat import IDLE_SECONDS

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from appliance.receipts import AT_BASE_SECONDS, AtBase, Problem, SyncStatus, at_base_path
+from appliance.protocol.status import AT_BASE_SECONDS, AtBase, Problem, SyncStatus, at_base_path
 from appliance.records.files import load_fact, save_fact
 from tests.pages import WebKit
 from web_ui.sending import SILENT_SECONDS, told

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.clips import choose
-from appliance.consent import Consent
-from appliance.keys import PrivateKeys
-from appliance.permits import Ceilings, read_ceilings
+from appliance.casework.clips import choose
+from appliance.casework.consent import Consent
+from appliance.casework.service_settings import parse, shipped
+from appliance.protocol.permits import Ceilings, read_ceilings
+from appliance.protocol.requests import Enrol
 from appliance.records.files import save_fact, to_json
-from appliance.requests import Enrol
-from appliance.services import parse, shipped
+from appliance.vault.keys import PrivateKeys
 from tests import films
 from tests.moments import keep_clip
 from tests.pages import NOW, Page, WebKit, practitioner, service

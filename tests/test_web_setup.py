@@ -8,10 +8,10 @@ from textwrap import wrap
 import pytest
 
 from appliance.base.people import sign_ceilings
-from appliance.keys import PrivateKeys, lock, unlock
-from appliance.permits import Ceilings, read_ceilings
+from appliance.protocol.permits import Ceilings, read_ceilings
+from appliance.protocol.requests import Enrol
 from appliance.records.files import to_json
-from appliance.requests import Enrol
+from appliance.vault.keys import PrivateKeys, lock, unlock
 from tests.pages import NOW, PASSPHRASE, Page, WebKit, locked, practitioner, service
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from appliance.age.unsealing import unseal
-from appliance.cases import withdrawal_note
-from appliance.clips import Clip
-from appliance.consent import Consent
-from appliance.keys import PrivateKeys
+from appliance.casework.clips import Clip
+from appliance.casework.consent import Consent
+from appliance.protocol.case_record import withdrawal_note
 from appliance.records.files import to_json
+from appliance.vault.keys import PrivateKeys
 from tests import films
 from tests.moments import keep_clip
 from tests.pages import CONSENT, NOW, Page, WebKit, practitioner, service

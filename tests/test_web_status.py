@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from appliance.film.manifest import EndReason
-from appliance.permits import Refusal
-from appliance.requests import Stop
+from appliance.protocol.permits import Refusal
+from appliance.protocol.requests import Stop
 from firmware.recorder import Pattern, State
 from tests.pages import Browser, WebKit
 from web_ui import status

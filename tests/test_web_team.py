@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.keys import PrivateKeys, lock
-from appliance.permits import Books, Enrolled, Joined, Renewed, recipient_digest
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.permits import Books, Joined, Renewed, recipient_digest
+from appliance.protocol.requests import Enrol, LetIn, Renew
 from appliance.records.files import from_json, load_fact, save_fact
 from appliance.records.signing import open_note
-from appliance.requests import Enrol, LetIn, Renew
+from appliance.vault.keys import PrivateKeys, lock
 from tests.pages import NOW, PASSPHRASE, Page, WebKit, practitioner
 
 OTHER_WORDS = "saddle monsoon gravel bishop turnip easel"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from appliance.protocol.requests import CorrectTime
 from appliance.records.clock import Correction
 from appliance.records.files import from_json
 from appliance.records.signing import open_note
-from appliance.requests import CorrectTime
 from tests.pages import NOW, WebKit, practitioner
 from web_ui.this_kit import _joining
 from web_ui.tls import ensure_certificate, fingerprint

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import WrongPassphrase
-from appliance.keys import lock, unlock
-from appliance.permits import Enrolled
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.requests import Request, SetTime, Stop
 from appliance.records.clock import Vouch
 from appliance.records.files import from_json, save_fact
 from appliance.records.signing import open_note
-from appliance.requests import Request, SetTime, Stop
+from appliance.vault.keys import lock, unlock
 from tests.pages import NOW, PASSPHRASE, FakeClock, Page, WebKit, locked, practitioner
 from web_ui.keeper import Keeper
 from web_ui.seat import IDLE_SECONDS, LONGEST_WAIT, PUT_OFF_SECONDS, Practitioner, Seat, TooSoon

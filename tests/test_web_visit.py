@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from appliance.clips import Marks, marks_of
-from appliance.consent import Enough
+from appliance.casework.clips import Marks, marks_of
+from appliance.casework.consent import Enough
+from appliance.casework.withdrawal import withdraw_film
+from appliance.protocol.requests import Framing, Preview, Stop
+from appliance.protocol.status import SoundLevel
 from appliance.records.files import from_json
 from appliance.records.signing import open_note
-from appliance.requests import Framing, Preview, SoundLevel, Stop
-from appliance.withdrawing import withdraw_film
 from tests.pages import NOW, PASSPHRASE, WebKit, practitioner
 
 PICTURE = b"\xff\xd8 what the camera sees"

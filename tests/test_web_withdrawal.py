@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from appliance.cases import Details, OpenCase
-from appliance.consent import Consent, Tombstone, Withdrawal
+from appliance.casework.consent import Consent
 from appliance.errors import CaseWithdrawn
-from appliance.receipts import KitCard
+from appliance.protocol.cards import KitCard
+from appliance.protocol.orders import Tombstone, Withdrawal
+from appliance.protocol.requests import Stop
 from appliance.records.files import save_fact, to_json
 from appliance.records.signing import Signer
-from appliance.requests import Stop
+from appliance.vault.cases import Details, OpenCase
 from tests.pages import CONSENT, LARGE, PASSPHRASE, Page, WebKit, practitioner, service
 from web_ui.keeper import Keeper
 from web_ui.ranges import PIECE

@@ -12,29 +12,34 @@ import pytest
 
 from appliance.age.sealing import VERSION_LINE, seal
 from appliance.age.unsealing import unseal
-from appliance.cases import Cases, Details, OpenCase, is_withdrawn, withdrawal_note
-from appliance.clips import Clip, shelf
-from appliance.consent import FilmWithdrawal, Hold, ServiceOrder, Tombstone, Withdrawal
-from appliance.errors import CaseWithdrawn, NoMatch
-from appliance.keys import PrivateKeys
-from appliance.permits import Enrolled
-from appliance.receipts import order_object, service_order_object, tombstone_object
-from appliance.records.files import Fact, Home, from_json, new_id, save, to_json
-from appliance.records.signing import Signer, open_note
-from appliance.stores import FolderStore
-from appliance.withdrawing import (
+from appliance.casework.clips import Clip, shelf
+from appliance.casework.consent import Hold
+from appliance.casework.withdrawal import (
     Carried,
-    film_order,
-    films_withdrawn,
     finish_everything,
     hear_service,
-    held,
-    hold_notice,
-    is_film_withdrawn,
     lift_hold,
     place_hold,
     withdraw_film,
 )
+from appliance.errors import CaseWithdrawn, NoMatch
+from appliance.protocol.case_record import (
+    film_order,
+    films_withdrawn,
+    held,
+    hold_notice,
+    is_film_withdrawn,
+    is_withdrawn,
+    withdrawal_note,
+)
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.objects import order_object, service_order_object, tombstone_object
+from appliance.protocol.orders import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
+from appliance.records.files import Fact, Home, from_json, new_id, save, to_json
+from appliance.records.signing import Signer, open_note
+from appliance.stores import FolderStore
+from appliance.vault.cases import Cases, Details, OpenCase
+from appliance.vault.keys import PrivateKeys
 from tests.homes import (
     STARTED,
     SendingKit,

@@ -23,7 +23,7 @@ from appliance.film.boxes import boxes
 from appliance.film.fragments import Fragment, FragmentSplitter, Init
 from appliance.film.manifest import EndReason, FilmStarted, Manifest, parse_manifest, segment_name
 from appliance.film.recording import OpenedFilm, open_recording
-from appliance.permits import recipient_digest
+from appliance.protocol.permits import recipient_digest
 from appliance.records.files import Home, new_id
 from appliance.records.signing import Signer
 from firmware.camera import GuardedSink

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from appliance.keys import Card
+from appliance.protocol.cards import Card
 from appliance.records.files import Fact
 from tests.homes import practitioner
 

@@ -1,8 +1,8 @@
 """Break every rule of the gate on purpose, one at a time, and see a test fail.
 
     python tools/mutants.py                         every module of RULES, then docs/mutations.md
-    python tools/mutants.py appliance.permits ...   only those
-    python tools/mutants.py --list appliance.permits
+    python tools/mutants.py appliance.protocol.permits ...   only those
+    python tools/mutants.py --list appliance.protocol.permits
 
 A mutant is the module with one rule changed: a condition turned round, a boundary moved by one, one
 side of an `and` or `or` left out, a refusal or a call that is not made, an answer turned round. The
@@ -56,8 +56,8 @@ TO_BEGIN, SLOWER = 30.0, 8
 EFFECTS = "tests/promises/test_every_effect_may_fail.py"
 TAKEN_OVER = "tests/promises/test_taken_over.py"
 RULES = {
-    "appliance.permits": ("tests/test_permits.py", "tests/test_runner.py"),
-    "appliance.consent": (
+    "appliance.protocol.permits": ("tests/test_permits.py", "tests/test_runner.py"),
+    "appliance.casework.consent": (
         "tests/test_consent.py", "tests/test_web_consent.py", "tests/test_web_visit.py",
         "tests/test_copies.py", "tests/test_web_withdrawal.py",
     ),
@@ -65,7 +65,7 @@ RULES = {
         "tests/test_sealing.py", "tests/test_unsealing.py", "tests/test_age_interop.py",
         "tests/test_writer.py",
     ),
-    "appliance.withdrawing": (
+    "appliance.casework.withdrawal": (
         "tests/test_withdrawing.py", "tests/test_web_withdrawal.py", "tests/test_base.py",
         "tests/test_shares.py",
     ),

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from appliance.film.manifest import EndReason  # noqa: E402
-from appliance.permits import Permit, Refusal  # noqa: E402
+from appliance.protocol.permits import Permit, Refusal  # noqa: E402
 from firmware.recorder import (  # noqa: E402
     TABLE,
     Broke,

@@ -29,8 +29,8 @@ from granian.server import MPServer
 
 from appliance.config import Config, load_config
 from appliance.errors import KitError, NotPossible, own_card
+from appliance.factory_reset import give_way
 from appliance.records.clock import SystemClock
-from appliance.resetting import give_way
 from web_ui import memory
 from web_ui.app import build_parts, create_app
 from web_ui.keeper import Keeper

@@ -15,17 +15,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from flask import (
-    Flask,
-    Response,
-    abort,
-    g,
-    redirect,
-    render_template,
-    request,
-    session,
-    url_for,
-)
+from flask import Flask, Response, abort, g, redirect, render_template, request, session, url_for
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask.typing import ResponseReturnValue
 

@@ -15,13 +15,13 @@ from jinja2 import ChainableUndefined, ChoiceLoader, FileSystemLoader, PackageLo
 from werkzeug.routing import BaseConverter
 from werkzeug.security import safe_join
 
-from appliance.cases import Cases
+from appliance.casework.importing import clear_unfinished
+from appliance.casework.withdrawal import finish_everything
 from appliance.config import Config
-from appliance.importing import clear_unfinished
 from appliance.records.audit import Log
 from appliance.records.clock import Clock
 from appliance.sticks import Sticks, Udisks
-from appliance.withdrawing import finish_everything
+from appliance.vault.cases import Cases
 from web_ui import (
     access,
     arming,

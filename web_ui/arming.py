@@ -7,13 +7,13 @@ from flask.typing import ResponseReturnValue
 from wtforms import BooleanField, IntegerField
 from wtforms.validators import Optional
 
-from appliance.cases import Goals, OpenCase, strangers
-from appliance.consent import AGREED, Consent, Newcomer, may_be_made, taken_back
-from appliance.course import course_of, stops_filming
-from appliance.permits import CURRENT, Ceilings, OrderedFilm, Permit, read_ceilings
+from appliance.casework.consent import AGREED, Consent, Newcomer, may_be_made, taken_back
+from appliance.casework.course import course_of, stops_filming
+from appliance.protocol.permits import CURRENT, Ceilings, OrderedFilm, Permit, read_ceilings
+from appliance.protocol.status import RecorderStatus
 from appliance.records.clock import EARLIEST
 from appliance.records.files import new_id, save, sync_directory, to_json
-from appliance.requests import RecorderStatus
+from appliance.vault.cases import Goals, OpenCase, strangers
 from web_ui.access import practitioner
 from web_ui.cases import armed_case, ask_for_word, consent_of, details_of, needs_press, open_case
 from web_ui.forms import Form

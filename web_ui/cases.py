@@ -9,19 +9,9 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from wtforms import BooleanField, StringField
 
-from appliance.cases import (
-    UNREADABLE,
-    CaseRecord,
-    Details,
-    Goal,
-    Goals,
-    OpenCase,
-    is_withdrawn,
-    withdrawal_note,
-)
-from appliance.clips import marks_of
-from appliance.consent import Consent, Enough, may_be_made
-from appliance.course import course_of
+from appliance.casework.clips import marks_of
+from appliance.casework.consent import Consent, Enough, may_be_made
+from appliance.casework.course import course_of
 from appliance.errors import (
     BadFile,
     BadInput,
@@ -31,10 +21,17 @@ from appliance.errors import (
     NoMatch,
     NotOpened,
 )
-from appliance.permits import CURRENT, Books, Permit, recipient_digest
+from appliance.protocol.case_record import (
+    CaseRecord,
+    closed_there,
+    held,
+    is_withdrawn,
+    withdrawal_note,
+)
+from appliance.protocol.permits import CURRENT, Books, Permit, recipient_digest
 from appliance.records.files import from_json, load_fact, names_in, new_id, read_text
 from appliance.records.signing import open_note, split_note
-from appliance.withdrawing import closed_there, held
+from appliance.vault.cases import UNREADABLE, Details, Goal, Goals, OpenCase
 from web_ui.access import local_path, practitioner
 from web_ui.forms import Form, at_most, needed, page_asked, stripped
 from web_ui.language import _

@@ -15,8 +15,7 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 from werkzeug.datastructures import MultiDict
 
-from appliance.cases import OpenCase
-from appliance.consent import (
+from appliance.casework.consent import (
     LONGEST_SIGNATURE,
     PURPOSES,
     Consent,
@@ -24,11 +23,12 @@ from appliance.consent import (
     Purpose,
     checked_strokes,
 )
+from appliance.casework.service_settings import OFFERS, Service
+from appliance.casework.shares import end_what_is_not_agreed
 from appliance.errors import BadInput
-from appliance.permits import LONGEST_FILM, recipient_digest
+from appliance.protocol.permits import LONGEST_FILM, recipient_digest
 from appliance.records.files import new_id
-from appliance.services import OFFERS, Service
-from appliance.shares import end_what_is_not_agreed
+from appliance.vault.cases import OpenCase
 from web_ui.access import practitioner
 from web_ui.arming import stop_if_filming, take_permit
 from web_ui.cases import armed_case, consent_of, details_of, open_case

@@ -8,14 +8,14 @@ from copy import copy
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from appliance.cases import OpenCase
-from appliance.clips import Kept, shelf
-from appliance.copies import Copies, Refusal, State, judge, opened, receipts
+from appliance.casework.clips import Kept, shelf
+from appliance.casework.copies import Copies, Refusal, State, judge, opened, receipts
 from appliance.errors import NotOpened
-from appliance.passphrases import make_passphrase
 from appliance.records.audit import Event
 from appliance.records.files import new_id
 from appliance.sticks import Stick
+from appliance.vault.cases import OpenCase
+from appliance.vault.passphrases import make_passphrase
 from web_ui.access import practitioner
 from web_ui.cases import details_of, open_case
 from web_ui.copying import Handing, handed

@@ -14,11 +14,11 @@ from typing import Literal
 import msgspec
 
 from appliance.age.unsealing import SealedReader
-from appliance.cases import OpenCase
-from appliance.clips import Kept
-from appliance.copies import HOW_TO_OPEN, Copies, State, locked, names, opened, plain
+from appliance.casework.clips import Kept
+from appliance.casework.copies import HOW_TO_OPEN, Copies, State, locked, names, opened, plain
 from appliance.errors import KitError, NotOpened, NotPossible, frames
 from appliance.sticks import Folder, Sticks
+from appliance.vault.cases import OpenCase
 
 _log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ the button: a page alone cannot turn the time back, and so make an old agreement
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from appliance.protocol.requests import CorrectTime, place_request
 from appliance.records.clock import Correction, Judgement, Trust, disagrees
 from appliance.records.files import ID, new_id, to_json
-from appliance.requests import CorrectTime, place_request
 from web_ui.access import practitioner
 from web_ui.arming import take_permit
 from web_ui.cases import armed_case

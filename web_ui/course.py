@@ -6,14 +6,15 @@ from datetime import timedelta
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from appliance import course
-from appliance.cases import Goal, Goals, OpenCase
-from appliance.course import Arranged, Standing
+from appliance.casework import course
+from appliance.casework.course import Arranged, Standing
+from appliance.casework.retention import Keeping, keeping, warn, warned_at
+from appliance.casework.reviews import Rating
+from appliance.casework.withdrawal import finish_everything
 from appliance.errors import KitError
+from appliance.protocol.case_record import held, is_film_withdrawn
 from appliance.records.files import to_json
-from appliance.retention import Keeping, keeping, warn, warned_at
-from appliance.reviews import Rating
-from appliance.withdrawing import finish_everything, held, is_film_withdrawn
+from appliance.vault.cases import Goal, Goals, OpenCase
 from web_ui.access import practitioner
 from web_ui.arming import take_permit
 from web_ui.cases import armed_case, consent_of, details_of, open_case

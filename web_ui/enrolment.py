@@ -10,8 +10,11 @@ import threading
 from typing import Literal
 
 from appliance.errors import BadFile, BadInput
-from appliance.keys import Card, PrivateKeys, sealing_keys, unlock
-from appliance.permits import Enrolled, read_ceilings
+from appliance.protocol.cards import Card, sealing_keys
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.permits import read_ceilings
+from appliance.protocol.requests import FRESH_SECONDS, Enrol, place_request
+from appliance.protocol.status import RecorderStatus
 from appliance.records.clock import Clock
 from appliance.records.files import (
     Fact,
@@ -25,7 +28,7 @@ from appliance.records.files import (
     save_fact,
     sync_directory,
 )
-from appliance.requests import FRESH_SECONDS, Enrol, RecorderStatus, place_request
+from appliance.vault.keys import PrivateKeys, unlock
 
 Progress = Literal["nothing", "ready", "waiting", "refused", "timed-out", "done"]
 

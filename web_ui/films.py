@@ -8,10 +8,10 @@ from itertools import chain, pairwise
 from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
 
-from appliance.cases import Goals, OpenCase
-from appliance.clips import Clip, marks_of, shelf
+from appliance.casework.clips import Clip, marks_of, shelf
 from appliance.errors import BadInput
 from appliance.film import boxes
+from appliance.vault.cases import Goals, OpenCase
 from web_ui.access import data, practitioner
 from web_ui.cases import details_of, open_case
 from web_ui.glances import read_glance

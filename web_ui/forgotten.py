@@ -2,7 +2,7 @@
 
 Who forgot cannot unlock, so these pages are open to a browser that has unlocked this kit before;
 with it goes a press of the button. The new card sees no family until the service has sealed their
-keys to it (`appliance.readmitting`): what it sent is taken in when its owner is unlocked.
+keys to it (`appliance.casework.readmission`): what it sent is taken in when its owner is unlocked.
 """
 
 from dataclasses import dataclass
@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from flask import Blueprint, abort, g, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
+from appliance.casework.readmission import readmit
 from appliance.errors import KitError
-from appliance.keys import PrivateKeys, lock
-from appliance.passphrases import make_passphrase
-from appliance.permits import Enrolled
-from appliance.readmitting import has_come, readmit
-from appliance.receipts import KitCard
+from appliance.protocol.cards import KitCard
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.readmission import has_come
 from appliance.records.files import load_fact
+from appliance.vault.keys import PrivateKeys, lock
+from appliance.vault.passphrases import make_passphrase
 from web_ui.access import anyone, paired
 from web_ui.enrolment import forget_new_card, is_new_card
 from web_ui.language import _

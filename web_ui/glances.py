@@ -10,7 +10,6 @@ from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import seal
 from appliance.age.unsealing import unseal
 from appliance.apart import Apart
-from appliance.cases import OpenCase
 from appliance.errors import KitError
 from appliance.film.joined import JoinedFilm
 from appliance.records.files import (
@@ -22,6 +21,7 @@ from appliance.records.files import (
     sync_directory,
     to_json,
 )
+from appliance.vault.cases import OpenCase
 
 HEIGHT = 72
 """Points: twice what a phone shows of it, for screens of small points."""

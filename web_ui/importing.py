@@ -1,8 +1,8 @@
 """Bringing in a film that was made elsewhere: on a phone, or over a video call.
 
-What is sent goes straight into `appliance.importing.Original`, piece by piece as it arrives: no
-part of it is ever in a file in clear. Who asks, and whether it was agreed to, is looked at before
-the first byte of it is taken.
+What is sent goes straight into `appliance.casework.importing.Original`, piece by piece as it
+arrives: no part of it is ever in a file in clear. Who asks, and whether it was agreed to, is looked
+at before the first byte of it is taken.
 """
 
 import io
@@ -15,14 +15,14 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest
 
 from appliance.age.recipients import parse_recipient
-from appliance.cases import OpenCase
-from appliance.consent import Consent, may_be_made
-from appliance.course import course_of, stops_filming
+from appliance.casework.consent import Consent, may_be_made
+from appliance.casework.course import course_of, stops_filming
+from appliance.casework.importing import LARGEST, Original, import_film
 from appliance.errors import BadInput, NotOpened, NotPossible
 from appliance.film.manifest import FilmStarted
-from appliance.importing import LARGEST, Original, import_film
-from appliance.permits import recipient_digest
+from appliance.protocol.permits import recipient_digest
 from appliance.records.files import new_id
+from appliance.vault.cases import OpenCase
 from web_ui import forms
 from web_ui.access import practitioner
 from web_ui.arming import has_strangers

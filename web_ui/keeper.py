@@ -6,10 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from appliance.errors import BadFile, KitError, own_card
-from appliance.keys import Card
+from appliance.protocol.cards import Card
+from appliance.protocol.requests import FRESH_SECONDS, read_request
 from appliance.records.audit import Event
 from appliance.records.files import MOST_NAMES, some_of
-from appliance.requests import FRESH_SECONDS, read_request
 from web_ui.arming import take_permit
 from web_ui.course import remove_what_is_due
 from web_ui.forgotten import let_in

@@ -7,13 +7,13 @@ from fractions import Fraction
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from appliance import clips
 from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import seal
-from appliance.cases import Goals
-from appliance.clips import Clip, Still, Words
+from appliance.casework import clips
+from appliance.casework.clips import Clip, Still, Words
 from appliance.errors import BadInput
 from appliance.records.files import ID, new_id, save
+from appliance.vault.cases import Goals
 from web_ui.access import data, local_path, practitioner
 from web_ui.cases import details_of, open_case
 from web_ui.films import again, film_page, jpeg, opened_film

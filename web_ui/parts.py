@@ -5,14 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from appliance.apart import Apart
-from appliance.cases import Cases
+from appliance.casework.service_settings import Service, in_force
 from appliance.config import Config
-from appliance.permits import Enrolled
+from appliance.protocol.enrolment import Enrolled
 from appliance.records.audit import Event, Log
 from appliance.records.clock import Clock
 from appliance.records.files import Home, load_fact
-from appliance.services import Service, in_force
 from appliance.sticks import Sticks
+from appliance.vault.cases import Cases
 from web_ui.enrolment import Enrolment
 from web_ui.seat import Seat
 

@@ -11,11 +11,11 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.file import FileField
 from wtforms import BooleanField
 
-from appliance.orders import LARGEST
-from appliance.receipts import KitCard
+from appliance.factory_reset import Refusal, former, judge, ordered, unsent
+from appliance.protocol.cards import KitCard
+from appliance.protocol.orders import LARGEST
+from appliance.protocol.requests import FactoryReset, place_request
 from appliance.records.files import ID, load_fact, new_id, read_plain
-from appliance.requests import FactoryReset, place_request
-from appliance.resetting import Refusal, former, judge, ordered, unsent
 from web_ui.access import anyone
 from web_ui.forms import Form
 from web_ui.language import _

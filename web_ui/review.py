@@ -12,12 +12,12 @@ from typing import cast
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from appliance import clips
-from appliance.cases import Goal, Goals, OpenCase
-from appliance.clips import Clip, shelf
-from appliance.consent import Consent, allows, may_be_made
+from appliance.casework import clips
+from appliance.casework.clips import Clip, shelf
+from appliance.casework.consent import Consent, allows, may_be_made
+from appliance.casework.reviews import GoOn, Rating, Review, reviews_of
 from appliance.records.files import ID, new_id
-from appliance.reviews import GoOn, Rating, Review, reviews_of
+from appliance.vault.cases import Goal, Goals, OpenCase
 from web_ui.access import practitioner
 from web_ui.cases import ask_for_word, consent_of, details_of, open_case
 from web_ui.language import _

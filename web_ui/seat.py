@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from appliance.cases import CaseRecord, Cases, Details, OpenCase, is_withdrawn
 from appliance.errors import CaseWithdrawn, KitError, NoMatch, NotOpened
-from appliance.keys import Card, PrivateKeys
-from appliance.permits import Enrolled
-from appliance.readmitting import Refusal
+from appliance.protocol.cards import Card
+from appliance.protocol.case_record import CaseRecord, is_withdrawn
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.readmission import Refusal
 from appliance.records.clock import Clock, Vouch
 from appliance.records.files import Home
 from appliance.records.signing import Verifier
+from appliance.vault.cases import Cases, Details, OpenCase
+from appliance.vault.keys import PrivateKeys
 from web_ui.copying import Copying
 from web_ui.viewing import Viewing
 from web_ui.work import Work

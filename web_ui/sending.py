@@ -6,7 +6,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.errors import BadFile
-from appliance.receipts import AT_BASE_SECONDS, AtBase, SyncStatus, at_base_path
+from appliance.protocol.status import AT_BASE_SECONDS, AtBase, SyncStatus, at_base_path
 from appliance.records.clock import Clock
 from appliance.records.files import Home, load_fact, save_fact
 from web_ui.access import even_new, practitioner

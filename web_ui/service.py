@@ -3,9 +3,9 @@
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from appliance.casework.service_settings import Service, parse, put_in_force, shipped
 from appliance.errors import BadFile, BadInput
-from appliance.permits import read_ceilings
-from appliance.services import Service, parse, put_in_force, shipped
+from appliance.protocol.permits import read_ceilings
 from web_ui.access import practitioner
 from web_ui.arming import ceilings_in_force
 from web_ui.enrolment import read_service_card

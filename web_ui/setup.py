@@ -6,9 +6,9 @@ from flask_wtf.file import FileField
 from wtforms import PasswordField, StringField, TextAreaField
 
 from appliance.errors import KitError
-from appliance.keys import PrivateKeys, lock
-from appliance.passphrases import make_passphrase
-from appliance.resetting import former
+from appliance.factory_reset import former
+from appliance.vault.keys import PrivateKeys, lock
+from appliance.vault.passphrases import make_passphrase
 from web_ui.access import anyone
 from web_ui.enrolment import read_practitioner_key, read_service_card
 from web_ui.errors import status_of

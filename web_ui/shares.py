@@ -6,17 +6,17 @@ from datetime import date, datetime, timedelta
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from appliance import shares
 from appliance.age.recipients import parse_recipient
-from appliance.cases import OpenCase
-from appliance.clips import Kept, shelf
-from appliance.consent import Consent, allows
-from appliance.copies import Refusal
-from appliance.course import Arranged
+from appliance.casework import shares
+from appliance.casework.clips import Kept, shelf
+from appliance.casework.consent import Consent, allows
+from appliance.casework.copies import Refusal
+from appliance.casework.course import Arranged
+from appliance.casework.shares import SharedFor, is_over, judge, purpose_of, shares_of
 from appliance.errors import BadFile, BadInput
-from appliance.keys import Card, sealing_keys
+from appliance.protocol.cards import Card, sealing_keys
 from appliance.records.files import from_json
-from appliance.shares import SharedFor, is_over, judge, purpose_of, shares_of
+from appliance.vault.cases import OpenCase
 from web_ui.access import practitioner
 from web_ui.cases import consent_of, details_of, open_case
 from web_ui.consent import purposes_in_words

@@ -14,11 +14,11 @@ from flask import Blueprint, Response, g, redirect, request, stream_with_context
 from flask.typing import ResponseReturnValue
 
 from appliance.errors import BadFile
-from appliance.permits import Refusal
-from appliance.receipts import SyncStatus
+from appliance.protocol.permits import Refusal
+from appliance.protocol.requests import Stop, place_request
+from appliance.protocol.status import RecorderStatus, SyncStatus
 from appliance.records.clock import Clock, Trust
 from appliance.records.files import Home, load_fact, new_id
-from appliance.requests import RecorderStatus, Stop, place_request
 from web_ui.access import anyone, data, local_path, look_again, paired
 from web_ui.language import _, ngettext
 from web_ui.parts import Parts

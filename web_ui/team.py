@@ -7,14 +7,16 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.file import FileField
 from wtforms import PasswordField, StringField
 
-from appliance.cases import OpenCase, strangers
+from appliance.casework.shares import end_what_they_see
 from appliance.errors import BadInput, KitError, NotPossible
-from appliance.keys import Card, PrivateKeys, lock
-from appliance.passphrases import make_passphrase
-from appliance.permits import Enrolled, Joined, Renewed
+from appliance.protocol.cards import Card
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.permits import Joined, Renewed
+from appliance.protocol.requests import LetIn, Renew, place_request
 from appliance.records.files import new_id, to_json
-from appliance.requests import LetIn, Renew, place_request
-from appliance.shares import end_what_they_see
+from appliance.vault.cases import OpenCase, strangers
+from appliance.vault.keys import PrivateKeys, lock
+from appliance.vault.passphrases import make_passphrase
 from web_ui.access import paired, practitioner
 from web_ui.arming import take_permit
 from web_ui.cases import armed_case, details_of, needs_press, open_case

@@ -10,23 +10,15 @@ from flask.typing import ResponseReturnValue
 from wtforms import HiddenField, PasswordField, StringField
 from wtforms.widgets import DateTimeLocalInput
 
+from appliance.casework.repair import mend_all
 from appliance.errors import BadInput, KitError, NotOpened, NotPossible, WrongPassphrase
-from appliance.keys import change_passphrase, unlock
-from appliance.library import mend_all
-from appliance.passphrases import check_passphrase, make_passphrase
+from appliance.protocol.requests import SetTime, place_request
 from appliance.records.clock import EARLIEST, Reading, Vouch
 from appliance.records.files import new_id, read_plain, to_json
 from appliance.records.signing import Verifier
-from appliance.requests import SetTime, place_request
-from web_ui.access import (
-    anyone,
-    even_new,
-    lost_a_form,
-    pair,
-    practitioner,
-    sit_down,
-    stand_up,
-)
+from appliance.vault.keys import change_passphrase, unlock
+from appliance.vault.passphrases import check_passphrase, make_passphrase
+from web_ui.access import anyone, even_new, lost_a_form, pair, practitioner, sit_down, stand_up
 from web_ui.enrolment import is_new_card
 from web_ui.errors import status_of
 from web_ui.forgotten import let_in, new_cards

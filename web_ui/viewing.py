@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Protocol
 
 from appliance.age.unsealing import SealedReader, unseal
-from appliance.cases import OpenCase
-from appliance.clips import Clip, Still
-from appliance.consent import Consent, may_be_watched, taken_back
+from appliance.casework.clips import Clip, Still
+from appliance.casework.consent import Consent, may_be_watched, taken_back
 from appliance.errors import BadFile, CaseWithdrawn, KitError, NoMatch, NotOpened
 from appliance.film.joined import JoinedFilm
 from appliance.film.manifest import EndReason, FilmKind, FilmStarted, Manifest, read_manifest
 from appliance.film.recording import OpenedFilm, open_recording
+from appliance.protocol.case_record import is_film_withdrawn
 from appliance.records.files import ID, Home, checked_id, new_id, open_plain, paths_in, read_plain
 from appliance.records.signing import Verifier
-from appliance.withdrawing import is_film_withdrawn
+from appliance.vault.cases import OpenCase
 from web_ui import memory
 
 _KEPT_OPEN = 6

@@ -3,11 +3,12 @@
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from appliance.clips import mark_while_filming
-from appliance.consent import Enough
+from appliance.casework.clips import mark_while_filming
+from appliance.casework.consent import Enough
 from appliance.errors import BadFile
+from appliance.protocol.requests import Framing, Preview, place_request
+from appliance.protocol.status import RecorderStatus
 from appliance.records.files import new_id, read_plain, to_json
-from appliance.requests import Framing, Preview, RecorderStatus, place_request
 from web_ui.access import data, practitioner
 from web_ui.arming import stop_if_filming, take_permit
 from web_ui.cases import armed_case, ask_for_word, consent_of, details_of, open_case

@@ -15,40 +15,35 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from wtforms import StringField
 
-from appliance import shares
-from appliance.cases import UNREADABLE, OpenCase, is_withdrawn, withdrawal_note
-from appliance.consent import (
+from appliance.casework import shares
+from appliance.casework.consent import (
     PURPOSES,
     Consent,
-    CopiesOut,
-    FilmWithdrawal,
     Hold,
-    ServiceOrder,
-    Tombstone,
-    Withdrawal,
     ends_with,
     nothing_agreed,
     taken_back,
 )
-from appliance.copies import Copies, out_of_reach
+from appliance.casework.copies import Copies, out_of_reach
+from appliance.casework.shares import Share
+from appliance.casework.withdrawal import hear_service, lift_hold, place_hold, withdraw_film
 from appliance.errors import BadFile, BadInput, BadSignature, NotPossible
-from appliance.readmitting import key_waits
-from appliance.records.files import from_json, names_in, read_text
-from appliance.records.signing import open_note
-from appliance.requests import RecorderStatus
-from appliance.shares import Share
-from appliance.withdrawing import (
+from appliance.protocol.case_record import (
     closed_there,
     film_order,
     films_withdrawn,
-    hear_service,
     held,
     hold_notice,
     is_film_withdrawn,
-    lift_hold,
-    place_hold,
-    withdraw_film,
+    is_withdrawn,
+    withdrawal_note,
 )
+from appliance.protocol.orders import CopiesOut, FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
+from appliance.protocol.readmission import key_waits
+from appliance.protocol.status import RecorderStatus
+from appliance.records.files import from_json, names_in, read_text
+from appliance.records.signing import open_note
+from appliance.vault.cases import UNREADABLE, OpenCase
 from web_ui.access import practitioner
 from web_ui.arming import stop_if_filming, take_permit
 from web_ui.cases import (

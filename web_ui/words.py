@@ -12,10 +12,10 @@ from flask import request
 
 from appliance.age.sealing import seal
 from appliance.age.unsealing import unseal
-from appliance.cases import Goals, OpenCase
-from appliance.clips import Principles, Turn, Words
+from appliance.casework.clips import Principles, Turn, Words
 from appliance.errors import BadInput, KitError
 from appliance.records.files import from_json, lines, read_plain, save, to_json
+from appliance.vault.cases import Goals, OpenCase
 from web_ui.language import _
 from web_ui.parts import Parts
 from web_ui.seat import Practitioner

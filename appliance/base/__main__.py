@@ -15,12 +15,13 @@ import msgspec
 from appliance.base import people
 from appliance.base.orders import Desk, Outcome, choose_keys, make_new, order_reset
 from appliance.errors import BadFile, BadInput, KitError, SendFailed, error_json
-from appliance.keys import Card, PrivateKeys, unlock
-from appliance.permits import LONGEST_FILM, LONGEST_LIFE, MOST_FILMS, Ceilings
-from appliance.receipts import kit_object
+from appliance.protocol.cards import Card
+from appliance.protocol.objects import kit_object
+from appliance.protocol.permits import LONGEST_FILM, LONGEST_LIFE, MOST_FILMS, Ceilings
 from appliance.records.clock import SystemClock
 from appliance.records.files import load_fact, save, to_json
 from appliance.stores import ServiceStore, is_there, load_access, open_store
+from appliance.vault.keys import PrivateKeys, unlock
 
 REST_SECONDS = 10.0
 

@@ -17,11 +17,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from appliance.consent import FilmWithdrawal, ServiceOrder, ShareEnd, Tombstone, Withdrawal
 from appliance.errors import BadFile, BadInput, SendInterrupted, SendRefused
-from appliance.keys import Card, PrivateKeys
-from appliance.orders import Order, Reset, signed_order
-from appliance.receipts import (
+from appliance.protocol.cards import Card
+from appliance.protocol.objects import (
     SERVICE_CARD,
     case_object,
     film_object,
@@ -29,10 +27,21 @@ from appliance.receipts import (
     service_order_object,
     tombstone_object,
 )
+from appliance.protocol.orders import (
+    FilmWithdrawal,
+    Order,
+    Reset,
+    ServiceOrder,
+    ShareEnd,
+    Tombstone,
+    Withdrawal,
+    signed_order,
+)
 from appliance.records.clock import Clock
 from appliance.records.files import Fact, checked_id, from_json, new_id, to_json
 from appliance.records.signing import Signer, Verifier, open_note
 from appliance.stores import Put, ServiceStore, read_small
+from appliance.vault.keys import PrivateKeys
 
 
 class Begun(Fact, frozen=True, kw_only=True, tag="begun/v1"):

@@ -3,7 +3,7 @@
 The service's folder of keys has practitioners/ (their cards) and kits/ (theirs). What is recovered
 is the case's key, sealed anew to the practitioner's new card in a file of its own at the store; the
 films themselves are not touched. With their new key they then open films at base, and a signed
-order lets them in on their kit (`appliance.readmitting`).
+order lets them in on their kit (`appliance.casework.readmission`).
 """
 
 import hashlib
@@ -19,23 +19,19 @@ from appliance.age.keyfile import identity_lines
 from appliance.age.sealing import seal
 from appliance.age.unsealing import unseal
 from appliance.base.orders import place_order
-from appliance.cases import Team, team_document
 from appliance.errors import BadFile, BadInput, Incomplete, NoMatch
-from appliance.keys import Card, PrivateKeys, sealing_keys
-from appliance.orders import Readmission
-from appliance.permits import Ceilings, Revocation, recipient_digest
-from appliance.readmitting import key_file
-from appliance.receipts import (
-    KitCard,
-    case_object,
-    kit_object,
-    revocation_object,
-    tombstone_object,
-)
+from appliance.protocol.cards import Card, KitCard, sealing_keys
+from appliance.protocol.enrolment import Revocation
+from appliance.protocol.objects import case_object, kit_object, revocation_object, tombstone_object
+from appliance.protocol.orders import Readmission
+from appliance.protocol.permits import Ceilings, recipient_digest
+from appliance.protocol.readmission import key_file
 from appliance.records.clock import Clock
 from appliance.records.files import ID, checked_id, from_json, save, to_json
 from appliance.records.signing import Verifier
 from appliance.stores import ServiceStore, is_there, read_small
+from appliance.vault.cases import Team, team_document
+from appliance.vault.keys import PrivateKeys
 
 _NUMBER = re.compile("[0-9]{4}")
 

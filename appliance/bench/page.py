@@ -23,17 +23,17 @@ from typing import Any
 from appliance.age.recipients import parse_recipient
 from appliance.bench import Row, films, in_turn, median_ratio, row
 from appliance.bench.films import RATE
-from appliance.cases import Cases, Details
+from appliance.casework.consent import PURPOSES, Consent, Person
 from appliance.config import Config
-from appliance.consent import PURPOSES, Consent, Person
 from appliance.errors import NotPossible
 from appliance.film.manifest import manifest_line
 from appliance.film.recording import open_recording, write_film
-from appliance.keys import lock
 from appliance.kit import Kit, Visit, free_port
-from appliance.passphrases import make_passphrase
 from appliance.records.files import new_id, save, save_fact
 from appliance.records.signing import Signer
+from appliance.vault.cases import Cases, Details
+from appliance.vault.keys import lock
+from appliance.vault.passphrases import make_passphrase
 
 MINUTES = 45
 PLACE = 40 * 60

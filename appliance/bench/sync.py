@@ -39,12 +39,14 @@ from appliance.film.manifest import (
     manifest_line,
     segment_name,
 )
-from appliance.keys import PrivateKeys
-from appliance.permits import Enrolled
-from appliance.receipts import SERVICE_CARD, KitCard, Receipt, film_object, receipt_path
+from appliance.protocol.cards import KitCard
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.objects import SERVICE_CARD, film_object
+from appliance.protocol.receipts import Receipt, receipt_path
 from appliance.records.files import Home, new_id, save_fact, to_json
 from appliance.records.signing import Signer
 from appliance.stores import open_store
+from appliance.vault.keys import PrivateKeys
 
 FILMS = 500_000_000
 """Bytes of films."""

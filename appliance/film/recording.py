@@ -90,9 +90,9 @@ def open_recording(
     (then a bad one raises BadFile); with `check` all digests here, so that a bad one is left out.
     What is missing is said and the rest plays. An index that is missing or not the one in the
     manifest is made again. What was being written when the power went has no line in the
-    manifest: its whole fragments play. What `appliance.library` has mended is taken from `derived`
-    (`cases/<case>/derived/<recording>`), where one of `menders` signed it; without them, it is not
-    looked into who signed.
+    manifest: its whole fragments play. What `appliance.casework.repair` has mended is taken from
+    `derived` (`cases/<case>/derived/<recording>`), where one of `menders` signed it; without them,
+    nobody asks who signed.
 
     Raises BadFile, BadSignature (`parse_manifest`), NoMatch, WrongPassphrase, and Incomplete
     if nothing of the film can be played.

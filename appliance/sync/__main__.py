@@ -18,12 +18,12 @@ import click
 
 from appliance.config import Config, load_config
 from appliance.errors import BadFile, KitError, error_json, own_card
+from appliance.factory_reset import give_way
 from appliance.notify import Pulse, notify
-from appliance.receipts import SyncStatus, Why
+from appliance.protocol.status import SyncStatus, Why
 from appliance.records.audit import Log
 from appliance.records.clock import Clock, SystemClock
 from appliance.records.files import ID, Home, is_there, paths_in, save_fact, to_json
-from appliance.resetting import give_way
 from appliance.stores import Access, load_access, open_store, store_url
 from appliance.sync.place import links, needs_a_network, said_at_base, why_not, within
 from appliance.sync.plan import Pace

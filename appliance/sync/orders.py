@@ -10,15 +10,20 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from appliance.consent import FilmWithdrawal, ShareEnd, Tombstone, Withdrawal
 from appliance.errors import BadFile, BadInput
-from appliance.keys import Card
-from appliance.orders import Reset, order_path, orders_in, signed_order
-from appliance.permits import Enrolled, read_revocation
-from appliance.readmitting import KEY_NAME, key_path, open_orders
-from appliance.receipts import (
-    KitCard,
-    Problem,
+from appliance.protocol.cards import Card, KitCard
+from appliance.protocol.case_record import (
+    FILM_ORDERS,
+    SHARE_END_NAME,
+    SHARE_ENDS,
+    film_order,
+    films_withdrawn,
+    is_film_withdrawn,
+    is_withdrawn_share,
+    share_end,
+)
+from appliance.protocol.enrolment import Enrolled, read_revocation
+from appliance.protocol.objects import (
     case_object,
     order_object,
     revocation_name,
@@ -26,6 +31,18 @@ from appliance.receipts import (
     service_order_object,
     tombstone_object,
 )
+from appliance.protocol.orders import (
+    FilmWithdrawal,
+    Reset,
+    ShareEnd,
+    Tombstone,
+    Withdrawal,
+    order_path,
+    orders_in,
+    signed_order,
+)
+from appliance.protocol.readmission import KEY_NAME, key_path, open_orders
+from appliance.protocol.status import Problem
 from appliance.records.audit import Log
 from appliance.records.files import (
     ID,
@@ -39,11 +56,9 @@ from appliance.records.files import (
     save,
 )
 from appliance.records.signing import open_note, split_note
-from appliance.shares import END_NAME, ENDS, is_withdrawn_share, share_end
 from appliance.stores import Store, read_small
 from appliance.stores import is_there as is_stored
 from appliance.sync.plan import Rank, Reads, Sealed
-from appliance.withdrawing import FILMS, film_order, films_withdrawn, is_film_withdrawn
 
 _Order = Withdrawal | FilmWithdrawal | ShareEnd
 
@@ -52,7 +67,7 @@ def film_orders(home: Home, case: str, unreadable: Callable[[str], object]) -> I
     """The orders of a case for films that were taken back on this kit, and for what was shared.
     `unreadable` is told of each that cannot be read; the others go."""
     directory = home.case(case)
-    for folder, name in ((FILMS, ID), (ENDS, END_NAME)):
+    for folder, name in ((FILM_ORDERS, ID), (SHARE_ENDS, SHARE_END_NAME)):
         try:
             paths = paths_in(directory / folder, name)
         except (BadFile, OSError):
@@ -60,7 +75,9 @@ def film_orders(home: Home, case: str, unreadable: Callable[[str], object]) -> I
             continue
         for path in paths:
             try:
-                order = film_order(directory, path.name) if folder == FILMS else share_end(path)
+                order = (
+                    film_order(directory, path.name) if folder == FILM_ORDERS else share_end(path)
+                )
                 # What the service itself ordered needs no way back to it.
                 if isinstance(order, FilmWithdrawal | ShareEnd):
                     yield from an_order(home, path, case, type(order), order.id, unreadable)

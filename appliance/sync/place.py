@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from appliance.errors import BadFile
-from appliance.receipts import AT_BASE_SECONDS, AtBase, Why, at_base_path
+from appliance.protocol.status import AT_BASE_SECONDS, AtBase, Why, at_base_path
 from appliance.records.clock import Clock
 from appliance.records.files import Home, lines, load_fact
 

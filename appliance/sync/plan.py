@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from appliance.receipts import Receipt
+from appliance.protocol.receipts import Receipt
 
 Reads = Callable[[str], object]
 

@@ -16,8 +16,6 @@ from queue import SimpleQueue
 from typing import IO, Literal
 
 from appliance.age.sealing import VERSION_LINE
-from appliance.cases import CaseRecord, is_withdrawn, withdrawal_note
-from appliance.consent import Tombstone, Withdrawal
 from appliance.errors import (
     BadFile,
     BadInput,
@@ -28,27 +26,22 @@ from appliance.errors import (
     SendRefused,
 )
 from appliance.film.manifest import Mended, parse_manifest
-from appliance.keys import Card
-from appliance.permits import Enrolled
-from appliance.receipts import (
+from appliance.protocol.cards import Card, KitCard
+from appliance.protocol.case_record import CaseRecord, is_withdrawn, withdrawal_note
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.objects import (
     SERVICE_CARD,
-    Fault,
-    KitCard,
     Part,
-    Problem,
-    Receipt,
-    State,
-    SyncStatus,
-    Why,
     case_files,
     case_object,
     film_object,
     heads_object,
     kit_object,
-    receipt_of,
-    receipt_path,
     tombstone_object,
 )
+from appliance.protocol.orders import Tombstone, Withdrawal
+from appliance.protocol.receipts import Receipt, receipt_of, receipt_path
+from appliance.protocol.status import Fault, Problem, State, SyncStatus, Why
 from appliance.records.audit import HEADS_NAME, MOST_HEADS, Heads, Log
 from appliance.records.clock import Clock
 from appliance.records.files import (

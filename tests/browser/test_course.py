@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.cases import Goals
-from appliance.consent import Consent
-from appliance.keys import PrivateKeys
+from appliance.casework.consent import Consent
+from appliance.casework.reviews import Rating, Review
 from appliance.kit import Kit, wait_for
 from appliance.records.files import new_id, to_json
-from appliance.reviews import Rating, Review
+from appliance.vault.cases import Goals
+from appliance.vault.keys import PrivateKeys
 from tests import films
 from tests.browser.conftest import PATIENCE, Visitor, page_of
 from tests.moments import keep_clip, keep_still

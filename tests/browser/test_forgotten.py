@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from appliance.permits import Enrolled
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.requests import Enrol
 from appliance.records.files import save_fact
-from appliance.requests import Enrol
 from tests.browser.test_pages import seated, served
 from tests.pages import WebKit
 from web_ui.tls import ensure_certificate

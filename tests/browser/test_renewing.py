@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from appliance.copies import Copies
+from appliance.casework.copies import Copies
 from appliance.kit import Kit, wait_for
 from appliance.records.files import new_id
 from tests.browser import test_moments

@@ -24,12 +24,12 @@ from hypothesis.stateful import (
 )
 
 from appliance.age.sealing import Bytes
-from appliance.consent import Withdrawal
 from appliance.film.manifest import EndReason, read_manifest
 from appliance.film.recording import open_recording
-from appliance.permits import Refusal
+from appliance.protocol.orders import Withdrawal
+from appliance.protocol.permits import Refusal
+from appliance.protocol.requests import Enrol, Remove, Stop
 from appliance.records.files import new_id, save, to_json
-from appliance.requests import Enrol, Remove, Stop
 from firmware.light import CAPTURING, LONGEST_DARK
 from firmware.recorder import (
     HOLD_REMOVES,

@@ -14,7 +14,7 @@ import pytest
 from werkzeug.datastructures import ImmutableMultiDict
 
 from appliance.age.unsealing import unseal
-from appliance.consent import Consent
+from appliance.casework.consent import Consent
 from appliance.records.files import lines, new_id
 from appliance.records.signing import split_note
 from tests import films

@@ -15,12 +15,12 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from appliance.cases import Cases, Details, Goal, Goals, OpenCase
-from appliance.clips import Kept, Words, say
-from appliance.copies import locked, names, opened, plain
-from appliance.keys import PrivateKeys
+from appliance.casework.clips import Kept, Words, say
+from appliance.casework.copies import locked, names, opened, plain
 from appliance.records.files import Home, new_id
 from appliance.sticks import Folder
+from appliance.vault.cases import Cases, Details, Goal, Goals, OpenCase
+from appliance.vault.keys import PrivateKeys
 from tests import films
 from tests.moments import keep_clip, keep_still
 from tests.sticks import Socket

@@ -13,9 +13,9 @@ import pytest
 
 from appliance.errors import NotPossible
 from appliance.film.manifest import EndReason
-from appliance.keys import PrivateKeys
+from appliance.protocol.requests import Enrol
 from appliance.records.files import new_id
-from appliance.requests import Enrol
+from appliance.vault.keys import PrivateKeys
 from firmware.filming import Film
 from firmware.light import CAPTURING
 from firmware.recorder import (

@@ -17,11 +17,11 @@ import pytest
 
 from appliance.age.recipients import parse_recipient
 from appliance.apart import Apart
+from appliance.casework.importing import Original, import_film
 from appliance.decoder import Remote
 from appliance.film.manifest import FilmStarted
 from appliance.film.recording import open_recording
-from appliance.importing import Original, import_film
-from appliance.permits import recipient_digest
+from appliance.protocol.permits import recipient_digest
 from appliance.records.files import new_id
 from appliance.transcoding import transcode
 from appliance.wire import Kind

@@ -14,19 +14,20 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from appliance import course, shares
 from appliance.age.unsealing import Identity, unseal
-from appliance.cases import Cases, Details, Goal, Goals, OpenCase, open_case_identities
-from appliance.clips import shelf
-from appliance.consent import Consent, Hold, Purpose, allows
-from appliance.course import Stop, course_of, standing, stops_filming
+from appliance.casework import course, shares
+from appliance.casework.clips import shelf
+from appliance.casework.consent import Consent, Hold, Purpose, allows
+from appliance.casework.course import Stop, course_of, standing, stops_filming
+from appliance.casework.retention import Keeping, keeping, warn, warned_at
+from appliance.casework.reviews import Review
+from appliance.casework.withdrawal import lift_hold, place_hold
 from appliance.errors import CaseWithdrawn, NoMatch, NotOpened
-from appliance.keys import PrivateKeys
-from appliance.permits import Enrolled
+from appliance.protocol.case_record import held
+from appliance.protocol.enrolment import Enrolled
 from appliance.records.files import Home, new_id
-from appliance.retention import Keeping, keeping, warn, warned_at
-from appliance.reviews import Review
-from appliance.withdrawing import held, lift_hold, place_hold
+from appliance.vault.cases import Cases, Details, Goal, Goals, OpenCase, open_case_identities
+from appliance.vault.keys import PrivateKeys
 from tests import films
 from tests.moments import keep_still
 from tests.test_copies import consent, person, started

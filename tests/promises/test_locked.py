@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from appliance.age.identities import HybridIdentity, Identity
-from appliance.cases import Cases
-from appliance.keys import unlock
 from appliance.kit import Page, _Forms
 from appliance.rehearsal import CHILD, GOAL, LABEL, PERSON, Rehearsal
+from appliance.vault.cases import Cases
+from appliance.vault.keys import unlock
 
 pytestmark = pytest.mark.slow
 

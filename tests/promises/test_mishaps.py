@@ -14,7 +14,7 @@ import pytest
 from appliance.film.recording import open_recording
 from appliance.kit import Visit
 from appliance.mishaps import MISHAPS, Mishaps
-from appliance.permits import Refusal
+from appliance.protocol.permits import Refusal
 from appliance.rehearsal import Step
 
 pytestmark = pytest.mark.timeout(600)

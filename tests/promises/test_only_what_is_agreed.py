@@ -25,17 +25,19 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from appliance.cases import CaseRecord, OpenCase, is_withdrawn
-from appliance.consent import PURPOSES, Tombstone
-from appliance.copies import judge as judge_copies
+from appliance.casework.consent import PURPOSES
+from appliance.casework.copies import judge as judge_copies
 from appliance.errors import KitError
 from appliance.film.manifest import EndReason, read_manifest
-from appliance.permits import Books, Permit, Refusal, judge
-from appliance.receipts import KitCard
+from appliance.protocol.cards import KitCard
+from appliance.protocol.case_record import CaseRecord, is_withdrawn
+from appliance.protocol.orders import Tombstone
+from appliance.protocol.permits import Books, Permit, Refusal, judge
+from appliance.protocol.requests import Stop
 from appliance.records.clock import Judgement, Trust
 from appliance.records.files import load_fact, save_fact, to_json
-from appliance.requests import Stop
 from appliance.sync.sender import look
+from appliance.vault.cases import OpenCase
 from firmware.recorder import Judged, Pressed, Recorder, Released, State, StopAsked, Ticked
 from tests.pages import CONSENT, NOW, PASSPHRASE, WebKit, service
 from web_ui.keeper import Keeper

@@ -16,16 +16,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from appliance.age.unsealing import SealedReader
-from appliance.cases import Cases
 from appliance.config import Config
 from appliance.errors import NoMatch
 from appliance.film.manifest import EndReason
 from appliance.film.recording import open_recording
-from appliance.keys import PrivateKeys
 from appliance.kit import Kit, Visit
-from appliance.permits import CURRENT, Refusal
+from appliance.protocol.permits import CURRENT, Refusal
 from appliance.records.files import new_id, to_json
 from appliance.rehearsal import Seen
+from appliance.vault.cases import Cases
+from appliance.vault.keys import PrivateKeys
 
 
 def recordings(visit: Visit) -> list[Path]:

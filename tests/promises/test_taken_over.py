@@ -14,13 +14,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from appliance.keys import PrivateKeys
-from appliance.permits import CURRENT, Permit
-from appliance.receipts import at_base_path, revocation_name
-from appliance.records.clock import Correction, Trust, Vouch
-from appliance.records.files import LARGEST_FACT, Fact, new_id, save, to_json
-from appliance.records.signing import Signer
-from appliance.requests import (
+from appliance.protocol.objects import revocation_name
+from appliance.protocol.permits import CURRENT, Permit
+from appliance.protocol.requests import (
     CorrectTime,
     Enrol,
     FactoryReset,
@@ -30,6 +26,11 @@ from appliance.requests import (
     SetTime,
     Stop,
 )
+from appliance.protocol.status import at_base_path
+from appliance.records.clock import Correction, Trust, Vouch
+from appliance.records.files import LARGEST_FACT, Fact, new_id, save, to_json
+from appliance.records.signing import Signer
+from appliance.vault.keys import PrivateKeys
 from firmware.books import KitBooks
 from firmware.gate import machine_sources
 from firmware.recorder import State

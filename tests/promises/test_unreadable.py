@@ -10,18 +10,20 @@ from pathlib import Path
 import pytest
 
 from appliance.age.sealing import seal
-from appliance.cases import Details, Goals, OpenCase, Team, withdrawal_note
-from appliance.clips import Choice, Clip, Marks, Still
-from appliance.consent import Consent, Enough, FilmWithdrawal, Hold, Newcomer
-from appliance.copies import Copies
-from appliance.course import Arranged, Course, Rated
-from appliance.keys import PrivateKeys
+from appliance.casework.clips import Choice, Clip, Marks, Still
+from appliance.casework.consent import Consent, Enough, Hold, Newcomer
+from appliance.casework.copies import Copies
+from appliance.casework.course import Arranged, Course, Rated
+from appliance.casework.retention import Warned
+from appliance.casework.reviews import Rating, Review
+from appliance.casework.shares import Share, share
+from appliance.casework.withdrawal import place_hold
+from appliance.protocol.case_record import film_order, withdrawal_note
+from appliance.protocol.orders import FilmWithdrawal
+from appliance.protocol.requests import Stop
 from appliance.records.files import Fact, new_id, to_json
-from appliance.requests import Stop
-from appliance.retention import Warned
-from appliance.reviews import Rating, Review
-from appliance.shares import Share, share
-from appliance.withdrawing import film_order, place_hold
+from appliance.vault.cases import Details, Goals, OpenCase, Team
+from appliance.vault.keys import PrivateKeys
 from tests import films
 from tests.moments import keep_clip
 from tests.pages import NOW, WebKit, practitioner, service

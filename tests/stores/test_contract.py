@@ -12,7 +12,7 @@ import pytest
 from appliance.config import Config
 from appliance.doctor import refuses
 from appliance.errors import BadInput, NotLetIn, NotPossible, SendFailed, SendInterrupted
-from appliance.receipts import KitCard
+from appliance.protocol.cards import KitCard
 from appliance.records.files import save_fact
 from appliance.stores import Put, ServiceStore, Store, measure, read_small, refuses_delete
 from tests.stores.servers import Server, write_access

@@ -20,7 +20,8 @@ from appliance.bench.ceph import Ceph
 from appliance.bench.certificates import Authority
 from appliance.config import Config, write_config
 from appliance.errors import NotLetIn, SendFailed, SendInterrupted, SendRefused, WrongStore
-from appliance.receipts import SERVICE_CARD, SyncStatus
+from appliance.protocol.objects import SERVICE_CARD
+from appliance.protocol.status import SyncStatus
 from appliance.records.files import new_id
 from appliance.stores import Store, open_store
 from appliance.stores.cloud import SIGNED

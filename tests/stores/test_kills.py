@@ -19,7 +19,7 @@ from appliance.bench.ceph import Ceph
 from appliance.bench.certificates import Authority
 from appliance.config import Config, write_config
 from appliance.errors import NotPossible
-from appliance.receipts import SERVICE_CARD
+from appliance.protocol.objects import SERVICE_CARD
 from appliance.records.files import new_id
 from appliance.stores import open_store
 from tests.homes import SendingKit, contents, service

@@ -15,7 +15,7 @@ import pytest
 
 from appliance.base.orders import make_new
 from appliance.config import Config, write_config
-from appliance.receipts import AtBase, SyncStatus, at_base_path
+from appliance.protocol.status import AtBase, SyncStatus, at_base_path
 from appliance.records.clock import SystemClock
 from appliance.records.files import load_fact, save_fact
 from tests.homes import SendingKit, service

@@ -10,7 +10,7 @@ from appliance.base.orders import make_new
 from appliance.bench.ceph import Ceph
 from appliance.cli import run
 from appliance.errors import BadInput
-from appliance.receipts import KitCard
+from appliance.protocol.cards import KitCard
 from appliance.records.audit import Log
 from appliance.records.clock import SystemClock
 from appliance.records.files import new_id, save, save_fact

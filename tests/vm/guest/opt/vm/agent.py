@@ -22,17 +22,18 @@ from typing import Any, Literal, TypeVar
 import av
 import msgspec
 
-from appliance.cases import is_withdrawn, open_case_identities
 from appliance.config import load_config
 from appliance.errors import KitError, NotPossible
 from appliance.film.manifest import read_manifest
 from appliance.film.recording import open_recording
-from appliance.keys import unlock
 from appliance.kit import Kit, Page, Process, wait_for
-from appliance.receipts import KitCard
+from appliance.protocol.cards import KitCard
+from appliance.protocol.case_record import is_withdrawn
+from appliance.protocol.status import RecorderStatus
 from appliance.records.files import Home, load_fact
 from appliance.rehearsal import Rehearsal, films
-from appliance.requests import RecorderStatus
+from appliance.vault.cases import open_case_identities
+from appliance.vault.keys import unlock
 from appliance.verifying import Folder, verify
 from firmware.cameras.testcard import read_number
 

@@ -29,20 +29,22 @@ from typing import Literal, NoReturn
 
 import msgspec
 
-from appliance.cases import is_withdrawn
-from appliance.consent import FilmWithdrawal, ServiceOrder, ShareEnd, Withdrawal
 from appliance.errors import BadFile, BadInput, BadSignature
 from appliance.film.manifest import parse_manifest
-from appliance.keys import Card
-from appliance.orders import LARGEST, Reset, orders_in, read_order
-from appliance.receipts import (
-    KitCard,
-    case_files,
-    case_object,
-    film_object,
-    order_object,
-    receipt_of,
+from appliance.protocol.cards import Card, KitCard
+from appliance.protocol.case_record import is_withdrawn
+from appliance.protocol.objects import case_files, case_object, film_object, order_object
+from appliance.protocol.orders import (
+    LARGEST,
+    FilmWithdrawal,
+    Reset,
+    ServiceOrder,
+    ShareEnd,
+    Withdrawal,
+    orders_in,
+    read_order,
 )
+from appliance.protocol.receipts import receipt_of
 from appliance.records.files import (
     ID,
     Fact,

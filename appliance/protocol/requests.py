@@ -6,13 +6,12 @@ none of it: a stop needs no proof, everything else carries a signature or waits 
 """
 
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from appliance.errors import BadFile
-from appliance.keys import Card
-from appliance.records.files import Fact, Home, Moment, one_of, read_plain, save_fact
+from appliance.protocol.cards import Card
+from appliance.records.files import Fact, Home, one_of, read_plain, save_fact
 
 FRESH_SECONDS = 60.0
 """An older request is not carried out: it was meant for a moment that has passed."""
@@ -35,11 +34,11 @@ class Enrol(Fact, frozen=True, kw_only=True, tag="enrol/v1"):
     service: Card
     practitioner: Card
     ceilings: str = ""
-    """The service's signed `appliance.permits.Ceilings`; '' leaves those that are in force."""
+    """The service's signed `permits.Ceilings`; '' leaves those that are in force."""
 
 
 class Renew(Fact, frozen=True, kw_only=True, tag="renew/v1"):
-    """A signed `appliance.permits.Renewed`: carried out only by a press within 60 s."""
+    """A signed `appliance.protocol.permits.Renewed`: carried out only by a press within 60 s."""
 
     id: str
     boot: str
@@ -69,7 +68,7 @@ class Preview(Fact, frozen=True, kw_only=True, tag="preview/v1"):
 
 class Remove(Fact, frozen=True, kw_only=True, tag="remove/v1"):
     """Take films off the card, as a signed order says: a `Withdrawal` or a `FilmWithdrawal` of a
-    practitioner of that case, or a `ServiceOrder` (all in `appliance.consent`)."""
+    practitioner of that case, or a `ServiceOrder` (all in `appliance.casework.consent`)."""
 
     id: str
     boot: str
@@ -78,7 +77,7 @@ class Remove(Fact, frozen=True, kw_only=True, tag="remove/v1"):
 
 
 class LetIn(Fact, frozen=True, kw_only=True, tag="let-in/v1"):
-    """Somebody joined a case: a signed `appliance.permits.Joined`."""
+    """Somebody joined a case: a signed `appliance.protocol.permits.Joined`."""
 
     id: str
     boot: str
@@ -105,7 +104,7 @@ class CorrectTime(Fact, frozen=True, kw_only=True, tag="correct-time/v1"):
 
 
 class FactoryReset(Fact, frozen=True, kw_only=True, tag="factory-reset/v1"):
-    """A signed `appliance.resetting.Reset`: carried out only by a press within 60 s."""
+    """A signed `appliance.factory_reset.Reset`: carried out only by a press within 60 s."""
 
     id: str
     boot: str
@@ -138,71 +137,3 @@ def place_request(home: Home, request: Request) -> str:
     """Put a request where the recorder notices it; returns its id, under which it is answered."""
     save_fact(home.web_requests / f"{request.id}.json", request)
     return request.id
-
-
-Answer = Literal["done", "waiting", "refused", "timed-out"]
-
-
-class SoundLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How loud it is, in dB: 0 is the loudest there can be, -90.3 is silence."""
-
-    peak: float
-    rms: float
-    """Both of the last quarter of a second."""
-    loudest: float
-    """The highest peak of the last three seconds: who speaks makes pauses."""
-
-
-class RecorderStatus(Fact, frozen=True, kw_only=True, tag="recorder-status/v1"):
-    """What the recorder is doing, for the page. In memory only, replaced as a whole."""
-
-    kit: str
-    verifier: str
-    """The kit's own verifying key, so that the page can show and check it."""
-    boot: str
-    boottime: float
-    """When this was written: the page says so when it is more than 3 s old."""
-    state: str
-    light: str
-    """Name of the pattern the light is showing."""
-    lit: bool
-    lamp_proven: bool
-    """True where a wire reads the lamp back."""
-    clock: str
-    now: Moment | None
-    other_time: Moment | None = None
-    """What a machine's clock said when somebody vouched for quite another time."""
-    reason: str
-    """Code of the last refusal or fault, '' when there is none to show."""
-    case: str
-    permit: str
-    recording: str
-    """The film under way, or the last one of this boot."""
-    limit: float
-    remaining: float
-    """Seconds of the film under way."""
-    frames_in: int
-    """Frames the camera gave."""
-    frames_missed: int = 0
-    """Frames that the camera left out, as the times of the others show."""
-    frames_out: int
-    """Frames sealed and on the card."""
-    segments: int
-    bytes_sealed: int
-    removable: float = 0.0
-    """Seconds in which holding the button for 5 s still removes the last film; 0 for none."""
-    ended: str
-    """Why the last film ended, '' while none has."""
-    sound: SoundLevel | None = None
-    """How loud it is while a film is made or framed; None while nothing is heard."""
-    with_sound: bool = False
-    """Whether what is filmed or framed now is to be heard as well."""
-    minutes_free: float
-    """Room left on the card, in minutes of film."""
-    camera: str
-    virtual: bool
-    """True where button and light are on the page because there is no hardware."""
-    timings_ms: dict[str, float]
-    """On the last film: release_to_light, release_to_camera, release_to_sealed, stop_to_closed."""
-    answers: dict[str, Answer]
-    """The requests of this boot and what became of them."""

@@ -20,7 +20,6 @@ from typing import Protocol
 
 from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import SealedWriter, seal
-from appliance.cases import OpenCase
 from appliance.errors import BadFile, BadInput, Incomplete, KitError, NotOpened, NotPossible
 from appliance.film.index import Plaintext, SegmentIndex, rebuild_index
 from appliance.film.manifest import (
@@ -48,6 +47,7 @@ from appliance.records.files import (
     to_json,
 )
 from appliance.records.signing import Verifier
+from appliance.vault.cases import OpenCase
 
 _COPIED_AT_ONCE = 1 << 20
 

@@ -11,45 +11,45 @@ so that it ends there although nobody unlocks this kit again.
     cases/<id>/ends/<share>-now           the signed order that it has ended before that
 """
 
-import re
 import shutil
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, get_args
 
-from appliance import copies
 from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import SealedWriter
-from appliance.cases import UNREADABLE, OpenCase, Salvaged
-from appliance.clips import Kept
-from appliance.consent import Consent, CopiesOut, ShareEnd, allows
-from appliance.copies import Refusal, names, opened, plain
-from appliance.errors import BadFile, BadInput
+from appliance.casework import copies
+from appliance.casework.clips import Kept
+from appliance.casework.consent import Consent, allows
+from appliance.casework.copies import Refusal, names, opened, plain
+from appliance.errors import BadInput
 from appliance.film.manifest import FilmStarted
-from appliance.keys import Card, sealing_keys
+from appliance.protocol.cards import Card, sealing_keys
+from appliance.protocol.case_record import (
+    ENDED_EARLY,
+    SHARE_ENDS,
+    SHARES,
+    end_of_share,
+    is_share_ended,
+)
+from appliance.protocol.orders import CopiesOut, ShareEnd
 from appliance.records.files import (
     ID,
     Fact,
     Moment,
-    from_json,
-    is_there,
     new_id,
     paths_in,
-    read_text,
     save,
     saving,
     sync_directory,
     to_json,
 )
+from appliance.vault.cases import UNREADABLE, OpenCase, Salvaged
 
 SharedFor = Literal["supervisor", "peers", "training"]
 """What others may watch chosen clips for: each is asked and agreed to by itself."""
 PURPOSES: tuple[SharedFor, ...] = get_args(SharedFor)
-
-_FILES, ENDS = "shares", "ends"
-_NOW = "-now"
-END_NAME = re.compile(rf"{ID.pattern}(?:{_NOW})?")
 
 
 class Share(Fact, frozen=True, kw_only=True, tag="share/v1"):
@@ -111,7 +111,7 @@ def share(
     )
     case.write(found, found.id)
     _order(case, found.id, films, until, "")
-    directory = case.directory / _FILES / found.id
+    directory = case.directory / SHARES / found.id
     directory.mkdir(mode=0o750, parents=True)
     sync_directory(directory.parent)
     sync_directory(case.directory)
@@ -162,16 +162,16 @@ def end_what_they_see(case: OpenCase, people: Iterable[Card], now: datetime) -> 
 def _end_what_is_lost(case: OpenCase, kept: Salvaged[Share], now: datetime) -> list[str]:
     """Nobody can tell any more what these were for, for whom, or of what: they are copies, and they
     end."""
-    ended = [item for item in kept.lost if not _is_ended(case.directory, item)]
+    ended = [item for item in kept.lost if not is_share_ended(case.directory, item)]
     for item in ended:
-        order = _ends(case.directory, item)
+        order = end_of_share(case.directory, item)
         _end(case, item, order.films if order else (), now)
     return ended
 
 
 def is_over(directory: Path, found: Share, now: datetime) -> bool:
     """True once a share was ended, or its day has come."""
-    return now >= found.until or _is_ended(directory, found.id)
+    return now >= found.until or is_share_ended(directory, found.id)
 
 
 def remove_what_is_over(directory: Path, now: datetime | None, film: str = "") -> list[str]:
@@ -181,18 +181,13 @@ def remove_what_is_over(directory: Path, now: datetime | None, film: str = "") -
     every share with a moment of it goes, too. Returns the shares removed. Raises BadFile.
     """
     removed = []
-    for path in paths_in(directory / _FILES, ID):
-        order = _ends(directory, path.name)
+    for path in paths_in(directory / SHARES, ID):
+        order = end_of_share(directory, path.name)
         due = order is None or (now is not None and now >= order.at) or film in order.films
-        if due or _is_ended(directory, path.name):
+        if due or is_share_ended(directory, path.name):
             _remove(directory, path.name)
             removed.append(path.name)
     return removed
-
-
-def is_withdrawn_share(directory: Path, name: str) -> bool:
-    """True if nothing more of a share may be sent."""
-    return _is_ended(directory, name) or not (directory / _FILES / name).exists()
 
 
 def out_of_reach(case: OpenCase) -> tuple[CopiesOut, ...]:
@@ -207,41 +202,24 @@ def out_of_reach(case: OpenCase) -> tuple[CopiesOut, ...]:
 
 
 def _end(case: OpenCase, name: str, films: tuple[str, ...], at: datetime) -> None:
-    if not _is_ended(case.directory, name):
-        _order(case, name, films, at, _NOW)
+    if not is_share_ended(case.directory, name):
+        _order(case, name, films, at, ENDED_EARLY)
     _remove(case.directory, name)
 
 
 def _order(case: OpenCase, name: str, films: tuple[str, ...], at: datetime, ending: str) -> None:
     order = ShareEnd(id=new_id(), case=case.id, share=name, films=films, at=at)
-    directory = case.directory / ENDS
+    directory = case.directory / SHARE_ENDS
     directory.mkdir(mode=0o750, exist_ok=True)
     sync_directory(case.directory)
     note = case.keys.signer.sign(f"{to_json(order).decode()}\n")
     save(directory / f"{name}{ending}", note.encode())
 
 
-def _ends(directory: Path, name: str) -> ShareEnd | None:
-    """The order that ends a share; None where there is none that can be read."""
-    try:
-        return share_end(directory / ENDS / name)
-    except (FileNotFoundError, BadFile):
-        return None
-
-
-def share_end(path: Path) -> ShareEnd:
-    """The order that ends a share, its signature not checked. Raises BadFile, OSError."""
-    return from_json(read_text(path).partition("\n")[0], ShareEnd)
-
-
-def _is_ended(directory: Path, name: str) -> bool:
-    return is_there(directory / ENDS / f"{name}{_NOW}")
-
-
 def _remove(directory: Path, name: str) -> None:
-    if (directory / _FILES / name).exists():
-        shutil.rmtree(directory / _FILES / name)
-        sync_directory(directory / _FILES)
+    if (directory / SHARES / name).exists():
+        shutil.rmtree(directory / SHARES / name)
+        sync_directory(directory / SHARES)
 
 
 def _agreed(case: OpenCase) -> Consent | None:

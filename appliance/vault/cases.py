@@ -12,10 +12,10 @@ recipient could seal something to a case, so the seal alone says nothing of who 
     cases/<id>/case.json                    public: recipient, state
     cases/<id>/identity-0001.age            the case's secret; the highest number has all of them
     cases/<id>/documents/consent-0001.age   numbered; the highest is in force, none is overwritten
-    cases/<id>/clips/                       the moments that were chosen (`appliance.clips`)
-    cases/<id>/derived/<recording>/         what was mended of a film (`appliance.library`)
+    cases/<id>/clips/                       the moments that were chosen (`casework.clips`)
+    cases/<id>/derived/<recording>/         what was mended of a film (`casework.repair`)
     cases/<id>/withdrawal                   the signed order, once the family has withdrawn
-                                            (and more: `appliance.withdrawing`)
+                                            (and more: `protocol.case_record`)
 """
 
 import contextlib
@@ -36,17 +36,11 @@ from appliance.age.keyfile import identity_lines
 from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import seal
 from appliance.age.unsealing import Identity, unseal
-from appliance.consent import CopiesOut, HoldNotice, Withdrawal
-from appliance.errors import (
-    BadFile,
-    BadInput,
-    CaseWithdrawn,
-    Incomplete,
-    NoMatch,
-    NotOpened,
-)
-from appliance.keys import Card, PrivateKeys, sealing_keys
-from appliance.permits import Enrolled
+from appliance.errors import BadFile, BadInput, CaseWithdrawn, Incomplete, NoMatch, NotOpened
+from appliance.protocol.cards import Card, sealing_keys
+from appliance.protocol.case_record import HOLD, CaseRecord, is_withdrawn, withdrawal_note
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.orders import CopiesOut, HoldNotice, Withdrawal
 from appliance.records.files import (
     ID,
     Fact,
@@ -69,12 +63,7 @@ from appliance.records.files import (
     to_json,
 )
 from appliance.records.signing import Verifier, open_note
-
-THERE = "withdrawn-there"
-"""The service's word that a case is withdrawn, in its directory (`appliance.withdrawing`)."""
-HOLD = "hold"
-"""In a case's directory: nothing of it may be removed yet."""
-
+from appliance.vault.keys import PrivateKeys
 
 UNREADABLE = (BadInput, Incomplete, NoMatch, OSError)
 """What reading a document raises where it was damaged, written by another version or signed by
@@ -90,14 +79,6 @@ class OtherKey(BadInput):
 _IDENTITY = re.compile(r"identity-[^/]*\.age")
 _KEY_FILE = re.compile(rf"{_IDENTITY.pattern}|\.identity-.*")
 _NUMBERED = re.compile(r"(?P<name>[a-z]+(?:-[a-z2-7]{16})?)-(?P<number>[0-9]{4})\.age")
-
-
-class CaseRecord(Fact, frozen=True, kw_only=True, tag="case/v1"):
-    """The public face of a case."""
-
-    id: str
-    recipient: str
-    state: Literal["open", "closed", "withdrawn"]
 
 
 class Details(Fact, frozen=True, kw_only=True, tag="details/v1"):
@@ -543,21 +524,6 @@ class Cases:
 def strangers(team: Iterable[Card], enrolled: Enrolled) -> tuple[Card, ...]:
     """Those of a case's practitioners whom this kit obeys no more: they have kept its key."""
     return tuple(card for card in team if card not in enrolled.practitioners)
-
-
-def is_withdrawn(directory: Path) -> bool:
-    """True from the moment that an order is on the card, before anything of it is carried out."""
-    return is_there(directory / "withdrawal") or is_there(directory / THERE)
-
-
-def withdrawal_note(directory: Path) -> tuple[Withdrawal, str] | None:
-    """The order in a case's directory and the note that carries it, its signature not checked.
-    Raises BadFile, OSError."""
-    try:
-        note = read_text(directory / "withdrawal")
-    except FileNotFoundError:
-        return None
-    return from_json(note.split("\n", 1)[0], Withdrawal), note
 
 
 def open_case_identities(directory: Path, identities: Sequence[Identity]) -> tuple[Identity, ...]:

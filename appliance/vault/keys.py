@@ -1,93 +1,24 @@
-"""People's keys: a card to give away, a secret half that opens and signs, and the passphrase it
-lies under.
+"""People's keys: the secret half, which opens and signs, and the passphrase it lies under.
 
-A key file is an age identity file with a C2SP signing key in a remark. `text` alone shows a secret.
-What age itself knows of keys is `appliance.age.identities`, of which the names in use are here too.
+A key file is an age identity file with a C2SP signing key in a comment. `text` alone shows a
+secret. The public half is a card (`appliance.protocol.cards`).
 """
 
 import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 from appliance.age.identities import generate_identity, parse_identity
-from appliance.age.keyfile import identity_lines, load_identities
-from appliance.age.recipients import parse_recipient
+from appliance.age.keyfile import identity_lines
 from appliance.age.scrypt import ScryptIdentity, ScryptRecipient, normalised
-from appliance.age.sealing import VERSION_LINE, Recipient, seal
+from appliance.age.sealing import VERSION_LINE, seal
 from appliance.age.unsealing import Identity, unseal
-from appliance.errors import BadFile, BadInput, KitError, NotPossible
-from appliance.passphrases import check_passphrase, make_passphrase, passphrase_strength
-from appliance.records.files import Fact, erase, lines, new_id, save
-from appliance.records.signing import Signer, Verifier
-
-__all__ = [
-    "Card",
-    "Identity",
-    "PrivateKeys",
-    "Recipient",
-    "Role",
-    "ScryptIdentity",
-    "ScryptRecipient",
-    "change_passphrase",
-    "check_passphrase",
-    "generate_identity",
-    "load_identities",
-    "lock",
-    "make_passphrase",
-    "parse_identity",
-    "parse_recipient",
-    "passphrase_strength",
-    "sealing_keys",
-    "unlock",
-]
-
-Role = Literal["service", "practitioner"]
-
-
-class Card(Fact, frozen=True, tag="card/v1"):
-    """The public half of somebody's keys: whom to seal to, and whose signatures to believe.
-
-    `name` is the name of the signing key, `<role>-<id>`; it says nothing of the person.
-    """
-
-    role: Role
-    name: str
-    recipient: str
-    verifier: str
-
-    def __post_init__(self) -> None:
-        parse_recipient(self.recipient)
-        if self.verifying_key().name != self.name or _role_of(self.name) != self.role:
-            raise BadFile("The names on this card do not fit each other.")
-
-    def sealing_key(self) -> Recipient:
-        return parse_recipient(self.recipient)
-
-    def verifying_key(self) -> Verifier:
-        return Verifier.parse(self.verifier)
-
-
-def sealing_keys(like: Recipient, *cards: Card) -> list[Recipient]:
-    """Whom something is sealed to, all of them of the same kind as `like`: the service's own key,
-    or a case's, which was made like it. Whatever is sealed to a person goes through here.
-
-    A key of another kind would be the way in: where the service chose post-quantum, one X25519
-    card were enough to open everything in thirty years. Raises BadInput.
-    """
-    keys = [card.sealing_key() for card in cards]
-    for card, key in zip(cards, keys, strict=True):
-        if key.kind != like.kind:
-            raise BadInput(
-                "The key of %(name)s is not of the type that this service chose: post-quantum and "
-                "X25519 keys do not mix, for the weaker would decide.",
-                "They make one that is: attune keygen --role %(role)s%(option)s",
-                name=card.name,
-                role=card.role,
-                option=" --x25519" if like.kind == "x25519" else "",
-            )
-    return keys
+from appliance.errors import BadFile, KitError, NotPossible
+from appliance.protocol.cards import Card, Role, role_of
+from appliance.records.files import erase, lines, new_id, save
+from appliance.records.signing import Signer
+from appliance.vault.passphrases import check_passphrase
 
 
 class PrivateKeys:
@@ -129,7 +60,7 @@ class PrivateKeys:
     def card(self) -> Card:
         name = self.signer.verifier.name
         return Card(
-            role=_role_of(name),
+            role=role_of(name),
             name=name,
             recipient=str(self.identity.recipient),
             verifier=str(self.signer.verifier),
@@ -177,15 +108,6 @@ def change_passphrase(path: Path, old: Callable[[], str], new: str) -> None:
         raise NotPossible(
             "%(path)s cannot be changed: %(why)s.", path=path, why=error.strerror
         ) from error
-
-
-def _role_of(name: str) -> Role:
-    prefix = name.partition("-")[0]
-    if prefix == "service":
-        return "service"
-    if prefix == "practitioner":
-        return "practitioner"
-    raise BadFile("A key's name begins with service- or practitioner-.")
 
 
 def _labelled(text: str) -> dict[str, str]:

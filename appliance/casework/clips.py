@@ -16,9 +16,9 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from appliance.cases import OpenCase
 from appliance.errors import NoMatch
 from appliance.records.files import Fact, Moment, checked_id
+from appliance.vault.cases import OpenCase
 
 Turn = Literal["", "initiative", "reception", "response"]
 """Whose turn it is in the chain: the child's initiative, how it is received, the answer to it."""

@@ -18,13 +18,14 @@ from typing import Literal
 from appliance.age.scrypt import ScryptRecipient
 from appliance.age.sealing import CHUNK, TAG, SealedWriter
 from appliance.age.unsealing import SealedReader
-from appliance.cases import UNREADABLE, OpenCase
-from appliance.clips import Kept, Still, sealed_file
-from appliance.consent import Consent, CopiesOut, Newcomer, Purpose, allows, may_be_watched
+from appliance.casework.clips import Kept, Still, sealed_file
+from appliance.casework.consent import Consent, Newcomer, Purpose, allows, may_be_watched
 from appliance.errors import BadFile, NotPossible
 from appliance.film import boxes
 from appliance.film.manifest import FilmStarted
+from appliance.protocol.orders import CopiesOut
 from appliance.records.files import Fact, Moment, open_plain
+from appliance.vault.cases import UNREADABLE, OpenCase
 
 Way = Literal["stick", "download"]
 State = Literal["begun", "done", "partly", "nothing"]

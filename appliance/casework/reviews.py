@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from appliance.cases import OpenCase
 from appliance.records.files import Fact, Moment
+from appliance.vault.cases import OpenCase
 
 LOWEST, HIGHEST = 0, 10
 """The scale on which a goal is rated, where the service has set no other."""

@@ -1,27 +1,22 @@
-"""Letting a practitioner in again who forgot the passphrase: the service's order, case by case.
-
-At base the service seals the case's key to the practitioner's new card, in a file of its own at
-the store, and signs an order for the kit that has the case: which case, which card, which file.
-Sync brings both to the inbox, where the key file stays only until it was taken in, or its family
-has withdrawn. The page checks all of it again, opens the key with the new card and lets its owner
-in as a colleague is let in (`Cases.readmit`); the answer lies in the case, where sync sees it.
+"""The service's orders to let a practitioner in again, and what became of each: no key is needed.
 
     inbox/order-000001              the order, one among the service's orders for this kit
     inbox/key-000001                the key file it names, sealed to the new card
     cases/<case>/readmitted/000001  what became of it
+
+How somebody is let in is `appliance.casework.readmission`.
 """
 
-import hashlib
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from appliance.cases import CaseRecord, Cases, OtherKey, is_withdrawn
-from appliance.errors import BadFile, BadInput, BadSignature, CaseWithdrawn, Incomplete, NoMatch
-from appliance.keys import Card, PrivateKeys
-from appliance.orders import (
+from appliance.errors import BadFile, BadSignature
+from appliance.protocol.cards import Card, KitCard
+from appliance.protocol.case_record import CaseRecord, is_withdrawn
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.orders import (
     LARGEST,
     Readmission,
     Reset,
@@ -29,20 +24,11 @@ from appliance.orders import (
     read_order,
     signed_order,
 )
-from appliance.permits import Enrolled, recipient_digest
-from appliance.receipts import KitCard
-from appliance.records.files import (
-    Fact,
-    Home,
-    checked_id,
-    is_there,
-    load_fact,
-    paths_in,
-    read_plain,
-    save_fact,
-)
+from appliance.protocol.permits import recipient_digest
+from appliance.records.files import Fact, Home, checked_id, load_fact, paths_in, read_plain
 
 _KEY_FILE = re.compile(r"identity-[0-9]{4}-[a-z2-7]{16}\.age")
+KEY_NAME = re.compile(r"key-.*", re.DOTALL)
 
 
 class Refusal(Enum):
@@ -94,15 +80,6 @@ class Answer(Fact, frozen=True, kw_only=True, tag="readmitted/v1"):
     """Code of why not; '' where the practitioner is in."""
 
 
-@dataclass(frozen=True)
-class Answered:
-    """An order that was looked at just now, and had not been before with this end."""
-
-    case: str
-    number: int
-    refusal: Refusal | None
-
-
 def key_file(number: int, card: Card) -> str:
     """What the key file for a card is called at the store: after the case's own file `number`,
     whose secrets it holds. No kit ever writes this name, so that none is in another's way."""
@@ -135,10 +112,10 @@ def judge(note: bytes, number: int, kit: str, enrolled: Enrolled) -> Readmission
         return Refusal.OTHER_KIT
     if order.number != number:
         return Refusal.OUT_OF_TURN
-    if any(_is_for(order, card) for card in enrolled.practitioners):
+    if any(is_for(order, card) for card in enrolled.practitioners):
         return order
     # Whom the service revoked since is let in nowhere, and nobody need be told.
-    revoked = any(_is_for(order, card) for card in enrolled.former)
+    revoked = any(is_for(order, card) for card in enrolled.former)
     return None if revoked else Refusal.NOT_ENROLLED
 
 
@@ -167,12 +144,9 @@ def open_orders(home: Home, kit: str, enrolled: Enrolled) -> list[Readmission]:
         order
         for order in orders_here(home, kit, enrolled).values()
         if isinstance(order, Readmission)
-        and _is_open(home.case(order.case))
-        and not _answer_path(home, order.case, order.number).exists()
+        and is_open(home.case(order.case))
+        and not answer_path(home, order.case, order.number).exists()
     ]
-
-
-KEY_NAME = re.compile(r"key-.*", re.DOTALL)
 
 
 def key_path(home: Home, number: int) -> Path:
@@ -197,84 +171,27 @@ def key_waits(home: Home, case: str) -> bool:
 
 def has_come(home: Home, practitioner: str) -> bool:
     """True if something of the service waits here for this practitioner to unlock."""
-    whose = _whose(home)
+    whose = this_kit(home)
     return whose is not None and any(
         order.practitioner == practitioner and key_path(home, order.number).exists()
         for order in open_orders(home, whose[0].id, whose[1])
     )
 
 
-def readmit(home: Home, cases: Cases, keys: PrivateKeys) -> list[Answered]:
-    """Take in what the service sent for the practitioner with these keys; returns what is new.
-
-    A key that has not come yet is waited for. Orders for a colleague are theirs to take in. Safe
-    to call again, after a pulled plug too: an order is answered when its end is on the card.
-    Raises NotPossible.
-    """
-    whose = _whose(home)
-    if whose is None:
-        return []
-    kit, enrolled = whose
-    answered = []
-    for number, order in orders_here(home, kit.id, enrolled).items():
-        if isinstance(order, Refusal):
-            answered.append(Answered("", number, order))
-            continue
-        if not _is_for(order, keys.card()):
-            continue
-        path = _answer_path(home, order.case, number)
-        before = _answer(path)
-        if before is not None:
-            continue
-        try:
-            refusal = _take_in(home, cases, keys, enrolled, order)
-        except FileNotFoundError:
-            continue  # The key is still on its way.
-        answered.append(Answered(order.case, number, refusal))
-        if refusal in (Refusal.NO_SUCH_CASE, Refusal.WITHDRAWN):
-            continue  # What is not here, or is gone, has no place for an answer.
-        path.parent.mkdir(mode=0o750, exist_ok=True)
-        code = refusal.value if refusal else ""
-        save_fact(path, Answer(number=number, practitioner=order.practitioner, refusal=code))
-    return answered
-
-
-def _take_in(
-    home: Home, cases: Cases, keys: PrivateKeys, enrolled: Enrolled, order: Readmission
-) -> Refusal | None:
-    """Raises FileNotFoundError while the key is not here, NotPossible."""
-    directory = home.case(order.case)
-    if not is_there(directory / "case.json"):
-        return Refusal.NO_SUCH_CASE
-    if not _is_open(directory):
-        return Refusal.WITHDRAWN
-    verifiers = [card.verifying_key() for card in (*enrolled.practitioners, *enrolled.former)]
-    try:
-        sealed = read_plain(key_path(home, order.number), LARGEST)
-        if hashlib.sha256(sealed).hexdigest() != order.sha256:
-            return Refusal.KEY_UNREADABLE
-        cases.readmit(order.case, sealed, keys, verifiers, enrolled)
-    except CaseWithdrawn:
-        return Refusal.WITHDRAWN
-    except OtherKey:
-        return Refusal.OTHER_KEY
-    except (BadInput, Incomplete, NoMatch):
-        return Refusal.KEY_UNREADABLE
-    return None
-
-
-def _whose(home: Home) -> tuple[KitCard, Enrolled] | None:
+def this_kit(home: Home) -> tuple[KitCard, Enrolled] | None:
+    """Its card and whom it obeys, None before it is set up."""
     kit = load_fact(home.kit / "kit.json", KitCard)
     enrolled = load_fact(home.kit / "enrolled.json", Enrolled)
     return (kit, enrolled) if kit and enrolled else None
 
 
-def _is_for(order: Readmission, card: Card) -> bool:
+def is_for(order: Readmission, card: Card) -> bool:
+    """True if the order is for the owner of this very card."""
     digest = recipient_digest(card.recipient)
     return (order.practitioner, order.recipient) == (card.name, digest)
 
 
-def _is_open(directory: Path) -> bool:
+def is_open(directory: Path) -> bool:
     """False for a case that is not here, is withdrawn or cannot be read."""
     with suppress(BadFile):
         record = load_fact(directory / "case.json", CaseRecord)
@@ -282,12 +199,6 @@ def _is_open(directory: Path) -> bool:
     return False
 
 
-def _answer_path(home: Home, case: str, number: int) -> Path:
+def answer_path(home: Home, case: str, number: int) -> Path:
+    """Where it stands what became of an order."""
     return home.case(case) / "readmitted" / f"{number:06}"
-
-
-def _answer(path: Path) -> Answer | None:
-    """None too for what cannot be read: then it is answered again."""
-    with suppress(BadFile):
-        return load_fact(path, Answer)
-    return None

@@ -20,42 +20,44 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import msgspec
-
-from appliance.cases import HOLD, THERE, CaseRecord, Cases, OpenCase, is_withdrawn
-from appliance.clips import Clip, Kept, Still
-from appliance.consent import FilmWithdrawal, Hold, HoldNotice, ServiceOrder, Tombstone
+from appliance.casework.clips import Clip, Kept, Still
+from appliance.casework.consent import Hold
+from appliance.casework.shares import end_what_is_not_agreed, remove_what_is_over
 from appliance.errors import BadFile, BadInput
-from appliance.permits import Enrolled
-from appliance.receipts import KitCard
+from appliance.protocol.cards import KitCard
+from appliance.protocol.case_record import (
+    CASE_ORDER,
+    FILM_ORDERS,
+    HOLD,
+    THERE,
+    CaseRecord,
+    film_order,
+    films_withdrawn,
+    held,
+    is_film_withdrawn,
+    is_withdrawn,
+)
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.orders import FilmWithdrawal, HoldNotice, ServiceOrder
 from appliance.records.files import (
     ID,
     Home,
     checked_id,
-    from_json,
     is_there,
     load_fact,
     new_id,
     one_of,
     paths_in,
-    read_plain,
     read_text,
     save,
     sync_directory,
     to_json,
 )
-from appliance.records.signing import Verifier, open_note
-from appliance.shares import end_what_is_not_agreed, remove_what_is_over
+from appliance.records.signing import open_note
+from appliance.vault.cases import Cases, OpenCase
 
-FILMS = "withdrawn"
 _ANY = re.compile(r".+", re.DOTALL)
 _MOMENT = re.compile(r"(?:clip|still)-(?P<id>[a-z2-7]{16})-[0-9]{4}\.age")
-_FilmOrder = FilmWithdrawal | ServiceOrder
-_FILM_ORDER: msgspec.json.Decoder[_FilmOrder] = msgspec.json.Decoder(_FilmOrder)
-_CaseOrder = Tombstone | ServiceOrder
-_CASE_ORDER: msgspec.json.Decoder[_CaseOrder] = msgspec.json.Decoder(_CaseOrder)
-
-
 # --- One film -----------------------------------------------------------------------------------
 
 
@@ -75,7 +77,7 @@ def withdraw_film(case: OpenCase, film: str, kit: str, at: datetime) -> FilmWith
             id=new_id(), case=case.id, kit=kit, film=checked_id(film), clips=moments, at=at
         )
         note = case.keys.signer.sign(f"{to_json(order).decode()}\n")
-        directory = case.directory / FILMS
+        directory = case.directory / FILM_ORDERS
         directory.mkdir(mode=0o750, exist_ok=True)
         sync_directory(case.directory)
         save(directory / film, note.encode())
@@ -121,26 +123,6 @@ def finish_film(directory: Path, film: str) -> None:
             sync_directory(directory / part)
 
 
-def film_order(directory: Path, film: str) -> _FilmOrder | None:
-    """The order for a film in a case's directory, its signature not checked. Raises BadFile,
-    OSError."""
-    try:
-        data = read_plain(directory / FILMS / checked_id(film))
-    except FileNotFoundError:
-        return None
-    return one_of(_FILM_ORDER, data.partition(b"\n")[0])
-
-
-def is_film_withdrawn(directory: Path, film: str) -> bool:
-    """True from the moment the order is on the card, whatever can be read of it."""
-    return is_there(directory / FILMS / film)
-
-
-def films_withdrawn(directory: Path) -> list[str]:
-    """The films of a case that were taken back."""
-    return [path.name for path in paths_in(directory / FILMS, ID)]
-
-
 # --- Holds --------------------------------------------------------------------------------------
 
 
@@ -156,18 +138,6 @@ def lift_hold(directory: Path) -> None:
     """From now on removal goes on where it waited. Safe to call again."""
     (directory / HOLD).unlink(missing_ok=True)
     sync_directory(directory)
-
-
-def held(directory: Path) -> bool:
-    """True while nothing may be removed. A damaged notice holds too: only lifting it ends it."""
-    return is_there(directory / HOLD)
-
-
-def hold_notice(directory: Path) -> HoldNotice | None:
-    """The public face of a hold; None if there is none, or it cannot be read."""
-    with suppress(FileNotFoundError, BadFile):
-        return from_json(read_text(directory / HOLD).partition("\n")[0], HoldNotice)
-    return None
 
 
 # --- What the service says ----------------------------------------------------------------------
@@ -197,7 +167,7 @@ def hear_service(home: Home, cases: Cases) -> list[Carried]:
     for note in _notes(home.inbox):
         try:
             text, _signer = open_note(note, [service])
-            order = one_of(_CASE_ORDER, text)
+            order = one_of(CASE_ORDER, text)
             directory = home.case(order.case)
         except BadInput:
             continue
@@ -213,22 +183,13 @@ def hear_service(home: Home, cases: Cases) -> list[Carried]:
     return done
 
 
-def closed_there(directory: Path, service: Verifier) -> Tombstone | ServiceOrder | None:
-    """The service's word by which a case was closed here; None if there is none, or none of it."""
-    try:
-        text, _ = open_note(read_text(directory / THERE), [service])
-        return one_of(_CASE_ORDER, text)
-    except (OSError, BadInput):
-        return None
-
-
 def _take_in(directory: Path, film: str, note: str) -> bool:
     """Put the service's word where it counts; False if the same was ordered before."""
     if film:
         if not ID.fullmatch(film) or is_film_withdrawn(directory, film):
             return False
-        (directory / FILMS).mkdir(mode=0o750, exist_ok=True)
-        save(directory / FILMS / film, note.encode())
+        (directory / FILM_ORDERS).mkdir(mode=0o750, exist_ok=True)
+        save(directory / FILM_ORDERS / film, note.encode())
         return True
     record = load_fact(directory / "case.json", CaseRecord)
     if is_there(directory / "withdrawal") or (record and record.state == "withdrawn"):

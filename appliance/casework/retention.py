@@ -10,9 +10,9 @@ certificate.
 from datetime import datetime, timedelta
 from enum import Enum
 
-from appliance.cases import OpenCase
-from appliance.course import Standing, course_of
+from appliance.casework.course import Standing, course_of
 from appliance.records.files import Fact, Moment
+from appliance.vault.cases import OpenCase
 
 _AFTER_A_WARNING = timedelta(days=1)
 

@@ -13,11 +13,11 @@ from typing import Literal
 
 import msgspec
 
-from appliance.cases import Goals, OpenCase
-from appliance.consent import Consent
+from appliance.casework.consent import Consent
+from appliance.casework.reviews import Rating, reviews_of
 from appliance.errors import BadInput
 from appliance.records.files import Fact, Moment, new_id
-from appliance.reviews import Rating, reviews_of
+from appliance.vault.cases import Goals, OpenCase
 
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
@@ -45,7 +45,7 @@ class Arranged(Fact, frozen=True, kw_only=True, tag="arranged/v1"):
     place: str = ""
     """Where they usually film and look at it together."""
     supervisor: str = ""
-    """Who supervises the work; what that person sees is shared with them (`appliance.shares`)."""
+    """Who supervises the work; what that person sees is shared with them (`casework.shares`)."""
 
 
 class Rated(Fact, frozen=True, kw_only=True, tag="rated/v1"):

@@ -15,7 +15,8 @@ import msgspec
 
 from appliance.age.recipients import parse_recipient
 from appliance.errors import BadInput, BadSignature
-from appliance.keys import Card
+from appliance.protocol.cards import Card
+from appliance.protocol.enrolment import Enrolled
 from appliance.records.clock import Judgement
 from appliance.records.files import Fact, Moment, checked_id, from_json
 from appliance.records.signing import open_note
@@ -121,7 +122,7 @@ class Permit(Fact, frozen=True, kw_only=True, tag="permit/v1"):
     consent: str
     """SHA-256 (hex) of the consent this was made from, as it stands in the case."""
     kind: OrderedFilm
-    """What `appliance.consent.AGREED` says must be agreed to for it."""
+    """What `appliance.casework.consent.AGREED` says must be agreed to for it."""
     limit: int
     """Seconds of one film."""
     sound: bool
@@ -149,32 +150,6 @@ class Ceilings(Fact, frozen=True, kw_only=True, tag="ceilings/v1"):
     """Films under one permit."""
     since: Moment
     """When it was signed: an older one never takes the place of a newer."""
-
-
-class Enrolled(Fact, frozen=True, kw_only=True, tag="enrolled/v1"):
-    """Whom this kit obeys; every entry was confirmed with a press of the button."""
-
-    service: Card
-    practitioners: tuple[Card, ...]
-    ceilings: str = ""
-    """The service's signed `Ceilings`; '' where it has signed none."""
-    former: tuple[Card, ...] = ()
-    """Practitioners whom the service revoked: what they signed in a case before is still believed,
-    and they neither open the page nor arm the kit."""
-
-
-class Revocation(Fact, frozen=True, kw_only=True, tag="revocation/v1"):
-    """The service takes a practitioner from every kit. Signed; to take away needs no press."""
-
-    practitioner: str
-    """The name on their card."""
-    at: Moment
-
-
-def read_revocation(note: str, service: Card) -> Revocation:
-    """What a service has signed. Raises BadFile, BadSignature."""
-    text, _ = open_note(note, [service.verifying_key()])
-    return from_json(text, Revocation)
 
 
 def read_ceilings(note: str, service: Card) -> Ceilings:

@@ -3,9 +3,8 @@
 Consent is several consents: each person speaks for themselves, each purpose stands alone, and none
 is assumed. Where ISO/IEC TS 27560 (consent records and receipts) has a name for a field, the field
 has that name; `limit`, `valid_until` and what VIG asks for besides have plain ones. The records lie
-sealed in the case, numbered: what is taken back is a new one, and none is ever changed. A
-withdrawal is a signed order that holds random ids only, so that it can travel and be checked
-without opening anything.
+sealed in the case, numbered: what is taken back is a new one, and none is ever changed. What
+ends is ordered in `appliance.protocol.orders`, readable without a key.
 """
 
 import re
@@ -189,17 +188,6 @@ def may_be_watched(consent: Consent | None, now: datetime, kind: FilmKind = "vis
     return consent is not None and now < consent.valid_until and not taken_back(consent, kind)
 
 
-class CopiesOut(Fact, frozen=True, kw_only=True, tag="copies-out/v1"):
-    """Copies that the family has: no withdrawal reaches them, and its certificate says so."""
-
-    made: Moment
-    files: int
-    """0: what was written down of them cannot be read any more, so that nobody can count them."""
-    locked: bool
-    way: Literal["stick", "download", "share"]
-    """`share`: sealed for a supervisor or colleague, who may have opened them."""
-
-
 class Newcomer(Fact, frozen=True, kw_only=True, tag="newcomer/v1"):
     """Somebody came in who had not been asked, while this film was made or just after.
 
@@ -217,43 +205,6 @@ class Enough(Fact, frozen=True, kw_only=True, tag="enough/v1"):
     event_time: Moment
 
 
-class Withdrawal(Fact, frozen=True, kw_only=True, tag="withdrawal/v1"):
-    """The family has taken everything back, or the time for which it was kept is over. Signed by
-    the practitioner who was unlocked."""
-
-    id: str
-    case: str
-    kit: str
-    at: Moment
-    why: Literal["family", "retention"] = "family"
-    copies: tuple[CopiesOut, ...] = ()
-    held: Moment | None = None
-    """With a hold: when it is looked at again. Everything ends at once, but removing waits."""
-
-
-class FilmWithdrawal(Fact, frozen=True, kw_only=True, tag="film-withdrawal/v1"):
-    """The family has taken one film back, with everything that was cut from it. Signed likewise."""
-
-    id: str
-    case: str
-    kit: str
-    film: str
-    clips: tuple[str, ...]
-    at: Moment
-
-
-class ShareEnd(Fact, frozen=True, kw_only=True, tag="share-end/v1"):
-    """What was shared with somebody (`appliance.shares`) goes at this time. Signed likewise, before
-    anything of it is made."""
-
-    id: str
-    case: str
-    share: str
-    films: tuple[str, ...]
-    """What its moments were cut from: it goes with each of them."""
-    at: Moment
-
-
 class Hold(Fact, frozen=True, kw_only=True, tag="hold/v1"):
     """Why nothing of a case may be removed yet. It postpones removal and nothing else."""
 
@@ -263,38 +214,3 @@ class Hold(Fact, frozen=True, kw_only=True, tag="hold/v1"):
     review: Moment
     """When somebody must look again whether it is still needed."""
     at: Moment
-
-
-class HoldNotice(Fact, frozen=True, kw_only=True, tag="hold-notice/v1"):
-    """The public face of a hold: that there is one, and until when. Signed."""
-
-    case: str
-    review: Moment
-
-
-class ServiceOrder(Fact, frozen=True, kw_only=True, tag="service-order/v1"):
-    """The service asks one kit to carry out a withdrawal that reached it in another way. Signed.
-
-    `number` counts up for each kit: an order is carried out once, and an older one never.
-    """
-
-    number: int
-    kit: str
-    case: str
-    film: str
-    """One film; '' for everything."""
-    at: Moment
-
-
-class Tombstone(Fact, frozen=True, kw_only=True, tag="tombstone/v1"):
-    """The service's answer to a withdrawal, signed: what it removed, and when."""
-
-    order: str
-    case: str
-    at: Moment
-    removed: tuple[str, ...]
-    """Names of the key files, or of one film's files, removed at the store in every version."""
-    whole: bool = True
-    """False: it answers an order for a part of the case, which itself stays open."""
-    held: bool = False
-    """True: the case is closed, and its keys wait at the service for the end of a hold."""

@@ -1,0 +1,1 @@
+"""What is done with a family's case once it is open."""

@@ -1,0 +1,1 @@
+"""What the processes, the kit and its service tell each other, readable without a key."""

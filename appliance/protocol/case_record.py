@@ -1,0 +1,139 @@
+"""The public face of a case: its record, and the signed orders that lie in its directory.
+
+Recorder and sender go by these; nothing here opens anything, and no signature is checked unless it
+says so.
+
+    cases/<id>/case.json          recipient, state
+    cases/<id>/withdrawal         everything is taken back: the practitioner's order
+    cases/<id>/withdrawn-there    everything: the service's word, a Tombstone or a ServiceOrder
+    cases/<id>/withdrawn/<film>   one film: a FilmWithdrawal, or a ServiceOrder
+    cases/<id>/ends/<share>       what was shared ends at its day; `<share>-now`: before that
+    cases/<id>/hold               nothing of the case may be removed yet; all else ends at once
+"""
+
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from appliance.errors import BadFile, BadInput
+from appliance.protocol.orders import (
+    FilmWithdrawal,
+    HoldNotice,
+    ServiceOrder,
+    ShareEnd,
+    Tombstone,
+    Withdrawal,
+)
+from appliance.records.files import (
+    ID,
+    Fact,
+    checked_id,
+    from_json,
+    is_there,
+    one_of,
+    paths_in,
+    read_plain,
+    read_text,
+)
+from appliance.records.signing import Verifier, open_note
+
+THERE, HOLD = "withdrawn-there", "hold"
+FILM_ORDERS, SHARES, SHARE_ENDS = "withdrawn", "shares", "ends"
+ENDED_EARLY = "-now"
+SHARE_END_NAME = re.compile(rf"{ID.pattern}(?:{ENDED_EARLY})?")
+
+
+_FilmOrder = FilmWithdrawal | ServiceOrder
+_FILM_ORDER: msgspec.json.Decoder[_FilmOrder] = msgspec.json.Decoder(_FilmOrder)
+_CaseOrder = Tombstone | ServiceOrder
+CASE_ORDER: msgspec.json.Decoder[_CaseOrder] = msgspec.json.Decoder(_CaseOrder)
+
+
+class CaseRecord(Fact, frozen=True, kw_only=True, tag="case/v1"):
+    """The public face of a case."""
+
+    id: str
+    recipient: str
+    state: Literal["open", "closed", "withdrawn"]
+
+
+def is_withdrawn(directory: Path) -> bool:
+    """True from the moment that an order is on the card, before anything of it is carried out."""
+    return is_there(directory / "withdrawal") or is_there(directory / THERE)
+
+
+def withdrawal_note(directory: Path) -> tuple[Withdrawal, str] | None:
+    """The order in a case's directory and the note that carries it, its signature not checked.
+    Raises BadFile, OSError."""
+    try:
+        note = read_text(directory / "withdrawal")
+    except FileNotFoundError:
+        return None
+    return from_json(note.split("\n", 1)[0], Withdrawal), note
+
+
+def film_order(directory: Path, film: str) -> _FilmOrder | None:
+    """The order for a film in a case's directory, its signature not checked. Raises BadFile,
+    OSError."""
+    try:
+        data = read_plain(directory / FILM_ORDERS / checked_id(film))
+    except FileNotFoundError:
+        return None
+    return one_of(_FILM_ORDER, data.partition(b"\n")[0])
+
+
+def is_film_withdrawn(directory: Path, film: str) -> bool:
+    """True from the moment the order is on the card, whatever can be read of it."""
+    return is_there(directory / FILM_ORDERS / film)
+
+
+def films_withdrawn(directory: Path) -> list[str]:
+    """The films of a case that were taken back."""
+    return [path.name for path in paths_in(directory / FILM_ORDERS, ID)]
+
+
+def held(directory: Path) -> bool:
+    """True while nothing may be removed. A damaged notice holds too: only lifting it ends it."""
+    return is_there(directory / HOLD)
+
+
+def hold_notice(directory: Path) -> HoldNotice | None:
+    """The public face of a hold; None if there is none, or it cannot be read."""
+    with suppress(FileNotFoundError, BadFile):
+        return from_json(read_text(directory / HOLD).partition("\n")[0], HoldNotice)
+    return None
+
+
+def closed_there(directory: Path, service: Verifier) -> Tombstone | ServiceOrder | None:
+    """The service's word by which a case was closed here; None if there is none, or none of it."""
+    try:
+        text, _ = open_note(read_text(directory / THERE), [service])
+        return one_of(CASE_ORDER, text)
+    except (OSError, BadInput):
+        return None
+
+
+def share_end(path: Path) -> ShareEnd:
+    """The order that ends a share, its signature not checked. Raises BadFile, OSError."""
+    return from_json(read_text(path).partition("\n")[0], ShareEnd)
+
+
+def end_of_share(directory: Path, name: str) -> ShareEnd | None:
+    """The order that ends a share; None where there is none that can be read."""
+    try:
+        return share_end(directory / SHARE_ENDS / name)
+    except (FileNotFoundError, BadFile):
+        return None
+
+
+def is_share_ended(directory: Path, name: str) -> bool:
+    """True if it was ended before its day."""
+    return is_there(directory / SHARE_ENDS / f"{name}{ENDED_EARLY}")
+
+
+def is_withdrawn_share(directory: Path, name: str) -> bool:
+    """True if nothing more of a share may be sent."""
+    return is_share_ended(directory, name) or not (directory / SHARES / name).exists()

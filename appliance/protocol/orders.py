@@ -1,0 +1,166 @@
+"""What is ordered, and what the service answers: signed notes that hold random ids and no word of a
+family, so that they can travel and be checked without opening anything.
+
+A practitioner signs what a family takes back. What a service asks of one kit and of no other is
+numbered in one row: it lies at the store for the kit that it names, and sync brings each into the
+inbox once, in turn. Whoever carries one out looks at its signature anew: sync may have been taken
+over.
+
+    inbox/order-000001
+"""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from appliance.errors import BadFile
+from appliance.records.files import Fact, Home, Moment, one_of, paths_in
+from appliance.records.signing import Verifier, open_note, split_note
+
+LARGEST = 64 * 1024
+"""Bytes: no order is longer, and no key file that one names."""
+
+_NAME = re.compile(r"order-(?P<number>[0-9]{6})")
+
+
+class CopiesOut(Fact, frozen=True, kw_only=True, tag="copies-out/v1"):
+    """Copies that the family has: no withdrawal reaches them, and its certificate says so."""
+
+    made: Moment
+    files: int
+    """0: what was written down of them cannot be read any more, so that nobody can count them."""
+    locked: bool
+    way: Literal["stick", "download", "share"]
+    """`share`: sealed for a supervisor or colleague, who may have opened them."""
+
+
+class Withdrawal(Fact, frozen=True, kw_only=True, tag="withdrawal/v1"):
+    """The family has taken everything back, or the time for which it was kept is over. Signed by
+    the practitioner who was unlocked."""
+
+    id: str
+    case: str
+    kit: str
+    at: Moment
+    why: Literal["family", "retention"] = "family"
+    copies: tuple[CopiesOut, ...] = ()
+    held: Moment | None = None
+    """With a hold: when it is looked at again. Everything ends at once, but removing waits."""
+
+
+class FilmWithdrawal(Fact, frozen=True, kw_only=True, tag="film-withdrawal/v1"):
+    """The family has taken one film back, with everything that was cut from it. Signed likewise."""
+
+    id: str
+    case: str
+    kit: str
+    film: str
+    clips: tuple[str, ...]
+    at: Moment
+
+
+class ShareEnd(Fact, frozen=True, kw_only=True, tag="share-end/v1"):
+    """What was shared with somebody (`casework.shares`) goes at this time. Signed likewise,
+    before anything of it is made."""
+
+    id: str
+    case: str
+    share: str
+    films: tuple[str, ...]
+    """What its moments were cut from: it goes with each of them."""
+    at: Moment
+
+
+class HoldNotice(Fact, frozen=True, kw_only=True, tag="hold-notice/v1"):
+    """The public face of a hold: that there is one, and until when. Signed."""
+
+    case: str
+    review: Moment
+
+
+class ServiceOrder(Fact, frozen=True, kw_only=True, tag="service-order/v1"):
+    """The service asks one kit to carry out a withdrawal that reached it in another way. Signed.
+
+    `number` counts up for each kit: an order is carried out once, and an older one never.
+    """
+
+    number: int
+    kit: str
+    case: str
+    film: str
+    """One film; '' for everything."""
+    at: Moment
+
+
+class Readmission(Fact, frozen=True, kw_only=True, tag="readmission/v1"):
+    """The service lets a practitioner into a case again, on one kit (`protocol.readmission`)."""
+
+    number: int
+    kit: str
+    case: str
+    practitioner: str
+    """The name on the new card."""
+    recipient: str
+    """SHA-256 (hex) of its recipient."""
+    key: str
+    """The key file's name in the case, at the store."""
+    sha256: str
+    at: Moment
+
+
+class Reset(Fact, frozen=True, kw_only=True, tag="reset/v1"):
+    """The service asks for a kit to be set back (`appliance.factory_reset`)."""
+
+    number: int
+    kit: str
+    unsent: bool = False
+    """What the service has not confirmed may go as well."""
+    at: Moment
+
+
+class Tombstone(Fact, frozen=True, kw_only=True, tag="tombstone/v1"):
+    """The service's answer to a withdrawal, signed: what it removed, and when."""
+
+    order: str
+    case: str
+    at: Moment
+    removed: tuple[str, ...]
+    """Names of the key files, or of one film's files, removed at the store in every version."""
+    whole: bool = True
+    """False: it answers an order for a part of the case, which itself stays open."""
+    held: bool = False
+    """True: the case is closed, and its keys wait at the service for the end of a hold."""
+
+
+Order = Readmission | ServiceOrder | Reset
+_ORDER: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
+
+
+def read_order(note: bytes) -> Order:
+    """What a note asks for, its signature not looked at. Raises BadFile."""
+    return one_of(_ORDER, split_note(_text(note))[0])
+
+
+def signed_order(note: bytes, service: Verifier) -> Order:
+    """What this service has signed. Raises BadFile, BadSignature."""
+    return one_of(_ORDER, open_note(_text(note), [service])[0])
+
+
+def order_path(home: Home, number: int) -> Path:
+    """Where an order lies in the inbox."""
+    return home.inbox / f"order-{number:06}"
+
+
+def orders_in(home: Home) -> list[tuple[int, Path]]:
+    """What lies in the inbox under a number, the lowest first."""
+    named = ((_NAME.fullmatch(path.name), path) for path in paths_in(home.inbox, _NAME))
+    return [(int(match["number"]), path) for match, path in named if match]
+
+
+def _text(note: bytes) -> str:
+    try:
+        return note.decode()
+    except UnicodeDecodeError as error:
+        raise BadFile("This order is not text.") from error

@@ -1,0 +1,149 @@
+"""What each process says of itself: in memory only, replaced as a whole, for the page to show."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from appliance.records.files import Fact, Home, Moment
+
+Answer = Literal["done", "waiting", "refused", "timed-out"]
+
+
+class SoundLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How loud it is, in dB: 0 is the loudest there can be, -90.3 is silence."""
+
+    peak: float
+    rms: float
+    """Both of the last quarter of a second."""
+    loudest: float
+    """The highest peak of the last three seconds: who speaks makes pauses."""
+
+
+class RecorderStatus(Fact, frozen=True, kw_only=True, tag="recorder-status/v1"):
+    """What the recorder is doing, for the page. In memory only, replaced as a whole."""
+
+    kit: str
+    verifier: str
+    """The kit's own verifying key, so that the page can show and check it."""
+    boot: str
+    boottime: float
+    """When this was written: the page says so when it is more than 3 s old."""
+    state: str
+    light: str
+    """Name of the pattern the light is showing."""
+    lit: bool
+    lamp_proven: bool
+    """True where a wire reads the lamp back."""
+    clock: str
+    now: Moment | None
+    other_time: Moment | None = None
+    """What a machine's clock said when somebody vouched for quite another time."""
+    reason: str
+    """Code of the last refusal or fault, '' when there is none to show."""
+    case: str
+    permit: str
+    recording: str
+    """The film under way, or the last one of this boot."""
+    limit: float
+    remaining: float
+    """Seconds of the film under way."""
+    frames_in: int
+    """Frames the camera gave."""
+    frames_missed: int = 0
+    """Frames that the camera left out, as the times of the others show."""
+    frames_out: int
+    """Frames sealed and on the card."""
+    segments: int
+    bytes_sealed: int
+    removable: float = 0.0
+    """Seconds in which holding the button for 5 s still removes the last film; 0 for none."""
+    ended: str
+    """Why the last film ended, '' while none has."""
+    sound: SoundLevel | None = None
+    """How loud it is while a film is made or framed; None while nothing is heard."""
+    with_sound: bool = False
+    """Whether what is filmed or framed now is to be heard as well."""
+    minutes_free: float
+    """Room left on the card, in minutes of film."""
+    camera: str
+    virtual: bool
+    """True where button and light are on the page because there is no hardware."""
+    timings_ms: dict[str, float]
+    """On the last film: release_to_light, release_to_camera, release_to_sealed, stop_to_closed."""
+    answers: dict[str, Answer]
+    """The requests of this boot and what became of them."""
+
+
+class AtBase(Fact, frozen=True, kw_only=True, tag="at-base/v1"):
+    """The practitioner says that the kit is at base: the page's, in memory, until it is taken away,
+    the kit is switched off or `AT_BASE_SECONDS` have passed."""
+
+    boot: str
+    boottime: float
+
+
+AT_BASE_SECONDS = 12 * 3600.0
+
+
+def at_base_path(home: Home) -> Path:
+    return home.status("web").with_name("at-base.json")
+
+
+Fault = Literal[
+    "unreadable", "damaged-here", "other-content", "false-tombstone", "false-order", "false-key"
+]
+_SENTENCES: dict[Fault, str] = {
+    "unreadable": "It could not be read as what it should be, so it waits here. Ask your service.",
+    "damaged-here": "The card gives back something else than was written, so it waits here. "
+    "Look at the card, and ask your service.",
+    "other-content": "The service's store holds something else under this name, so it waits here. "
+    "Ask your service to look at its store.",
+    "false-tombstone": "The store says that this family withdrew, but the service did not sign it. "
+    "Nothing of this family is sent. Ask your service.",
+    "false-order": "The store holds an order for this kit that the service did not sign for it. "
+    "It is not carried out. Ask your service.",
+    "false-key": "The key that should let a practitioner in again is not there, or not the one "
+    "that the service signed for. Ask your service to let them in once more.",
+}
+
+
+class Problem(Fact, frozen=True, kw_only=True, tag="sync-problem/v1"):
+    """One thing that could not be sent, and the code of why."""
+
+    object: str
+    code: Fault
+
+    @property
+    def sentence(self) -> str:
+        """What it means and what to do, for a person."""
+        return _SENTENCES[self.code]
+
+
+State = Literal["sending", "sent", "incomplete", "interrupted", "refused", "waiting"]
+Why = Literal["not-at-base", "out-of-hours", "no-network"]
+"""Why nothing is sent just now although nothing is wrong: the `error` of a waiting status."""
+
+
+class SyncStatus(Fact, frozen=True, kw_only=True, tag="sync-status/v1"):
+    """How the sending stands, for the page. In memory only, replaced as a whole."""
+
+    state: State
+    waiting: int
+    """Objects still to send; below, their bytes."""
+    waiting_bytes: int
+    sent: int
+    """Objects confirmed in this run; below, their bytes."""
+    sent_bytes: int
+    error: str
+    """Code of what ended the run, '' if nothing did."""
+    problems: tuple[Problem, ...]
+    withdrawn_elsewhere: tuple[str, ...]
+    """Cases open here that the service has closed: the note is in the inbox, nothing is sent."""
+    last_confirmed: datetime | None
+    bytes_per_second: float = 0.0
+    """How fast this run goes, as far as is confirmed."""
+    boot: str
+    boottime: float
+    """When this was written."""
