@@ -28,9 +28,9 @@ from appliance.errors import BadInput, BadPayload, Incomplete, KitError, NotPoss
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from appliance.mishaps import Mishap
     from appliance.protocol.cards import Role
     from appliance.records.signing import Verifier
+    from appliance.selftest.faults import Mishap
     from appliance.verifying import Place
 
 _BLOCK = 1 << 19
@@ -370,7 +370,7 @@ def verify(place: str, kit_keys: tuple[str, ...], access: Path | None) -> None:
 @_FILE
 def cut(film: Path, start: "Fraction", end: "Fraction", out: Path) -> None:
     """Cut an exact clip from a plain film: nothing from outside the marks is in it."""
-    from appliance.apart import Apart, PlainFile
+    from appliance.media.apart import Apart, PlainFile
 
     with open(film, "rb") as source, opened_output(out, secret=True) as clip:
         clip.write(Apart().cut(PlainFile(source), start, end)[1])
@@ -382,7 +382,7 @@ def cut(film: Path, start: "Fraction", end: "Fraction", out: Path) -> None:
 @_FILE
 def still(film: Path, at: "Fraction", out: Path) -> None:
     """Write the frame that is seen at a moment of a plain film as a JPEG."""
-    from appliance.apart import Apart, PlainFile
+    from appliance.media.apart import Apart, PlainFile
 
     with open(film, "rb") as source, opened_output(out, secret=True) as picture:
         picture.write(Apart().still(PlainFile(source), at)[0])
@@ -419,7 +419,8 @@ def rehearse(
     promise was broken.
     """
     _needs_the_scene()
-    from appliance import mishaps, rehearsal
+    from appliance.selftest import faults as mishaps
+    from appliance.selftest import rehearsal
 
     def show(step: rehearsal.Step) -> None:
         if not as_json:
@@ -444,7 +445,7 @@ def demo(film: Path | None, port: int) -> None:
     import tempfile
 
     _needs_the_scene()
-    from appliance.demo import demonstrate
+    from appliance.selftest.demo import demonstrate
 
     with tempfile.TemporaryDirectory(prefix="attune-demo-") as root:
         try:
@@ -511,8 +512,8 @@ def doctor(config: Path, as_json: bool) -> None:
     import msgspec
 
     from appliance.config import load_config
-    from appliance.doctor import Machine, ask, examine
     from appliance.records.clock import SystemClock
+    from appliance.selftest.doctor import Machine, ask, examine
 
     machine = Machine(Path("/"), SystemClock(), ask)
     bad = False
@@ -562,8 +563,8 @@ def hardware(config: Path, minutes: float, place: Path, report: Path) -> None:
     Stop the kit's own services first, and stay beside it: you are told when to press. After the
     plug was pulled give the same command again; it goes on from there.
     """
-    from appliance.acceptance import Acceptance, Line, Person, Virtual
     from appliance.config import load_config
+    from appliance.selftest.acceptance import Acceptance, Line, Person, Virtual
 
     def tell(line: Line) -> None:
         click.echo(f"{'ok    ' if line.ok else 'FAILED'}  {line.name}\n        {line.saw}")
@@ -666,7 +667,7 @@ def _needs_the_scene() -> None:
     """What plays a scene is a package of its own: a kit films through its lens alone."""
     from importlib.util import find_spec
 
-    if find_spec("appliance.rehearsal") is None:
+    if find_spec("appliance.selftest.rehearsal") is None:
         raise NotPossible(
             "There is no scene to film on this kit.",
             "Install attune-kit-scene, on a kit that films no family.",

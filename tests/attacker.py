@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from appliance.sandbox import confine
+from appliance.media.sandbox import confine
 
 NOBODY = 65534
 _MACHINE = os.uname().machine

@@ -1,4 +1,4 @@
-"""In place of `appliance.decoder`: what it says is what whoever broke it would say.
+"""In place of `appliance.media.decoder`: what it says is what whoever broke it would say.
 
 python -m tests.hostile_decoder FD       which lie, is in the first bytes of the film
 """
@@ -10,8 +10,8 @@ import struct
 import sys
 from collections.abc import Callable
 
-from appliance.decoder import Connection
-from appliance.wire import CUT, HEAD, SHOWN, TOLD, Kind
+from appliance.media.decoder import Connection
+from appliance.media.wire import CUT, HEAD, SHOWN, TOLD, Kind
 
 JPEG_HEAD = b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\2\0\0\1\0\1\0\0"
 SCAN = b"\xff\xda\0\x08\1\1\0\0\x3f\0"

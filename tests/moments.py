@@ -8,9 +8,9 @@ from datetime import datetime
 from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import seal
 from appliance.casework.clips import Clip, Still, sealed_file
-from appliance.cutting import cut
+from appliance.media.cutting import cut
+from appliance.media.stills import still
 from appliance.records.files import new_id
-from appliance.stills import still
 from appliance.vault.cases import OpenCase
 
 SCALE = 90_000

@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appliance.acceptance import Acceptance, Line, Virtual
 from appliance.config import Config
 from appliance.errors import KitError
-from appliance.kit import Kit
+from appliance.selftest.acceptance import Acceptance, Line, Virtual
+from appliance.selftest.kit import Kit
 
 SCENE = Config(camera="scene", width=320, height=180, frame_rate=10, read_back_pin=22)
 

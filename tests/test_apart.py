@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.apart import Apart, Limits, PlainFile
-from appliance.cutting import cut
 from appliance.errors import BadInput, KitError
-from appliance.wire import Refusal, refusal
+from appliance.media.apart import Apart, Limits, PlainFile
+from appliance.media.cutting import cut
+from appliance.media.wire import Refusal, refusal
 from tests import films
 from tests.hostile_decoder import CUTS, PICTURES
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from appliance.config import Config, write_config
-from appliance.doctor import Machine, examine
-from appliance.kit import Process, command, free_port
 from appliance.records.files import new_id
 from appliance.records.signing import Signer
+from appliance.selftest.doctor import Machine, examine
+from appliance.selftest.kit import Process, command, free_port
 from firmware.books import KitBooks
 from tests.homes import CLOCK, contents
 from web_ui.tls import ensure_certificate, fingerprint

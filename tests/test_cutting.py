@@ -14,11 +14,11 @@ from pathlib import Path
 import av
 import pytest
 
-from appliance import avc
 from appliance.cli import run
-from appliance.cutting import Cut, cut
 from appliance.errors import BadFile, BadInput, KitError
 from appliance.film.boxes import boxes
+from appliance.media import avc
+from appliance.media.cutting import Cut, cut
 from tests import films
 
 FRAMES = 300

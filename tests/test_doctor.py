@@ -10,18 +10,18 @@ import pytest
 
 from appliance.cli import run
 from appliance.config import Config, write_config
-from appliance.doctor import Finding, Machine, ask, examine
 from appliance.errors import KitError, NotReached
 from appliance.protocol.status import RecorderStatus, State, SyncStatus
 from appliance.records.clock import SystemClock
 from appliance.records.files import save_fact, to_json
+from appliance.selftest.doctor import Finding, Machine, ask, examine
 from web_ui.tls import ensure_certificate
 
 CLOCK = SystemClock()
 
 
 def running(command: Sequence[str]) -> str | None:
-    if command[-1] == "appliance.sandbox":
+    if command[-1] == "appliance.media.sandbox":
         return '{"seccomp": true, "landlock": false, "why": ""}'
     return "installed" if command[0] == "dpkg-query" else "ActiveState=active\nNRestarts=0\n"
 
@@ -368,8 +368,8 @@ def test_doctor_tries_whether_what_decodes_films_is_held(kit: Kit) -> None:
 
 def test_doctor_calls_it_a_fault_where_nothing_can_be_held(kit: Kit) -> None:
     def without(command: Sequence[str]) -> str | None:
-        if command[-1] == "appliance.sandbox":
-            return ask([command[0], "-m", "tests.no_seccomp", "appliance.sandbox"])
+        if command[-1] == "appliance.media.sandbox":
+            return ask([command[0], "-m", "tests.no_seccomp", "appliance.media.sandbox"])
         return running(command)
 
     kit.machine = replace(kit.machine, ask=without)

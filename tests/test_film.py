@@ -21,7 +21,6 @@ from appliance.age.identities import generate_identity
 from appliance.age.sealing import seal
 from appliance.age.unsealing import Identity
 from appliance.cli import run
-from appliance.cutting import cut
 from appliance.errors import BadFile, BadSignature, Incomplete, NoMatch
 from appliance.film import boxes
 from appliance.film.fragments import FRAGMENT_LIMIT, Fragment, FragmentSplitter, Init
@@ -40,6 +39,7 @@ from appliance.film.manifest import (
     segment_name,
 )
 from appliance.film.recording import differences, open_recording, write_film
+from appliance.media.cutting import cut
 from appliance.records.files import from_json, to_json
 from appliance.records.signing import Signer
 from tests import films

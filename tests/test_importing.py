@@ -18,15 +18,15 @@ import av
 import pytest
 
 from appliance.age.identities import Identity, generate_identity
-from appliance.apart import LIMITS, Apart, Limits
 from appliance.casework.importing import Original, clear_unfinished, import_film
-from appliance.cutting import cut
 from appliance.errors import BadFile, BadInput, KitError, NotPossible
 from appliance.film.manifest import FilmStarted
 from appliance.film.recording import OpenedFilm, open_recording
+from appliance.media.apart import LIMITS, Apart, Limits
+from appliance.media.cutting import cut
+from appliance.media.stills import still
 from appliance.records.files import Home, new_id
 from appliance.records.signing import Signer
-from appliance.stills import still
 from tests import films
 
 NOW = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)

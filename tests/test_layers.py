@@ -101,11 +101,11 @@ def test_neither_the_page_nor_what_it_uses_can_decode_a_film() -> None:
     among = {module: set(imports_in(path.read_text(), module)) for module, path in sources()}
     page = {module for module in among if inside(module, "web_ui")}
     found = reached_from(page, among)
-    assert "appliance.apart" in found and "appliance.casework.importing" in found
+    assert "appliance.media.apart" in found and "appliance.casework.importing" in found
     assert {one: found[one] for one in found if inside(one, "av")} == {}
     # The rule can be broken: what is set apart does decode.
-    assert "av" in reached_from({"appliance.decoder"}, among)
-    late = {**among, "web_ui.films": {*among["web_ui.films"], "appliance.stills.still"}}
+    assert "av" in reached_from({"appliance.media.decoder"}, among)
+    late = {**among, "web_ui.films": {*among["web_ui.films"], "appliance.media.stills.still"}}
     assert "av" in reached_from(page, late)
 
 

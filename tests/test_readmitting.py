@@ -28,7 +28,7 @@ from appliance.protocol.orders import LARGEST, Readmission
 from appliance.protocol.permits import recipient_digest
 from appliance.protocol.readmission import Answer, Refusal, has_come, key_file, key_path, key_waits
 from appliance.records.files import load_fact, new_id, save, save_fact, to_json
-from appliance.rehearsal import Rehearsal, attune, expect, films
+from appliance.selftest.rehearsal import Rehearsal, attune, expect, films
 from appliance.stores import FolderStore
 from appliance.vault.cases import Cases, OpenCase
 from appliance.vault.keys import PrivateKeys

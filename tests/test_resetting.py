@@ -23,7 +23,6 @@ from appliance.factory_reset import (
     remove_own,
     unsent,
 )
-from appliance.kit import Kit, free_port, wait_for
 from appliance.protocol.cards import KitCard
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.orders import Reset, Withdrawal
@@ -33,6 +32,7 @@ from appliance.records.audit import check_chain
 from appliance.records.clock import SystemClock
 from appliance.records.files import load_fact, new_id, save, save_fact, to_json
 from appliance.records.signing import Signer, open_note
+from appliance.selftest.kit import Kit, free_port, wait_for
 from appliance.sync.sender import look
 from appliance.vault.keys import PrivateKeys
 from firmware.recorder import Pattern, State

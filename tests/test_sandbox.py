@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.sandbox import ALLOW, ANY, ON_THE_CONNECTION, ONLY_SO, REFUSE, add_rules
+from appliance.media.sandbox import ALLOW, ANY, ON_THE_CONNECTION, ONLY_SO, REFUSE, add_rules
 from tests.attacker import NAMES, NOBODY, files
 
 
@@ -76,7 +76,7 @@ def test_each_of_these_attempts_succeeds_where_nothing_is_confined(place: Path) 
 
 _WITH_A_THREAD = """
 import os, sys, threading
-from appliance.sandbox import confine
+from appliance.media.sandbox import confine
 confined, came, said = threading.Event(), [], os.dup(1)
 
 def other():
@@ -243,7 +243,7 @@ def test_the_kernel_refuses_what_the_filter_refuses(made: Filter) -> None:
 
 _EACH_CALL = """
 import ctypes, json, os, sys
-from appliance.sandbox import confine
+from appliance.media.sandbox import confine
 libc = ctypes.CDLL(None, use_errno=True)
 numbers, said, zero = [int(word) for word in sys.argv[1:]], os.dup(1), [0] * 5
 ctypes.set_errno(0)

@@ -11,10 +11,10 @@ from pathlib import Path
 import av
 import pytest
 
-from appliance import claps
 from appliance.config import Fault, Faults
 from appliance.errors import BadInput, CameraFailed
 from appliance.film.manifest import EndReason
+from appliance.media import av_sync
 from firmware.camera import SAMPLE_RATE, TICKS
 from firmware.cameras.scene import FilmScene, SceneCamera, sound_frame
 from firmware.cameras.testcard import TestCard, read_number
@@ -330,17 +330,17 @@ class Late(Reel):
 
 
 def test_what_is_in_time_is_found_to_be_and_what_is_not_is_not() -> None:
-    assert claps.worst(film_of(going_wrong(), 7), 0) < 0.003
-    assert claps.worst(film_of(going_wrong(), 7, late=0.1), 0) == pytest.approx(0.1, abs=0.003)
-    assert claps.worst(film_of(going_wrong(), 7, late=1.0), 0) == pytest.approx(1.0, abs=0.003)
+    assert av_sync.worst(film_of(going_wrong(), 7), 0) < 0.003
+    assert av_sync.worst(film_of(going_wrong(), 7, late=0.1), 0) == pytest.approx(0.1, abs=0.003)
+    assert av_sync.worst(film_of(going_wrong(), 7, late=1.0), 0) == pytest.approx(1.0, abs=0.003)
 
 
 def test_a_film_without_flash_or_beep_is_not_taken_for_one_in_time() -> None:
     silent = film_of(going_wrong("sound-stops", after=2.0), 7)
     with pytest.raises(BadInput):
-        claps.worst(silent, 0)
+        av_sync.worst(silent, 0)
     with pytest.raises(BadInput):
-        claps.worst(io.BytesIO(films.film(200, sound=lambda n: 0.1)), 0)
+        av_sync.worst(io.BytesIO(films.film(200, sound=lambda n: 0.1)), 0)
 
 
 @pytest.mark.slow
@@ -349,13 +349,13 @@ def test_sound_stays_with_its_picture_whatever_its_clock_and_its_losses(skew: fl
     film = film_of(going_wrong(sound_ppm=skew, sound_lost=0.5), 200)
     for start in (0, 8, 60, 68, 128, 190):
         film.seek(0)
-        assert claps.worst(film, start) < 0.010
+        assert av_sync.worst(film, start) < 0.010
 
 
 @pytest.mark.slow
 def test_where_sound_is_lost_there_is_silence_and_nothing_moves() -> None:
     film = film_of(going_wrong(sound_lost=3.0), 20)
     with pytest.raises(BadInput):
-        claps.worst(film, 5)
+        av_sync.worst(film, 5)
     film.seek(0)
-    assert claps.worst(film, 10) < 0.010
+    assert av_sync.worst(film, 10) < 0.010

@@ -10,8 +10,8 @@ import av
 import pytest
 
 from appliance.errors import BadFile, BadInput, KitError
-from appliance.footage import Source, opened
-from appliance.stills import filmstrip, peaks, still
+from appliance.media.footage import Source, opened
+from appliance.media.stills import filmstrip, peaks, still
 from tests import films
 
 FRAMES = 300

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from appliance.errors import BadFile
-from appliance.structure import NotKnown, check_film
+from appliance.media.structure import NotKnown, check_film
 from tests import films
 
 

@@ -20,13 +20,12 @@ import pytest
 
 from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import VERSION_LINE
-from appliance.apart import Apart
 from appliance.casework.clips import sealed_file
 from appliance.casework.importing import Original, import_film
 from appliance.casework.reviews import Review
 from appliance.errors import KitError, SendInterrupted, SendRefused
 from appliance.film.manifest import FilmStarted, index_name, segment_name
-from appliance.kit import wait_for
+from appliance.media.apart import Apart
 from appliance.notify import Pulse
 from appliance.protocol.case_record import CaseRecord
 from appliance.protocol.objects import SERVICE_CARD, tombstone_object
@@ -37,6 +36,7 @@ from appliance.protocol.status import SyncStatus
 from appliance.records.audit import Log, check_chain
 from appliance.records.files import load_fact, new_id, save, save_fact, to_json
 from appliance.records.signing import Signer
+from appliance.selftest.kit import wait_for
 from appliance.stores import FolderStore, Measured, Put
 from appliance.stores.store import BLOCK, pieces
 from appliance.sync.__main__ import FIRST_WAIT, LONGEST_WAIT, REST_SECONDS, wait_seconds

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.kit import MODULES
 from appliance.records.files import Home
+from appliance.selftest.kit import MODULES
 
 SYSTEMD = Path(__file__).parent.parent / "systemd"
 MOST_EXPOSED = 1.5

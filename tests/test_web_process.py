@@ -23,9 +23,9 @@ from cryptography.x509.oid import NameOID
 
 import web_ui
 from appliance.config import Config, write_config
-from appliance.kit import Kit, command, free_port, wait_for
 from appliance.records.clock import EARLIEST
 from appliance.records.files import save_fact
+from appliance.selftest.kit import Kit, command, free_port, wait_for
 from web_ui.access import PAIRED_COOKIE, Paired
 from web_ui.status import STREAMS
 from web_ui.tls import ensure_certificate, fingerprint

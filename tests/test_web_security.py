@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from appliance.config import Config
-from appliance.kit import Kit, free_port, wait_for
 from appliance.records.files import new_id, save_fact
+from appliance.selftest.kit import Kit, free_port, wait_for
 from tests.pages import NOW, PASSPHRASE, Browser, WebKit
 from tests.pages import practitioner as keys_of
 from web_ui.access import PAIRED_COOKIE, STRANGERS, Paired

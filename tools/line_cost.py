@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from appliance.config import Config  # noqa: E402
-from appliance.kit import Kit, free_port  # noqa: E402
 from appliance.records.files import save_fact  # noqa: E402
+from appliance.selftest.kit import Kit, free_port  # noqa: E402
 from web_ui.access import PAIRED_COOKIE, Paired  # noqa: E402
 
 SECONDS = 60.0

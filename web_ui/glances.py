@@ -9,9 +9,9 @@ from pathlib import Path
 from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import seal
 from appliance.age.unsealing import unseal
-from appliance.apart import Apart
 from appliance.errors import KitError
 from appliance.film.joined import JoinedFilm
+from appliance.media.apart import Apart
 from appliance.records.files import (
     Fact,
     checked_id,

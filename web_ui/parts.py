@@ -4,9 +4,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from appliance.apart import Apart
 from appliance.casework.service_settings import Service, in_force
 from appliance.config import Config
+from appliance.media.apart import Apart
 from appliance.protocol.enrolment import Enrolled
 from appliance.records.audit import Event, Log
 from appliance.records.clock import Clock

@@ -17,10 +17,10 @@ from typing import Literal, TypeAlias
 
 from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import seal
-from appliance.apart import Apart
 from appliance.casework.clips import Clip, Words
 from appliance.errors import KitError, NotPossible, frames
 from appliance.film.joined import JoinedFilm
+from appliance.media.apart import Apart
 from appliance.records.files import new_id, save
 from appliance.vault.cases import OpenCase
 from web_ui import memory

@@ -17,7 +17,7 @@ from typing import Self
 
 from appliance.bench.certificates import Authority
 from appliance.errors import NotPossible
-from appliance.kit import free_port, spawn, wait_for
+from appliance.selftest.kit import free_port, spawn, wait_for
 from appliance.stores import Access
 from appliance.stores.s3 import Bucket
 from appliance.stores.tls import pinned

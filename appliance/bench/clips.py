@@ -24,11 +24,11 @@ from pathlib import Path
 from appliance.age.identities import generate_identity
 from appliance.bench import Row, films, in_turn, median_ratio, row
 from appliance.bench.films import RATE
-from appliance.cutting import cut
 from appliance.errors import NotPossible
 from appliance.film.recording import OpenedFilm, open_recording, write_film
+from appliance.media.cutting import cut
+from appliance.media.stills import filmstrip, peaks, still
 from appliance.records.files import lines, new_id
-from appliance.stills import filmstrip, peaks, still
 
 MINUTES, CLIP = 10, 30
 """Minutes of the film that is cut, seconds of the clip that is timed."""

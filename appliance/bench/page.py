@@ -28,9 +28,10 @@ from appliance.config import Config
 from appliance.errors import NotPossible
 from appliance.film.manifest import manifest_line
 from appliance.film.recording import open_recording, write_film
-from appliance.kit import Kit, Visit, free_port
 from appliance.records.files import new_id, save, save_fact
 from appliance.records.signing import Signer
+from appliance.selftest.kit import Kit, free_port
+from appliance.selftest.visit import Visit
 from appliance.vault.cases import Cases, Details
 from appliance.vault.keys import lock
 from appliance.vault.passphrases import make_passphrase

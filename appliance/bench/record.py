@@ -19,12 +19,13 @@ from typing import Any
 
 import av
 
-from appliance import claps
 from appliance.bench import Row, in_turn, median_ratio, row
 from appliance.config import Config, Faults
 from appliance.errors import NotPossible
 from appliance.film.recording import open_recording
-from appliance.kit import Kit, Visit
+from appliance.media import av_sync
+from appliance.selftest.kit import Kit
+from appliance.selftest.visit import Visit
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
 """Where the page is told of the film: on a kit that is in memory, too."""
@@ -229,7 +230,7 @@ class _Bench:
             )
             for at in PLACES:
                 with opened.film.open() as film:
-                    apart = claps.worst(film, at)
+                    apart = av_sync.worst(film, at)
                 yield row(
                     f"sound against picture at {at // 60}:{at % 60:02} of 45 minutes, sound clock "
                     f"{SKEW:.0f} ppm off and {LOST} s of each minute lost",

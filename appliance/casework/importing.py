@@ -5,10 +5,10 @@
                                           by the practitioner, for the recorder did not make it
 
 The original is never kept, and nowhere in clear: while it is needed it lies sealed to a key that
-only this process has, in a file without a name, which is gone when it is closed or the power is.
-It is read there from wherever a decoder asks (a phone puts what it needs first at the end). The
-decoding is done apart, by a process with nothing in reach (`appliance.apart`); what comes from it
-is sealed as it comes. Without its manifest, written last, a film does not count.
+only this process has, in a file without a name, which is gone when it is closed or the power is. It
+is read there from wherever a decoder asks (a phone puts what it needs first at the end). The
+decoding is done apart, by a process with nothing in reach (`appliance.media.apart`); what comes
+from it is sealed as it comes. Without its manifest, written last, a film does not count.
 """
 
 import hashlib
@@ -26,7 +26,6 @@ import msgspec
 from appliance.age.identities import generate_identity
 from appliance.age.sealing import Bytes, Recipient, SealedWriter, seal
 from appliance.age.unsealing import SealedReader
-from appliance.apart import Apart, Limits
 from appliance.errors import BadFile, BadInput, Incomplete, KitError, NotPossible
 from appliance.film.fragments import Fragment, FragmentSplitter, Init
 from appliance.film.index import IndexBuilder
@@ -40,10 +39,11 @@ from appliance.film.manifest import (
     manifest_line,
     segment_name,
 )
+from appliance.media.apart import Apart, Limits
+from appliance.media.structure import check_init
+from appliance.media.wire import Refusal, refusal
 from appliance.records.files import ID, Home, paths_in, save, sync_directory, to_json
 from appliance.records.signing import Signer
-from appliance.structure import check_init
-from appliance.wire import Refusal, refusal
 
 MANIFEST = "manifest"
 SEGMENT_SECONDS = 30

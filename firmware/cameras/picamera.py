@@ -24,8 +24,8 @@ from picamera2.outputs import Output
 
 from appliance.errors import CameraFailed
 from appliance.film.manifest import EndReason
+from appliance.media.jpeg import SMALL, jpeg
 from appliance.records.clock import Clock
-from appliance.stills import SMALL, jpeg
 from firmware.camera import PREVIEW_EVERY, PREVIEW_WIDTH, TICKS, Sink
 from firmware.microphone import Microphone
 

@@ -21,8 +21,8 @@ from av.video.frame import PictureType
 from appliance.config import Faults
 from appliance.errors import CameraFailed
 from appliance.film.manifest import EndReason
+from appliance.media.jpeg import SMALL, jpeg
 from appliance.records.clock import Clock
-from appliance.stills import SMALL, jpeg
 from firmware.camera import PREVIEW_EVERY, PREVIEW_WIDTH, SAMPLE_RATE, TICKS, Sink
 from firmware.microphone import SoundClock
 

@@ -14,7 +14,7 @@ from fractions import Fraction
 
 import av
 
-from appliance.claps import HIGHER, LOWEST, PITCHES
+from appliance.media.av_sync import HIGHER, LOWEST, PITCHES
 from firmware.camera import SAMPLE_RATE, TICKS
 from firmware.cameras.scene import Take
 

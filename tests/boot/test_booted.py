@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from appliance.config import Config
-from appliance.kit import Kit, Page, Process
 from appliance.records.files import Home
-from appliance.rehearsal import Rehearsal, Step
+from appliance.selftest.browser import Page
+from appliance.selftest.kit import Kit, Process
+from appliance.selftest.rehearsal import Rehearsal, Step
 from tests.boot.conftest import UNITS, Booted, unit_of
 from tests.boot.probe import TRIED
 from tests.recorders import wait_for

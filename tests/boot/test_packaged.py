@@ -11,11 +11,11 @@ from cryptography.x509 import DNSName, SubjectAlternativeName, load_pem_x509_cer
 
 from appliance.config import load_config
 from appliance.factory_reset import begun, former
-from appliance.kit import Kit, wait_for
 from appliance.protocol.cards import KitCard
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.orders import Reset
 from appliance.records.files import Home, load_fact, save, to_json
+from appliance.selftest.kit import Kit, wait_for
 from appliance.vault.keys import PrivateKeys, lock
 from tests.boot.conftest import UNITS, Booted
 from tests.boot.test_booted import OnUnits, page

@@ -14,9 +14,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from appliance.config import Config
-from appliance.kit import Kit, at_midday, free_port, local_time
 from appliance.records.clock import SystemClock
 from appliance.records.files import to_json
+from appliance.selftest.kit import Kit, at_midday, free_port, local_time
 from appliance.vault.keys import PrivateKeys, lock
 from tests.pages import FakeRecorder, WebKit
 from web_ui.app import build_parts

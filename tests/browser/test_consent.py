@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import Page
 
-from appliance.kit import Kit
+from appliance.selftest.kit import Kit
 from tests.browser.conftest import PASSPHRASE, Brought, Visitor
 
 IN_TWO_MONTHS = (datetime.now(UTC) + timedelta(days=60)).date().isoformat()

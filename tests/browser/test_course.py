@@ -8,8 +8,8 @@ import pytest
 
 from appliance.casework.consent import Consent
 from appliance.casework.reviews import Rating, Review
-from appliance.kit import Kit, wait_for
 from appliance.records.files import new_id, to_json
+from appliance.selftest.kit import Kit, wait_for
 from appliance.vault.cases import Goals
 from appliance.vault.keys import PrivateKeys
 from tests import films

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from appliance.kit import Kit, free_port, wait_for
+from appliance.selftest.kit import Kit, free_port, wait_for
 from tests.browser.conftest import PASSPHRASE, PATIENCE, page_of
 from tests.pages import WebKit
 

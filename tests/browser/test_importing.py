@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appliance.kit import Kit, free_port, wait_for
 from appliance.records.clock import SystemClock
+from appliance.selftest.kit import Kit, free_port, wait_for
 from tests import films
 from tests.browser.conftest import PATIENCE, Visitor
 from tests.pages import PASSPHRASE, FakeRecorder, WebKit

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from appliance.kit import Kit, wait_for
+from appliance.selftest.kit import Kit, wait_for
 from firmware.cameras.scene import PictureEncoder, sound_frame
 from firmware.cameras.testcard import TestCard
 from firmware.muxer import Muxer

@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import Browser
 from werkzeug.serving import make_server
 
-from appliance.kit import free_port
+from appliance.media.stills import still
 from appliance.records.files import ID
-from appliance.stills import still
+from appliance.selftest.kit import free_port
 from tests import films
 from tests.browser.conftest import LAPTOP, PHONE, ROOT, TABLET, Visitor
 from tests.pages import PASSPHRASE, WebKit

@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from appliance.casework.copies import Copies
-from appliance.kit import Kit, wait_for
 from appliance.records.files import new_id
+from appliance.selftest.kit import Kit, wait_for
 from tests.browser import test_moments
 from tests.browser.conftest import PATIENCE, ROOT, Visitor
 from tests.browser.test_moments import keep, to_film, unlock

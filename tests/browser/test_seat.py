@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
-from appliance.kit import Kit
+from appliance.selftest.kit import Kit
 from tests.browser.conftest import PASSPHRASE, Brought, Visitor
 
 

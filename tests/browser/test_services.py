@@ -14,8 +14,8 @@ import pytest
 
 from appliance.casework.service_settings import parse, shipped
 from appliance.config import Config
-from appliance.kit import Kit, free_port, wait_for
 from appliance.records.files import to_json
+from appliance.selftest.kit import Kit, free_port, wait_for
 from tests import films
 from tests.browser.conftest import LAPTOP, PASSPHRASE, PATIENCE, PHONE, Brought, Visitor
 from tests.browser.test_visit import IN_TWO_MONTHS, hold

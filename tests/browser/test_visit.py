@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import Locator
 
-from appliance.kit import Kit, wait_for
+from appliance.selftest.kit import Kit, wait_for
 from tests.browser.conftest import PASSPHRASE, PATIENCE, Brought, Visitor
 
 IN_TWO_MONTHS = (datetime.now(UTC) + timedelta(days=60)).date().isoformat()

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from appliance.config import Config
-from appliance.kit import Kit, Visit, free_port
+from appliance.selftest.kit import Kit, free_port
+from appliance.selftest.visit import Visit
 
 
 @pytest.fixture

@@ -16,15 +16,15 @@ from pathlib import Path
 import pytest
 
 from appliance.age.recipients import parse_recipient
-from appliance.apart import Apart
 from appliance.casework.importing import Original, import_film
-from appliance.decoder import Remote
 from appliance.film.manifest import FilmStarted
 from appliance.film.recording import open_recording
+from appliance.media.apart import Apart
+from appliance.media.decoder import Remote
+from appliance.media.transcoding import transcode
+from appliance.media.wire import Kind
 from appliance.protocol.permits import recipient_digest
 from appliance.records.files import new_id
-from appliance.transcoding import transcode
-from appliance.wire import Kind
 from tests import films
 from tests.pages import WebKit, practitioner
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from appliance.age.identities import HybridIdentity, Identity
-from appliance.kit import Page, _Forms
-from appliance.rehearsal import CHILD, GOAL, LABEL, PERSON, Rehearsal
+from appliance.selftest.browser import Page, _Forms
+from appliance.selftest.rehearsal import CHILD, GOAL, LABEL, PERSON, Rehearsal
 from appliance.vault.cases import Cases
 from appliance.vault.keys import unlock
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from appliance.film.recording import open_recording
-from appliance.kit import Visit
-from appliance.mishaps import MISHAPS, Mishaps
 from appliance.protocol.permits import Refusal
-from appliance.rehearsal import Step
+from appliance.selftest.faults import MISHAPS, Mishaps
+from appliance.selftest.rehearsal import Step
+from appliance.selftest.visit import Visit
 
 pytestmark = pytest.mark.timeout(600)
 

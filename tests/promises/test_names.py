@@ -5,8 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-from appliance.kit import Answer, Kit, Page
-from appliance.rehearsal import CHECK_WORD, CHILD, GOAL, LABEL, PERSON, Rehearsal, stock_age
+from appliance.selftest.browser import Answer, Page
+from appliance.selftest.kit import Kit
+from appliance.selftest.rehearsal import (
+    CHECK_WORD,
+    CHILD,
+    GOAL,
+    LABEL,
+    PERSON,
+    Rehearsal,
+    stock_age,
+)
 
 NAMES = (LABEL, CHECK_WORD, GOAL, PERSON, CHILD)
 CANARIES = {

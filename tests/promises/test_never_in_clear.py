@@ -13,7 +13,7 @@ import av
 import pytest
 
 from appliance.film.recording import open_recording
-from appliance.kit import Visit
+from appliance.selftest.visit import Visit
 from tests import films
 
 PLACES = [Path("/tmp"), Path("/dev/shm"), Path("/run"), Path("/var/tmp")]

@@ -20,10 +20,11 @@ from appliance.config import Config
 from appliance.errors import NoMatch
 from appliance.film.manifest import EndReason
 from appliance.film.recording import open_recording
-from appliance.kit import Kit, Visit
 from appliance.protocol.permits import CURRENT, Refusal
 from appliance.records.files import new_id, to_json
-from appliance.rehearsal import Seen
+from appliance.selftest.kit import Kit
+from appliance.selftest.rehearsal import Seen
+from appliance.selftest.visit import Visit
 from appliance.vault.cases import Cases
 from appliance.vault.keys import PrivateKeys
 

@@ -20,7 +20,7 @@ import asyncssh
 import pytest
 
 from appliance.bench.certificates import Authority
-from appliance.kit import free_port, spawn, wait_for
+from appliance.selftest.kit import free_port, spawn, wait_for
 from appliance.stores import Access, ServiceStore, open_store
 from appliance.stores.tls import pinned
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from appliance.config import Config
-from appliance.doctor import refuses
 from appliance.errors import BadInput, NotLetIn, NotPossible, SendFailed, SendInterrupted
 from appliance.protocol.cards import KitCard
 from appliance.records.files import save_fact
+from appliance.selftest.doctor import refuses
 from appliance.stores import Put, ServiceStore, Store, measure, read_small, refuses_delete
 from tests.stores.servers import Server, write_access
 

@@ -26,12 +26,13 @@ from appliance.config import load_config
 from appliance.errors import KitError, NotPossible
 from appliance.film.manifest import read_manifest
 from appliance.film.recording import open_recording
-from appliance.kit import Kit, Page, Process, wait_for
 from appliance.protocol.cards import KitCard
 from appliance.protocol.case_record import is_withdrawn
 from appliance.protocol.status import RecorderStatus
 from appliance.records.files import Home, load_fact
-from appliance.rehearsal import Rehearsal, films
+from appliance.selftest.browser import Page
+from appliance.selftest.kit import Kit, Process, wait_for
+from appliance.selftest.rehearsal import Rehearsal, films
 from appliance.vault.cases import open_case_identities
 from appliance.vault.keys import unlock
 from appliance.verifying import Folder, verify

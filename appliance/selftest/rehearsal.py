@@ -26,9 +26,10 @@ import msgspec
 from appliance.age.keyfile import load_identities
 from appliance.config import Config
 from appliance.errors import KitError
-from appliance.kit import Answer, Kit, at_midday, free_port, local_time, wait_for
 from appliance.protocol.status import RecorderStatus
 from appliance.records.files import Home, lines, save
+from appliance.selftest.browser import Answer
+from appliance.selftest.kit import Kit, at_midday, free_port, local_time, wait_for
 from appliance.vault.passphrases import make_passphrase
 
 LABEL = "Rehearsal: nobody's family"

@@ -26,7 +26,7 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from appliance.wire import Refusal, refusal
+from appliance.media.wire import Refusal, refusal
 
 _BEFORE_SOUND = Fraction(1, 10)
 """Seconds. A decoder of sound needs what came before, or its first block is wrong."""

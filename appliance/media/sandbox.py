@@ -9,7 +9,7 @@ nothing, and reach no other process. The list is held by the kernel's seccomp an
 
 Where the kernel has Landlock as well, it is a second wall; Raspberry Pi OS has none.
 
-    python -m appliance.sandbox       says as JSON what holds on this machine
+    python -m appliance.media.sandbox       says as JSON what holds on this machine
 """
 
 import contextlib

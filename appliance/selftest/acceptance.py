@@ -22,13 +22,14 @@ import msgspec
 
 from appliance.age.identities import parse_identity
 from appliance.config import Config
-from appliance.doctor import Machine, ask, examine
 from appliance.errors import KitError, NotPossible
 from appliance.film.recording import open_recording
-from appliance.kit import Kit, Visit
 from appliance.protocol.status import RecorderStatus
 from appliance.records.clock import SystemClock
 from appliance.records.files import save
+from appliance.selftest.doctor import Machine, ask, examine
+from appliance.selftest.kit import Kit
+from appliance.selftest.visit import Visit
 
 SHORT = 10
 """Seconds filmed before the stop is pressed."""

@@ -1,11 +1,11 @@
 """Films decoded in a process set apart: what whoever holds the keys calls in place of a decoder.
 
 Nothing here loads libav. Every film is decoded by a process that can only compute and speak over
-one connection (`appliance.decoder`, `appliance.sandbox`): those that others made, because they may
-be hostile; those that were made of them, because it was a decoder in the hands of such a film that
-may have written them; and our own, because then there is one way and no exception. It gets the
-bytes that it asks for, of that one film, and what it makes is believed in nothing: it is held
-against limits and, strictly, against the form that ours has (`appliance.structure`).
+one connection (`appliance.media.decoder`, `appliance.media.sandbox`): those that others made,
+because they may be hostile; those that were made of them, because it was a decoder in the hands of
+such a film that may have written them; and our own, because then there is one way and no exception.
+It gets the bytes that it asks for, of that one film, and what it makes is believed in nothing: it
+is held against limits and, strictly, against the form that ours has (`appliance.media.structure`).
 """
 
 import contextlib
@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import IO, Protocol
 
-from appliance import structure
 from appliance.errors import BadFile
-from appliance.wire import (
+from appliance.media import structure
+from appliance.media.wire import (
     ASKED,
     CUT,
     HEAD,
@@ -88,7 +88,7 @@ class PlainFile:
 class Apart:
     """Starts what decodes. Any thread; several films at once are several processes."""
 
-    def __init__(self, limits: Limits = LIMITS, program: str = "appliance.decoder") -> None:
+    def __init__(self, limits: Limits = LIMITS, program: str = "appliance.media.decoder") -> None:
         """Nothing is started before it is needed."""
         self._limits, self._program = limits, program
         self._lock = threading.Lock()
@@ -147,7 +147,7 @@ class Apart:
         end: Fraction,
         progress: Callable[[float], None] = lambda done: None,
     ) -> tuple[Cut, bytes]:
-        """An exact clip of a film and what went into it: see `appliance.cutting`.
+        """An exact clip of a film and what went into it: see `appliance.media.cutting`.
 
         What `progress` raises ends the work. Raises BadInput, BadFile, NotPossible, and what
         reading the film raises.
@@ -190,8 +190,8 @@ class Apart:
     def filmstrip(
         self, film: Readable, count: int, height: int
     ) -> Iterator[tuple[Fraction, bytes]]:
-        """`count` small JPEGs and the seconds that they show: see `appliance.stills`. Raises as
-        `cut`; whoever wants no more closes it."""
+        """`count` small JPEGs and the seconds that they show: see `appliance.media.stills`. Raises
+        as `cut`; whoever wants no more closes it."""
         pictures = self._pictures(film, _SMALL_PICTURE, "strip", count, height)
         with contextlib.closing(pictures):
             for number, (second, picture) in enumerate(pictures):

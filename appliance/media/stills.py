@@ -11,14 +11,10 @@ from array import array
 from collections.abc import Iterator
 from fractions import Fraction
 
-from av.codec.context import CodecContext, Flags
-from av.video.frame import PictureType, VideoFrame
+from appliance.media.footage import Out, Seconds, Source, opened, said
+from appliance.media.jpeg import SMALL, STILL, jpeg
+from appliance.media.wire import Refusal, refusal
 
-from appliance.footage import Out, Seconds, Source, Upright, opened, said
-from appliance.wire import Refusal, refusal
-
-_STILL, SMALL = 2, 5
-"""What JPEG may lose: of a still next to nothing, of a small picture little."""
 _EVERY, _ENOUGH = 17, 1000
 """Of a longer piece of sound only each so-manieth sample is looked at: not a number that a tone
 could keep step with."""
@@ -39,7 +35,7 @@ def still(source: Source, at: Seconds, out: Out) -> Fraction:
             appeared, seen = moment, frame
         if seen is None:
             raise refusal(Refusal.NOTHING_AT, at=said(at))
-        picture = jpeg(seen, film.aspect, _STILL)
+        picture = jpeg(seen, film.aspect, STILL)
     out.write(picture)
     return appeared
 
@@ -93,21 +89,3 @@ def peaks(source: Source, count: int) -> Iterator[float]:
                     if samples:
                         loudest[part] = max(loudest[part], max(samples), -min(samples))
         yield from (min(loud, 1.0) for loud in loudest[given:])
-
-
-def jpeg(frame: VideoFrame, aspect: Fraction, quality: int, height: int | None = None) -> bytes:
-    """`frame` as a JPEG, upright and of square points, that says nothing but the picture."""
-    width, upright = frame.width * aspect, Upright(frame)
-    stands = width if upright.is_sideways else frame.height
-    scale = Fraction(height or stands) / stands
-    across, down = (max(round(side * scale), 1) for side in (width, frame.height))
-    picture = upright.turned(frame.reformat(across, down, "yuvj420p"))
-    encoder = CodecContext.create("mjpeg", "w")
-    encoder.width, encoder.height = picture.width, picture.height
-    encoder.pix_fmt = "yuvj420p"
-    encoder.time_base = Fraction(1, 25)
-    encoder.sample_aspect_ratio = Fraction(1)
-    encoder.qmin = encoder.qmax = quality
-    encoder.flags |= Flags.bitexact
-    picture.pts, picture.time_base, picture.pict_type = 0, encoder.time_base, PictureType.NONE
-    return b"".join(bytes(packet) for packet in encoder.encode(picture) + encoder.encode(None))

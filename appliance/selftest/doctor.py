@@ -418,7 +418,7 @@ def _power(machine: Machine) -> Finding:
 
 
 class _Holds(msgspec.Struct, forbid_unknown_fields=True):
-    """What `appliance.sandbox` says of this machine, having tried it."""
+    """What `appliance.media.sandbox` says of this machine, having tried it."""
 
     seccomp: bool
     landlock: bool
@@ -427,7 +427,7 @@ class _Holds(msgspec.Struct, forbid_unknown_fields=True):
 
 def _sandbox(machine: Machine) -> Finding:
     """Whether what decodes films, hostile ones too, is held to what it may do."""
-    told = machine.ask([sys.executable, "-m", "appliance.sandbox"])
+    told = machine.ask([sys.executable, "-m", "appliance.media.sandbox"])
     try:
         holds = msgspec.json.decode(told or "", type=_Holds)
     except msgspec.DecodeError:

@@ -23,10 +23,10 @@ from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from appliance import avc
 from appliance.errors import BadFile
 from appliance.film import boxes
-from appliance.footage import (
+from appliance.media import avc
+from appliance.media.footage import (
     Footage,
     Out,
     Packets,
@@ -38,7 +38,7 @@ from appliance.footage import (
     opened,
     said,
 )
-from appliance.wire import Cut, Refusal, refusal
+from appliance.media.wire import Cut, Refusal, refusal
 
 _PICTURE = {"bf": "0", "g": "60", "forced-idr": "1"}
 _ALL_OF_IT = {"preset": "veryfast", "crf": "17"}

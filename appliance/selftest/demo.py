@@ -11,8 +11,8 @@ from pathlib import Path
 
 from appliance.config import Config
 from appliance.errors import NotPossible
-from appliance.kit import Kit, free_port, is_taken, spawn
 from appliance.records.files import save, to_json
+from appliance.selftest.kit import Kit, free_port, is_taken, spawn
 from appliance.vault.keys import PrivateKeys, lock
 from appliance.vault.passphrases import make_passphrase
 

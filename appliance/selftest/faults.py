@@ -16,16 +16,16 @@ from io import BytesIO
 from pathlib import Path
 from typing import Literal, get_args
 
-from appliance import claps
 from appliance.config import Fault, Faults
 from appliance.film.manifest import read_manifest
-from appliance.kit import at_midday, local_time, wait_for
+from appliance.media import av_sync
 from appliance.protocol.permits import Refusal
 from appliance.protocol.requests import CorrectTime, SetTime, place_request
 from appliance.protocol.status import RecorderStatus
 from appliance.records.clock import Correction, SystemClock, Vouch
 from appliance.records.files import new_id, to_json
-from appliance.rehearsal import (
+from appliance.selftest.kit import at_midday, local_time, wait_for
+from appliance.selftest.rehearsal import (
     CHECK_WORD,
     WORST_LOSS,
     Rehearsal,
@@ -253,7 +253,7 @@ class Mishaps(Rehearsal):
         if self.film:
             return f"{self._saw(ended)}; only the test card shows whether it is in time"
         with BytesIO(self._video(ended.recording)) as film:
-            apart = claps.worst(film, 7)
+            apart = av_sync.worst(film, 7)
         require(apart <= APART, f"sound and picture are {1000 * apart:.0f} ms apart")
         return (
             f"1000 ppm fast and half a second lost: beep and flash are {1000 * apart:.0f} ms apart "

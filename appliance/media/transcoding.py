@@ -1,9 +1,9 @@
 """A film from outside made into one like our own: the part that runs apart, with nothing in reach.
 
 A decoder is the likeliest part to be broken by a hostile file. So it works in a process that can
-compute and speak over one connection (`appliance.sandbox`), and may use so much memory and time and
-no more: it asks for pieces of the original and hands over what it made. It is not believed either:
-what starts it (`appliance.apart`) holds what comes against the same limits.
+compute and speak over one connection (`appliance.media.sandbox`), and may use so much memory and
+time and no more: it asks for pieces of the original and hands over what it made. It is not believed
+either: what starts it (`appliance.media.apart`) holds what comes against the same limits.
 
 What it makes is as `appliance.film.fragments` has it: H.264 without B-frames, a key frame each
 second, upright and of square points, each frame at its own time; AAC at 48 kHz, silence where there
@@ -30,9 +30,9 @@ from av.video.stream import VideoStream
 
 from appliance.errors import BadFile
 from appliance.film.fragments import MUXER, MUXER_OPTIONS
-from appliance.footage import Sounds, Source, Upright
-from appliance.structure import NotKnown, check_film
-from appliance.wire import PIECE, TOLD, Kind, Refusal, Wire
+from appliance.media.footage import Sounds, Source, Upright
+from appliance.media.structure import NotKnown, check_film
+from appliance.media.wire import PIECE, TOLD, Kind, Refusal, Wire
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
 DECODERS = (

@@ -1,12 +1,12 @@
 """The process that decodes films, and the one that it is made from.
 
-    python -m appliance.decoder FD
+    python -m appliance.media.decoder FD
 
 This one loads what decodes, opens nothing and knows nothing: no key, no film. For each piece of
 work that comes over its socket it makes a process of itself, which is confined for good before it
-asks for the first byte (`appliance.sandbox`), works on that one film, and ends. So a film takes
-over a process that has only ever seen itself. It ends when nobody asked for a while, or when
-whoever started it (`appliance.apart`) has gone.
+asks for the first byte (`appliance.media.sandbox`), works on that one film, and ends. So a film
+takes over a process that has only ever seen itself. It ends when nobody asked for a while, or when
+whoever started it (`appliance.media.apart`) has gone.
 """
 
 import contextlib
@@ -22,12 +22,23 @@ from fractions import Fraction
 
 import av
 
-from appliance import cutting, stills
 from appliance.errors import KitError
-from appliance.footage import Source
-from appliance.sandbox import NoSandbox, confine
-from appliance.transcoding import Refused, transcode
-from appliance.wire import ASKED, HEAD, PIECE, SHOWN, SO_FAR, Kind, Refusal, Wire, coded, refusal
+from appliance.media import cutting, stills
+from appliance.media.footage import Source
+from appliance.media.sandbox import NoSandbox, confine
+from appliance.media.transcoding import Refused, transcode
+from appliance.media.wire import (
+    ASKED,
+    HEAD,
+    PIECE,
+    SHOWN,
+    SO_FAR,
+    Kind,
+    Refusal,
+    Wire,
+    coded,
+    refusal,
+)
 
 _IDLE = 90.0
 """Seconds after which the memory is worth more than the half second that starting takes."""
