@@ -6,7 +6,7 @@ import pytest
 
 from appliance import bench
 from appliance.bench import Row, row
-from appliance.cli import run
+from appliance.commands.main import run
 
 
 def test_a_measure_is_met_up_to_its_bound_and_not_beyond() -> None:

@@ -15,11 +15,11 @@ from pathlib import Path
 import click
 import pytest
 
-from appliance import cli
 from appliance.age.sealing import CHUNK, seal
 from appliance.age.unsealing import unseal
 from appliance.base.__main__ import base
-from appliance.cli import run
+from appliance.commands import main
+from appliance.commands.main import run
 from appliance.sync.__main__ import sync
 from appliance.vault.keys import PrivateKeys, lock
 
@@ -46,7 +46,7 @@ def here(tmp_path: Path) -> Iterator[Path]:
 
 def attune(*arguments: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """The real program, in a process of its own."""
-    command = [sys.executable, "-c", "from appliance.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from appliance.commands.main import main; main()", *arguments]
     return subprocess.run(command, input=data, capture_output=True, timeout=60)
 
 
@@ -221,7 +221,7 @@ def test_a_key_of_the_wrong_kind_is_told_apart(
 
 
 def test_output_goes_through_a_pipe_that_closes_early(here: Path) -> None:
-    command = [sys.executable, "-c", "from appliance.cli import main; main()"]
+    command = [sys.executable, "-c", "from appliance.commands.main import main; main()"]
     with subprocess.Popen(
         [*command, "unseal", "-i", "key", "film.age"],
         stdout=subprocess.PIPE,
@@ -236,7 +236,7 @@ def test_output_goes_through_a_pipe_that_closes_early(here: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_command_leaves_nothing_behind(here: Path, number: signal.Signals) -> None:
     before = names(here)
-    command = [sys.executable, "-c", "from appliance.cli import main; main()"]
+    command = [sys.executable, "-c", "from appliance.commands.main import main; main()"]
     with subprocess.Popen(
         [*command, "unseal", "-i", "key", "-o", "out"],
         stdin=subprocess.PIPE,
@@ -261,7 +261,7 @@ def test_an_interrupted_command_leaves_nothing_behind(here: Path, number: signal
 def test_a_large_stream_is_sealed_and_opened_in_little_memory(here: Path) -> None:
     # Not getrusage: that remembers what the test's own process took before it became this one.
     script = (
-        "import re, sys; from appliance.cli import run; status = run(sys.argv[1:]);"
+        "import re, sys; from appliance.commands.main import run; status = run(sys.argv[1:]);"
         "told = open('/proc/self/status').read();"
         "print(re.search(r'VmHWM:\\s+(\\d+) kB', told)[1], file=sys.stderr); sys.exit(status)"
     )
@@ -312,7 +312,7 @@ def commands_with_json() -> dict[str, click.Command]:
         elif any("--json" in option.opts for option in command.params):
             found[words] = command
 
-    look("", cli.attune)
+    look("", main.attune)
     for words, program in (("sync", sync), ("base", base)):
         look(words, program)
     return found

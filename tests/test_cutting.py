@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 import pytest
 
-from appliance.cli import run
+from appliance.commands.main import run
 from appliance.errors import BadFile, BadInput, KitError
 from appliance.film.boxes import boxes
 from appliance.media import avc

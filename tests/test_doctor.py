@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appliance.cli import run
+from appliance.commands.main import run
 from appliance.config import Config, write_config
 from appliance.errors import KitError, NotReached
 from appliance.protocol.status import RecorderStatus, State, SyncStatus

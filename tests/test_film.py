@@ -20,7 +20,7 @@ import pytest
 from appliance.age.identities import generate_identity
 from appliance.age.sealing import seal
 from appliance.age.unsealing import Identity
-from appliance.cli import run
+from appliance.commands.main import run
 from appliance.errors import BadFile, BadSignature, Incomplete, NoMatch
 from appliance.film import boxes
 from appliance.film.fragments import FRAGMENT_LIMIT, Fragment, FragmentSplitter, Init

@@ -16,7 +16,7 @@ import pytest
 from appliance.age.sealing import seal
 from appliance.age.unsealing import unseal
 from appliance.casework.repair import mend, mend_all, waiting
-from appliance.cli import run
+from appliance.commands.main import run
 from appliance.errors import BadFile, BadSignature, NoMatch
 from appliance.film.fragments import Fragment, FragmentSplitter, Init
 from appliance.film.index import IndexBuilder, SegmentIndex

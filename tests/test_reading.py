@@ -88,7 +88,7 @@ ELSEWHERE = {
     "appliance/base/__main__.py": "the service's own folder of keys, on its own machine",
     "appliance/base/people.py": "the service's own folder of keys, on its own machine",
     "appliance/media/av_sync.py worst": "a film in clear that was named on the command line",
-    "appliance/cli.py": "files that were named on the command line",
+    "appliance/commands/": "files that were named on the command line",
     "appliance/records/clock.py SystemClock.__init__": "the kernel's",
     "appliance/records/clock.py read_sources": "the kernel's",
     "appliance/config.py load_config": "root's settings",

@@ -40,7 +40,7 @@ WEAKER = WEAK["practitioner"].card()
 # here with what holds its kind, or this fails.
 SEALED_TO = {
     # Whatever a person who runs a command names; `check_mix` keeps kinds apart.
-    "appliance.cli": {"recipients"},
+    "appliance.commands.keys": {"recipients"},
     # `sealing_keys`: to people, and of one kind with the service or the case.
     "appliance.base.people": {"sealing_keys(own.sealing_key(), to, own)"},
     "appliance.vault.cases": {"[parse_recipient(self.record.recipient)]", "recipients"},
@@ -68,7 +68,7 @@ SEALED_TO = {
 # Where somebody's card becomes a recipient at all.
 FROM_A_CARD = {
     "appliance.protocol.cards",  # sealing_keys itself
-    "appliance.cli",  # a card that is named on the command line
+    "appliance.commands.keys",  # a card that is named on the command line
 }
 MEASURES = "appliance.bench"
 

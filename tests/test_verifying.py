@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.cli import run
+from appliance.commands.main import run
 from appliance.errors import BadInput
 from appliance.records.audit import Log
 from appliance.records.files import new_id

@@ -33,10 +33,10 @@ READ = 256 << 10
 WRITES = (CHUNK, 4 * CHUNK, 1 << 20)
 """Sizes of a write to the sealing loop; the slowest counts."""
 
-_ATTUNE = "from appliance.cli import main; main()"
+_ATTUNE = "from appliance.commands.main import main; main()"
 _MEMORY = """
 import re, sys
-from appliance.cli import run
+from appliance.commands.main import run
 status = run(sys.argv[1:])
 # Not getrusage: that remembers what the process was before it became this one.
 with open("/proc/self/status") as file:

@@ -8,7 +8,7 @@ import pytest
 
 from appliance.base.orders import make_new
 from appliance.bench.ceph import Ceph
-from appliance.cli import run
+from appliance.commands.main import run
 from appliance.errors import BadInput
 from appliance.protocol.cards import KitCard
 from appliance.records.audit import Log

@@ -1,0 +1,96 @@
+"""Commands at a kit: look it over, accept a finished one."""
+
+from pathlib import Path
+
+import click
+
+from appliance.commands.options import PATH
+
+
+@click.command()
+@click.option(
+    "--config",
+    type=PATH,
+    metavar="FILE",
+    default=Path("/etc/attune/attune.toml"),
+    show_default=True,
+    help="The kit's settings.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One object: ok, findings.")
+def doctor(config: Path, as_json: bool) -> None:
+    """Look this kit over: each part, how it is, and what to do.
+
+    Ends with status 1 if something is bad. It opens no camera and changes nothing here; at base it
+    tries whether the service's store refuses to let this kit delete.
+    """
+    import json
+
+    import msgspec
+
+    from appliance.config import load_config
+    from appliance.records.clock import SystemClock
+    from appliance.selftest.doctor import Machine, ask, examine
+
+    machine = Machine(Path("/"), SystemClock(), ask)
+    bad = False
+    found = []
+    for finding in examine(load_config(config), machine):
+        bad = bad or finding.verdict == "bad"
+        found.append(msgspec.to_builtins(finding))
+        if not as_json:
+            mark = {"good": "good ", "look": "LOOK ", "bad": "BAD  "}[finding.verdict]
+            click.echo(f"{mark} {finding.what}: {finding.saw}")
+            if finding.do:
+                click.echo(f"      {finding.do}")
+    if as_json:
+        click.echo(json.dumps({"ok": not bad, "findings": found}))
+    click.get_current_context().exit(1 if bad else 0)
+
+
+@click.command()
+@click.option(
+    "--config",
+    type=PATH,
+    metavar="FILE",
+    default=Path("/etc/attune/attune.toml"),
+    show_default=True,
+    help="The kit's settings.",
+)
+@click.option("--minutes", type=click.FloatRange(0, 45), default=45, show_default=True)
+@click.option(
+    "--place",
+    type=PATH,
+    metavar="DIR",
+    default=Path("/var/lib/attune-acceptance"),
+    show_default=True,
+    help="Where its own films lie until it is done; on the card that will hold the real ones.",
+)
+@click.option(
+    "--report",
+    type=PATH,
+    metavar="FILE",
+    default=Path("attune-acceptance.json"),
+    show_default=True,
+    help="What to keep with the kit.",
+)
+def hardware(config: Path, minutes: float, place: Path, report: Path) -> None:
+    """Accept a finished kit: camera, button, light, microphone, a long film, a pulled plug.
+
+    Stop the kit's own services first, and stay beside it: you are told when to press. After the
+    plug was pulled give the same command again; it goes on from there.
+    """
+    from appliance.config import load_config
+    from appliance.selftest.acceptance import Acceptance, Line, Person, Virtual
+
+    def tell(line: Line) -> None:
+        click.echo(f"{'ok    ' if line.ok else 'FAILED'}  {line.name}\n        {line.saw}")
+
+    settings = load_config(config)
+    hand = Virtual() if settings.camera == "scene" else Person(click.echo)
+    run = Acceptance(settings, place, hand, minutes, tell)
+    try:
+        ok = run.run()
+    finally:
+        report.write_text(run.report() + "\n")
+    click.echo(f"{'Accepted' if ok else 'Not accepted'}. The report is in {report}.")
+    click.get_current_context().exit(0 if ok else 1)

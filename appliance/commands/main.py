@@ -1,0 +1,139 @@
+"""`attune`: all its commands, put together, and the one place where an error becomes words.
+
+Exit status: 0 done, 1 failed, 2 not understood, 3 incomplete (what is there was delivered). An
+error is told on standard error as what happened, why, and what to do; there is never a traceback.
+"""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from appliance.commands import films, keys, kit, tryout
+from appliance.commands.options import needs
+from appliance.errors import KitError, error_json
+
+_INTERRUPTED = 128 + signal.SIGINT
+
+
+def main() -> NoReturn:
+    """The console script."""
+    # So that what was half written is cleared away, as it is after Ctrl-C.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    status = run(sys.argv[1:])
+    # Everything is written and closed; Python would first take itself apart, piece by piece, and
+    # that takes as long as to seal 15 MiB.
+    os._exit(status)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit status. The one place where an error becomes words."""
+    try:
+        # Not attune.main(): that would take Incomplete, an EOFError, for a Ctrl-D.
+        with attune.make_context("attune", list(arguments)) as context:
+            attune.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        error.show()
+        _tell(arguments, "usage", error.format_message())
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say("Stopped.")
+        _tell(arguments, "stopped", "Stopped.")
+        return _INTERRUPTED
+    except KitError as error:
+        _say(str(error))
+        _tell(arguments, error.code, error.sentence, error.hint)
+        return error.exit_status
+    except BrokenPipeError:
+        # The reader of our output went away; Python must not try to flush to it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        _say(_os_sentence(error))
+        _tell(arguments, "failed", *_os_sentence(error).split("\n", 1))
+        return 1
+    except Exception as error:
+        if os.environ.get("ATTUNE_TRACEBACK") == "1":
+            traceback.print_exc()
+        sentence = f"A fault in Attune itself: {type(error).__name__}: {error}"
+        hint = (
+            "Please report this line and the command that gave it. ATTUNE_TRACEBACK=1 in front of "
+            "the command says where it is."
+        )
+        _say(f"{sentence}\n{hint}")
+        _tell(arguments, "fault", sentence, hint)
+        return 1
+    return 0
+
+
+def _tell(arguments: Sequence[str], code: str, sentence: str, hint: str = "") -> None:
+    """For whoever reads what we print by a program: they get an object whatever happens."""
+    sys.stdout.write(error_json(arguments, code, sentence, hint))
+    sys.stdout.flush()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="attune", message="%(version)s")
+def attune() -> None:
+    """Film what a family agreed to, sealed before it touches the card."""
+
+
+_PROGRAMS = {
+    "recorder": ("firmware", "Run the recorder: camera, button, light."),
+    "web": ("web_ui", "Run the page."),
+    "sync": ("appliance.sync", "Send what is sealed to the service."),
+    "base": ("appliance.base", "At base: carry out what families have asked for at the store."),
+}
+"""Programs of their own: started by name, for nothing may import them."""
+
+
+def _program(name: str, module: str, promise: str) -> click.Command:
+    @click.argument("options", nargs=-1, type=click.UNPROCESSED)
+    def start(options: tuple[str, ...]) -> None:
+        needs(module, f"{module} is not on this computer.", f"Install attune-{name}.")
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, "-m", module, *options])  # noqa: S606
+
+    # Its options are its own, --help among them.
+    settings = {"ignore_unknown_options": True, "help_option_names": []}
+    return click.command(name, help=promise, context_settings=settings)(start)
+
+
+for _command in (
+    keys.keygen,
+    keys.passphrase,
+    keys.seal,
+    keys.unseal,
+    films.open_film,
+    films.verify,
+    films.cut,
+    films.still,
+    tryout.rehearse,
+    tryout.demo,
+    tryout.bench,
+    kit.doctor,
+    kit.hardware,
+    *(_program(name, *what) for name, what in _PROGRAMS.items()),
+):
+    attune.add_command(_command)
+
+
+def _say(text: str) -> None:
+    click.echo(f"attune: {text}", err=True)
+
+
+def _os_sentence(error: OSError) -> str:
+    name = f"{error.filename}: " if error.filename else ""
+    return f"{name}{error.strerror or error}.\nCheck the name, the disk and who may write there."
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt

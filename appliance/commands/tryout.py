@@ -1,0 +1,123 @@
+"""Commands to try it all out on this computer: a rehearsal, a demonstration, the measures."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from appliance.commands.options import PATH, needs
+
+if TYPE_CHECKING:
+    from appliance.selftest.faults import Mishap
+
+
+_SCENE = (
+    "appliance.selftest.rehearsal",
+    "There is no scene to film on this kit.",
+    "Install attune-kit-scene, on a kit that films no family.",
+)
+
+
+@click.command()
+@click.option("--film", type=PATH, metavar="FILE", help="The scene: a film (default: test card).")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0.17, 60),
+    default=0.25,
+    show_default=True,
+    help="The agreed limit of a film.",
+)
+@click.option("--stock-age", metavar="COMMAND", help="Another age, to open what we sealed.")
+@click.option(
+    "--fault",
+    "faults",
+    type=click.Choice(["light", "camera", "frames", "disk", "clock", "sound"]),
+    multiple=True,
+    help="Let this go wrong while filming, in place of a whole visit; more than once for more.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One object with every step.")
+def rehearse(
+    film: Path | None,
+    minutes: float,
+    stock_age: str | None,
+    faults: tuple["Mishap", ...],
+    as_json: bool,
+) -> None:
+    """Walk through a whole visit on this computer and say what was seen.
+
+    Real processes, real film, real keys; only the family is missing. Ends with status 1 if a
+    promise was broken.
+    """
+    needs(*_SCENE)
+    from appliance.selftest import faults as mishaps
+    from appliance.selftest import rehearsal
+
+    def show(step: rehearsal.Step) -> None:
+        if not as_json:
+            click.echo(f"{'ok    ' if step.ok else 'BROKEN'}  {step.name}\n        {step.saw}")
+
+    if faults:
+        ok, steps = mishaps.rehearse(film, faults, show)
+    else:
+        ok, steps = rehearsal.rehearse(film, minutes, stock_age, show)
+    if as_json:
+        click.echo(rehearsal.as_json(ok, steps))
+    elif ok:
+        click.echo(f"Every promise was kept in {len(steps)} steps.")
+    sys.exit(0 if ok else 1)
+
+
+@click.command()
+@click.option("--film", type=PATH, metavar="FILE", help="The scene: a film (default: test card).")
+@click.option("--port", type=click.IntRange(0, 65535), default=8443, show_default=True)
+def demo(film: Path | None, port: int) -> None:
+    """Run a kit on this computer to try out, until Ctrl-C."""
+    import tempfile
+
+    needs(*_SCENE)
+    from appliance.selftest.demo import demonstrate
+
+    with tempfile.TemporaryDirectory(prefix="attune-demo-") as root:
+        try:
+            demonstrate(Path(root), film, port, click.echo)
+        except KeyboardInterrupt:
+            click.echo("\nEverything is stopped and removed.")
+
+
+@click.command()
+@click.argument("part", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One object with the machine and every row.")
+@click.option("--write", "page", type=PATH, metavar="FILE", help="Renew this page of measures.")
+@click.option("--real-time", is_flag=True, help="With record: take as long as the film lasts.")
+def bench(part: str | None, as_json: bool, page: Path | None, real_time: bool) -> None:
+    """Measure PART (default: every part) on this machine, as ratios in one run.
+
+    Ends with status 1 if a row does not reach what it must.
+    """
+    import json
+    from datetime import UTC, datetime
+
+    needs("appliance.bench", "The measures are not on this computer.", "Install attune-bench.")
+    from appliance import bench
+
+    if part not in (None, *bench.PARTS):
+        raise click.UsageError(f"There is no part {part}; there are: {', '.join(bench.PARTS)}.")
+    if real_time and part != "record":
+        raise click.UsageError("Only record can be measured in real time.")
+    options = {"real_time": True} if real_time else {}
+    names = [part] if part else bench.PARTS
+    measured = {name: bench.find(name)(**options) for name in names}
+    rows = [row for found in measured.values() for row in found]
+    if page is not None:
+        before = page.read_text() if page.exists() else ""
+        page.write_text(bench.report(measured, str(datetime.now(UTC).date()), before))
+    if as_json:
+        click.echo(json.dumps(bench.as_object(rows)))
+    else:
+        for row in rows:
+            click.echo(
+                f"{'ok    ' if row.met else 'MISSED'}  {row.name}, against {row.against}: "
+                f"{row.ratio} ({row.reach})"
+            )
+    sys.exit(0 if all(row.met for row in rows) else 1)
