@@ -36,13 +36,13 @@ from appliance.protocol.status import RecorderStatus
 from appliance.records.clock import Reading, Vouch, judge
 from appliance.records.files import from_json, new_id, save_fact, to_json
 from appliance.records.signing import Signer, open_note
-from appliance.sticks import Sticks
 from appliance.vault.cases import OpenCase
 from appliance.vault.keys import PrivateKeys, lock
 from tests import films
-from web_ui.access import PAIRED_COOKIE
 from web_ui.app import build_parts, create_app
 from web_ui.parts import Parts
+from web_ui.session.access import PAIRED_COOKIE
+from web_ui.system.usb_sticks import Sticks
 
 PASSPHRASE = "lantern orchard velvet thimble cascade juniper"
 NOW = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from appliance.errors import StickFailed
-from appliance.sticks import Sticks
+from web_ui.system.usb_sticks import Sticks
 
 
 @dataclass

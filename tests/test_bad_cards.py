@@ -17,7 +17,7 @@ from appliance.selftest.doctor import Machine, examine
 from appliance.selftest.kit import Process, command, free_port
 from firmware.books import KitBooks
 from tests.homes import CLOCK, contents
-from web_ui.tls import ensure_certificate, fingerprint
+from web_ui.system.tls import ensure_certificate, fingerprint
 
 pytestmark = pytest.mark.slow
 

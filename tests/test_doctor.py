@@ -15,7 +15,7 @@ from appliance.protocol.status import RecorderStatus, State, SyncStatus
 from appliance.records.clock import SystemClock
 from appliance.records.files import save_fact, to_json
 from appliance.selftest.doctor import Finding, Machine, ask, examine
-from web_ui.tls import ensure_certificate
+from web_ui.system.tls import ensure_certificate
 
 CLOCK = SystemClock()
 

@@ -105,7 +105,10 @@ def test_neither_the_page_nor_what_it_uses_can_decode_a_film() -> None:
     assert {one: found[one] for one in found if inside(one, "av")} == {}
     # The rule can be broken: what is set apart does decode.
     assert "av" in reached_from({"appliance.media.decoder"}, among)
-    late = {**among, "web_ui.films": {*among["web_ui.films"], "appliance.media.stills.still"}}
+    late = {
+        **among,
+        "web_ui.pages.films": {*among["web_ui.pages.films"], "appliance.media.stills.still"},
+    }
     assert "av" in reached_from(page, late)
 
 
@@ -114,17 +117,17 @@ def test_neither_the_page_nor_what_it_uses_can_decode_a_film() -> None:
     [
         ("appliance.vault.cases", "import firmware.light"),
         ("appliance.vault.cases", "from web_ui.app import create_app"),
-        ("firmware.runner", "from web_ui.access import sessions"),
-        ("web_ui.arming", "def late():\n    import firmware"),
-        ("web_ui.arming", "from appliance import sync"),
+        ("firmware.runner", "from web_ui.session.access import sessions"),
+        ("web_ui.pages.arming", "def late():\n    import firmware"),
+        ("web_ui.pages.arming", "from appliance import sync"),
         ("appliance.vault.cases", "from appliance.base.orders import run"),
         ("appliance.sync.plan", "import appliance.base"),
         ("firmware.runner", "from appliance.stores import open_store"),
-        ("web_ui.arming", "from appliance import stores"),
+        ("web_ui.pages.arming", "from appliance import stores"),
         ("firmware.camera", "from picamera2 import Picamera2"),
         ("firmware.camera", "import libcamera"),
         ("firmware.camera", "importlib.import_module('picamera2')"),
-        ("appliance.bench", "T = {'p': 'web_ui.ranges'}\nimport_module(T['p'])"),
+        ("appliance.bench", "T = {'p': 'web_ui.player.ranges'}\nimport_module(T['p'])"),
     ],
 )
 def test_an_import_in_the_wrong_direction_is_seen(module: str, line: str) -> None:
@@ -135,7 +138,7 @@ def test_an_import_in_the_wrong_direction_is_seen(module: str, line: str) -> Non
     ("module", "line"),
     [
         ("firmware.runner", "from appliance import permits"),
-        ("web_ui.arming", "from appliance.vault.cases import Case"),
+        ("web_ui.pages.arming", "from appliance.vault.cases import Case"),
         ("appliance.sync.__main__", "from appliance.sync.plan import plan"),
         ("appliance.sync.plan", "from appliance.stores import open_store"),
         (PICAMERA, "from picamera2 import Picamera2"),

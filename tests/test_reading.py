@@ -108,7 +108,7 @@ ELSEWHERE = {
     "appliance/factory_reset.py _below": "goes through one's own directories to empty them",
     "appliance/media/sandbox.py confine": "the kernel's",
     "appliance/casework/service_settings.py shipped": "files of this software",
-    "appliance/sticks.py": "the kernel's list of sticks, and a stick, held by its descriptor",
+    "web_ui/system/usb_sticks.py": "the kernel's list of sticks, and a stick by its descriptor",
     "appliance/stores/": "the store, held by its descriptor; root's credential",
     "appliance/sync/place.py": "the kernel's",
     "appliance/sync/sender.py _read_back": "the store's",
@@ -124,9 +124,9 @@ ELSEWHERE = {
     "firmware/writer.py FilmWriter._close_segment": "adds to one's own manifest",
     "web_ui/__main__.py _end_children": "the kernel's",
     "web_ui/app.py _install_front.assets": "files of this software",
-    "web_ui/seat.py Practitioner.case": "a case, no file",
-    "web_ui/this_kit.py _label": "root's",
-    "web_ui/unlock.py _known_of": "root's",
+    "web_ui/session/unlocked.py Practitioner.case": "a case, no file",
+    "web_ui/pages/this_kit.py _label": "root's",
+    "web_ui/pages/unlock.py _known_of": "root's",
 }
 """Where something is opened or listed otherwise than by `appliance.records.files`, and what."""
 

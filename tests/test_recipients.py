@@ -27,7 +27,7 @@ from tests.fakes import NOON
 from tests.homes import CLOCK, SendingKit, new_store, practitioner, service
 from tests.pages import FakeClock
 from tests.test_permits import changed
-from web_ui.enrolment import Enrolment
+from web_ui.session.enrolment import Enrolment
 
 ROOT = Path(__file__).resolve().parent.parent
 WEAK = {
@@ -50,9 +50,9 @@ SEALED_TO = {
     "appliance.casework.copies": {"[ScryptRecipient(passphrase)]"},
     # To the case's own key, which was made like the service's.
     "appliance.casework.repair": {"[recipient]"},
-    "web_ui.glances": {"[parse_recipient(case.record.recipient)]"},
-    "web_ui.moments": {"[parse_recipient(opened.record.recipient)]"},
-    "web_ui.work": {"[parse_recipient(case.record.recipient)]"},
+    "web_ui.player.filmstrip": {"[parse_recipient(case.record.recipient)]"},
+    "web_ui.pages.moments": {"[parse_recipient(opened.record.recipient)]"},
+    "web_ui.session.jobs": {"[parse_recipient(case.record.recipient)]"},
     # To the case's own key (a film), or to one that is never written down (what it is made of).
     "appliance.casework.importing": {
         "[recipient]",
@@ -60,7 +60,7 @@ SEALED_TO = {
         "[self._identity.recipient]",
     },
     # To the practitioner alone.
-    "web_ui.words": {"[holder.keys.identity.recipient]"},
+    "web_ui.session.principles": {"[holder.keys.identity.recipient]"},
     # To what the permit says, which the gate has held against the service's kind.
     "firmware.writer": {"[recipient]", "[self._recipient]"},
     "appliance.age.sealing": {"recipients"},

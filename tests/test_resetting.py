@@ -42,7 +42,7 @@ from tests.pages import Browser, WebKit
 from tests.pages import service as page_service
 from tests.pseudo import LANGUAGE, catalogue, not_translated
 from web_ui.app import create_app
-from web_ui.resetting import COUNT_SECONDS
+from web_ui.pages.factory_reset import COUNT_SECONDS
 
 CLOCK = SystemClock()
 

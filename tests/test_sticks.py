@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import StickFailed
-from appliance.sticks import SAME_TIME, Folder, Stick, Sticks, Udisks
 from tests.sticks import Socket
+from web_ui.system.usb_sticks import SAME_TIME, Folder, Stick, Sticks, Udisks
 
 MEGABYTE = 1 << 20
 RULES = Path(__file__).parent.parent / "systemd" / "attune-sticks.rules"

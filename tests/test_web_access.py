@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.pages import NOW, PASSPHRASE, Browser, WebKit
-from web_ui.access import AT_ONCE, HEADERS, anyone
 from web_ui.app import create_app
+from web_ui.session.access import AT_ONCE, HEADERS, anyone
 
 OPEN_TO_ANYONE = {
     *("/", "/setup", "/setup/press", "/unlock", "/status.json"),

@@ -13,8 +13,8 @@ from appliance.records.clock import Judgement, Trust
 from appliance.records.files import save_fact, to_json
 from appliance.vault.cases import Goals
 from tests.pages import CONSENT, NOW, Page, WebKit, service
-from web_ui.arming import permit_end
-from web_ui.cases import SHOWN
+from web_ui.pages.arming import permit_end
+from web_ui.pages.cases import SHOWN
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import frames
-from appliance.sticks import Stick, Sticks
 from tests.pages import WebKit
+from web_ui.system.usb_sticks import Stick, Sticks
 
 
 class Broken(Sticks):
@@ -43,7 +43,7 @@ def test_a_mistake_of_the_page_is_logged_with_every_frame_and_no_word_of_a_famil
     for text in ('self._looked("Robin and Alex")', "raise RuntimeError", "raise KeyError(words)"):
         line = 1 + next(number for number, found in enumerate(here) if text in found)
         assert f"test_web_errors.py:{line}" in said, text
-    assert "web_ui/copies.py:" in said and "Robin" not in said and "Alex" not in said
+    assert "web_ui/pages/copies.py:" in said and "Robin" not in said and "Alex" not in said
 
 
 def test_an_error_that_is_its_own_cause_is_told_to_its_end() -> None:

@@ -166,4 +166,4 @@ def test_nothing_else_spells_which_agreement_a_kind_needs() -> None:
         if '"filming-review"' in path.read_text()
     ]
     # The table, and the words in which it is asked.
-    assert spelt == ["appliance/casework/consent.py", "web_ui/consent.py"]
+    assert spelt == ["appliance/casework/consent.py", "web_ui/wording/purposes.py"]

@@ -14,7 +14,7 @@ from appliance.casework.clips import Clip
 from appliance.film.manifest import EndReason
 from tests import films
 from tests.pages import LARGE, Page, WebKit, practitioner
-from web_ui.ranges import AT_ONCE, LATER, PIECE, TABLES, play
+from web_ui.player.ranges import AT_ONCE, LATER, PIECE, TABLES, play
 
 FRAMES = 75
 

@@ -20,8 +20,8 @@ from appliance.vault.keys import PrivateKeys, lock, unlock
 from tests.pages import NOW, PASSPHRASE, Page, WebKit, practitioner, service
 from tests.pseudo import OPEN, catalogue, not_translated
 from tests.test_web_languages import DATA, ids, speak
-from web_ui.enrolment import keep_new_card
 from web_ui.keeper import Keeper
+from web_ui.session.enrolment import keep_new_card
 
 NEW = PrivateKeys.generate("practitioner")
 NEW_WORDS = "saddle monsoon gravel bishop turnip easel"

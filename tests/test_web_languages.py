@@ -25,8 +25,8 @@ from tests.moments import keep_clip, keep_still
 from tests.pages import NOW, Browser, WebKit, practitioner, service
 from tests.pseudo import CLOSE, LANGUAGE, OPEN, catalogue, not_translated
 from web_ui.app import create_app
-from web_ui.consent import fingerprint
-from web_ui.tls import ensure_certificate
+from web_ui.pages.consent import fingerprint
+from web_ui.system.tls import ensure_certificate
 
 pytestmark = pytest.mark.slow
 
@@ -216,7 +216,7 @@ def test_what_a_translator_gets_has_every_kind_of_sentence(tmp_path: Path) -> No
 
 def loaded_by_the_page() -> set[Path]:
     """The modules of this project from which a sentence can come to the page."""
-    found, left = set[Path](), set((ROOT / "web_ui").glob("*.py"))
+    found, left = set[Path](), set((ROOT / "web_ui").rglob("*.py"))
     while left:
         found.add(path := left.pop())
         for node in ast.walk(ast.parse(path.read_text())):

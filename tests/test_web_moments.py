@@ -13,8 +13,8 @@ from appliance.vault.cases import Goals, OpenCase
 from tests import films
 from tests.pages import Page, WebKit
 from tests.test_web_films import clip_of, keep, numbers, place, wait_for, with_film
-from web_ui.glances import read_glance
-from web_ui.times import exact
+from web_ui.player.filmstrip import read_glance
+from web_ui.wording.times import exact
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ from appliance.config import Config, write_config
 from appliance.records.clock import EARLIEST
 from appliance.records.files import save_fact
 from appliance.selftest.kit import Kit, command, free_port, wait_for
-from web_ui.access import PAIRED_COOKIE, Paired
-from web_ui.status import STREAMS
-from web_ui.tls import ensure_certificate, fingerprint
+from web_ui.pages.status import STREAMS
+from web_ui.session.access import PAIRED_COOKIE, Paired
+from web_ui.system.tls import ensure_certificate, fingerprint
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from appliance.casework.reviews import Review, reviews_of
 from appliance.vault.cases import Goals, OpenCase
 from tests.pages import WebKit
 from tests.test_web_films import keep, place, wait_for, with_film
-from web_ui.seat import IDLE_SECONDS
+from web_ui.session.unlocked import IDLE_SECONDS
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from appliance.records.files import new_id, save_fact
 from appliance.selftest.kit import Kit, free_port, wait_for
 from tests.pages import NOW, PASSPHRASE, Browser, WebKit
 from tests.pages import practitioner as keys_of
-from web_ui.access import PAIRED_COOKIE, STRANGERS, Paired
-from web_ui.seat import IDLE_SECONDS
+from web_ui.session.access import PAIRED_COOKIE, STRANGERS, Paired
+from web_ui.session.unlocked import IDLE_SECONDS
 
 # --- Another site, another browser ----------------------------------------------------------------
 

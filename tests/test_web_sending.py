@@ -11,7 +11,7 @@ import pytest
 from appliance.protocol.status import AT_BASE_SECONDS, AtBase, Problem, SyncStatus, at_base_path
 from appliance.records.files import load_fact, save_fact
 from tests.pages import WebKit
-from web_ui.sending import SILENT_SECONDS, told
+from web_ui.pages.sending import SILENT_SECONDS, told
 
 
 @pytest.fixture

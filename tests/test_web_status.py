@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+import web_ui
 from appliance.film.manifest import EndReason
 from appliance.protocol.permits import Refusal
 from appliance.protocol.requests import Stop
 from firmware.recorder import Pattern, State
 from tests.pages import Browser, WebKit
-from web_ui import status
-from web_ui.seat import IDLE_SECONDS
+from web_ui.pages import status
+from web_ui.session.unlocked import IDLE_SECONDS
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_every_pattern_of_the_light_has_its_words_and_is_drawn(
 ) -> None:
     kit.recorder.show(light=pattern.value)
     assert told(kit)["lamp"] != pattern.value
-    sheet = (Path(status.__file__).parent / "static" / "attune.css").read_text()
+    sheet = (Path(web_ui.__file__).parent / "static" / "attune.css").read_text()
     assert f'.app-lamp[data-light="{pattern.value}"]' in sheet
 
 

@@ -12,8 +12,8 @@ from appliance.records.clock import Correction
 from appliance.records.files import from_json
 from appliance.records.signing import open_note
 from tests.pages import NOW, WebKit, practitioner
-from web_ui.this_kit import _joining
-from web_ui.tls import ensure_certificate, fingerprint
+from web_ui.pages.this_kit import _joining
+from web_ui.system.tls import ensure_certificate, fingerprint
 
 
 @pytest.fixture

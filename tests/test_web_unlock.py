@@ -16,8 +16,15 @@ from appliance.records.signing import open_note
 from appliance.vault.keys import lock, unlock
 from tests.pages import NOW, PASSPHRASE, FakeClock, Page, WebKit, locked, practitioner
 from web_ui.keeper import Keeper
-from web_ui.seat import IDLE_SECONDS, LONGEST_WAIT, PUT_OFF_SECONDS, Practitioner, Seat, TooSoon
-from web_ui.tls import ensure_certificate, fingerprint
+from web_ui.session.unlocked import (
+    IDLE_SECONDS,
+    LONGEST_WAIT,
+    PUT_OFF_SECONDS,
+    Practitioner,
+    Seat,
+    TooSoon,
+)
+from web_ui.system.tls import ensure_certificate, fingerprint
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from appliance.records.signing import Signer
 from appliance.vault.cases import Details, OpenCase
 from tests.pages import CONSENT, LARGE, PASSPHRASE, Page, WebKit, practitioner, service
 from web_ui.keeper import Keeper
-from web_ui.ranges import PIECE
+from web_ui.player.ranges import PIECE
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 from appliance.config import Config  # noqa: E402
 from appliance.records.files import save_fact  # noqa: E402
 from appliance.selftest.kit import Kit, free_port  # noqa: E402
-from web_ui.access import PAIRED_COOKIE, Paired  # noqa: E402
+from web_ui.session.access import PAIRED_COOKIE, Paired  # noqa: E402
 
 SECONDS = 60.0
 BROWSERS = 2

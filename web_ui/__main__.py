@@ -31,10 +31,10 @@ from appliance.config import Config, load_config
 from appliance.errors import KitError, NotPossible, own_card
 from appliance.factory_reset import give_way
 from appliance.records.clock import SystemClock
-from web_ui import memory
 from web_ui.app import build_parts, create_app
 from web_ui.keeper import Keeper
-from web_ui.tls import ensure_certificate
+from web_ui.system import memory
+from web_ui.system.tls import ensure_certificate
 
 THREADS = 16
 """Requests answered at once: a few players, the status line of a few browsers, and a form."""

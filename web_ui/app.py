@@ -20,24 +20,21 @@ from appliance.casework.withdrawal import finish_everything
 from appliance.config import Config
 from appliance.records.audit import Log
 from appliance.records.clock import Clock
-from appliance.sticks import Sticks, Udisks
 from appliance.vault.cases import Cases
-from web_ui import (
-    access,
+from web_ui import errors, forms
+from web_ui.pages import (
     arming,
     cases,
+    clock,
     consent,
     copies,
-    correcting,
     course,
-    errors,
+    factory_reset,
     films,
-    forgotten,
-    forms,
+    forgotten_passphrase,
     importing,
     log,
     moments,
-    resetting,
     review,
     sending,
     service,
@@ -46,15 +43,20 @@ from web_ui import (
     status,
     team,
     this_kit,
-    times,
     unlock,
     visit,
     withdrawal,
 )
-from web_ui.enrolment import Enrolment
-from web_ui.language import locale, told
 from web_ui.parts import Parts
-from web_ui.seat import Seat
+from web_ui.recorder import fresh_status
+from web_ui.session import access
+from web_ui.session.enrolment import Enrolment
+from web_ui.session.unlocked import Seat
+from web_ui.system.power import power_off
+from web_ui.system.usb_sticks import Sticks, Udisks
+from web_ui.wording import times
+from web_ui.wording.language import locale, told
+from web_ui.wording.status_line import ended_in_words
 
 HERE = Path(__file__).parent
 LARGEST_FORM = 256 * 1024
@@ -71,7 +73,7 @@ def build_parts(
     config: Config,
     clock: Clock,
     sticks: Sticks | None = None,
-    power_off: Callable[[], None] = this_kit.power_off,
+    power_off: Callable[[], None] = power_off,
     start_anew: Callable[[], None] | None = None,
 ) -> Parts:
     """The parts of the page for these settings, with what a pulled plug left undone carried out."""
@@ -136,7 +138,7 @@ def create_app(
     for room in (
         setup,
         unlock,
-        forgotten,
+        forgotten_passphrase,
         cases,
         consent,
         arming,
@@ -155,23 +157,23 @@ def create_app(
         sending,
         status,
         this_kit,
-        correcting,
-        resetting,
+        clock,
+        factory_reset,
     ):
         app.register_blueprint(room.blueprint(parts))
     virtual = has_virtual_kit(parts)
     if virtual:
-        from web_ui import virtual as virtual_kit
+        from web_ui.pages import virtual as virtual_kit
 
         app.register_blueprint(virtual_kit.blueprint(parts))
 
     @app.context_processor
     def common() -> dict[str, Any]:
-        line = status.line(parts, status.fresh_status(parts.home, parts.clock))
+        line = status.line(parts, fresh_status(parts.home, parts.clock))
         return {"line": line, "virtual": virtual, "language": locale()}
 
     app.jinja_env.filters.update(
-        ended=status.ended_in_words,
+        ended=ended_in_words,
         exact=times.exact,
         lasting=times.length,
         listed=times.day_and_time,
@@ -186,7 +188,7 @@ def create_app(
 
 def has_virtual_kit(parts: Parts) -> bool:
     """True where the camera is a scene, and this is not the package of a real kit."""
-    there = importlib.util.find_spec("web_ui.virtual") is not None
+    there = importlib.util.find_spec("web_ui.pages.virtual") is not None
     return parts.config.camera == "scene" and there
 
 

@@ -17,9 +17,9 @@ from appliance.errors import (
     NotPossible,
     frames,
 )
-from web_ui.language import _, in_words
 from web_ui.parts import Parts
-from web_ui.seat import Taken, TooSoon
+from web_ui.session.unlocked import Taken, TooSoon
+from web_ui.wording.language import _, in_words
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from wtforms import Field
 from wtforms.validators import ValidationError
 
 from appliance.errors import BadInput
-from web_ui.language import _
+from web_ui.wording.language import _
 
 _NOT_KEPT = frozenset("\0\N{REPLACEMENT CHARACTER}")
 """What no page can show: HTML has no NUL, and the other stands for what did not arrive."""

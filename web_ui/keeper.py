@@ -8,15 +8,12 @@ from pathlib import Path
 from appliance.errors import BadFile, KitError, own_card
 from appliance.protocol.cards import Card
 from appliance.protocol.requests import FRESH_SECONDS, read_request
+from appliance.protocol.status import FILMING
 from appliance.records.audit import Event
 from appliance.records.files import MOST_NAMES, some_of
-from web_ui.arming import take_permit
-from web_ui.course import remove_what_is_due
-from web_ui.forgotten import let_in
+from web_ui.housekeeping import carry_out_service, end_what_is_over, let_in, remove_what_is_due
 from web_ui.parts import Parts
-from web_ui.shares import end_what_is_over
-from web_ui.status import FILMING, fresh_status, trusted_now
-from web_ui.withdrawal import carry_out_service
+from web_ui.recorder import fresh_status, take_permit, trusted_now
 
 EVERY_SECONDS = 2.0
 MINUTE = 60.0

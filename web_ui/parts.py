@@ -11,10 +11,10 @@ from appliance.protocol.enrolment import Enrolled
 from appliance.records.audit import Event, Log
 from appliance.records.clock import Clock
 from appliance.records.files import Home, load_fact
-from appliance.sticks import Sticks
 from appliance.vault.cases import Cases
-from web_ui.enrolment import Enrolment
-from web_ui.seat import Seat
+from web_ui.session.enrolment import Enrolment
+from web_ui.session.unlocked import Seat
+from web_ui.system.usb_sticks import Sticks
 
 _STICK_SECONDS = 10.0
 """How long a stick may take to be let go, before the process that holds a key ends all the same."""

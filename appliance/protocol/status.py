@@ -8,6 +8,9 @@ import msgspec
 
 from appliance.records.files import Fact, Home, Moment
 
+IDLE, FILMING, FRAMING = "idle", "filming", "preview"
+"""What others than the recorder look for in `RecorderStatus.state`."""
+
 Answer = Literal["done", "waiting", "refused", "timed-out"]
 
 

@@ -137,7 +137,7 @@ Event = Literal[
     "word-said",
     "word-wrong",
 ]
-"""Everything that a log can say. The page has words for each (`web_ui.log`)."""
+"""Everything that a log can say. The page has words for each (`web_ui.pages.log`)."""
 
 
 class Entry(Fact, frozen=True, kw_only=True, tag="log/v1"):

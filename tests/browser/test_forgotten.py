@@ -10,7 +10,7 @@ from appliance.protocol.requests import Enrol
 from appliance.records.files import save_fact
 from tests.browser.test_pages import seated, served
 from tests.pages import WebKit
-from web_ui.tls import ensure_certificate
+from web_ui.system.tls import ensure_certificate
 
 
 @pytest.mark.parametrize("scripts", [True, False])

@@ -20,7 +20,7 @@ from tests.pages import PASSPHRASE, WebKit
 from tests.pseudo import catalogue
 from tests.test_web_languages import fill
 from tests.test_web_unlock import NEW
-from web_ui.tls import ensure_certificate
+from web_ui.system.tls import ensure_certificate
 
 EVERY = (PHONE, TABLET, LAPTOP)
 COOKIES = ("__Host-attune", "__Host-attune-paired")

@@ -15,7 +15,7 @@ from tests.browser.test_moments import keep, to_film, unlock
 from tests.browser.test_pages import seated, served
 from tests.pages import NOW, WebKit
 from tests.test_web_languages import fill
-from web_ui.tls import ensure_certificate
+from web_ui.system.tls import ensure_certificate
 
 kit = test_moments.kit  # Over this file, the browser's visitor is at a kit with one film.
 film = test_moments.film

@@ -18,12 +18,12 @@ import pytest
 from appliance.casework.clips import Kept, Words, say
 from appliance.casework.copies import locked, names, opened, plain
 from appliance.records.files import Home, new_id
-from appliance.sticks import Folder
 from appliance.vault.cases import Cases, Details, Goal, Goals, OpenCase
 from appliance.vault.keys import PrivateKeys
 from tests import films
 from tests.moments import keep_clip, keep_still
 from tests.sticks import Socket
+from web_ui.system.usb_sticks import Folder
 
 MADE = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
 CANARIES = (

@@ -1,0 +1,1 @@
+"""The pages, a module each with one `blueprint(parts)`; none imports another."""

@@ -1,0 +1,215 @@
+"""Arming the kit: a signed permit, made from the consent in force. And disarming it."""
+
+from datetime import datetime, timedelta
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from wtforms import BooleanField, IntegerField
+from wtforms.validators import Optional
+
+from appliance.casework.consent import AGREED, Consent, Newcomer, may_be_made, taken_back
+from appliance.casework.course import course_of, stops_filming
+from appliance.protocol.permits import CURRENT, Ceilings, OrderedFilm, Permit
+from appliance.protocol.status import RecorderStatus
+from appliance.records.files import new_id, save, to_json
+from appliance.vault.cases import Goals, OpenCase
+from web_ui.forms import Form
+from web_ui.parts import Parts
+from web_ui.recorder import (
+    armed_case,
+    ceilings_in_force,
+    fresh_status,
+    has_strangers,
+    needs_press,
+    stop_if_filming,
+    take_permit,
+    trusted_now,
+)
+from web_ui.session.access import practitioner
+from web_ui.session.current import ask_for_word, consent_of, details_of, open_case
+from web_ui.wording.language import _
+from web_ui.wording.times import end_of, length
+
+FILMS = 1
+"""How many films one arming allows unless another number is asked for."""
+
+
+class ArmForm(Form):
+    films = IntegerField(default=FILMS, validators=[Optional()])
+    silent = BooleanField()
+
+
+def blueprint(parts: Parts) -> Blueprint:
+    pages = Blueprint("arming", __name__)
+
+    @pages.route("/cases/<id:case>/arm", methods=["GET", "POST"])
+    def arm(case: str) -> ResponseReturnValue:
+        opened = open_case(case)
+        if first := ask_for_word(case):
+            return first
+        form = ArmForm()
+        status = fresh_status(parts.home, parts.clock)
+        now = trusted_now(status, parts.clock)
+        consent, most = consent_of(opened), ceilings_in_force(parts)
+        found = opened.read_with_digest(Consent) if consent else None
+        kind: OrderedFilm = "review" if request.values.get("kind") == "review" else "visit"
+        stops = what_stops_arming(opened.read(Goals), consent, status, now, kind)
+        if stop := stops_filming(course_of(opened), consent):
+            stops.insert(0, _(stop.sentence))
+        if has_strangers(parts, opened):
+            stops.append(
+                _(
+                    "The service has taken somebody who worked with this family from this kit. "
+                    "Give the case a new key first: Who works with this family."
+                )
+            )
+        if needs_press(parts, opened):
+            stops.append(_("The case has a new key. Confirm it first: Who works with this family."))
+        if consent and consent.limit > most.limit:
+            stops.append(
+                _(
+                    "Your service allows films of up to %(length)s. Record the consent again with "
+                    "a shorter one.",
+                    length=length(most.limit),
+                )
+            )
+        if not stops and (first := ask_who_is_here(opened)):
+            return first
+        films = FILMS if form.films.data is None else form.films.data
+        if request.method == "POST" and not 1 <= films <= most.films:
+            form.films.errors = [_("Choose from 1 to %(most)s films.", most=most.films)]
+        elif form.validate_on_submit() and not stops and status and now and found:
+            permit = _permit(
+                opened,
+                found[1],
+                status,
+                (now, permit_end(found[0], now, most)),
+                kind=kind,
+                limit=found[0].limit,
+                films=films,
+                sound=not form.silent.data,
+            )
+            note = practitioner().keys.signer.sign(f"{to_json(permit).decode()}\n")
+            save(parts.home.permits / CURRENT, note.encode())
+            parts.note("armed", case=case, permit=permit.id)
+            return redirect(url_for("cases.one", case=case), 303)
+        page = render_template(
+            "arm.html",
+            form=form,
+            case=opened,
+            details=details_of(opened),
+            goals=opened.read(Goals),
+            consent=consent,
+            until=permit_end(consent, now, most) if consent and now else None,
+            stops=stops,
+            other=armed_case(parts) not in ("", case),
+            kind=kind,
+            purpose=AGREED[kind],
+        )
+        return page, 400 if request.method == "POST" else 200
+
+    @pages.post("/disarm")
+    def disarm() -> ResponseReturnValue:
+        case = armed_case(parts)
+        take_permit(parts)
+        return redirect(url_for("cases.one", case=case) if case else url_for("cases.show"), 303)
+
+    @pages.post("/cases/<id:case>/newcomer")
+    def newcomer(case: str) -> ResponseReturnValue:
+        """Somebody new came in: filming ends, and nothing is filmed until they were asked too."""
+        holder = practitioner()
+        opened = open_case(case)
+        status = fresh_status(parts.home, parts.clock)
+        take_permit(parts)
+        stop_if_filming(parts, case)
+        holder.here.pop(case, None)
+        if status is not None and status.case == case and status.recording:
+            opened.write(
+                Newcomer(recording=status.recording, event_time=holder.now(parts.clock)),
+                status.recording,
+            )
+        parts.note("newcomer", case=case, recording=status.recording if status else "")
+        return redirect(url_for("consent.show", case=case), 303)
+
+    return pages
+
+
+def ask_who_is_here(case: OpenCase) -> ResponseReturnValue | None:
+    """Where to go first, unless it was said since the unlock that those here today were asked."""
+    consent = consent_of(case)
+    if consent is None or practitioner().here.get(case.id) == consent.record_id:
+        return None
+    return redirect(url_for("visit.here", case=case.id), 303)
+
+
+def what_stops_arming(
+    goals: Goals | None,
+    consent: Consent | None,
+    status: RecorderStatus | None,
+    now: datetime | None,
+    kind: OrderedFilm = "visit",
+) -> list[str]:
+    """What must be put right first, in words; an empty list means that the kit may be armed."""
+    stops, purpose = [], AGREED[kind]
+    if goals is None:
+        stops.append(_("Write a goal first, or that there is none yet."))
+    if status is None:
+        stops.append(_("The recorder does not answer. Look at the kit itself."))
+    elif now is None:
+        stops.append(
+            _(
+                "The kit is not sure of the time. Lock the page and unlock it with the right time. "
+                "If that does not help, correct it under This kit."
+            )
+        )
+    if consent is None:
+        stops.append(_("Record the consent first."))
+    elif not any(purpose in person.purposes for person in consent.people):
+        stops.append(
+            _("Filming was not agreed to.")
+            if kind == "visit"
+            else _("Filming the review was not agreed to.")
+        )
+    elif not all(purpose in person.purposes for person in consent.people):
+        stops.append(_("Not everybody who will be in the room agrees."))
+    elif taken_back(consent, kind):
+        stops.append(_("Filming was taken back. Talk it through again and record it."))
+    elif not consent.responsible:
+        stops.append(_("Nobody with parental responsibility has agreed."))
+    elif now is not None and not may_be_made(consent, now, kind):
+        stops.append(_("The consent is no longer valid. Talk it through again and record it."))
+    return stops
+
+
+def permit_end(consent: Consent, now: datetime, most: Ceilings) -> datetime:
+    """When a permit made now ends: tonight, with the consent, or when the service says."""
+    longest = now + timedelta(seconds=most.life)
+    return min(end_of(now.astimezone().date()), consent.valid_until, longest)
+
+
+def _permit(
+    case: OpenCase,
+    consent: str,
+    status: RecorderStatus,
+    holds: tuple[datetime, datetime],
+    *,
+    kind: OrderedFilm,
+    limit: int,
+    films: int,
+    sound: bool,
+) -> Permit:
+    return Permit(
+        id=new_id(),
+        kit=status.kit,
+        case=case.id,
+        recipient=case.record.recipient,
+        consent=consent,
+        kind=kind,
+        limit=limit,
+        sound=sound,
+        films=films,
+        boot=status.boot,
+        not_before=holds[0],
+        not_after=holds[1],
+        people=tuple(str(card.verifying_key()) for card in case.team),
+    )

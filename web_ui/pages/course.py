@@ -1,0 +1,134 @@
+"""The course on the page: where the work stands, ratings, its end, what is kept, a top-up."""
+
+from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from appliance.casework import course
+from appliance.casework.course import Arranged
+from appliance.casework.retention import Keeping
+from appliance.casework.reviews import Rating
+from appliance.records.files import to_json
+from appliance.vault.cases import Goal, Goals, OpenCase
+from web_ui.housekeeping import close_for_good, course_now
+from web_ui.parts import Parts
+from web_ui.recorder import armed_case, read_status, take_permit
+from web_ui.session.access import practitioner
+from web_ui.session.current import consent_of, details_of, open_case
+from web_ui.wording.language import _
+
+STEPS_LENGTH = 2000
+WORDS_LENGTH = 120
+
+
+def blueprint(parts: Parts) -> Blueprint:
+    pages = Blueprint("course", __name__, url_prefix="/cases/<id:case>/course")
+
+    def page(case: str, errors: dict[str, str]) -> str:
+        opened = open_case(case)
+        return render_template(
+            "course.html",
+            case=opened,
+            details=details_of(opened),
+            told=course_now(parts, practitioner(), opened),
+            arranged=opened.read(Arranged) or Arranged(),
+            goals=_goals(opened),
+            ratings=course.ratings(opened),
+            service=parts.service,
+            sent=request.form,
+            errors=errors,
+        )
+
+    @pages.get("")
+    def show(case: str) -> ResponseReturnValue:
+        return page(case, {})
+
+    @pages.post("/arrange")
+    def arrange(case: str) -> ResponseReturnValue:
+        """Where they meet, and who supervises the work."""
+        opened = open_case(case)
+        place, supervisor = (request.form.get(name, "").strip() for name in ("place", "supervisor"))
+        errors = {
+            name: _("Use at most %(count)s characters.", count=WORDS_LENGTH)
+            for name, words in (("place", place), ("supervisor", supervisor))
+            if len(words) > WORDS_LENGTH
+        }
+        if errors:
+            return page(case, errors), 400
+        opened.write(Arranged(place=place, supervisor=supervisor))
+        parts.note("arranged", case=case)
+        return redirect(url_for("course.show", case=case), 303)
+
+    @pages.post("/rate")
+    def rate(case: str) -> ResponseReturnValue:
+        """How near the goals are before the first film of the course."""
+        opened = open_case(case)
+        given = _ratings(_goals(opened), parts.service.ratings)
+        if not given:
+            return page(case, {"rate": _("Choose a number for at least one goal.")}), 400
+        course.rate(opened, "start", practitioner().now(parts.clock), given)
+        parts.note("goals-rated", case=case)
+        return redirect(url_for("course.show", case=case), 303)
+
+    @pages.post("/end")
+    def end(case: str) -> ResponseReturnValue:
+        opened = open_case(case)
+        steps = request.form.get("steps", "").strip()
+        if len(steps) > STEPS_LENGTH:
+            return page(
+                case, {"steps": _("Use at most %(count)s characters.", count=STEPS_LENGTH)}
+            ), 400
+        if request.form.get("confirm") != "y":
+            return page(case, {"confirm": _("Tick the box if the work has ended.")}), 400
+        now = practitioner().now(parts.clock)
+        consent = consent_of(opened)
+        given = _ratings(_goals(opened), parts.service.ratings)
+        keep = consent.retention_period if consent else parts.service.retention_days
+        if armed_case(parts) == case:
+            take_permit(parts)
+        course.end(opened, now, steps, keep)
+        if given:
+            course.rate(opened, "end", now, given)
+        parts.note("course-ended", case=case)
+        return redirect(url_for("course.show", case=case), 303)
+
+    @pages.post("/top-up")
+    def top_up(case: str) -> ResponseReturnValue:
+        course.top_up(open_case(case), practitioner().now(parts.clock))
+        parts.note("top-up-begun", case=case)
+        return redirect(url_for("consent.show", case=case), 303)
+
+    @pages.post("/remove")
+    def remove(case: str) -> ResponseReturnValue:
+        """A person says that films which nobody looked at may go."""
+        holder, opened = practitioner(), open_case(case)
+        told = course_now(parts, holder, opened)
+        status = read_status(parts.home)
+        if told.keeping not in (Keeping.NEVER_REVIEWED, Keeping.DUE) or status is None:
+            return page(case, {"remove": _("Their time is not over yet.")}), 400
+        if request.form.get("confirm") != "y":
+            return page(case, {"remove": _("Tick the box if the films may go.")}), 400
+        close_for_good(parts, holder, opened, status.kit, "retention")
+        return redirect(url_for("withdraw.certificate", case=case), 303)
+
+    @pages.get("/outcome.json")
+    def outcome(case: str) -> ResponseReturnValue:
+        """Numbers that a service may count; there is no word and no name in them."""
+        opened = open_case(case)
+        told = course_now(parts, practitioner(), opened)
+        data = to_json(course.outcome(opened, told.films)) + b"\n"
+        answer = Response(data, mimetype="application/json")
+        answer.headers["Content-Disposition"] = 'attachment; filename="outcome.json"'
+        return answer
+
+    return pages
+
+
+def _goals(case: OpenCase) -> tuple[Goal, ...]:
+    return (case.read(Goals) or Goals(goals=())).goals
+
+
+def _ratings(goals: tuple[Goal, ...], scale: range) -> list[Rating]:
+    """What was chosen for each goal; one that was left out is not rated."""
+    points = {str(value): value for value in scale}
+    sent = ((goal, request.form.get(f"goal-{goal.id}", "")) for goal in goals)
+    return [Rating(goal.id, goal.text, points[value]) for goal, value in sent if value in points]

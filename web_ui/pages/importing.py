@@ -1,0 +1,245 @@
+"""Bringing in a film that was made elsewhere: on a phone, or over a video call.
+
+What is sent goes straight into `appliance.casework.importing.Original`, piece by piece as it
+arrives: no part of it is ever in a file in clear. Who asks, and whether it was agreed to, is looked
+at before the first byte of it is taken.
+"""
+
+import io
+import shutil
+from datetime import datetime
+from typing import IO, cast
+
+from flask import Blueprint, Flask, abort, g, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import BadRequest
+
+from appliance.age.recipients import parse_recipient
+from appliance.casework.consent import Consent, may_be_made
+from appliance.casework.course import course_of, stops_filming
+from appliance.casework.importing import LARGEST, Original, import_film
+from appliance.errors import BadInput, NotOpened, NotPossible
+from appliance.film.manifest import FilmStarted
+from appliance.protocol.permits import recipient_digest
+from appliance.records.files import new_id
+from appliance.vault.cases import OpenCase
+from web_ui import forms
+from web_ui.parts import Parts
+from web_ui.recorder import has_strangers
+from web_ui.session.access import practitioner
+from web_ui.session.current import consent_of, details_of, open_case
+from web_ui.session.jobs import Tell
+from web_ui.session.unlocked import Practitioner
+from web_ui.wording.language import _
+
+FIELD = "film"
+_SEND = "importing.send"
+_AROUND = 1 << 20
+"""Bytes of a request that are not the film: its form, at most."""
+_LEFT_FREE = 1 << 30
+"""Bytes that stay free on the card: what films made here need comes first."""
+
+
+class NotAgreed(NotOpened):
+    """Nobody has agreed to this."""
+
+    code = "not-agreed"
+
+
+def install(app: Flask, parts: Parts) -> None:
+    """Take uploads. After `access`, for it asks who is there, and before a form is read."""
+
+    class Request(forms.Request):
+        def _get_file_stream(
+            self,
+            total_content_length: int | None,
+            content_type: str | None,
+            filename: str | None = None,
+            content_length: int | None = None,
+        ) -> IO[bytes]:
+            """Where a file that is being sent goes: never into a temporary file in clear."""
+            if request.endpoint != _SEND:
+                return io.BytesIO()  # A key or a file of settings: no form is larger than that.
+            original = g.pop("original", None)
+            if original is None:
+                raise BadRequest
+            g.uploaded = original
+            case = (request.view_args or {})["case"]
+            return cast(IO[bytes], _Arriving(original, case, parts, practitioner()))
+
+    app.request_class = Request
+
+    @app.before_request
+    def admit() -> None:
+        if request.endpoint != _SEND:
+            return
+        case = open_case((request.view_args or {}).get("case", ""))
+        _check_offered(parts)
+        _gate(parts, case, practitioner().now(parts.clock))
+        length = request.content_length
+        if length is None:
+            abort(411)
+        if length > LARGEST:
+            raise BadInput(
+                _("The film is larger than %(size)s GB.", size=LARGEST >> 30),
+                _("Save a smaller copy of it on the device it is on, and send that."),
+            )
+        if shutil.disk_usage(parts.home.cases).free < 2 * length + _LEFT_FREE:
+            raise NotPossible(
+                _("There is not enough room on the card for this film."),
+                _("Send what is waiting, then try again."),
+            )
+        request.max_content_length = length + _AROUND
+        g.original = Original(parts.home.cases)
+
+    @app.teardown_request
+    def drop(_error: BaseException | None) -> None:
+        for name in ("original", "uploaded"):
+            original = g.pop(name, None)
+            if original is not None:
+                original.close()
+
+
+class _Arriving:
+    """The film while it comes in: what werkzeug writes a file to."""
+
+    def __init__(self, original: Original, case: str, parts: Parts, holder: Practitioner) -> None:
+        self._original, self._case = original, case
+        self._parts, self._holder = parts, holder
+
+    def write(self, data: bytes) -> int:
+        # Withdrawn or locked meanwhile: then it ends here.
+        self._holder.case(self._case)
+        self._parts.seat.watched()
+        return self._original.write(data)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        # Asked for once, when all is there; it is not read through this.
+        return 0
+
+    def close(self) -> None:
+        pass
+
+
+def blueprint(parts: Parts) -> Blueprint:
+    pages = Blueprint("importing", __name__, url_prefix="/cases/<id:case>/import")
+
+    @pages.before_request
+    def only_where_the_service_does_this() -> None:
+        _check_offered(parts)
+
+    def page(case: str, error: str = "") -> str:
+        opened = open_case(case)
+        consent = consent_of(opened)
+        stops = _what_stops(parts, opened, consent, practitioner().now(parts.clock))
+        return render_template(
+            "import.html",
+            case=opened,
+            details=details_of(opened),
+            consent=consent,
+            stops=stops,
+            jobs=practitioner().work.brought(case),
+            largest=LARGEST,
+            error=error,
+        )
+
+    @pages.get("")
+    def show(case: str) -> ResponseReturnValue:
+        return page(case)
+
+    @pages.post("")
+    def send(case: str) -> ResponseReturnValue:
+        holder, opened = practitioner(), open_case(case)
+        original: Original | None = g.get("uploaded")
+        if FIELD not in request.files or original is None or not original.size:
+            return page(case, _("Choose a film. The one that was sent is empty.")), 400
+        found = opened.read_with_digest(Consent)
+        if found is None:
+            raise NotAgreed(_("Record the consent first."))
+        now = holder.now(parts.clock)
+        started = FilmStarted(
+            recording=new_id(),
+            case=case,
+            kit=holder.vouch.kit,
+            permit="",
+            consent=found[1],
+            recipient=recipient_digest(opened.record.recipient),
+            kind="imported",
+            limit=found[0].limit,
+            sound=False,
+            boot=parts.clock.read().boot,
+            started=now,
+        )
+
+        def make(tell: Tell) -> None:
+            def progress(done: float) -> None:
+                tell(done)
+                parts.seat.watched()
+                again = holder.case(case)
+                if again.record.recipient != opened.record.recipient:
+                    # Somebody left or was revoked meanwhile, and has the key that it is sealed to.
+                    raise NotAgreed(
+                        _("The case has a new key since."), _("Bring the film in once more.")
+                    )
+                if done == 1.0:
+                    # At the end once more: this is when it becomes a film of the case.
+                    _gate(parts, again, holder.now(parts.clock))
+
+            try:
+                import_film(
+                    original,
+                    opened.directory / "imports" / started.recording,
+                    started,
+                    parse_recipient(opened.record.recipient),
+                    holder.keys.signer,
+                    lambda: holder.now(parts.clock),
+                    parts.apart,
+                    progress,
+                )
+            finally:
+                original.close()
+            parts.note("imported", case=case, recording=started.recording)
+
+        g.pop("uploaded")  # It is the work's now.
+        holder.work.bring(opened, started.recording, make)
+        parts.note("import-asked", case=case, recording=started.recording)
+        return redirect(url_for("importing.show", case=case), 303)
+
+    @pages.post("/<id:job>/stop")
+    def stop(case: str, job: str) -> ResponseReturnValue:
+        open_case(case)
+        practitioner().work.give_up(case, job)
+        return redirect(url_for("importing.show", case=case), 303)
+
+    return pages
+
+
+def _check_offered(parts: Parts) -> None:
+    if "import" not in parts.service.offers:
+        raise NotOpened(
+            _("Your service does not bring in films made elsewhere."),
+            _("If it should, ask whoever set this kit up."),
+        )
+
+
+def _gate(parts: Parts, case: OpenCase, now: datetime) -> None:
+    """Raises NotAgreed, in words, unless films of this family may be made now."""
+    consent = consent_of(case)
+    stop = stops_filming(course_of(case), consent)
+    stops = _(stop.sentence) if stop else _what_stops(parts, case, consent, now)
+    if stops:
+        raise NotAgreed(stops)
+
+
+def _what_stops(parts: Parts, case: OpenCase, consent: Consent | None, now: datetime) -> str:
+    """Why no film may be brought in, in words; '' if one may be."""
+    if consent is None:
+        return _("Record the consent first.")
+    if not may_be_made(consent, now, "imported"):
+        return _("The consent that is recorded does not allow filming now.")
+    if has_strangers(parts, case):
+        return _(
+            "The service has taken somebody who worked with this family from this kit. Give the "
+            "case a new key first: Who works with this family."
+        )
+    return ""

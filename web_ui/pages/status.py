@@ -1,0 +1,211 @@
+"""What the kit is doing, in words: the line on every page, and Stop.
+
+The recorder's live status is a file in memory. The page only ever says what it read there, how old
+that is, and when it does not know.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+
+import msgspec
+from flask import Blueprint, Response, g, redirect, request, stream_with_context
+from flask.typing import ResponseReturnValue
+
+from appliance.protocol.status import FILMING, RecorderStatus
+from appliance.records.clock import Trust
+from appliance.records.files import Home
+from web_ui.parts import Parts
+from web_ui.recorder import ask_to_stop, fresh_status
+from web_ui.session.access import anyone, data, local_path, look_again, paired
+from web_ui.wording.language import _
+from web_ui.wording.status_line import (
+    clock_in_words,
+    countdown,
+    doing_in_words,
+    free_in_words,
+    heard,
+    lamp_in_words,
+    reason_in_words,
+    removable_in_words,
+    sent_in_words,
+)
+
+STREAMS = 6
+"""Pages that are kept fresh by a stream at once; the others ask each second. Of the threads that
+answer, players and forms need the rest."""
+STREAM_SECONDS = 60.0
+"""A stream that lasted so long ends, whether or not anybody is at its other end."""
+SAME_SECONDS = 2.0
+LOOK_SECONDS, GLANCE_SECONDS = 1.0, 0.2
+"""What the recorder writes is seen within the second of them, everything else within the first."""
+AGAIN_MS = 1000
+
+
+@dataclass(frozen=True)
+class Line:
+    """The status line: words for people, codes for the lamp and the scripts."""
+
+    answers: bool
+    """False: the recorder is silent, and of the rest only `sent` is known."""
+    filming: bool
+    light: str
+    """The pattern's name, '' if unknown."""
+    lamp: str
+    doing: str
+    countdown: str
+    free: str
+    clock: str
+    trusted: bool
+    reason: str
+    unproven: str
+    failing: str
+    """What the page should do by itself and cannot, '' if nothing."""
+    removable: str
+    """How long the last film can still be removed at the kit, '' if it cannot."""
+    sent: str
+    follow: str
+    """Differs from before when a page that shows more than this line is out of date."""
+
+
+def line(parts: Parts, status: RecorderStatus | None) -> Line:
+    """The status line, from the recorder's fresh word."""
+    progress = parts.enrolment.progress(status) if parts.enrolled is None else "enrolled"
+    holder = g.get("practitioner")
+    jobs = f"{holder.work.marker()} {holder.copying.marker()}" if holder else ""
+    if status is None:
+        return Line(
+            answers=False,
+            filming=False,
+            light="",
+            lamp=_("Unknown"),
+            doing=_("The recorder does not answer. Do not film: look at the kit itself."),
+            countdown="",
+            free="",
+            clock="",
+            trusted=False,
+            reason="",
+            unproven="",
+            failing=_failing(parts),
+            removable="",
+            sent=sent_in_words(parts.home),
+            follow=f"silent {progress} {jobs}",
+        )
+    filming = status.state == FILMING
+    return Line(
+        answers=True,
+        filming=filming,
+        light=status.light,
+        lamp=lamp_in_words(status.light),
+        doing=doing_in_words(status.state),
+        countdown=countdown(status.remaining) if filming else "",
+        free=free_in_words(status.minutes_free),
+        clock=clock_in_words(status),
+        trusted=status.clock == Trust.TRUSTED.value,
+        reason=reason_in_words(status.reason),
+        unproven="" if status.lamp_proven else _("The kit cannot check its lamp: look at it"),
+        failing=_failing(parts),
+        removable=removable_in_words(status.removable),
+        sent=sent_in_words(parts.home),
+        follow=f"{status.state} {status.clock} {status.permit} {status.recording} {status.ended} "
+        f"{status.reason} {progress} {jobs}",
+    )
+
+
+def blueprint(parts: Parts) -> Blueprint:
+    pages = Blueprint("status", __name__)
+
+    places = threading.BoundedSemaphore(STREAMS)
+
+    @pages.get("/status.json")
+    @anyone
+    @data
+    def tell() -> ResponseReturnValue:
+        """The line as it is now. `?watching` puts the idle lock off: a film is playing."""
+        if g.practitioner and "watching" in request.args:
+            parts.seat.watched()
+        return Response(_told(parts), mimetype="application/json")
+
+    @pages.get("/status.events")
+    @anyone
+    @data
+    def follow() -> Response:
+        """The line now and each time it changes, as server-sent events (HTML standard, 9.2).
+
+        A stream holds a thread. Where there is no place for one more it is over after the line as
+        it is now, and the browser, as the standard has it, asks again after `AGAIN_MS`.
+        """
+        stays = g.paired and places.acquire(blocking=False)
+        lines = _changes(parts) if stays else iter([_told(parts)])
+        answer = Response(
+            stream_with_context(_events(lines)),
+            mimetype="text/event-stream",
+        )
+        if stays:
+            answer.call_on_close(places.release)
+        return answer
+
+    @pages.post("/stop")
+    @paired
+    def stop() -> ResponseReturnValue:
+        """End the film now. Needs no passphrase: anybody in the room may ask for this."""
+        ask_to_stop(parts)
+        return redirect(local_path(request.form.get("back", "")), 303)
+
+    return pages
+
+
+def _told(parts: Parts) -> bytes:
+    """The line, and what else the script keeps fresh, as JSON."""
+    status = fresh_status(parts.home, parts.clock)
+    told = asdict(line(parts, status)) | {
+        "locked": g.practitioner is None,
+        "making": _making(),
+        "heard": heard(status) if g.practitioner else None,
+    }
+    return msgspec.json.encode(told)
+
+
+def _changes(parts: Parts) -> Iterator[bytes]:
+    """The line now and whenever it is another; b"" where it stays the same, so that a page which
+    hears nothing at all knows that the kit is out of its reach."""
+    now = parts.clock.monotonic
+    before, said, until = b"", now(), now() + STREAM_SECONDS
+    looked, written = now(), -1
+    while now() < until:
+        newest, ends = _written(parts.home), parts.ending.is_set()
+        if ends or newest != written or now() >= looked + LOOK_SECONDS:
+            look_again(parts)
+            told, looked, written = _told(parts), now(), newest
+            if told != before or looked >= said + SAME_SECONDS:
+                yield b"" if told == before else told
+                before, said = told, looked
+        if ends:
+            return
+        parts.ending.wait(GLANCE_SECONDS)
+
+
+def _written(home: Home) -> int:
+    """When the recorder said something last, in nanoseconds of whatever clock; 0 if never."""
+    try:
+        return home.status("recorder").stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def _events(lines: Iterable[bytes]) -> Iterator[bytes]:
+    yield b"retry: %d\n\n" % AGAIN_MS
+    for told in lines:
+        yield b"data: %b\n\n" % (told or b"same")
+
+
+def _making() -> dict[str, int]:
+    """Percent of everything that is being made for whoever is unlocked, by its id."""
+    holder = g.practitioner
+    return holder.work.making() | holder.copying.making() if holder else {}
+
+
+def _failing(parts: Parts) -> str:
+    if not parts.failing:
+        return ""
+    return _("Something failed that the page does by itself; it is tried again. See the log")

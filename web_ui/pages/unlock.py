@@ -1,0 +1,282 @@
+"""Unlock and lock. Who unlocks also says what time it is: the kit itself cannot know."""
+
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+from flask import Blueprint, g, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from wtforms import HiddenField, PasswordField, StringField
+from wtforms.widgets import DateTimeLocalInput
+
+from appliance.casework.repair import mend_all
+from appliance.errors import BadInput, KitError, NotOpened, NotPossible, WrongPassphrase
+from appliance.protocol.requests import SetTime, place_request
+from appliance.records.clock import EARLIEST, Reading, Vouch
+from appliance.records.files import new_id, read_plain, to_json
+from appliance.records.signing import Verifier
+from appliance.vault.keys import change_passphrase, unlock
+from appliance.vault.passphrases import check_passphrase, make_passphrase
+from web_ui.errors import status_of
+from web_ui.forms import Form
+from web_ui.housekeeping import let_in, without_the_revoked
+from web_ui.parts import Parts
+from web_ui.recorder import fresh_status, read_status, trusted_now
+from web_ui.session.access import (
+    anyone,
+    even_new,
+    lost_a_form,
+    pair,
+    practitioner,
+    sit_down,
+    stand_up,
+)
+from web_ui.session.enrolment import is_new_card, waiting_cards
+from web_ui.session.unlocked import Practitioner, TooSoon
+from web_ui.system.tls import CERTIFICATE, fingerprint
+from web_ui.wording.language import _, ngettext
+
+_FORMAT = "%Y-%m-%dT%H:%M:%S"
+_ENDING_SECONDS = 0.5
+"""How long a browser is held that unlocks while the lock before is still being carried out."""
+
+
+class PassphraseForm(Form):
+    passphrase = PasswordField()
+    new = PasswordField()
+    again = PasswordField()
+
+
+class UnlockForm(Form):
+    passphrase = PasswordField()
+    time = StringField(widget=DateTimeLocalInput())
+    offered = HiddenField()
+    """What stood in `time` when the page was made: left as it was, it means 'the kit is right'."""
+    offset = HiddenField()
+    """Minutes east of UTC, from a browser that has put its own time there."""
+
+
+def blueprint(parts: Parts) -> Blueprint:
+    pages = Blueprint("unlock", __name__)
+
+    def kit_time() -> datetime:
+        status = fresh_status(parts.home, parts.clock)
+        return trusted_now(status, parts.clock) or parts.clock.read().wall
+
+    def offered_form() -> UnlockForm:
+        now = kit_time().astimezone().strftime(_FORMAT)
+        return UnlockForm(formdata=None, time=now, offered=now, offset="")
+
+    def unlock_page(refused: KitError | None) -> str:
+        enrolled = parts.enrolled
+        known = waiting_cards(parts.home, enrolled) if enrolled and g.paired else []
+        return render_template(
+            "unlock.html",
+            form=offered_form(),
+            refused=refused,
+            lost=lost_a_form(),
+            taken=parts.seat.taken,
+            fingerprint=_fingerprint(parts),
+            come=any(card.come for card in known),
+        )
+
+    @pages.get("/unlock")
+    @anyone
+    def show() -> ResponseReturnValue:
+        if parts.enrolled is None:
+            return redirect(url_for("setup.show"), 303)
+        return unlock_page(None), 200
+
+    @pages.post("/unlock")
+    @anyone
+    def open_page() -> ResponseReturnValue:
+        if parts.ending.is_set():
+            # This process ends with the lock before. The browser sends the same form again, on a
+            # new connection, and meets the next process.
+            time.sleep(_ENDING_SECONDS)
+            answer = make_response(redirect(url_for("unlock.open_page"), 307))
+            answer.headers["Connection"] = "close"
+            return answer
+        form = UnlockForm()
+        try:
+            # Read before the passphrase is stretched, which takes a second.
+            reading = parts.clock.read()
+            moment = _moment(form, kit_time())
+            token = parts.seat.take(
+                lambda: _opened(parts, form.passphrase.data or "", moment, reading),
+                known=g.paired,
+            )
+        except KitError as error:
+            # Only what was tried: the delay after each keeps a stranger from filling the log.
+            if isinstance(error, NotOpened):
+                parts.note("unlock-refused", code=error.code)
+            return unlock_page(_in_words(error)), status_of(error)
+        holder = parts.seat.of(token)
+        if holder is None:  # Locked again by somebody in this very moment.
+            return redirect(url_for("unlock.show"), 303)
+        answer = make_response(redirect(sit_down(token), 303))
+        pair(parts, answer)
+        parts.note("unlocked", practitioner=holder.card.name)
+        let_in(parts, holder)
+        if not is_new_card(parts.home, holder.card.name):
+            _vouch(parts, holder)
+        holder.work.mend(
+            lambda: mend_all(
+                parts.home, holder.case, holder.kit, lambda: holder.now(parts.clock), parts.note
+            )
+        )
+        return answer
+
+    @pages.route("/passphrase", methods=["GET", "POST"])
+    def passphrase() -> ResponseReturnValue:
+        """Put the practitioner's key under another passphrase."""
+        form = PassphraseForm()
+        refused, status = None, 200
+        if request.method == "POST":
+            try:
+                _change(parts, practitioner(), form)
+            except KitError as error:
+                if isinstance(error, NotOpened):
+                    parts.note("unlock-refused", code=error.code)
+                refused, status = _in_words(error), status_of(error)
+            else:
+                parts.note("passphrase-changed", practitioner=practitioner().card.name)
+                return redirect(url_for("this_kit.show", changed="y"), 303)
+        page = render_template(
+            "passphrase.html",
+            form=PassphraseForm(formdata=None),
+            refused=refused,
+            words=make_passphrase(),
+        )
+        return page, status
+
+    @pages.post("/lock")
+    @even_new
+    def close_page() -> ResponseReturnValue:
+        parts.lock("locked")
+        stand_up()
+        return redirect(url_for("unlock.show"), 303)
+
+    return pages
+
+
+def _vouch(parts: Parts, holder: Practitioner) -> None:
+    """Give the recorder their word for the time. A card that nobody has let in has no say."""
+    now = parts.clock.read()
+    note = holder.keys.signer.sign(f"{to_json(holder.vouch).decode()}\n")
+    request = SetTime(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
+    place_request(parts.home, request)
+
+
+def _change(parts: Parts, holder: Practitioner, form: PassphraseForm) -> None:
+    """Raises TooSoon, WrongPassphrase, BadInput, NotPossible."""
+    new = form.new.data or ""
+    if new != (form.again.data or ""):
+        raise BadInput(
+            _("The new passphrase was not written the same way twice."), _("Write both again.")
+        )
+    check_passphrase(new, _known_of(parts, holder))
+    sealed = parts.home.keys / holder.card.name / "identity.age"
+    # Whoever finds the page unlocked must not lock its owner out.
+    parts.seat.prove(lambda: change_passphrase(sealed, lambda: form.passphrase.data or "", new))
+
+
+def _known_of(parts: Parts, holder: Practitioner) -> list[str]:
+    """What whoever finds the kit knows, or reads off its label: no part of a passphrase."""
+    known = ["attune", holder.vouch.kit, holder.card.name, *parts.config.names]
+    with suppress(OSError, UnicodeDecodeError):
+        known.append(Path(parts.config.label).read_text())
+    return known
+
+
+def _opened(parts: Parts, passphrase: str, moment: datetime, reading: Reading) -> Practitioner:
+    """The practitioner whose key this passphrase opens. Raises WrongPassphrase, NotPossible."""
+    enrolled = parts.enrolled
+    status = read_status(parts.home)
+    if enrolled is None or status is None:
+        raise NotPossible(
+            _("The recorder has not said yet which kit this is."),
+            _("Wait a few seconds, then try again. If it stays silent, switch the kit off and on."),
+        )
+    refused: NotOpened | None = None
+    for card in enrolled.practitioners:
+        sealed = parts.home.keys / card.name / "identity.age"
+        if not sealed.exists():
+            continue
+        try:
+            keys = unlock(read_plain(sealed), passphrase)
+        except NotOpened as error:
+            refused = error
+            continue
+        if keys.card() != card:
+            raise BadInput(_("The key on this kit is not the one that was enrolled."))
+        vouch = Vouch(kit=status.kit, time=moment, boot=reading.boot, boottime=reading.boottime)
+        kit = (Verifier.parse(status.verifier),)
+        return Practitioner(
+            keys,
+            card,
+            enrolled,
+            vouch,
+            kit,
+            parts.home,
+            parts.clock,
+            lambda holder, case: without_the_revoked(parts, holder, case),
+        )
+    raise refused or NotPossible(
+        _("There is no practitioner's key on this kit."), _("Set the kit up again.")
+    )
+
+
+def _fingerprint(parts: Parts) -> str:
+    """Of the page's certificate, as the browser shows it; '' where it cannot be read."""
+    try:
+        return fingerprint(parts.home.keys / CERTIFICATE)
+    except (OSError, ValueError):
+        return ""
+
+
+def _moment(form: UnlockForm, kit_time: datetime) -> datetime:
+    """The time that is vouched for. Raises BadInput for what is no time."""
+    given = (form.time.data or "").strip()
+    if not given or given == (form.offered.data or "").strip():
+        return kit_time
+    try:
+        found = datetime.fromisoformat(given)
+        if found.tzinfo is not None:
+            moment = found
+        elif form.offset.data:
+            zone = timezone(timedelta(minutes=int(form.offset.data)))
+            moment = found.replace(tzinfo=zone)
+        else:
+            moment = found.astimezone()
+    except (ValueError, OverflowError) as error:
+        raise BadInput(
+            _("The time could not be read."), _("Write it like this: 2026-11-21T14:05.")
+        ) from error
+    if moment < EARLIEST:
+        raise BadInput(
+            _("That time cannot be right: it lies before this kit was made."),
+            _("Correct date and time, then unlock again."),
+        )
+    return moment.astimezone(UTC)
+
+
+def _in_words(error: KitError) -> KitError:
+    """The refusal as the person at the page needs it."""
+    if isinstance(error, TooSoon):
+        seconds = int(error.seconds) + 1
+        wait = ngettext(
+            "Wait %(num)s second, then try again. Nothing has been removed.",
+            "Wait %(num)s seconds, then try again. Nothing has been removed.",
+            seconds,
+        )
+        if not g.paired:  # It may have been anybody on the kit's network.
+            wait += " " + _("A browser that has unlocked this kit before does not wait for others.")
+        return KitError(_("The passphrase was wrong several times."), wait)
+    if isinstance(error, WrongPassphrase):
+        return KitError(
+            _("That passphrase does not open this kit."),
+            _("Check each word, then try again. Nothing is ever removed because of a wrong one."),
+        )
+    return error

@@ -1,0 +1,1 @@
+"""Films as a browser plays them: open, in ranges, and at a glance."""

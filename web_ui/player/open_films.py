@@ -1,0 +1,302 @@
+"""What is open to be watched: films joined from their segments, and clips.
+
+Openers are kept while the page is unlocked, for finding one's way in a film asks for many small
+parts. Closing a case cuts off whoever still reads from it.
+"""
+
+import hashlib
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from appliance.age.unsealing import SealedReader, unseal
+from appliance.casework.clips import Clip, Still
+from appliance.casework.consent import Consent, may_be_watched, taken_back
+from appliance.errors import BadFile, CaseWithdrawn, KitError, NoMatch, NotOpened
+from appliance.film.joined import JoinedFilm
+from appliance.film.manifest import EndReason, FilmKind, FilmStarted, Manifest, read_manifest
+from appliance.film.recording import OpenedFilm, open_recording
+from appliance.protocol.case_record import is_film_withdrawn
+from appliance.records.files import ID, Home, checked_id, new_id, open_plain, paths_in, read_plain
+from appliance.records.signing import Verifier
+from appliance.vault.cases import OpenCase
+from web_ui.system import memory
+
+_KEPT_OPEN = 6
+
+
+class Readable(Protocol):
+    """Something that plays: its length, what changes when a byte of it would, its bytes."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def etag(self) -> str: ...
+
+    def read_at(self, offset: int, length: int, /) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class ListedFilm:
+    """A film as its manifest tells of it; nothing was opened for this."""
+
+    id: str
+    started: FilmStarted
+    seconds: float
+    segments: int
+    why: EndReason | None
+    """None: it is being made just now, or the power went and the recorder has not looked yet."""
+
+
+_CONSENT = re.compile(r"consent-[0-9]{4}\.age")
+
+
+class OpenedClip:
+    """A sealed clip that plays."""
+
+    def __init__(self, path: Path, case: OpenCase) -> None:
+        self._file = open_plain(path)
+        try:
+            self._reader = SealedReader(self._file, case.identities)
+        except BaseException:
+            self._file.close()
+            raise
+        self.size = self._reader.size
+        self.etag = hashlib.sha256(f"{path.name} {self.size}".encode()).hexdigest()[:32]
+
+    def read_at(self, offset: int, length: int, /) -> bytes:
+        return self._reader.read_at(offset, length)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class OpenedView:
+    """A film that plays, and what it is made of."""
+
+    def __init__(self, opened: OpenedFilm) -> None:
+        self.opened = opened
+        self.size = opened.film.size
+        self.etag = opened.film.etag
+
+    def read_at(self, offset: int, length: int, /) -> bytes:
+        return self.opened.film.read_at(offset, length)
+
+    def close(self) -> None:
+        self.opened.close()
+
+
+class Viewing:
+    """The films and clips that one practitioner has open. Any thread."""
+
+    def __init__(
+        self,
+        home: Home,
+        kit: Sequence[Verifier],
+        practitioners: Sequence[Verifier],
+        now: Callable[[], datetime],
+    ) -> None:
+        """`kit` and `practitioners`: whose manifests are believed, of films made here and of films
+        brought from elsewhere. `now`: against which a consent is held."""
+        self._home = home
+        self._kit = kit
+        self._practitioners = practitioners
+        self._now = now
+        self._consents: dict[Path, Consent] = {}
+        self._cut_from: dict[tuple[str, str], str] = {}
+        self._lock = threading.Lock()
+        self._open: OrderedDict[tuple[str, str, str], Readable] = OrderedDict()
+        self._lent: dict[tuple[str, str, str], Readable] = {}
+        self._case_of: dict[str, str] = {}
+        self._kinds: dict[str, FilmKind] = {}
+
+    def to_hand_on(self, case: OpenCase) -> dict[str, FilmStarted]:
+        """How each film began whose moments may be copied or shared, as far as it was not taken
+        back: under a hold the film is still here."""
+        return {
+            film.id: film.started
+            for film in self.films_of(case.id)
+            if not is_film_withdrawn(case.directory, film.id)
+        }
+
+    def films_of(self, case: str) -> list[ListedFilm]:
+        """The films of a case, the newest first, as far as their manifests can be read."""
+        listed = []
+        for directory in (self._home.recordings, self._brought(case)):
+            for name in _names(directory):
+                if self._case_of.get(name, case) != case:
+                    continue
+                with suppress(KitError):
+                    manifest = self._manifest(directory / name)
+                    # The first line never changes, so what belongs elsewhere is read only once.
+                    self._case_of[name] = manifest.started.case
+                    if manifest.started.case == case:
+                        listed.append(_listed(name, manifest))
+        return sorted(listed, key=lambda film: film.started.started, reverse=True)
+
+    def film(self, case: OpenCase, name: str) -> OpenedView:
+        """A film of this case. Raises NoMatch if there is none, CaseWithdrawn or NotOpened if it is
+        not agreed to any more, and what opening raises."""
+        self._check_agreed(case, name)
+        try:
+            written = (self._directory(case, name) / "manifest").lstat()
+        except FileNotFoundError:
+            raise NoMatch("There is no such film in this case.") from None
+        # A film that was cut short gets its end later: what was opened before is then out of date.
+        key = (case.id, name, f"{written.st_mtime_ns} {written.st_size}")
+        with self._lock:
+            found = self._open.get(key)
+            if not isinstance(found, OpenedView):
+                found = self._opened(case, name)
+                self._keep(key, found)
+            self._open.move_to_end(key)
+            return found
+
+    @contextmanager
+    def lend(self, case: OpenCase, name: str) -> Iterator[JoinedFilm]:
+        """A film opened for a longer piece of work, which playing others does not close.
+
+        Raises as `film`; closing its case closes it too.
+        """
+        self._check_agreed(case, name)
+        key = (case.id, name, new_id())
+        with closing(self._opened(case, name)) as view:
+            with self._lock:
+                self._lent[key] = view
+            try:
+                yield view.opened.film
+            finally:
+                with self._lock:
+                    self._lent.pop(key, None)
+
+    def clip(self, case: OpenCase, name: str) -> OpenedClip:
+        """A clip of this case. Raises as `film`."""
+        self._check_agreed(case, self._film_of(case, name))
+        key = (case.id, name, "clip")
+        with self._lock:
+            found = self._open.get(key)
+            if not isinstance(found, OpenedClip):
+                kept = case.read(Clip, name)
+                if kept is None or not (case.clips / kept.file).exists():
+                    raise NoMatch("There is no such clip in this case.")
+                found = OpenedClip(case.clips / kept.file, case)
+                self._keep(key, found)
+            self._open.move_to_end(key)
+            return found
+
+    def kept_picture(self, case: OpenCase, name: str) -> bytes:
+        """A kept picture of this case, as a JPEG. Raises NoMatch if there is none."""
+        kept = case.read(Still, name)
+        if kept is None or not (case.clips / kept.file).exists():
+            raise NoMatch("There is no such picture in this case.")
+        self._check_agreed(case, kept.recording)
+        return unseal(read_plain(case.clips / kept.file), case.identities)
+
+    def close(self, case: str = "") -> None:
+        """Close what is open of one case, or everything. Who is reading gets no more."""
+        with self._lock:
+            for opened in (self._open, self._lent):
+                for key in [key for key in opened if case in ("", key[0])]:
+                    opened.pop(key).close()
+
+    def _check_agreed(self, case: OpenCase, film: str) -> None:
+        """Asked for every piece that is sent. Raises CaseWithdrawn, NotOpened."""
+        consent = self._consent(case)
+        if is_film_withdrawn(case.directory, film):
+            raise CaseWithdrawn("The family has taken this film back.")
+        kind = self._kind(case, film)
+        if may_be_watched(consent, self._now(), kind):
+            return
+        if consent and taken_back(consent, kind):
+            raise CaseWithdrawn("The family has taken filming back, and looking at its films.")
+        raise NotOpened(
+            "What the family agreed to has run out, so its films are not shown.",
+            "Talk the consent through again and record it.",
+        )
+
+    def _kind(self, case: OpenCase, film: str) -> FilmKind:
+        """What kind of film it is; read once, for it never changes. One that cannot be read is
+        taken for the kind that most can close."""
+        if film not in self._kinds:
+            with suppress(KitError, OSError):
+                self._kinds[film] = self._manifest(self._directory(case, film)).started.kind
+        return self._kinds.get(film, "review")
+
+    def _consent(self, case: OpenCase) -> Consent | None:
+        """The consent in force, opened once: the page asks again for each piece of a film."""
+        newest = max(paths_in(case.directory / "documents", _CONSENT), default=None)
+        if newest is None:
+            return None
+        if newest not in self._consents:
+            with suppress(BadFile):
+                found = case.read(Consent)
+                if found is not None:
+                    self._consents[newest] = found
+        return self._consents.get(newest)
+
+    def _film_of(self, case: OpenCase, clip: str) -> str:
+        if (case.id, clip) not in self._cut_from:
+            kept = case.read(Clip, clip)
+            if kept is None:
+                raise NoMatch("There is no such clip in this case.")
+            self._cut_from[case.id, clip] = kept.recording
+        return self._cut_from[case.id, clip]
+
+    def _opened(self, case: OpenCase, name: str) -> OpenedView:
+        directory = self._directory(case, name)
+        manifest = self._manifest(directory)
+        if (manifest.started.case, manifest.started.recording) != (case.id, name):
+            raise NoMatch("There is no such film in this case.")
+        opened = open_recording(
+            directory,
+            case.identities,
+            self._believed(directory),
+            derived=case.directory / "derived" / name,
+            menders=case.verifiers,
+        )
+        # The indexes of a long film are hundreds of thousands of numbers, until they are joined.
+        memory.give_back()
+        return OpenedView(opened)
+
+    def _brought(self, case: str) -> Path:
+        """Where films lie that were made elsewhere and brought into a case."""
+        return self._home.case(case) / "imports"
+
+    def _directory(self, case: OpenCase, name: str) -> Path:
+        brought = self._brought(case.id) / checked_id(name)
+        return brought if brought.is_dir() else self._home.recording(name)
+
+    def _believed(self, directory: Path) -> Sequence[Verifier]:
+        """Whose word counts on a film: the kit's, or of one that was brought, a practitioner's."""
+        return self._kit if directory.parent == self._home.recordings else self._practitioners
+
+    def _manifest(self, directory: Path) -> Manifest:
+        return read_manifest(directory, self._believed(directory))
+
+    def _keep(self, key: tuple[str, str, str], opened: Readable) -> None:
+        self._open[key] = opened
+        while len(self._open) > _KEPT_OPEN:
+            self._open.popitem(last=False)[1].close()
+
+
+def _names(directory: Path) -> list[str]:
+    return [path.name for path in paths_in(directory, ID)]
+
+
+def _listed(name: str, manifest: Manifest) -> ListedFilm:
+    return ListedFilm(
+        id=name,
+        started=manifest.started,
+        seconds=sum(segment.seconds for segment in manifest.segments),
+        segments=len(manifest.segments),
+        why=manifest.ended.why if manifest.ended else None,
+    )

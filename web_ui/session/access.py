@@ -1,0 +1,299 @@
+"""Who may ask for what. Everything is refused unless the page is unlocked in this browser.
+
+An exception is written on its view, where a reader sees it: `@anyone`, `@paired` (a browser that
+once unlocked this kit). `@data` marks what a player or a script asks for: it is refused in words
+of one line, not sent to the passphrase, and asking for it is no sign that somebody is there.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+import secrets
+import threading
+from collections.abc import Callable, Set
+from contextlib import suppress
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from flask import Flask, Response, abort, g, redirect, render_template, request, session, url_for
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
+from flask.typing import ResponseReturnValue
+
+from appliance.records.files import Fact, Home, load_fact, save_fact
+from web_ui.parts import Parts
+from web_ui.session.enrolment import is_new_card
+from web_ui.session.unlocked import Practitioner
+from web_ui.wording.language import _
+
+NAMES = frozenset({"localhost", "attune.local"})
+"""Host names of any kit; its settings may add some.
+
+An address of digits is right by itself: only a name can be rebound.
+"""
+
+STRANGERS = 6
+"""Forms that are taken at once from browsers that never unlocked this kit. What is sent slowly
+holds a thread until it has come: strangers must leave some for Stop and whoever is unlocked."""
+
+AT_ONCE = 8
+"""Requests that are answered at once for one address, from browsers that never unlocked this kit.
+Whoever asks for more is turned away in no time, and keeps nobody waiting."""
+
+PAIRED_COOKIE = "__Host-attune-paired"
+_PAIRED_BROWSERS = 20
+_SEAT = "seat"
+_NEXT = "next"
+_LOST = "lost"
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; media-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    # Not no-referrer: a browser would then send "Origin: null" with our own forms.
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+
+def anyone(view: _View) -> _View:
+    """This view is for everybody who can reach the kit, locked or not."""
+    view.open_to = "anyone"  # type: ignore[attr-defined]
+    return view
+
+
+def paired(view: _View) -> _View:
+    """This view is also for a browser that has unlocked this kit before."""
+    view.open_to = "paired"  # type: ignore[attr-defined]
+    return view
+
+
+def even_new(view: _View) -> _View:
+    """This view is also for a new card that the service has not let in again yet: it was made with
+    a press by somebody who says that they forgot their passphrase, and nobody has confirmed it."""
+    view.open_to_new = True  # type: ignore[attr-defined]
+    return view
+
+
+def data(view: _View) -> _View:
+    """This view is asked by a player or a script, not opened by a person."""
+    view.for_scripts = True  # type: ignore[attr-defined]
+    return view
+
+
+class Paired(Fact, frozen=True, kw_only=True, tag="paired/v1"):
+    """Browsers that have unlocked this kit: `_digest` of each one's cookie, the newest last."""
+
+    digests: tuple[str, ...] = ()
+
+
+def install(app: Flask, parts: Parts) -> None:
+    """Ask these questions of every request before any view sees it, and mark every answer."""
+    names = NAMES.union(parts.config.names)
+    places = threading.BoundedSemaphore(STRANGERS)
+    guests = _Guests()
+    app.session_interface = _OwnSessions()
+
+    @app.before_request
+    def admit() -> ResponseReturnValue | None:
+        g.foreign = True
+        if not _is_our_name(request.host, names):
+            # Not one of our pages: whoever owns that name could read it.
+            return Response(
+                _("This kit does not answer to that name.") + "\n", 400, mimetype="text/plain"
+            )
+        g.foreign = _is_from_elsewhere()
+        if g.foreign:
+            return _step_in()
+        look_again(parts)
+        g.paired = g.practitioner is not None or _is_paired(parts)
+        if not g.paired and request.method not in ("GET", "HEAD", "OPTIONS"):
+            g.place = places.acquire(blocking=False)
+            if not g.place:
+                abort(503, _("Too many are sending something at once. Wait a moment, try again."))
+        elif not g.paired:
+            # Whoever sends a form slowly has one of the places above, and may look meanwhile.
+            g.guest = guests.enter(request.remote_addr or "")
+            if not g.guest:
+                return Response("Too many at once.\n", 503, mimetype="text/plain")
+        view = app.view_functions.get(request.endpoint or "")
+        for_scripts = getattr(view, "for_scripts", False)
+        if g.practitioner and not for_scripts:
+            parts.seat.used()
+        open_to = getattr(view, "open_to", "practitioner")
+        waits = bool(g.practitioner) and is_new_card(parts.home, g.practitioner.card.name)
+        if waits and open_to == "practitioner" and not hasattr(view, "open_to_new"):
+            return abort(403) if for_scripts else redirect(url_for("forgotten.show"), 303)
+        if g.practitioner or open_to == "anyone" or (open_to == "paired" and g.paired):
+            return None
+        if for_scripts:
+            abort(403)
+        if parts.enrolled is None:
+            return redirect(url_for("setup.show"), 303)
+        rule = request.url_rule
+        if rule is not None and "GET" in (rule.methods or ()):
+            session[_NEXT] = request.path
+        session[_LOST] = request.method != "GET"
+        return redirect(url_for("unlock.show"), 303)
+
+    @app.teardown_request
+    def leave(_error: BaseException | None) -> None:
+        if g.pop("place", False):
+            places.release()
+        guests.leave(g.pop("guest", ""))
+
+    @app.after_request
+    def mark(response: Response) -> Response:
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+def look_again(parts: Parts) -> None:
+    """See who is unlocked in this browser now: an answer that goes on for long asks again."""
+    if parts.seat.idle:
+        parts.lock("locked-idle")
+    g.practitioner = parts.seat.of(session.get(_SEAT, ""))
+
+
+def practitioner() -> Practitioner:
+    """Who is unlocked in this browser. Only for views that are not open to others."""
+    found: Practitioner | None = g.practitioner
+    if found is None:
+        abort(403)
+    return found
+
+
+def sit_down(token: str) -> str:
+    """Give this browser the seat; returns where it wanted to go."""
+    wanted: str = session.get(_NEXT, "/")
+    session.clear()
+    session[_SEAT] = token
+    return wanted
+
+
+def lost_a_form() -> bool:
+    """Whether this browser came to the unlock page with a form that the lock kept out."""
+    return bool(session.get(_LOST))
+
+
+def stand_up() -> None:
+    """Take the seat from this browser."""
+    session.clear()
+
+
+def pair(parts: Parts, response: Response) -> None:
+    """Let this browser stop a film later on, even while the page is locked."""
+    if _is_paired(parts):
+        return
+    cookie, path = secrets.token_urlsafe(32), parts.home.keys / "paired.json"
+    digests = (*_paired(parts.home).digests, _digest(parts, cookie))
+    save_fact(path, Paired(digests=digests[-_PAIRED_BROWSERS:]))
+    response.set_cookie(
+        PAIRED_COOKIE, cookie, max_age=400 * 86400, secure=True, httponly=True, samesite="Strict"
+    )
+
+
+def local_path(wanted: str) -> str:
+    """`wanted` if it is a path on this kit, otherwise the front page."""
+    ours = wanted.startswith("/") and not wanted.startswith("//") and "\\" not in wanted
+    return wanted if ours else "/"
+
+
+def _paired(home: Home) -> Paired:
+    return load_fact(home.keys / "paired.json", Paired) or Paired()
+
+
+def _is_paired(parts: Parts) -> bool:
+    cookie = request.cookies.get(PAIRED_COOKIE)
+    if not cookie:
+        return False
+    digest = _digest(parts, cookie)
+    return any(hmac.compare_digest(digest, known) for known in _paired(parts.home).digests)
+
+
+def _digest(parts: Parts, cookie: str) -> str:
+    """What is kept of a paired browser. Whom the service has revoked goes into it: with a new
+    revocation every browser is forgotten at once, for nobody knows whose each one is. Whoever is
+    still a practitioner pairs theirs again with the next unlock."""
+    enrolled = parts.enrolled
+    former = sorted(card.name for card in enrolled.former) if enrolled else []
+    return hashlib.sha256("\n".join((cookie, *former)).encode()).hexdigest()
+
+
+def _is_our_name(host: str, names: Set[str]) -> bool:
+    """False for a name that a hostile page made lead to this kit (DNS rebinding)."""
+    has_port = host.rpartition(":")[2].isdecimal()
+    name = (host.rpartition(":")[0] if has_port else host).lower().rstrip(".")
+    if name in names:
+        return True
+    with suppress(ValueError):
+        ipaddress.ip_address(name.strip("[]"))
+        return True
+    return False
+
+
+class _OwnSessions(SecureCookieSessionInterface):
+    """Sessions that nothing of another site writes. Our cookies are not sent along with a link on
+    another site, so its answer would put a new, empty session in place of the one that is unlocked:
+    the kit would be unlocked in nobody's hands."""
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        if not g.get("foreign", True):
+            super().save_session(app, session, response)
+
+
+class _Guests:
+    """How many requests of each address are being answered. Any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of: dict[str, int] = {}
+
+    def enter(self, address: str) -> str:
+        """The address if there is room for one more, otherwise ''."""
+        address = address or "?"
+        with self._lock:
+            if self._of.get(address, 0) >= AT_ONCE:
+                return ""
+            self._of[address] = self._of.get(address, 0) + 1
+            return address
+
+    def leave(self, address: str) -> None:
+        """One was answered. Nothing for ''."""
+        if address:
+            with self._lock:
+                self._of[address] -= 1
+                if not self._of[address]:
+                    del self._of[address]
+
+
+def _is_from_elsewhere() -> bool:
+    """True for what another site's page sends, opens or shows: decided before anything is looked
+    at. `none` is what somebody typed or has kept."""
+    ours = f"https://{request.host}"
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+    if origin is not None and origin != ours:
+        return True
+    if site is not None:
+        return site not in ("same-origin", "none")
+    # An older browser says at most where it comes from.
+    referrer = request.headers.get("Referer", ours)
+    return referrer != ours and not referrer.startswith(f"{ours}/")
+
+
+def _step_in() -> ResponseReturnValue:
+    """Answer another site. Somebody who follows a link gets a page of ours that opens the same
+    address anew: now it comes from here, with our cookies. Everything else is refused."""
+    opens = request.headers.get("Sec-Fetch-Dest", "document") == "document"
+    if request.method != "GET" or not opens or "Origin" in request.headers:
+        abort(403, _("This came from another site."))
+    asked = request.query_string.decode("ascii", "replace")
+    here = local_path(quote(request.path)) + (f"?{asked}" if asked else "")
+    return Response(render_template("step-in.html", here=here))

@@ -1,0 +1,195 @@
+"""Copies being handed out: onto a stick in the background, or as downloads while the page is open.
+
+What is known here beyond the receipt - how far it is, the words that open locked copies - is in
+memory only, and gone when the page is locked.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from appliance.age.unsealing import SealedReader
+from appliance.casework.clips import Kept
+from appliance.casework.copies import HOW_TO_OPEN, Copies, State, locked, names, opened, plain
+from appliance.errors import KitError, NotOpened, NotPossible, frames
+from appliance.vault.cases import OpenCase
+from web_ui.system.usb_sticks import Folder, Sticks
+
+_log = logging.getLogger(__name__)
+
+
+class Cancelled(KitError):
+    """Whoever asked for the copies does not want them any more."""
+
+    code = "copies-cancelled"
+
+
+@dataclass
+class Handing:
+    """One handing-out of copies."""
+
+    receipt: Copies
+    case: str
+    kept: Sequence[Kept]
+    words: str
+    """What opens locked copies: the family writes it down, and nobody else has it."""
+    device: str = ""
+    state: Literal["writing", "done", "failed"] = "done"
+    done: float = 0.0
+    error: KitError | None = None
+    not_let_go: KitError | None = None
+    """Why the stick must not be pulled out yet, though the copies are on it."""
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    _come: int = 0
+
+    @property
+    def files(self) -> dict[str, Kept]:
+        """Each moment by the name of its copy, in order."""
+        return dict(zip(names(self.kept, self.receipt.locked), self.kept, strict=True))
+
+    def go_on(self, size: int) -> None:
+        """So many bytes come next. Raises Cancelled."""
+        if self.cancelled.is_set():
+            raise Cancelled("The copies were cancelled.")
+        self._come += size
+        self.done = min(self._come / sum(one.size for one in self.kept), 0.99)
+
+
+class Copying:
+    """What one practitioner is handing out. Any thread; each stick is written by one of its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._handings: dict[str, Handing] = {}
+        self._writing: list[threading.Thread] = []
+        self._gone = False
+
+    def find(self, name: str, case: str) -> Handing | None:
+        """What is known of these copies, None once the page was locked since."""
+        with self._lock:
+            found = self._handings.get(name)
+        return found if found and found.case == case else None
+
+    def write(
+        self,
+        handing: Handing,
+        sticks: Sticks,
+        case: Callable[[], OpenCase],
+        check: Callable[[Kept], None],
+        letter: str,
+        note: Callable[[State], None],
+    ) -> None:
+        """Write what was added to its stick, in the background. `letter` goes beside locked ones.
+
+        `case` gives the case, and raises once it is closed; `check` raises when a moment may not
+        be copied any more; `note` writes to the log how it ended.
+        """
+
+        def fill(folder: Folder) -> None:
+            folder.check_room(one.size for one in handing.kept)
+            for name, kept in handing.files.items():
+                check(kept)
+                with opened(case(), kept) as reader:
+                    folder.put(name, handed(reader, handing, case)[1])
+            if handing.receipt.locked:
+                folder.put(HOW_TO_OPEN, [letter.encode()])
+
+        def work() -> None:
+            left = _written(handing, sticks, fill)
+            receipt = msgspec.structs.replace(handing.receipt, state=left)
+            try:
+                case().write(receipt, receipt.id)
+                handing.receipt = receipt
+                note(left)
+            except KitError as error:
+                # Locked or withdrawn meanwhile. The receipt goes on saying "begun", which is more.
+                handing.error = handing.error or error
+            handing.state = "failed" if handing.error else "done"
+
+        writing = threading.Thread(target=work, name="copies", daemon=True)
+        self._writing.append(writing)
+        writing.start()
+
+    def marker(self) -> str:
+        """Differs from before when something has ended."""
+        with self._lock:
+            return " ".join(f"{name[:4]}{one.state[0]}" for name, one in self._handings.items())
+
+    def making(self) -> dict[str, int]:
+        """Percent of what is being written, by its id."""
+        with self._lock:
+            return {
+                name: int(100 * one.done)
+                for name, one in self._handings.items()
+                if one.state == "writing"
+            }
+
+    def close(self) -> None:
+        """Forget everything; what is being written ends at its next piece."""
+        with self._lock:
+            self._gone = True
+            for one in self._handings.values():
+                one.cancelled.set()
+            self._handings.clear()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until every stick that was written to is let go, at most so long."""
+        until = time.monotonic() + seconds
+        for writing in self._writing:
+            writing.join(max(until - time.monotonic(), 0.0))
+
+    def add(self, handing: Handing) -> None:
+        """Begin to hand out; downloads are there at once. Raises NotPossible while another stick is
+        being written."""
+        handing.state = "writing" if handing.device else "done"
+        with self._lock:
+            if self._gone:
+                raise NotOpened("The page was locked.")
+            if handing.device and any(one.state == "writing" for one in self._handings.values()):
+                raise NotPossible(
+                    "Other copies are being written just now.", "Wait until they are done."
+                )
+            self._handings[handing.receipt.id] = handing
+
+
+def handed(
+    reader: SealedReader, handing: Handing, case: Callable[[], OpenCase]
+) -> tuple[int, Iterator[bytes]]:
+    """How long a copy is, and its bytes as it leaves the kit. Locking or withdrawing ends it."""
+
+    def go_on(size: int) -> None:
+        case()
+        handing.go_on(size)
+
+    if handing.receipt.locked:
+        return locked(reader, handing.words, go_on)
+    return reader.size, plain(reader, go_on)
+
+
+def _written(handing: Handing, sticks: Sticks, fill: Callable[[Folder], None]) -> State:
+    """Fill a new folder on the stick, let the stick go, and say what is on it now."""
+    left: State = "nothing"
+    try:
+        with Folder(sticks.ready(handing.device)) as folder:
+            left = "partly"
+            try:
+                fill(folder)
+            except BaseException:
+                left = "nothing" if folder.take_back() else "partly"
+                raise
+        left = "done"
+    except KitError as error:
+        handing.error = error
+    except Exception as error:
+        _log.error("copies failed: %s", frames(error))
+        handing.error = NotPossible("The copies could not be made.", "Try again.")
+    try:
+        sticks.eject(handing.device)
+    except KitError as error:
+        handing.not_let_go = error
+    return left

@@ -1,0 +1,74 @@
+"""Whose case and film a request is about, for whoever is unlocked."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from flask import abort, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from appliance.casework.consent import Consent
+from appliance.errors import BadFile, CaseWithdrawn, NoMatch
+from appliance.vault.cases import UNREADABLE, Details, OpenCase
+from web_ui.player.open_films import OpenedView, Readable, Viewing
+from web_ui.session.access import practitioner
+from web_ui.wording.language import _
+
+
+def open_case(name: str) -> OpenCase:
+    """The case of whoever is unlocked. Answers 404 for another practitioner's or none, 410 for a
+    withdrawn one."""
+    holder = practitioner()
+    if not holder.knows(name):
+        abort(404)
+    try:
+        return holder.case(name)
+    except CaseWithdrawn:
+        abort(410)
+    except NoMatch:
+        abort(404)
+
+
+def open_to_take_back(name: str) -> OpenCase:
+    """As `open_case`, and one whose record is damaged too: the family may still take it back."""
+    try:
+        return open_case(name)
+    except BadFile:
+        return practitioner().case_to_close(name)
+
+
+def consent_of(case: OpenCase) -> Consent | None:
+    """The consent in force. None where there is none, or one that cannot be read: it allows nothing
+    then, and is talked through and recorded again."""
+    try:
+        return case.read(Consent)
+    except UNREADABLE:
+        return None
+
+
+def details_of(case: OpenCase) -> Details:
+    """What the practitioner calls a case; where that cannot be read, by its id. The check word is
+    then no word that anybody can say."""
+    with suppress(*UNREADABLE):
+        found = case.read(Details)
+        if found is not None:
+            return found
+    return Details(label=_("Case %(id)s", id=case.id[:4]), check_word="")
+
+
+def ask_for_word(case: str) -> ResponseReturnValue | None:
+    """Where to go first, unless the family of this case has said its word since the unlock."""
+    if case in practitioner().word_said:
+        return None
+    return redirect(url_for("cases.word", case=case, then=request.path), 303)
+
+
+def opened_film(case: str, film: str) -> OpenedView:
+    """A film of a case of whoever is unlocked."""
+    return practitioner().viewing.film(open_case(case), film)
+
+
+def again(case: str, pick: Callable[[Viewing, OpenCase], Readable]) -> Callable[[], Readable]:
+    """What opens a film or clip now and, for each piece that is sent, once more."""
+    holder = practitioner()
+    open_case(case)
+    return lambda: pick(holder.viewing, holder.case(case))

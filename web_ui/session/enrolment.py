@@ -1,0 +1,239 @@
+"""Setting up a kit, and bringing another practitioner: the keys, and the press that they wait for.
+
+A practitioner's locked key is kept at keys/<name>/ before the button is asked for, so that a
+pulled plug between the press and the page cannot leave a kit that obeys a key nobody has. Until
+the recorder has written `kit/enrolled.json` it opens nothing.
+"""
+
+import shutil
+import threading
+from dataclasses import dataclass
+from typing import Literal
+
+from appliance.errors import BadFile, BadInput
+from appliance.protocol.cards import Card, sealing_keys
+from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.permits import read_ceilings
+from appliance.protocol.readmission import has_come
+from appliance.protocol.requests import FRESH_SECONDS, Enrol, place_request
+from appliance.protocol.status import RecorderStatus
+from appliance.records.clock import Clock
+from appliance.records.files import (
+    Fact,
+    Home,
+    destroy,
+    from_json,
+    load_fact,
+    names_in,
+    new_id,
+    save,
+    save_fact,
+    sync_directory,
+)
+from appliance.vault.keys import PrivateKeys, unlock
+
+BRING, MAKE = "bring", "make"
+"""How somebody comes to keys: they bring their own, or the kit makes them."""
+
+Progress = Literal["nothing", "ready", "waiting", "refused", "timed-out", "done"]
+
+_NEW = "new-card.json"
+_CEILINGS = b'{"attune":"ceilings/'
+_SECRET_MARKS = (b"AGE-SECRET-KEY-", b"PRIVATE+KEY+", b"age-encryption.org/v1", b"BEGIN AGE")
+
+
+class SecretBrought(BadInput):
+    """A secret key was given where only a public card belongs."""
+
+    code = "secret-brought"
+
+
+class NewCard(Fact, frozen=True, kw_only=True, tag="new-card/v1"):
+    """Beside a practitioner's locked key: it was made because they forgot the passphrase, and no
+    family is open to it yet."""
+
+    practitioner: str
+
+
+@dataclass(frozen=True)
+class WaitingCard:
+    """A card that waits for the service."""
+
+    name: str
+    come: bool
+    """Something of the service is here: its owner has only to unlock."""
+
+
+def keep_new_card(home: Home, card: Card) -> None:
+    """Remember that the service is to let this card in again."""
+    save_fact(home.keys / card.name / _NEW, NewCard(practitioner=card.name))
+
+
+def is_new_card(home: Home, name: str) -> bool:
+    """True until the service has let the practitioner of this name in. `name` is from a card."""
+    return (home.keys / name / _NEW).exists()
+
+
+def forget_new_card(home: Home, name: str) -> None:
+    """They are in. Safe to call again."""
+    (home.keys / name / _NEW).unlink(missing_ok=True)
+
+
+def waiting_cards(home: Home, enrolled: Enrolled) -> list[WaitingCard]:
+    """The cards of this kit that were made because somebody forgot, and are not let in yet."""
+    return [
+        WaitingCard(card.name, has_come(home, card.name))
+        for card in enrolled.practitioners
+        if is_new_card(home, card.name)
+    ]
+
+
+class Enrolment:
+    """The set-up under way, if there is one. Any thread."""
+
+    def __init__(self, home: Home, clock: Clock) -> None:
+        self._home = home
+        self._clock = clock
+        self._lock = threading.Lock()
+        self.turn = threading.Lock()
+        """Held by whoever is bringing keys just now."""
+        self._cards: tuple[Card, Card] | None = None
+        self._ceilings = ""
+        self._request = ""
+        self._asked = 0.0
+
+    def bring(
+        self,
+        service: Card,
+        keys: PrivateKeys,
+        sealed: bytes,
+        ceilings: str = "",
+        forgotten: bool = False,
+    ) -> None:
+        """Keep the practitioner's locked key and remember both cards; the button is not asked yet.
+
+        `ceilings`: what the service has signed that its kits may do at most, if it has.
+        `forgotten`: the card is made because its owner forgot the passphrase of another.
+
+        Raises BadInput if practitioner and service cannot seal to each other.
+        """
+        practitioner = keys.card()
+        if practitioner.role != "practitioner":
+            raise SecretBrought(
+                "That is the service's own key. It must never come near a kit.",
+                "Take the file away from here. Bring the practitioner's key, and of the service "
+                "only its public card, whose name ends in .pub.",
+            )
+        sealing_keys(service.sealing_key(), practitioner)
+        with self._lock:
+            self._forget_earlier()
+            directory = self._home.keys / practitioner.name
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            save(directory / "identity.age", sealed, mode=0o600)
+            save_fact(directory / "card.json", practitioner)
+            if forgotten:
+                keep_new_card(self._home, practitioner)
+            sync_directory(self._home.keys)
+            self._cards = (service, practitioner)
+            self._ceilings = ceilings
+            self._request = ""
+
+    def bring_ceilings(self, service: Card, practitioner: Card, ceilings: str) -> None:
+        """Remember what the enrolled service has signed anew; the button is not asked yet."""
+        with self._lock:
+            self._forget_earlier()
+            self._cards, self._ceilings, self._request = (service, practitioner), ceilings, ""
+
+    def ask(self) -> None:
+        """Ask the recorder for a press of the button. Raises BadFile if nothing was brought."""
+        with self._lock:
+            if self._cards is None:
+                raise BadFile("Nothing was brought to this kit yet.", "Start the set-up again.")
+            now = self._clock.read()
+            service, practitioner = self._cards
+            self._request = place_request(
+                self._home,
+                Enrol(
+                    id=new_id(),
+                    boot=now.boot,
+                    boottime=now.boottime,
+                    service=service,
+                    practitioner=practitioner,
+                    ceilings=self._ceilings,
+                ),
+            )
+            self._asked = now.boottime
+
+    def progress(self, status: RecorderStatus | None) -> Progress:
+        """How far it is."""
+        with self._lock:
+            if self._cards is None:
+                return "nothing"
+            if not self._request:
+                return "ready"
+            answer = status.answers.get(self._request) if status else None
+            if answer in ("refused", "timed-out", "done"):
+                return answer
+            if self._clock.read().boottime - self._asked > FRESH_SECONDS + 5:
+                return "timed-out"
+            return "waiting"
+
+    def _forget_earlier(self) -> None:
+        """Remove keys that were brought earlier and never enrolled."""
+        enrolled = load_fact(self._home.kit / "enrolled.json", Enrolled)
+        ours = {card.name for card in enrolled.practitioners} if enrolled else set()
+        for name in names_in(self._home.keys):
+            directory = self._home.keys / name
+            if directory.is_dir() and name not in ours:
+                destroy(directory / "identity.age")
+                shutil.rmtree(directory)
+
+
+def read_service_card(data: bytes) -> tuple[Card, str]:
+    """The service's public card, and what it has signed that its kits may do at most, '' if that
+    does not stand beneath the card.
+
+    Raises SecretBrought for anything with a secret in it, BadFile.
+    """
+    if any(mark in data for mark in _SECRET_MARKS):
+        raise SecretBrought(
+            "That is a secret key, and only the service's public card belongs here. "
+            "Nothing of it was kept.",
+            "Take the file away from here and bring the one whose name ends in .pub.",
+        )
+    try:
+        text, found, note = data.strip().partition(_CEILINGS)
+        card = from_json(text, Card)
+    except BadFile as error:
+        raise BadFile(
+            "That is not the service's public card.", "It is the file whose name ends in .pub."
+        ) from error
+    if card.role != "service":
+        raise BadFile(
+            "That is the card of a practitioner, not of the service.",
+            "Ask your service for its own card; its file is usually called service.pub.",
+        )
+    if not found:
+        return card, ""
+    signed = (found + note).decode(errors="replace") + "\n"
+    try:
+        read_ceilings(signed, card)
+    except BadInput as error:
+        raise BadFile(
+            "What stands beneath the service's card is not signed by it, or was altered.",
+            "Ask your service for the file again.",
+        ) from error
+    return card, signed
+
+
+def read_practitioner_key(data: bytes, passphrase: str) -> PrivateKeys:
+    """The practitioner's keys out of the locked file.
+
+    Raises WrongPassphrase, SecretBrought, BadFile.
+    """
+    if any(mark in data for mark in (b"AGE-SECRET-KEY-", b"PRIVATE+KEY+")):
+        raise SecretBrought(
+            "That key lies open: it is not under a passphrase. Nothing of it was kept.",
+            "Make one that is: attune keygen --role practitioner. Then remove the open one.",
+        )
+    return unlock(data, passphrase)

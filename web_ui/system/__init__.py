@@ -1,0 +1,1 @@
+"""The machine under the page: certificates, memory, sticks, power."""

@@ -1,0 +1,28 @@
+"""Switching the kit off."""
+
+import subprocess
+
+from appliance.errors import NotPossible
+from web_ui.wording.language import _
+
+
+def power_off() -> None:
+    """Ask systemd to switch the machine off; who may ask is in its own rules."""
+    manager = ("org.freedesktop.login1", "/org/freedesktop/login1")
+    command = [
+        "busctl",
+        "--system",
+        "call",
+        *manager,
+        f"{manager[0]}.Manager",
+        "PowerOff",
+        "b",
+        "0",
+    ]
+    try:
+        subprocess.run(command, capture_output=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise NotPossible(
+            _("This kit cannot switch itself off from here."),
+            _("Pull the plug while it is not filming: nothing is lost by that."),
+        ) from error

@@ -1,0 +1,1 @@
+"""What the page says in words: its language, its times, what a code means."""

@@ -1,0 +1,168 @@
+"""What the recorder and the sender say by codes, in words."""
+
+from dataclasses import dataclass
+
+from appliance.errors import BadFile
+from appliance.protocol.permits import Refusal
+from appliance.protocol.status import FILMING, FRAMING, RecorderStatus, SyncStatus
+from appliance.records.clock import Trust
+from appliance.records.files import Home, load_fact
+from web_ui.wording.language import _, ngettext
+from web_ui.wording.times import in_words
+
+QUIETEST = 60.0
+"""Decibels below the loudest there can be at which the page shows no sound."""
+QUIET, TOO_LOUD = -40.0, -3.0
+"""Decibels: below, a voice is lost beside the room's own noise; above, what is louder still would
+be cut off."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What is heard while this family is filmed or framed."""
+
+    level: int | None
+    """From 0 to 100; None where only pictures are made."""
+    words: str
+
+
+def heard(status: RecorderStatus | None) -> Heard | None:
+    """How loud it is by the recorder's word; None while nothing is filmed or framed."""
+    if status is None or status.state not in (FILMING, FRAMING):
+        return None
+    if not status.with_sound:
+        return Heard(None, _("No sound: only pictures are made."))
+    if status.sound is None:
+        return Heard(0, _("Nothing is heard. If this stays so, check the microphone's plug."))
+    level = max(0, min(100, round(100 * (1 + status.sound.peak / QUIETEST))))
+    if status.sound.loudest < QUIET:
+        return Heard(level, _("Quiet. If people are talking, move the kit closer to them."))
+    if status.sound.loudest > TOO_LOUD:
+        return Heard(level, _("Too loud. Move the kit away from what is loud."))
+    return Heard(level, _("Good: loud enough, and not too loud."))
+
+
+def reason_in_words(code: str) -> str:
+    """Why a press was refused or what is broken, and what to do; '' for no code."""
+    if not code:
+        return ""
+    try:
+        return _(Refusal(code).sentence)
+    except ValueError:
+        pass
+    return _endings().get(code) or _("The kit reports: %(code)s.", code=code)
+
+
+def ended_in_words(code: str) -> str:
+    """Why a film ended."""
+    return _endings().get(code) or _("It ended: %(code)s.", code=code)
+
+
+def doing_in_words(state: str) -> str:
+    """What the recorder is doing."""
+    words = {
+        "idle": _("Not armed. A press of the button films nothing."),
+        "asked": _("A press of the button is asked for. It counts in a moment."),
+        "presence": _("Waiting for a press of the button."),
+        "ready": _("Armed. A short press of the button starts a film."),
+        "filming": _("Filming. Any press of the button stops it."),
+        "preview": _(
+            "The camera is on for framing; nothing is stored. A short press of the button films."
+        ),
+        "stopping": _("The film is being closed."),
+        "removing": _("The last film is about to be removed. Let go of the button to keep it."),
+        "refused": _("A press was refused. The kit does not film."),
+        "fault": _("Something is broken. The kit does not film."),
+    }
+    return words.get(state) or _("The recorder says: %(state)s.", state=state)
+
+
+def lamp_in_words(pattern: str) -> str:
+    """What the lamp shows and what that means."""
+    words = {
+        "off": _("Off"),
+        "ready": _("Slow pulse: ready"),
+        "preview": _("Even quick blink: the camera is on, nothing is stored"),
+        "filming": _("On: filming"),
+        "last-minute": _("On with a dip each second: the last minute"),
+        "refused": _("Two flashes: refused"),
+        "removing": _("Quickening: the last film is about to be removed"),
+        "presence": _("Double pulse: press the button to confirm"),
+        "fault": _("Three flashes and one: something is broken"),
+        "recovered": _("A wink each ten seconds: the power was cut, look at the last film"),
+    }
+    return words.get(pattern) or pattern
+
+
+def clock_in_words(status: RecorderStatus) -> str:
+    """How sure the kit is of the time."""
+    trust = status.clock
+    if trust == Trust.TRUSTED.value and status.now and status.other_time:
+        return _(
+            "Clocks disagree: %(now)s was confirmed, and the kit's own clock said %(other)s. "
+            "If the confirmed time is wrong, lock the page and unlock it with the right one.",
+            now=in_words(status.now),
+            other=in_words(status.other_time),
+        )
+    words = {
+        "trusted": _("Time confirmed"),
+        "doubtful": _("Time not confirmed: unlock the page"),
+        "wrong": _("The time is wrong: unlock the page and correct it"),
+    }
+    return words.get(trust) or trust
+
+
+def _endings() -> dict[str, str]:
+    return {
+        "button": _("It was ended with the button."),
+        "limit": _("It ended at the agreed length."),
+        "page": _("It was stopped from the page."),
+        "power": _("The power was cut. What was filmed until then is here."),
+        "shutdown": _("The kit was switched off. What was filmed until then is here."),
+        "withdrawn": _("It ended because the consent was withdrawn."),
+        "camera-failed": _("The camera stopped. Check its cable, then switch the kit off and on."),
+        "frames-stopped": _("The camera gave no more pictures, so the film was ended."),
+        "sound-failed": _("The microphone stopped, so the film was ended."),
+        "light-failed": _("The light stopped, so the film was ended. The kit needs repair."),
+        "disk-failed": _(
+            "The card refused a write, so the film was ended. Is the card full or worn?"
+        ),
+        "slow-card": _("The card was too slow, so the film was ended."),
+        "fault": _("Something broke, so the film was ended."),
+        "imported": _("It was made elsewhere and brought into this case."),
+    }
+
+
+def countdown(seconds: float) -> str:
+    """Minutes and seconds, 4:05."""
+    minutes, rest = divmod(max(0, int(seconds + 0.5)), 60)
+    return f"{minutes}:{rest:02}"
+
+
+def removable_in_words(seconds: float) -> str:
+    """How long the last film can still be removed at the kit, '' if it cannot."""
+    if seconds <= 0:
+        return ""
+    return _(
+        "Hold the button for 5 seconds to remove the last film (%(left)s left)",
+        left=countdown(seconds),
+    )
+
+
+def free_in_words(minutes: float) -> str:
+    """How much more film the card takes."""
+    whole = max(0, int(minutes))
+    if whole >= 180:
+        return _("Room for %(hours)s hours", hours=whole // 60)
+    return ngettext("Room for %(num)s minute", "Room for %(num)s minutes", whole)
+
+
+def sent_in_words(home: Home) -> str:
+    """What the service has confirmed, by the sender's word."""
+    try:
+        status = load_fact(home.status("sync"), SyncStatus)
+    except BadFile:
+        status = None
+    if status is None or status.last_confirmed is None:
+        return _("Nothing confirmed by the service since switching on")
+    return _("Last confirmed by the service: %(when)s", when=in_words(status.last_confirmed))
