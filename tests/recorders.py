@@ -19,7 +19,7 @@ from appliance.film.recording import open_recording
 from appliance.protocol.cards import KitCard
 from appliance.protocol.case_record import CaseRecord
 from appliance.protocol.permits import Permit
-from appliance.protocol.requests import Enrol, Request, SetTime, place_request
+from appliance.protocol.requests import Enrol, Framing, Preview, Request, SetTime, place_request
 from appliance.protocol.status import RecorderStatus
 from appliance.records.clock import SystemClock, Vouch
 from appliance.records.files import load_fact, new_id, save, save_fact, to_json
@@ -156,3 +156,11 @@ class Process:
         for process in self.running:
             process.kill()
             process.communicate()
+
+
+def preview(recorder: Process, open_it: bool) -> Preview:
+    now, status = CLOCK.read(), recorder.status()
+    assert status is not None
+    said = Framing(kit=status.kit, boot=now.boot, boottime=now.boottime)
+    note = PRACTITIONER.signer.sign(to_json(said).decode() + "\n")
+    return Preview(id=new_id(), boot=now.boot, boottime=now.boottime, open=open_it, note=note)

@@ -16,11 +16,8 @@ import av
 import pytest
 
 from appliance.film.manifest import EndReason
-from appliance.protocol.requests import Framing, Preview
-from appliance.records.files import new_id, to_json
 from firmware.__main__ import DIED
-from tests.fakes import PRACTITIONER
-from tests.recorders import CLOCK, Process, wait_for
+from tests.recorders import Process, preview, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -286,11 +283,3 @@ def test_a_film_that_was_being_removed_when_the_power_went_does_not_come_back(
     kept.rename(directory)
     recorder.start()
     assert not list(recorder.home.recordings.iterdir())
-
-
-def preview(recorder: Process, open_it: bool) -> Preview:
-    now, status = CLOCK.read(), recorder.status()
-    assert status is not None
-    said = Framing(kit=status.kit, boot=now.boot, boottime=now.boottime)
-    note = PRACTITIONER.signer.sign(to_json(said).decode() + "\n")
-    return Preview(id=new_id(), boot=now.boot, boottime=now.boottime, open=open_it, note=note)

@@ -68,7 +68,7 @@ class Preview(Fact, frozen=True, kw_only=True, tag="preview/v1"):
 
 class Remove(Fact, frozen=True, kw_only=True, tag="remove/v1"):
     """Take films off the card, as a signed order says: a `Withdrawal` or a `FilmWithdrawal` of a
-    practitioner of that case, or a `ServiceOrder` (all in `appliance.casework.consent`)."""
+    practitioner of that case, or a `ServiceOrder` (all in `protocol.orders`)."""
 
     id: str
     boot: str
