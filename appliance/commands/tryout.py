@@ -17,6 +17,11 @@ _SCENE = (
     "There is no scene to film on this kit.",
     "Install attune-kit-scene, on a kit that films no family.",
 )
+_SERVICE = (
+    "appliance.base",
+    "What the service runs is not on this computer, and nobody stands in for it.",
+    "Install attune-base.",
+)
 
 
 @click.command()
@@ -50,6 +55,7 @@ def rehearse(
     promise was broken.
     """
     needs(*_SCENE)
+    needs(*_SERVICE)
     from appliance.selftest import faults as mishaps
     from appliance.selftest import rehearsal
 
@@ -76,6 +82,7 @@ def demo(film: Path | None, port: int) -> None:
     import tempfile
 
     needs(*_SCENE)
+    needs(*_SERVICE)
     from appliance.selftest.demo import demonstrate
 
     with tempfile.TemporaryDirectory(prefix="attune-demo-") as root:

@@ -104,7 +104,7 @@ class CorrectTime(Fact, frozen=True, kw_only=True, tag="correct-time/v1"):
 
 
 class FactoryReset(Fact, frozen=True, kw_only=True, tag="factory-reset/v1"):
-    """A signed `appliance.factory_reset.Reset`: carried out only by a press within 60 s."""
+    """A signed `protocol.orders.Reset`: carried out only by a press within 60 s."""
 
     id: str
     boot: str
