@@ -1,4 +1,4 @@
-"""Pictures and sound into a fragmented MP4, in memory, as `appliance.film.manifest` reads it.
+"""Pictures and sound into a fragmented MP4, in memory, as `appliance.film.fragments` reads it.
 
 A fragment ends at each key frame and after about a sixth of a second; there is no edit list, and
 times start at zero. The encoder of the sound would put its first packet before zero, where no

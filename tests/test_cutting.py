@@ -18,7 +18,8 @@ from appliance.commands.main import run
 from appliance.errors import BadFile, BadInput, KitError
 from appliance.film.boxes import boxes
 from appliance.media import avc
-from appliance.media.cutting import Cut, cut
+from appliance.media.cutting import cut
+from appliance.media.wire import Cut
 from tests import films
 
 FRAMES = 300

@@ -17,7 +17,8 @@ from typing import Any
 import av
 import pytest
 
-from appliance.age.identities import Identity, generate_identity
+from appliance.age.identities import generate_identity
+from appliance.age.unsealing import Identity
 from appliance.casework.importing import Original, clear_unfinished, import_film
 from appliance.errors import BadFile, BadInput, KitError, NotPossible
 from appliance.film.manifest import FilmStarted

@@ -69,6 +69,10 @@ RULES = {
         "tests/test_withdrawing.py", "tests/test_web_withdrawal.py", "tests/test_base.py",
         "tests/test_shares.py",
     ),
+    "appliance.protocol.case_record": (
+        "tests/test_withdrawing.py", "tests/test_shares.py", "tests/test_removing.py",
+        "tests/test_sync.py", "tests/test_web_withdrawal.py", TAKEN_OVER,
+    ),
     "firmware.removing": ("tests/test_removing.py", "tests/test_runner.py", TAKEN_OVER),
     "firmware.gate": (
         "tests/test_runner.py", "tests/test_removing.py", "tests/test_renewing.py",

@@ -1,4 +1,4 @@
-"""What the processes say to one another, each in a file of its own directory.
+"""What the page asks of the recorder, each request in a file of its own.
 
 A request is one fact in `requests/web/<id>.json`, written by the page and read by the recorder,
 which answers in its live status. The page may ask for anything here and the recorder may believe

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.age.identities import HybridIdentity, Identity
+from appliance.age.identities import HybridIdentity
+from appliance.age.unsealing import Identity
 from appliance.selftest.browser import Page, _Forms
 from appliance.selftest.rehearsal import CHILD, GOAL, LABEL, PERSON, Rehearsal
 from appliance.vault.cases import Cases
