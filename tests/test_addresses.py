@@ -177,8 +177,10 @@ def test_a_kit_without_scene_measures_and_service_loads_all_that_it_has() -> Non
 
 @pytest.fixture(scope="module")
 def real_kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The packages as they lie on a kit that films families."""
+    """The packages as they lie on a kit that films families, and folders of an earlier version."""
     root = tmp_path_factory.mktemp("kit")
+    (root / "appliance" / "base").mkdir(parents=True)
+    (root / "appliance" / "bench" / "__pycache__").mkdir(parents=True)
     gone = [ROOT / name.replace(".", "/") for name in elsewhere()]
     gone += [path.with_suffix(".py") for path in gone]
     for package in PACKAGES:

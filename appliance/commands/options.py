@@ -174,5 +174,7 @@ def refuse_terminal(data: bytes) -> None:
 
 def needs(module: str, sentence: str, hint: str) -> None:
     """What comes in a package of its own, and is not on every kit. Raises NotPossible."""
-    if find_spec(module) is None:
+    found = find_spec(module)
+    # A folder that another version left is a module to Python, and there is nothing in it.
+    if found is None or found.origin is None:
         raise NotPossible(sentence, hint)
