@@ -1,1 +1,1 @@
-"""What every process of the kit shares: sealed files, the gate, cases, films, facts on the card."""
+"""What the programs share, room by room, and those programs that need neither camera nor page."""
