@@ -304,6 +304,45 @@ def test_no_folder_has_more_modules_than_somebody_looks_through() -> None:
     assert not {folder: many for folder, many in folders.items() if many > most.get(folder, 20)}
 
 
+def chain_from(module: str, sources: dict[str, str]) -> list[str]:
+    """The longest way down from a module, by what is imported as soon as it is."""
+    known: dict[str, list[str]] = {}
+
+    def at_once(node: ast.AST) -> Iterator[ast.AST]:
+        for one in ast.iter_child_nodes(node):
+            for_types_alone = isinstance(one, ast.If) and "TYPE_CHECKING" in ast.unparse(one.test)
+            if not isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and not for_types_alone:
+                yield one
+                yield from at_once(one)
+
+    def longest(one: str) -> list[str]:
+        if one not in known:
+            text = "\n".join(
+                ast.unparse(node)
+                for node in at_once(ast.parse(sources[one]))
+                if isinstance(node, ast.Import | ast.ImportFrom)
+            )
+            names = {
+                name if name in sources else name.rpartition(".")[0]
+                for name in imports_in(text, one)
+            }
+            ways = [longest(name) for name in names & sources.keys() - {one}]
+            known[one] = [one, *max(ways, key=len, default=[])]
+        return known[one]
+
+    return longest(module)
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("firmware.__main__", 12), ("appliance.sync.__main__", 12), ("web_ui.__main__", 20)],
+)
+def test_nobody_has_to_go_down_many_floors_to_understand_a_program(name: str, most: int) -> None:
+    way = chain_from(name, {module: path.read_text() for module, path in sources()})
+    assert way[-1] == "appliance.errors", "the longest way ends on the ground"
+    assert len(way) <= most, " > ".join(way)
+
+
 # --- What the running processes have loaded -------------------------------------------------------
 
 TOLD_AT_THE_END = """
