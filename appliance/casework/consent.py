@@ -3,8 +3,8 @@
 Consent is several consents: each person speaks for themselves, each purpose stands alone, and none
 is assumed. Where ISO/IEC TS 27560 (consent records and receipts) has a name for a field, the field
 has that name; `limit`, `valid_until` and what VIG asks for besides have plain ones. The records lie
-sealed in the case, numbered: what is taken back is a new one, and none is ever changed. What
-ends is ordered in `appliance.protocol.orders`, readable without a key.
+sealed in the case, numbered: what is taken back is a new one, and none is ever changed. What ends
+is ordered in `appliance.protocol.orders`, readable without a key.
 """
 
 import re
