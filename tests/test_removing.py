@@ -618,6 +618,30 @@ def test_a_film_whose_manifest_cannot_be_read_is_left_alone(kit: Stage) -> None:
     assert here(kit) == {recording}
 
 
+def test_what_the_card_refused_is_not_tried_again_before_the_next_start(kit: Stage) -> None:
+    recording = make_film(kit)
+    save(
+        kit.home.case(kit.case) / "withdrawal",
+        signed(PRACTITIONER.signer, withdrawal(kit)).encode(),
+    )
+    kit.home.removed.rmdir()
+    kit.home.removed.write_text("")
+    with pytest.raises(OSError, match="directory"):
+        kit.removals.look()
+    kit.removals.look()
+    kit.home.removed.unlink()
+    kit.home.removed.mkdir()
+    kit.removals.look()
+    assert here(kit) == {recording}
+    Removals(kit.home, kit.books, kit.log, lambda: NOON).look()
+    assert here(kit) == set()
+
+
+def test_an_order_for_what_is_no_case_closes_nothing(kit: Stage) -> None:
+    assert ask(kit, signed(PRACTITIONER.signer, withdrawal(kit, case="../elsewhere"))) == "refused"
+    assert not kit.books.books.closed
+
+
 def test_a_film_of_nobody_knows_whom_is_left_alone(kit: Stage) -> None:
     recording = make_film(kit)
     manifest = kit.home.recording(recording) / "manifest"
