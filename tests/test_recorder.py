@@ -894,6 +894,22 @@ def test_a_film_that_could_not_be_closed_shows_as_a_fault() -> None:
     assert world.recorder.reason == "disk-failed"
 
 
+def test_what_breaks_while_a_film_is_closed_is_shown_after_it() -> None:
+    world = filming()
+    world.happens(Pressed(world.now + 1))
+    world.happens(Broke(world.now, EndReason.SOUND_FAILED))
+    world.close_film()
+    assert (world.state, world.recorder.reason) == (State.FAULT, "sound-failed")
+
+
+@pytest.mark.parametrize("fault", [None, EndReason.SOUND_FAILED])
+def test_a_film_that_is_never_closed_says_what_was_wrong_first(fault: EndReason | None) -> None:
+    world = filming()
+    world.happens(Broke(world.now, fault) if fault else Pressed(world.now))
+    world.wait(LONGEST_STOP)
+    assert world.done[-1] == Die(fault or EndReason.DISK_FAILED)
+
+
 def test_a_film_that_is_never_closed_ends_the_process() -> None:
     world = filming()
     world.happens(Pressed(world.now + 1))
