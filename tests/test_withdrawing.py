@@ -565,6 +565,15 @@ def test_a_kit_that_is_not_set_up_hears_nobody(tmp_path: Path) -> None:
     assert hear_service(home, Cases(home)) == []
 
 
+@pytest.mark.parametrize("missing", ["enrolled.json", "kit.json"])
+def test_a_kit_that_is_half_set_up_hears_nobody(kit: SendingKit, missing: str) -> None:
+    case, _ = filmed(kit)
+    save(kit.home.inbox / "order-000001", signed(order_for(kit, case.id)))
+    (kit.home.kit / missing).unlink()
+    assert hear_service(kit.home, kit.cases) == []
+    assert not is_withdrawn(case.directory)
+
+
 def test_the_orders_of_the_service_itself_are_kept_apart_by_their_name(kit: SendingKit) -> None:
     case, _ = filmed(kit)
     store = FolderStore(kit.store)
