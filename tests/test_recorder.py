@@ -877,6 +877,30 @@ def test_a_button_that_was_held_before_framing_removes_nothing_after_it() -> Non
     assert world.kept == {"1"} and world.state is State.READY
 
 
+def test_a_button_that_was_held_before_a_press_was_asked_for_removes_nothing_after_it() -> None:
+    world = filming()
+    world.press()
+    world.permit = None
+    world.close_film()
+    world.happens(Pressed(world.now))
+    world.happens(PresenceAsked(world.now, "request"))
+    world.wait(PRESENCE_LASTS)
+    assert (world.state, world.kept) == (State.IDLE, {"1"})
+    world.wait(2 * HOLD_REMOVES)
+    assert (world.state, world.kept) == (State.IDLE, {"1"})
+
+
+def test_the_countdown_begins_when_it_is_due_and_no_sooner() -> None:
+    world = filming()
+    world.press()
+    world.close_film()
+    world.happens(Pressed(world.now))
+    world.wait(HOLD_REMOVES - COUNTDOWN - 0.5)
+    assert world.state is State.READY
+    world.wait(0.5)
+    assert world.state is State.REMOVING
+
+
 def test_a_press_that_ends_framing_leaves_nothing_to_wait_for() -> None:
     world = World()
     world.arm()

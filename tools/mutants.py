@@ -12,9 +12,9 @@ does not come to its end.
 
 Each result is a line in build/mutants.jsonl: begun again, only what is missing is run. A change
 that was caught stays so while the module and that very test are the same, one that was not while
-all of the module's tests are. What no test catches is listed in docs/mutations.md, with the reason from
-tools/mutants.toml if one is known; the measure is that 95 of 100 are caught and each other one is
-explained. Exit 0 if it is met, else 1.
+all of the module's tests are. What no test catches is listed in docs/mutations.md, with the reason
+from tools/mutants.toml if one is known; the measure is that 95 of 100 are caught and each other one
+is explained. Exit 0 if it is met, else 1.
 """
 
 import argparse
