@@ -4,17 +4,20 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from appliance.audit import check_chain
 from appliance.cases import CaseRecord
-from appliance.clock import Sources, Trust
+from appliance.clock import Correction, Kept, Sources, Trust
 from appliance.files import LARGEST_FACT, load_fact, new_id, to_json
 from appliance.permits import Refusal
+from appliance.requests import FRESH_SECONDS
 from firmware.gate import Gate
 from firmware.recorder import State
-from tests.fakes import CASE, NOON, Stage
+from tests.fakes import CASE, NOON, PRACTITIONER, Stage
 
 
 @pytest.fixture
@@ -275,3 +278,59 @@ def test_a_clock_chip_counts_on_from_what_was_vouched_for(machine: Machine) -> N
     flat = Machine(kit)
     flat.sources = Sources(chip=12)
     assert flat.gate.time().now is None
+
+
+def test_the_chip_is_looked_at_again_as_time_goes_on(machine: Machine) -> None:
+    kit = machine.kit
+    machine.sources = Sources(chip=5_000)
+    assert machine.gate.vouch(kit.vouch_note())
+    kit.clock.advance(2 * 86_400)
+    machine.sources = Sources(chip=5_000 + 2 * 86_400)
+    machine.gate.answer()
+    assert kit.books.kept == Kept(chip=5_000 + 2 * 86_400, time=kit.clock.wall)
+
+
+def correction(kit: Stage, to: datetime, **changes: Any) -> str:
+    now = kit.clock.read()
+    said = Correction(kit=kit.books.kit, time=to, boot=now.boot, boottime=now.boottime)
+    said = msgspec.structs.replace(said, **changes)
+    return PRACTITIONER.signer.sign(to_json(said).decode() + "\n")
+
+
+def test_a_time_that_is_put_right_disarms_counts_on_by_the_chip_and_says_who_disagrees(
+    machine: Machine,
+) -> None:
+    kit, clock = machine.kit, machine.kit.clock
+    machine.sources = Sources(from_network=True, chip=5_000)
+    assert machine.gate.vouch(kit.vouch_note())
+    permit = kit.arm()
+    assert machine.gate.answer() == permit
+    right = clock.wall - timedelta(hours=1)
+    assert machine.gate.correct(correction(kit, right))
+    assert permit.id in kit.books.books.disarmed
+    assert machine.gate.answer() is Refusal.DISARMED
+    assert machine.gate.disagrees == clock.wall
+    assert kit.books.kept == Kept(chip=5_000, time=right)
+    # Where nothing is armed, nothing is taken away.
+    assert machine.gate.correct(correction(kit, right))
+    assert kit.books.books.disarmed == (permit.id,)
+
+
+@pytest.mark.parametrize(("late", "good"), [(0, True), (0.5, False)])
+def test_a_word_counts_for_as_long_as_it_is_fresh(
+    machine: Machine, late: float, good: bool
+) -> None:
+    kit, gate = machine.kit, machine.gate
+    asked, note = kit.preview(), correction(kit, kit.clock.wall)
+    kit.clock.advance(FRESH_SECONDS + late)
+    assert gate.may_frame(asked.note) is good
+    kit.clock.advance(FRESH_SECONDS)
+    assert gate.may_correct(note) is good
+
+
+def test_a_word_of_an_earlier_boot_stands_in_no_ones_way(machine: Machine) -> None:
+    kit, clock = machine.kit, machine.kit.clock
+    assert machine.gate.vouch(kit.vouch_note())
+    clock.boot, clock.seconds = "the next boot", 10.0
+    assert machine.gate.vouch(kit.vouch_note())
+    assert machine.gate.time().now == clock.wall

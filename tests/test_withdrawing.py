@@ -452,6 +452,54 @@ def order_for(kit: SendingKit, case: str, /, **changes: object) -> ServiceOrder:
     return msgspec.structs.replace(order, **changes)
 
 
+def test_the_service_speaks_of_a_case_that_is_not_here_and_nothing_is_made_of_it(
+    kit: SendingKit,
+) -> None:
+    elsewhere = new_id()
+    save(kit.home.inbox / "order-000001", signed(order_for(kit, elsewhere)))
+    assert hear_service(kit.home, kit.cases) == [] and not kit.home.case(elsewhere).exists()
+
+
+def test_films_that_the_service_takes_back_go_at_once_one_after_the_other(kit: SendingKit) -> None:
+    case, films = filmed(kit)
+    for number, film in enumerate(films, 1):
+        order = order_for(kit, case.id, film=film, number=number)
+        save(kit.home.inbox / f"order-{number:06}", signed(order))
+        assert hear_service(kit.home, kit.cases) == [Carried(case.id, film)]
+        assert not (case.directory / "derived" / film).exists()
+    assert films_withdrawn(case.directory) == sorted(films)
+
+
+def test_an_order_for_what_is_no_film_writes_nothing_anywhere(kit: SendingKit) -> None:
+    case, _ = filmed(kit)
+    before = contents(case.directory)
+    save(kit.home.inbox / "order-000001", signed(order_for(kit, case.id, film="../elsewhere")))
+    assert hear_service(kit.home, kit.cases) == [] and contents(case.directory) == before
+
+
+def test_a_case_that_is_being_withdrawn_here_is_not_taken_back_a_second_time(
+    kit: SendingKit,
+) -> None:
+    case, _ = filmed(kit)
+    save(case.directory / "withdrawal", b"cut off by a plug")
+    save(kit.home.inbox / "order-000001", signed(order_for(kit, case.id)))
+    assert hear_service(kit.home, kit.cases) == []
+    assert not (case.directory / "withdrawn-there").exists()
+
+
+def test_what_could_not_be_finished_is_named_and_keeps_nothing_else_back(kit: SendingKit) -> None:
+    made = [filmed(kit) for _case in range(3)]
+    for case, (film, _stays) in made:
+        (case.directory / "withdrawn").mkdir()
+        save(case.directory / "withdrawn" / film, b"cut off by a plug")
+    stuck, (film, _stays) = made[1]
+    shutil.rmtree(stuck.directory / "derived" / film)
+    (stuck.directory / "derived" / film).write_bytes(b"what a damaged card has here")
+    assert finish_everything(kit.home, kit.cases) == [stuck.id]
+    for case, (film, _stays) in (made[0], made[2]):
+        assert not (case.directory / "derived" / film).exists()
+
+
 def false_orders(kit: SendingKit, case: str) -> Iterator[bytes]:
     true = signed(order_for(kit, case))
     yield signed(order_for(kit, case), Signer.generate(service().card().name))
