@@ -17,6 +17,7 @@ from appliance.permits import Refusal
 from appliance.requests import FRESH_SECONDS
 from firmware.gate import Gate
 from firmware.recorder import State
+from firmware.room import Room
 from tests.fakes import CASE, NOON, PRACTITIONER, Stage
 
 
@@ -192,6 +193,50 @@ def test_a_permit_that_cannot_be_read_any_more_ends_the_film(kit: Stage, how: st
     assert not kit.camera.open
     kit.settle()
     assert kit.status.ended == "page"
+
+
+# --- The kit itself ---------------------------------------------------------------------------
+
+
+class Card(Room):
+    """A card with room for so many seconds, which may refuse to hold them."""
+
+    def __init__(self, seconds: float, holds: bool) -> None:
+        self._left, self._holds = seconds, holds
+
+    def seconds(self) -> float:
+        return self._left
+
+    def reserve(self, seconds: float) -> bool:
+        return self._holds and seconds <= self._left
+
+
+@pytest.mark.parametrize(
+    ("left", "holds", "lit", "refusal"),
+    [
+        (10, True, True, None),
+        (9.9, True, True, Refusal.CARD_FULL),
+        (10, False, True, Refusal.CARD_FULL),
+        (10, True, False, Refusal.LIGHT_BROKEN),
+    ],
+)
+def test_a_press_films_where_card_and_light_can_do_all_of_it(
+    kit: Stage, left: float, holds: bool, lit: bool, refusal: Refusal | None
+) -> None:
+    gate = Gate(
+        kit.home,
+        kit.books,
+        kit.clock,
+        kit.log,
+        Card(left, holds),
+        kit.board,
+        lambda: lit,
+        lambda: True,
+        lambda: True,
+    )
+    assert gate.vouch(kit.vouch_note())
+    permit = kit.arm(limit=10)
+    assert gate.answer(reserve=True) == (refusal or permit)
 
 
 # --- The time -----------------------------------------------------------------------------------
