@@ -361,6 +361,13 @@ def test_a_time_that_is_put_right_disarms_counts_on_by_the_chip_and_says_who_dis
     assert kit.books.books.disarmed == (permit.id,)
 
 
+def test_where_no_order_lies_nobody_has_signed_one(machine: Machine) -> None:
+    permit = machine.kit.arm()
+    assert machine.gate.signer(permit) == PRACTITIONER.signer.verifier
+    machine.kit.disarm()
+    assert machine.gate.signer(permit) is None
+
+
 @pytest.mark.parametrize(("late", "good"), [(0, True), (0.5, False)])
 def test_a_word_counts_for_as_long_as_it_is_fresh(
     machine: Machine, late: float, good: bool
