@@ -4,9 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
 from appliance.audit import check_chain
@@ -198,6 +196,28 @@ def test_a_permit_that_cannot_be_read_any_more_ends_the_film(kit: Stage, how: st
 # --- The kit itself ---------------------------------------------------------------------------
 
 
+def gate_of(
+    kit: Stage,
+    *,
+    room: Room | None = None,
+    lit: bool = True,
+    sources: Callable[[], Sources] = Sources,
+) -> Gate:
+    """A gate on this kit's books that nobody has told the time; the rest of the kit is well."""
+    return Gate(
+        kit.home,
+        kit.books,
+        kit.clock,
+        kit.log,
+        room or kit.room,
+        kit.board,
+        lambda: lit,
+        lambda: True,
+        lambda: True,
+        sources=sources,
+    )
+
+
 class Card(Room):
     """A card with room for so many seconds, which may refuse to hold them."""
 
@@ -223,17 +243,7 @@ class Card(Room):
 def test_a_press_films_where_card_and_light_can_do_all_of_it(
     kit: Stage, left: float, holds: bool, lit: bool, refusal: Refusal | None
 ) -> None:
-    gate = Gate(
-        kit.home,
-        kit.books,
-        kit.clock,
-        kit.log,
-        Card(left, holds),
-        kit.board,
-        lambda: lit,
-        lambda: True,
-        lambda: True,
-    )
+    gate = gate_of(kit, room=Card(left, holds), lit=lit)
     assert gate.vouch(kit.vouch_note())
     permit = kit.arm(limit=10)
     assert gate.answer(reserve=True) == (refusal or permit)
@@ -248,18 +258,7 @@ class Machine:
     def __init__(self, kit: Stage) -> None:
         self.sources = Sources()
         self.kit = kit
-        self.gate = Gate(
-            kit.home,
-            kit.books,
-            kit.clock,
-            kit.log,
-            kit.room,
-            kit.board,
-            lambda: True,
-            lambda: True,
-            lambda: True,
-            sources=lambda: self.sources,
-        )
+        self.gate = gate_of(kit, sources=lambda: self.sources)
 
     def told(self) -> list[str]:
         """What the log has of it: where each time came from."""
@@ -335,10 +334,9 @@ def test_the_chip_is_looked_at_again_as_time_goes_on(machine: Machine) -> None:
     assert kit.books.kept == Kept(chip=5_000 + 2 * 86_400, time=kit.clock.wall)
 
 
-def correction(kit: Stage, to: datetime, **changes: Any) -> str:
+def correction(kit: Stage, to: datetime) -> str:
     now = kit.clock.read()
     said = Correction(kit=kit.books.kit, time=to, boot=now.boot, boottime=now.boottime)
-    said = msgspec.structs.replace(said, **changes)
     return PRACTITIONER.signer.sign(to_json(said).decode() + "\n")
 
 
