@@ -9,12 +9,14 @@ import pytest
 
 from appliance.protocol.case_record import CaseRecord
 from appliance.protocol.permits import Refusal
+from appliance.protocol.requests import FRESH_SECONDS
 from appliance.records.audit import check_chain
-from appliance.records.clock import Sources, Trust
+from appliance.records.clock import Correction, Kept, Sources, Trust
 from appliance.records.files import LARGEST_FACT, load_fact, new_id, to_json
 from firmware.gate import Gate
 from firmware.recorder import State
-from tests.fakes import CASE, NOON, Stage
+from firmware.room import Room
+from tests.fakes import CASE, NOON, PRACTITIONER, Stage
 
 
 @pytest.fixture
@@ -191,6 +193,62 @@ def test_a_permit_that_cannot_be_read_any_more_ends_the_film(kit: Stage, how: st
     assert kit.status.ended == "page"
 
 
+# --- The kit itself ---------------------------------------------------------------------------
+
+
+def gate_of(
+    kit: Stage,
+    *,
+    room: Room | None = None,
+    lit: bool = True,
+    sources: Callable[[], Sources] = Sources,
+) -> Gate:
+    """A gate on this kit's books that nobody has told the time; the rest of the kit is well."""
+    return Gate(
+        kit.home,
+        kit.books,
+        kit.clock,
+        kit.log,
+        room or kit.room,
+        kit.board,
+        lambda: lit,
+        lambda: True,
+        lambda: True,
+        sources=sources,
+    )
+
+
+class Card(Room):
+    """A card with room for so many seconds, which may refuse to hold them."""
+
+    def __init__(self, seconds: float, holds: bool) -> None:
+        self._left, self._holds = seconds, holds
+
+    def seconds(self) -> float:
+        return self._left
+
+    def reserve(self, seconds: float) -> bool:
+        return self._holds and seconds <= self._left
+
+
+@pytest.mark.parametrize(
+    ("left", "holds", "lit", "refusal"),
+    [
+        (10, True, True, None),
+        (9.9, True, True, Refusal.CARD_FULL),
+        (10, False, True, Refusal.CARD_FULL),
+        (10, True, False, Refusal.LIGHT_BROKEN),
+    ],
+)
+def test_a_press_films_where_card_and_light_can_do_all_of_it(
+    kit: Stage, left: float, holds: bool, lit: bool, refusal: Refusal | None
+) -> None:
+    gate = gate_of(kit, room=Card(left, holds), lit=lit)
+    assert gate.vouch(kit.vouch_note())
+    permit = kit.arm(limit=10)
+    assert gate.answer(reserve=True) == (refusal or permit)
+
+
 # --- The time -----------------------------------------------------------------------------------
 
 
@@ -200,18 +258,7 @@ class Machine:
     def __init__(self, kit: Stage) -> None:
         self.sources = Sources()
         self.kit = kit
-        self.gate = Gate(
-            kit.home,
-            kit.books,
-            kit.clock,
-            kit.log,
-            kit.room,
-            kit.board,
-            lambda: True,
-            lambda: True,
-            lambda: True,
-            sources=lambda: self.sources,
-        )
+        self.gate = gate_of(kit, sources=lambda: self.sources)
 
     def told(self) -> list[str]:
         """What the log has of it: where each time came from."""
@@ -275,3 +322,65 @@ def test_a_clock_chip_counts_on_from_what_was_vouched_for(machine: Machine) -> N
     flat = Machine(kit)
     flat.sources = Sources(chip=12)
     assert flat.gate.time().now is None
+
+
+def test_the_chip_is_looked_at_again_as_time_goes_on(machine: Machine) -> None:
+    kit = machine.kit
+    machine.sources = Sources(chip=5_000)
+    assert machine.gate.vouch(kit.vouch_note())
+    kit.clock.advance(2 * 86_400)
+    machine.sources = Sources(chip=5_000 + 2 * 86_400)
+    machine.gate.answer()
+    assert kit.books.kept == Kept(chip=5_000 + 2 * 86_400, time=kit.clock.wall)
+
+
+def correction(kit: Stage, to: datetime) -> str:
+    now = kit.clock.read()
+    said = Correction(kit=kit.books.kit, time=to, boot=now.boot, boottime=now.boottime)
+    return PRACTITIONER.signer.sign(to_json(said).decode() + "\n")
+
+
+def test_a_time_that_is_put_right_disarms_counts_on_by_the_chip_and_says_who_disagrees(
+    machine: Machine,
+) -> None:
+    kit, clock = machine.kit, machine.kit.clock
+    machine.sources = Sources(from_network=True, chip=5_000)
+    assert machine.gate.vouch(kit.vouch_note())
+    permit = kit.arm()
+    assert machine.gate.answer() == permit
+    right = clock.wall - timedelta(hours=1)
+    assert machine.gate.correct(correction(kit, right))
+    assert permit.id in kit.books.books.disarmed
+    assert machine.gate.answer() is Refusal.DISARMED
+    assert machine.gate.disagrees == clock.wall
+    assert kit.books.kept == Kept(chip=5_000, time=right)
+    # Where nothing is armed, nothing is taken away.
+    assert machine.gate.correct(correction(kit, right))
+    assert kit.books.books.disarmed == (permit.id,)
+
+
+def test_where_no_order_lies_nobody_has_signed_one(machine: Machine) -> None:
+    permit = machine.kit.arm()
+    assert machine.gate.signer(permit) == PRACTITIONER.signer.verifier
+    machine.kit.disarm()
+    assert machine.gate.signer(permit) is None
+
+
+@pytest.mark.parametrize(("late", "good"), [(0, True), (0.5, False)])
+def test_a_word_counts_for_as_long_as_it_is_fresh(
+    machine: Machine, late: float, good: bool
+) -> None:
+    kit, gate = machine.kit, machine.gate
+    asked, note = kit.preview(), correction(kit, kit.clock.wall)
+    kit.clock.advance(FRESH_SECONDS + late)
+    assert gate.may_frame(asked.note) is good
+    kit.clock.advance(FRESH_SECONDS)
+    assert gate.may_correct(note) is good
+
+
+def test_a_word_of_an_earlier_boot_stands_in_no_ones_way(machine: Machine) -> None:
+    kit, clock = machine.kit, machine.kit.clock
+    assert machine.gate.vouch(kit.vouch_note())
+    clock.boot, clock.seconds = "the next boot", 10.0
+    assert machine.gate.vouch(kit.vouch_note())
+    assert machine.gate.time().now == clock.wall

@@ -877,6 +877,30 @@ def test_a_button_that_was_held_before_framing_removes_nothing_after_it() -> Non
     assert world.kept == {"1"} and world.state is State.READY
 
 
+def test_a_button_that_was_held_before_a_press_was_asked_for_removes_nothing_after_it() -> None:
+    world = filming()
+    world.press()
+    world.permit = None
+    world.close_film()
+    world.happens(Pressed(world.now))
+    world.happens(PresenceAsked(world.now, "request"))
+    world.wait(PRESENCE_LASTS)
+    assert (world.state, world.kept) == (State.IDLE, {"1"})
+    world.wait(2 * HOLD_REMOVES)
+    assert (world.state, world.kept) == (State.IDLE, {"1"})
+
+
+def test_the_countdown_begins_when_it_is_due_and_no_sooner() -> None:
+    world = filming()
+    world.press()
+    world.close_film()
+    world.happens(Pressed(world.now))
+    world.wait(HOLD_REMOVES - COUNTDOWN - 0.5)
+    assert world.state is State.READY
+    world.wait(0.5)
+    assert world.state is State.REMOVING
+
+
 def test_a_press_that_ends_framing_leaves_nothing_to_wait_for() -> None:
     world = World()
     world.arm()
@@ -892,6 +916,22 @@ def test_a_film_that_could_not_be_closed_shows_as_a_fault() -> None:
     world.close_film(EndReason.DISK_FAILED)
     assert world.state is State.FAULT
     assert world.recorder.reason == "disk-failed"
+
+
+def test_what_breaks_while_a_film_is_closed_is_shown_after_it() -> None:
+    world = filming()
+    world.happens(Pressed(world.now + 1))
+    world.happens(Broke(world.now, EndReason.SOUND_FAILED))
+    world.close_film()
+    assert (world.state, world.recorder.reason) == (State.FAULT, "sound-failed")
+
+
+@pytest.mark.parametrize("fault", [None, EndReason.SOUND_FAILED])
+def test_a_film_that_is_never_closed_says_what_was_wrong_first(fault: EndReason | None) -> None:
+    world = filming()
+    world.happens(Broke(world.now, fault) if fault else Pressed(world.now))
+    world.wait(LONGEST_STOP)
+    assert world.done[-1] == Die(fault or EndReason.DISK_FAILED)
 
 
 def test_a_film_that_is_never_closed_ends_the_process() -> None:

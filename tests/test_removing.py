@@ -140,7 +140,9 @@ def test_a_removal_that_was_cut_short_is_finished_at_the_next_start(
     assert here(kit) == {other}
 
 
-def test_a_note_that_the_kit_did_not_sign_removes_nothing(kit: Stage) -> None:
+def test_a_note_that_the_kit_did_not_sign_removes_nothing(
+    kit: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
     recording, other = make_film(kit), make_film(kit)
     kit.removals.by_button(other)
     note = (kit.home.removed / other).read_text()
@@ -153,6 +155,8 @@ def test_a_note_that_the_kit_did_not_sign_removes_nothing(kit: Stage) -> None:
         (kit.home.removed / name).write_text(text)
         kit.removals.finish()
         assert here(kit) == {recording}
+    # Whoever repairs the kit is told which note it was.
+    assert {record.getMessage().partition(":")[0] for record in caplog.records} == {recording}
 
 
 def test_a_card_that_refuses_is_told_once_and_the_rest_is_done_at_the_next_start(
@@ -613,6 +617,55 @@ def test_a_film_whose_manifest_cannot_be_read_is_left_alone(kit: Stage) -> None:
     kit.removals.by_button(recording)
     kit.removals.ordered(signed(PRACTITIONER.signer, withdrawal(kit)))
     assert here(kit) == {recording}
+
+
+def test_what_the_card_refused_is_not_tried_again_before_the_next_start(kit: Stage) -> None:
+    recording = make_film(kit)
+    save(
+        kit.home.case(kit.case) / "withdrawal",
+        signed(PRACTITIONER.signer, withdrawal(kit)).encode(),
+    )
+    kit.home.removed.rmdir()
+    kit.home.removed.write_text("")
+    with pytest.raises(OSError, match="directory"):
+        kit.removals.look()
+    kit.removals.look()
+    kit.home.removed.unlink()
+    kit.home.removed.mkdir()
+    kit.removals.look()
+    assert here(kit) == {recording}
+    Removals(kit.home, kit.books, kit.log, lambda: NOON).look()
+    assert here(kit) == set()
+
+
+def test_an_order_for_what_is_no_case_closes_nothing(kit: Stage) -> None:
+    assert ask(kit, signed(PRACTITIONER.signer, withdrawal(kit, case="../elsewhere"))) == "refused"
+    assert not kit.books.books.closed
+
+
+def test_a_film_of_nobody_knows_whom_is_left_alone(kit: Stage) -> None:
+    recording = make_film(kit)
+    manifest = kit.home.recording(recording) / "manifest"
+    manifest.write_text(manifest.read_text().replace(kit.case, "../../elsewhere"))
+    assert not kit.removals.may_remove(recording)
+
+
+def test_a_film_under_way_is_not_removed(kit: Stage) -> None:
+    kit.arm()
+    kit.press()
+    kit.advance(1)
+    (recording,) = here(kit)
+    assert not kit.removals.may_remove(recording)
+    kit.press()
+    kit.settle()
+    assert kit.removals.may_remove(recording)
+
+
+def test_an_order_for_a_family_of_which_no_film_is_here_is_carried_out_whoever_gives_it(
+    shared: Stage,
+) -> None:
+    case = new_id()
+    assert ask(shared, signed(COLLEAGUE.signer, withdrawal(shared, case=case))) == "done"
 
 
 def test_nothing_is_removed_on_the_pages_word_while_a_film_is_made(kit: Stage) -> None:

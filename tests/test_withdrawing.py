@@ -114,6 +114,23 @@ def test_one_film_is_taken_back_with_every_moment_of_it_and_the_other_stays(
     assert again.read(Details) and films_withdrawn(again.directory) == [gone]
 
 
+def test_what_was_noted_of_a_film_that_is_taken_back_goes_and_what_is_of_others_stays(
+    kit: SendingKit,
+) -> None:
+    case, (gone, stays) = filmed(kit)
+    documents = case.directory / "documents"
+    before = set(documents.iterdir())
+    of = {film: [f"marks-{film}-0001.age", f"enough-{film}-0001.age"] for film in (gone, stays)}
+    for names in of.values():
+        for name in names:
+            save(documents / name, VERSION_LINE)
+    order = withdraw_film(case, gone, kit.id, STARTED)
+    (clip,) = order.clips
+    left = {path for path in before if f"-{clip}-" not in path.name}
+    assert len(left) == len(before) - 1
+    assert set(documents.iterdir()) == left | {documents / name for name in of[stays]}
+
+
 def test_every_film_can_be_taken_back_one_after_the_other(kit: SendingKit) -> None:
     case, films = filmed(kit, 3)
     for film in films:
@@ -334,7 +351,8 @@ def test_a_hold_postpones_the_removal_of_one_film_too(kit: SendingKit) -> None:
     place_hold(case, HOLD)
     withdraw_film(case, film, kit.id, STARTED)
     assert is_film_withdrawn(case.directory, film) and about(case.directory, film, case)
-    lift_hold(case.directory)
+    for _again in range(2):
+        lift_hold(case.directory)
     withdraw_film(case, film, kit.id, STARTED)
     assert about(case.directory, film, case) == []
 
@@ -437,6 +455,54 @@ def test_the_services_order_for_one_film_comes_in_once_and_is_carried_out(kit: S
 def order_for(kit: SendingKit, case: str, /, **changes: object) -> ServiceOrder:
     order = ServiceOrder(number=1, kit=kit.id, case=case, film="", at=STARTED)
     return msgspec.structs.replace(order, **changes)
+
+
+def test_the_service_speaks_of_a_case_that_is_not_here_and_nothing_is_made_of_it(
+    kit: SendingKit,
+) -> None:
+    elsewhere = new_id()
+    save(kit.home.inbox / "order-000001", signed(order_for(kit, elsewhere)))
+    assert hear_service(kit.home, kit.cases) == [] and not kit.home.case(elsewhere).exists()
+
+
+def test_films_that_the_service_takes_back_go_at_once_one_after_the_other(kit: SendingKit) -> None:
+    case, films = filmed(kit)
+    for number, film in enumerate(films, 1):
+        order = order_for(kit, case.id, film=film, number=number)
+        save(kit.home.inbox / f"order-{number:06}", signed(order))
+        assert hear_service(kit.home, kit.cases) == [Carried(case.id, film)]
+        assert not (case.directory / "derived" / film).exists()
+    assert films_withdrawn(case.directory) == sorted(films)
+
+
+def test_an_order_for_what_is_no_film_writes_nothing_anywhere(kit: SendingKit) -> None:
+    case, _ = filmed(kit)
+    before = contents(case.directory)
+    save(kit.home.inbox / "order-000001", signed(order_for(kit, case.id, film="../elsewhere")))
+    assert hear_service(kit.home, kit.cases) == [] and contents(case.directory) == before
+
+
+def test_a_case_that_is_being_withdrawn_here_is_not_taken_back_a_second_time(
+    kit: SendingKit,
+) -> None:
+    case, _ = filmed(kit)
+    save(case.directory / "withdrawal", b"cut off by a plug")
+    save(kit.home.inbox / "order-000001", signed(order_for(kit, case.id)))
+    assert hear_service(kit.home, kit.cases) == []
+    assert not (case.directory / "withdrawn-there").exists()
+
+
+def test_what_could_not_be_finished_is_named_and_keeps_nothing_else_back(kit: SendingKit) -> None:
+    made = [filmed(kit) for _case in range(3)]
+    for case, (film, _stays) in made:
+        (case.directory / "withdrawn").mkdir()
+        save(case.directory / "withdrawn" / film, b"cut off by a plug")
+    stuck, (film, _stays) = made[1]
+    shutil.rmtree(stuck.directory / "derived" / film)
+    (stuck.directory / "derived" / film).write_bytes(b"what a damaged card has here")
+    assert finish_everything(kit.home, kit.cases) == [stuck.id]
+    for case, (film, _stays) in (made[0], made[2]):
+        assert not (case.directory / "derived" / film).exists()
 
 
 def false_orders(kit: SendingKit, case: str) -> Iterator[bytes]:
@@ -550,6 +616,15 @@ def test_a_whole_home_restored_from_before_a_withdrawal_is_cleaned_at_the_next_c
 def test_a_kit_that_is_not_set_up_hears_nobody(tmp_path: Path) -> None:
     home = Home(tmp_path / "home", tmp_path / "run")
     assert hear_service(home, Cases(home)) == []
+
+
+@pytest.mark.parametrize("missing", ["enrolled.json", "kit.json"])
+def test_a_kit_that_is_half_set_up_hears_nobody(kit: SendingKit, missing: str) -> None:
+    case, _ = filmed(kit)
+    save(kit.home.inbox / "order-000001", signed(order_for(kit, case.id)))
+    (kit.home.kit / missing).unlink()
+    assert hear_service(kit.home, kit.cases) == []
+    assert not is_withdrawn(case.directory)
 
 
 def test_the_orders_of_the_service_itself_are_kept_apart_by_their_name(kit: SendingKit) -> None:

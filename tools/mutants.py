@@ -10,11 +10,11 @@ tests that reach the changed statement run in a process of their own, the quicke
 that module alone is the changed one; no file is written. A mutant is caught when a test fails, or
 does not come to its end.
 
-Each result is a line in build/mutants.jsonl: begun again, only what is missing is run, as long as
-the module and its tests are the same; where they are not, the test that caught a change before is
-asked first. What no test catches is listed in docs/mutations.md, with the reason from
-tools/mutants.toml if one is known; the measure is that 95 of 100 are caught and each other one is
-explained. Exit 0 if it is met, else 1.
+Each result is a line in build/mutants.jsonl: begun again, only what is missing is run. A change
+that was caught stays so while the module and that very test are the same, one that was not while
+all of the module's tests are. What no test catches is listed in docs/mutations.md, with the reason
+from tools/mutants.toml if one is known; the measure is that 95 of 100 are caught and each other one
+is explained. Exit 0 if it is met, else 1.
 """
 
 import argparse
@@ -137,7 +137,7 @@ class Result:
     name: str
     line: int
     digest: str
-    """Of the changed module, and of the tests that were asked."""
+    """Of the changed module, and of the test that caught it, or of all that did not."""
     caught: bool
     seconds: float
     by: str = ""
@@ -331,7 +331,7 @@ class _Told:
 
 def reached(module: str) -> dict[str, Reach]:
     """Which lines of a module each of its tests reaches. They must all pass."""
-    kept = ROOT / "build" / f"reached-{digest_of(module, path_of(module).read_text())}.json"
+    kept = ROOT / "build" / f"reached-{digest_of(module, path_of(module).read_text(), '')}.json"
     if not kept.exists():
         child = os.fork()
         if child == 0:
@@ -385,35 +385,65 @@ def try_one(mutant: Mutant, tests: dict[str, Reach], first: Sequence[str]) -> Re
     )
     caught, by = failing(mutant, tests, names) if names else (False, "")
     seconds = round(time.monotonic() - began, 1)
-    digest = digest_of(mutant.module, mutant.code)
+    digest = digest_of(mutant.module, mutant.code, by if caught else "")
     return Result(mutant.name, mutant.line, digest, caught, seconds, by)
 
 
-def digest_of(module: str, code: str) -> str:
+def digest_of(module: str, code: str, by: str) -> str:
+    """Of a module's code and of one test; of all the tests that hold it, where none is named."""
     digest = hashlib.sha256(code.encode())
-    for name in RULES[module]:
-        digest.update((ROOT / name).read_bytes())
+    for text in [source_of(by)] if by else [(ROOT / name).read_text() for name in RULES[module]]:
+        digest.update(text.encode())
     return digest.hexdigest()[:16]
+
+
+@functools.cache
+def functions(path: Path) -> dict[str, str]:
+    """The source of each function of a file."""
+    source = path.read_text()
+    return {
+        node.name: ast.get_source_segment(source, node) or ""
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef)
+    }
+
+
+def source_of(test: str) -> str:
+    """The text of a test, by its name as pytest has it; '' where it is not there any more."""
+    path, _, name = test.partition("[")[0].partition("::")
+    return (
+        functions(ROOT / path).get(name.rpartition("::")[2], "") if (ROOT / path).is_file() else ""
+    )
 
 
 # --- All of them --------------------------------------------------------------------------------
 
 
-def results() -> dict[str, Result]:
-    """What was tried, by its digest."""
-    lines = KEPT.read_text().splitlines() if KEPT.exists() else []
-    kept = [Result(**json.loads(line)) for line in lines]
-    return {one.digest: one for one in kept}
+def results() -> dict[str, dict[str, Result]]:
+    """What was tried, by its digest, by the name of the change."""
+    found: dict[str, dict[str, Result]] = {}
+    for line in KEPT.read_text().splitlines() if KEPT.exists() else []:
+        one = Result(**json.loads(line))
+        found.setdefault(one.name, {})[one.digest] = one
+    return found
+
+
+def result_of(mutant: Mutant, known: dict[str, dict[str, Result]]) -> Result | None:
+    """What was found of this change, if that still holds."""
+    for one in known.get(mutant.name, {}).values():
+        if one.digest == digest_of(mutant.module, mutant.code, one.by if one.caught else ""):
+            return one
+    return None
 
 
 def run(module: str, workers: int) -> None:
     """Try what is missing of a module, so many changes at once."""
     known = results()
-    missing = [one for one in mutants(module) if digest_of(module, one.code) not in known]
+    missing = [one for one in mutants(module) if result_of(one, known) is None]
     if not missing:
         return
     tests = reached(module)
-    before = {one.name: one.by for one in known.values()}
+    before = {name: [*found.values()][-1].by for name, found in known.items()}
 
     def work(number: int) -> None:
         # Neighbours have much in common: each worker has some, and what caught one comes next.
@@ -449,7 +479,7 @@ def document(modules: Sequence[str]) -> tuple[str, bool]:
     known, why = results(), reasons()
     rows, left, met = [], [], True
     for module in modules:
-        of_it = [(one, known.get(digest_of(module, one.code))) for one in mutants(module)]
+        of_it = [(one, result_of(one, known)) for one in mutants(module)]
         tried = [(one, result) for one, result in of_it if result]
         caught = sum(result.caught for _one, result in tried)
         share = caught / len(of_it)

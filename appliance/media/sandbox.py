@@ -52,6 +52,8 @@ ANY = (
     # Threads, once they are there.
     *("futex", "set_robust_list", "rseq", "rt_sigprocmask"),
     *("sched_yield", "sched_getaffinity", "getpid", "gettid"),
+    # A thread may still be in the signal by which glibc gave it another user (nptl(7), setuid).
+    "rt_sigreturn",
     # The time, chance, waiting.
     *("clock_gettime", "clock_getres", "gettimeofday", "getrandom"),
     *("nanosleep", "clock_nanosleep", "restart_syscall"),

@@ -5,18 +5,19 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Download, Locator, Page, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from appliance.config import Config
 from appliance.records.clock import SystemClock
 from appliance.records.files import to_json
-from appliance.selftest.kit import Kit, at_midday, free_port, local_time
+from appliance.selftest.kit import Kit, at_midday, free_port, local_time, wait_for
 from appliance.vault.keys import PrivateKeys, lock
 from tests.pages import FakeRecorder, WebKit
 from web_ui.app import build_parts
@@ -27,6 +28,19 @@ CHROMIUM = "/usr/bin/chromium"
 PASSPHRASE = "lantern orchard velvet thimble cascade juniper"
 PATIENCE = 90.0
 """Seconds that anything may take on a busy computer. What is waited for is always an event."""
+WATCH = """() => {
+  window.leaving = false;
+  const look = (event, part) => {
+    const elsewhere = part.getAttribute("target") || part.getAttribute("method") === "dialog";
+    window.leaving ||= !event.defaultPrevented && !elsewhere;
+  };
+  addEventListener("submit", (event) => look(event, event.target));
+  addEventListener("click", (event) => {
+    const link = event.target.closest("a[href]:not([href^='#'])");
+    if (link) look(event, link);
+  });
+}"""
+"""Has the page tell, from now on, whether a click or a form leads away from it."""
 PHONE, TABLET, LAPTOP = (390, 844), (820, 1180), (1280, 800)
 
 
@@ -45,6 +59,7 @@ class Visitor:
         self.page.set_default_timeout(1000 * PATIENCE)
         self.address = address
         self.complaints: list[str] = []
+        self.scripts = scripts
         self._axe = axe if scripts else ""
         self.page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
         self.page.on("console", self._heard)
@@ -52,7 +67,7 @@ class Visitor:
 
     def with_another(self, page: Page) -> "Visitor":
         """The same person at another window of the same browser."""
-        return Visitor(page.context, self.address, self._axe, bool(self._axe), page)
+        return Visitor(page.context, self.address, self._axe, self.scripts, page)
 
     def go(self, path: str) -> None:
         self.page.goto(self.address + path)
@@ -62,12 +77,37 @@ class Visitor:
         return self.page.url.removeprefix(self.address)
 
     def press(self, name: str) -> None:
-        """Use the button of this name."""
-        self.page.get_by_role("button", name=name, exact=True).click()
+        """Use the button of this name; if it leads to another page, be there."""
+        self._use(self.page.get_by_role("button", name=name, exact=True))
 
     def follow(self, name: str) -> None:
-        """Follow the link of this name."""
-        self.page.get_by_role("link", name=name, exact=True).click()
+        """Follow the link of this name; be on the page to which it leads."""
+        self._use(self.page.get_by_role("link", name=name, exact=True))
+
+    def save(self, name: str) -> Download:
+        """Save the file to which the link of this name leads."""
+        with self.page.expect_download() as got:
+            self.page.get_by_role("link", name=name, exact=True).click()
+        return got.value
+
+    def _use(self, part: Locator) -> None:
+        # A click is over before the browser has left: what is asked of the page then would be
+        # answered by the old one, and to go elsewhere would call off what was sent.
+        if not self.scripts:
+            with self.page.expect_navigation(wait_until="domcontentloaded"):
+                part.click()
+            return
+        self.page.evaluate(WATCH)
+        part.click()
+        wait_for("the page to which it leads", lambda: self._stays() or None, PATIENCE)
+        self.page.wait_for_load_state("domcontentloaded")
+
+    def _stays(self) -> bool:
+        """Whether the page that is there is not being left for another."""
+        try:
+            return not self.page.evaluate("window.leaving")
+        except PlaywrightError:
+            return False
 
     def sees(self, words: str) -> None:
         self.page.get_by_text(words).first.wait_for()
@@ -166,6 +206,30 @@ def kit(tmp_path: Path) -> Iterator[Kit]:
         running.recorder_shows("the recorder idle", lambda s: s.state == "idle", PATIENCE)
         running.page()
         yield running
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Function,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where a test fails, its report says what each window shows, and a picture of it is kept."""
+    report = yield
+    browser = item.funcargs.get("chromium")
+    if report.failed and isinstance(browser, Browser):
+        pages = [page for context in browser.contexts for page in context.pages]
+        for number, page in enumerate(pages):
+            report.sections.append((f"window {number}", _shown(page, f"{item.name}-{number}")))
+    return report
+
+
+def _shown(page: Page, name: str) -> str:
+    """The address and the words of a window, if it still answers."""
+    page.set_default_timeout(5000)
+    try:
+        page.screenshot(path=SHOTS / f"failed-{name}.png")
+        return f"{page.url}\n{page.locator('body').inner_text()}"
+    except PlaywrightError as error:
+        return f"{page.url} does not answer: {error}"
 
 
 @contextlib.contextmanager

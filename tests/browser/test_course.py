@@ -95,10 +95,9 @@ def test_settings_copies_ending_and_top_up(visitor: Visitor, kit: Kit) -> None:
     visitor.press("Hand out the copies")
     visitor.sees("The family's words")
     visitor.look("54-copies")
-    with page.expect_download() as got:
-        visitor.follow("1.mp4.age")
-    assert got.value.suggested_filename == "1.mp4.age"
-    assert Path(got.value.path()).read_bytes().startswith(b"age-encryption.org/v1")
+    got = visitor.save("1.mp4.age")
+    assert got.suggested_filename == "1.mp4.age"
+    assert Path(got.path()).read_bytes().startswith(b"age-encryption.org/v1")
     visitor.follow("A leaflet for the family, to print")
     visitor.sees("Keeping them safe")
     visitor.look("55-leaflet")
@@ -165,9 +164,7 @@ def test_copies_sending_and_withdrawal_with_javascript_off(
     page.get_by_label("As a download").check()
     visitor.press("Hand out the copies")
     wait_for("the copies", lambda: done(visitor), PATIENCE)
-    with page.expect_download() as got:
-        visitor.follow("1.mp4.age")
-    assert Path(got.value.path()).read_bytes().startswith(b"age-encryption.org/v1")
+    assert Path(visitor.save("1.mp4.age").path()).read_bytes().startswith(b"age-encryption.org/v1")
     visitor.look("63-plain-copies")
 
     visitor.follow("Sending")

@@ -46,6 +46,6 @@ def test_a_new_card_is_made_and_its_owner_led_on(
             visitor.page.wait_for_url("**/forgotten")
             visitor.sees("It waits for your service")
             visitor.look(f"forgotten-waiting-{scripts}")
-            with visitor.page.expect_download() as card:
-                visitor.follow("save the card")
-            assert card.value.suggested_filename == f"{asked.practitioner.name}.pub"
+            assert (
+                visitor.save("save the card").suggested_filename == f"{asked.practitioner.name}.pub"
+            )

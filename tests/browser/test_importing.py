@@ -83,11 +83,9 @@ def test_a_film_is_brought_in_without_scripts(plain_visitor: Visitor, tmp_path: 
     to_import(plain_visitor)
     plain_visitor.page.set_input_files("#film", film)
     plain_visitor.press("Bring it in")
-    # Chromium can lose a page that is told to reload while another one takes its place.
-    plain_visitor.page.wait_for_load_state("networkidle")
 
     def here() -> bool:
-        plain_visitor.page.reload(wait_until="networkidle")
+        plain_visitor.page.reload()
         return plain_visitor.page.get_by_text("The film is here.").count() > 0
 
     wait_for("the film", lambda: here() or None, PATIENCE)

@@ -371,9 +371,7 @@ def test_a_family_is_led_through_the_whole_course(
         page.fill("#to", "Robin's family")
         page.get_by_label("As a download").check()
         visitor.press("Hand out the copies")
-        with page.expect_download() as got:
-            visitor.follow("1.mp4")
-        assert Path(got.value.path()).read_bytes()[4:8] == b"ftyp"
+        assert Path(visitor.save("1.mp4").path()).read_bytes()[4:8] == b"ftyp"
         assert page.get_by_role("link", name=".jpg").count() == way.pictures
         visitor.look(f"{name}-copies", WIDTHS)
     else:
@@ -399,9 +397,8 @@ def test_a_family_is_led_through_the_whole_course(
     assert row(visitor, "Cycle").startswith(f"1 of {way.cycles}")
 
     # Numbers for the service without a word, and everything taken back.
-    with page.expect_download() as got:
-        visitor.follow("Numbers for the service, without a name or a word")
-    numbers = Path(got.value.path()).read_text()
+    saved = visitor.save("Numbers for the service, without a name or a word")
+    numbers = Path(saved.path()).read_text()
     told_of = json.loads(numbers)
     assert (told_of["courses"], told_of["films"], told_of["reviews"]) == (2, 3, 2)
     assert told_of["ratings"] == [[least, least + 2, least + 3, most]]

@@ -74,6 +74,7 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
     visitor.sees("Press the button on the kit within 60 seconds")
     page.wait_for_selector("#lamp[data-light=presence]")
     visitor.look("02-press")
+    kit.recorder_shows("presence asked for", lambda s: s.state == "presence")
     hold(button)
 
     page.wait_for_url("**/unlock")
