@@ -47,7 +47,7 @@ from web_ui.pages import (
     visit,
     withdrawal,
 )
-from web_ui.parts import Parts
+from web_ui.parts import Parts, install
 from web_ui.recorder import fresh_status
 from web_ui.session import access
 from web_ui.session.enrolment import Enrolment
@@ -129,38 +129,39 @@ def create_app(
     }
     app.url_map.converters["id"] = _Id
     Babel(app, default_locale=language, default_translation_directories=str(translations))
+    install(app, parts)
     access.install(app, parts)
     importing.install(app, parts)
     CSRFProtect(app)
     forms.install(app)
     errors.install(app, parts)
     _install_front(app, parts)
-    for room in (
-        setup,
-        unlock,
-        forgotten_passphrase,
-        cases,
-        consent,
-        arming,
-        visit,
-        films,
-        importing,
-        moments,
-        review,
-        service,
-        course,
-        copies,
-        shares,
-        team,
-        withdrawal,
-        log,
-        sending,
-        status,
-        this_kit,
-        clock,
-        factory_reset,
+    for blueprint in (
+        setup.blueprint(parts),
+        unlock.blueprint(parts),
+        forgotten_passphrase.blueprint(parts),
+        cases.blueprint(parts),
+        consent.blueprint(parts),
+        arming.blueprint(parts),
+        visit.blueprint(parts),
+        films.blueprint(parts),
+        importing.blueprint(parts),
+        moments.blueprint(parts),
+        review.blueprint(parts),
+        service.blueprint(parts),
+        course.blueprint(parts),
+        copies.blueprint(parts),
+        shares.blueprint(parts),
+        team.blueprint(parts),
+        withdrawal.blueprint(parts),
+        log.blueprint(parts),
+        sending.blueprint(parts),
+        status.blueprint(parts),
+        this_kit.blueprint(parts),
+        clock.blueprint(parts),
+        factory_reset.blueprint(parts),
     ):
-        app.register_blueprint(room.blueprint(parts))
+        app.register_blueprint(blueprint)
     virtual = has_virtual_kit(parts)
     if virtual:
         from web_ui.pages import virtual as virtual_kit
@@ -169,7 +170,7 @@ def create_app(
 
     @app.context_processor
     def common() -> dict[str, Any]:
-        line = status.line(parts, fresh_status(parts.home, parts.clock))
+        line = status.line(parts, fresh_status(parts))
         return {"line": line, "virtual": virtual, "language": locale()}
 
     app.jinja_env.filters.update(

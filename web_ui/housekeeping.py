@@ -142,7 +142,7 @@ def remove_what_is_due(parts: Parts, holder: Practitioner) -> None:
     """
     for unfinished in finish_everything(parts.home, parts.cases):
         parts.note("withdrawal-unfinished", case=unfinished)
-    status = fresh_status(parts.home, parts.clock)
+    status = fresh_status(parts)
     now = trusted_now(status, parts.clock)
     if status is None or now is None:
         return

@@ -64,7 +64,7 @@ class Keeper(threading.Thread):
 
     def _watch_the_film(self) -> None:
         """While a film is being made, somebody is at work here."""
-        status = fresh_status(self._parts.home, self._parts.clock)
+        status = fresh_status(self._parts)
         if status is not None and status.state == FILMING:
             self._parts.seat.watched()
 
@@ -102,7 +102,7 @@ class Keeper(threading.Thread):
         parts = self._parts
         if parts.clock.monotonic() - self._shared >= MINUTE:
             self._shared = parts.clock.monotonic()
-            status = fresh_status(parts.home, parts.clock)
+            status = fresh_status(parts)
             end_what_is_over(parts, trusted_now(status, parts.clock))
 
     def _remove_what_is_due(self) -> None:

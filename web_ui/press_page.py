@@ -12,7 +12,7 @@ def press_page(parts: Parts, ask: str, back: str) -> ResponseReturnValue:
 
     `ask` and `back` are endpoints: what asks for the press once more, and where it was asked for.
     """
-    progress = parts.enrolment.progress(fresh_status(parts.home, parts.clock))
+    progress = parts.enrolment.progress(fresh_status(parts))
     if progress in ("nothing", "done"):
         return redirect(url_for(back), 303)
     return render_template("press.html", progress=progress, again=url_for(ask), back=url_for(back))

@@ -30,10 +30,10 @@ def read_status(home: Home) -> RecorderStatus | None:
         return None
 
 
-def fresh_status(home: Home, clock: Clock) -> RecorderStatus | None:
+def fresh_status(parts: Parts) -> RecorderStatus | None:
     """The recorder's status if it is of this boot and not older than three seconds."""
-    status = read_status(home)
-    now = clock.read()
+    status = read_status(parts.home)
+    now = parts.clock.read()
     if status is None or status.boot != now.boot:
         return None
     return status if now.boottime - status.boottime <= STALE_SECONDS else None
@@ -99,7 +99,7 @@ def take_permit(parts: Parts) -> None:
 
 def stop_if_filming(parts: Parts, case: str) -> None:
     """Ask for a stop if this case is being filmed now."""
-    status = fresh_status(parts.home, parts.clock)
+    status = fresh_status(parts)
     if status is not None and status.case == case:
         ask_to_stop(parts)
 

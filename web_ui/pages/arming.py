@@ -48,7 +48,7 @@ def blueprint(parts: Parts) -> Blueprint:
         if first := ask_for_word(case):
             return first
         form = ArmForm()
-        status = fresh_status(parts.home, parts.clock)
+        status = fresh_status(parts)
         now = trusted_now(status, parts.clock)
         consent, most = consent_of(opened), ceilings_in_force(parts)
         found = opened.read_with_digest(Consent) if consent else None
@@ -119,7 +119,7 @@ def blueprint(parts: Parts) -> Blueprint:
         """Somebody new came in: filming ends, and nothing is filmed until they were asked too."""
         holder = practitioner()
         opened = open_case(case)
-        status = fresh_status(parts.home, parts.clock)
+        status = fresh_status(parts)
         take_permit(parts)
         stop_if_filming(parts, case)
         holder.here.pop(case, None)

@@ -127,7 +127,7 @@ def blueprint(parts: Parts) -> Blueprint:
         if is_withdrawn(parts.home.case(case)):
             return redirect(url_for("withdraw.certificate", case=case), 303)
         opened = open_case(case)
-        status = fresh_status(parts.home, parts.clock)
+        status = fresh_status(parts)
         now = trusted_now(status, parts.clock) or practitioner().now(parts.clock)
         goals, consent = opened.read(Goals), consent_of(opened)
         agreed = may_be_made(consent, now, "visit")

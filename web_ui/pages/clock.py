@@ -20,7 +20,7 @@ def blueprint(parts: Parts) -> Blueprint:
 
     @pages.get("")
     def show() -> ResponseReturnValue:
-        status = fresh_status(parts.home, parts.clock)
+        status = fresh_status(parts)
         believed = trusted_now(status, parts.clock)
         ours = practitioner().now(parts.clock)
         asked = request.args.get("asked", "")
@@ -36,7 +36,7 @@ def blueprint(parts: Parts) -> Blueprint:
 
     @pages.post("")
     def ask() -> ResponseReturnValue:
-        holder, status = practitioner(), fresh_status(parts.home, parts.clock)
+        holder, status = practitioner(), fresh_status(parts)
         if status is None:
             return redirect(url_for("correcting.show"), 303)
         # What was agreed to under another time is armed anew.

@@ -53,7 +53,7 @@ def blueprint(parts: Parts) -> Blueprint:
     left = _Unsent(parts)
 
     def page(problem: str) -> str:
-        status = fresh_status(parts.home, parts.clock)
+        status = fresh_status(parts)
         asked = request.args.get("asked", "")
         known = status is not None and ID.fullmatch(asked) is not None
         return render_template(
@@ -80,7 +80,7 @@ def blueprint(parts: Parts) -> Blueprint:
         brought = form.order.data.read(LARGEST + 1) if form.order.data else b""
         note = brought.decode(errors="replace") if brought else ordered(parts.home)
         kit, enrolled = load_fact(parts.home.kit / "kit.json", KitCard), parts.enrolled
-        if kit is None or fresh_status(parts.home, parts.clock) is None:
+        if kit is None or fresh_status(parts) is None:
             return page(_("The recorder does not answer. Look at the kit itself.")), 409
         order = judge(note, kit.id, enrolled.service if enrolled else None, parts.home)
         if isinstance(order, Refusal):

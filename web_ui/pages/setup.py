@@ -69,7 +69,7 @@ def blueprint(parts: Parts) -> Blueprint:
     @pages.get("/press")
     @anyone
     def wait() -> ResponseReturnValue:
-        progress = parts.enrolment.progress(fresh_status(parts.home, parts.clock))
+        progress = parts.enrolment.progress(fresh_status(parts))
         if progress == "nothing":
             return redirect(url_for("setup.show"), 303)
         return render_template("press.html", progress=progress)

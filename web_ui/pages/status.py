@@ -157,7 +157,7 @@ def blueprint(parts: Parts) -> Blueprint:
 
 def _told(parts: Parts) -> bytes:
     """The line, and what else the script keeps fresh, as JSON."""
-    status = fresh_status(parts.home, parts.clock)
+    status = fresh_status(parts)
     told = asdict(line(parts, status)) | {
         "locked": g.practitioner is None,
         "making": _making(),

@@ -100,7 +100,7 @@ def blueprint(parts: Parts) -> Blueprint:
     @pages.post("/cases/<id:case>/team/press")
     def ask(case: str) -> ResponseReturnValue:
         """Ask for the press by which the recorder takes the case's new key for true."""
-        opened, status = open_case(case), fresh_status(parts.home, parts.clock)
+        opened, status = open_case(case), fresh_status(parts)
         if status is None:
             raise NotPossible(_("The recorder does not answer. Look at the kit itself."))
         now = parts.clock.read()
@@ -114,7 +114,7 @@ def blueprint(parts: Parts) -> Blueprint:
 
     @pages.get("/cases/<id:case>/team/press/<id:asked>")
     def wait(case: str, asked: str) -> ResponseReturnValue:
-        opened, status = open_case(case), fresh_status(parts.home, parts.clock)
+        opened, status = open_case(case), fresh_status(parts)
         answer = status.answers.get(asked, "") if status else ""
         if not answer and not (parts.home.web_requests / f"{asked}.json").exists():
             abort(404)
@@ -210,7 +210,7 @@ def _enrolled(parts: Parts) -> Enrolled:
 def _tell_recorder(parts: Parts, case: OpenCase, card: Card) -> None:
     """From now on the recorder removes films of this family on the newcomer's word, too. Where it
     does not hear of it, that takes the service's."""
-    status, now = fresh_status(parts.home, parts.clock), parts.clock.read()
+    status, now = fresh_status(parts), parts.clock.read()
     if status is None:
         return
     said = Joined(kit=status.kit, case=case.id, verifier=str(card.verifying_key()))

@@ -36,7 +36,7 @@ def blueprint(parts: Parts) -> Blueprint:
         network = found.get("ssid", "")
         return render_template(
             "label.html",
-            status=fresh_status(parts.home, parts.clock),
+            status=fresh_status(parts),
             fingerprint=_fingerprint(parts),
             name=found.get("name", ""),
             network=network,
@@ -63,7 +63,7 @@ def blueprint(parts: Parts) -> Blueprint:
     def switch_off() -> ResponseReturnValue:
         if request.form.get("confirm") != "y":
             return _page(parts, _("Tick the box to switch the kit off.")), 400
-        status = fresh_status(parts.home, parts.clock)
+        status = fresh_status(parts)
         if status is not None and status.state in _BUSY:
             return _page(parts, _("The camera is in use. Stop the film first.")), 409
         parts.note("switched-off")
@@ -78,7 +78,7 @@ def blueprint(parts: Parts) -> Blueprint:
 
 
 def _page(parts: Parts, problem: str) -> str:
-    status = fresh_status(parts.home, parts.clock)
+    status = fresh_status(parts)
     return render_template(
         "this-kit.html",
         status=status,

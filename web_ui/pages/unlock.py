@@ -61,7 +61,7 @@ def blueprint(parts: Parts) -> Blueprint:
     pages = Blueprint("unlock", __name__)
 
     def kit_time() -> datetime:
-        status = fresh_status(parts.home, parts.clock)
+        status = fresh_status(parts)
         return trusted_now(status, parts.clock) or parts.clock.read().wall
 
     def offered_form() -> UnlockForm:

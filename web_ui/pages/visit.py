@@ -22,7 +22,7 @@ def blueprint(parts: Parts) -> Blueprint:
 
     def status_of(case: str, *states: str) -> RecorderStatus | None:
         """The recorder's status if it is in such a state for this case, and for no other."""
-        status = fresh_status(parts.home, parts.clock)
+        status = fresh_status(parts)
         fits = status is not None and status.state in states and status.case == case
         return status if fits else None
 
@@ -80,7 +80,7 @@ def blueprint(parts: Parts) -> Blueprint:
         wanted = request.form.get("camera") == "on"
         if armed_case(parts) == case or not wanted:
             now, note = parts.clock.read(), ""
-            if wanted and (status := fresh_status(parts.home, parts.clock)) is not None:
+            if wanted and (status := fresh_status(parts)) is not None:
                 said = Framing(kit=status.kit, boot=now.boot, boottime=now.boottime)
                 note = opened.keys.signer.sign(f"{to_json(said).decode()}\n")
             place_request(
