@@ -144,7 +144,7 @@ def create_app(
         consent.blueprint(parts),
         arming.blueprint(parts),
         visit.blueprint(parts),
-        films.blueprint(parts),
+        films.pages,
         importing.blueprint(parts),
         moments.blueprint(parts),
         review.blueprint(parts),
@@ -154,11 +154,11 @@ def create_app(
         shares.blueprint(parts),
         team.blueprint(parts),
         withdrawal.blueprint(parts),
-        log.blueprint(parts),
+        log.pages,
         sending.blueprint(parts),
         status.blueprint(parts),
-        this_kit.blueprint(parts),
-        clock.blueprint(parts),
+        this_kit.pages,
+        clock.pages,
         factory_reset.blueprint(parts),
     ):
         app.register_blueprint(blueprint)

@@ -10,48 +10,46 @@ from flask.typing import ResponseReturnValue
 from appliance.protocol.requests import CorrectTime, place_request
 from appliance.records.clock import Correction, Judgement, Trust, disagrees
 from appliance.records.files import ID, new_id, to_json
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.recorder import armed_case, fresh_status, take_permit, trusted_now
 from web_ui.session.access import practitioner
 
+pages = Blueprint("correcting", __name__, url_prefix="/kit/time")
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("correcting", __name__, url_prefix="/kit/time")
 
-    @pages.get("")
-    def show() -> ResponseReturnValue:
-        status = fresh_status(parts)
-        believed = trusted_now(status, parts.clock)
-        ours = practitioner().now(parts.clock)
-        asked = request.args.get("asked", "")
-        known = status is not None and ID.fullmatch(asked) is not None
-        return render_template(
-            "correcting.html",
-            answer=status.answers.get(asked, "waiting") if status and known else "",
-            silent=status is None,
-            ours=ours,
-            believed=believed,
-            agree=believed is not None and not disagrees(Judgement(Trust.TRUSTED, believed), ours),
-        )
+@pages.get("")
+def show() -> ResponseReturnValue:
+    status = fresh_status(parts())
+    believed = trusted_now(status, parts().clock)
+    ours = practitioner().now(parts().clock)
+    asked = request.args.get("asked", "")
+    known = status is not None and ID.fullmatch(asked) is not None
+    return render_template(
+        "correcting.html",
+        answer=status.answers.get(asked, "waiting") if status and known else "",
+        silent=status is None,
+        ours=ours,
+        believed=believed,
+        agree=believed is not None and not disagrees(Judgement(Trust.TRUSTED, believed), ours),
+    )
 
-    @pages.post("")
-    def ask() -> ResponseReturnValue:
-        holder, status = practitioner(), fresh_status(parts)
-        if status is None:
-            return redirect(url_for("correcting.show"), 303)
-        # What was agreed to under another time is armed anew.
-        if armed_case(parts):
-            take_permit(parts)
-        now = parts.clock.read()
-        said = Correction(
-            kit=status.kit, time=holder.now(parts.clock), boot=now.boot, boottime=now.boottime
-        )
-        note = holder.keys.signer.sign(f"{to_json(said).decode()}\n")
-        asked = place_request(
-            parts.home,
-            CorrectTime(id=new_id(), boot=now.boot, boottime=now.boottime, note=note),
-        )
-        parts.note("time-correction-asked")
-        return redirect(url_for("correcting.show", asked=asked), 303)
 
-    return pages
+@pages.post("")
+def ask() -> ResponseReturnValue:
+    holder, status = practitioner(), fresh_status(parts())
+    if status is None:
+        return redirect(url_for("correcting.show"), 303)
+    # What was agreed to under another time is armed anew.
+    if armed_case(parts()):
+        take_permit(parts())
+    now = parts().clock.read()
+    said = Correction(
+        kit=status.kit, time=holder.now(parts().clock), boot=now.boot, boottime=now.boottime
+    )
+    note = holder.keys.signer.sign(f"{to_json(said).decode()}\n")
+    asked = place_request(
+        parts().home,
+        CorrectTime(id=new_id(), boot=now.boot, boottime=now.boottime, note=note),
+    )
+    parts().note("time-correction-asked")
+    return redirect(url_for("correcting.show", asked=asked), 303)

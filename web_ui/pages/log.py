@@ -19,7 +19,7 @@ from appliance.errors import BadInput
 from appliance.records.audit import HEADS_NAME, MOST_HEADS, Entry, check_heads, links
 from appliance.records.files import Home, paths_in, read_plain
 from web_ui.forms import page_asked
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.session.access import practitioner
 from web_ui.wording.language import _, in_words
 from web_ui.wording.log_events import about_in_words, what_in_words, who_in_words
@@ -55,38 +55,36 @@ class Chain:
     """What does not hold, '' if nothing."""
 
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("log", __name__)
+pages = Blueprint("log", __name__)
 
-    @pages.get("/log")
-    def show() -> ResponseReturnValue:
-        page = page_asked()
-        signed, fault = _signed(parts.home)
-        readings = [_Reading(process, signed[process]) for process in _PROCESSES]
-        # The newest first, also of those that have the same time. No more is kept than is shown
-        # here and on the pages before: another process's log may be long.
-        first, every = SHOWN * (page - 1), count()
-        lines = heapq.nlargest(
-            first + SHOWN + 1,
-            (
-                (entry.wall, next(every), reading.process, entry)
-                for reading in readings
-                for entry in reading.entries(parts.home)
-            ),
-            key=itemgetter(0, 1),
-        )[first:]
-        return render_template(
-            "log.html",
-            chains=[reading.chain(fault) for reading in readings],
-            lines=_folded(
-                Line(when, who_in_words(process), what_in_words(entry), about_in_words(entry))
-                for when, _, process, entry in lines[:SHOWN]
-            ),
-            older=page + 1 if len(lines) > SHOWN else 0,
-            newer=page - 1,
-        )
 
-    return pages
+@pages.get("/log")
+def show() -> ResponseReturnValue:
+    page = page_asked()
+    signed, fault = _signed(parts().home)
+    readings = [_Reading(process, signed[process]) for process in _PROCESSES]
+    # The newest first, also of those that have the same time. No more is kept than is shown
+    # here and on the pages before: another process's log may be long.
+    first, every = SHOWN * (page - 1), count()
+    lines = heapq.nlargest(
+        first + SHOWN + 1,
+        (
+            (entry.wall, next(every), reading.process, entry)
+            for reading in readings
+            for entry in reading.entries(parts().home)
+        ),
+        key=itemgetter(0, 1),
+    )[first:]
+    return render_template(
+        "log.html",
+        chains=[reading.chain(fault) for reading in readings],
+        lines=_folded(
+            Line(when, who_in_words(process), what_in_words(entry), about_in_words(entry))
+            for when, _, process, entry in lines[:SHOWN]
+        ),
+        older=page + 1 if len(lines) > SHOWN else 0,
+        newer=page - 1,
+    )
 
 
 def _folded(lines: Iterable[Line]) -> list[Line]:

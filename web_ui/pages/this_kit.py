@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from appliance.errors import BadFile
 from appliance.records.files import read_plain
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.recorder import fresh_status
 from web_ui.session.access import anyone
 from web_ui.system.tls import AUTHORITY, CERTIFICATE, fingerprint
@@ -21,78 +21,80 @@ _BUSY = ("preview", "filming", "stopping", "removing")
 """What a kit is not switched off in the middle of."""
 
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("this_kit", __name__, url_prefix="/kit")
-
-    @pages.get("")
-    def show() -> ResponseReturnValue:
-        return _page(parts, ""), 200
-
-    @pages.get("/label")
-    def label() -> ResponseReturnValue:
-        """One sheet to print and stick to the case."""
-        found = _label(parts.config.label)
-        address = found.get("address") or request.host_url
-        network = found.get("ssid", "")
-        return render_template(
-            "label.html",
-            status=fresh_status(parts),
-            fingerprint=_fingerprint(parts),
-            name=found.get("name", ""),
-            network=network,
-            key=found.get("key", ""),
-            address=address,
-            network_code=_code(_joining(network, found.get("key", ""))) if network else "",
-            address_code=_code(address),
-        )
-
-    @pages.get("/authority.crt")
-    @anyone
-    def authority() -> ResponseReturnValue:
-        """What a device installs so that it trusts this kit's page, and nothing else."""
-        try:
-            certificate = read_plain(parts.home.keys / AUTHORITY)
-        except FileNotFoundError:
-            return Response(_("This kit's certificate has no authority.") + "\n", 404)
-        kind = "application/x-x509-ca-cert"
-        answer = Response(certificate, mimetype=kind)
-        answer.headers["Content-Disposition"] = "attachment; filename=attune-kit.crt"
-        return answer
-
-    @pages.post("/off")
-    def switch_off() -> ResponseReturnValue:
-        if request.form.get("confirm") != "y":
-            return _page(parts, _("Tick the box to switch the kit off.")), 400
-        status = fresh_status(parts)
-        if status is not None and status.state in _BUSY:
-            return _page(parts, _("The camera is in use. Stop the film first.")), 409
-        parts.note("switched-off")
-        parts.power_off()
-        return redirect(url_for("this_kit.going"), 303)
-
-    @pages.get("/going")
-    def going() -> ResponseReturnValue:
-        return render_template("going.html")
-
-    return pages
+pages = Blueprint("this_kit", __name__, url_prefix="/kit")
 
 
-def _page(parts: Parts, problem: str) -> str:
-    status = fresh_status(parts)
+@pages.get("")
+def show() -> ResponseReturnValue:
+    return _page(""), 200
+
+
+@pages.get("/label")
+def label() -> ResponseReturnValue:
+    """One sheet to print and stick to the case."""
+    found = _label(parts().config.label)
+    address = found.get("address") or request.host_url
+    network = found.get("ssid", "")
     return render_template(
-        "this-kit.html",
-        status=status,
-        service=parts.config.store.partition("?")[0].rpartition("@")[2],
-        fingerprint=_fingerprint(parts),
-        version=version("attune"),
-        problem=problem,
-        on_label=bool(_label(parts.config.label)),
+        "label.html",
+        status=fresh_status(parts()),
+        fingerprint=_fingerprint(),
+        name=found.get("name", ""),
+        network=network,
+        key=found.get("key", ""),
+        address=address,
+        network_code=_code(_joining(network, found.get("key", ""))) if network else "",
+        address_code=_code(address),
     )
 
 
-def _fingerprint(parts: Parts) -> str:
+@pages.get("/authority.crt")
+@anyone
+def authority() -> ResponseReturnValue:
+    """What a device installs so that it trusts this kit's page, and nothing else."""
     try:
-        return fingerprint(parts.home.keys / CERTIFICATE)
+        certificate = read_plain(parts().home.keys / AUTHORITY)
+    except FileNotFoundError:
+        return Response(_("This kit's certificate has no authority.") + "\n", 404)
+    kind = "application/x-x509-ca-cert"
+    answer = Response(certificate, mimetype=kind)
+    answer.headers["Content-Disposition"] = "attachment; filename=attune-kit.crt"
+    return answer
+
+
+@pages.post("/off")
+def switch_off() -> ResponseReturnValue:
+    if request.form.get("confirm") != "y":
+        return _page(_("Tick the box to switch the kit off.")), 400
+    status = fresh_status(parts())
+    if status is not None and status.state in _BUSY:
+        return _page(_("The camera is in use. Stop the film first.")), 409
+    parts().note("switched-off")
+    parts().power_off()
+    return redirect(url_for("this_kit.going"), 303)
+
+
+@pages.get("/going")
+def going() -> ResponseReturnValue:
+    return render_template("going.html")
+
+
+def _page(problem: str) -> str:
+    status = fresh_status(parts())
+    return render_template(
+        "this-kit.html",
+        status=status,
+        service=parts().config.store.partition("?")[0].rpartition("@")[2],
+        fingerprint=_fingerprint(),
+        version=version("attune"),
+        problem=problem,
+        on_label=bool(_label(parts().config.label)),
+    )
+
+
+def _fingerprint() -> str:
+    try:
+        return fingerprint(parts().home.keys / CERTIFICATE)
     except (OSError, ValueError) as error:
         raise BadFile(
             _("The certificate of this page cannot be read."), _("Switch the kit off and on.")
