@@ -24,7 +24,7 @@ from appliance.records.files import names_in, new_id
 from appliance.records.signing import open_note
 from appliance.vault.cases import Details, Goal, Goals
 from web_ui.forms import Form, at_most, needed, page_asked, stripped
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.recorder import armed_case, fresh_status, trusted_now
 from web_ui.session.access import local_path, practitioner
 from web_ui.session.current import consent_of, details_of, open_case
@@ -81,128 +81,130 @@ class Listed:
     """Something that was to be removed is still here."""
 
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("cases", __name__, url_prefix="/cases")
+pages = Blueprint("cases", __name__, url_prefix="/cases")
 
-    @pages.get("")
-    def show() -> ResponseReturnValue:
-        armed = armed_case(parts)
-        found = [
-            listed
-            for record in parts.cases.records()
-            if (listed := _listed(parts, record, armed)) is not None
+
+@pages.get("")
+def show() -> ResponseReturnValue:
+    armed = armed_case(parts())
+    found = [
+        listed
+        for record in parts().cases.records()
+        if (listed := _listed(record, armed)) is not None
+    ]
+    found += [_damaged(name) for name in parts().cases.unreadable(practitioner().keys)]
+    found.sort(key=lambda case: (case.withdrawn, case.label.casefold(), case.id))
+    page = page_asked()
+    first, holder = SHOWN * (page - 1), practitioner()
+    shown = [_with_its_end(listed) for listed in found[first : first + SHOWN]]
+    return render_template(
+        "cases.html",
+        cases=[listed for listed in shown if listed is not None],
+        before=page - 1,
+        after=page + 1 if first + SHOWN < len(found) else 0,
+        let_in=len(holder.let_in),
+        not_let_in=sorted({_(refusal.sentence) for refusal in holder.not_let_in.values()}),
+    )
+
+
+@pages.route("/new", methods=["GET", "POST"])
+def new() -> ResponseReturnValue:
+    form = CaseForm()
+    if not form.validate_on_submit():
+        return render_template("case-new.html", form=form), 400 if form.errors else 200
+    holder = practitioner()
+    case = parts().cases.create(
+        Details(label=form.label.data, check_word=form.check_word.data),
+        holder.keys,
+        holder.service,
+        holder.verifiers,
+    )
+    holder.word_said = {case.id}
+    parts().note("case-made", case=case.id)
+    return redirect(url_for("cases.one", case=case.id), 303)
+
+
+@pages.get("/<id:case>")
+def one(case: str) -> ResponseReturnValue:
+    if is_withdrawn(parts().home.case(case)):
+        return redirect(url_for("withdraw.certificate", case=case), 303)
+    opened = open_case(case)
+    status = fresh_status(parts())
+    now = trusted_now(status, parts().clock) or practitioner().now(parts().clock)
+    goals, consent = opened.read(Goals), consent_of(opened)
+    agreed = may_be_made(consent, now, "visit")
+    ours = status is not None and status.case == case
+    filming_now = status.recording if status and ours and status.state == FILMING else ""
+    return render_template(
+        "case.html",
+        case=opened,
+        details=details_of(opened),
+        goals=goals,
+        consent=consent,
+        agreed=agreed,
+        may_arm=goals is not None and agreed,
+        # An order whose films were all made, or that was refused, arms the kit no more.
+        armed=armed_case(parts()) == case
+        and not (status and status.state == IDLE and status.reason),
+        here=consent is not None and practitioner().here.get(case) == consent.record_id,
+        state=status.state if status and ours else "",
+        filming_now=filming_now,
+        marks=marks_of(opened, filming_now) if filming_now else (),
+        heard=heard(status),
+        enough={found.recording for found in opened.read_all(Enough)},
+        films=practitioner().viewing.films_of(case),
+        offers=parts().service.offers,
+    )
+
+
+@pages.route("/<id:case>/word", methods=["GET", "POST"])
+def word(case: str) -> ResponseReturnValue:
+    """The family says its word, so that nobody films or shows in another family's case."""
+    opened = open_case(case)
+    details, form = opened.read(Details), WordForm()
+    then = local_path(request.values.get("then") or url_for("cases.one", case=case))
+    if form.validate_on_submit() and details:
+        if _as_said(form.word.data) == _as_said(details.check_word):
+            # One family at a time: another one's word is asked for again.
+            practitioner().word_said = {case}
+            parts().note("word-said", case=case)
+            return redirect(then, 303)
+        parts().note("word-wrong", case=case)
+        form.word.errors = [
+            _("That is not the word of this case. Is it the right family's?"),
         ]
-        found += [_damaged(name) for name in parts.cases.unreadable(practitioner().keys)]
-        found.sort(key=lambda case: (case.withdrawn, case.label.casefold(), case.id))
-        page = page_asked()
-        first, holder = SHOWN * (page - 1), practitioner()
-        shown = [_with_its_end(listed) for listed in found[first : first + SHOWN]]
-        return render_template(
-            "cases.html",
-            cases=[listed for listed in shown if listed is not None],
-            before=page - 1,
-            after=page + 1 if first + SHOWN < len(found) else 0,
-            let_in=len(holder.let_in),
-            not_let_in=sorted({_(refusal.sentence) for refusal in holder.not_let_in.values()}),
-        )
+    page = render_template("word.html", case=opened, details=details, form=form, then=then)
+    return page, 400 if form.errors else 200
 
-    @pages.route("/new", methods=["GET", "POST"])
-    def new() -> ResponseReturnValue:
-        form = CaseForm()
-        if not form.validate_on_submit():
-            return render_template("case-new.html", form=form), 400 if form.errors else 200
-        holder = practitioner()
-        case = parts.cases.create(
-            Details(label=form.label.data, check_word=form.check_word.data),
-            holder.keys,
-            holder.service,
-            holder.verifiers,
-        )
-        holder.word_said = {case.id}
-        parts.note("case-made", case=case.id)
-        return redirect(url_for("cases.one", case=case.id), 303)
 
-    @pages.get("/<id:case>")
-    def one(case: str) -> ResponseReturnValue:
-        if is_withdrawn(parts.home.case(case)):
-            return redirect(url_for("withdraw.certificate", case=case), 303)
-        opened = open_case(case)
-        status = fresh_status(parts)
-        now = trusted_now(status, parts.clock) or practitioner().now(parts.clock)
-        goals, consent = opened.read(Goals), consent_of(opened)
-        agreed = may_be_made(consent, now, "visit")
-        ours = status is not None and status.case == case
-        filming_now = status.recording if status and ours and status.state == FILMING else ""
-        return render_template(
-            "case.html",
-            case=opened,
-            details=details_of(opened),
-            goals=goals,
-            consent=consent,
-            agreed=agreed,
-            may_arm=goals is not None and agreed,
-            # An order whose films were all made, or that was refused, arms the kit no more.
-            armed=armed_case(parts) == case
-            and not (status and status.state == IDLE and status.reason),
-            here=consent is not None and practitioner().here.get(case) == consent.record_id,
-            state=status.state if status and ours else "",
-            filming_now=filming_now,
-            marks=marks_of(opened, filming_now) if filming_now else (),
-            heard=heard(status),
-            enough={found.recording for found in opened.read_all(Enough)},
-            films=practitioner().viewing.films_of(case),
-            offers=parts.service.offers,
-        )
-
-    @pages.route("/<id:case>/word", methods=["GET", "POST"])
-    def word(case: str) -> ResponseReturnValue:
-        """The family says its word, so that nobody films or shows in another family's case."""
-        opened = open_case(case)
-        details, form = opened.read(Details), WordForm()
-        then = local_path(request.values.get("then") or url_for("cases.one", case=case))
-        if form.validate_on_submit() and details:
-            if _as_said(form.word.data) == _as_said(details.check_word):
-                # One family at a time: another one's word is asked for again.
-                practitioner().word_said = {case}
-                parts.note("word-said", case=case)
-                return redirect(then, 303)
-            parts.note("word-wrong", case=case)
-            form.word.errors = [
-                _("That is not the word of this case. Is it the right family's?"),
-            ]
-        page = render_template("word.html", case=opened, details=details, form=form, then=then)
-        return page, 400 if form.errors else 200
-
-    @pages.route("/<id:case>/goals", methods=["GET", "POST"])
-    def goals(case: str) -> ResponseReturnValue:
-        opened = open_case(case)
-        known = opened.read(Goals) or Goals(goals=())
-        form = GoalsForm()
-        if form.validate_on_submit():
-            if not form.goal.data and not form.not_yet.data and not known.goals:
-                form.goal.errors = [_("Write a goal, or tick that there is none yet.")]
-            elif form.goal.data and len(known.goals) >= GOALS:
-                form.goal.errors = [_("There are enough goals for one cycle.")]
-            else:
-                added = (Goal(id=new_id(), text=form.goal.data),) if form.goal.data else ()
-                every = (*known.goals, *added)
-                opened.write(Goals(goals=every, not_yet=form.not_yet.data and not every))
-                parts.note("goals-written", case=case)
-                return redirect(url_for("cases.one", case=case), 303)
-        page = render_template(
-            "goals.html", form=form, case=opened, details=details_of(opened), known=known
-        )
-        return page, 400 if form.errors else 200
-
-    return pages
+@pages.route("/<id:case>/goals", methods=["GET", "POST"])
+def goals(case: str) -> ResponseReturnValue:
+    opened = open_case(case)
+    known = opened.read(Goals) or Goals(goals=())
+    form = GoalsForm()
+    if form.validate_on_submit():
+        if not form.goal.data and not form.not_yet.data and not known.goals:
+            form.goal.errors = [_("Write a goal, or tick that there is none yet.")]
+        elif form.goal.data and len(known.goals) >= GOALS:
+            form.goal.errors = [_("There are enough goals for one cycle.")]
+        else:
+            added = (Goal(id=new_id(), text=form.goal.data),) if form.goal.data else ()
+            every = (*known.goals, *added)
+            opened.write(Goals(goals=every, not_yet=form.not_yet.data and not every))
+            parts().note("goals-written", case=case)
+            return redirect(url_for("cases.one", case=case), 303)
+    page = render_template(
+        "goals.html", form=form, case=opened, details=details_of(opened), known=known
+    )
+    return page, 400 if form.errors else 200
 
 
 def _as_said(word: str) -> str:
     return " ".join(word.split()).casefold()
 
 
-def _listed(parts: Parts, record: CaseRecord, armed: str) -> Listed | None:
-    holder, directory = practitioner(), parts.home.case(record.id)
+def _listed(record: CaseRecord, armed: str) -> Listed | None:
+    holder, directory = practitioner(), parts().home.case(record.id)
     try:
         order = withdrawal_note(directory)
     except (BadInput, OSError):

@@ -10,7 +10,7 @@ from appliance.casework.reviews import Rating
 from appliance.records.files import to_json
 from appliance.vault.cases import Goal, Goals, OpenCase
 from web_ui.housekeeping import close_for_good, course_now
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.recorder import armed_case, read_status, take_permit
 from web_ui.session.access import practitioner
 from web_ui.session.current import consent_of, details_of, open_case
@@ -20,107 +20,112 @@ STEPS_LENGTH = 2000
 WORDS_LENGTH = 120
 
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("course", __name__, url_prefix="/cases/<id:case>/course")
+pages = Blueprint("course", __name__, url_prefix="/cases/<id:case>/course")
 
-    def page(case: str, errors: dict[str, str]) -> str:
-        opened = open_case(case)
-        return render_template(
-            "course.html",
-            case=opened,
-            details=details_of(opened),
-            told=course_now(parts, practitioner(), opened),
-            arranged=opened.read(Arranged) or Arranged(),
-            goals=_goals(opened),
-            ratings=course.ratings(opened),
-            service=parts.service,
-            sent=request.form,
-            errors=errors,
-        )
 
-    @pages.get("")
-    def show(case: str) -> ResponseReturnValue:
-        return page(case, {})
+def _page(case: str, errors: dict[str, str]) -> str:
+    opened = open_case(case)
+    return render_template(
+        "course.html",
+        case=opened,
+        details=details_of(opened),
+        told=course_now(parts(), practitioner(), opened),
+        arranged=opened.read(Arranged) or Arranged(),
+        goals=_goals(opened),
+        ratings=course.ratings(opened),
+        service=parts().service,
+        sent=request.form,
+        errors=errors,
+    )
 
-    @pages.post("/arrange")
-    def arrange(case: str) -> ResponseReturnValue:
-        """Where they meet, and who supervises the work."""
-        opened = open_case(case)
-        place, supervisor = (request.form.get(name, "").strip() for name in ("place", "supervisor"))
-        errors = {
-            name: _("Use at most %(count)s characters.", count=WORDS_LENGTH)
-            for name, words in (("place", place), ("supervisor", supervisor))
-            if len(words) > WORDS_LENGTH
-        }
-        if errors:
-            return page(case, errors), 400
-        opened.write(Arranged(place=place, supervisor=supervisor))
-        parts.note("arranged", case=case)
-        return redirect(url_for("course.show", case=case), 303)
 
-    @pages.post("/rate")
-    def rate(case: str) -> ResponseReturnValue:
-        """How near the goals are before the first film of the course."""
-        opened = open_case(case)
-        given = _ratings(_goals(opened), parts.service.ratings)
-        if not given:
-            return page(case, {"rate": _("Choose a number for at least one goal.")}), 400
-        course.rate(opened, "start", practitioner().now(parts.clock), given)
-        parts.note("goals-rated", case=case)
-        return redirect(url_for("course.show", case=case), 303)
+@pages.get("")
+def show(case: str) -> ResponseReturnValue:
+    return _page(case, {})
 
-    @pages.post("/end")
-    def end(case: str) -> ResponseReturnValue:
-        opened = open_case(case)
-        steps = request.form.get("steps", "").strip()
-        if len(steps) > STEPS_LENGTH:
-            return page(
-                case, {"steps": _("Use at most %(count)s characters.", count=STEPS_LENGTH)}
-            ), 400
-        if request.form.get("confirm") != "y":
-            return page(case, {"confirm": _("Tick the box if the work has ended.")}), 400
-        now = practitioner().now(parts.clock)
-        consent = consent_of(opened)
-        given = _ratings(_goals(opened), parts.service.ratings)
-        keep = consent.retention_period if consent else parts.service.retention_days
-        if armed_case(parts) == case:
-            take_permit(parts)
-        course.end(opened, now, steps, keep)
-        if given:
-            course.rate(opened, "end", now, given)
-        parts.note("course-ended", case=case)
-        return redirect(url_for("course.show", case=case), 303)
 
-    @pages.post("/top-up")
-    def top_up(case: str) -> ResponseReturnValue:
-        course.top_up(open_case(case), practitioner().now(parts.clock))
-        parts.note("top-up-begun", case=case)
-        return redirect(url_for("consent.show", case=case), 303)
+@pages.post("/arrange")
+def arrange(case: str) -> ResponseReturnValue:
+    """Where they meet, and who supervises the work."""
+    opened = open_case(case)
+    place, supervisor = (request.form.get(name, "").strip() for name in ("place", "supervisor"))
+    errors = {
+        name: _("Use at most %(count)s characters.", count=WORDS_LENGTH)
+        for name, words in (("place", place), ("supervisor", supervisor))
+        if len(words) > WORDS_LENGTH
+    }
+    if errors:
+        return _page(case, errors), 400
+    opened.write(Arranged(place=place, supervisor=supervisor))
+    parts().note("arranged", case=case)
+    return redirect(url_for("course.show", case=case), 303)
 
-    @pages.post("/remove")
-    def remove(case: str) -> ResponseReturnValue:
-        """A person says that films which nobody looked at may go."""
-        holder, opened = practitioner(), open_case(case)
-        told = course_now(parts, holder, opened)
-        status = read_status(parts.home)
-        if told.keeping not in (Keeping.NEVER_REVIEWED, Keeping.DUE) or status is None:
-            return page(case, {"remove": _("Their time is not over yet.")}), 400
-        if request.form.get("confirm") != "y":
-            return page(case, {"remove": _("Tick the box if the films may go.")}), 400
-        close_for_good(parts, holder, opened, status.kit, "retention")
-        return redirect(url_for("withdraw.certificate", case=case), 303)
 
-    @pages.get("/outcome.json")
-    def outcome(case: str) -> ResponseReturnValue:
-        """Numbers that a service may count; there is no word and no name in them."""
-        opened = open_case(case)
-        told = course_now(parts, practitioner(), opened)
-        data = to_json(course.outcome(opened, told.films)) + b"\n"
-        answer = Response(data, mimetype="application/json")
-        answer.headers["Content-Disposition"] = 'attachment; filename="outcome.json"'
-        return answer
+@pages.post("/rate")
+def rate(case: str) -> ResponseReturnValue:
+    """How near the goals are before the first film of the course."""
+    opened = open_case(case)
+    given = _ratings(_goals(opened), parts().service.ratings)
+    if not given:
+        return _page(case, {"rate": _("Choose a number for at least one goal.")}), 400
+    course.rate(opened, "start", practitioner().now(parts().clock), given)
+    parts().note("goals-rated", case=case)
+    return redirect(url_for("course.show", case=case), 303)
 
-    return pages
+
+@pages.post("/end")
+def end(case: str) -> ResponseReturnValue:
+    opened = open_case(case)
+    steps = request.form.get("steps", "").strip()
+    if len(steps) > STEPS_LENGTH:
+        return _page(
+            case, {"steps": _("Use at most %(count)s characters.", count=STEPS_LENGTH)}
+        ), 400
+    if request.form.get("confirm") != "y":
+        return _page(case, {"confirm": _("Tick the box if the work has ended.")}), 400
+    now = practitioner().now(parts().clock)
+    consent = consent_of(opened)
+    given = _ratings(_goals(opened), parts().service.ratings)
+    keep = consent.retention_period if consent else parts().service.retention_days
+    if armed_case(parts()) == case:
+        take_permit(parts())
+    course.end(opened, now, steps, keep)
+    if given:
+        course.rate(opened, "end", now, given)
+    parts().note("course-ended", case=case)
+    return redirect(url_for("course.show", case=case), 303)
+
+
+@pages.post("/top-up")
+def top_up(case: str) -> ResponseReturnValue:
+    course.top_up(open_case(case), practitioner().now(parts().clock))
+    parts().note("top-up-begun", case=case)
+    return redirect(url_for("consent.show", case=case), 303)
+
+
+@pages.post("/remove")
+def remove(case: str) -> ResponseReturnValue:
+    """A person says that films which nobody looked at may go."""
+    holder, opened = practitioner(), open_case(case)
+    told = course_now(parts(), holder, opened)
+    status = read_status(parts().home)
+    if told.keeping not in (Keeping.NEVER_REVIEWED, Keeping.DUE) or status is None:
+        return _page(case, {"remove": _("Their time is not over yet.")}), 400
+    if request.form.get("confirm") != "y":
+        return _page(case, {"remove": _("Tick the box if the films may go.")}), 400
+    close_for_good(parts(), holder, opened, status.kit, "retention")
+    return redirect(url_for("withdraw.certificate", case=case), 303)
+
+
+@pages.get("/outcome.json")
+def outcome(case: str) -> ResponseReturnValue:
+    """Numbers that a service may count; there is no word and no name in them."""
+    opened = open_case(case)
+    told = course_now(parts(), practitioner(), opened)
+    data = to_json(course.outcome(opened, told.films)) + b"\n"
+    answer = Response(data, mimetype="application/json")
+    answer.headers["Content-Disposition"] = 'attachment; filename="outcome.json"'
+    return answer
 
 
 def _goals(case: OpenCase) -> tuple[Goal, ...]:

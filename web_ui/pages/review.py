@@ -18,7 +18,7 @@ from appliance.casework.consent import Consent, allows, may_be_made
 from appliance.casework.reviews import GoOn, Rating, Review, reviews_of
 from appliance.records.files import ID, new_id
 from appliance.vault.cases import Goal, Goals, OpenCase
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.session.access import practitioner
 from web_ui.session.current import ask_for_word, consent_of, details_of, open_case
 from web_ui.session.principles import turns_in_words
@@ -63,105 +63,107 @@ class Closing:
         return closing
 
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("review", __name__, url_prefix="/cases/<id:case>/review")
+pages = Blueprint("review", __name__, url_prefix="/cases/<id:case>/review")
 
-    @pages.get("")
-    def prepare(case: str) -> ResponseReturnValue:
-        """What is chosen, in order, before the family looks at it."""
-        opened, now = open_case(case), practitioner().now(parts.clock)
-        stands, agreed = shelf(opened), consent_of(opened)
-        return render_template(
-            "review.html",
+
+@pages.get("")
+def prepare(case: str) -> ResponseReturnValue:
+    """What is chosen, in order, before the family looks at it."""
+    opened, now = open_case(case), practitioner().now(parts().clock)
+    stands, agreed = shelf(opened), consent_of(opened)
+    return render_template(
+        "review.html",
+        case=opened,
+        details=details_of(opened),
+        shelf=stands,
+        goals=_goals(opened),
+        turns=turns_in_words(),
+        jobs=practitioner().work.jobs(case),
+        many=sum(isinstance(one, Clip) for one in stands.chosen) > parts().service.clips,
+        held=reviews_of(opened),
+        online=_online(agreed, now),
+        may_film=may_be_made(agreed, now, "review"),
+        usual=length(60 * parts().service.review_minutes),
+    )
+
+
+@pages.get("/show")
+def show(case: str) -> ResponseReturnValue:
+    """The family's screen: the moments, one after the other, and nothing else."""
+    parts().seat.watched()
+    opened = open_case(case)
+    if first := ask_for_word(case):
+        return first
+    return render_template("review-show.html", case=opened, chosen=shelf(opened).chosen)
+
+
+@pages.get("/notes")
+def notes(case: str) -> ResponseReturnValue:
+    """The practitioner's own window: what they noted, and the family's screen in hand."""
+    opened = open_case(case)
+    if first := ask_for_word(case):
+        return first
+    return render_template(
+        "review-notes.html",
+        case=opened,
+        details=details_of(opened),
+        chosen=shelf(opened).chosen,
+        goals=_goals(opened),
+        turns=turns_in_words(),
+        online=_online(consent_of(opened), practitioner().now(parts().clock)),
+    )
+
+
+@pages.route("/close", methods=["GET", "POST"])
+def close(case: str) -> ResponseReturnValue:
+    """What was seen, what comes next, how near the goals are, whether to go on."""
+    opened = open_case(case)
+    goals, scale = _goals(opened), parts().service.ratings
+    closing = Closing.sent(goals, scale) if request.method == "POST" else Closing()
+    # Named when the form is opened: the same form sent twice is one review.
+    name = request.form.get("review", "")
+    if request.method == "GET" or closing.errors or not ID.fullmatch(name):
+        page = render_template(
+            "review-close.html",
             case=opened,
-            details=details_of(opened),
-            shelf=stands,
-            goals=_goals(opened),
-            turns=turns_in_words(),
-            jobs=practitioner().work.jobs(case),
-            many=sum(isinstance(one, Clip) for one in stands.chosen) > parts.service.clips,
-            held=reviews_of(opened),
-            online=_online(parts, agreed, now),
-            may_film=may_be_made(agreed, now, "review"),
-            usual=length(60 * parts.service.review_minutes),
+            closing=closing,
+            review=new_id(),
+            goals=goals,
+            rated={rating.goal: rating.value for rating in closing.ratings},
+            scale=scale,
+            shown=shelf(opened).chosen,
+            going_on=going_on_in_words(),
         )
+        return page, 400 if closing.errors else 200
+    review = opened.read(Review, name)
+    shown = review.shown if review else tuple(kept.id for kept in shelf(opened).chosen)
+    opened.write(
+        Review(
+            id=name,
+            held=practitioner().now(parts().clock),
+            shown=shown,
+            strengths=closing.strengths,
+            next=closing.next,
+            ratings=closing.ratings,
+            go_on=cast(GoOn, closing.go_on),
+        ),
+        name,
+    )
+    clips.begin_anew(opened)
+    parts().note("review-closed", case=case, review=name)
+    return redirect(url_for("review.record", case=case, review=name), 303)
 
-    @pages.get("/show")
-    def show(case: str) -> ResponseReturnValue:
-        """The family's screen: the moments, one after the other, and nothing else."""
-        parts.seat.watched()
-        opened = open_case(case)
-        if first := ask_for_word(case):
-            return first
-        return render_template("review-show.html", case=opened, chosen=shelf(opened).chosen)
 
-    @pages.get("/notes")
-    def notes(case: str) -> ResponseReturnValue:
-        """The practitioner's own window: what they noted, and the family's screen in hand."""
-        opened = open_case(case)
-        if first := ask_for_word(case):
-            return first
-        return render_template(
-            "review-notes.html",
-            case=opened,
-            details=details_of(opened),
-            chosen=shelf(opened).chosen,
-            goals=_goals(opened),
-            turns=turns_in_words(),
-            online=_online(parts, consent_of(opened), practitioner().now(parts.clock)),
-        )
-
-    @pages.route("/close", methods=["GET", "POST"])
-    def close(case: str) -> ResponseReturnValue:
-        """What was seen, what comes next, how near the goals are, whether to go on."""
-        opened = open_case(case)
-        goals, scale = _goals(opened), parts.service.ratings
-        closing = Closing.sent(goals, scale) if request.method == "POST" else Closing()
-        # Named when the form is opened: the same form sent twice is one review.
-        name = request.form.get("review", "")
-        if request.method == "GET" or closing.errors or not ID.fullmatch(name):
-            page = render_template(
-                "review-close.html",
-                case=opened,
-                closing=closing,
-                review=new_id(),
-                goals=goals,
-                rated={rating.goal: rating.value for rating in closing.ratings},
-                scale=scale,
-                shown=shelf(opened).chosen,
-                going_on=going_on_in_words(),
-            )
-            return page, 400 if closing.errors else 200
-        review = opened.read(Review, name)
-        shown = review.shown if review else tuple(kept.id for kept in shelf(opened).chosen)
-        opened.write(
-            Review(
-                id=name,
-                held=practitioner().now(parts.clock),
-                shown=shown,
-                strengths=closing.strengths,
-                next=closing.next,
-                ratings=closing.ratings,
-                go_on=cast(GoOn, closing.go_on),
-            ),
-            name,
-        )
-        clips.begin_anew(opened)
-        parts.note("review-closed", case=case, review=name)
-        return redirect(url_for("review.record", case=case, review=name), 303)
-
-    @pages.get("/<id:review>")
-    def record(case: str, review: str) -> ResponseReturnValue:
-        """A review as words for the written record."""
-        opened = open_case(case)
-        found = opened.read(Review, review)
-        if found is None:
-            abort(404)
-        return render_template(
-            "review-words.html", case=opened, words=in_plain_words(found, parts.service.ratings)
-        )
-
-    return pages
+@pages.get("/<id:review>")
+def record(case: str, review: str) -> ResponseReturnValue:
+    """A review as words for the written record."""
+    opened = open_case(case)
+    found = opened.read(Review, review)
+    if found is None:
+        abort(404)
+    return render_template(
+        "review-words.html", case=opened, words=in_plain_words(found, parts().service.ratings)
+    )
 
 
 def going_on_in_words() -> Mapping[GoOn, str]:
@@ -190,9 +192,9 @@ def in_plain_words(review: Review, scale: range) -> str:
     return "\n".join(said) + "\n"
 
 
-def _online(parts: Parts, consent: Consent | None, now: datetime) -> str:
+def _online(consent: Consent | None, now: datetime) -> str:
     """Whether the family may be shown it over a video call: agreed, not-agreed or not-offered."""
-    if "online-review" not in parts.service.offers:
+    if "online-review" not in parts().service.offers:
         return "not-offered"
     return "agreed" if allows(consent, "online-review", now) else "not-agreed"
 

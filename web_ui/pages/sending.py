@@ -9,7 +9,7 @@ from appliance.errors import BadFile
 from appliance.protocol.status import AT_BASE_SECONDS, AtBase, SyncStatus, at_base_path
 from appliance.records.clock import Clock
 from appliance.records.files import Home, load_fact, save_fact
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.session.access import even_new, practitioner
 from web_ui.session.enrolment import is_new_card
 from web_ui.wording.language import _, ngettext
@@ -34,39 +34,38 @@ class Told:
     """How long it will take, '' where that cannot be told."""
 
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("sending", __name__, url_prefix="/sending")
+pages = Blueprint("sending", __name__, url_prefix="/sending")
 
-    @pages.get("")
-    @even_new
-    def show() -> ResponseReturnValue:
-        status = _status(parts.home, parts.clock)
-        return render_template(
-            "sending.html",
-            told=told(status, bool(parts.config.store)),
-            status=status,
-            problems=[_(problem.sentence) for problem in status.problems] if status else [],
-            at_base=_is_at_base(parts.home, parts.clock),
-            may_say=not is_new_card(parts.home, practitioner().card.name),
-        )
 
-    @pages.post("/base")
-    def base() -> ResponseReturnValue:
-        """The kit is at base, or it is not any more.
+@pages.get("")
+@even_new
+def show() -> ResponseReturnValue:
+    status = _status(parts().home, parts().clock)
+    return render_template(
+        "sending.html",
+        told=told(status, bool(parts().config.store)),
+        status=status,
+        problems=[_(problem.sentence) for problem in status.problems] if status else [],
+        at_base=_is_at_base(parts().home, parts().clock),
+        may_say=not is_new_card(parts().home, practitioner().card.name),
+    )
 
-        Not for a card that nobody has let in yet: at base the time that a network tells counts.
-        """
-        path = at_base_path(parts.home)
-        if request.form.get("base") == "y":
-            now = parts.clock.read()
-            save_fact(path, AtBase(boot=now.boot, boottime=now.boottime))
-            parts.note("at-base-said")
-        else:
-            path.unlink(missing_ok=True)
-            parts.note("at-base-ended")
-        return redirect(url_for("sending.show"), 303)
 
-    return pages
+@pages.post("/base")
+def base() -> ResponseReturnValue:
+    """The kit is at base, or it is not any more.
+
+    Not for a card that nobody has let in yet: at base the time that a network tells counts.
+    """
+    path = at_base_path(parts().home)
+    if request.form.get("base") == "y":
+        now = parts().clock.read()
+        save_fact(path, AtBase(boot=now.boot, boottime=now.boottime))
+        parts().note("at-base-said")
+    else:
+        path.unlink(missing_ok=True)
+        parts().note("at-base-ended")
+    return redirect(url_for("sending.show"), 303)
 
 
 def told(status: SyncStatus | None, has_store: bool) -> Told:

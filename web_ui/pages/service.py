@@ -6,7 +6,7 @@ from flask.typing import ResponseReturnValue
 from appliance.casework.service_settings import Service, parse, put_in_force, shipped
 from appliance.errors import BadFile, BadInput
 from appliance.protocol.permits import read_ceilings
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.press_page import press_page
 from web_ui.recorder import ceilings_in_force
 from web_ui.session.access import practitioner
@@ -16,78 +16,81 @@ from web_ui.wording.language import _
 FILE, CARD = "file", "card"
 
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("service", __name__, url_prefix="/service")
+pages = Blueprint("service", __name__, url_prefix="/service")
 
-    def page(refused: BadInput | None = None) -> str:
-        try:
-            service, damaged = parts.service, None
-        except BadFile as error:
-            # The page on which it is mended must not be the one that fails.
-            service, damaged = Service(), error
-        return render_template(
-            "service.html",
-            service=service,
-            offers=offers_in_words(),
-            choices={name: parse(data).title for name, data in shipped().items()},
-            most=ceilings_in_force(parts),
-            refused=refused or damaged,
-        )
 
-    @pages.get("")
-    def show() -> ResponseReturnValue:
-        return page()
+def _page(refused: BadInput | None = None) -> str:
+    try:
+        service, damaged = parts().service, None
+    except BadFile as error:
+        # The page on which it is mended must not be the one that fails.
+        service, damaged = Service(), error
+    return render_template(
+        "service.html",
+        service=service,
+        offers=offers_in_words(),
+        choices={name: parse(data).title for name, data in shipped().items()},
+        most=ceilings_in_force(parts()),
+        refused=refused or damaged,
+    )
 
-    @pages.post("/ceilings")
-    def bring() -> ResponseReturnValue:
-        """Take in what the service has signed that its kits may do at most, in place of what it
-        signed before. The recorder judges it by itself, and only after a press."""
-        upload = request.files.get(CARD)
-        try:
-            card, ceilings = read_service_card(upload.stream.read() if upload else b"")
-            enrolled = parts.enrolled
-            if enrolled is None or card != enrolled.service:
-                raise BadInput(_("That is the card of another service than this kit's."))
-            if not ceilings:
-                raise BadInput(
-                    _("That card says nothing of what a kit may do at most."),
-                    _("Ask your service for the file that it made for that."),
-                )
-            if read_ceilings(ceilings, card).since <= ceilings_in_force(parts).since:
-                raise BadInput(_("This kit has that already, or something newer."))
-        except BadInput as error:
-            return page(error), 400
-        parts.enrolment.bring_ceilings(card, practitioner().card, ceilings)
-        parts.enrolment.ask()
-        parts.note("ceilings-brought")
-        return redirect(url_for("service.wait"), 303)
 
-    @pages.post("/press")
-    def ask() -> ResponseReturnValue:
-        parts.enrolment.ask()
-        return redirect(url_for("service.wait"), 303)
+@pages.get("")
+def show() -> ResponseReturnValue:
+    return _page()
 
-    @pages.get("/press")
-    def wait() -> ResponseReturnValue:
-        return press_page(parts, ask="service.ask", back="service.show")
 
-    @pages.post("")
-    def give() -> ResponseReturnValue:
-        wanted = request.form.get("which", "")
-        upload = request.files.get(FILE)
-        try:
-            if wanted == FILE and upload:
-                put_in_force(parts.home, upload.stream.read())
-            elif wanted in shipped():
-                put_in_force(parts.home, shipped()[wanted])
-            else:
-                raise BadInput(_("Choose one of these services, or a file of your own."))
-        except BadInput as error:
-            return page(error), 400
-        parts.note("service-settings")
-        return redirect(url_for("service.show"), 303)
+@pages.post("/ceilings")
+def bring() -> ResponseReturnValue:
+    """Take in what the service has signed that its kits may do at most, in place of what it
+    signed before. The recorder judges it by itself, and only after a press."""
+    upload = request.files.get(CARD)
+    try:
+        card, ceilings = read_service_card(upload.stream.read() if upload else b"")
+        enrolled = parts().enrolled
+        if enrolled is None or card != enrolled.service:
+            raise BadInput(_("That is the card of another service than this kit's."))
+        if not ceilings:
+            raise BadInput(
+                _("That card says nothing of what a kit may do at most."),
+                _("Ask your service for the file that it made for that."),
+            )
+        if read_ceilings(ceilings, card).since <= ceilings_in_force(parts()).since:
+            raise BadInput(_("This kit has that already, or something newer."))
+    except BadInput as error:
+        return _page(error), 400
+    parts().enrolment.bring_ceilings(card, practitioner().card, ceilings)
+    parts().enrolment.ask()
+    parts().note("ceilings-brought")
+    return redirect(url_for("service.wait"), 303)
 
-    return pages
+
+@pages.post("/press")
+def ask() -> ResponseReturnValue:
+    parts().enrolment.ask()
+    return redirect(url_for("service.wait"), 303)
+
+
+@pages.get("/press")
+def wait() -> ResponseReturnValue:
+    return press_page(parts(), ask="service.ask", back="service.show")
+
+
+@pages.post("")
+def give() -> ResponseReturnValue:
+    wanted = request.form.get("which", "")
+    upload = request.files.get(FILE)
+    try:
+        if wanted == FILE and upload:
+            put_in_force(parts().home, upload.stream.read())
+        elif wanted in shipped():
+            put_in_force(parts().home, shipped()[wanted])
+        else:
+            raise BadInput(_("Choose one of these services, or a file of your own."))
+    except BadInput as error:
+        return _page(error), 400
+    parts().note("service-settings")
+    return redirect(url_for("service.show"), 303)
 
 
 def offers_in_words() -> dict[str, str]:

@@ -11,7 +11,7 @@ from appliance.vault.keys import PrivateKeys, lock
 from appliance.vault.passphrases import make_passphrase
 from web_ui.errors import status_of
 from web_ui.forms import Form
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.recorder import fresh_status
 from web_ui.session.access import anyone
 from web_ui.session.enrolment import BRING, MAKE, read_practitioner_key, read_service_card
@@ -26,61 +26,63 @@ class SetupForm(Form):
     passphrase = PasswordField()
 
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("setup", __name__, url_prefix="/setup")
+pages = Blueprint("setup", __name__, url_prefix="/setup")
 
-    @pages.before_request
-    def only_once() -> ResponseReturnValue | None:
-        return redirect(url_for("home"), 303) if parts.enrolled else None
 
-    @pages.get("")
-    @anyone
-    def show() -> ResponseReturnValue:
-        return render_template("setup.html", form=SetupForm(), former=former(parts.home))
+@pages.before_request
+def only_once() -> ResponseReturnValue | None:
+    return redirect(url_for("home"), 303) if parts().enrolled else None
 
-    @pages.post("")
-    @anyone
-    def bring() -> ResponseReturnValue:
-        """Take the keys in. A new practitioner's words are shown once, in this answer."""
-        form = SetupForm()
-        form.validate_on_submit()
-        words = make_passphrase() if form.how.data == MAKE else ""
-        try:
-            service, ceilings = read_service_card(_given(form.service_card_file, form.service_card))
-            # A passphrase takes much memory to stretch: one at a time, whoever asks.
-            with parts.enrolment.turn:
-                if words:
-                    x25519 = service.sealing_key().kind == "x25519"
-                    keys = PrivateKeys.generate("practitioner", x25519)
-                    sealed = lock(keys, words)
-                else:
-                    sealed = _given(form.practitioner_key_file, form.practitioner_key)
-                    keys = read_practitioner_key(sealed, form.passphrase.data or "")
-                parts.enrolment.bring(service, keys, sealed, ceilings)
-        except KitError as error:
-            page = render_template("setup.html", form=form, refused=error)
-            return page, status_of(error)
-        parts.note("setup-brought", practitioner=keys.card().name, service=service.name)
-        if words:
-            return render_template("words.html", words=words)
-        parts.enrolment.ask()
-        return redirect(url_for("setup.wait"), 303)
 
-    @pages.get("/press")
-    @anyone
-    def wait() -> ResponseReturnValue:
-        progress = parts.enrolment.progress(fresh_status(parts))
-        if progress == "nothing":
-            return redirect(url_for("setup.show"), 303)
-        return render_template("press.html", progress=progress)
+@pages.get("")
+@anyone
+def show() -> ResponseReturnValue:
+    return render_template("setup.html", form=SetupForm(), former=former(parts().home))
 
-    @pages.post("/press")
-    @anyone
-    def ask() -> ResponseReturnValue:
-        parts.enrolment.ask()
-        return redirect(url_for("setup.wait"), 303)
 
-    return pages
+@pages.post("")
+@anyone
+def bring() -> ResponseReturnValue:
+    """Take the keys in. A new practitioner's words are shown once, in this answer."""
+    form = SetupForm()
+    form.validate_on_submit()
+    words = make_passphrase() if form.how.data == MAKE else ""
+    try:
+        service, ceilings = read_service_card(_given(form.service_card_file, form.service_card))
+        # A passphrase takes much memory to stretch: one at a time, whoever asks.
+        with parts().enrolment.turn:
+            if words:
+                x25519 = service.sealing_key().kind == "x25519"
+                keys = PrivateKeys.generate("practitioner", x25519)
+                sealed = lock(keys, words)
+            else:
+                sealed = _given(form.practitioner_key_file, form.practitioner_key)
+                keys = read_practitioner_key(sealed, form.passphrase.data or "")
+            parts().enrolment.bring(service, keys, sealed, ceilings)
+    except KitError as error:
+        page = render_template("setup.html", form=form, refused=error)
+        return page, status_of(error)
+    parts().note("setup-brought", practitioner=keys.card().name, service=service.name)
+    if words:
+        return render_template("words.html", words=words)
+    parts().enrolment.ask()
+    return redirect(url_for("setup.wait"), 303)
+
+
+@pages.get("/press")
+@anyone
+def wait() -> ResponseReturnValue:
+    progress = parts().enrolment.progress(fresh_status(parts()))
+    if progress == "nothing":
+        return redirect(url_for("setup.show"), 303)
+    return render_template("press.html", progress=progress)
+
+
+@pages.post("/press")
+@anyone
+def ask() -> ResponseReturnValue:
+    parts().enrolment.ask()
+    return redirect(url_for("setup.wait"), 303)
 
 
 def _given(file: FileField, text: TextAreaField) -> bytes:

@@ -17,7 +17,7 @@ from appliance.errors import BadFile, BadInput
 from appliance.protocol.cards import Card, sealing_keys
 from appliance.records.files import from_json
 from appliance.vault.cases import OpenCase
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.session.access import practitioner
 from web_ui.session.current import consent_of, details_of, open_case
 from web_ui.wording.language import _, told
@@ -31,70 +31,71 @@ CARD = "card"
 BROUGHT = "brought"
 
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("shares", __name__, url_prefix="/cases/<id:case>/shares")
+pages = Blueprint("shares", __name__, url_prefix="/cases/<id:case>/shares")
 
-    def page(case: str, errors: dict[str, str]) -> str:
-        opened, now = open_case(case), practitioner().now(parts.clock)
-        consent, words = consent_of(opened), purposes_in_words()
-        return render_template(
-            "shares.html",
-            case=opened,
-            details=details_of(opened),
-            moments=_moments(opened),
-            purposes={one: words[one] for one in shares.PURPOSES if allows(consent, one, now)},
-            supervisor=(opened.read(Arranged) or Arranged()).supervisor,
-            colleagues=_colleagues(parts),
-            usual=(now + USUAL).date(),
-            held=[(one, is_over(opened.directory, one, now)) for one in shares_of(opened)],
-            words=words,
-            sent=request.form,
-            errors=errors,
-        )
 
-    @pages.get("")
-    def show(case: str) -> ResponseReturnValue:
-        return page(case, {})
+def _page(case: str, errors: dict[str, str]) -> str:
+    opened, now = open_case(case), practitioner().now(parts().clock)
+    consent, words = consent_of(opened), purposes_in_words()
+    return render_template(
+        "shares.html",
+        case=opened,
+        details=details_of(opened),
+        moments=_moments(opened),
+        purposes={one: words[one] for one in shares.PURPOSES if allows(consent, one, now)},
+        supervisor=(opened.read(Arranged) or Arranged()).supervisor,
+        colleagues=_colleagues(),
+        usual=(now + USUAL).date(),
+        held=[(one, is_over(opened.directory, one, now)) for one in shares_of(opened)],
+        words=words,
+        sent=request.form,
+        errors=errors,
+    )
 
-    @pages.post("")
-    def share(case: str) -> ResponseReturnValue:
-        holder, opened = practitioner(), open_case(case)
-        now, errors = holder.now(parts.clock), dict[str, str]()
-        wanted = request.form.getlist("moments")
-        kept = [one for one in _moments(opened) if one.id in wanted]
-        if not kept or len(kept) != len(set(wanted)):
-            errors["moments"] = _("Tick the clips and pictures that this person is to see.")
-        who = request.form.get("who", "").strip()
-        if not who:
-            errors["who"] = _("Write who this person is.")
-        elif len(who) > WHO_LENGTH:
-            errors["who"] = _("Use at most %(count)s characters.", count=WHO_LENGTH)
-        purpose = purpose_of(request.form.get("purpose", ""))
-        if purpose is None:
-            errors["purpose"] = _("Choose what it is for.")
-        elif refusal := _refusal(parts, opened, kept, purpose, now):
-            errors["moments"] = refusal_in_words(refusal)
-        to = _card(parts, opened, errors)
-        until = _until(consent_of(opened), now, errors)
-        if request.form.get("confirm") != "y":
-            errors["confirm"] = _("Tick the box if this person is the one who may see them.")
-        if errors or purpose is None or to is None or until is None:
-            return page(case, errors), 400
-        made = shares.share(opened, kept, to, who, purpose, now, until)
-        parts.note("shared", case=case, share=made.id, to=to.name)
-        return redirect(url_for("shares.show", case=case), 303)
 
-    @pages.post("/<id:share>/end")
-    def end(case: str, share: str) -> ResponseReturnValue:
-        opened = open_case(case)
-        found = next((one for one in shares_of(opened) if one.id == share), None)
-        if found is None:
-            abort(404)
-        shares.end(opened, found, practitioner().now(parts.clock))
-        parts.note("share-ended", case=case, share=share)
-        return redirect(url_for("shares.show", case=case), 303)
+@pages.get("")
+def show(case: str) -> ResponseReturnValue:
+    return _page(case, {})
 
-    return pages
+
+@pages.post("")
+def share(case: str) -> ResponseReturnValue:
+    holder, opened = practitioner(), open_case(case)
+    now, errors = holder.now(parts().clock), dict[str, str]()
+    wanted = request.form.getlist("moments")
+    kept = [one for one in _moments(opened) if one.id in wanted]
+    if not kept or len(kept) != len(set(wanted)):
+        errors["moments"] = _("Tick the clips and pictures that this person is to see.")
+    who = request.form.get("who", "").strip()
+    if not who:
+        errors["who"] = _("Write who this person is.")
+    elif len(who) > WHO_LENGTH:
+        errors["who"] = _("Use at most %(count)s characters.", count=WHO_LENGTH)
+    purpose = purpose_of(request.form.get("purpose", ""))
+    if purpose is None:
+        errors["purpose"] = _("Choose what it is for.")
+    elif refusal := _refusal(opened, kept, purpose, now):
+        errors["moments"] = refusal_in_words(refusal)
+    to = _card(opened, errors)
+    until = _until(consent_of(opened), now, errors)
+    if request.form.get("confirm") != "y":
+        errors["confirm"] = _("Tick the box if this person is the one who may see them.")
+    if errors or purpose is None or to is None or until is None:
+        return _page(case, errors), 400
+    made = shares.share(opened, kept, to, who, purpose, now, until)
+    parts().note("shared", case=case, share=made.id, to=to.name)
+    return redirect(url_for("shares.show", case=case), 303)
+
+
+@pages.post("/<id:share>/end")
+def end(case: str, share: str) -> ResponseReturnValue:
+    opened = open_case(case)
+    found = next((one for one in shares_of(opened) if one.id == share), None)
+    if found is None:
+        abort(404)
+    shares.end(opened, found, practitioner().now(parts().clock))
+    parts().note("share-ended", case=case, share=share)
+    return redirect(url_for("shares.show", case=case), 303)
 
 
 def refusal_in_words(refusal: Refusal) -> str:
@@ -117,15 +118,15 @@ def _moments(case: OpenCase) -> list[Kept]:
     return [*found.chosen, *found.aside]
 
 
-def _colleagues(parts: Parts) -> Sequence[Card]:
+def _colleagues() -> Sequence[Card]:
     """Who else is enrolled on this kit."""
-    enrolled = parts.enrolled
+    enrolled = parts().enrolled
     own = practitioner().card
     return [card for card in enrolled.practitioners if card != own] if enrolled else []
 
 
 def _refusal(
-    parts: Parts, case: OpenCase, kept: Sequence[Kept], purpose: SharedFor, now: datetime
+    case: OpenCase, kept: Sequence[Kept], purpose: SharedFor, now: datetime
 ) -> Refusal | None:
     films = practitioner().viewing.to_hand_on(case)
     names = dict.fromkeys(one.recording for one in kept)
@@ -133,10 +134,10 @@ def _refusal(
     return next((refusal for refusal in found if refusal is not None), None)
 
 
-def _card(parts: Parts, case: OpenCase, errors: dict[str, str]) -> Card | None:
+def _card(case: OpenCase, errors: dict[str, str]) -> Card | None:
     """Whom it is for: a colleague of this kit, or a card that was brought."""
     chosen = request.form.get("to", "")
-    for colleague in _colleagues(parts):
+    for colleague in _colleagues():
         if colleague.name == chosen:
             return colleague
     upload = request.files.get(CARD)
@@ -147,7 +148,7 @@ def _card(parts: Parts, case: OpenCase, errors: dict[str, str]) -> Card | None:
         card = from_json(upload.stream.read(), Card)
         if card.role != "practitioner":
             raise BadFile("")
-        enrolled = parts.enrolled
+        enrolled = parts().enrolled
         if enrolled and card.name in [former.name for former in enrolled.former]:
             errors["to"] = _(
                 "The service has revoked this card. Ask that person for their new one."
