@@ -47,7 +47,7 @@ from web_ui.pages import (
     visit,
     withdrawal,
 )
-from web_ui.parts import Parts, install
+from web_ui.parts import Parts, install, parts
 from web_ui.recorder import fresh_status
 from web_ui.session import access
 from web_ui.session.enrolment import Enrolment
@@ -59,6 +59,31 @@ from web_ui.wording.language import locale, told
 from web_ui.wording.status_line import ended_in_words
 
 HERE = Path(__file__).parent
+PAGES = (
+    setup,
+    unlock,
+    forgotten_passphrase,
+    cases,
+    consent,
+    arming,
+    visit,
+    films,
+    importing,
+    moments,
+    review,
+    service,
+    course,
+    copies,
+    shares,
+    team,
+    withdrawal,
+    log,
+    sending,
+    status,
+    this_kit,
+    clock,
+    factory_reset,
+)
 LARGEST_FORM = 256 * 1024
 """Bytes of a request: the largest thing anybody sends is a key file."""
 
@@ -117,6 +142,34 @@ def create_app(
         WTF_CSRF_SSL_STRICT=False,
         PREFERRED_URL_SCHEME="https",
     )
+    _use_templates(app)
+    app.url_map.converters["id"] = _Id
+    Babel(app, default_locale=language, default_translation_directories=str(translations))
+    install(app, parts)
+    access.install(app, parts)
+    importing.install(app)
+    CSRFProtect(app)
+    forms.install(app)
+    errors.install(app, parts)
+    app.add_url_rule("/", view_func=home)
+    app.add_url_rule("/assets/<path:name>", view_func=assets)
+    for page in PAGES:
+        app.register_blueprint(page.pages)
+    virtual = has_virtual_kit(parts)
+    if virtual:
+        from web_ui.pages import virtual as virtual_kit
+
+        app.register_blueprint(virtual_kit.pages)
+
+    @app.context_processor
+    def common() -> dict[str, Any]:
+        line = status.line(fresh_status(parts))
+        return {"line": line, "virtual": virtual, "language": locale()}
+
+    return app
+
+
+def _use_templates(app: Flask) -> None:
     app.jinja_options = {
         # The macros of the design system are .jinja files, which Flask would not escape.
         "autoescape": True,
@@ -127,52 +180,6 @@ def create_app(
         "trim_blocks": True,
         "lstrip_blocks": True,
     }
-    app.url_map.converters["id"] = _Id
-    Babel(app, default_locale=language, default_translation_directories=str(translations))
-    install(app, parts)
-    access.install(app, parts)
-    importing.install(app, parts)
-    CSRFProtect(app)
-    forms.install(app)
-    errors.install(app, parts)
-    _install_front(app, parts)
-    for blueprint in (
-        setup.pages,
-        unlock.blueprint(parts),
-        forgotten_passphrase.blueprint(parts),
-        cases.pages,
-        consent.blueprint(parts),
-        arming.blueprint(parts),
-        visit.blueprint(parts),
-        films.pages,
-        importing.blueprint(parts),
-        moments.blueprint(parts),
-        review.pages,
-        service.pages,
-        course.pages,
-        copies.blueprint(parts),
-        shares.pages,
-        team.blueprint(parts),
-        withdrawal.blueprint(parts),
-        log.pages,
-        sending.pages,
-        status.blueprint(parts),
-        this_kit.pages,
-        clock.pages,
-        factory_reset.blueprint(parts),
-    ):
-        app.register_blueprint(blueprint)
-    virtual = has_virtual_kit(parts)
-    if virtual:
-        from web_ui.pages import virtual as virtual_kit
-
-        app.register_blueprint(virtual_kit.blueprint(parts))
-
-    @app.context_processor
-    def common() -> dict[str, Any]:
-        line = status.line(parts, fresh_status(parts))
-        return {"line": line, "virtual": virtual, "language": locale()}
-
     app.jinja_env.filters.update(
         ended=ended_in_words,
         exact=times.exact,
@@ -184,7 +191,6 @@ def create_app(
         until_words=times.until_words,
         when=times.in_words,
     )
-    return app
 
 
 def has_virtual_kit(parts: Parts) -> bool:
@@ -193,27 +199,25 @@ def has_virtual_kit(parts: Parts) -> bool:
     return parts.config.camera == "scene" and there
 
 
-def _install_front(app: Flask, parts: Parts) -> None:
-    @app.get("/")
-    @access.anyone
-    def home() -> ResponseReturnValue:
-        return redirect(url_for("setup.show" if parts.enrolled is None else "cases.show"), 303)
+@access.anyone
+def home() -> ResponseReturnValue:
+    return redirect(url_for("setup.show" if parts().enrolled is None else "cases.show"), 303)
 
-    @app.get("/assets/<path:name>")
-    @access.anyone
-    @access.data
-    def assets(name: str) -> ResponseReturnValue:
-        found = safe_join(str(HERE / "static"), name)
-        if found is None or not Path(found).is_file():
-            abort(404)
-        packed = Path(f"{found}.gz")
-        smaller = request.accept_encodings["gzip"] > 0 and packed.is_file()
-        # Read whole, they are small: a browser that takes its time keeps no thread.
-        data = (packed if smaller else Path(found)).read_bytes()
-        answer = Response(data, mimetype=mimetypes.guess_type(name)[0])
-        if smaller:
-            answer.headers["Content-Encoding"] = "gzip"
-        answer.vary.add("Accept-Encoding")
-        answer.headers["Cache-Control"] = "no-cache"
-        answer.add_etag()
-        return answer.make_conditional(request)
+
+@access.anyone
+@access.data
+def assets(name: str) -> ResponseReturnValue:
+    found = safe_join(str(HERE / "static"), name)
+    if found is None or not Path(found).is_file():
+        abort(404)
+    packed = Path(f"{found}.gz")
+    smaller = request.accept_encodings["gzip"] > 0 and packed.is_file()
+    # Read whole, they are small: a browser that takes its time keeps no thread.
+    data = (packed if smaller else Path(found)).read_bytes()
+    answer = Response(data, mimetype=mimetypes.guess_type(name)[0])
+    if smaller:
+        answer.headers["Content-Encoding"] = "gzip"
+    answer.vary.add("Accept-Encoding")
+    answer.headers["Cache-Control"] = "no-cache"
+    answer.add_etag()
+    return answer.make_conditional(request)

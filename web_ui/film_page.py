@@ -7,7 +7,7 @@ from flask import render_template, request
 from appliance.casework.clips import Clip, marks_of, shelf
 from appliance.errors import BadInput
 from appliance.vault.cases import Goals
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.session.access import practitioner
 from web_ui.session.current import details_of, open_case, opened_film
 from web_ui.session.principles import principles_of, turns_in_words
@@ -17,7 +17,7 @@ REACH_BACK, REACH_ON = 8, 6
 """Seconds that 'that was it' takes from before and after the moment it is pressed."""
 
 
-def film_page(parts: Parts, case: str, film: str, refused: BadInput | None = None) -> str:
+def film_page(case: str, film: str, refused: BadInput | None = None) -> str:
     """The page of a film; with what was `refused` of a form that was sent to it."""
     holder, opened, view = practitioner(), open_case(case), opened_film(case, film)
     stands = shelf(opened)
@@ -31,11 +31,11 @@ def film_page(parts: Parts, case: str, film: str, refused: BadInput | None = Non
         film=view.opened,
         id=film,
         goals=(opened.read(Goals) or Goals(goals=())).goals,
-        principles=principles_of(parts, holder).principles,
+        principles=principles_of(parts(), holder).principles,
         turns=turns_in_words(),
         shelf=stands,
-        many=sum(isinstance(one, Clip) for one in stands.chosen) > parts.service.clips,
-        long_clip=parts.service.clip_seconds,
+        many=sum(isinstance(one, Clip) for one in stands.chosen) > parts().service.clips,
+        long_clip=parts().service.clip_seconds,
         jobs=holder.work.jobs(case),
         instead=instead if isinstance(instead, Clip) and instead.recording == film else None,
         reach=(REACH_BACK, REACH_ON),

@@ -3,16 +3,16 @@
 from flask import redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.recorder import fresh_status
 
 
-def press_page(parts: Parts, ask: str, back: str) -> ResponseReturnValue:
+def press_page(ask: str, back: str) -> ResponseReturnValue:
     """How far the press has come that `parts.enrolment` asked for; on to `back` once it is over.
 
     `ask` and `back` are endpoints: what asks for the press once more, and where it was asked for.
     """
-    progress = parts.enrolment.progress(fresh_status(parts))
+    progress = parts().enrolment.progress(fresh_status(parts()))
     if progress in ("nothing", "done"):
         return redirect(url_for(back), 303)
     return render_template("press.html", progress=progress, again=url_for(ask), back=url_for(back))

@@ -1,1 +1,1 @@
-"""The pages, a module each with one `blueprint(parts)`; none imports another."""
+"""The pages, a module each with views on its blueprint, `pages`; none imports another."""

@@ -14,7 +14,7 @@ from appliance.protocol.status import RecorderStatus
 from appliance.records.files import new_id, save, to_json
 from appliance.vault.cases import Goals, OpenCase
 from web_ui.forms import Form
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.recorder import (
     armed_case,
     ceilings_in_force,
@@ -39,99 +39,99 @@ class ArmForm(Form):
     silent = BooleanField()
 
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("arming", __name__)
+pages = Blueprint("arming", __name__)
 
-    @pages.route("/cases/<id:case>/arm", methods=["GET", "POST"])
-    def arm(case: str) -> ResponseReturnValue:
-        opened = open_case(case)
-        if first := ask_for_word(case):
-            return first
-        form = ArmForm()
-        status = fresh_status(parts)
-        now = trusted_now(status, parts.clock)
-        consent, most = consent_of(opened), ceilings_in_force(parts)
-        found = opened.read_with_digest(Consent) if consent else None
-        kind: OrderedFilm = "review" if request.values.get("kind") == "review" else "visit"
-        stops = what_stops_arming(opened.read(Goals), consent, status, now, kind)
-        if stop := stops_filming(course_of(opened), consent):
-            stops.insert(0, _(stop.sentence))
-        if has_strangers(parts, opened):
-            stops.append(
-                _(
-                    "The service has taken somebody who worked with this family from this kit. "
-                    "Give the case a new key first: Who works with this family."
-                )
+
+@pages.route("/cases/<id:case>/arm", methods=["GET", "POST"])
+def arm(case: str) -> ResponseReturnValue:
+    opened = open_case(case)
+    if first := ask_for_word(case):
+        return first
+    form = ArmForm()
+    status = fresh_status(parts())
+    now = trusted_now(status, parts().clock)
+    consent, most = consent_of(opened), ceilings_in_force(parts())
+    found = opened.read_with_digest(Consent) if consent else None
+    kind: OrderedFilm = "review" if request.values.get("kind") == "review" else "visit"
+    stops = what_stops_arming(opened.read(Goals), consent, status, now, kind)
+    if stop := stops_filming(course_of(opened), consent):
+        stops.insert(0, _(stop.sentence))
+    if has_strangers(parts(), opened):
+        stops.append(
+            _(
+                "The service has taken somebody who worked with this family from this kit. "
+                "Give the case a new key first: Who works with this family."
             )
-        if needs_press(parts, opened):
-            stops.append(_("The case has a new key. Confirm it first: Who works with this family."))
-        if consent and consent.limit > most.limit:
-            stops.append(
-                _(
-                    "Your service allows films of up to %(length)s. Record the consent again with "
-                    "a shorter one.",
-                    length=length(most.limit),
-                )
-            )
-        if not stops and (first := ask_who_is_here(opened)):
-            return first
-        films = FILMS if form.films.data is None else form.films.data
-        if request.method == "POST" and not 1 <= films <= most.films:
-            form.films.errors = [_("Choose from 1 to %(most)s films.", most=most.films)]
-        elif form.validate_on_submit() and not stops and status and now and found:
-            permit = _permit(
-                opened,
-                found[1],
-                status,
-                (now, permit_end(found[0], now, most)),
-                kind=kind,
-                limit=found[0].limit,
-                films=films,
-                sound=not form.silent.data,
-            )
-            note = practitioner().keys.signer.sign(f"{to_json(permit).decode()}\n")
-            save(parts.home.permits / CURRENT, note.encode())
-            parts.note("armed", case=case, permit=permit.id)
-            return redirect(url_for("cases.one", case=case), 303)
-        page = render_template(
-            "arm.html",
-            form=form,
-            case=opened,
-            details=details_of(opened),
-            goals=opened.read(Goals),
-            consent=consent,
-            until=permit_end(consent, now, most) if consent and now else None,
-            stops=stops,
-            other=armed_case(parts) not in ("", case),
-            kind=kind,
-            purpose=AGREED[kind],
         )
-        return page, 400 if request.method == "POST" else 200
-
-    @pages.post("/disarm")
-    def disarm() -> ResponseReturnValue:
-        case = armed_case(parts)
-        take_permit(parts)
-        return redirect(url_for("cases.one", case=case) if case else url_for("cases.show"), 303)
-
-    @pages.post("/cases/<id:case>/newcomer")
-    def newcomer(case: str) -> ResponseReturnValue:
-        """Somebody new came in: filming ends, and nothing is filmed until they were asked too."""
-        holder = practitioner()
-        opened = open_case(case)
-        status = fresh_status(parts)
-        take_permit(parts)
-        stop_if_filming(parts, case)
-        holder.here.pop(case, None)
-        if status is not None and status.case == case and status.recording:
-            opened.write(
-                Newcomer(recording=status.recording, event_time=holder.now(parts.clock)),
-                status.recording,
+    if needs_press(parts(), opened):
+        stops.append(_("The case has a new key. Confirm it first: Who works with this family."))
+    if consent and consent.limit > most.limit:
+        stops.append(
+            _(
+                "Your service allows films of up to %(length)s. Record the consent again with "
+                "a shorter one.",
+                length=length(most.limit),
             )
-        parts.note("newcomer", case=case, recording=status.recording if status else "")
-        return redirect(url_for("consent.show", case=case), 303)
+        )
+    if not stops and (first := ask_who_is_here(opened)):
+        return first
+    films = FILMS if form.films.data is None else form.films.data
+    if request.method == "POST" and not 1 <= films <= most.films:
+        form.films.errors = [_("Choose from 1 to %(most)s films.", most=most.films)]
+    elif form.validate_on_submit() and not stops and status and now and found:
+        permit = _permit(
+            opened,
+            found[1],
+            status,
+            (now, permit_end(found[0], now, most)),
+            kind=kind,
+            limit=found[0].limit,
+            films=films,
+            sound=not form.silent.data,
+        )
+        note = practitioner().keys.signer.sign(f"{to_json(permit).decode()}\n")
+        save(parts().home.permits / CURRENT, note.encode())
+        parts().note("armed", case=case, permit=permit.id)
+        return redirect(url_for("cases.one", case=case), 303)
+    page = render_template(
+        "arm.html",
+        form=form,
+        case=opened,
+        details=details_of(opened),
+        goals=opened.read(Goals),
+        consent=consent,
+        until=permit_end(consent, now, most) if consent and now else None,
+        stops=stops,
+        other=armed_case(parts()) not in ("", case),
+        kind=kind,
+        purpose=AGREED[kind],
+    )
+    return page, 400 if request.method == "POST" else 200
 
-    return pages
+
+@pages.post("/disarm")
+def disarm() -> ResponseReturnValue:
+    case = armed_case(parts())
+    take_permit(parts())
+    return redirect(url_for("cases.one", case=case) if case else url_for("cases.show"), 303)
+
+
+@pages.post("/cases/<id:case>/newcomer")
+def newcomer(case: str) -> ResponseReturnValue:
+    """Somebody new came in: filming ends, and nothing is filmed until they were asked too."""
+    holder = practitioner()
+    opened = open_case(case)
+    status = fresh_status(parts())
+    take_permit(parts())
+    stop_if_filming(parts(), case)
+    holder.here.pop(case, None)
+    if status is not None and status.case == case and status.recording:
+        opened.write(
+            Newcomer(recording=status.recording, event_time=holder.now(parts().clock)),
+            status.recording,
+        )
+    parts().note("newcomer", case=case, recording=status.recording if status else "")
+    return redirect(url_for("consent.show", case=case), 303)
 
 
 def ask_who_is_here(case: OpenCase) -> ResponseReturnValue | None:

@@ -28,7 +28,7 @@ from appliance.errors import BadInput
 from appliance.protocol.permits import LONGEST_FILM, recipient_digest
 from appliance.records.files import new_id
 from appliance.vault.cases import OpenCase
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.recorder import armed_case, stop_if_filming, take_permit
 from web_ui.session.access import practitioner
 from web_ui.session.current import consent_of, details_of, open_case
@@ -259,75 +259,80 @@ class Draft:
         return until
 
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("consent", __name__, url_prefix="/cases/<id:case>/consent")
-    custom = parts.config.camera == "scene"
+pages = Blueprint("consent", __name__, url_prefix="/cases/<id:case>/consent")
 
-    def page(case: str, draft: Draft) -> str:
-        opened, service = open_case(case), parts.service
-        # What this service does not do is not asked; the form has no place for it.
-        purposes = {
-            purpose: words
-            for purpose, words in purposes_in_words().items()
-            if purpose in service.offers or purpose not in OFFERS
-        }
-        return render_template(
-            "consent.html",
-            case=opened,
-            details=details_of(opened),
-            draft=draft,
-            purposes=purposes,
-            minutes=service.film_minutes,
-            roles=service.roles,
-            custom=custom,
-            retention=service.retention_days,
-            room=len(draft.people) < MOST_PEOPLE,
-        )
 
-    @pages.get("")
-    def show(case: str) -> ResponseReturnValue:
-        known = consent_of(open_case(case))
-        return page(case, Draft.of(known) if known else Draft())
+def _page(case: str, draft: Draft) -> str:
+    opened, service = open_case(case), parts().service
+    # What this service does not do is not asked; the form has no place for it.
+    purposes = {
+        purpose: words
+        for purpose, words in purposes_in_words().items()
+        if purpose in service.offers or purpose not in OFFERS
+    }
+    return render_template(
+        "consent.html",
+        case=opened,
+        details=details_of(opened),
+        draft=draft,
+        purposes=purposes,
+        minutes=service.film_minutes,
+        roles=service.roles,
+        custom=_custom(),
+        retention=service.retention_days,
+        room=len(draft.people) < MOST_PEOPLE,
+    )
 
-    @pages.post("")
-    def record(case: str) -> ResponseReturnValue:
-        opened = open_case(case)
-        draft = Draft.sent(request.form)
-        if "add" in request.form:
-            draft.people.append(Row())
-            return page(case, draft)
-        consent = draft.check(practitioner().now(parts.clock), custom, parts.service)
-        if consent is None:
-            return page(case, draft), 400
-        # What is agreed to from now on is another thing than what the kit was armed for.
-        if armed_case(parts) == case:
-            take_permit(parts)
-        stop_if_filming(parts, case)
-        opened.write(consent)
-        end_what_is_not_agreed(opened, consent.event_time)
-        # Everybody who is here has just been asked.
-        practitioner().here[case] = consent.record_id
-        parts.note("consent-written", case=case, record=consent.record_id)
-        return redirect(url_for("cases.one", case=case), 303)
 
-    @pages.get("/receipt")
-    def receipt(case: str) -> ResponseReturnValue:
-        opened = open_case(case)
-        consent = consent_of(opened)
-        if consent is None:
-            abort(404)
-        return render_template(
-            "receipt.html",
-            case=opened,
-            details=details_of(opened),
-            consent=consent,
-            purposes=purposes_in_words(),
-            remove_by=consent.valid_until + timedelta(days=consent.retention_period),
-            fingerprint=fingerprint(opened),
-            qr=_qr(opened, consent),
-        )
+@pages.get("")
+def show(case: str) -> ResponseReturnValue:
+    known = consent_of(open_case(case))
+    return _page(case, Draft.of(known) if known else Draft())
 
-    return pages
+
+@pages.post("")
+def record(case: str) -> ResponseReturnValue:
+    opened = open_case(case)
+    draft = Draft.sent(request.form)
+    if "add" in request.form:
+        draft.people.append(Row())
+        return _page(case, draft)
+    consent = draft.check(practitioner().now(parts().clock), _custom(), parts().service)
+    if consent is None:
+        return _page(case, draft), 400
+    # What is agreed to from now on is another thing than what the kit was armed for.
+    if armed_case(parts()) == case:
+        take_permit(parts())
+    stop_if_filming(parts(), case)
+    opened.write(consent)
+    end_what_is_not_agreed(opened, consent.event_time)
+    # Everybody who is here has just been asked.
+    practitioner().here[case] = consent.record_id
+    parts().note("consent-written", case=case, record=consent.record_id)
+    return redirect(url_for("cases.one", case=case), 303)
+
+
+@pages.get("/receipt")
+def receipt(case: str) -> ResponseReturnValue:
+    opened = open_case(case)
+    consent = consent_of(opened)
+    if consent is None:
+        abort(404)
+    return render_template(
+        "receipt.html",
+        case=opened,
+        details=details_of(opened),
+        consent=consent,
+        purposes=purposes_in_words(),
+        remove_by=consent.valid_until + timedelta(days=consent.retention_period),
+        fingerprint=fingerprint(opened),
+        qr=_qr(opened, consent),
+    )
+
+
+def _custom() -> bool:
+    """Whether a film may be of any length: where the camera is a scene, for demonstrations."""
+    return parts().config.camera == "scene"
 
 
 def fingerprint(case: OpenCase) -> str:

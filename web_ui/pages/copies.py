@@ -1,9 +1,11 @@
 """Copies for the family: which moments, for whom, onto a stick or as a download; the leaflet."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from copy import copy
+from datetime import datetime
+from types import MappingProxyType
 
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -15,7 +17,7 @@ from appliance.records.audit import Event
 from appliance.records.files import new_id
 from appliance.vault.cases import OpenCase
 from appliance.vault.passphrases import make_passphrase
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.session.access import practitioner
 from web_ui.session.copying import Handing, handed
 from web_ui.session.current import details_of, open_case
@@ -25,12 +27,14 @@ from web_ui.wording.language import _
 
 TO_LENGTH = 120
 DOWNLOAD = "download"
-_EVENTS: dict[State, Event] = {
-    "begun": "copies-begun",
-    "done": "copies-done",
-    "partly": "copies-partly",
-    "nothing": "copies-nothing",
-}
+_EVENTS: Mapping[State, Event] = MappingProxyType(
+    {
+        "begun": "copies-begun",
+        "done": "copies-done",
+        "partly": "copies-partly",
+        "nothing": "copies-nothing",
+    }
+)
 _STICK = re.compile(r"stick:(?P<device>[a-z0-9]{1,32})")
 
 
@@ -42,169 +46,186 @@ class NotAgreed(NotOpened):
         self.code = refusal.value  # type: ignore[misc]
 
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("copies", __name__, url_prefix="/cases/<id:case>/copies")
+pages = Blueprint("copies", __name__, url_prefix="/cases/<id:case>/copies")
 
-    @pages.before_request
-    def only_where_the_service_does_this() -> None:
-        if "copies" not in parts.service.offers:
-            raise NotOpened(
-                _("Your service does not hand out copies."),
-                _("If it should, ask whoever set this kit up."),
-            )
 
-    def judged(
-        holder: Practitioner, opened_case: OpenCase, moments: Sequence[Kept]
-    ) -> dict[str, Refusal]:
-        """Why each of these moments may not be copied, of those that may not. Each film is judged
-        once: everything of a case that is asked for is read from the card and opened."""
-        films = holder.viewing.to_hand_on(opened_case)
-        now = holder.now(parts.clock)
-        of_film = {
-            name: judge(opened_case, films.get(name), now)
-            for name in {kept.recording for kept in moments}
-        }
-        found = ((kept.id, of_film[kept.recording]) for kept in moments)
-        return {name: refusal for name, refusal in found if refusal is not None}
-
-    def check(holder: Practitioner, opened_case: OpenCase, moments: Sequence[Kept]) -> None:
-        for refusal in judged(holder, opened_case, moments).values():
-            raise NotAgreed(refusal)
-
-    def page(case: str, errors: dict[str, str]) -> str:
-        opened_case = open_case(case)
-        moments = _moments(opened_case)
-        return render_template(
-            "copies.html",
-            case=opened_case,
-            details=details_of(opened_case),
-            moments=moments,
-            refusals=judged(practitioner(), opened_case, moments),
-            sticks={f"stick:{one.device}": in_words(one) for one in parts.sticks.plugged_in()},
-            receipts=receipts(opened_case),
-            sent=request.form,
-            errors=errors,
+@pages.before_request
+def only_where_the_service_does_this() -> None:
+    if "copies" not in parts().service.offers:
+        raise NotOpened(
+            _("Your service does not hand out copies."),
+            _("If it should, ask whoever set this kit up."),
         )
 
-    @pages.get("")
-    def show(case: str) -> ResponseReturnValue:
-        return page(case, {})
 
-    @pages.post("")
-    def hand_out(case: str) -> ResponseReturnValue:
-        holder, opened_case = practitioner(), open_case(case)
-        wanted = request.form.getlist("moments")
-        kept = [one for one in _moments(opened_case) if one.id in wanted]
-        to, way = request.form.get("to", "").strip(), request.form.get("way", "")
-        stick = _STICK.fullmatch(way)
-        errors = {}
-        if not kept or len(kept) != len(set(wanted)):
-            errors["moments"] = _("Tick the clips and pictures that the family keeps.")
-        if not to:
-            errors["to"] = _("Write whom the copies are for, in the family's words.")
-        elif len(to) > TO_LENGTH:
-            errors["to"] = _("Use at most %(count)s characters.", count=TO_LENGTH)
-        if request.form.get("lock") not in ("plain", "locked"):
-            errors["lock"] = _("Choose whether the copies are locked.")
-        if way != DOWNLOAD and not stick:
-            errors["way"] = _("Choose how the family gets them.")
-        if errors:
-            return page(case, errors), 400
+def _judged(
+    holder: Practitioner, opened_case: OpenCase, moments: Sequence[Kept], now: datetime
+) -> dict[str, Refusal]:
+    """Why each of these moments may not be copied, of those that may not. Each film is judged
+    once: everything of a case that is asked for is read from the card and opened."""
+    films = holder.viewing.to_hand_on(opened_case)
+    of_film = {
+        name: judge(opened_case, films.get(name), now)
+        for name in {kept.recording for kept in moments}
+    }
+    found = ((kept.id, of_film[kept.recording]) for kept in moments)
+    return {name: refusal for name, refusal in found if refusal is not None}
 
-        def again() -> OpenCase:
-            parts.seat.watched()
-            return holder.case(case)
 
-        check(holder, opened_case, kept)
-        receipt = Copies(
-            id=new_id(),
-            made=holder.now(parts.clock),
-            to=to,
-            way="stick" if stick else "download",
-            locked=request.form["lock"] == "locked",
-            moments=tuple(one.id for one in kept),
-            state="begun" if stick else "done",
+def _check(
+    holder: Practitioner, opened_case: OpenCase, moments: Sequence[Kept], now: datetime
+) -> None:
+    for refusal in _judged(holder, opened_case, moments, now).values():
+        raise NotAgreed(refusal)
+
+
+def _page(case: str, errors: dict[str, str]) -> str:
+    holder, opened_case = practitioner(), open_case(case)
+    moments = _moments(opened_case)
+    return render_template(
+        "copies.html",
+        case=opened_case,
+        details=details_of(opened_case),
+        moments=moments,
+        refusals=_judged(holder, opened_case, moments, holder.now(parts().clock)),
+        sticks={f"stick:{one.device}": in_words(one) for one in parts().sticks.plugged_in()},
+        receipts=receipts(opened_case),
+        sent=request.form,
+        errors=errors,
+    )
+
+
+@pages.get("")
+def show(case: str) -> ResponseReturnValue:
+    return _page(case, {})
+
+
+@pages.post("")
+def hand_out(case: str) -> ResponseReturnValue:
+    # A stick is written in a thread of its own, in which `parts` has nothing to give.
+    holder, opened_case, ours = practitioner(), open_case(case), parts()
+    wanted = request.form.getlist("moments")
+    kept = [one for one in _moments(opened_case) if one.id in wanted]
+    errors = _errors()
+    if not kept or len(kept) != len(set(wanted)):
+        errors["moments"] = _("Tick the clips and pictures that the family keeps.")
+    if errors:
+        return _page(case, errors), 400
+    stick = _STICK.fullmatch(request.form["way"])
+
+    def again() -> OpenCase:
+        ours.seat.watched()
+        return holder.case(case)
+
+    now = holder.now(ours.clock)
+    _check(holder, opened_case, kept, now)
+    receipt = Copies(
+        id=new_id(),
+        made=now,
+        to=request.form["to"].strip(),
+        way="stick" if stick else "download",
+        locked=request.form["lock"] == "locked",
+        moments=tuple(one.id for one in kept),
+        state="begun" if stick else "done",
+    )
+    words = make_passphrase() if receipt.locked else ""
+    handing = Handing(receipt, case, kept, words, stick["device"] if stick else "")
+
+    def note(state: State) -> None:
+        ours.note(_EVENTS[state], case=case, copies=receipt.id)
+
+    holder.copying.add(handing)
+    # The receipt first: what may have left the kit is known, whatever happens next.
+    try:
+        opened_case.write(receipt, receipt.id)
+    except BaseException:
+        handing.state = "failed"  # Or nobody could write a stick until the page is locked.
+        raise
+    note(receipt.state)
+    if stick:
+        holder.copying.write(
+            handing,
+            ours.sticks,
+            again,
+            lambda one: _check(holder, again(), [one], holder.now(ours.clock)),
+            _letter(),
+            note,
         )
-        words = make_passphrase() if receipt.locked else ""
-        handing = Handing(receipt, case, kept, words, stick["device"] if stick else "")
+    return redirect(url_for("copies.one", case=case, copies=receipt.id), 303)
 
-        def note(state: State) -> None:
-            parts.note(_EVENTS[state], case=case, copies=receipt.id)
 
-        holder.copying.add(handing)
-        # The receipt first: what may have left the kit is known, whatever happens next.
-        try:
-            opened_case.write(receipt, receipt.id)
-        except BaseException:
-            handing.state = "failed"  # Or nobody could write a stick until the page is locked.
-            raise
-        note(receipt.state)
-        if stick:
-            holder.copying.write(
-                handing,
-                parts.sticks,
-                again,
-                lambda one: check(holder, again(), [one]),
-                _letter(),
-                note,
-            )
-        return redirect(url_for("copies.one", case=case, copies=receipt.id), 303)
+@pages.get("/<id:copies>")
+def one(case: str, copies: str) -> ResponseReturnValue:
+    opened_case = open_case(case)
+    # As it stands at one moment: the thread that writes goes on while the page is drawn.
+    handing = copy(practitioner().copying.find(copies, case))
+    receipt = handing.receipt if handing else opened_case.read(Copies, copies)
+    if receipt is None:
+        abort(404)
+    return render_template(
+        "copies-one.html",
+        case=opened_case,
+        details=details_of(opened_case),
+        receipt=receipt,
+        handing=handing,
+    )
 
-    @pages.get("/<id:copies>")
-    def one(case: str, copies: str) -> ResponseReturnValue:
-        opened_case = open_case(case)
-        # As it stands at one moment: the thread that writes goes on while the page is drawn.
-        handing = copy(practitioner().copying.find(copies, case))
-        receipt = handing.receipt if handing else opened_case.read(Copies, copies)
-        if receipt is None:
-            abort(404)
-        return render_template(
-            "copies-one.html",
-            case=opened_case,
-            details=details_of(opened_case),
-            receipt=receipt,
-            handing=handing,
-        )
 
-    @pages.post("/<id:copies>/cancel")
-    def cancel(case: str, copies: str) -> ResponseReturnValue:
-        _handing(case, copies).cancelled.set()
-        return redirect(url_for("copies.one", case=case, copies=copies), 303)
+@pages.post("/<id:copies>/cancel")
+def cancel(case: str, copies: str) -> ResponseReturnValue:
+    _handing(case, copies).cancelled.set()
+    return redirect(url_for("copies.one", case=case, copies=copies), 303)
 
-    @pages.post("/<id:copies>/eject")
-    def eject(case: str, copies: str) -> ResponseReturnValue:
-        handing = _handing(case, copies)
-        parts.sticks.eject(handing.device)
-        handing.not_let_go = None
-        return redirect(url_for("copies.one", case=case, copies=copies), 303)
 
-    @pages.get("/<id:copies>/<name>")
-    def download(case: str, copies: str, name: str) -> ResponseReturnValue:
-        holder, opened_case = practitioner(), open_case(case)
-        handing = _handing(case, copies)
-        kept = handing.files.get(name)
-        if handing.receipt.way != "download" or kept is None:
-            abort(404)
-        check(holder, opened_case, [kept])
-        with ExitStack() as files:
-            reader = files.enter_context(opened(opened_case, kept))
-            size, pieces = handed(reader, handing, lambda: holder.case(case))
-            parts.note("copies-downloaded", case=case, copies=copies, moment=kept.id)
-            answer = Response(pieces, mimetype="application/octet-stream")
-            answer.call_on_close(files.pop_all().close)
-        answer.headers["Content-Length"] = str(size)
-        answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-        return answer
+@pages.post("/<id:copies>/eject")
+def eject(case: str, copies: str) -> ResponseReturnValue:
+    handing = _handing(case, copies)
+    parts().sticks.eject(handing.device)
+    handing.not_let_go = None
+    return redirect(url_for("copies.one", case=case, copies=copies), 303)
 
-    @pages.get("/<id:copies>/leaflet")
-    def leaflet(case: str, copies: str) -> ResponseReturnValue:
-        opened_case = open_case(case)
-        receipt = opened_case.read(Copies, copies)
-        if receipt is None:
-            abort(404)
-        return render_template("leaflet.html", case=opened_case, receipt=receipt)
 
-    return pages
+@pages.get("/<id:copies>/<name>")
+def download(case: str, copies: str, name: str) -> ResponseReturnValue:
+    holder, opened_case = practitioner(), open_case(case)
+    handing = _handing(case, copies)
+    kept = handing.files.get(name)
+    if handing.receipt.way != "download" or kept is None:
+        abort(404)
+    _check(holder, opened_case, [kept], holder.now(parts().clock))
+    with ExitStack() as files:
+        reader = files.enter_context(opened(opened_case, kept))
+        size, pieces = handed(reader, handing, lambda: holder.case(case))
+        parts().note("copies-downloaded", case=case, copies=copies, moment=kept.id)
+        answer = Response(pieces, mimetype="application/octet-stream")
+        answer.call_on_close(files.pop_all().close)
+    answer.headers["Content-Length"] = str(size)
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer
+
+
+@pages.get("/<id:copies>/leaflet")
+def leaflet(case: str, copies: str) -> ResponseReturnValue:
+    opened_case = open_case(case)
+    receipt = opened_case.read(Copies, copies)
+    if receipt is None:
+        abort(404)
+    return render_template("leaflet.html", case=opened_case, receipt=receipt)
+
+
+def _errors() -> dict[str, str]:
+    """What is wrong in the form that was sent, but for the moments."""
+    to, way = request.form.get("to", "").strip(), request.form.get("way", "")
+    errors = {}
+    if not to:
+        errors["to"] = _("Write whom the copies are for, in the family's words.")
+    elif len(to) > TO_LENGTH:
+        errors["to"] = _("Use at most %(count)s characters.", count=TO_LENGTH)
+    if request.form.get("lock") not in ("plain", "locked"):
+        errors["lock"] = _("Choose whether the copies are locked.")
+    if way != DOWNLOAD and not _STICK.fullmatch(way):
+        errors["way"] = _("Choose how the family gets them.")
+    return errors
 
 
 def in_words(stick: Stick) -> str:

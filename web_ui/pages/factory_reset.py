@@ -6,7 +6,16 @@ somebody presses the button. What came of it can be read on the new kit.
 
 import threading
 
-from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    current_app,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 from flask.typing import ResponseReturnValue
 from flask_wtf.file import FileField
 from wtforms import BooleanField
@@ -17,29 +26,29 @@ from appliance.protocol.orders import LARGEST
 from appliance.protocol.requests import FactoryReset, place_request
 from appliance.records.files import ID, load_fact, new_id, read_plain
 from web_ui.forms import Form
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.recorder import fresh_status
 from web_ui.session.access import anyone
 from web_ui.wording.language import _
 
 COUNT_SECONDS = 10.0
 """How old the number of files on the page may be."""
+_UNSENT = "attune-unsent"
 
 
 class _Unsent:
     """How many files are not with the service yet. To look through them takes long, and anybody on
     the network may open the page: one looks at a time, and not again at once."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self) -> None:
         self._turn = threading.Lock()
         self._counted: tuple[float, int] | None = None
 
     def count(self) -> int:
         with self._turn:
-            now = self._parts.clock.monotonic()
+            now = parts().clock.monotonic()
             if self._counted is None or now - self._counted[0] > COUNT_SECONDS:
-                self._counted = now, sum(1 for _one in unsent(self._parts.home))
+                self._counted = now, sum(1 for _one in unsent(parts().home))
             return self._counted[1]
 
 
@@ -48,61 +57,62 @@ class ResetForm(Form):
     confirm = BooleanField()
 
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("resetting", __name__, url_prefix="/kit/reset")
-    left = _Unsent(parts)
+pages = Blueprint("resetting", __name__, url_prefix="/kit/reset")
+pages.record(lambda setup: setup.app.extensions.update({_UNSENT: _Unsent()}))
 
-    def page(problem: str) -> str:
-        status = fresh_status(parts)
-        asked = request.args.get("asked", "")
-        known = status is not None and ID.fullmatch(asked) is not None
-        return render_template(
-            "resetting.html",
-            kit=status.kit if status else "",
-            answer=status.answers.get(asked, "waiting") if status and known else "",
-            problem=problem,
-            enrolled=parts.enrolled is not None,
-            ordered=bool(ordered(parts.home)),
-            unsent=left.count(),
-            former=former(parts.home),
-        )
 
-    @pages.get("")
-    @anyone
-    def show() -> ResponseReturnValue:
-        return page("")
+def _page(problem: str) -> str:
+    status = fresh_status(parts())
+    asked = request.args.get("asked", "")
+    known = status is not None and ID.fullmatch(asked) is not None
+    return render_template(
+        "resetting.html",
+        kit=status.kit if status else "",
+        answer=status.answers.get(asked, "waiting") if status and known else "",
+        problem=problem,
+        enrolled=parts().enrolled is not None,
+        ordered=bool(ordered(parts().home)),
+        unsent=current_app.extensions[_UNSENT].count(),
+        former=former(parts().home),
+    )
 
-    @pages.post("")
-    @anyone
-    def ask() -> ResponseReturnValue:
-        form = ResetForm()
-        form.validate_on_submit()
-        brought = form.order.data.read(LARGEST + 1) if form.order.data else b""
-        note = brought.decode(errors="replace") if brought else ordered(parts.home)
-        kit, enrolled = load_fact(parts.home.kit / "kit.json", KitCard), parts.enrolled
-        if kit is None or fresh_status(parts) is None:
-            return page(_("The recorder does not answer. Look at the kit itself.")), 409
-        order = judge(note, kit.id, enrolled.service if enrolled else None, parts.home)
-        if isinstance(order, Refusal):
-            return page(_(order.sentence)), 409
-        if not form.confirm.data:
-            return page(_("Tick the box if everything on this kit is to be removed.")), 400
-        now = parts.clock.read()
-        asked = place_request(
-            parts.home,
-            FactoryReset(id=new_id(), boot=now.boot, boottime=now.boottime, note=note),
-        )
-        parts.note("reset-asked", order=f"{order.number:06}")
-        return redirect(url_for("resetting.show", asked=asked), 303)
 
-    @pages.get("/certificate")
-    @anyone
-    def certificate() -> ResponseReturnValue:
-        """The note that the kit signed last, for who has its public key: the service."""
-        if former(parts.home) is None:
-            abort(404)
-        answer = Response(read_plain(parts.home.kit / "former"), mimetype="text/plain")
-        answer.headers["Content-Disposition"] = "attachment; filename=set-back.txt"
-        return answer
+@pages.get("")
+@anyone
+def show() -> ResponseReturnValue:
+    return _page("")
 
-    return pages
+
+@pages.post("")
+@anyone
+def ask() -> ResponseReturnValue:
+    form = ResetForm()
+    form.validate_on_submit()
+    brought = form.order.data.read(LARGEST + 1) if form.order.data else b""
+    note = brought.decode(errors="replace") if brought else ordered(parts().home)
+    kit, enrolled = load_fact(parts().home.kit / "kit.json", KitCard), parts().enrolled
+    if kit is None or fresh_status(parts()) is None:
+        return _page(_("The recorder does not answer. Look at the kit itself.")), 409
+    order = judge(note, kit.id, enrolled.service if enrolled else None, parts().home)
+    if isinstance(order, Refusal):
+        return _page(_(order.sentence)), 409
+    if not form.confirm.data:
+        return _page(_("Tick the box if everything on this kit is to be removed.")), 400
+    now = parts().clock.read()
+    asked = place_request(
+        parts().home,
+        FactoryReset(id=new_id(), boot=now.boot, boottime=now.boottime, note=note),
+    )
+    parts().note("reset-asked", order=f"{order.number:06}")
+    return redirect(url_for("resetting.show", asked=asked), 303)
+
+
+@pages.get("/certificate")
+@anyone
+def certificate() -> ResponseReturnValue:
+    """The note that the kit signed last, for who has its public key: the service."""
+    if former(parts().home) is None:
+        abort(404)
+    answer = Response(read_plain(parts().home.kit / "former"), mimetype="text/plain")
+    answer.headers["Content-Disposition"] = "attachment; filename=set-back.txt"
+    return answer

@@ -20,7 +20,7 @@ pages = Blueprint("films", __name__, url_prefix="/cases/<id:case>")
 
 @pages.get("/films/<id:film>")
 def show(case: str, film: str) -> ResponseReturnValue:
-    return film_page(parts(), case, film)
+    return film_page(case, film)
 
 
 @pages.get("/films/<id:film>/video")

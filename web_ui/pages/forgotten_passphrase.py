@@ -13,58 +13,58 @@ from appliance.protocol.enrolment import Enrolled
 from appliance.records.files import load_fact
 from appliance.vault.keys import PrivateKeys, lock
 from appliance.vault.passphrases import make_passphrase
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.press_page import press_page
 from web_ui.session.access import anyone, paired
 from web_ui.session.enrolment import waiting_cards
 from web_ui.session.unlocked import Practitioner
 from web_ui.wording.language import _
 
+pages = Blueprint("forgotten", __name__, url_prefix="/forgotten")
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("forgotten", __name__, url_prefix="/forgotten")
 
-    @pages.get("")
-    @anyone
-    def show() -> ResponseReturnValue:
-        enrolled = parts.enrolled
-        if enrolled is None:
-            return redirect(url_for("setup.show"), 303)
-        kit = load_fact(parts.home.kit / "kit.json", KitCard)
-        return render_template(
-            "forgotten.html",
-            known=g.paired,
-            cards=waiting_cards(parts.home, enrolled) if g.paired else [],
-            kit=kit.id if kit else "",
-            not_let_in=not_let_in(g.practitioner) if g.practitioner else [],
-        )
+@pages.get("")
+@anyone
+def show() -> ResponseReturnValue:
+    enrolled = parts().enrolled
+    if enrolled is None:
+        return redirect(url_for("setup.show"), 303)
+    kit = load_fact(parts().home.kit / "kit.json", KitCard)
+    return render_template(
+        "forgotten.html",
+        known=g.paired,
+        cards=waiting_cards(parts().home, enrolled) if g.paired else [],
+        kit=kit.id if kit else "",
+        not_let_in=not_let_in(g.practitioner) if g.practitioner else [],
+    )
 
-    @pages.post("")
-    @paired
-    def make() -> ResponseReturnValue:
-        """Make new keys. Their words are shown once, in this answer."""
-        service = _enrolled(parts).service
-        words = make_passphrase()
-        with parts.enrolment.turn:
-            keys = PrivateKeys.generate("practitioner", service.sealing_key().kind == "x25519")
-            parts.enrolment.bring(service, keys, lock(keys, words), forgotten=True)
-        parts.note("new-card-made", practitioner=keys.card().name)
-        return render_template(
-            "words.html", words=words, ask=url_for("forgotten.ask"), still_closed=True
-        )
 
-    @pages.post("/press")
-    @paired
-    def ask() -> ResponseReturnValue:
-        parts.enrolment.ask()
-        return redirect(url_for("forgotten.wait"), 303)
+@pages.post("")
+@paired
+def make() -> ResponseReturnValue:
+    """Make new keys. Their words are shown once, in this answer."""
+    service = _enrolled().service
+    words = make_passphrase()
+    with parts().enrolment.turn:
+        keys = PrivateKeys.generate("practitioner", service.sealing_key().kind == "x25519")
+        parts().enrolment.bring(service, keys, lock(keys, words), forgotten=True)
+    parts().note("new-card-made", practitioner=keys.card().name)
+    return render_template(
+        "words.html", words=words, ask=url_for("forgotten.ask"), still_closed=True
+    )
 
-    @pages.get("/press")
-    @paired
-    def wait() -> ResponseReturnValue:
-        return press_page(parts, ask="forgotten.ask", back="forgotten.show")
 
-    return pages
+@pages.post("/press")
+@paired
+def ask() -> ResponseReturnValue:
+    parts().enrolment.ask()
+    return redirect(url_for("forgotten.wait"), 303)
+
+
+@pages.get("/press")
+@paired
+def wait() -> ResponseReturnValue:
+    return press_page(ask="forgotten.ask", back="forgotten.show")
 
 
 def not_let_in(holder: Practitioner) -> list[str]:
@@ -72,8 +72,8 @@ def not_let_in(holder: Practitioner) -> list[str]:
     return sorted({_(refusal.sentence) for refusal in holder.not_let_in.values()})
 
 
-def _enrolled(parts: Parts) -> Enrolled:
-    enrolled = parts.enrolled
+def _enrolled() -> Enrolled:
+    enrolled = parts().enrolled
     if enrolled is None:
         abort(404)
     return enrolled

@@ -24,12 +24,11 @@ from appliance.protocol.permits import recipient_digest
 from appliance.records.files import new_id
 from appliance.vault.cases import OpenCase
 from web_ui import forms
-from web_ui.parts import Parts
+from web_ui.parts import Parts, parts
 from web_ui.recorder import has_strangers
 from web_ui.session.access import practitioner
 from web_ui.session.current import consent_of, details_of, open_case
 from web_ui.session.jobs import Tell
-from web_ui.session.unlocked import Practitioner
 from web_ui.wording.language import _
 
 FIELD = "film"
@@ -46,71 +45,72 @@ class NotAgreed(NotOpened):
     code = "not-agreed"
 
 
-def install(app: Flask, parts: Parts) -> None:
+def install(app: Flask) -> None:
     """Take uploads. After `access`, for it asks who is there, and before a form is read."""
+    app.request_class = _Request
+    app.before_request(_admit)
+    app.teardown_request(_drop)
 
-    class Request(forms.Request):
-        def _get_file_stream(
-            self,
-            total_content_length: int | None,
-            content_type: str | None,
-            filename: str | None = None,
-            content_length: int | None = None,
-        ) -> IO[bytes]:
-            """Where a file that is being sent goes: never into a temporary file in clear."""
-            if request.endpoint != _SEND:
-                return io.BytesIO()  # A key or a file of settings: no form is larger than that.
-            original = g.pop("original", None)
-            if original is None:
-                raise BadRequest
-            g.uploaded = original
-            case = (request.view_args or {})["case"]
-            return cast(IO[bytes], _Arriving(original, case, parts, practitioner()))
 
-    app.request_class = Request
-
-    @app.before_request
-    def admit() -> None:
+class _Request(forms.Request):
+    def _get_file_stream(
+        self,
+        total_content_length: int | None,
+        content_type: str | None,
+        filename: str | None = None,
+        content_length: int | None = None,
+    ) -> IO[bytes]:
+        """Where a file that is being sent goes: never into a temporary file in clear."""
         if request.endpoint != _SEND:
-            return
-        case = open_case((request.view_args or {}).get("case", ""))
-        _check_offered(parts)
-        _gate(parts, case, practitioner().now(parts.clock))
-        length = request.content_length
-        if length is None:
-            abort(411)
-        if length > LARGEST:
-            raise BadInput(
-                _("The film is larger than %(size)s GB.", size=LARGEST >> 30),
-                _("Save a smaller copy of it on the device it is on, and send that."),
-            )
-        if shutil.disk_usage(parts.home.cases).free < 2 * length + _LEFT_FREE:
-            raise NotPossible(
-                _("There is not enough room on the card for this film."),
-                _("Send what is waiting, then try again."),
-            )
-        request.max_content_length = length + _AROUND
-        g.original = Original(parts.home.cases)
+            return io.BytesIO()  # A key or a file of settings: no form is larger than that.
+        original = g.pop("original", None)
+        if original is None:
+            raise BadRequest
+        g.uploaded = original
+        case = (request.view_args or {})["case"]
+        return cast(IO[bytes], _Arriving(original, case))
 
-    @app.teardown_request
-    def drop(_error: BaseException | None) -> None:
-        for name in ("original", "uploaded"):
-            original = g.pop(name, None)
-            if original is not None:
-                original.close()
+
+def _admit() -> None:
+    if request.endpoint != _SEND:
+        return
+    case = open_case((request.view_args or {}).get("case", ""))
+    _check_offered()
+    _gate(parts(), case, practitioner().now(parts().clock))
+    length = request.content_length
+    if length is None:
+        abort(411)
+    if length > LARGEST:
+        raise BadInput(
+            _("The film is larger than %(size)s GB.", size=LARGEST >> 30),
+            _("Save a smaller copy of it on the device it is on, and send that."),
+        )
+    if shutil.disk_usage(parts().home.cases).free < 2 * length + _LEFT_FREE:
+        raise NotPossible(
+            _("There is not enough room on the card for this film."),
+            _("Send what is waiting, then try again."),
+        )
+    request.max_content_length = length + _AROUND
+    g.original = Original(parts().home.cases)
+
+
+def _drop(_error: BaseException | None) -> None:
+    for name in ("original", "uploaded"):
+        original = g.pop(name, None)
+        if original is not None:
+            original.close()
 
 
 class _Arriving:
     """The film while it comes in: what werkzeug writes a file to."""
 
-    def __init__(self, original: Original, case: str, parts: Parts, holder: Practitioner) -> None:
-        self._original, self._case = original, case
-        self._parts, self._holder = parts, holder
+    def __init__(self, original: Original, case: str) -> None:
+        self._original, self._case, self._holder = original, case, practitioner()
 
     def write(self, data: bytes) -> int:
         # Withdrawn or locked meanwhile: then it ends here.
         self._holder.case(self._case)
-        self._parts.seat.watched()
+        parts().seat.watched()
         return self._original.write(data)
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
@@ -121,123 +121,125 @@ class _Arriving:
         pass
 
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("importing", __name__, url_prefix="/cases/<id:case>/import")
+pages = Blueprint("importing", __name__, url_prefix="/cases/<id:case>/import")
 
-    @pages.before_request
-    def only_where_the_service_does_this() -> None:
-        _check_offered(parts)
 
-    def page(case: str, error: str = "") -> str:
-        opened = open_case(case)
-        consent = consent_of(opened)
-        stops = _what_stops(parts, opened, consent, practitioner().now(parts.clock))
-        return render_template(
-            "import.html",
-            case=opened,
-            details=details_of(opened),
-            consent=consent,
-            stops=stops,
-            jobs=practitioner().work.brought(case),
-            largest=LARGEST,
-            error=error,
-        )
+@pages.before_request
+def only_where_the_service_does_this() -> None:
+    _check_offered()
 
-    @pages.get("")
-    def show(case: str) -> ResponseReturnValue:
-        return page(case)
 
-    @pages.post("")
-    def send(case: str) -> ResponseReturnValue:
-        holder, opened = practitioner(), open_case(case)
-        original: Original | None = g.get("uploaded")
-        if FIELD not in request.files or original is None or not original.size:
-            return page(case, _("Choose a film. The one that was sent is empty.")), 400
-        found = opened.read_with_digest(Consent)
-        if found is None:
-            raise NotAgreed(_("Record the consent first."))
-        now = holder.now(parts.clock)
-        started = FilmStarted(
-            recording=new_id(),
-            case=case,
-            kit=holder.vouch.kit,
-            permit="",
-            consent=found[1],
-            recipient=recipient_digest(opened.record.recipient),
-            kind="imported",
-            limit=found[0].limit,
-            sound=False,
-            boot=parts.clock.read().boot,
-            started=now,
-        )
+def _page(case: str, error: str = "") -> str:
+    opened = open_case(case)
+    consent = consent_of(opened)
+    stops = _what_stops(parts(), opened, consent, practitioner().now(parts().clock))
+    return render_template(
+        "import.html",
+        case=opened,
+        details=details_of(opened),
+        consent=consent,
+        stops=stops,
+        jobs=practitioner().work.brought(case),
+        largest=LARGEST,
+        error=error,
+    )
 
-        def make(tell: Tell) -> None:
-            def progress(done: float) -> None:
-                tell(done)
-                parts.seat.watched()
-                again = holder.case(case)
-                if again.record.recipient != opened.record.recipient:
-                    # Somebody left or was revoked meanwhile, and has the key that it is sealed to.
-                    raise NotAgreed(
-                        _("The case has a new key since."), _("Bring the film in once more.")
-                    )
-                if done == 1.0:
-                    # At the end once more: this is when it becomes a film of the case.
-                    _gate(parts, again, holder.now(parts.clock))
 
-            try:
-                import_film(
-                    original,
-                    opened.directory / "imports" / started.recording,
-                    started,
-                    parse_recipient(opened.record.recipient),
-                    holder.keys.signer,
-                    lambda: holder.now(parts.clock),
-                    parts.apart,
-                    progress,
+@pages.get("")
+def show(case: str) -> ResponseReturnValue:
+    return _page(case)
+
+
+@pages.post("")
+def send(case: str) -> ResponseReturnValue:
+    # The film is brought in by a thread, in which `parts` has nothing to give.
+    holder, opened, ours = practitioner(), open_case(case), parts()
+    original: Original | None = g.get("uploaded")
+    if FIELD not in request.files or original is None or not original.size:
+        return _page(case, _("Choose a film. The one that was sent is empty.")), 400
+    found = opened.read_with_digest(Consent)
+    if found is None:
+        raise NotAgreed(_("Record the consent first."))
+    started = FilmStarted(
+        recording=new_id(),
+        case=case,
+        kit=holder.vouch.kit,
+        permit="",
+        consent=found[1],
+        recipient=recipient_digest(opened.record.recipient),
+        kind="imported",
+        limit=found[0].limit,
+        sound=False,
+        boot=ours.clock.read().boot,
+        started=holder.now(ours.clock),
+    )
+
+    def make(tell: Tell) -> None:
+        def progress(done: float) -> None:
+            tell(done)
+            ours.seat.watched()
+            again = holder.case(case)
+            if again.record.recipient != opened.record.recipient:
+                # Somebody left or was revoked meanwhile, and has the key that it is sealed to.
+                raise NotAgreed(
+                    _("The case has a new key since."), _("Bring the film in once more.")
                 )
-            finally:
-                original.close()
-            parts.note("imported", case=case, recording=started.recording)
+            if done == 1.0:
+                # At the end once more: this is when it becomes a film of the case.
+                _gate(ours, again, holder.now(ours.clock))
 
-        g.pop("uploaded")  # It is the work's now.
-        holder.work.bring(opened, started.recording, make)
-        parts.note("import-asked", case=case, recording=started.recording)
-        return redirect(url_for("importing.show", case=case), 303)
+        try:
+            import_film(
+                original,
+                opened.directory / "imports" / started.recording,
+                started,
+                parse_recipient(opened.record.recipient),
+                holder.keys.signer,
+                lambda: holder.now(ours.clock),
+                ours.apart,
+                progress,
+            )
+        finally:
+            original.close()
+        ours.note("imported", case=case, recording=started.recording)
 
-    @pages.post("/<id:job>/stop")
-    def stop(case: str, job: str) -> ResponseReturnValue:
-        open_case(case)
-        practitioner().work.give_up(case, job)
-        return redirect(url_for("importing.show", case=case), 303)
-
-    return pages
+    g.pop("uploaded")  # It is the work's now.
+    holder.work.bring(opened, started.recording, make)
+    ours.note("import-asked", case=case, recording=started.recording)
+    return redirect(url_for("importing.show", case=case), 303)
 
 
-def _check_offered(parts: Parts) -> None:
-    if "import" not in parts.service.offers:
+@pages.post("/<id:job>/stop")
+def stop(case: str, job: str) -> ResponseReturnValue:
+    open_case(case)
+    practitioner().work.give_up(case, job)
+    return redirect(url_for("importing.show", case=case), 303)
+
+
+def _check_offered() -> None:
+    if "import" not in parts().service.offers:
         raise NotOpened(
             _("Your service does not bring in films made elsewhere."),
             _("If it should, ask whoever set this kit up."),
         )
 
 
-def _gate(parts: Parts, case: OpenCase, now: datetime) -> None:
+def _gate(ours: Parts, case: OpenCase, now: datetime) -> None:
     """Raises NotAgreed, in words, unless films of this family may be made now."""
     consent = consent_of(case)
     stop = stops_filming(course_of(case), consent)
-    stops = _(stop.sentence) if stop else _what_stops(parts, case, consent, now)
+    stops = _(stop.sentence) if stop else _what_stops(ours, case, consent, now)
     if stops:
         raise NotAgreed(stops)
 
 
-def _what_stops(parts: Parts, case: OpenCase, consent: Consent | None, now: datetime) -> str:
+def _what_stops(ours: Parts, case: OpenCase, consent: Consent | None, now: datetime) -> str:
     """Why no film may be brought in, in words; '' if one may be."""
     if consent is None:
         return _("Record the consent first.")
     if not may_be_made(consent, now, "imported"):
         return _("The consent that is recorded does not allow filming now.")
-    if has_strangers(parts, case):
+    if has_strangers(ours, case):
         return _(
             "The service has taken somebody who worked with this family from this kit. Give the "
             "case a new key first: Who works with this family."

@@ -15,7 +15,7 @@ from appliance.errors import BadInput
 from appliance.records.files import ID, new_id, save
 from appliance.vault.cases import Goals
 from web_ui.film_page import film_page
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.player.ranges import jpeg, play
 from web_ui.session.access import data, local_path, practitioner
 from web_ui.session.current import again, details_of, open_case, opened_film
@@ -27,161 +27,167 @@ LONGEST_CLIP = 300
 _PLACE = re.compile(r"(?:(?P<minutes>\d{1,4}):)?(?P<seconds>\d{1,6}(?:\.\d{1,9})?)")
 
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("moments", __name__, url_prefix="/cases/<id:case>")
+pages = Blueprint("moments", __name__, url_prefix="/cases/<id:case>")
 
-    @pages.post("/films/<id:film>/clips")
-    def mark(case: str, film: str) -> ResponseReturnValue:
-        """Keep a clip between two marks; `instead` of another one, if that is named."""
-        holder, opened = practitioner(), open_case(case)
-        before = request.form.get("instead", "")
-        try:
-            span = _span(opened_film(case, film).opened.film.seconds)
-            known = opened.read(Clip, before) if ID.fullmatch(before) else None
-            words = words_sent(
-                opened, known.words if known else Words(), principles_of(parts, holder)
+
+@pages.post("/films/<id:film>/clips")
+def mark(case: str, film: str) -> ResponseReturnValue:
+    """Keep a clip between two marks; `instead` of another one, if that is named."""
+    holder, opened, clock = practitioner(), open_case(case), parts().clock
+    before = request.form.get("instead", "")
+    try:
+        span = _span(opened_film(case, film).opened.film.seconds)
+        known = opened.read(Clip, before) if ID.fullmatch(before) else None
+        words = words_sent(
+            opened, known.words if known else Words(), principles_of(parts(), holder)
+        )
+    except BadInput as error:
+        return film_page(case, film, error), 400
+    job = holder.work.make_clip(
+        opened,
+        film,
+        span,
+        words,
+        lambda: holder.viewing.lend(opened, film),
+        lambda: holder.now(clock),
+        parts().apart,
+    )
+    clips.choose(opened, job.id, before)
+    parts().note("clip-asked", case=case, recording=film, clip=job.id)
+    return redirect(url_for("films.show", case=case, film=film, _anchor="clips"), 303)
+
+
+@pages.post("/films/<id:film>/stills")
+def keep_picture(case: str, film: str) -> ResponseReturnValue:
+    """Keep the picture that is seen at one moment."""
+    opened = open_case(case)
+    try:
+        view = opened_film(case, film)
+        at = _seconds(request.form.get("at", ""))
+        if at >= view.opened.film.seconds:
+            raise BadInput(
+                _("That moment is not in this film."),
+                _("Write a time before the film's end."),
             )
-        except BadInput as error:
-            return film_page(parts, case, film, error), 400
-        job = holder.work.make_clip(
-            opened,
-            film,
-            span,
-            words,
-            lambda: holder.viewing.lend(opened, film),
-            lambda: holder.now(parts.clock),
-            parts.apart,
-        )
-        clips.choose(opened, job.id, before)
-        parts.note("clip-asked", case=case, recording=film, clip=job.id)
-        return redirect(url_for("films.show", case=case, film=film, _anchor="clips"), 303)
+        shown, appeared = parts().apart.still(view, at)
+    except BadInput as error:
+        return film_page(case, film, error), 400
+    sealed = seal(shown, [parse_recipient(opened.record.recipient)])
+    scale = view.opened.film.frames.timescale
+    still = Still(
+        id=new_id(),
+        recording=film,
+        at=int(appeared * scale),
+        scale=scale,
+        size=len(sealed),
+        sha256=hashlib.sha256(sealed).hexdigest(),
+        made=practitioner().now(parts().clock),
+    )
+    save(clips.sealed_file(opened, still), sealed)
+    opened.write(still, still.id)
+    clips.choose(opened, still.id)
+    parts().note("still-kept", case=case, recording=film, still=still.id)
+    return redirect(url_for("films.show", case=case, film=film, _anchor="clips"), 303)
 
-    @pages.post("/films/<id:film>/stills")
-    def keep_picture(case: str, film: str) -> ResponseReturnValue:
-        """Keep the picture that is seen at one moment."""
-        opened = open_case(case)
+
+@pages.get("/clips/<id:clip>/video")
+@data
+def video(case: str, clip: str) -> Response:
+    parts().seat.watched()
+    return play(again(case, lambda viewing, opened: viewing.clip(opened, clip)))
+
+
+@pages.get("/clips/<id:clip>/poster.jpg")
+@data
+def poster(case: str, clip: str) -> Response:
+    """The first picture of a clip, shown until it plays."""
+    opened = practitioner().viewing.clip(open_case(case), clip)
+    return jpeg(parts().apart.still(opened, Fraction(0))[0])
+
+
+@pages.get("/stills/<id:still>/picture.jpg")
+@data
+def kept_picture(case: str, still: str) -> Response:
+    return jpeg(practitioner().viewing.kept_picture(open_case(case), still))
+
+
+@pages.route("/moments/<id:moment>", methods=["GET", "POST"])
+def words(case: str, moment: str) -> ResponseReturnValue:
+    """What is said of a moment."""
+    holder, opened = practitioner(), open_case(case)
+    kept = clips.moment(opened, moment)
+    listed = principles_of(parts(), holder)
+    refused = None
+    if request.method == "POST":
         try:
-            view = opened_film(case, film)
-            at = _seconds(request.form.get("at", ""))
-            if at >= view.opened.film.seconds:
-                raise BadInput(
-                    _("That moment is not in this film."),
-                    _("Write a time before the film's end."),
-                )
-            shown, appeared = parts.apart.still(view, at)
+            clips.say(opened, moment, words_sent(opened, kept.words, listed))
+            parts().note("moment-worded", case=case, moment=moment)
+            return redirect(_back(case, moment), 303)
         except BadInput as error:
-            return film_page(parts, case, film, error), 400
-        sealed = seal(shown, [parse_recipient(opened.record.recipient)])
-        scale = view.opened.film.frames.timescale
-        still = Still(
-            id=new_id(),
-            recording=film,
-            at=int(appeared * scale),
-            scale=scale,
-            size=len(sealed),
-            sha256=hashlib.sha256(sealed).hexdigest(),
-            made=practitioner().now(parts.clock),
-        )
-        save(clips.sealed_file(opened, still), sealed)
-        opened.write(still, still.id)
-        clips.choose(opened, still.id)
-        parts.note("still-kept", case=case, recording=film, still=still.id)
-        return redirect(url_for("films.show", case=case, film=film, _anchor="clips"), 303)
+            refused = error
+    page = render_template(
+        "moment.html",
+        case=opened,
+        details=details_of(opened),
+        kept=kept,
+        goals=(opened.read(Goals) or Goals(goals=())).goals,
+        principles=listed.principles,
+        turns=turns_in_words(),
+        refused=refused,
+        sent=request.form if refused else kept.words,
+        back=_back(case, moment),
+    )
+    return page, 400 if refused else 200
 
-    @pages.get("/clips/<id:clip>/video")
-    @data
-    def video(case: str, clip: str) -> Response:
-        parts.seat.watched()
-        return play(again(case, lambda viewing, opened: viewing.clip(opened, clip)))
 
-    @pages.get("/clips/<id:clip>/poster.jpg")
-    @data
-    def poster(case: str, clip: str) -> Response:
-        """The first picture of a clip, shown until it plays."""
-        opened = practitioner().viewing.clip(open_case(case), clip)
-        return jpeg(parts.apart.still(opened, Fraction(0))[0])
+@pages.post("/moments/<id:moment>/place")
+def place(case: str, moment: str) -> ResponseReturnValue:
+    """Move a moment: `to` is up, down, out of the choice, or back into it."""
+    opened = open_case(case)
+    clips.moment(opened, moment)
+    to = request.form.get("to", "")
+    if to in ("up", "down"):
+        clips.move(opened, moment, -1 if to == "up" else 1)
+    elif to == "out":
+        clips.take_out(opened, moment)
+    elif to == "back":
+        clips.choose(opened, moment)
+    else:
+        raise BadInput(_("That was not one of the answers."))
+    parts().note("moment-placed", case=case, moment=moment, to=to)
+    return redirect(_back(case, moment), 303)
 
-    @pages.get("/stills/<id:still>/picture.jpg")
-    @data
-    def kept_picture(case: str, still: str) -> Response:
-        return jpeg(practitioner().viewing.kept_picture(open_case(case), still))
 
-    @pages.route("/moments/<id:moment>", methods=["GET", "POST"])
-    def words(case: str, moment: str) -> ResponseReturnValue:
-        """What is said of a moment."""
-        holder, opened = practitioner(), open_case(case)
-        kept = clips.moment(opened, moment)
-        listed = principles_of(parts, holder)
-        refused = None
-        if request.method == "POST":
-            try:
-                clips.say(opened, moment, words_sent(opened, kept.words, listed))
-                parts.note("moment-worded", case=case, moment=moment)
-                return redirect(_back(case, moment), 303)
-            except BadInput as error:
-                refused = error
-        page = render_template(
-            "moment.html",
-            case=opened,
-            details=details_of(opened),
-            kept=kept,
-            goals=(opened.read(Goals) or Goals(goals=())).goals,
-            principles=listed.principles,
-            turns=turns_in_words(),
-            refused=refused,
-            sent=request.form if refused else kept.words,
-            back=_back(case, moment),
-        )
-        return page, 400 if refused else 200
+@pages.post("/jobs/<id:job>/give-up")
+def give_up(case: str, job: str) -> ResponseReturnValue:
+    """Do not make this clip after all."""
+    opened = open_case(case)
+    practitioner().work.give_up(case, job)
+    clips.take_out(opened, job)
+    return redirect(_back(case, job), 303)
 
-    @pages.post("/moments/<id:moment>/place")
-    def place(case: str, moment: str) -> ResponseReturnValue:
-        """Move a moment: `to` is up, down, out of the choice, or back into it."""
-        opened = open_case(case)
-        clips.moment(opened, moment)
-        to = request.form.get("to", "")
-        if to in ("up", "down"):
-            clips.move(opened, moment, -1 if to == "up" else 1)
-        elif to == "out":
-            clips.take_out(opened, moment)
-        elif to == "back":
-            clips.choose(opened, moment)
-        else:
-            raise BadInput(_("That was not one of the answers."))
-        parts.note("moment-placed", case=case, moment=moment, to=to)
-        return redirect(_back(case, moment), 303)
 
-    @pages.post("/jobs/<id:job>/give-up")
-    def give_up(case: str, job: str) -> ResponseReturnValue:
-        """Do not make this clip after all."""
-        opened = open_case(case)
-        practitioner().work.give_up(case, job)
-        clips.take_out(opened, job)
-        return redirect(_back(case, job), 303)
-
-    @pages.route("/principles", methods=["GET", "POST"])
-    def principles(case: str) -> ResponseReturnValue:
-        """The list that the practitioner chooses from, a principle a line."""
-        holder, opened = practitioner(), open_case(case)
-        refused = None
-        if request.method == "POST":
-            try:
-                keep_principles(parts, holder, request.form.get("principles", ""))
-                return redirect(_back(case, ""), 303)
-            except BadInput as error:
-                refused = error
-        listed = "\n".join(principles_of(parts, holder).principles)
-        page = render_template(
-            "principles.html",
-            case=opened,
-            details=details_of(opened),
-            listed=request.form["principles"] if refused else listed,
-            refused=refused,
-            back=_back(case, ""),
-        )
-        return page, 400 if refused else 200
-
-    return pages
+@pages.route("/principles", methods=["GET", "POST"])
+def principles(case: str) -> ResponseReturnValue:
+    """The list that the practitioner chooses from, a principle a line."""
+    holder, opened = practitioner(), open_case(case)
+    refused = None
+    if request.method == "POST":
+        try:
+            keep_principles(parts(), holder, request.form.get("principles", ""))
+            return redirect(_back(case, ""), 303)
+        except BadInput as error:
+            refused = error
+    listed = "\n".join(principles_of(parts(), holder).principles)
+    page = render_template(
+        "principles.html",
+        case=opened,
+        details=details_of(opened),
+        listed=request.form["principles"] if refused else listed,
+        refused=refused,
+        back=_back(case, ""),
+    )
+    return page, 400 if refused else 200
 
 
 def _back(case: str, moment: str) -> str:

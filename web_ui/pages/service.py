@@ -73,7 +73,7 @@ def ask() -> ResponseReturnValue:
 
 @pages.get("/press")
 def wait() -> ResponseReturnValue:
-    return press_page(parts(), ask="service.ask", back="service.show")
+    return press_page(ask="service.ask", back="service.show")
 
 
 @pages.post("")

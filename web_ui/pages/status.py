@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 import msgspec
-from flask import Blueprint, Response, g, redirect, request, stream_with_context
+from flask import Blueprint, Response, current_app, g, redirect, request, stream_with_context
 from flask.typing import ResponseReturnValue
 
 from appliance.protocol.status import FILMING, RecorderStatus
 from appliance.records.clock import Trust
 from appliance.records.files import Home
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.recorder import ask_to_stop, fresh_status
 from web_ui.session.access import anyone, data, local_path, look_again, paired
 from web_ui.wording.language import _
@@ -40,6 +40,7 @@ SAME_SECONDS = 2.0
 LOOK_SECONDS, GLANCE_SECONDS = 1.0, 0.2
 """What the recorder writes is seen within the second of them, everything else within the first."""
 AGAIN_MS = 1000
+_PLACES = "attune-streams"
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,9 @@ class Line:
     """Differs from before when a page that shows more than this line is out of date."""
 
 
-def line(parts: Parts, status: RecorderStatus | None) -> Line:
+def line(status: RecorderStatus | None) -> Line:
     """The status line, from the recorder's fresh word."""
-    progress = parts.enrolment.progress(status) if parts.enrolled is None else "enrolled"
+    progress = parts().enrolment.progress(status) if parts().enrolled is None else "enrolled"
     holder = g.get("practitioner")
     jobs = f"{holder.work.marker()} {holder.copying.marker()}" if holder else ""
     if status is None:
@@ -86,9 +87,9 @@ def line(parts: Parts, status: RecorderStatus | None) -> Line:
             trusted=False,
             reason="",
             unproven="",
-            failing=_failing(parts),
+            failing=_failing(),
             removable="",
-            sent=sent_in_words(parts.home),
+            sent=sent_in_words(parts().home),
             follow=f"silent {progress} {jobs}",
         )
     filming = status.state == FILMING
@@ -104,61 +105,65 @@ def line(parts: Parts, status: RecorderStatus | None) -> Line:
         trusted=status.clock == Trust.TRUSTED.value,
         reason=reason_in_words(status.reason),
         unproven="" if status.lamp_proven else _("The kit cannot check its lamp: look at it"),
-        failing=_failing(parts),
+        failing=_failing(),
         removable=removable_in_words(status.removable),
-        sent=sent_in_words(parts.home),
+        sent=sent_in_words(parts().home),
         follow=f"{status.state} {status.clock} {status.permit} {status.recording} {status.ended} "
         f"{status.reason} {progress} {jobs}",
     )
 
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("status", __name__)
+pages = Blueprint("status", __name__)
 
-    places = threading.BoundedSemaphore(STREAMS)
-
-    @pages.get("/status.json")
-    @anyone
-    @data
-    def tell() -> ResponseReturnValue:
-        """The line as it is now. `?watching` puts the idle lock off: a film is playing."""
-        if g.practitioner and "watching" in request.args:
-            parts.seat.watched()
-        return Response(_told(parts), mimetype="application/json")
-
-    @pages.get("/status.events")
-    @anyone
-    @data
-    def follow() -> Response:
-        """The line now and each time it changes, as server-sent events (HTML standard, 9.2).
-
-        A stream holds a thread. Where there is no place for one more it is over after the line as
-        it is now, and the browser, as the standard has it, asks again after `AGAIN_MS`.
-        """
-        stays = g.paired and places.acquire(blocking=False)
-        lines = _changes(parts) if stays else iter([_told(parts)])
-        answer = Response(
-            stream_with_context(_events(lines)),
-            mimetype="text/event-stream",
-        )
-        if stays:
-            answer.call_on_close(places.release)
-        return answer
-
-    @pages.post("/stop")
-    @paired
-    def stop() -> ResponseReturnValue:
-        """End the film now. Needs no passphrase: anybody in the room may ask for this."""
-        ask_to_stop(parts)
-        return redirect(local_path(request.form.get("back", "")), 303)
-
-    return pages
+# Each kit's page has places of its own.
+pages.record(
+    lambda setup: setup.app.extensions.update({_PLACES: threading.BoundedSemaphore(STREAMS)})
+)
 
 
-def _told(parts: Parts) -> bytes:
+@pages.get("/status.json")
+@anyone
+@data
+def tell() -> ResponseReturnValue:
+    """The line as it is now. `?watching` puts the idle lock off: a film is playing."""
+    if g.practitioner and "watching" in request.args:
+        parts().seat.watched()
+    return Response(_told(), mimetype="application/json")
+
+
+@pages.get("/status.events")
+@anyone
+@data
+def follow() -> Response:
+    """The line now and each time it changes, as server-sent events (HTML standard, 9.2).
+
+    A stream holds a thread. Where there is no place for one more it is over after the line as
+    it is now, and the browser, as the standard has it, asks again after `AGAIN_MS`.
+    """
+    places = current_app.extensions[_PLACES]
+    stays = g.paired and places.acquire(blocking=False)
+    lines = _changes() if stays else iter([_told()])
+    answer = Response(
+        stream_with_context(_events(lines)),
+        mimetype="text/event-stream",
+    )
+    if stays:
+        answer.call_on_close(places.release)
+    return answer
+
+
+@pages.post("/stop")
+@paired
+def stop() -> ResponseReturnValue:
+    """End the film now. Needs no passphrase: anybody in the room may ask for this."""
+    ask_to_stop(parts())
+    return redirect(local_path(request.form.get("back", "")), 303)
+
+
+def _told() -> bytes:
     """The line, and what else the script keeps fresh, as JSON."""
-    status = fresh_status(parts)
-    told = asdict(line(parts, status)) | {
+    status = fresh_status(parts())
+    told = asdict(line(status)) | {
         "locked": g.practitioner is None,
         "making": _making(),
         "heard": heard(status) if g.practitioner else None,
@@ -166,23 +171,23 @@ def _told(parts: Parts) -> bytes:
     return msgspec.json.encode(told)
 
 
-def _changes(parts: Parts) -> Iterator[bytes]:
+def _changes() -> Iterator[bytes]:
     """The line now and whenever it is another; b"" where it stays the same, so that a page which
     hears nothing at all knows that the kit is out of its reach."""
-    now = parts.clock.monotonic
+    now = parts().clock.monotonic
     before, said, until = b"", now(), now() + STREAM_SECONDS
     looked, written = now(), -1
     while now() < until:
-        newest, ends = _written(parts.home), parts.ending.is_set()
+        newest, ends = _written(parts().home), parts().ending.is_set()
         if ends or newest != written or now() >= looked + LOOK_SECONDS:
-            look_again(parts)
-            told, looked, written = _told(parts), now(), newest
+            look_again(parts())
+            told, looked, written = _told(), now(), newest
             if told != before or looked >= said + SAME_SECONDS:
                 yield b"" if told == before else told
                 before, said = told, looked
         if ends:
             return
-        parts.ending.wait(GLANCE_SECONDS)
+        parts().ending.wait(GLANCE_SECONDS)
 
 
 def _written(home: Home) -> int:
@@ -205,7 +210,7 @@ def _making() -> dict[str, int]:
     return holder.work.making() | holder.copying.making() if holder else {}
 
 
-def _failing(parts: Parts) -> str:
-    if not parts.failing:
+def _failing() -> str:
+    if not parts().failing:
         return ""
     return _("Something failed that the page does by itself; it is tried again. See the log")

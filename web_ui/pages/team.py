@@ -19,7 +19,7 @@ from appliance.vault.passphrases import make_passphrase
 from web_ui.errors import status_of
 from web_ui.forms import Form
 from web_ui.housekeeping import _renew
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.press_page import press_page
 from web_ui.recorder import armed_case, fresh_status, needs_press, take_permit
 from web_ui.session.access import paired, practitioner
@@ -34,188 +34,197 @@ class ColleagueForm(Form):
     passphrase = PasswordField()
 
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("team", __name__)
+pages = Blueprint("team", __name__)
 
-    def page(case: str, errors: dict[str, str]) -> str:
-        opened, own = open_case(case), practitioner().card
-        team = opened.team
-        return render_template(
-            "team.html",
-            case=opened,
-            details=details_of(opened),
-            own=own,
-            members=team,
-            revoked=strangers(team, _enrolled(parts)),
-            others=[card for card in _enrolled(parts).practitioners if card not in team],
-            unknown=needs_press(parts, opened),
-            errors=errors,
-        )
 
-    @pages.get("/cases/<id:case>/team")
-    def show(case: str) -> ResponseReturnValue:
-        return page(case, {})
+def _page(case: str, errors: dict[str, str]) -> str:
+    opened, own = open_case(case), practitioner().card
+    team = opened.team
+    return render_template(
+        "team.html",
+        case=opened,
+        details=details_of(opened),
+        own=own,
+        members=team,
+        revoked=strangers(team, _enrolled()),
+        others=[card for card in _enrolled().practitioners if card not in team],
+        unknown=needs_press(parts(), opened),
+        errors=errors,
+    )
 
-    @pages.post("/cases/<id:case>/team/join")
-    def join(case: str) -> ResponseReturnValue:
-        """Let a colleague of this kit open the case."""
-        opened, enrolled = open_case(case), _enrolled(parts)
-        card = _named(enrolled.practitioners, request.form.get("who", ""))
-        if card is None:
-            return page(case, {"join": _("Choose who joins.")}), 400
-        if request.form.get("confirm") != "y":
-            return page(case, {"join": _("Tick the box if the family knows that they join.")}), 400
-        if parts.cases.admit(opened, card, enrolled) is not opened:
-            practitioner().forget(case)
-        _tell_recorder(parts, opened, card)
-        parts.note("joined", case=case, practitioner=card.name)
+
+@pages.get("/cases/<id:case>/team")
+def show(case: str) -> ResponseReturnValue:
+    return _page(case, {})
+
+
+@pages.post("/cases/<id:case>/team/join")
+def join(case: str) -> ResponseReturnValue:
+    """Let a colleague of this kit open the case."""
+    opened, enrolled = open_case(case), _enrolled()
+    card = _named(enrolled.practitioners, request.form.get("who", ""))
+    if card is None:
+        return _page(case, {"join": _("Choose who joins.")}), 400
+    if request.form.get("confirm") != "y":
+        return _page(case, {"join": _("Tick the box if the family knows that they join.")}), 400
+    if parts().cases.admit(opened, card, enrolled) is not opened:
+        practitioner().forget(case)
+    _tell_recorder(opened, card)
+    parts().note("joined", case=case, practitioner=card.name)
+    return redirect(url_for("team.show", case=case), 303)
+
+
+@pages.post("/cases/<id:case>/team/leave")
+def leave(case: str) -> ResponseReturnValue:
+    """A colleague leaves: what follows is sealed to another key."""
+    holder, opened = practitioner(), open_case(case)
+    card = _named(opened.team, request.form.get("who", ""))
+    if card is None or card == holder.card:
+        return _page(case, {"leave": _("Choose who leaves.")}), 400
+    if request.form.get("confirm") != "y":
+        return _page(case, {"leave": _("Tick the box if they leave this case.")}), 400
+    # What the kit is armed for is sealed to the key that they know.
+    if armed_case(parts()) == case:
+        take_permit(parts())
+    parts().cases.release(opened, card.name, _enrolled())
+    holder.forget(case)
+    parts().note("left", case=case, practitioner=card.name)
+    return redirect(url_for("team.show", case=case), 303)
+
+
+@pages.post("/cases/<id:case>/team/renew")
+def renew(case: str) -> ResponseReturnValue:
+    """Give the case a new key, where that could not be done by itself."""
+    opened, enrolled = open_case(case), _enrolled()
+    if strangers(opened.team, enrolled):
+        _renew(parts(), opened, enrolled)
+        practitioner().forget(case)
+    return redirect(url_for("team.show", case=case), 303)
+
+
+@pages.post("/cases/<id:case>/team/press")
+def ask(case: str) -> ResponseReturnValue:
+    """Ask for the press by which the recorder takes the case's new key for true."""
+    opened, status = open_case(case), fresh_status(parts())
+    if status is None:
+        raise NotPossible(_("The recorder does not answer. Look at the kit itself."))
+    now = parts().clock.read()
+    renewed = Renewed(kit=status.kit, case=case, recipient=opened.record.recipient)
+    note = practitioner().keys.signer.sign(f"{to_json(renewed).decode()}\n")
+    asked = place_request(
+        parts().home, Renew(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
+    )
+    parts().note("new-key-asked", case=case)
+    return redirect(url_for("team.wait", case=case, asked=asked), 303)
+
+
+@pages.get("/cases/<id:case>/team/press/<id:asked>")
+def wait(case: str, asked: str) -> ResponseReturnValue:
+    opened, status = open_case(case), fresh_status(parts())
+    answer = status.answers.get(asked, "") if status else ""
+    if not answer and not (parts().home.web_requests / f"{asked}.json").exists():
+        abort(404)
+    if not needs_press(parts(), opened):
         return redirect(url_for("team.show", case=case), 303)
+    return render_template(
+        "press.html",
+        progress="waiting" if answer in ("", "done") else answer,
+        again=url_for("team.ask", case=case),
+        back=url_for("team.show", case=case),
+    )
 
-    @pages.post("/cases/<id:case>/team/leave")
-    def leave(case: str) -> ResponseReturnValue:
-        """A colleague leaves: what follows is sealed to another key."""
-        holder, opened = practitioner(), open_case(case)
-        card = _named(opened.team, request.form.get("who", ""))
-        if card is None or card == holder.card:
-            return page(case, {"leave": _("Choose who leaves.")}), 400
-        if request.form.get("confirm") != "y":
-            return page(case, {"leave": _("Tick the box if they leave this case.")}), 400
-        # What the kit is armed for is sealed to the key that they know.
-        if armed_case(parts) == case:
-            take_permit(parts)
-        parts.cases.release(opened, card.name, _enrolled(parts))
-        holder.forget(case)
-        parts.note("left", case=case, practitioner=card.name)
-        return redirect(url_for("team.show", case=case), 303)
 
-    @pages.post("/cases/<id:case>/team/renew")
-    def renew(case: str) -> ResponseReturnValue:
-        """Give the case a new key, where that could not be done by itself."""
-        opened, enrolled = open_case(case), _enrolled(parts)
-        if strangers(opened.team, enrolled):
-            _renew(parts, opened, enrolled)
-            practitioner().forget(case)
-        return redirect(url_for("team.show", case=case), 303)
+@pages.get("/practitioners")
+def colleagues() -> ResponseReturnValue:
+    """Who is on this kit, and bringing another one."""
+    members = _enrolled().practitioners
+    return render_template(
+        "practitioners.html",
+        form=ColleagueForm(),
+        own=practitioner().card,
+        members=members,
+        waiting={card.name for card in members if is_new_card(parts().home, card.name)},
+    )
 
-    @pages.post("/cases/<id:case>/team/press")
-    def ask(case: str) -> ResponseReturnValue:
-        """Ask for the press by which the recorder takes the case's new key for true."""
-        opened, status = open_case(case), fresh_status(parts)
-        if status is None:
-            raise NotPossible(_("The recorder does not answer. Look at the kit itself."))
-        now = parts.clock.read()
-        renewed = Renewed(kit=status.kit, case=case, recipient=opened.record.recipient)
-        note = practitioner().keys.signer.sign(f"{to_json(renewed).decode()}\n")
-        asked = place_request(
-            parts.home, Renew(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
-        )
-        parts.note("new-key-asked", case=case)
-        return redirect(url_for("team.wait", case=case, asked=asked), 303)
 
-    @pages.get("/cases/<id:case>/team/press/<id:asked>")
-    def wait(case: str, asked: str) -> ResponseReturnValue:
-        opened, status = open_case(case), fresh_status(parts)
-        answer = status.answers.get(asked, "") if status else ""
-        if not answer and not (parts.home.web_requests / f"{asked}.json").exists():
-            abort(404)
-        if not needs_press(parts, opened):
-            return redirect(url_for("team.show", case=case), 303)
-        return render_template(
-            "press.html",
-            progress="waiting" if answer in ("", "done") else answer,
-            again=url_for("team.ask", case=case),
-            back=url_for("team.show", case=case),
-        )
-
-    @pages.get("/practitioners")
-    def colleagues() -> ResponseReturnValue:
-        """Who is on this kit, and bringing another one."""
-        members = _enrolled(parts).practitioners
-        return render_template(
+@pages.post("/practitioners")
+def bring() -> ResponseReturnValue:
+    """Take in a colleague's key. New words are shown once, in this answer."""
+    form, enrolled = ColleagueForm(), _enrolled()
+    form.validate_on_submit()
+    words = make_passphrase() if form.how.data == MAKE else ""
+    try:
+        with parts().enrolment.turn:
+            if words:
+                x25519 = enrolled.service.sealing_key().kind == "x25519"
+                keys = PrivateKeys.generate("practitioner", x25519)
+                sealed = lock(keys, words)
+            else:
+                upload = request.files.get(form.practitioner_key_file.name)
+                sealed = upload.stream.read() if upload else b""
+                keys = read_practitioner_key(sealed, form.passphrase.data or "")
+            known = _named(enrolled.practitioners, keys.card().name)
+            if known and (parts().home.keys / known.name / "identity.age").exists():
+                raise BadInput(_("This practitioner is on this kit already."))
+            parts().enrolment.bring(enrolled.service, keys, sealed)
+    except KitError as error:
+        page = render_template(
             "practitioners.html",
-            form=ColleagueForm(),
+            form=form,
             own=practitioner().card,
-            members=members,
-            waiting={card.name for card in members if is_new_card(parts.home, card.name)},
+            members=enrolled.practitioners,
+            refused=error,
         )
-
-    @pages.post("/practitioners")
-    def bring() -> ResponseReturnValue:
-        """Take in a colleague's key. New words are shown once, in this answer."""
-        form, enrolled = ColleagueForm(), _enrolled(parts)
-        form.validate_on_submit()
-        words = make_passphrase() if form.how.data == MAKE else ""
-        try:
-            with parts.enrolment.turn:
-                if words:
-                    x25519 = enrolled.service.sealing_key().kind == "x25519"
-                    keys = PrivateKeys.generate("practitioner", x25519)
-                    sealed = lock(keys, words)
-                else:
-                    upload = request.files.get(form.practitioner_key_file.name)
-                    sealed = upload.stream.read() if upload else b""
-                    keys = read_practitioner_key(sealed, form.passphrase.data or "")
-                known = _named(enrolled.practitioners, keys.card().name)
-                if known and (parts.home.keys / known.name / "identity.age").exists():
-                    raise BadInput(_("This practitioner is on this kit already."))
-                parts.enrolment.bring(enrolled.service, keys, sealed)
-        except KitError as error:
-            page = render_template(
-                "practitioners.html",
-                form=form,
-                own=practitioner().card,
-                members=enrolled.practitioners,
-                refused=error,
-            )
-            return page, status_of(error)
-        parts.note("colleague-brought", practitioner=keys.card().name)
-        if words:
-            return render_template(
-                "words.html", words=words, ask=url_for("team.ask_colleague"), further=True
-            )
-        parts.enrolment.ask()
-        return redirect(url_for("team.wait_colleague"), 303)
-
-    @pages.get("/practitioners/<name>.pub")
-    @paired
-    def card(name: str) -> ResponseReturnValue:
-        """A practitioner's card for the service: public, and worth nothing without its other
-        half."""
-        found = _named(_enrolled(parts).practitioners, name)
-        if found is None:
-            abort(404)
-        answer = Response(to_json(found) + b"\n", mimetype="application/octet-stream")
-        answer.headers["Content-Disposition"] = f"attachment; filename={found.name}.pub"
-        return answer
-
-    @pages.post("/practitioners/press")
-    def ask_colleague() -> ResponseReturnValue:
-        parts.enrolment.ask()
-        return redirect(url_for("team.wait_colleague"), 303)
-
-    @pages.get("/practitioners/press")
-    def wait_colleague() -> ResponseReturnValue:
-        return press_page(parts, ask="team.ask_colleague", back="team.colleagues")
-
-    return pages
+        return page, status_of(error)
+    parts().note("colleague-brought", practitioner=keys.card().name)
+    if words:
+        return render_template(
+            "words.html", words=words, ask=url_for("team.ask_colleague"), further=True
+        )
+    parts().enrolment.ask()
+    return redirect(url_for("team.wait_colleague"), 303)
 
 
-def _enrolled(parts: Parts) -> Enrolled:
-    enrolled = parts.enrolled
+@pages.get("/practitioners/<name>.pub")
+@paired
+def card(name: str) -> ResponseReturnValue:
+    """A practitioner's card for the service: public, and worth nothing without its other
+    half."""
+    found = _named(_enrolled().practitioners, name)
+    if found is None:
+        abort(404)
+    answer = Response(to_json(found) + b"\n", mimetype="application/octet-stream")
+    answer.headers["Content-Disposition"] = f"attachment; filename={found.name}.pub"
+    return answer
+
+
+@pages.post("/practitioners/press")
+def ask_colleague() -> ResponseReturnValue:
+    parts().enrolment.ask()
+    return redirect(url_for("team.wait_colleague"), 303)
+
+
+@pages.get("/practitioners/press")
+def wait_colleague() -> ResponseReturnValue:
+    return press_page(ask="team.ask_colleague", back="team.colleagues")
+
+
+def _enrolled() -> Enrolled:
+    enrolled = parts().enrolled
     if enrolled is None:
         abort(404)
     return enrolled
 
 
-def _tell_recorder(parts: Parts, case: OpenCase, card: Card) -> None:
+def _tell_recorder(case: OpenCase, card: Card) -> None:
     """From now on the recorder removes films of this family on the newcomer's word, too. Where it
     does not hear of it, that takes the service's."""
-    status, now = fresh_status(parts), parts.clock.read()
+    status, now = fresh_status(parts()), parts().clock.read()
     if status is None:
         return
     said = Joined(kit=status.kit, case=case.id, verifier=str(card.verifying_key()))
     note = case.keys.signer.sign(f"{to_json(said).decode()}\n")
-    place_request(parts.home, LetIn(id=new_id(), boot=now.boot, boottime=now.boottime, note=note))
+    place_request(parts().home, LetIn(id=new_id(), boot=now.boot, boottime=now.boottime, note=note))
 
 
 def _named(cards: Sequence[Card], name: str) -> Card | None:

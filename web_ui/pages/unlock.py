@@ -21,7 +21,7 @@ from appliance.vault.passphrases import check_passphrase, make_passphrase
 from web_ui.errors import status_of
 from web_ui.forms import Form
 from web_ui.housekeeping import let_in, without_the_revoked
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.recorder import fresh_status, read_status, trusted_now
 from web_ui.session.access import (
     anyone,
@@ -57,143 +57,149 @@ class UnlockForm(Form):
     """Minutes east of UTC, from a browser that has put its own time there."""
 
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("unlock", __name__)
+pages = Blueprint("unlock", __name__)
 
-    def kit_time() -> datetime:
-        status = fresh_status(parts)
-        return trusted_now(status, parts.clock) or parts.clock.read().wall
 
-    def offered_form() -> UnlockForm:
-        now = kit_time().astimezone().strftime(_FORMAT)
-        return UnlockForm(formdata=None, time=now, offered=now, offset="")
+def _kit_time() -> datetime:
+    status = fresh_status(parts())
+    return trusted_now(status, parts().clock) or parts().clock.read().wall
 
-    def unlock_page(refused: KitError | None) -> str:
-        enrolled = parts.enrolled
-        known = waiting_cards(parts.home, enrolled) if enrolled and g.paired else []
-        return render_template(
-            "unlock.html",
-            form=offered_form(),
-            refused=refused,
-            lost=lost_a_form(),
-            taken=parts.seat.taken,
-            fingerprint=_fingerprint(parts),
-            come=any(card.come for card in known),
-        )
 
-    @pages.get("/unlock")
-    @anyone
-    def show() -> ResponseReturnValue:
-        if parts.enrolled is None:
-            return redirect(url_for("setup.show"), 303)
-        return unlock_page(None), 200
+def _offered_form() -> UnlockForm:
+    now = _kit_time().astimezone().strftime(_FORMAT)
+    return UnlockForm(formdata=None, time=now, offered=now, offset="")
 
-    @pages.post("/unlock")
-    @anyone
-    def open_page() -> ResponseReturnValue:
-        if parts.ending.is_set():
-            # This process ends with the lock before. The browser sends the same form again, on a
-            # new connection, and meets the next process.
-            time.sleep(_ENDING_SECONDS)
-            answer = make_response(redirect(url_for("unlock.open_page"), 307))
-            answer.headers["Connection"] = "close"
-            return answer
-        form = UnlockForm()
-        try:
-            # Read before the passphrase is stretched, which takes a second.
-            reading = parts.clock.read()
-            moment = _moment(form, kit_time())
-            token = parts.seat.take(
-                lambda: _opened(parts, form.passphrase.data or "", moment, reading),
-                known=g.paired,
-            )
-        except KitError as error:
-            # Only what was tried: the delay after each keeps a stranger from filling the log.
-            if isinstance(error, NotOpened):
-                parts.note("unlock-refused", code=error.code)
-            return unlock_page(_in_words(error)), status_of(error)
-        holder = parts.seat.of(token)
-        if holder is None:  # Locked again by somebody in this very moment.
-            return redirect(url_for("unlock.show"), 303)
-        answer = make_response(redirect(sit_down(token), 303))
-        pair(parts, answer)
-        parts.note("unlocked", practitioner=holder.card.name)
-        let_in(parts, holder)
-        if not is_new_card(parts.home, holder.card.name):
-            _vouch(parts, holder)
-        holder.work.mend(
-            lambda: mend_all(
-                parts.home, holder.case, holder.kit, lambda: holder.now(parts.clock), parts.note
-            )
-        )
+
+def _unlock_page(refused: KitError | None) -> str:
+    enrolled = parts().enrolled
+    known = waiting_cards(parts().home, enrolled) if enrolled and g.paired else []
+    return render_template(
+        "unlock.html",
+        form=_offered_form(),
+        refused=refused,
+        lost=lost_a_form(),
+        taken=parts().seat.taken,
+        fingerprint=_fingerprint(),
+        come=any(card.come for card in known),
+    )
+
+
+@pages.get("/unlock")
+@anyone
+def show() -> ResponseReturnValue:
+    if parts().enrolled is None:
+        return redirect(url_for("setup.show"), 303)
+    return _unlock_page(None), 200
+
+
+@pages.post("/unlock")
+@anyone
+def open_page() -> ResponseReturnValue:
+    if parts().ending.is_set():
+        # This process ends with the lock before. The browser sends the same form again, on a
+        # new connection, and meets the next process.
+        time.sleep(_ENDING_SECONDS)
+        answer = make_response(redirect(url_for("unlock.open_page"), 307))
+        answer.headers["Connection"] = "close"
         return answer
-
-    @pages.route("/passphrase", methods=["GET", "POST"])
-    def passphrase() -> ResponseReturnValue:
-        """Put the practitioner's key under another passphrase."""
-        form = PassphraseForm()
-        refused, status = None, 200
-        if request.method == "POST":
-            try:
-                _change(parts, practitioner(), form)
-            except KitError as error:
-                if isinstance(error, NotOpened):
-                    parts.note("unlock-refused", code=error.code)
-                refused, status = _in_words(error), status_of(error)
-            else:
-                parts.note("passphrase-changed", practitioner=practitioner().card.name)
-                return redirect(url_for("this_kit.show", changed="y"), 303)
-        page = render_template(
-            "passphrase.html",
-            form=PassphraseForm(formdata=None),
-            refused=refused,
-            words=make_passphrase(),
+    form = UnlockForm()
+    try:
+        # Read before the passphrase is stretched, which takes a second.
+        reading = parts().clock.read()
+        moment = _moment(form, _kit_time())
+        token = parts().seat.take(
+            lambda: _opened(form.passphrase.data or "", moment, reading),
+            known=g.paired,
         )
-        return page, status
-
-    @pages.post("/lock")
-    @even_new
-    def close_page() -> ResponseReturnValue:
-        parts.lock("locked")
-        stand_up()
+    except KitError as error:
+        # Only what was tried: the delay after each keeps a stranger from filling the log.
+        if isinstance(error, NotOpened):
+            parts().note("unlock-refused", code=error.code)
+        return _unlock_page(_in_words(error)), status_of(error)
+    holder = parts().seat.of(token)
+    if holder is None:  # Locked again by somebody in this very moment.
         return redirect(url_for("unlock.show"), 303)
+    answer = make_response(redirect(sit_down(token), 303))
+    pair(parts(), answer)
+    parts().note("unlocked", practitioner=holder.card.name)
+    let_in(parts(), holder)
+    if not is_new_card(parts().home, holder.card.name):
+        _vouch(holder)
+    ours = parts()  # The work goes on in a thread, which has none.
+    holder.work.mend(
+        lambda: mend_all(
+            ours.home, holder.case, holder.kit, lambda: holder.now(ours.clock), ours.note
+        )
+    )
+    return answer
 
-    return pages
+
+@pages.route("/passphrase", methods=["GET", "POST"])
+def passphrase() -> ResponseReturnValue:
+    """Put the practitioner's key under another passphrase."""
+    form = PassphraseForm()
+    refused, status = None, 200
+    if request.method == "POST":
+        try:
+            _change(practitioner(), form)
+        except KitError as error:
+            if isinstance(error, NotOpened):
+                parts().note("unlock-refused", code=error.code)
+            refused, status = _in_words(error), status_of(error)
+        else:
+            parts().note("passphrase-changed", practitioner=practitioner().card.name)
+            return redirect(url_for("this_kit.show", changed="y"), 303)
+    page = render_template(
+        "passphrase.html",
+        form=PassphraseForm(formdata=None),
+        refused=refused,
+        words=make_passphrase(),
+    )
+    return page, status
 
 
-def _vouch(parts: Parts, holder: Practitioner) -> None:
+@pages.post("/lock")
+@even_new
+def close_page() -> ResponseReturnValue:
+    parts().lock("locked")
+    stand_up()
+    return redirect(url_for("unlock.show"), 303)
+
+
+def _vouch(holder: Practitioner) -> None:
     """Give the recorder their word for the time. A card that nobody has let in has no say."""
-    now = parts.clock.read()
+    now = parts().clock.read()
     note = holder.keys.signer.sign(f"{to_json(holder.vouch).decode()}\n")
     request = SetTime(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
-    place_request(parts.home, request)
+    place_request(parts().home, request)
 
 
-def _change(parts: Parts, holder: Practitioner, form: PassphraseForm) -> None:
+def _change(holder: Practitioner, form: PassphraseForm) -> None:
     """Raises TooSoon, WrongPassphrase, BadInput, NotPossible."""
     new = form.new.data or ""
     if new != (form.again.data or ""):
         raise BadInput(
             _("The new passphrase was not written the same way twice."), _("Write both again.")
         )
-    check_passphrase(new, _known_of(parts, holder))
-    sealed = parts.home.keys / holder.card.name / "identity.age"
+    check_passphrase(new, _known_of(holder))
+    sealed = parts().home.keys / holder.card.name / "identity.age"
     # Whoever finds the page unlocked must not lock its owner out.
-    parts.seat.prove(lambda: change_passphrase(sealed, lambda: form.passphrase.data or "", new))
+    parts().seat.prove(lambda: change_passphrase(sealed, lambda: form.passphrase.data or "", new))
 
 
-def _known_of(parts: Parts, holder: Practitioner) -> list[str]:
+def _known_of(holder: Practitioner) -> list[str]:
     """What whoever finds the kit knows, or reads off its label: no part of a passphrase."""
-    known = ["attune", holder.vouch.kit, holder.card.name, *parts.config.names]
+    known = ["attune", holder.vouch.kit, holder.card.name, *parts().config.names]
     with suppress(OSError, UnicodeDecodeError):
-        known.append(Path(parts.config.label).read_text())
+        known.append(Path(parts().config.label).read_text())
     return known
 
 
-def _opened(parts: Parts, passphrase: str, moment: datetime, reading: Reading) -> Practitioner:
+def _opened(passphrase: str, moment: datetime, reading: Reading) -> Practitioner:
     """The practitioner whose key this passphrase opens. Raises WrongPassphrase, NotPossible."""
-    enrolled = parts.enrolled
-    status = read_status(parts.home)
+    ours = parts()  # Theirs for as long as they are unlocked, whichever thread asks.
+    enrolled = ours.enrolled
+    status = read_status(ours.home)
     if enrolled is None or status is None:
         raise NotPossible(
             _("The recorder has not said yet which kit this is."),
@@ -201,7 +207,7 @@ def _opened(parts: Parts, passphrase: str, moment: datetime, reading: Reading) -
         )
     refused: NotOpened | None = None
     for card in enrolled.practitioners:
-        sealed = parts.home.keys / card.name / "identity.age"
+        sealed = ours.home.keys / card.name / "identity.age"
         if not sealed.exists():
             continue
         try:
@@ -219,19 +225,19 @@ def _opened(parts: Parts, passphrase: str, moment: datetime, reading: Reading) -
             enrolled,
             vouch,
             kit,
-            parts.home,
-            parts.clock,
-            lambda holder, case: without_the_revoked(parts, holder, case),
+            ours.home,
+            ours.clock,
+            lambda holder, case: without_the_revoked(ours, holder, case),
         )
     raise refused or NotPossible(
         _("There is no practitioner's key on this kit."), _("Set the kit up again.")
     )
 
 
-def _fingerprint(parts: Parts) -> str:
+def _fingerprint() -> str:
     """Of the page's certificate, as the browser shows it; '' where it cannot be read."""
     try:
-        return fingerprint(parts.home.keys / CERTIFICATE)
+        return fingerprint(parts().home.keys / CERTIFICATE)
     except (OSError, ValueError):
         return ""
 

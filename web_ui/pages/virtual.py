@@ -11,7 +11,7 @@ from flask import Blueprint, redirect, request
 from flask.typing import ResponseReturnValue
 
 from appliance.errors import BadInput, NotPossible
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.session.access import anyone, data, local_path
 from web_ui.wording.language import _
 
@@ -20,30 +20,28 @@ SHORT_PRESS = "press"
 SHORT_PRESS_SECONDS = 0.3
 
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("virtual", __name__, url_prefix="/virtual")
-
-    @pages.post("/button")
-    @anyone
-    @data
-    def button() -> ResponseReturnValue:
-        """Move the button. Like the real one it asks nobody for a passphrase."""
-        edge = request.form.get("edge", "")
-        if edge in EDGES:
-            _send(parts, edge)
-            return "", 204
-        if edge != SHORT_PRESS:
-            raise BadInput(_("A button goes down or up."))
-        _send(parts, "down")
-        time.sleep(SHORT_PRESS_SECONDS)
-        _send(parts, "up")
-        return redirect(local_path(request.form.get("back", "")), 303)
-
-    return pages
+pages = Blueprint("virtual", __name__, url_prefix="/virtual")
 
 
-def _send(parts: Parts, edge: str) -> None:
-    path = parts.home.status("recorder").with_name("virtual-button")
+@pages.post("/button")
+@anyone
+@data
+def button() -> ResponseReturnValue:
+    """Move the button. Like the real one it asks nobody for a passphrase."""
+    edge = request.form.get("edge", "")
+    if edge in EDGES:
+        _send(edge)
+        return "", 204
+    if edge != SHORT_PRESS:
+        raise BadInput(_("A button goes down or up."))
+    _send("down")
+    time.sleep(SHORT_PRESS_SECONDS)
+    _send("up")
+    return redirect(local_path(request.form.get("back", "")), 303)
+
+
+def _send(edge: str) -> None:
+    path = parts().home.status("recorder").with_name("virtual-button")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wire:
         try:
             wire.sendto(edge.encode(), str(path))

@@ -9,126 +9,129 @@ from appliance.errors import BadFile
 from appliance.protocol.requests import Framing, Preview, place_request
 from appliance.protocol.status import FILMING, FRAMING, RecorderStatus
 from appliance.records.files import new_id, read_plain, to_json
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.recorder import armed_case, fresh_status, stop_if_filming, take_permit
 from web_ui.session.access import data, practitioner
 from web_ui.session.current import ask_for_word, consent_of, details_of, open_case
 from web_ui.wording.language import _
 from web_ui.wording.status_line import heard
 
+pages = Blueprint("visit", __name__, url_prefix="/cases/<id:case>/visit")
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("visit", __name__, url_prefix="/cases/<id:case>/visit")
 
-    def status_of(case: str, *states: str) -> RecorderStatus | None:
-        """The recorder's status if it is in such a state for this case, and for no other."""
-        status = fresh_status(parts)
-        fits = status is not None and status.state in states and status.case == case
-        return status if fits else None
+def _status_of(case: str, *states: str) -> RecorderStatus | None:
+    """The recorder's status if it is in such a state for this case, and for no other."""
+    status = fresh_status(parts())
+    fits = status is not None and status.state in states and status.case == case
+    return status if fits else None
 
-    @pages.route("/here", methods=["GET", "POST"])
-    def here(case: str) -> ResponseReturnValue:
-        """Asked once after each unlock: are those here today the ones who were asked?"""
-        opened = open_case(case)
-        consent = consent_of(opened)
-        if consent is None:
+
+@pages.route("/here", methods=["GET", "POST"])
+def here(case: str) -> ResponseReturnValue:
+    """Asked once after each unlock: are those here today the ones who were asked?"""
+    opened = open_case(case)
+    consent = consent_of(opened)
+    if consent is None:
+        return redirect(url_for("consent.show", case=case), 303)
+    problem = ""
+    if request.method == "POST":
+        answer = request.form.get("here", "")
+        if answer == "these":
+            practitioner().here[case] = consent.record_id
+            parts().note("here-answered", case=case)
+            return redirect(url_for("cases.one", case=case), 303)
+        if answer == "more":
+            if armed_case(parts()) == case:
+                take_permit(parts())
             return redirect(url_for("consent.show", case=case), 303)
-        problem = ""
-        if request.method == "POST":
-            answer = request.form.get("here", "")
-            if answer == "these":
-                practitioner().here[case] = consent.record_id
-                parts.note("here-answered", case=case)
-                return redirect(url_for("cases.one", case=case), 303)
-            if answer == "more":
-                if armed_case(parts) == case:
-                    take_permit(parts)
-                return redirect(url_for("consent.show", case=case), 303)
-            problem = _("Say who is here.")
-        page = render_template(
-            "here.html",
-            case=opened,
-            details=details_of(opened),
-            consent=consent,
-            problem=problem,
+        problem = _("Say who is here.")
+    page = render_template(
+        "here.html",
+        case=opened,
+        details=details_of(opened),
+        consent=consent,
+        problem=problem,
+    )
+    return page, 400 if problem else 200
+
+
+@pages.get("/frame")
+def frame(case: str) -> ResponseReturnValue:
+    """What the camera sees, before anything is kept of it."""
+    opened = open_case(case)
+    if first := ask_for_word(case):
+        return first
+    status = _status_of(case, FRAMING, FILMING)
+    return render_template(
+        "frame.html",
+        case=opened,
+        details=details_of(opened),
+        armed=armed_case(parts()) == case,
+        framing=status is not None and status.state == FRAMING,
+        filming=status is not None and status.state == FILMING,
+        heard=heard(status),
+    )
+
+
+@pages.post("/frame")
+def look(case: str) -> ResponseReturnValue:
+    """Ask the recorder to open the camera for framing, or to close it; it judges by itself."""
+    opened = open_case(case)
+    if first := ask_for_word(case):
+        return first
+    wanted = request.form.get("camera") == "on"
+    if armed_case(parts()) == case or not wanted:
+        now, note = parts().clock.read(), ""
+        if wanted and (status := fresh_status(parts())) is not None:
+            said = Framing(kit=status.kit, boot=now.boot, boottime=now.boottime)
+            note = opened.keys.signer.sign(f"{to_json(said).decode()}\n")
+        place_request(
+            parts().home,
+            Preview(id=new_id(), boot=now.boot, boottime=now.boottime, open=wanted, note=note),
         )
-        return page, 400 if problem else 200
+        parts().note("framing-asked" if wanted else "framing-ended", case=case)
+    return redirect(url_for("visit.frame", case=case), 303)
 
-    @pages.get("/frame")
-    def frame(case: str) -> ResponseReturnValue:
-        """What the camera sees, before anything is kept of it."""
-        opened = open_case(case)
-        if first := ask_for_word(case):
-            return first
-        status = status_of(case, FRAMING, FILMING)
-        return render_template(
-            "frame.html",
-            case=opened,
-            details=details_of(opened),
-            armed=armed_case(parts) == case,
-            framing=status is not None and status.state == FRAMING,
-            filming=status is not None and status.state == FILMING,
-            heard=heard(status),
-        )
 
-    @pages.post("/frame")
-    def look(case: str) -> ResponseReturnValue:
-        """Ask the recorder to open the camera for framing, or to close it; it judges by itself."""
-        opened = open_case(case)
-        if first := ask_for_word(case):
-            return first
-        wanted = request.form.get("camera") == "on"
-        if armed_case(parts) == case or not wanted:
-            now, note = parts.clock.read(), ""
-            if wanted and (status := fresh_status(parts)) is not None:
-                said = Framing(kit=status.kit, boot=now.boot, boottime=now.boottime)
-                note = opened.keys.signer.sign(f"{to_json(said).decode()}\n")
-            place_request(
-                parts.home,
-                Preview(id=new_id(), boot=now.boot, boottime=now.boottime, open=wanted, note=note),
-            )
-            parts.note("framing-asked" if wanted else "framing-ended", case=case)
-        return redirect(url_for("visit.frame", case=case), 303)
+@pages.get("/picture.jpg")
+@data
+def picture(case: str) -> ResponseReturnValue:
+    """What the camera sees at this moment; nothing at all when it is not this case's camera."""
+    open_case(case)
+    if case not in practitioner().word_said or _status_of(case, FRAMING) is None:
+        abort(404)
+    try:
+        seen = read_plain(parts().home.preview)
+    except (FileNotFoundError, BadFile):
+        abort(404)
+    # Looked at again: what was read may be of whoever is framed next.
+    if _status_of(case, FRAMING) is None:
+        abort(404)
+    return Response(seen, mimetype="image/jpeg")
 
-    @pages.get("/picture.jpg")
-    @data
-    def picture(case: str) -> ResponseReturnValue:
-        """What the camera sees at this moment; nothing at all when it is not this case's camera."""
-        open_case(case)
-        if case not in practitioner().word_said or status_of(case, FRAMING) is None:
-            abort(404)
-        try:
-            seen = read_plain(parts.home.preview)
-        except (FileNotFoundError, BadFile):
-            abort(404)
-        # Looked at again: what was read may be of whoever is framed next.
-        if status_of(case, FRAMING) is None:
-            abort(404)
-        return Response(seen, mimetype="image/jpeg")
 
-    @pages.post("/mark")
-    def mark(case: str) -> ResponseReturnValue:
-        """'That was it', while it is filmed: kept as a place in the film, to be looked at later."""
-        opened = open_case(case)
-        status = status_of(case, FILMING)
-        if status is not None and status.recording:
-            since = parts.clock.read().boottime - status.boottime
-            at = max(0.0, status.limit - status.remaining + since)
-            mark_while_filming(opened, status.recording, at)
-            parts.note("marked", case=case, recording=status.recording)
-        return redirect(url_for("cases.one", case=case), 303)
+@pages.post("/mark")
+def mark(case: str) -> ResponseReturnValue:
+    """'That was it', while it is filmed: kept as a place in the film, to be looked at later."""
+    opened = open_case(case)
+    status = _status_of(case, FILMING)
+    if status is not None and status.recording:
+        since = parts().clock.read().boottime - status.boottime
+        at = max(0.0, status.limit - status.remaining + since)
+        mark_while_filming(opened, status.recording, at)
+        parts().note("marked", case=case, recording=status.recording)
+    return redirect(url_for("cases.one", case=case), 303)
 
-    @pages.post("/enough")
-    def enough(case: str) -> ResponseReturnValue:
-        """The child had enough: filming ends, and nothing is filmed by a press after it."""
-        opened = open_case(case)
-        status = status_of(case, FILMING)
-        take_permit(parts)
-        stop_if_filming(parts, case)
-        if status is not None and status.recording:
-            said = Enough(recording=status.recording, event_time=practitioner().now(parts.clock))
-            opened.write(said, status.recording)
-        parts.note("enough", case=case, recording=status.recording if status else "")
-        return redirect(url_for("cases.one", case=case), 303)
 
-    return pages
+@pages.post("/enough")
+def enough(case: str) -> ResponseReturnValue:
+    """The child had enough: filming ends, and nothing is filmed by a press after it."""
+    opened = open_case(case)
+    status = _status_of(case, FILMING)
+    take_permit(parts())
+    stop_if_filming(parts(), case)
+    if status is not None and status.recording:
+        said = Enough(recording=status.recording, event_time=practitioner().now(parts().clock))
+        opened.write(said, status.recording)
+    parts().note("enough", case=case, recording=status.recording if status else "")
+    return redirect(url_for("cases.one", case=case), 303)

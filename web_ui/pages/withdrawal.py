@@ -45,7 +45,7 @@ from appliance.records.signing import open_note
 from appliance.vault.cases import UNREADABLE, OpenCase
 from web_ui.forms import Form, at_most, needed, stripped
 from web_ui.housekeeping import close_for_good
-from web_ui.parts import Parts
+from web_ui.parts import parts
 from web_ui.recorder import end_filming, permit_in_force, read_status, stop_if_filming
 from web_ui.session.access import practitioner
 from web_ui.session.current import consent_of, details_of, open_case, open_to_take_back
@@ -107,144 +107,143 @@ class HoldForm(Form):
     )
 
 
-def blueprint(parts: Parts) -> Blueprint:
-    pages = Blueprint("withdraw", __name__, url_prefix="/cases/<id:case>")
+pages = Blueprint("withdraw", __name__, url_prefix="/cases/<id:case>")
 
-    @pages.get("/withdraw")
-    def show(case: str) -> ResponseReturnValue:
-        if is_withdrawn(parts.home.case(case)):
-            return redirect(url_for("withdraw.certificate", case=case), 303)
-        return _page(case, {}), 200
 
-    @pages.post("/withdraw")
-    def carry_out(case: str) -> ResponseReturnValue:
-        if request.form.get("confirm") != "y":
-            sentence = _("Tick the box if the family wants everything to be closed for good.")
-            return _page(case, {"confirm": sentence}), 400
-        holder = practitioner()
-        opened = open_to_take_back(case)
-        close_for_good(parts, holder, opened, _known_kit(parts).kit, "family")
+@pages.get("/withdraw")
+def show(case: str) -> ResponseReturnValue:
+    if is_withdrawn(parts().home.case(case)):
         return redirect(url_for("withdraw.certificate", case=case), 303)
+    return _page(case, {}), 200
 
-    @pages.post("/withdraw/film")
-    def take_back_film(case: str) -> ResponseReturnValue:
-        holder = practitioner()
-        opened = open_to_take_back(case)
-        film = request.form.get("film", "")
-        if film not in {one.id for one in holder.viewing.films_of(case)}:
-            return _page(case, {"film": _("Choose the film that is taken back.")}), 400
-        status = _known_kit(parts)
-        if status.recording == film:
-            stop_if_filming(parts, case)
-        order = withdraw_film(opened, film, status.kit, holder.now(parts.clock))
-        holder.viewing.close(case)
-        parts.note("film-withdrawn", case=case, recording=film, order=order.id)
-        return redirect(url_for("withdraw.film_certificate", case=case, film=film), 303)
 
-    @pages.post("/withdraw/purpose")
-    def take_back_purposes(case: str) -> ResponseReturnValue:
-        holder = practitioner()
-        opened = open_to_take_back(case)
-        consent, now = consent_of(opened), holder.now(parts.clock)
-        unread = consent is None and opened.has(Consent)
-        named = [purpose for purpose in PURPOSES if purpose in request.form.getlist("purposes")]
-        if not named or (consent is None and not unread):
-            return _page(case, {"purposes": _("Tick what is taken back.")}), 400
-        permit = permit_in_force(parts)
-        # In doubt what the kit films for, it ends.
-        if unread or permit is None or permit.case != case or ends_with(permit.kind) & set(named):
-            end_filming(parts, case)
-        # What cannot be read allows nothing, and what was taken back stays so should it be read
-        # again one day.
-        left = consent.without(named, now) if consent else nothing_agreed(now)
-        opened.write(left)
-        closed = _films_closed(opened, left)
-        shares.end_what_is_not_agreed(opened, now, closed)
-        holder.viewing.close(case)
-        parts.note("purposes-withdrawn", case=case, purposes=" ".join(named))
-        return redirect(url_for("consent.receipt", case=case), 303)
+@pages.post("/withdraw")
+def carry_out(case: str) -> ResponseReturnValue:
+    if request.form.get("confirm") != "y":
+        sentence = _("Tick the box if the family wants everything to be closed for good.")
+        return _page(case, {"confirm": sentence}), 400
+    holder = practitioner()
+    opened = open_to_take_back(case)
+    close_for_good(parts(), holder, opened, _known_kit().kit, "family")
+    return redirect(url_for("withdraw.certificate", case=case), 303)
 
-    @pages.route("/hold", methods=["GET", "POST"])
-    def hold(case: str) -> ResponseReturnValue:
-        opened = open_case(case)
-        form = HoldForm()
-        now = practitioner().now(parts.clock)
-        review = _day(form.review.data or "")
-        if form.validate_on_submit():
-            if review is None or not now < end_of(review) <= now + LONGEST_REVIEW:
-                form.review.errors = [_("Choose a day from today on, within the next 13 months.")]
-            else:
-                fact = Hold(
-                    role=form.role.data, reason=form.reason.data, review=end_of(review), at=now
-                )
-                place_hold(opened, fact)
-                parts.note("hold-placed", case=case)
-                return redirect(url_for("withdraw.hold", case=case), 303)
-        page = render_template(
-            "hold.html",
-            case=opened,
-            details=details_of(opened),
-            form=form,
-            hold=_hold(opened),
-            held=held(opened.directory),
-        )
-        return page, 400 if form.errors else 200
 
-    @pages.post("/hold/lift")
-    def lift(case: str) -> ResponseReturnValue:
-        holder = practitioner()
-        directory = parts.home.case(case)
-        found = withdrawal_note(directory)
-        if found is not None:
-            _check_ours(found[1])
-        elif closed_there(directory, holder.service.verifying_key()) is None:
-            open_case(case)
-        lift_hold(directory)
-        parts.note("hold-lifted", case=case)
-        if found is not None:
-            order = parts.cases.withdraw(case, holder.keys, found[0].kit, found[0].at)
-            parts.note("withdrawn", case=case, order=order.id)
-            return redirect(url_for("withdraw.certificate", case=case), 303)
-        if is_withdrawn(directory):
-            parts.cases.finish_withdrawal(case)
-            return redirect(url_for("withdraw.certificate", case=case), 303)
-        for film in films_withdrawn(directory):
-            kit, at = "", holder.now(parts.clock)
-            with suppress(BadFile):
-                if (known := film_order(directory, film)) is not None:
-                    kit, at = known.kit, known.at
-            withdraw_film(holder.case(case), film, kit or _known_kit(parts).kit, at)
-        return redirect(url_for("withdraw.hold", case=case), 303)
+@pages.post("/withdraw/film")
+def take_back_film(case: str) -> ResponseReturnValue:
+    holder = practitioner()
+    opened = open_to_take_back(case)
+    film = request.form.get("film", "")
+    if film not in {one.id for one in holder.viewing.films_of(case)}:
+        return _page(case, {"film": _("Choose the film that is taken back.")}), 400
+    status = _known_kit()
+    if status.recording == film:
+        stop_if_filming(parts(), case)
+    order = withdraw_film(opened, film, status.kit, holder.now(parts().clock))
+    holder.viewing.close(case)
+    parts().note("film-withdrawn", case=case, recording=film, order=order.id)
+    return redirect(url_for("withdraw.film_certificate", case=case, film=film), 303)
 
-    @pages.get("/certificate")
-    def certificate(case: str) -> ResponseReturnValue:
-        found = withdrawal_note(parts.home.case(case))
-        if found is not None:
-            _check_ours(found[1])
-            return render_template(
-                "certificate.html", case=case, told=_certificate(parts, case, found[0])
-            )
-        closed = closed_there(parts.home.case(case), practitioner().service.verifying_key())
-        if closed is None:
-            abort(404)
-        return render_template(
-            "certificate.html", case=case, told=_certificate(parts, case, None, closed)
-        )
 
-    @pages.get("/withdraw/<id:film>")
-    def film_certificate(case: str, film: str) -> ResponseReturnValue:
-        opened = open_case(case)
-        order = film_order(opened.directory, film)
-        if not isinstance(order, FilmWithdrawal):
-            abort(404)
-        return render_template(
-            "certificate-film.html",
-            case=opened,
-            details=details_of(opened),
-            told=_film_certificate(parts, opened, order),
-        )
+@pages.post("/withdraw/purpose")
+def take_back_purposes(case: str) -> ResponseReturnValue:
+    holder = practitioner()
+    opened = open_to_take_back(case)
+    consent, now = consent_of(opened), holder.now(parts().clock)
+    unread = consent is None and opened.has(Consent)
+    named = [purpose for purpose in PURPOSES if purpose in request.form.getlist("purposes")]
+    if not named or (consent is None and not unread):
+        return _page(case, {"purposes": _("Tick what is taken back.")}), 400
+    permit = permit_in_force(parts())
+    # In doubt what the kit films for, it ends.
+    if unread or permit is None or permit.case != case or ends_with(permit.kind) & set(named):
+        end_filming(parts(), case)
+    # What cannot be read allows nothing, and what was taken back stays so should it be read
+    # again one day.
+    left = consent.without(named, now) if consent else nothing_agreed(now)
+    opened.write(left)
+    closed = _films_closed(opened, left)
+    shares.end_what_is_not_agreed(opened, now, closed)
+    holder.viewing.close(case)
+    parts().note("purposes-withdrawn", case=case, purposes=" ".join(named))
+    return redirect(url_for("consent.receipt", case=case), 303)
 
-    return pages
+
+@pages.route("/hold", methods=["GET", "POST"])
+def hold(case: str) -> ResponseReturnValue:
+    opened = open_case(case)
+    form = HoldForm()
+    now = practitioner().now(parts().clock)
+    review = _day(form.review.data or "")
+    if form.validate_on_submit():
+        if review is None or not now < end_of(review) <= now + LONGEST_REVIEW:
+            form.review.errors = [_("Choose a day from today on, within the next 13 months.")]
+        else:
+            fact = Hold(role=form.role.data, reason=form.reason.data, review=end_of(review), at=now)
+            place_hold(opened, fact)
+            parts().note("hold-placed", case=case)
+            return redirect(url_for("withdraw.hold", case=case), 303)
+    page = render_template(
+        "hold.html",
+        case=opened,
+        details=details_of(opened),
+        form=form,
+        hold=_hold(opened),
+        held=held(opened.directory),
+    )
+    return page, 400 if form.errors else 200
+
+
+@pages.post("/hold/lift")
+def lift(case: str) -> ResponseReturnValue:
+    holder = practitioner()
+    directory = parts().home.case(case)
+    found = withdrawal_note(directory)
+    if found is not None:
+        _check_ours(found[1])
+    elif closed_there(directory, holder.service.verifying_key()) is None:
+        open_case(case)
+    lift_hold(directory)
+    parts().note("hold-lifted", case=case)
+    if found is not None:
+        order = parts().cases.withdraw(case, holder.keys, found[0].kit, found[0].at)
+        parts().note("withdrawn", case=case, order=order.id)
+        return redirect(url_for("withdraw.certificate", case=case), 303)
+    if is_withdrawn(directory):
+        parts().cases.finish_withdrawal(case)
+        return redirect(url_for("withdraw.certificate", case=case), 303)
+    for film in films_withdrawn(directory):
+        kit, at = "", holder.now(parts().clock)
+        with suppress(BadFile):
+            if (known := film_order(directory, film)) is not None:
+                kit, at = known.kit, known.at
+        withdraw_film(holder.case(case), film, kit or _known_kit().kit, at)
+    return redirect(url_for("withdraw.hold", case=case), 303)
+
+
+@pages.get("/certificate")
+def certificate(case: str) -> ResponseReturnValue:
+    found = withdrawal_note(parts().home.case(case))
+    if found is not None:
+        _check_ours(found[1])
+        return render_template("certificate.html", case=case, told=_certificate(case, found[0]))
+    closed = closed_there(parts().home.case(case), practitioner().service.verifying_key())
+    if closed is None:
+        abort(404)
+    return render_template("certificate.html", case=case, told=_certificate(case, None, closed))
+
+
+@pages.get("/withdraw/<id:film>")
+def film_certificate(case: str, film: str) -> ResponseReturnValue:
+    opened = open_case(case)
+    order = film_order(opened.directory, film)
+    if not isinstance(order, FilmWithdrawal):
+        abort(404)
+    return render_template(
+        "certificate-film.html",
+        case=opened,
+        details=details_of(opened),
+        told=_film_certificate(opened, order),
+    )
 
 
 def _page(case: str, errors: dict[str, str]) -> str:
@@ -278,8 +277,8 @@ def _films_closed(case: OpenCase, consent: Consent) -> set[str]:
     return {film for film in shared if taken_back(consent, kinds.get(film, "review"))}
 
 
-def _known_kit(parts: Parts) -> RecorderStatus:
-    status = read_status(parts.home)
+def _known_kit() -> RecorderStatus:
+    status = read_status(parts().home)
     if status is None:
         raise NotPossible(
             _("The recorder has not said yet which kit this is."),
@@ -312,12 +311,11 @@ def _held_until(directory: Path) -> datetime | None:
 
 
 def _certificate(
-    parts: Parts,
     case: str,
     order: Withdrawal | None,
     closed: Tombstone | ServiceOrder | None = None,
 ) -> Certificate:
-    directory = parts.home.case(case)
+    directory = parts().home.case(case)
     answer = closed if isinstance(closed, Tombstone) else None
     here = names_in(directory)
     left = {name for name in here if (directory / name).is_dir()} - {"withdrawn"}
@@ -325,15 +323,15 @@ def _certificate(
         order=order,
         closed=closed,
         key_removed=not any(name.startswith("identity-") for name in here)
-        and not key_waits(parts.home, case),
+        and not key_waits(parts().home, case),
         documents_removed=not left,
         films=len(practitioner().viewing.films_of(case)),
-        service=answer or (_answer(parts, order.id, case) if order else None),
+        service=answer or (_answer(order.id, case) if order else None),
         held_until=_held_until(directory),
     )
 
 
-def _film_certificate(parts: Parts, case: OpenCase, order: FilmWithdrawal) -> FilmCertificate:
+def _film_certificate(case: OpenCase, order: FilmWithdrawal) -> FilmCertificate:
     moments = set(order.clips)
     clips = {name.partition(".")[0] for name in names_in(case.clips)}
     gone = not any((case.directory / part / order.film).exists() for part in ("derived", "imports"))
@@ -359,21 +357,21 @@ def _film_certificate(parts: Parts, case: OpenCase, order: FilmWithdrawal) -> Fi
     ]
     return FilmCertificate(
         order=order,
-        removed=not parts.home.recording(order.film).exists(),
+        removed=not parts().home.recording(order.film).exists(),
         moments_removed=gone and not moments & clips,
-        service=_answer(parts, order.id, order.case, order.id),
+        service=_answer(order.id, order.case, order.id),
         held_until=_held_until(case.directory),
         copies=copies,
     )
 
 
-def _answer(parts: Parts, name: str, case: str, order: str = "") -> Tombstone | None:
+def _answer(name: str, case: str, order: str = "") -> Tombstone | None:
     """The service's answer to this order, if it is here and the service signed it.
 
     For a whole case it answers once, to the first order: another kit may have sent that one.
     """
     try:
-        note = read_text(parts.home.inbox / name)
+        note = read_text(parts().home.inbox / name)
         text, _signer = open_note(note, [practitioner().service.verifying_key()])
         answer = from_json(text, Tombstone)
     except (FileNotFoundError, BadInput):
