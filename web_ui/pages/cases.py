@@ -57,8 +57,7 @@ class CaseForm(Form):
 
 class WordForm(Form):
     word = StringField(
-        filters=[stripped],
-        validators=[needed(lambda: _("Write the word that the family says."))],
+        filters=[stripped], validators=[needed(lambda: _("Write the word that the family says."))]
     )
 
 
@@ -170,9 +169,7 @@ def word(case: str) -> ResponseReturnValue:
             parts().note("word-said", case=case)
             return redirect(then, 303)
         parts().note("word-wrong", case=case)
-        form.word.errors = [
-            _("That is not the word of this case. Is it the right family's?"),
-        ]
+        form.word.errors = [_("That is not the word of this case. Is it the right family's?")]
     page = render_template("word.html", case=opened, details=details, form=form, then=then)
     return page, 400 if form.errors else 200
 

@@ -48,8 +48,7 @@ def ask() -> ResponseReturnValue:
     )
     note = holder.keys.signer.sign(f"{to_json(said).decode()}\n")
     asked = place_request(
-        parts().home,
-        CorrectTime(id=new_id(), boot=now.boot, boottime=now.boottime, note=note),
+        parts().home, CorrectTime(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
     )
     parts().note("time-correction-asked")
     return redirect(url_for("correcting.show", asked=asked), 303)

@@ -100,8 +100,7 @@ def ask() -> ResponseReturnValue:
         return _page(_("Tick the box if everything on this kit is to be removed.")), 400
     now = parts().clock.read()
     asked = place_request(
-        parts().home,
-        FactoryReset(id=new_id(), boot=now.boot, boottime=now.boottime, note=note),
+        parts().home, FactoryReset(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
     )
     parts().note("reset-asked", order=f"{order.number:06}")
     return redirect(url_for("resetting.show", asked=asked), 303)

@@ -66,8 +66,7 @@ def keep_picture(case: str, film: str) -> ResponseReturnValue:
         at = _seconds(request.form.get("at", ""))
         if at >= view.opened.film.seconds:
             raise BadInput(
-                _("That moment is not in this film."),
-                _("Write a time before the film's end."),
+                _("That moment is not in this film."), _("Write a time before the film's end.")
             )
         shown, appeared = parts().apart.still(view, at)
     except BadInput as error:

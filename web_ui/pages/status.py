@@ -143,10 +143,7 @@ def follow() -> Response:
     places = current_app.extensions[_PLACES]
     stays = g.paired and places.acquire(blocking=False)
     lines = _changes() if stays else iter([_told()])
-    answer = Response(
-        stream_with_context(_events(lines)),
-        mimetype="text/event-stream",
-    )
+    answer = Response(stream_with_context(_events(lines)), mimetype="text/event-stream")
     if stays:
         answer.call_on_close(places.release)
     return answer

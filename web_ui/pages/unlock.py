@@ -108,8 +108,7 @@ def open_page() -> ResponseReturnValue:
         reading = parts().clock.read()
         moment = _moment(form, _kit_time())
         token = parts().seat.take(
-            lambda: _opened(form.passphrase.data or "", moment, reading),
-            known=g.paired,
+            lambda: _opened(form.passphrase.data or "", moment, reading), known=g.paired
         )
     except KitError as error:
         # Only what was tried: the delay after each keeps a stranger from filling the log.

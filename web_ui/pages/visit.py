@@ -46,11 +46,7 @@ def here(case: str) -> ResponseReturnValue:
             return redirect(url_for("consent.show", case=case), 303)
         problem = _("Say who is here.")
     page = render_template(
-        "here.html",
-        case=opened,
-        details=details_of(opened),
-        consent=consent,
-        problem=problem,
+        "here.html", case=opened, details=details_of(opened), consent=consent, problem=problem
     )
     return page, 400 if problem else 200
 

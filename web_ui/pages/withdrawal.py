@@ -311,9 +311,7 @@ def _held_until(directory: Path) -> datetime | None:
 
 
 def _certificate(
-    case: str,
-    order: Withdrawal | None,
-    closed: Tombstone | ServiceOrder | None = None,
+    case: str, order: Withdrawal | None, closed: Tombstone | ServiceOrder | None = None
 ) -> Certificate:
     directory = parts().home.case(case)
     answer = closed if isinstance(closed, Tombstone) else None
