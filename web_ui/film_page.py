@@ -2,14 +2,13 @@
 
 from fractions import Fraction
 
-from flask import render_template, request
+from flask import request
 
 from appliance.casework.clips import Clip, marks_of, shelf
 from appliance.errors import BadInput
-from appliance.vault.cases import Goals
 from web_ui.parts import parts
 from web_ui.session.access import practitioner
-from web_ui.session.current import details_of, open_case, opened_film
+from web_ui.session.current import case_page, goals_of, open_case, opened_film
 from web_ui.session.principles import principles_of, turns_in_words
 from web_ui.wording.times import exact
 
@@ -24,13 +23,12 @@ def film_page(case: str, film: str, refused: BadInput | None = None) -> str:
     marked = [at for at in marks_of(opened, film) if at < view.opened.film.seconds]
     asked = request.values.get("instead", "")
     instead = next((one for one in stands.chosen if one.id == asked), None)
-    return render_template(
+    return case_page(
         "film.html",
-        case=opened,
-        details=details_of(opened),
+        opened,
         film=view.opened,
         id=film,
-        goals=(opened.read(Goals) or Goals(goals=())).goals,
+        goals=goals_of(opened),
         principles=principles_of(parts(), holder).principles,
         turns=turns_in_words(),
         shelf=stands,

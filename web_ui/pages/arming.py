@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from wtforms import BooleanField, IntegerField
 from wtforms.validators import Optional
@@ -26,7 +26,7 @@ from web_ui.recorder import (
     trusted_now,
 )
 from web_ui.session.access import practitioner
-from web_ui.session.current import ask_for_word, consent_of, details_of, open_case
+from web_ui.session.current import ask_for_word, case_page, consent_of, open_case
 from web_ui.wording.language import _
 from web_ui.wording.times import end_of, length
 
@@ -56,23 +56,7 @@ def arm(case: str) -> ResponseReturnValue:
     stops = what_stops_arming(opened.read(Goals), consent, status, now, kind)
     if stop := stops_filming(course_of(opened), consent):
         stops.insert(0, _(stop.sentence))
-    if has_strangers(parts(), opened):
-        stops.append(
-            _(
-                "The service has taken somebody who worked with this family from this kit. "
-                "Give the case a new key first: Who works with this family."
-            )
-        )
-    if needs_press(parts(), opened):
-        stops.append(_("The case has a new key. Confirm it first: Who works with this family."))
-    if consent and consent.limit > most.limit:
-        stops.append(
-            _(
-                "Your service allows films of up to %(length)s. Record the consent again with "
-                "a shorter one.",
-                length=length(most.limit),
-            )
-        )
+    stops += _stops_of_kit(opened, consent, most)
     if not stops and (first := ask_who_is_here(opened)):
         return first
     films = FILMS if form.films.data is None else form.films.data
@@ -93,11 +77,10 @@ def arm(case: str) -> ResponseReturnValue:
         save(parts().home.permits / CURRENT, note.encode())
         parts().note("armed", case=case, permit=permit.id)
         return redirect(url_for("cases.one", case=case), 303)
-    page = render_template(
+    page = case_page(
         "arm.html",
+        opened,
         form=form,
-        case=opened,
-        details=details_of(opened),
         goals=opened.read(Goals),
         consent=consent,
         until=permit_end(consent, now, most) if consent and now else None,
@@ -178,6 +161,29 @@ def what_stops_arming(
         stops.append(_("Nobody with parental responsibility has agreed."))
     elif now is not None and not may_be_made(consent, now, kind):
         stops.append(_("The consent is no longer valid. Talk it through again and record it."))
+    return stops
+
+
+def _stops_of_kit(case: OpenCase, consent: Consent | None, most: Ceilings) -> list[str]:
+    """What else must be put right: the case's key, and what the service allows."""
+    stops = []
+    if has_strangers(parts(), case):
+        stops.append(
+            _(
+                "The service has taken somebody who worked with this family from this kit. "
+                "Give the case a new key first: Who works with this family."
+            )
+        )
+    if needs_press(parts(), case):
+        stops.append(_("The case has a new key. Confirm it first: Who works with this family."))
+    if consent and consent.limit > most.limit:
+        stops.append(
+            _(
+                "Your service allows films of up to %(length)s. Record the consent again with "
+                "a shorter one.",
+                length=length(most.limit),
+            )
+        )
     return stops
 
 

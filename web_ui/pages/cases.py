@@ -27,7 +27,7 @@ from web_ui.forms import Form, at_most, needed, page_asked, stripped
 from web_ui.parts import parts
 from web_ui.recorder import armed_case, fresh_status, trusted_now
 from web_ui.session.access import local_path, practitioner
-from web_ui.session.current import consent_of, details_of, open_case
+from web_ui.session.current import case_page, consent_of, open_case
 from web_ui.wording.language import _
 from web_ui.wording.status_line import heard
 
@@ -134,10 +134,9 @@ def one(case: str) -> ResponseReturnValue:
     agreed = may_be_made(consent, now, "visit")
     ours = status is not None and status.case == case
     filming_now = status.recording if status and ours and status.state == FILMING else ""
-    return render_template(
+    return case_page(
         "case.html",
-        case=opened,
-        details=details_of(opened),
+        opened,
         goals=goals,
         consent=consent,
         agreed=agreed,
@@ -190,9 +189,7 @@ def goals(case: str) -> ResponseReturnValue:
             opened.write(Goals(goals=every, not_yet=form.not_yet.data and not every))
             parts().note("goals-written", case=case)
             return redirect(url_for("cases.one", case=case), 303)
-    page = render_template(
-        "goals.html", form=form, case=opened, details=details_of(opened), known=known
-    )
+    page = case_page("goals.html", opened, form=form, known=known)
     return page, 400 if form.errors else 200
 
 

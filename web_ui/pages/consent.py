@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import Literal, cast
 
 import segno
-from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask import Blueprint, abort, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 from werkzeug.datastructures import MultiDict
@@ -31,7 +31,7 @@ from appliance.vault.cases import OpenCase
 from web_ui.parts import parts
 from web_ui.recorder import armed_case, stop_if_filming, take_permit
 from web_ui.session.access import practitioner
-from web_ui.session.current import consent_of, details_of, open_case
+from web_ui.session.current import case_page, consent_of, open_case
 from web_ui.wording.language import _
 from web_ui.wording.purposes import purposes_in_words
 from web_ui.wording.times import end_of, last_day_before
@@ -270,10 +270,9 @@ def _page(case: str, draft: Draft) -> str:
         for purpose, words in purposes_in_words().items()
         if purpose in service.offers or purpose not in OFFERS
     }
-    return render_template(
+    return case_page(
         "consent.html",
-        case=opened,
-        details=details_of(opened),
+        opened,
         draft=draft,
         purposes=purposes,
         minutes=service.film_minutes,
@@ -318,10 +317,9 @@ def receipt(case: str) -> ResponseReturnValue:
     consent = consent_of(opened)
     if consent is None:
         abort(404)
-    return render_template(
+    return case_page(
         "receipt.html",
-        case=opened,
-        details=details_of(opened),
+        opened,
         consent=consent,
         purposes=purposes_in_words(),
         remove_by=consent.valid_until + timedelta(days=consent.retention_period),

@@ -20,7 +20,7 @@ from appliance.vault.passphrases import make_passphrase
 from web_ui.parts import parts
 from web_ui.session.access import practitioner
 from web_ui.session.copying import Handing, handed
-from web_ui.session.current import details_of, open_case
+from web_ui.session.current import case_page, open_case
 from web_ui.session.unlocked import Practitioner
 from web_ui.system.usb_sticks import Stick
 from web_ui.wording.language import _
@@ -82,10 +82,9 @@ def _check(
 def _page(case: str, errors: dict[str, str]) -> str:
     holder, opened_case = practitioner(), open_case(case)
     moments = _moments(opened_case)
-    return render_template(
+    return case_page(
         "copies.html",
-        case=opened_case,
-        details=details_of(opened_case),
+        opened_case,
         moments=moments,
         refusals=_judged(holder, opened_case, moments, holder.now(parts().clock)),
         sticks={f"stick:{one.device}": in_words(one) for one in parts().sticks.plugged_in()},
@@ -162,13 +161,7 @@ def one(case: str, copies: str) -> ResponseReturnValue:
     receipt = handing.receipt if handing else opened_case.read(Copies, copies)
     if receipt is None:
         abort(404)
-    return render_template(
-        "copies-one.html",
-        case=opened_case,
-        details=details_of(opened_case),
-        receipt=receipt,
-        handing=handing,
-    )
+    return case_page("copies-one.html", opened_case, receipt=receipt, handing=handing)
 
 
 @pages.post("/<id:copies>/cancel")

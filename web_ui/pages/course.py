@@ -1,6 +1,6 @@
 """The course on the page: where the work stands, ratings, its end, what is kept, a top-up."""
 
-from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask import Blueprint, Response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.casework import course
@@ -8,12 +8,12 @@ from appliance.casework.course import Arranged
 from appliance.casework.retention import Keeping
 from appliance.casework.reviews import Rating
 from appliance.records.files import to_json
-from appliance.vault.cases import Goal, Goals, OpenCase
+from appliance.vault.cases import Goal
 from web_ui.housekeeping import close_for_good, course_now
 from web_ui.parts import parts
 from web_ui.recorder import armed_case, read_status, take_permit
 from web_ui.session.access import practitioner
-from web_ui.session.current import consent_of, details_of, open_case
+from web_ui.session.current import case_page, consent_of, goals_of, open_case
 from web_ui.wording.language import _
 
 STEPS_LENGTH = 2000
@@ -25,13 +25,12 @@ pages = Blueprint("course", __name__, url_prefix="/cases/<id:case>/course")
 
 def _page(case: str, errors: dict[str, str]) -> str:
     opened = open_case(case)
-    return render_template(
+    return case_page(
         "course.html",
-        case=opened,
-        details=details_of(opened),
+        opened,
         told=course_now(parts(), practitioner(), opened),
         arranged=opened.read(Arranged) or Arranged(),
-        goals=_goals(opened),
+        goals=goals_of(opened),
         ratings=course.ratings(opened),
         service=parts().service,
         sent=request.form,
@@ -65,7 +64,7 @@ def arrange(case: str) -> ResponseReturnValue:
 def rate(case: str) -> ResponseReturnValue:
     """How near the goals are before the first film of the course."""
     opened = open_case(case)
-    given = _ratings(_goals(opened), parts().service.ratings)
+    given = _ratings(goals_of(opened), parts().service.ratings)
     if not given:
         return _page(case, {"rate": _("Choose a number for at least one goal.")}), 400
     course.rate(opened, "start", practitioner().now(parts().clock), given)
@@ -85,7 +84,7 @@ def end(case: str) -> ResponseReturnValue:
         return _page(case, {"confirm": _("Tick the box if the work has ended.")}), 400
     now = practitioner().now(parts().clock)
     consent = consent_of(opened)
-    given = _ratings(_goals(opened), parts().service.ratings)
+    given = _ratings(goals_of(opened), parts().service.ratings)
     keep = consent.retention_period if consent else parts().service.retention_days
     if armed_case(parts()) == case:
         take_permit(parts())
@@ -126,10 +125,6 @@ def outcome(case: str) -> ResponseReturnValue:
     answer = Response(data, mimetype="application/json")
     answer.headers["Content-Disposition"] = 'attachment; filename="outcome.json"'
     return answer
-
-
-def _goals(case: OpenCase) -> tuple[Goal, ...]:
-    return (case.read(Goals) or Goals(goals=())).goals
 
 
 def _ratings(goals: tuple[Goal, ...], scale: range) -> list[Rating]:

@@ -10,7 +10,7 @@ import shutil
 from datetime import datetime
 from typing import IO, cast
 
-from flask import Blueprint, Flask, abort, g, redirect, render_template, request, url_for
+from flask import Blueprint, Flask, abort, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest
 
@@ -27,7 +27,7 @@ from web_ui import forms
 from web_ui.parts import Parts, parts
 from web_ui.recorder import has_strangers
 from web_ui.session.access import practitioner
-from web_ui.session.current import consent_of, details_of, open_case
+from web_ui.session.current import case_page, consent_of, open_case
 from web_ui.session.jobs import Tell
 from web_ui.wording.language import _
 
@@ -133,10 +133,9 @@ def _page(case: str, error: str = "") -> str:
     opened = open_case(case)
     consent = consent_of(opened)
     stops = _what_stops(parts(), opened, consent, practitioner().now(parts().clock))
-    return render_template(
+    return case_page(
         "import.html",
-        case=opened,
-        details=details_of(opened),
+        opened,
         consent=consent,
         stops=stops,
         jobs=practitioner().work.brought(case),

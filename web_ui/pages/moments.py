@@ -4,7 +4,7 @@ import hashlib
 import re
 from fractions import Fraction
 
-from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask import Blueprint, Response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.age.recipients import parse_recipient
@@ -13,12 +13,11 @@ from appliance.casework import clips
 from appliance.casework.clips import Clip, Still, Words
 from appliance.errors import BadInput
 from appliance.records.files import ID, new_id, save
-from appliance.vault.cases import Goals
 from web_ui.film_page import film_page
 from web_ui.parts import parts
 from web_ui.player.ranges import jpeg, play
 from web_ui.session.access import data, local_path, practitioner
-from web_ui.session.current import again, details_of, open_case, opened_film
+from web_ui.session.current import again, case_page, goals_of, open_case, opened_film
 from web_ui.session.principles import keep_principles, principles_of, turns_in_words, words_sent
 from web_ui.wording.language import _
 
@@ -124,12 +123,11 @@ def words(case: str, moment: str) -> ResponseReturnValue:
             return redirect(_back(case, moment), 303)
         except BadInput as error:
             refused = error
-    page = render_template(
+    page = case_page(
         "moment.html",
-        case=opened,
-        details=details_of(opened),
+        opened,
         kept=kept,
-        goals=(opened.read(Goals) or Goals(goals=())).goals,
+        goals=goals_of(opened),
         principles=listed.principles,
         turns=turns_in_words(),
         refused=refused,
@@ -178,10 +176,9 @@ def principles(case: str) -> ResponseReturnValue:
         except BadInput as error:
             refused = error
     listed = "\n".join(principles_of(parts(), holder).principles)
-    page = render_template(
+    page = case_page(
         "principles.html",
-        case=opened,
-        details=details_of(opened),
+        opened,
         listed=request.form["principles"] if refused else listed,
         refused=refused,
         back=_back(case, ""),

@@ -17,10 +17,10 @@ from appliance.casework.clips import Clip, shelf
 from appliance.casework.consent import Consent, allows, may_be_made
 from appliance.casework.reviews import GoOn, Rating, Review, reviews_of
 from appliance.records.files import ID, new_id
-from appliance.vault.cases import Goal, Goals, OpenCase
+from appliance.vault.cases import Goal
 from web_ui.parts import parts
 from web_ui.session.access import practitioner
-from web_ui.session.current import ask_for_word, consent_of, details_of, open_case
+from web_ui.session.current import ask_for_word, case_page, consent_of, goals_of, open_case
 from web_ui.session.principles import turns_in_words
 from web_ui.wording.language import _
 from web_ui.wording.times import in_words, length
@@ -71,12 +71,11 @@ def prepare(case: str) -> ResponseReturnValue:
     """What is chosen, in order, before the family looks at it."""
     opened, now = open_case(case), practitioner().now(parts().clock)
     stands, agreed = shelf(opened), consent_of(opened)
-    return render_template(
+    return case_page(
         "review.html",
-        case=opened,
-        details=details_of(opened),
+        opened,
         shelf=stands,
-        goals=_goals(opened),
+        goals=goals_of(opened),
         turns=turns_in_words(),
         jobs=practitioner().work.jobs(case),
         many=sum(isinstance(one, Clip) for one in stands.chosen) > parts().service.clips,
@@ -103,12 +102,11 @@ def notes(case: str) -> ResponseReturnValue:
     opened = open_case(case)
     if first := ask_for_word(case):
         return first
-    return render_template(
+    return case_page(
         "review-notes.html",
-        case=opened,
-        details=details_of(opened),
+        opened,
         chosen=shelf(opened).chosen,
-        goals=_goals(opened),
+        goals=goals_of(opened),
         turns=turns_in_words(),
         online=_online(consent_of(opened), practitioner().now(parts().clock)),
     )
@@ -118,7 +116,7 @@ def notes(case: str) -> ResponseReturnValue:
 def close(case: str) -> ResponseReturnValue:
     """What was seen, what comes next, how near the goals are, whether to go on."""
     opened = open_case(case)
-    goals, scale = _goals(opened), parts().service.ratings
+    goals, scale = goals_of(opened), parts().service.ratings
     closing = Closing.sent(goals, scale) if request.method == "POST" else Closing()
     # Named when the form is opened: the same form sent twice is one review.
     name = request.form.get("review", "")
@@ -197,7 +195,3 @@ def _online(consent: Consent | None, now: datetime) -> str:
     if "online-review" not in parts().service.offers:
         return "not-offered"
     return "agreed" if allows(consent, "online-review", now) else "not-agreed"
-
-
-def _goals(case: OpenCase) -> tuple[Goal, ...]:
-    return (case.read(Goals) or Goals(goals=())).goals

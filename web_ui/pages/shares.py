@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
-from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask import Blueprint, abort, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.age.recipients import parse_recipient
@@ -19,7 +19,7 @@ from appliance.records.files import from_json
 from appliance.vault.cases import OpenCase
 from web_ui.parts import parts
 from web_ui.session.access import practitioner
-from web_ui.session.current import consent_of, details_of, open_case
+from web_ui.session.current import case_page, consent_of, open_case
 from web_ui.wording.language import _, told
 from web_ui.wording.purposes import purposes_in_words
 from web_ui.wording.times import end_of
@@ -37,10 +37,9 @@ pages = Blueprint("shares", __name__, url_prefix="/cases/<id:case>/shares")
 def _page(case: str, errors: dict[str, str]) -> str:
     opened, now = open_case(case), practitioner().now(parts().clock)
     consent, words = consent_of(opened), purposes_in_words()
-    return render_template(
+    return case_page(
         "shares.html",
-        case=opened,
-        details=details_of(opened),
+        opened,
         moments=_moments(opened),
         purposes={one: words[one] for one in shares.PURPOSES if allows(consent, one, now)},
         supervisor=(opened.read(Arranged) or Arranged()).supervisor,

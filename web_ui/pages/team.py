@@ -23,7 +23,7 @@ from web_ui.parts import parts
 from web_ui.press_page import press_page
 from web_ui.recorder import armed_case, fresh_status, needs_press, take_permit
 from web_ui.session.access import paired, practitioner
-from web_ui.session.current import details_of, open_case
+from web_ui.session.current import case_page, open_case
 from web_ui.session.enrolment import BRING, MAKE, is_new_card, read_practitioner_key
 from web_ui.wording.language import _
 
@@ -40,10 +40,9 @@ pages = Blueprint("team", __name__)
 def _page(case: str, errors: dict[str, str]) -> str:
     opened, own = open_case(case), practitioner().card
     team = opened.team
-    return render_template(
+    return case_page(
         "team.html",
-        case=opened,
-        details=details_of(opened),
+        opened,
         own=own,
         members=team,
         revoked=strangers(team, _enrolled()),

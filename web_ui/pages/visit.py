@@ -1,6 +1,6 @@
 """The visit itself: who is here today, framing, and what can be done while a film is made."""
 
-from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.casework.clips import mark_while_filming
@@ -12,7 +12,7 @@ from appliance.records.files import new_id, read_plain, to_json
 from web_ui.parts import parts
 from web_ui.recorder import armed_case, fresh_status, stop_if_filming, take_permit
 from web_ui.session.access import data, practitioner
-from web_ui.session.current import ask_for_word, consent_of, details_of, open_case
+from web_ui.session.current import ask_for_word, case_page, consent_of, open_case
 from web_ui.wording.language import _
 from web_ui.wording.status_line import heard
 
@@ -45,9 +45,7 @@ def here(case: str) -> ResponseReturnValue:
                 take_permit(parts())
             return redirect(url_for("consent.show", case=case), 303)
         problem = _("Say who is here.")
-    page = render_template(
-        "here.html", case=opened, details=details_of(opened), consent=consent, problem=problem
-    )
+    page = case_page("here.html", opened, consent=consent, problem=problem)
     return page, 400 if problem else 200
 
 
@@ -58,10 +56,9 @@ def frame(case: str) -> ResponseReturnValue:
     if first := ask_for_word(case):
         return first
     status = _status_of(case, FRAMING, FILMING)
-    return render_template(
+    return case_page(
         "frame.html",
-        case=opened,
-        details=details_of(opened),
+        opened,
         armed=armed_case(parts()) == case,
         framing=status is not None and status.state == FRAMING,
         filming=status is not None and status.state == FILMING,

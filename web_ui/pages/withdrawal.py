@@ -48,7 +48,7 @@ from web_ui.housekeeping import close_for_good
 from web_ui.parts import parts
 from web_ui.recorder import end_filming, permit_in_force, read_status, stop_if_filming
 from web_ui.session.access import practitioner
-from web_ui.session.current import consent_of, details_of, open_case, open_to_take_back
+from web_ui.session.current import case_page, consent_of, open_case, open_to_take_back
 from web_ui.wording.language import _
 from web_ui.wording.purposes import purposes_in_words
 from web_ui.wording.times import end_of
@@ -182,13 +182,8 @@ def hold(case: str) -> ResponseReturnValue:
             place_hold(opened, fact)
             parts().note("hold-placed", case=case)
             return redirect(url_for("withdraw.hold", case=case), 303)
-    page = render_template(
-        "hold.html",
-        case=opened,
-        details=details_of(opened),
-        form=form,
-        hold=_hold(opened),
-        held=held(opened.directory),
+    page = case_page(
+        "hold.html", opened, form=form, hold=_hold(opened), held=held(opened.directory)
     )
     return page, 400 if form.errors else 200
 
@@ -238,12 +233,7 @@ def film_certificate(case: str, film: str) -> ResponseReturnValue:
     order = film_order(opened.directory, film)
     if not isinstance(order, FilmWithdrawal):
         abort(404)
-    return render_template(
-        "certificate-film.html",
-        case=opened,
-        details=details_of(opened),
-        told=_film_certificate(opened, order),
-    )
+    return case_page("certificate-film.html", opened, told=_film_certificate(opened, order))
 
 
 def _page(case: str, errors: dict[str, str]) -> str:
@@ -253,10 +243,9 @@ def _page(case: str, errors: dict[str, str]) -> str:
     gone = {taken.purpose for taken in consent.taken_back} if consent else set()
     asked = {one for person in consent.people for one in person.purposes} if consent else set()
     films = practitioner().viewing.films_of(case)
-    return render_template(
+    return case_page(
         "withdraw.html",
-        case=opened,
-        details=details_of(opened),
+        opened,
         films=films,
         left=[film for film in films if not is_film_withdrawn(opened.directory, film.id)],
         withdrawn=films_withdrawn(opened.directory),

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from contextlib import suppress
 
-from flask import abort, redirect, request, url_for
+from flask import abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.casework.consent import Consent
 from appliance.errors import BadFile, CaseWithdrawn, NoMatch
-from appliance.vault.cases import UNREADABLE, Details, OpenCase
+from appliance.vault.cases import UNREADABLE, Details, Goal, Goals, OpenCase
 from web_ui.player.open_films import OpenedView, Readable, Viewing
 from web_ui.session.access import practitioner
 from web_ui.wording.language import _
@@ -53,6 +53,15 @@ def details_of(case: OpenCase) -> Details:
         if found is not None:
             return found
     return Details(label=_("Case %(id)s", id=case.id[:4]), check_word="")
+
+
+def goals_of(case: OpenCase) -> tuple[Goal, ...]:
+    return (case.read(Goals) or Goals(goals=())).goals
+
+
+def case_page(template: str, case: OpenCase, **told: object) -> str:
+    """A page of a case, which says what the practitioner calls it."""
+    return render_template(template, case=case, details=details_of(case), **told)
 
 
 def ask_for_word(case: str) -> ResponseReturnValue | None:
