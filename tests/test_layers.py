@@ -58,7 +58,7 @@ ROOMS = {
     "web_ui.keeper": "errors records protocol web_ui.session web_ui.recorder web_ui.housekeeping",
     "web_ui.errors": "errors web_ui.wording web_ui.session",
     "web_ui.forms": "errors web_ui.wording",
-    "web_ui.film_page": "errors vault casework web_ui.wording web_ui.session",
+    "web_ui.film_page": "errors casework web_ui.wording web_ui.session",
     "web_ui.press_page": "web_ui.session web_ui.recorder",
     "web_ui.pages": "errors records age film protocol factory_reset vault casework web_ui.wording "
     "web_ui.system web_ui.player web_ui.session web_ui.recorder web_ui.housekeeping web_ui.errors "

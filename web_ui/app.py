@@ -47,7 +47,7 @@ from web_ui.pages import (
     visit,
     withdrawal,
 )
-from web_ui.parts import Parts, install, parts
+from web_ui.parts import Parts, parts
 from web_ui.recorder import fresh_status
 from web_ui.session import access
 from web_ui.session.enrolment import Enrolment
@@ -145,7 +145,7 @@ def create_app(
     _use_templates(app)
     app.url_map.converters["id"] = _Id
     Babel(app, default_locale=language, default_translation_directories=str(translations))
-    install(app, parts)
+    app.extensions["attune"] = parts
     access.install(app, parts)
     importing.install(app)
     CSRFProtect(app)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from flask import Flask, current_app
+from flask import current_app
 
 from appliance.casework.service_settings import Service, in_force
 from appliance.config import Config
@@ -19,7 +19,6 @@ from web_ui.session.enrolment import Enrolment
 from web_ui.session.unlocked import Seat
 from web_ui.system.usb_sticks import Sticks
 
-_NAME = "attune"
 _STICK_SECONDS = 10.0
 """How long a stick may take to be let go, before the process that holds a key ends all the same."""
 
@@ -94,12 +93,7 @@ class Parts:
             self.log.write(event, **ids)
 
 
-def install(app: Flask, parts: Parts) -> None:
-    """Make these the parts of this app and of no other."""
-    app.extensions[_NAME] = parts
-
-
 def parts() -> Parts:
     """The parts of the app that answers this request. A thread of its own has none: what it needs
     is handed to it."""
-    return cast(Parts, current_app.extensions[_NAME])
+    return cast(Parts, current_app.extensions["attune"])

@@ -125,6 +125,10 @@ class Shelf:
     chosen: Sequence[Kept]
     aside: Sequence[Kept]
 
+    @property
+    def every(self) -> Sequence[Kept]:
+        return (*self.chosen, *self.aside)
+
 
 def shelf(case: OpenCase) -> Shelf:
     """The moments of a case as they stand."""

@@ -81,7 +81,7 @@ def _check(
 
 def _page(case: str, errors: dict[str, str]) -> str:
     holder, opened_case = practitioner(), open_case(case)
-    moments = _moments(opened_case)
+    moments = shelf(opened_case).every
     return case_page(
         "copies.html",
         opened_case,
@@ -104,7 +104,7 @@ def hand_out(case: str) -> ResponseReturnValue:
     # A stick is written in a thread of its own, in which `parts` has nothing to give.
     holder, opened_case, ours = practitioner(), open_case(case), parts()
     wanted = request.form.getlist("moments")
-    kept = [one for one in _moments(opened_case) if one.id in wanted]
+    kept = [one for one in shelf(opened_case).every if one.id in wanted]
     errors = _errors()
     if not kept or len(kept) != len(set(wanted)):
         errors["moments"] = _("Tick the clips and pictures that the family keeps.")
@@ -225,12 +225,6 @@ def in_words(stick: Stick) -> str:
     """A stick as its owner knows it: its maker, and how much it holds."""
     size = _("%(size)s GB", size=max(1, round(stick.size / 1e9)))
     return f"{stick.maker}, {size}" if stick.maker else _("USB stick, %(size)s", size=size)
-
-
-def _moments(case: OpenCase) -> list[Kept]:
-    """What may be chosen from: the choice in its order, then what was set aside."""
-    found = shelf(case)
-    return [*found.chosen, *found.aside]
 
 
 def _handing(case: str, copies: str) -> Handing:

@@ -124,11 +124,6 @@ class _Arriving:
 pages = Blueprint("importing", __name__, url_prefix="/cases/<id:case>/import")
 
 
-@pages.before_request
-def only_where_the_service_does_this() -> None:
-    _check_offered()
-
-
 def _page(case: str, error: str = "") -> str:
     opened = open_case(case)
     consent = consent_of(opened)
@@ -215,6 +210,7 @@ def stop(case: str, job: str) -> ResponseReturnValue:
     return redirect(url_for("importing.show", case=case), 303)
 
 
+@pages.before_request
 def _check_offered() -> None:
     if "import" not in parts().service.offers:
         raise NotOpened(

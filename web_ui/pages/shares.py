@@ -40,7 +40,7 @@ def _page(case: str, errors: dict[str, str]) -> str:
     return case_page(
         "shares.html",
         opened,
-        moments=_moments(opened),
+        moments=shelf(opened).every,
         purposes={one: words[one] for one in shares.PURPOSES if allows(consent, one, now)},
         supervisor=(opened.read(Arranged) or Arranged()).supervisor,
         colleagues=_colleagues(),
@@ -62,7 +62,7 @@ def share(case: str) -> ResponseReturnValue:
     holder, opened = practitioner(), open_case(case)
     now, errors = holder.now(parts().clock), dict[str, str]()
     wanted = request.form.getlist("moments")
-    kept = [one for one in _moments(opened) if one.id in wanted]
+    kept = [one for one in shelf(opened).every if one.id in wanted]
     if not kept or len(kept) != len(set(wanted)):
         errors["moments"] = _("Tick the clips and pictures that this person is to see.")
     who = request.form.get("who", "").strip()
@@ -110,11 +110,6 @@ def refusal_in_words(refusal: Refusal) -> str:
             "It cannot be told who was in one of these films, so it is not shared."
         ),
     }[refusal]
-
-
-def _moments(case: OpenCase) -> list[Kept]:
-    found = shelf(case)
-    return [*found.chosen, *found.aside]
 
 
 def _colleagues() -> Sequence[Card]:

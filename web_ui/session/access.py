@@ -147,12 +147,14 @@ def install(app: Flask, parts: Parts) -> None:
             places.release()
         guests.leave(g.pop("guest", ""))
 
-    @app.after_request
-    def mark(response: Response) -> Response:
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
-        response.headers.setdefault("Cache-Control", "no-store")
-        return response
+    app.after_request(_mark)
+
+
+def _mark(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
 
 
 def look_again(parts: Parts) -> None:
