@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tools import rooms
+
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("[RC]*.md"), *(ROOT / "docs").rglob("*.md")])
 NAMES = frozenset(
     name
     for path in (ROOT / "tests").rglob("test_*.py")
@@ -32,6 +34,12 @@ def test_every_test_and_file_that_is_named_exists(page: Path) -> None:
 def test_every_link_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
     assert not [link for link in links if not (page.parent / link).exists()]
+
+
+def test_the_picture_of_the_rooms_is_what_is_imported() -> None:
+    """If this fails: python tools/rooms.py"""
+    assert rooms.page() == rooms.PAGE.read_text()
+    assert ("web_ui", "appliance.casework") in set(rooms.without_detours(rooms.arrows()))
 
 
 def test_each_hazard_has_a_number_of_its_own_and_stands_at_its_place() -> None:

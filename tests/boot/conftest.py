@@ -131,7 +131,8 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
 
 
 def install(inside: Booted) -> None:
-    """The package, and the scene that stands in for a camera; as a technician would."""
+    """The kit, with a scene for a camera and what a rehearsal needs of a service; as a technician
+    would."""
     began = time.monotonic()
     packages = [f"/packages/{path.name}" for path in (inside.root / "packages").iterdir()]
     said = inside.run(

@@ -90,13 +90,13 @@ def test_a_home_that_another_system_wrote_is_taken_over_at_the_first_start(
 def other_version(booted: Booted, version: str) -> list[str]:
     """The same packages under another version; where they lie inside."""
     made = []
-    for name in ("attune-kit", "attune-kit-scene"):
+    for name in ("attune-kit", "attune-kit-scene", "attune-base"):
         (given,) = (booted.root / "packages").glob(f"{name}_*.deb")
         tree, to = f"/srv/{name}-{version}", f"/srv/{name}-{version}.deb"
         booted.run("dpkg-deb", "--raw-extract", f"/packages/{given.name}", tree)
         control = f"{tree}/DEBIAN/control"
         booted.run("sed", "-i", f"s/^Version: .*/Version: {version}/", control)
-        booted.run("sed", "-i", f"s/attune-kit (= .*)/attune-kit (= {version})/", control)
+        booted.run("sed", "-i", rf"s/attune-kit (\(=\|<<\) .*)/attune-kit (\1 {version})/", control)
         booted.run("dpkg-deb", "--root-owner-group", "-Znone", "--build", tree, to)
         made.append(to)
     return made

@@ -77,12 +77,12 @@ class Visitor:
         return self.page.url.removeprefix(self.address)
 
     def press(self, name: str) -> None:
-        """Use the button of this name; if it leads to another page, be there."""
-        self._use(self.page.get_by_role("button", name=name, exact=True))
+        """Use the button of this name."""
+        self.use(self.page.get_by_role("button", name=name, exact=True))
 
     def follow(self, name: str) -> None:
-        """Follow the link of this name; be on the page to which it leads."""
-        self._use(self.page.get_by_role("link", name=name, exact=True))
+        """Follow the link of this name."""
+        self.use(self.page.get_by_role("link", name=name, exact=True))
 
     def save(self, name: str) -> Download:
         """Save the file to which the link of this name leads."""
@@ -90,7 +90,8 @@ class Visitor:
             self.page.get_by_role("link", name=name, exact=True).click()
         return got.value
 
-    def _use(self, part: Locator) -> None:
+    def use(self, part: Locator) -> None:
+        """Click it; if that leads to another page, be there."""
         # A click is over before the browser has left: what is asked of the page then would be
         # answered by the old one, and to go elsewhere would call off what was sent.
         if not self.scripts:

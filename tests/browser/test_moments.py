@@ -67,7 +67,7 @@ def say_the_word(visitor: Visitor) -> None:
 
 def to_film(visitor: Visitor) -> None:
     visitor.follow("R and K")
-    visitor.page.locator("#visit .app-cases__link").click()
+    visitor.use(visitor.page.locator("#visit .app-cases__link"))
     video = visitor.page.locator("#player video")
     wait_for("a picture", lambda: video.evaluate("v => v.readyState >= 2") or None, PATIENCE)
 
@@ -161,7 +161,7 @@ def test_moments_are_found_worded_and_put_in_order(visitor: Visitor, kit: Kit) -
     page.get_by_role("button", name="Put back the moment at").click()
     page.get_by_role("heading", name="Clip 3").wait_for()
 
-    page.get_by_role("link", name="Words for Clip 2").click()
+    visitor.use(page.get_by_role("link", name="Words for Clip 2"))
     visitor.look("33-words")
     visitor.follow("Change the list of principles")
     page.fill("#principles", "Being attentive\nNaming what is seen")
@@ -170,7 +170,7 @@ def test_moments_are_found_worded_and_put_in_order(visitor: Visitor, kit: Kit) -
     page.locator("[name=principle]").select_option(label="Naming what is seen")
     visitor.press("Save")
     page.locator(".app-moment__tags", has_text="Naming what is seen").wait_for()
-    page.get_by_role("link", name="Begin and end of Clip 2").click()
+    visitor.use(page.get_by_role("link", name="Begin and end of Clip 2"))
     assert page.input_value("#start") == "0:05.000"
     page.fill("#end", "8")
     visitor.press("Keep this clip in place of the one before")
@@ -343,7 +343,7 @@ def test_moments_and_a_review_with_javascript_off(plain_visitor: Visitor, kit: K
     visitor, page = plain_visitor, plain_visitor.page
     unlock(visitor)
     visitor.follow("R and K")
-    page.locator("#visit .app-cases__link").click()
+    visitor.use(page.locator("#visit .app-cases__link"))
     film = visitor.path
     page.fill("#start", "0:03")
     page.fill("#end", "0:04.5")
@@ -355,7 +355,7 @@ def test_moments_and_a_review_with_javascript_off(plain_visitor: Visitor, kit: K
     visitor.go(film)
     page.get_by_role("button", name="Picture 2: move earlier").click()
     page.get_by_role("heading", name="Picture 1").wait_for()
-    page.get_by_role("link", name="Words for Clip 2").click()
+    visitor.use(page.get_by_role("link", name="Words for Clip 2"))
     page.fill("[name=question]", "What came first?")
     visitor.press("Save")
     visitor.sees("What came first?")

@@ -127,7 +127,7 @@ def test_a_visit_is_led_with_javascript_off(chromium: Browser, tmp_path: Path) -
             visitor.press("The child had enough")
             kit.recorder.show(state="idle", light="off", ended="page")
             visitor.go(f"/cases/{case}/films/{film}")
-            visitor.page.get_by_role("link", name="Take the moment marked at 0:02.00").click()
+            visitor.use(visitor.page.get_by_role("link", name="Take the moment marked at 0:02.00"))
             assert visitor.page.input_value("#start") == "0:00.000"
             visitor.go("/kit")
             visitor.follow("Change your passphrase")

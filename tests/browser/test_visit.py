@@ -169,7 +169,7 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
     visitor.sees("Not armed.")
     visitor.look("14-filmed")
 
-    page.locator("#visit .app-cases__link").click()
+    visitor.use(page.locator("#visit .app-cases__link"))
     video = page.locator("#player video")
     wait_for("a picture", lambda: video.evaluate("v => v.readyState >= 2") or None, PATIENCE)
     length = video.evaluate("video => video.duration")
@@ -190,7 +190,7 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
     visitor.sees("Marked while filming")
     flag = page.locator("#glance")
     wait_for("the mark on the timeline", lambda: flag.evaluate(FLAG) or None, PATIENCE)
-    page.locator(".app-marked a").click()
+    visitor.use(page.locator(".app-marked a"))
     assert page.input_value("#start") == "0:00.000"
     assert float(page.input_value("#end").removeprefix("0:")) > 3
     wait_for("a picture", lambda: video.evaluate("v => v.readyState >= 2") or None, PATIENCE)
@@ -287,17 +287,15 @@ def test_the_same_visit_with_javascript_off(
     visitor.go(case)
     visitor.sees("Filming. Any press of the button stops it.")
     visitor.look("20-plain-filming")
-    with page.expect_navigation():
-        visitor.press("Stop filming")
+    visitor.press("Stop filming")
     kit.recorder_shows("the film's end", lambda s: s.ended == "page")
     visitor.go(case)
     visitor.sees("It was stopped from the page.")
-    page.locator("#visit .app-cases__link").click()
+    visitor.use(page.locator("#visit .app-cases__link"))
     page.fill("#start", "0.2")
     page.fill("#end", "0.7")
     film = visitor.path
-    with page.expect_navigation():
-        visitor.press("Keep this moment")
+    visitor.press("Keep this moment")
     wait_for("the clip", lambda: list(kit.home.cases.glob("*/documents/clip-*")) or None, PATIENCE)
     visitor.go(film)
     visitor.sees("0:00.20 - 0:00.70")

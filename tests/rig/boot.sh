@@ -35,7 +35,7 @@ flock --shared 8
 cp -a --reflink=auto "$dir/kit/." "$root"
 flock --unlock 8
 mkdir "$root/packages"
-cp build/attune-kit_*_amd64.deb build/attune-kit-scene_*_amd64.deb "$root/packages/"
+cp build/attune-{kit,kit-scene,base}_*_amd64.deb "$root/packages/"
 dpkg-deb --extract build/attune-kit_*_arm64.deb "$root/pi"
 mkdir -p "$dir/kit-arm64"/{proc,opt/attune}
 cp -f /usr/bin/qemu-aarch64-static "$dir/kit-arm64/emulator"

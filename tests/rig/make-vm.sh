@@ -99,7 +99,7 @@ pins() { # gpio-sim; irq_sim is folded into the one module. Compilers in a copy 
 newer() { # newer TREE: the same packages once more, as an upgrade finds them
 	local name
 	mkdir "$1/opt/vm/newer"
-	for name in attune-kit attune-kit-scene; do
+	for name in attune-kit attune-kit-scene attune-base; do
 		rm -rf "$vm/package"
 		dpkg-deb --raw-extract build/"$name"_*_amd64.deb "$vm/package"
 		sed -i 's/^Version: .*/&+newer/; s/(= [^)]*/&+newer/' "$vm/package/DEBIAN/control"
@@ -155,8 +155,8 @@ disk() { # with our packages, and with what tests/vm puts into a kit
 	rm -rf --one-file-system "$vm" "$build"
 	mkdir "$vm"
 	cp -a --reflink=auto "$base" "$build"
-	cp build/attune-kit_*_amd64.deb build/attune-kit-scene_*_amd64.deb "$build/tmp/"
-	inside "$build" sh -ec 'apt-get --quiet --yes install --no-install-recommends /tmp/attune-kit*.deb && rm /tmp/attune-kit*.deb'
+	cp build/attune-{kit,kit-scene,base}_*_amd64.deb "$build/tmp/"
+	inside "$build" sh -ec 'apt-get --quiet --yes install --no-install-recommends /tmp/attune-*.deb && rm /tmp/attune-*.deb'
 	cp -R tests/vm/guest/. "$build/"
 	cp tests/boot/probe.py "$build/opt/vm/"
 	newer "$build"
@@ -177,7 +177,7 @@ if [ "$(cat "$base/made-vm" 2>/dev/null)" != "$base_key" ]; then
 fi
 
 step 'the package' packaged amd64
-disk_key=$(cat "$base/made-vm" tests/rig/make-vm.sh build/attune-kit*_amd64.deb tests/boot/probe.py \
+disk_key=$(cat "$base/made-vm" tests/rig/make-vm.sh build/attune-{kit,kit-scene,base}_*_amd64.deb tests/boot/probe.py \
 	$(find tests/vm/guest -type f | sort) | sha256sum | cut -c1-16)
 if [ "$(cat "$vm/made" 2>/dev/null)" != "$disk_key" ]; then
 	step 'a disk with our package installed' disk

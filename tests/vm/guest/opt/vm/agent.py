@@ -41,7 +41,8 @@ from firmware.cameras.testcard import read_number
 _T = TypeVar("_T")
 PINS = Path("/run/vm/pins")
 KNOWN = Path("/root/visit")
-NEWER = ("/opt/vm/newer/attune-kit.deb", "/opt/vm/newer/attune-kit-scene.deb")
+PACKAGES = ("attune-kit", "attune-kit-scene", "attune-base")
+NEWER = tuple(f"/opt/vm/newer/{name}.deb" for name in PACKAGES)
 PATIENCE = 12.0
 """How much slower than a kit this machine may be."""
 BETWEEN_LOOKS = 0.25
@@ -211,7 +212,7 @@ class Agent:
 
     def _packages(self) -> list[str]:
         asked = "${db:Status-Abbrev}${Version}\n"
-        query = ["dpkg-query", "--show", f"--showformat={asked}", "attune-kit", "attune-kit-scene"]
+        query = ["dpkg-query", "--show", f"--showformat={asked}", *PACKAGES]
         said: str = self.run(query)["said"]
         return said.splitlines()
 
