@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import appliance
 import firmware
 import web_ui
-from appliance.age.keyfile import identity_lines
+from appliance.age.identities import identity_lines
 from appliance.config import Config, load_config, write_config
 from appliance.errors import BadInput
 from appliance.film.manifest import Tail

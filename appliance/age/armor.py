@@ -6,12 +6,12 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from appliance.age.sealing import COLUMNS
 from appliance.errors import BadArmor
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+_COLUMNS = 64
 _SPACE = b" \t\r\n"
 _SPACE_LIMIT = 1024
 _ARMOR_BEGIN = b"-----BEGIN AGE ENCRYPTED FILE-----"
@@ -53,11 +53,11 @@ def _armor_blocks(file: io.BufferedIOBase) -> Iterator[bytes]:
     if _without_end(line) != _ARMOR_BEGIN:
         raise _bad_armor("its first line is not the one it should be")
     short = False
-    while (line := _without_end(file.readline(COLUMNS + 3))) != _ARMOR_END:
+    while (line := _without_end(file.readline(_COLUMNS + 3))) != _ARMOR_END:
         block = _armored_line(line)
         if short or not block:
             raise _bad_armor("a line is too short, or the last line is missing")
-        short = len(line) < COLUMNS or line.endswith(b"=")
+        short = len(line) < _COLUMNS or line.endswith(b"=")
         yield block
     if file.read(_SPACE_LIMIT).strip(_SPACE) or file.read(1):
         raise _bad_armor("something stands behind its last line")
@@ -68,7 +68,7 @@ def _armored_line(line: bytes) -> bytes:
         block = base64.b64decode(line, validate=True)
     except binascii.Error:
         block = b""
-    if len(line) > COLUMNS or base64.b64encode(block) != line:
+    if len(line) > _COLUMNS or base64.b64encode(block) != line:
         raise _bad_armor("a line is not in its one spelling of base64")
     return block
 

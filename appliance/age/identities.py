@@ -27,6 +27,7 @@ from appliance.age.recipients import (
 from appliance.age.sealing import WRAPPED, Stanza
 from appliance.age.unsealing import Identity, bad_stanza, file_key_in, from_base64, stanza_arguments
 from appliance.errors import BadHeader, BadInput
+from appliance.records.files import lines
 
 
 class X25519Identity:
@@ -125,3 +126,9 @@ def _exchanged(key: X25519PrivateKey, share: bytes) -> bytes:
             "The head of this sealed file is broken: it holds a false public key.",
             "Nothing of it can be opened. Fetch it again from where it came from.",
         ) from error
+
+
+def identity_lines(text: str) -> list[str]:
+    """The lines of an identity file that are neither empty nor a comment."""
+    found = (line.strip() for line in lines(text))
+    return [line for line in found if line and not line.startswith("#")]

@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from appliance.age.identities import parse_identity
+from appliance.age.identities import identity_lines, parse_identity
 from appliance.age.scrypt import ScryptIdentity, normalised
 from appliance.age.unsealing import Identity, unseal
 from appliance.errors import BadFile, BadInput, NotPossible
-from appliance.records.files import lines
 
 
 def load_identities(path: Path, ask: Callable[[], str] | None = None) -> list[Identity]:
@@ -39,9 +38,3 @@ def load_identities(path: Path, ask: Callable[[], str] | None = None) -> list[Id
             name=path.name,
         )
     return identities
-
-
-def identity_lines(text: str) -> list[str]:
-    """The lines of an identity file that are neither empty nor a remark."""
-    found = (line.strip() for line in lines(text))
-    return [line for line in found if line and not line.startswith("#")]

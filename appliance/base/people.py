@@ -14,8 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.age.identities import parse_identity
-from appliance.age.keyfile import identity_lines
+from appliance.age.identities import identity_lines, parse_identity
 from appliance.age.sealing import seal
 from appliance.age.unsealing import unseal
 from appliance.base.orders import place_order

@@ -31,8 +31,7 @@ from typing import Generic, Literal, TypeVar
 
 import msgspec
 
-from appliance.age.identities import generate_identity, parse_identity
-from appliance.age.keyfile import identity_lines
+from appliance.age.identities import generate_identity, identity_lines, parse_identity
 from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import seal
 from appliance.age.unsealing import Identity, unseal

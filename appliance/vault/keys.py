@@ -9,8 +9,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from appliance.age.identities import generate_identity, parse_identity
-from appliance.age.keyfile import identity_lines
+from appliance.age.identities import generate_identity, identity_lines, parse_identity
 from appliance.age.scrypt import ScryptIdentity, ScryptRecipient, normalised
 from appliance.age.sealing import VERSION_LINE, seal
 from appliance.age.unsealing import Identity, unseal
