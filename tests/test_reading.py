@@ -123,7 +123,7 @@ ELSEWHERE = {
     "firmware/writer.py create": "a new file",
     "firmware/writer.py FilmWriter._close_segment": "adds to one's own manifest",
     "web_ui/__main__.py _end_children": "the kernel's",
-    "web_ui/app.py _install_front.assets": "files of this software",
+    "web_ui/app.py assets": "files of this software",
     "web_ui/session/unlocked.py Practitioner.case": "a case, no file",
     "web_ui/pages/this_kit.py _label": "root's",
     "web_ui/pages/unlock.py _known_of": "root's",
