@@ -31,7 +31,7 @@ ROOMS = {
     "appliance.film": "errors records age",
     "appliance.protocol": "errors records age film",
     "appliance.factory_reset": "errors records film protocol",
-    "appliance.media": "errors film",
+    "appliance.media": "errors records film",
     # What comes near a family's key.
     "appliance.vault": "errors records age protocol",
     "appliance.casework": "errors records age film protocol media vault",

@@ -11,7 +11,7 @@ import contextlib
 import io
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import NoReturn, Protocol
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -40,9 +40,7 @@ from appliance.errors import (
     NoMatch,
     WrongPassphrase,
 )
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+from appliance.records.reading import ReadAt
 
 HEADER_LIMIT = 1 << 20
 """The longest header that is read: room for 600 post-quantum recipients."""
@@ -76,7 +74,7 @@ class Identity(Protocol):
         """The secret in its written form; for key files only."""
 
 
-class SealedReader(io.RawIOBase):
+class SealedReader(ReadAt):
     """A sealed file as a plain one: seekable, and with `read_at` for any thread.
 
     `size` is the length of the plaintext that is there; `complete` says whether its end is. A file
@@ -85,21 +83,19 @@ class SealedReader(io.RawIOBase):
     through once from its start. A damaged chunk inside a complete file shows when it is read, and
     the chunks around it still open.
 
-    `file` must be seekable, is read under a lock, and is not closed here. Raises BadHeader,
+    `file` must be seekable, is read under a lock, and is closed with the reader. Raises BadHeader,
     NoMatch, WrongPassphrase. Armor is not read here: that is `unsealed`'s.
     """
 
-    size: int
     complete: bool
 
     def __init__(self, file: io.BufferedIOBase, identities: Sequence[Identity]) -> None:
-        file.seek(0)
         self._file = file
+        file.seek(0)
         self._cipher = open_header(file, identities)
         self._decrypt_into = self._cipher.decrypt_into
         self._start = file.tell()
         self._lock = threading.Lock()
-        self._position = 0
         self._measure(file.seek(0, io.SEEK_END) - self._start)
         self._last = max(0, self.size - 1) // CHUNK
         # Used again and again: to find new memory each time takes as long as a decryption.
@@ -110,7 +106,7 @@ class SealedReader(io.RawIOBase):
         # `_plain` holds the chunks from number `_first` to before `_after`, authenticated.
         self._first = self._after = 0
 
-    def read_at(self, offset: int, length: int) -> bytes:
+    def read_at(self, offset: int, length: int, /) -> bytes:
         """`length` bytes from `offset`, fewer only at the end of what is authentic. Any thread.
 
         Raises BadPayload if a chunk in this range is damaged; then nothing of the range is given.
@@ -132,33 +128,15 @@ class SealedReader(io.RawIOBase):
         """
         wanted = size if size >= 0 else max(0, self.size - self._position)
         try:
-            data = self.read_at(self._position, wanted)
+            return super().read(wanted)
         except BadPayload:
             data = self._before_damage(wanted)
         self._position += len(data)
         return data
 
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        view = memoryview(buffer).cast("B")
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
-        if base + offset < 0:
-            raise ValueError("There is nothing before the start of a file.")
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
     def _before_damage(self, wanted: int) -> bytes:
         found: list[bytes] = []

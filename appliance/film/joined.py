@@ -7,7 +7,6 @@ kilobytes, plays in anything that reads MP4, and is in no file in clear.
 
 import bisect
 import hashlib
-import io
 import operator
 import threading
 from array import array
@@ -19,6 +18,7 @@ from itertools import chain, pairwise
 from appliance.errors import BadFile
 from appliance.film import boxes
 from appliance.film.index import Plaintext, SegmentIndex, TrackIndex
+from appliance.records.reading import ReadAt
 
 _OPEN_SEGMENTS = 3
 _SAME_TIME = "Two fragments of this film claim the same time."
@@ -159,35 +159,14 @@ class JoinedFilm:
         return data
 
 
-class JoinedFile(io.RawIOBase):
+class JoinedFile(ReadAt):
     """A `JoinedFilm` as a seekable, read-only file object."""
 
     def __init__(self, film: JoinedFilm) -> None:
-        self._film = film
-        self._position = 0
+        self._film, self.size = film, film.size
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._film.size}[whence]
-        if base + offset < 0:
-            raise ValueError("A position cannot be before the start of the film.")
-        self._position = base + offset
-        return self._position
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        view = memoryview(buffer).cast("B")
-        data = self._film.read_at(self._position, len(view))
-        view[: len(data)] = data
-        self._position += len(data)
-        return len(data)
+    def read_at(self, offset: int, length: int, /) -> bytes:
+        return self._film.read_at(offset, length)
 
 
 def _table(track: TrackIndex) -> boxes.Table:

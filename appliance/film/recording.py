@@ -204,24 +204,6 @@ def write_film(opened: OpenedFilm, file: IO[bytes]) -> None:
         shutil.copyfileobj(source, file, _COPIED_AT_ONCE)
 
 
-class _Segment:
-    """An opened segment; closing it closes its file."""
-
-    def __init__(self, file: io.BufferedReader, identities: Sequence[Identity]) -> None:
-        self._file = file
-        self._reader = SealedReader(file, identities)
-
-    @property
-    def size(self) -> int:
-        return self._reader.size
-
-    def read_at(self, offset: int, length: int, /) -> bytes:
-        return self._reader.read_at(offset, length)
-
-    def close(self) -> None:
-        self._file.close()
-
-
 class SegmentSource:
     """A segment's sealed file, held against what the manifest says of it, if it says anything."""
 
@@ -238,23 +220,20 @@ class SegmentSource:
         with self._opened() as file:
             self._hold(file, hashed)
 
-    def open(self) -> _Segment:
+    def open(self) -> SealedReader:
         """Raises BadFile, NotPossible, NoMatch, WrongPassphrase. The first time, the whole file is
         held against the manifest: what is shown is what the kit signed."""
         file = self._opened()
         try:
             self._hold(file, not self._hashed)
-            return _Segment(file, self._identities)
+            return SealedReader(file, self._identities)
         except BaseException:
             file.close()
             raise
 
     def rebuild(self, recording: str, number: int) -> SegmentIndex:
-        segment = self.open()
-        try:
+        with self.open() as segment:
             return rebuild_index(segment, recording, number)
-        finally:
-            segment.close()
 
     def _opened(self) -> io.BufferedReader:
         try:

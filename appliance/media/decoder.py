@@ -39,6 +39,7 @@ from appliance.media.wire import (
     coded,
     refusal,
 )
+from appliance.records.reading import ReadAt
 
 _IDLE = 90.0
 """Seconds after which the memory is worth more than the half second that starting takes."""
@@ -67,32 +68,15 @@ class Connection:
             left = left[os.write(self._descriptor, left) :]
 
 
-class Remote(io.RawIOBase):
+class Remote(ReadAt):
     """The film at the other end, as libav reads it."""
 
     def __init__(self, wire: Wire, size: int) -> None:
-        self._wire, self.size, self._place = wire, size, 0
+        self._wire, self.size = wire, size
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self.size}[whence]
-        self._place = max(0, base + offset)
-        return self._place
-
-    def read(self, size: int = -1, /) -> bytes:
-        left = max(0, self.size - self._place)
-        wanted = min(left if size < 0 else size, left, PIECE)
-        data = self._wire.ask(self._place, wanted) if wanted else b""
-        self._place += len(data)
-        return data
+    def read_at(self, offset: int, length: int, /) -> bytes:
+        wanted = min(length, self.size - offset, PIECE)
+        return self._wire.ask(offset, wanted) if wanted > 0 else b""
 
 
 class _Out:

@@ -40,6 +40,7 @@ from appliance.errors import (
     StoreMissing,
     WrongStore,
 )
+from appliance.records.reading import ReadAt
 from appliance.stores.access import Access
 from appliance.stores.s3 import Bucket
 from appliance.stores.store import NAME, SLOWEST, Entry, Measured, Put, checked_name, measure
@@ -333,54 +334,35 @@ class BucketStore(CloudStore):
             return self._verifies
 
 
-class _Object(io.RawIOBase):
+class _Object(ReadAt):
     """An object that is being read: from its start to its end unless it is asked otherwise."""
 
     def __init__(self, store: CloudStore, name: str, size: int, parts: Iterator[bytes]) -> None:
-        self._store = store
-        self._name = name
-        self._size = size
+        self._store, self._name, self.size = store, name, size
         self._parts: Iterator[bytes] | None = parts
-        self._rest = b""
-        self._at = 0
+        self._rest, self._next = b"", 0
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        place = max(0, start + offset)
-        if place != self._at:
-            self._at, self._rest, self._parts = place, b"", None
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        if self._at >= self._size:
-            return 0
+    def read_at(self, offset: int, length: int, /) -> bytes:
+        if offset >= self.size:
+            return b""
+        if offset != self._next:
+            self._next, self._rest, self._parts = offset, b"", None
         if self._parts is None:
-            found = self._store.stream(self._name, self._at)
+            found = self._store.stream(self._name, offset)
             if found is None:
                 raise SendInterrupted(
                     f"{self._name} was taken away while it was read.", "Try it again."
                 )
-            self._size, self._parts = found
+            self.size, self._parts = found
         if not self._rest:
             self._rest = next(self._parts, b"")
             if not self._rest:
                 raise SendInterrupted(
                     f"The end of {self._name} did not come.", "It is tried again."
                 )
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        self._at += count
-        return count
+        data, self._rest = self._rest[:length], self._rest[length:]
+        self._next += len(data)
+        return data
 
 
 @contextlib.contextmanager

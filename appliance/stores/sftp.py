@@ -31,6 +31,7 @@ from appliance.errors import (
     WrongStore,
 )
 from appliance.records.files import lines
+from appliance.records.reading import ReadAt
 from appliance.stores.access import Access
 from appliance.stores.store import NAME, Entry, Put, checked_name, pieces
 
@@ -294,35 +295,16 @@ class _NotThere(SendRefused):
     """An answer, where somebody asked for it."""
 
 
-class _Object(io.RawIOBase):
+class _Object(ReadAt):
     """An object that is being read."""
 
     def __init__(self, store: SftpStore, file: asyncssh.SFTPClientFile, size: int) -> None:
-        self._store = store
-        self._file = file
-        self._size = size
-        self._at = 0
+        self._store, self._file, self.size = store, file, size
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = max(0, start + offset)
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        data = self._store.run_on(self._file.read(len(buffer), self._at))
+    def read_at(self, offset: int, length: int, /) -> bytes:
+        data = self._store.run_on(self._file.read(length, offset))
         assert isinstance(data, bytes)
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
+        return data
 
     def close(self) -> None:
         if not self.closed:
