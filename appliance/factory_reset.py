@@ -55,16 +55,14 @@ from appliance.records.files import (
     is_there,
     load_fact,
     names_in,
-    one_of,
     paths_in,
     plain_size,
     read_plain,
     read_text,
     save,
     sync_directory,
-    to_json,
 )
-from appliance.records.signing import Signer, open_note, split_note
+from appliance.records.signing import Signer, open_fact, sign_fact, split_note
 
 _LOOK_SECONDS = 1.0
 _BEGUN, _FORMER = "reset", "former"
@@ -124,8 +122,7 @@ def judge(note: str, kit: str, service: Card | None, home: Home) -> Reset | Refu
     if service is None:
         return Refusal.NOT_SET_UP
     try:
-        text, _ = open_note(note, [service.verifying_key()])
-        order = from_json(text, Reset)
+        order, _ = open_fact(note, [service.verifying_key()], Reset)
     except BadSignature:
         return Refusal.NOT_SIGNED
     except BadInput:
@@ -181,7 +178,7 @@ def begin(home: Home, note: str, signer: Signer, now: datetime) -> None:
         # Of every other order it was found that there are none; to look again takes long.
         unconfirmed=sum(1 for _ in unsent(home)) if order.unsent else 0,
     )
-    save(home.kit / _BEGUN, signer.sign(f"{to_json(said).decode()}\n").encode())
+    save(home.kit / _BEGUN, sign_fact(signer, said).encode())
 
 
 def remove_own(home: Home, process: Literal["web", "sync"]) -> None:
@@ -225,8 +222,8 @@ def former(home: Home) -> SetBack | None:
 
     The note has the signature of that kit, whose public key the service has.
     """
-    with suppress(OSError, BadFile, UnicodeDecodeError):
-        return from_json(split_note(read_plain(home.kit / _FORMER).decode())[0], SetBack)
+    with suppress(OSError, BadFile):
+        return from_json(split_note(read_plain(home.kit / _FORMER))[0], SetBack)
     return None
 
 
@@ -347,7 +344,7 @@ def _order_sent(path: Path) -> str | None:
     """What an order is called at the service; '' for one that came from there, None where that
     cannot be told."""
     try:
-        order = one_of(_SENT_ORDER, split_note(read_plain(path).decode())[0])
+        order = from_json(split_note(read_plain(path))[0], _SENT_ORDER)
         return "" if isinstance(order, ServiceOrder) else order_object(order.id)
-    except (BadInput, OSError, UnicodeDecodeError):
+    except (BadInput, OSError):
         return None

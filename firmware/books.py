@@ -37,14 +37,13 @@ from appliance.records.clock import Correction, Judgement, Kept, Mark, Vouch, ra
 from appliance.records.files import (
     Home,
     checked_id,
-    from_json,
     load_fact,
     new_id,
     read_text,
     save,
     save_fact,
 )
-from appliance.records.signing import Signer, Verifier, open_note
+from appliance.records.signing import Signer, Verifier, open_fact
 
 _MARK_STEP = timedelta(minutes=10)
 """How far time goes on before the mark is written again: a card wears."""
@@ -114,8 +113,7 @@ class KitBooks:
             return ""
         keys = [card.verifying_key() for card in self.enrolled.practitioners]
         try:
-            text, by = open_note(note, keys)
-            joined = from_json(text, Joined)
+            joined, by = open_fact(note, keys, Joined)
             checked_id(joined.case)
         except BadInput:
             return ""
@@ -219,8 +217,7 @@ class KitBooks:
             return None
         try:
             keys = [card.verifying_key() for card in self.enrolled.practitioners]
-            text, by = open_note(note, keys)
-            said = from_json(text, kind)
+            said, by = open_fact(note, keys, kind)
         except BadInput:
             return None
         return (said, by.name) if said.kit == self.kit else None

@@ -37,7 +37,7 @@ from appliance.records.clock import (
 )
 from appliance.records.clock import judge as judge_clock
 from appliance.records.files import Home, checked_id, from_json, load_fact, read_plain, some_of
-from appliance.records.signing import Verifier, open_note
+from appliance.records.signing import Verifier, open_fact
 from firmware.board import Board
 from firmware.books import KitBooks
 from firmware.room import Room
@@ -231,11 +231,12 @@ class Gate:
         """Whose order to film this is; None if it does not lie there any more."""
         enrolled = self._books.enrolled
         try:
-            text, by = open_note(
+            found, by = open_fact(
                 self._permit_note() or "",
                 [card.verifying_key() for card in enrolled.practitioners] if enrolled else [],
+                Permit,
             )
-            return by if from_json(text, Permit) == permit else None
+            return by if found == permit else None
         except BadInput:
             return None
 

@@ -31,16 +31,14 @@ from appliance.records.files import (
     from_json,
     is_there,
     names_in,
-    one_of,
     paths_in,
     read_plain,
     read_text,
     save,
     some_of,
     sync_directory,
-    to_json,
 )
-from appliance.records.signing import Verifier, open_note
+from appliance.records.signing import Verifier, open_fact, sign_fact
 from firmware.books import KitBooks
 from firmware.writer import MANIFEST
 
@@ -76,8 +74,7 @@ class Removals:
             if not self._home.recording(note.name).exists():
                 continue
             try:
-                text, _ = open_note(read_text(note), [self._books.signer.verifier])
-                removed = from_json(text, FilmRemoved)
+                removed, _ = open_fact(read_plain(note), [self._books.signer.verifier], FilmRemoved)
             except BadInput as error:
                 _errors.error("%s: %s", note.name, error.sentence)
                 continue
@@ -138,7 +135,7 @@ class Removals:
         for note in self._notes():
             # What changes nothing here is not looked into.
             with suppress(BadFile):
-                order = one_of(_ORDER, note.partition("\n")[0])
+                order = from_json(note.partition("\n")[0], _ORDER)
                 closes = not _film(order) and self._books.will_close(order.case)
                 if closes or self._meant(order):
                     self.ordered(note)
@@ -161,8 +158,7 @@ class Removals:
             return None
         service = enrolled.service.verifying_key()
         practitioners = [card.verifying_key() for card in enrolled.practitioners]
-        text, signed_by = open_note(note, [service, *practitioners])
-        order = one_of(_ORDER, text)
+        order, signed_by = open_fact(note, [service, *practitioners], _ORDER)
         checked_id(order.case)
         match order:
             case Withdrawal() | FilmWithdrawal():
@@ -213,7 +209,7 @@ class Removals:
             order=order,
             at=self._now(),
         )
-        note = self._books.signer.sign(f"{to_json(removed).decode()}\n")
+        note = sign_fact(self._books.signer, removed)
         try:
             save(self._home.removed / recording, note.encode())
             self._take_away(removed)

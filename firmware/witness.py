@@ -12,8 +12,8 @@ from contextlib import suppress
 from appliance.errors import BadFile, BadInput
 from appliance.records.audit import HEADS_NAME, MOST_HEADS, START, Head, Heads, heads_name, links
 from appliance.records.clock import Clock
-from appliance.records.files import Home, from_json, paths_in, read_plain, save_new, to_json
-from appliance.records.signing import Signer, open_note
+from appliance.records.files import Home, paths_in, read_plain, save_new
+from appliance.records.signing import Signer, open_fact, sign_fact
 
 EVERY_SECONDS = 600.0
 FIRST_SECONDS = 5.0
@@ -54,7 +54,7 @@ class Witness:
                 broken=broken,
                 before=self._before,
             )
-            note = self._signer.sign(f"{to_json(heads).decode()}\n").encode()
+            note = sign_fact(self._signer, heads).encode()
             save_new(self._directory / heads_name(heads.number), note)
             self._last, self._number = heads, heads.number
             self._before = hashlib.sha256(note).hexdigest()
@@ -96,8 +96,7 @@ class Witness:
         note = read_plain(paths[-1])
         self._number, self._before = int(paths[-1].name), hashlib.sha256(note).hexdigest()
         try:
-            text, _ = open_note(note.decode(), [self._signer.verifier])
-            return from_json(text, Heads)
-        except (BadInput, UnicodeDecodeError):
+            return open_fact(note, [self._signer.verifier], Heads)[0]
+        except BadInput:
             # Something altered it. The kit goes on, and whoever verifies finds the broken place.
             return None

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from datetime import UTC, datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -9,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.errors import BadFile, BadSignature
-from appliance.records.signing import Signer, Verifier, open_note, split_note
+from appliance.protocol.enrolment import Revocation
+from appliance.records.clock import Mark
+from appliance.records.signing import Signer, Verifier, open_fact, open_note, sign_fact, split_note
 
 SIGNER = Signer.generate("attune-test")
 NOTE = SIGNER.sign("first line\nsecond line\n")
@@ -88,3 +91,16 @@ def test_a_secret_key_does_not_show_itself() -> None:
 def test_what_is_not_a_note_is_refused(text: str) -> None:
     with pytest.raises(BadFile):
         split_note(text)
+
+
+def test_a_signed_fact_is_opened_as_what_it_is_and_as_nothing_else() -> None:
+    revoked = Revocation(practitioner="practitioner-x", at=datetime(2026, 11, 1, tzinfo=UTC))
+    note = sign_fact(SIGNER, revoked)
+    assert open_fact(note.encode(), [SIGNER.verifier], Revocation) == (revoked, SIGNER.verifier)
+    for spoilt, kind, refused in (
+        (note, Mark, BadFile),
+        (note.encode() + b"\xff", Revocation, BadFile),
+        (note.replace("2026", "2027"), Revocation, BadSignature),
+    ):
+        with pytest.raises(refused):
+            open_fact(spoilt, [SIGNER.verifier], kind)

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+import msgspec
+
 from appliance.errors import BadFile, BadInput, SendInterrupted, SendRefused
 from appliance.protocol.cards import Card
 from appliance.protocol.objects import (
@@ -38,8 +40,8 @@ from appliance.protocol.orders import (
     signed_order,
 )
 from appliance.records.clock import Clock
-from appliance.records.files import Fact, checked_id, from_json, new_id, to_json
-from appliance.records.signing import Signer, Verifier, open_note
+from appliance.records.files import Fact, checked_id, new_id, to_json
+from appliance.records.signing import Signer, Verifier, open_fact, sign_fact
 from appliance.stores import Put, ServiceStore, read_small
 from appliance.vault.keys import PrivateKeys
 
@@ -67,6 +69,10 @@ class Outcome:
     code: str = ""
     why: str = ""
     """A sentence, where it was refused."""
+
+
+_Asked = Withdrawal | FilmWithdrawal | ShareEnd
+_ASKED: msgspec.json.Decoder[_Asked] = msgspec.json.Decoder(_Asked)
 
 
 def choose_keys(store: ServiceStore, keys: Sequence[PrivateKeys]) -> PrivateKeys:
@@ -108,7 +114,7 @@ def place_order(
         where = service_order_object(kit, number)
         if not _is_order(read_small(store, where), signer, kit, number):
             store.purge(where)
-            note = signer.sign(f"{to_json(order(number)).decode()}\n").encode()
+            note = sign_fact(signer, order(number)).encode()
             # Another of the service's programs may have been quicker.
             if store.create(where, io.BytesIO(note)) is not Put.ALREADY_THERE:
                 return number
@@ -158,10 +164,8 @@ class Desk:
     def _one(self, name: str) -> Outcome:
         try:
             order = self._order(name)
-        except (BadInput, UnicodeDecodeError) as error:
-            if isinstance(error, BadInput):
-                return Outcome(name, "refused", code=error.code, why=error.sentence)
-            return Outcome(name, "refused", code=BadFile.code, why="This order is not text.")
+        except BadInput as error:
+            return Outcome(name, "refused", code=error.code, why=error.sentence)
         if isinstance(order, FilmWithdrawal):
             return self._film(order)
         if isinstance(order, ShareEnd):
@@ -250,26 +254,19 @@ class Desk:
         for entry in self._store.list("orders/"):
             try:
                 order = self._order(entry.name.removeprefix("orders/"))
-            except (BadInput, UnicodeDecodeError):
+            except BadInput:
                 continue
             if isinstance(order, ShareEnd) and order.case == case and film in order.films:
                 found.add(order.share)
         return found
 
-    def _order(self, name: str) -> Withdrawal | FilmWithdrawal | ShareEnd:
+    def _order(self, name: str) -> _Asked:
         note = read_small(self._store, order_object(name))
         if note is None:
             raise BadFile("This order is too long to be one.")
-        text, _ = open_note(note.decode(), self._believed)
-        tag = text.partition(",")[0]
-        order: Withdrawal | FilmWithdrawal | ShareEnd
-        if '"attune":"film-withdrawal/' in tag:
-            order = from_json(text, FilmWithdrawal)
-        elif '"attune":"share-end/' in tag:
-            order = from_json(text, ShareEnd)
+        order, _ = open_fact(note, self._believed, _ASKED)
+        if isinstance(order, ShareEnd):
             checked_id(order.share)
-        else:
-            order = from_json(text, Withdrawal)
         checked_id(order.case)
         if order.id != name:
             raise BadFile("This order carries another name inside.")
@@ -280,9 +277,8 @@ class Desk:
         counts as nothing, and is replaced."""
         note = read_small(self._store, tombstone_object(name))
         try:
-            text, _ = open_note((note or b"").decode(), [self._signer.verifier])
-            answer = from_json(text, Tombstone)
-        except (BadInput, UnicodeDecodeError):
+            answer, _ = open_fact(note or b"", [self._signer.verifier], Tombstone)
+        except BadInput:
             return None
         return answer if (answer.case, answer.whole) == (case, name == case) else None
 
@@ -302,7 +298,7 @@ class Desk:
         if not names:
             return
         begun = Begun(order=order.id, names=tuple(sorted(names)))
-        note = self._signer.sign(f"{to_json(begun).decode()}\n").encode()
+        note = sign_fact(self._signer, begun).encode()
         where = f"{_begun(order.id)}{hashlib.sha256(note).hexdigest()[:16]}"
         if self._store.create(where, io.BytesIO(note)) is Put.ALREADY_THERE:
             # Ours from a run that was cut, or somebody's who wants the name; ours either way now.
@@ -315,9 +311,8 @@ class Desk:
         for entry in self._store.list(_begun(order.id)):
             note = read_small(self._store, entry.name) or b""
             try:
-                text, _ = open_note(note.decode(), [self._signer.verifier])
-                begun = from_json(text, Begun)
-            except (BadInput, UnicodeDecodeError):
+                begun, _ = open_fact(note, [self._signer.verifier], Begun)
+            except BadInput:
                 continue
             if begun.order == order.id:
                 names.update(begun.names)
@@ -337,7 +332,7 @@ class Desk:
 
     def _sign(self, where: str, fact: Fact) -> None:
         """Put a fact under a name, signed, in place of what may lie there."""
-        note = self._signer.sign(f"{to_json(fact).decode()}\n").encode()
+        note = sign_fact(self._signer, fact).encode()
         self._store.purge(where)
         self._store.create(where, io.BytesIO(note))
 

@@ -27,7 +27,7 @@ from appliance.protocol.permits import Ceilings, recipient_digest
 from appliance.protocol.readmission import key_file
 from appliance.records.clock import Clock
 from appliance.records.files import ID, checked_id, from_json, save, to_json
-from appliance.records.signing import Verifier
+from appliance.records.signing import Verifier, sign_fact
 from appliance.stores import ServiceStore, is_there, read_small
 from appliance.vault.cases import Team, team_document
 from appliance.vault.keys import PrivateKeys
@@ -72,7 +72,7 @@ def sign_ceilings(keys: PrivateKeys, folder: Path, ceilings: Ceilings) -> Path:
     It is public, and stands in place of the card alone. Returns where it lies.
     """
     path = folder / "service-setup.pub"
-    note = keys.signer.sign(f"{to_json(ceilings).decode()}\n")
+    note = sign_fact(keys.signer, ceilings)
     save(path, to_json(keys.card()) + b"\n" + note.encode())
     return path
 
@@ -83,7 +83,7 @@ def revoke(store: ServiceStore, keys: PrivateKeys, name: str, folder: Path, cloc
     for path in sorted((folder / "practitioners").glob("*.pub")):
         if _named(path) == name:
             fact = Revocation(practitioner=name, at=clock.read().wall)
-            note = keys.signer.sign(f"{to_json(fact).decode()}\n").encode()
+            note = sign_fact(keys.signer, fact).encode()
             where = revocation_object(name)
             # In place of what somebody else may have put there.
             store.purge(where)

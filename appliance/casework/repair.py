@@ -46,7 +46,7 @@ from appliance.records.files import (
     sync_directory,
     to_json,
 )
-from appliance.records.signing import Verifier
+from appliance.records.signing import Verifier, sign_fact
 from appliance.vault.cases import OpenCase
 
 _COPIED_AT_ONCE = 1 << 20
@@ -199,7 +199,7 @@ def _mended(
         ),
         made=now,
     )
-    note = case.keys.signer.sign(f"{to_json(mended).decode()}\n")
+    note = sign_fact(case.keys.signer, mended)
     save(derived / mended_name(number), note.encode())
     return mended
 

@@ -43,8 +43,8 @@ from appliance.records.files import (
     save,
     saving,
     sync_directory,
-    to_json,
 )
+from appliance.records.signing import sign_fact
 from appliance.vault.cases import UNREADABLE, OpenCase, Salvaged
 
 SharedFor = Literal["supervisor", "peers", "training"]
@@ -212,7 +212,7 @@ def _order(case: OpenCase, name: str, films: tuple[str, ...], at: datetime, endi
     directory = case.directory / SHARE_ENDS
     directory.mkdir(mode=0o750, exist_ok=True)
     sync_directory(case.directory)
-    note = case.keys.signer.sign(f"{to_json(order).decode()}\n")
+    note = sign_fact(case.keys.signer, order)
     save(directory / f"{name}{ending}", note.encode())
 
 

@@ -46,14 +46,12 @@ from appliance.records.files import (
     is_there,
     load_fact,
     new_id,
-    one_of,
     paths_in,
     read_text,
     save,
     sync_directory,
-    to_json,
 )
-from appliance.records.signing import open_note
+from appliance.records.signing import open_fact, sign_fact
 from appliance.vault.cases import Cases, OpenCase
 
 _ANY = re.compile(r".+", re.DOTALL)
@@ -76,7 +74,7 @@ def withdraw_film(case: OpenCase, film: str, kit: str, at: datetime) -> FilmWith
         order = FilmWithdrawal(
             id=new_id(), case=case.id, kit=kit, film=checked_id(film), clips=moments, at=at
         )
-        note = case.keys.signer.sign(f"{to_json(order).decode()}\n")
+        note = sign_fact(case.keys.signer, order)
         directory = case.directory / FILM_ORDERS
         directory.mkdir(mode=0o750, exist_ok=True)
         sync_directory(case.directory)
@@ -130,7 +128,7 @@ def place_hold(case: OpenCase, hold: Hold) -> None:
     """Postpone every removal of this case. Its reason is sealed; that there is one is public."""
     case.write(hold)
     notice = HoldNotice(case=case.id, review=hold.review)
-    note = case.keys.signer.sign(f"{to_json(notice).decode()}\n")
+    note = sign_fact(case.keys.signer, notice)
     save(case.directory / HOLD, note.encode())
 
 
@@ -166,8 +164,7 @@ def hear_service(home: Home, cases: Cases) -> list[Carried]:
     done = []
     for note in _notes(home.inbox):
         try:
-            text, _signer = open_note(note, [service])
-            order = one_of(CASE_ORDER, text)
+            order, _ = open_fact(note, [service], CASE_ORDER)
             directory = home.case(order.case)
         except BadInput:
             continue

@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from appliance.errors import BadFile
-from appliance.records.files import Fact, Moment, one_of, read_plain, to_json
+from appliance.records.files import Fact, Moment, from_json, read_plain, to_json
 from appliance.records.signing import Verifier, open_note, split_note
 
 
@@ -228,7 +228,7 @@ def parse_manifest(text: str, verifiers: Sequence[Verifier] = ()) -> Manifest:
 
 def _parsed(line: str) -> FilmFact:
     try:
-        return one_of(_LINE, line)
+        return from_json(line, _LINE)
     except BadFile as error:
         raise BadFile("This manifest has a line that we do not write.") from error
 

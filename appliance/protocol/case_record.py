@@ -33,12 +33,11 @@ from appliance.records.files import (
     checked_id,
     from_json,
     is_there,
-    one_of,
     paths_in,
     read_plain,
     read_text,
 )
-from appliance.records.signing import Verifier, open_note
+from appliance.records.signing import Verifier, open_fact
 
 THERE, HOLD = "withdrawn-there", "hold"
 FILM_ORDERS, SHARES, SHARE_ENDS = "withdrawn", "shares", "ends"
@@ -82,7 +81,7 @@ def film_order(directory: Path, film: str) -> _FilmOrder | None:
         data = read_plain(directory / FILM_ORDERS / checked_id(film))
     except FileNotFoundError:
         return None
-    return one_of(_FILM_ORDER, data.partition(b"\n")[0])
+    return from_json(data.partition(b"\n")[0], _FILM_ORDER)
 
 
 def is_film_withdrawn(directory: Path, film: str) -> bool:
@@ -110,8 +109,7 @@ def hold_notice(directory: Path) -> HoldNotice | None:
 def closed_there(directory: Path, service: Verifier) -> Tombstone | ServiceOrder | None:
     """The service's word by which a case was closed here; None if there is none, or none of it."""
     try:
-        text, _ = open_note(read_text(directory / THERE), [service])
-        return one_of(CASE_ORDER, text)
+        return open_fact(read_plain(directory / THERE), [service], CASE_ORDER)[0]
     except (OSError, BadInput):
         return None
 

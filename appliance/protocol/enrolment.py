@@ -1,8 +1,8 @@
 """Whom a kit obeys, and the service's word that somebody is a practitioner no more."""
 
 from appliance.protocol.cards import Card
-from appliance.records.files import Fact, Moment, from_json
-from appliance.records.signing import open_note
+from appliance.records.files import Fact, Moment
+from appliance.records.signing import open_fact
 
 
 class Enrolled(Fact, frozen=True, kw_only=True, tag="enrolled/v1"):
@@ -25,7 +25,6 @@ class Revocation(Fact, frozen=True, kw_only=True, tag="revocation/v1"):
     at: Moment
 
 
-def read_revocation(note: str, service: Card) -> Revocation:
+def read_revocation(note: str | bytes, service: Card) -> Revocation:
     """What a service has signed. Raises BadFile, BadSignature."""
-    text, _ = open_note(note, [service.verifying_key()])
-    return from_json(text, Revocation)
+    return open_fact(note, [service.verifying_key()], Revocation)[0]

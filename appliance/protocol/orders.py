@@ -15,9 +15,8 @@ from typing import Literal
 
 import msgspec
 
-from appliance.errors import BadFile
-from appliance.records.files import Fact, Home, Moment, one_of, paths_in
-from appliance.records.signing import Verifier, open_note, split_note
+from appliance.records.files import Fact, Home, Moment, from_json, paths_in
+from appliance.records.signing import Verifier, open_fact, split_note
 
 LARGEST = 64 * 1024
 """Bytes: no order is longer, and no key file that one names."""
@@ -140,12 +139,12 @@ _ORDER: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
 
 def read_order(note: bytes) -> Order:
     """What a note asks for, its signature not looked at. Raises BadFile."""
-    return one_of(_ORDER, split_note(_text(note))[0])
+    return from_json(split_note(note)[0], _ORDER)
 
 
 def signed_order(note: bytes, service: Verifier) -> Order:
     """What this service has signed. Raises BadFile, BadSignature."""
-    return one_of(_ORDER, open_note(_text(note), [service])[0])
+    return open_fact(note, [service], _ORDER)[0]
 
 
 def order_path(home: Home, number: int) -> Path:
@@ -157,10 +156,3 @@ def orders_in(home: Home) -> list[tuple[int, Path]]:
     """What lies in the inbox under a number, the lowest first."""
     named = ((_NAME.fullmatch(path.name), path) for path in paths_in(home.inbox, _NAME))
     return [(int(match["number"]), path) for match, path in named if match]
-
-
-def _text(note: bytes) -> str:
-    try:
-        return note.decode()
-    except UnicodeDecodeError as error:
-        raise BadFile("This order is not text.") from error

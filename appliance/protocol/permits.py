@@ -18,8 +18,8 @@ from appliance.errors import BadInput, BadSignature
 from appliance.protocol.cards import Card
 from appliance.protocol.enrolment import Enrolled
 from appliance.records.clock import Judgement
-from appliance.records.files import Fact, Moment, checked_id, from_json
-from appliance.records.signing import open_note
+from appliance.records.files import Fact, Moment, checked_id
+from appliance.records.signing import open_fact
 
 OrderedFilm = Literal["visit", "review"]
 """What a permit may order: a family together, or the shared review itself."""
@@ -154,8 +154,7 @@ class Ceilings(Fact, frozen=True, kw_only=True, tag="ceilings/v1"):
 
 def read_ceilings(note: str, service: Card) -> Ceilings:
     """What a service has signed. Raises BadFile, BadSignature."""
-    text, _ = open_note(note, [service.verifying_key()])
-    return from_json(text, Ceilings)
+    return open_fact(note, [service.verifying_key()], Ceilings)[0]
 
 
 class Renewed(Fact, frozen=True, kw_only=True, tag="renewed/v1"):
@@ -216,8 +215,8 @@ def judge(
     if note is None:
         return Refusal.NO_PERMIT
     try:
-        text, _ = open_note(note, [card.verifying_key() for card in enrolled.practitioners])
-        permit = from_json(text, Permit)
+        keys = [card.verifying_key() for card in enrolled.practitioners]
+        permit, _ = open_fact(note, keys, Permit)
         parse_recipient(permit.recipient)
         # They go into the books, the log and the film: what is no id could fill these up.
         checked_id(permit.id)

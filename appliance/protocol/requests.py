@@ -11,7 +11,7 @@ import msgspec
 
 from appliance.errors import BadFile
 from appliance.protocol.cards import Card
-from appliance.records.files import Fact, Home, one_of, read_plain, save_fact
+from appliance.records.files import Fact, Home, from_json, read_plain, save_fact
 
 FRESH_SECONDS = 60.0
 """An older request is not carried out: it was meant for a moment that has passed."""
@@ -123,7 +123,7 @@ that a family has."""
 def read_request(path: Path) -> Request:
     """The request in a file, read strictly. Raises BadFile."""
     try:
-        request = one_of(_REQUEST, read_plain(path, _LARGEST_REQUEST))
+        request = from_json(read_plain(path, _LARGEST_REQUEST), _REQUEST)
     except (OSError, BadFile) as error:
         raise BadFile(
             "The request %(name)s could not be read: %(why)s.", name=path.name, why=error

@@ -60,7 +60,6 @@ class Fact(
 
 
 _F = TypeVar("_F", bound=Fact)
-_T = TypeVar("_T")
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What is raised for data that is no record: brackets in brackets without end are none either."""
 
@@ -90,12 +89,19 @@ def lines(text: AnyStr) -> list[AnyStr]:
     return found if found[-1] else found[:-1]
 
 
-def from_json(data: bytes | str, kind: type[_F]) -> _F:
-    """Read a fact strictly. Raises BadFile when a field is missing, unknown or of another type, and
-    names the form of a fact that an older or newer version of this software wrote."""
+def from_json(data: bytes | str, kind: type[_F] | msgspec.json.Decoder[_F]) -> _F:
+    """Read a fact strictly: of one kind, or of any that a decoder reads.
+
+    Raises BadFile when a field is missing, unknown or of another type, and names the form of a fact
+    that an older or newer version of this software wrote.
+    """
     try:
+        if isinstance(kind, msgspec.json.Decoder):
+            return kind.decode(data)
         return msgspec.json.decode(data, type=kind, strict=True)
     except _UNREADABLE as error:
+        if isinstance(kind, msgspec.json.Decoder):
+            raise BadFile("This is not a record that belongs here: %(why)s.", why=error) from error
         form, ours = _form_of(data), str(kind.__struct_config__.tag)
         if form != ours and form.partition("/")[0] == ours.partition("/")[0]:
             raise BadFile(
@@ -120,14 +126,6 @@ def _form_of(data: bytes | str) -> str:
         return msgspec.json.decode(data, type=_Tagged).form
     except _UNREADABLE:
         return ""
-
-
-def one_of(decoder: msgspec.json.Decoder[_T], data: bytes | str) -> _T:
-    """Read a record that may be of several kinds, as strictly. Raises BadFile."""
-    try:
-        return decoder.decode(data)
-    except _UNREADABLE as error:
-        raise BadFile("This is not a record that belongs here: %(why)s.", why=error) from error
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,19 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
+import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from appliance.errors import BadFile, BadSignature
+from appliance.records.files import Fact, from_json, to_json
 
 _ED25519 = b"\x01"
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _DASH = "\N{EM DASH} "
+_F = TypeVar("_F", bound=Fact)
 
 
 def _key_hash(name: str, public: bytes) -> bytes:
@@ -107,11 +111,28 @@ class Signer:
         return f"{text}\n{_DASH}{self.verifier.name} {base64.b64encode(blob).decode()}\n"
 
 
-def split_note(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
+def sign_fact(signer: Signer, fact: Fact) -> str:
+    """A fact as a signed note: its line of JSON, and who says so."""
+    return signer.sign(f"{to_json(fact).decode()}\n")
+
+
+def open_fact(
+    note: str | bytes, verifiers: Iterable[Verifier], kind: type[_F] | msgspec.json.Decoder[_F]
+) -> tuple[_F, Verifier]:
+    """The fact in a note and who signed it. Raises as `open_note` and `from_json` do."""
+    text, signed_by = open_note(note, verifiers)
+    return from_json(text, kind), signed_by
+
+
+def split_note(note: str | bytes) -> tuple[str, list[tuple[str, bytes, bytes]]]:
     """A note's text and its signatures as (name, key hash, signature), none of them checked.
 
     Raises BadFile if it is not in the form of a note.
     """
+    try:
+        note = note if isinstance(note, str) else note.decode()
+    except UnicodeDecodeError as error:
+        raise BadFile("This is not a signed note.") from error
     text, found, block = note.rpartition("\n\n")
     lines = block.split("\n")
     if not found or lines.pop() != "" or not lines or _CONTROL.search(note):
@@ -126,7 +147,7 @@ def split_note(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
     return text + "\n", signatures
 
 
-def open_note(note: str, verifiers: Iterable[Verifier]) -> tuple[str, Verifier]:
+def open_note(note: str | bytes, verifiers: Iterable[Verifier]) -> tuple[str, Verifier]:
     """The text of a note and the first of `verifiers` that signed it.
 
     Raises BadFile if it is no note, BadSignature if none of them signed it or if a signature under

@@ -23,7 +23,8 @@ from appliance.protocol.permits import Refusal
 from appliance.protocol.requests import CorrectTime, SetTime, place_request
 from appliance.protocol.status import RecorderStatus
 from appliance.records.clock import Correction, SystemClock, Vouch
-from appliance.records.files import new_id, to_json
+from appliance.records.files import new_id
+from appliance.records.signing import sign_fact
 from appliance.selftest.kit import at_midday, local_time, wait_for
 from appliance.selftest.rehearsal import (
     CHECK_WORD,
@@ -273,7 +274,7 @@ class Mishaps(Rehearsal):
         keys = unlock((self.root / "practitioner.key").read_bytes(), self.passphrase)
         now, status = SystemClock().read(), self.kit.recorder_shows("the kit", lambda s: True)
         word = kind(kit=status.kit, time=time, boot=now.boot, boottime=now.boottime)
-        note = keys.signer.sign(to_json(word).decode() + "\n")
+        note = sign_fact(keys.signer, word)
         asks = SetTime if kind is Vouch else CorrectTime
         request = asks(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
         place_request(self.home, request)

@@ -10,7 +10,8 @@ from appliance.protocol.permits import CURRENT, Permit
 from appliance.protocol.requests import Enrol, SetTime, place_request
 from appliance.protocol.status import RecorderStatus
 from appliance.records.clock import SystemClock, Vouch
-from appliance.records.files import new_id, save, to_json
+from appliance.records.files import new_id, save
+from appliance.records.signing import sign_fact
 from appliance.selftest.kit import Kit
 from appliance.vault.cases import Cases, Details, OpenCase
 from appliance.vault.keys import PrivateKeys
@@ -61,7 +62,7 @@ class Visit:
         word = Vouch(
             kit=self.status.kit, time=time or now.wall, boot=now.boot, boottime=now.boottime
         )
-        note = self.keys.signer.sign(to_json(word).decode() + "\n")
+        note = sign_fact(self.keys.signer, word)
         request = SetTime(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
         place_request(self.kit.home, request)
         self.kit.recorder_shows("an answer", lambda s: request.id in s.answers)
@@ -92,7 +93,7 @@ class Visit:
     def arm(self, **changes: Any) -> Permit:
         """Arm the kit and wait for its light to say so."""
         permit = self.permit(**changes)
-        self.place(self.keys.signer.sign(to_json(permit).decode() + "\n"))
+        self.place(sign_fact(self.keys.signer, permit))
         self.kit.recorder_shows("ready", lambda s: s.state == "ready" and s.permit == permit.id)
         return permit
 

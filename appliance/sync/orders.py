@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from appliance.errors import BadFile, BadInput
 from appliance.protocol.cards import Card, KitCard
@@ -55,12 +56,12 @@ from appliance.records.files import (
     plain_size,
     save,
 )
-from appliance.records.signing import open_note, split_note
+from appliance.records.signing import open_fact, split_note
 from appliance.stores import Store, read_small
 from appliance.stores import is_there as is_stored
 from appliance.sync.plan import Rank, Reads, Sealed
 
-_Order = Withdrawal | FilmWithdrawal | ShareEnd
+_Order = TypeVar("_Order", bound=Withdrawal | FilmWithdrawal | ShareEnd)
 
 
 def film_orders(home: Home, case: str, unreadable: Callable[[str], object]) -> Iterator[Sealed]:
@@ -211,8 +212,8 @@ def hear_revocations(home: Home, store: Store, enrolled: Enrolled, log: Log) -> 
         if note is None:
             continue
         try:
-            named = read_revocation(note.decode(), enrolled.service).practitioner
-        except (BadInput, UnicodeDecodeError):
+            named = read_revocation(note, enrolled.service).practitioner
+        except BadInput:
             named = ""
         if named == name:
             save(home.inbox / revocation_name(name), note)
@@ -243,8 +244,7 @@ def _cases(home: Home) -> list[str]:
 
 def _answers(note: bytes, order: str, case: str, service: Card) -> bool:
     try:
-        text, _ = open_note(note.decode(), [service.verifying_key()])
-        answer = from_json(text, Tombstone)
-    except (BadInput, UnicodeDecodeError):
+        answer, _ = open_fact(note, [service.verifying_key()], Tombstone)
+    except BadInput:
         return False
     return (answer.order, answer.case) == (order, case)

@@ -56,7 +56,7 @@ from appliance.records.files import (
     save,
     save_fact,
 )
-from appliance.records.signing import Verifier, open_note, split_note
+from appliance.records.signing import Verifier, open_fact, split_note
 from appliance.stores import SLOWEST, Content, Measured, Put, Store, measure, read_small
 from appliance.sync.orders import (
     an_order,
@@ -140,7 +140,7 @@ def _of_kit(
         return from_json(text, KitCard)
 
     def are_heads(text: str) -> object:
-        return from_json(open_note(text, [verifier])[0], Heads)
+        return open_fact(text, [verifier], Heads)
 
     card = home.kit / "kit.json"
     yield from sized(home, kit_object(kit.id), card, Rank.KIT, "", is_card, unreadable)
@@ -388,13 +388,11 @@ class Sender:
             if note is None:
                 continue
             try:
-                text = note.decode()
-                signed, _ = open_note(text, [service.verifying_key()])
-                tombstone = from_json(signed, Tombstone)
+                tombstone, _ = open_fact(note, [service.verifying_key()], Tombstone)
                 answered = checked_id(tombstone.order)
                 if tombstone.case != case or not tombstone.whole:
                     raise BadSignature("This note is about something else.")
-            except (BadInput, UnicodeDecodeError):
+            except BadInput:
                 # Perhaps a true one that was damaged: in doubt, nothing of this case goes.
                 self._closed.add(case)
                 self._fault(tombstone_object(case), "false-tombstone")

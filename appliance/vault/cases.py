@@ -61,7 +61,7 @@ from appliance.records.files import (
     sync_directory,
     to_json,
 )
-from appliance.records.signing import Verifier, open_note
+from appliance.records.signing import Verifier, open_note, sign_fact
 from appliance.vault.keys import PrivateKeys
 
 UNREADABLE = (BadInput, Incomplete, NoMatch, OSError)
@@ -488,7 +488,7 @@ class Cases:
             order = msgspec.structs.replace(before[0], id=order.id, held=None)
             before = None
         if before is None:
-            note = keys.signer.sign(f"{to_json(order).decode()}\n")
+            note = sign_fact(keys.signer, order)
             save(directory / "withdrawal", note.encode())
         self.finish_withdrawal(name)
         found = withdrawal_note(directory)

@@ -11,7 +11,8 @@ from appliance.casework.consent import AGREED, Consent, Newcomer, may_be_made, t
 from appliance.casework.course import course_of, stops_filming
 from appliance.protocol.permits import CURRENT, Ceilings, OrderedFilm, Permit
 from appliance.protocol.status import RecorderStatus
-from appliance.records.files import new_id, save, to_json
+from appliance.records.files import new_id, save
+from appliance.records.signing import sign_fact
 from appliance.vault.cases import Goals, OpenCase
 from web_ui.forms import Form
 from web_ui.parts import parts
@@ -73,7 +74,7 @@ def arm(case: str) -> ResponseReturnValue:
             films=films,
             sound=not form.silent.data,
         )
-        note = practitioner().keys.signer.sign(f"{to_json(permit).decode()}\n")
+        note = sign_fact(practitioner().keys.signer, permit)
         save(parts().home.permits / CURRENT, note.encode())
         parts().note("armed", case=case, permit=permit.id)
         return redirect(url_for("cases.one", case=case), 303)

@@ -9,7 +9,8 @@ from flask.typing import ResponseReturnValue
 
 from appliance.protocol.requests import CorrectTime, place_request
 from appliance.records.clock import Correction, Judgement, Trust, disagrees
-from appliance.records.files import ID, new_id, to_json
+from appliance.records.files import ID, new_id
+from appliance.records.signing import sign_fact
 from web_ui.parts import parts
 from web_ui.recorder import armed_case, fresh_status, take_permit, trusted_now
 from web_ui.session.access import practitioner
@@ -46,7 +47,7 @@ def ask() -> ResponseReturnValue:
     said = Correction(
         kit=status.kit, time=holder.now(parts().clock), boot=now.boot, boottime=now.boottime
     )
-    note = holder.keys.signer.sign(f"{to_json(said).decode()}\n")
+    note = sign_fact(holder.keys.signer, said)
     asked = place_request(
         parts().home, CorrectTime(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
     )

@@ -13,6 +13,7 @@ from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.permits import Joined, Renewed
 from appliance.protocol.requests import LetIn, Renew, place_request
 from appliance.records.files import new_id, to_json
+from appliance.records.signing import sign_fact
 from appliance.vault.cases import OpenCase, strangers
 from appliance.vault.keys import PrivateKeys, lock
 from appliance.vault.passphrases import make_passphrase
@@ -109,7 +110,7 @@ def ask(case: str) -> ResponseReturnValue:
         raise NotPossible(_("The recorder does not answer. Look at the kit itself."))
     now = parts().clock.read()
     renewed = Renewed(kit=status.kit, case=case, recipient=opened.record.recipient)
-    note = practitioner().keys.signer.sign(f"{to_json(renewed).decode()}\n")
+    note = sign_fact(practitioner().keys.signer, renewed)
     asked = place_request(
         parts().home, Renew(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
     )
@@ -222,7 +223,7 @@ def _tell_recorder(case: OpenCase, card: Card) -> None:
     if status is None:
         return
     said = Joined(kit=status.kit, case=case.id, verifier=str(card.verifying_key()))
-    note = case.keys.signer.sign(f"{to_json(said).decode()}\n")
+    note = sign_fact(case.keys.signer, said)
     place_request(parts().home, LetIn(id=new_id(), boot=now.boot, boottime=now.boottime, note=note))
 
 

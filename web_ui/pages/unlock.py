@@ -14,8 +14,8 @@ from appliance.casework.repair import mend_all
 from appliance.errors import BadInput, KitError, NotOpened, NotPossible, WrongPassphrase
 from appliance.protocol.requests import SetTime, place_request
 from appliance.records.clock import EARLIEST, Reading, Vouch
-from appliance.records.files import new_id, read_plain, to_json
-from appliance.records.signing import Verifier
+from appliance.records.files import new_id, read_plain
+from appliance.records.signing import Verifier, sign_fact
 from appliance.vault.keys import change_passphrase, unlock
 from appliance.vault.passphrases import check_passphrase, make_passphrase
 from web_ui.errors import status_of
@@ -168,7 +168,7 @@ def close_page() -> ResponseReturnValue:
 def _vouch(holder: Practitioner) -> None:
     """Give the recorder their word for the time. A card that nobody has let in has no say."""
     now = parts().clock.read()
-    note = holder.keys.signer.sign(f"{to_json(holder.vouch).decode()}\n")
+    note = sign_fact(holder.keys.signer, holder.vouch)
     request = SetTime(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
     place_request(parts().home, request)
 

@@ -8,7 +8,8 @@ from appliance.casework.consent import Enough
 from appliance.errors import BadFile
 from appliance.protocol.requests import Framing, Preview, place_request
 from appliance.protocol.status import FILMING, FRAMING, RecorderStatus
-from appliance.records.files import new_id, read_plain, to_json
+from appliance.records.files import new_id, read_plain
+from appliance.records.signing import sign_fact
 from web_ui.parts import parts
 from web_ui.recorder import armed_case, fresh_status, stop_if_filming, take_permit
 from web_ui.session.access import data, practitioner
@@ -77,7 +78,7 @@ def look(case: str) -> ResponseReturnValue:
         now, note = parts().clock.read(), ""
         if wanted and (status := fresh_status(parts())) is not None:
             said = Framing(kit=status.kit, boot=now.boot, boottime=now.boottime)
-            note = opened.keys.signer.sign(f"{to_json(said).decode()}\n")
+            note = sign_fact(opened.keys.signer, said)
         place_request(
             parts().home,
             Preview(id=new_id(), boot=now.boot, boottime=now.boottime, open=wanted, note=note),

@@ -40,8 +40,8 @@ from appliance.protocol.case_record import (
 from appliance.protocol.orders import CopiesOut, FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
 from appliance.protocol.readmission import key_waits
 from appliance.protocol.status import RecorderStatus
-from appliance.records.files import from_json, names_in, read_text
-from appliance.records.signing import open_note
+from appliance.records.files import names_in, read_text
+from appliance.records.signing import open_fact, open_note
 from appliance.vault.cases import UNREADABLE, OpenCase
 from web_ui.forms import Form, at_most, needed, stripped
 from web_ui.housekeeping import close_for_good
@@ -359,8 +359,7 @@ def _answer(name: str, case: str, order: str = "") -> Tombstone | None:
     """
     try:
         note = read_text(parts().home.inbox / name)
-        text, _signer = open_note(note, [practitioner().service.verifying_key()])
-        answer = from_json(text, Tombstone)
+        answer, _by = open_fact(note, [practitioner().service.verifying_key()], Tombstone)
     except (FileNotFoundError, BadInput):
         return None
     same = answer.case == case and order in ("", answer.order)
