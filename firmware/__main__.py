@@ -21,6 +21,7 @@ from appliance.config import Config, load_config
 from appliance.errors import KitError, LightFailed, NotPossible, own_card
 from appliance.factory_reset import begun, finish, former, others_left, start_anew
 from appliance.film.manifest import EndReason
+from appliance.film.segment import Create, create
 from appliance.notify import notify
 from appliance.protocol.permits import Permit
 from appliance.records.audit import Log
@@ -38,7 +39,7 @@ from firmware.removing import Removals
 from firmware.room import Room
 from firmware.runner import Noticed, Posted, Quit, Runner
 from firmware.witness import Witness
-from firmware.writer import Create, create, recover
+from firmware.writer import recover
 
 DIED = 70
 """Exit status after something that nobody foresaw; systemd starts the recorder anew."""

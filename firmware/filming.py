@@ -8,12 +8,13 @@ from appliance.age.recipients import parse_recipient
 from appliance.config import Config
 from appliance.errors import BadInput
 from appliance.film.manifest import EndReason, FilmStarted
+from appliance.film.segment import Create, create
 from appliance.protocol.permits import Permit, recipient_digest
 from appliance.records.clock import Clock
 from appliance.records.files import Home, new_id
 from appliance.records.signing import Signer
 from firmware.camera import GuardedSink
-from firmware.writer import QUEUE_SECONDS, Create, FilmWriter, create
+from firmware.writer import QUEUE_SECONDS, FilmWriter
 
 _errors = logging.getLogger(__name__)
 

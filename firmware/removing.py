@@ -21,7 +21,7 @@ from typing import Literal
 import msgspec
 
 from appliance.errors import BadFile, BadInput
-from appliance.film.manifest import FilmRemoved, Manifest, read_manifest
+from appliance.film.manifest import MANIFEST, FilmRemoved, Manifest, read_manifest
 from appliance.protocol.orders import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
 from appliance.records.audit import Log
 from appliance.records.files import (
@@ -40,7 +40,6 @@ from appliance.records.files import (
 )
 from appliance.records.signing import Verifier, open_fact, sign_fact
 from firmware.books import KitBooks
-from firmware.writer import MANIFEST
 
 _errors = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from gpiozero.pins.mock import MockFactory, MockPin
 
 from appliance.age.sealing import Bytes
 from appliance.config import Config, Fault
+from appliance.film.segment import Create, NewFile, create
 from appliance.records.files import Home
-from firmware.writer import Create, NewFile, create
 
 _CARD_SAYS: dict[Fault, int] = {
     "card-full": errno.ENOSPC,

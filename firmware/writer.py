@@ -1,9 +1,7 @@
 """From the muxer to the card: a film cut into segments, each sealed and on the card as it is made.
 
 A thread of its own writes, so that a card that hesitates holds up no camera; what waits for it is
-bounded, in seconds of film and in bytes. After each fragment everything sealed is synced. Sealing
-goes by chunks of 64 KiB: where these fill so slowly that more than `LONGEST_HELD` of film would
-wait in one, a `free` box fills it.
+bounded, in seconds of film and in bytes. After each fragment everything sealed is synced.
 """
 
 import hashlib
@@ -16,58 +14,33 @@ from collections.abc import Callable
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
 
-from appliance.age.sealing import CHUNK, Bytes, Recipient, SealedWriter, seal
+from appliance.age.sealing import Bytes, Recipient
 from appliance.errors import BadFile, KitError, NotPossible
-from appliance.film.boxes import make
 from appliance.film.fragments import Fragment, FragmentSplitter, Init
-from appliance.film.index import IndexBuilder
 from appliance.film.manifest import (
+    MANIFEST,
     EndReason,
     FilmEnded,
-    FilmFact,
     FilmStarted,
-    SegmentClosed,
     Tail,
-    index_name,
-    manifest_line,
+    manifest_lines,
     read_manifest,
     segment_name,
 )
+from appliance.film.segment import Create, NewFile, SealedSegment, create
 from appliance.records.clock import Clock
-from appliance.records.files import Home, names_in, open_plain, save, sync_directory, to_json
+from appliance.records.files import Home, names_in, open_plain, save, sync_directory
 from appliance.records.signing import Signer
 
 _errors = logging.getLogger(__name__)
 
-LONGEST_HELD = Fraction(1, 4)
-"""Seconds of film that may wait in an open chunk once a fragment is written."""
 QUEUE_SECONDS = 4
 """Seconds of film that may wait for the card before it counts as too slow."""
 LONGEST_CLOSING = 8.0
 """Seconds in which what still waits is written once a film has ended. A card may be any number of
 times slower than the film is large: what it has not taken by then is given up, and what it took is
 signed, long before the recorder would end itself to be rid of a card that hangs."""
-
-MANIFEST = "manifest"
-_BOX_HEAD = 8
-
-
-class NewFile(Protocol):
-    """A file that was not there before, without a buffer: what is written is with the system."""
-
-    def write(self, data: Bytes, /) -> int: ...
-    def fileno(self) -> int: ...
-    def close(self) -> None: ...
-
-
-Create = Callable[[Path], NewFile]
-
-
-def create(path: Path) -> NewFile:
-    """Make a new file. Raises OSError, FileExistsError among them."""
-    return open(path, "xb", buffering=0)
 
 
 class _TooSlow(OSError):
@@ -86,123 +59,6 @@ class _TimedFile:
         if self._too_late():
             raise _TooSlow("the card did not take in time what waited for it")
         return self._file.write(data)
-
-
-class _SealedFile:
-    """A new file, its length and its digest."""
-
-    def __init__(self, file: NewFile) -> None:
-        self._file = file
-        self._digest = hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: Bytes) -> int:
-        written = self._file.write(data)
-        self._digest.update(memoryview(data)[:written])
-        self.size += written
-        return written
-
-    def sync(self) -> None:
-        os.fdatasync(self._file.fileno())
-
-    def close(self) -> str:
-        """Returns the SHA-256 (hex) of what was written."""
-        self._file.close()
-        return self._digest.hexdigest()
-
-
-class SegmentWriter:
-    """One segment while it is written."""
-
-    def __init__(
-        self,
-        directory: Path,
-        recording: str,
-        number: int,
-        init: Init,
-        recipient: Recipient,
-        new_file: Create = create,
-    ) -> None:
-        self._directory = directory
-        self._number = number
-        self._recipient = recipient
-        self._file = _SealedFile(new_file(directory / segment_name(number)))
-        try:
-            sync_directory(directory)
-            self._sealed = SealedWriter(self._file, [recipient])
-        except OSError:
-            self._file.close()
-            raise
-        self._sealed.write(init.data)
-        self._index = IndexBuilder(init, recording, number)
-        self._held: deque[tuple[int, Fragment]] = deque()
-        """Fragments that are not wholly in sealed chunks, and where each ends."""
-
-    @property
-    def seconds(self) -> Fraction:
-        return self._index.seconds
-
-    @property
-    def size(self) -> int:
-        """Bytes of the file so far."""
-        return self._file.size
-
-    def add(self, fragment: Fragment, at_once: bool) -> int:
-        """Write one fragment; returns how many frames are newly on the card.
-
-        `at_once`: seal it now, however little it is.
-        """
-        self._index.add(fragment, self._index.size)
-        self._sealed.write(fragment.data)
-        self._held.append((self._index.size, fragment))
-        self._drop_sealed()
-        held = sum((f.seconds for _, f in self._held), Fraction(0))
-        if self._held and (at_once or held > LONGEST_HELD):
-            self._fill_chunk()
-        frames = self._index.frames - sum(f.frames for _, f in self._held)
-        self._file.sync()
-        return frames
-
-    def close(self) -> SegmentClosed:
-        """Complete the file, and put its sealed index beside it; both are on the card then."""
-        if not self._sealed.pending:
-            self._pad(_BOX_HEAD)
-        self._sealed.close()
-        self._file.sync()
-        index = seal(to_json(self._index.build()), [self._recipient])
-        save(self._directory / index_name(self._number), index)
-        return SegmentClosed(
-            number=self._number,
-            name=segment_name(self._number),
-            size=self._file.size,
-            sha256=self._file.close(),
-            frames=self._index.frames,
-            seconds=float(self._index.seconds),
-            index=index_name(self._number),
-            index_size=len(index),
-            index_sha256=hashlib.sha256(index).hexdigest(),
-        )
-
-    def abandon(self) -> None:
-        """Close the file as it is."""
-        self._file.close()
-
-    def _fill_chunk(self) -> None:
-        room = self._sealed.room
-        if room:
-            # A box cannot be shorter than its own head: then it takes the next chunk as well.
-            self._pad(room if room >= _BOX_HEAD else room + CHUNK)
-        self._sealed.flush_full()
-        self._held.clear()
-
-    def _pad(self, length: int) -> None:
-        self._sealed.write(make(b"free", bytes(length - _BOX_HEAD)))
-        self._index.padded(self._index.size + length)
-
-    def _drop_sealed(self) -> None:
-        sealed = self._index.size - self._sealed.pending
-        while self._held and self._held[0][0] <= sealed:
-            self._held.popleft()
 
 
 class FilmWriter:
@@ -258,7 +114,7 @@ class FilmWriter:
         self._why: EndReason | None = None
         self._close_by = float("inf")
         """Monotonic second after which nothing more is written."""
-        self._segment: SegmentWriter | None = None
+        self._segment: SealedSegment | None = None
         self._bytes_closed = 0
         self._frames_closed = 0
         self.segments = 0
@@ -281,7 +137,7 @@ class FilmWriter:
         """Make the film's place, durably. Raises NotPossible."""
         try:
             self._directory.mkdir(mode=0o750)
-            save(self._directory / MANIFEST, manifest_line(self._started).encode())
+            save(self._directory / MANIFEST, manifest_lines(self._started).encode())
             sync_directory(self._directory.parent)
         except OSError as error:
             raise NotPossible(f"The film has no place on the card: {error.strerror}.") from error
@@ -360,7 +216,7 @@ class FilmWriter:
             segment = None
         if segment is None:
             assert self._init is not None
-            segment = self._segment = SegmentWriter(
+            segment = self._segment = SealedSegment(
                 self._directory,
                 self._started.recording,
                 self.segments,
@@ -369,18 +225,18 @@ class FilmWriter:
                 lambda path: _TimedFile(self._new_file(path), self._too_late),
             )
         # The first is sealed at once: from then on it can be said that there is a film.
-        frames = segment.add(fragment, at_once=self.first_sealed is None)
-        self.frames = self._frames_closed + frames
+        segment.add(fragment)
+        self.frames = self._frames_closed + segment.sync(at_once=self.first_sealed is None)
         self.bytes = self._bytes_closed + segment.size
         self._on_growth(self.bytes)
         if self.first_sealed is None and self.frames:
             self.first_sealed = self._clock.monotonic()
 
-    def _close_segment(self, segment: SegmentWriter) -> None:
+    def _close_segment(self, segment: SealedSegment) -> None:
         closed = segment.close()
         self._segment = None
         with open(self._directory / MANIFEST, "ab", buffering=0) as manifest:
-            manifest.write(manifest_line(closed).encode())
+            manifest.write(manifest_lines(closed).encode())
             os.fdatasync(manifest.fileno())
         self.segments += 1
         self._frames_closed += closed.frames
@@ -423,16 +279,8 @@ def end_film(directory: Path, why: EndReason, ended: datetime | None, signer: Si
     """
     manifest = read_manifest(directory)
     segments = manifest.segments
-    end = FilmEnded(
-        why=why,
-        ended=ended,
-        segments=len(segments),
-        frames=sum(segment.frames for segment in segments),
-        seconds=sum(segment.seconds for segment in segments),
-        tail=_tail(directory, len(segments)),
-    )
-    facts: tuple[FilmFact, ...] = (manifest.started, *segments, end)
-    note = signer.sign("".join(map(manifest_line, facts)))
+    end = FilmEnded.after(segments, why, ended, _tail(directory, len(segments)))
+    note = signer.sign(manifest_lines(manifest.started, *segments, end))
     save(directory / MANIFEST, note.encode())
     return end
 

@@ -16,6 +16,7 @@ from appliance.age.identities import generate_identity
 from appliance.config import Config
 from appliance.errors import CameraFailed, LightFailed, SoundFailed
 from appliance.film.manifest import EndReason, Manifest, read_manifest
+from appliance.film.segment import Create, create
 from appliance.protocol.case_record import CaseRecord
 from appliance.protocol.permits import Permit, Refusal
 from appliance.protocol.requests import Framing, Preview, Request, place_request
@@ -38,7 +39,7 @@ from firmware.recorder import PRESENCE_COUNTS_AFTER, Broke, Recorder, State
 from firmware.removing import Removals
 from firmware.room import Room
 from firmware.runner import Noticed, Posted, Quit, Runner
-from firmware.writer import Create, create, recover
+from firmware.writer import recover
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
 SERVICE = PrivateKeys.generate("service", x25519=True)

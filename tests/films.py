@@ -6,11 +6,15 @@ import random
 from array import array
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
 
-from appliance.film.fragments import MUXER, MUXER_OPTIONS
+from appliance.age.sealing import Recipient
+from appliance.film.fragments import MUXER, MUXER_OPTIONS, Fragment, FragmentSplitter, Init
+from appliance.film.manifest import SegmentClosed
+from appliance.film.segment import SealedSegment
 
 RATE = 48_000
 TICKS = 90_000
@@ -149,3 +153,16 @@ def frame_times(data: bytes) -> list[Fraction]:
         stream = opened.streams.video[0]
         times = [frame.pts * frame.time_base for frame in opened.decode(stream)]
         return [*times, times[-1] + 1 / Fraction(30)]
+
+
+def seal_segments(stream: bytes, directory: Path, recipient: Recipient) -> list[SegmentClosed]:
+    """Put a film into a recording's directory, in segments from key frame to key frame."""
+    init, *fragments = FragmentSplitter().feed(stream)
+    assert isinstance(init, Init)
+    made: list[SealedSegment] = []
+    for fragment in fragments:
+        assert isinstance(fragment, Fragment)
+        if fragment.starts_with_key:
+            made.append(SealedSegment(directory, directory.name, len(made), init, recipient))
+        made[-1].add(fragment)
+    return [segment.close() for segment in made]

@@ -19,7 +19,7 @@ from appliance.film.manifest import (
     SegmentClosed,
     Tail,
     index_name,
-    manifest_line,
+    manifest_lines,
     segment_name,
 )
 from appliance.protocol.cards import KitCard
@@ -183,7 +183,7 @@ class SendingKit:
                     tail=left,
                 )
             )
-        text = "".join(manifest_line(line) for line in lines)
+        text = manifest_lines(*lines)
         if ended:
             text = (signer or self.signer).sign(text)
         (directory / "manifest").write_text(text)

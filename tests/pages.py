@@ -2,7 +2,6 @@
 and a browser without JavaScript."""
 
 import functools
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,25 +15,19 @@ from jinja2.bccache import Bucket, BytecodeCache
 from werkzeug.test import TestResponse
 
 from appliance.age.recipients import parse_recipient
-from appliance.age.sealing import seal
 from appliance.config import Config
-from appliance.film.fragments import Fragment, FragmentSplitter, Init
-from appliance.film.index import IndexBuilder
 from appliance.film.manifest import (
     EndReason,
     FilmEnded,
     FilmStarted,
-    SegmentClosed,
-    index_name,
-    manifest_line,
-    segment_name,
+    manifest_lines,
 )
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.permits import Permit, recipient_digest
 from appliance.protocol.requests import Enrol, Request, SetTime, Stop, read_request
 from appliance.protocol.status import RecorderStatus
 from appliance.records.clock import Reading, Vouch, judge
-from appliance.records.files import from_json, new_id, save_fact, to_json
+from appliance.records.files import from_json, new_id, save_fact
 from appliance.records.signing import Signer, open_note
 from appliance.vault.cases import OpenCase
 from appliance.vault.keys import PrivateKeys, lock
@@ -229,59 +222,12 @@ class FakeRecorder:
             boot=self.status.boot,
             started=NOW,
         )
-        lines = [
-            self._segment(directory, number, data, builder, recipient)
-            for number, (data, builder) in enumerate(
-                _segments(name, stream or films.film(frames, encoder=encoder))
-            )
-        ]
-        ended = FilmEnded(
-            why=why,
-            ended=NOW,
-            segments=len(lines),
-            frames=sum(line.frames for line in lines),
-            seconds=sum(line.seconds for line in lines),
-        )
-        text = "".join(manifest_line(fact) for fact in (started, *lines, ended))
+        made = stream or films.film(frames, encoder=encoder)
+        lines = films.seal_segments(made, directory, parse_recipient(recipient))
+        ended = FilmEnded.after(lines, why, NOW)
+        text = manifest_lines(started, *lines, ended)
         (directory / "manifest").write_text(self.signer.sign(text))
         return name
-
-    @staticmethod
-    def _segment(
-        directory: Path, number: int, data: bytes, builder: IndexBuilder, recipient: str
-    ) -> SegmentClosed:
-        to = [parse_recipient(recipient)]
-        sealed, index = seal(data, to), seal(to_json(builder.build()), to)
-        (directory / segment_name(number)).write_bytes(sealed)
-        (directory / index_name(number)).write_bytes(index)
-        return SegmentClosed(
-            number=number,
-            name=segment_name(number),
-            size=len(sealed),
-            sha256=hashlib.sha256(sealed).hexdigest(),
-            frames=builder.frames,
-            seconds=float(builder.seconds),
-            index=index_name(number),
-            index_size=len(index),
-            index_sha256=hashlib.sha256(index).hexdigest(),
-        )
-
-
-def _segments(recording: str, stream: bytes) -> list[tuple[bytes, IndexBuilder]]:
-    """The stream in segments of about a second."""
-    splitter = FragmentSplitter()
-    init, *fragments = splitter.feed(stream)
-    splitter.finish()
-    assert isinstance(init, Init)
-    found: list[tuple[bytearray, IndexBuilder]] = []
-    for fragment in fragments:
-        assert isinstance(fragment, Fragment)
-        if fragment.starts_with_key:
-            found.append((bytearray(init.data), IndexBuilder(init, recording, len(found))))
-        data, builder = found[-1]
-        builder.add(fragment, len(data))
-        data += fragment.data
-    return [(bytes(data), builder) for data, builder in found]
 
 
 @dataclass

@@ -33,7 +33,7 @@ from appliance.film.manifest import (
     SegmentClosed,
     Tail,
     index_name,
-    manifest_line,
+    manifest_lines,
     parse_manifest,
     read_manifest,
     segment_name,
@@ -416,12 +416,8 @@ def ended(segments: int, why: EndReason = EndReason.BUTTON, tail: Tail | None = 
     )
 
 
-def text_of(*facts: FilmStarted | SegmentClosed | FilmEnded) -> str:
-    return "".join(manifest_line(fact) for fact in facts)
-
-
 def test_a_signed_manifest_reads_back_with_who_signed_it() -> None:
-    note = SIGNER.sign(text_of(STARTED, closed(0), closed(1), ended(2)))
+    note = SIGNER.sign(manifest_lines(STARTED, closed(0), closed(1), ended(2)))
     manifest = parse_manifest(note, [SIGNER.verifier])
     assert manifest.started == STARTED
     assert manifest.segments == (closed(0), closed(1))
@@ -431,7 +427,7 @@ def test_a_signed_manifest_reads_back_with_who_signed_it() -> None:
 
 
 def test_a_manifest_cut_at_any_byte_is_unfinished_and_never_more_than_was_written() -> None:
-    lines = [manifest_line(f) for f in (STARTED, closed(0), closed(1), ended(2))]
+    lines = [manifest_lines(f) for f in (STARTED, closed(0), closed(1), ended(2))]
     note = SIGNER.sign("".join(lines))
     for length in range(len(lines[0]), len(note)):
         manifest = parse_manifest(note[:length], [SIGNER.verifier])
@@ -468,11 +464,11 @@ def test_a_manifest_that_we_do_not_write_is_refused(
     facts: tuple[FilmStarted | SegmentClosed | FilmEnded, ...],
 ) -> None:
     with pytest.raises(BadFile):
-        parse_manifest(text_of(*facts))
+        parse_manifest(manifest_lines(*facts))
 
 
 def test_a_manifest_altered_by_one_letter_is_refused() -> None:
-    note = SIGNER.sign(text_of(STARTED, closed(0), ended(1)))
+    note = SIGNER.sign(manifest_lines(STARTED, closed(0), ended(1)))
     for place in range(0, note.rindex("\n\n"), 7):
         letter = "0" if note[place] != "0" else "1"
         with pytest.raises((BadFile, BadSignature)):
@@ -483,7 +479,7 @@ def test_a_manifest_altered_by_one_letter_is_refused() -> None:
 
 def test_a_manifest_that_is_signed_says_how_its_film_ended() -> None:
     with pytest.raises(BadFile):
-        parse_manifest(SIGNER.sign(text_of(STARTED, closed(0))), [SIGNER.verifier])
+        parse_manifest(SIGNER.sign(manifest_lines(STARTED, closed(0))), [SIGNER.verifier])
 
 
 # --- Recordings ---------------------------------------------------------------------------------
@@ -497,7 +493,7 @@ class Recording:
     identity: Identity
 
     def finish(self, *facts: FilmStarted | SegmentClosed | FilmEnded) -> None:
-        (self.directory / "manifest").write_text(SIGNER.sign(text_of(*facts)))
+        (self.directory / "manifest").write_text(SIGNER.sign(manifest_lines(*facts)))
 
     def lines(self) -> list[SegmentClosed]:
         return list(parse_manifest((self.directory / "manifest").read_text()).segments)
@@ -691,7 +687,7 @@ def cut_by_the_power(recording: Recording, size: int | None) -> bytes:
     data = tail.read_bytes()[:size]
     tail.write_bytes(data)
     (recording.directory / index_name(3)).unlink()
-    (recording.directory / "manifest").write_text(text_of(STARTED, *lines))
+    (recording.directory / "manifest").write_text(manifest_lines(STARTED, *lines))
     return data
 
 
@@ -717,7 +713,7 @@ def test_a_tail_of_many_chunks_plays_up_to_the_cut(tmp_path: Path) -> None:
     sealed = (recording.directory / segment_name(0)).read_bytes()
     assert len(sealed) > 5 << 16
     (recording.directory / index_name(0)).unlink()
-    (recording.directory / "manifest").write_text(text_of(STARTED))
+    (recording.directory / "manifest").write_text(manifest_lines(STARTED))
     counts = []
     for size in range(3 << 16, len(sealed), 1 << 15):
         (recording.directory / segment_name(0)).write_bytes(sealed[:size])

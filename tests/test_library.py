@@ -24,16 +24,16 @@ from appliance.film.manifest import (
     EndReason,
     FilmEnded,
     FilmStarted,
-    SegmentClosed,
     Tail,
     index_name,
-    manifest_line,
+    manifest_lines,
     mended_name,
     read_manifest,
     segment_name,
 )
 from appliance.film.recording import differences, open_recording, read_mended
-from appliance.records.files import Home, from_json, new_id, to_json
+from appliance.film.segment import seal_index
+from appliance.records.files import Home, new_id, to_json
 from appliance.records.signing import Signer
 from appliance.vault.cases import Cases, Details, OpenCase
 from appliance.vault.keys import PrivateKeys
@@ -83,46 +83,23 @@ class Kit:
         lines = []
         for number, (data, index) in enumerate(self.parts):
             film = seal(data, to)
-            fact = from_json(to_json(index).replace(b"a" * 16, name.encode()), SegmentIndex)
-            sealed_index = seal(to_json(fact), to)
             if number == TAIL:
                 film = film[:cut]
-                (directory / segment_name(number)).write_bytes(film)
-                break
             (directory / segment_name(number)).write_bytes(film)
-            (directory / index_name(number)).write_bytes(sealed_index)
-            lines.append(
-                SegmentClosed(
-                    number=number,
-                    name=segment_name(number),
-                    size=len(film),
-                    sha256=hashlib.sha256(film).hexdigest(),
-                    frames=index.frames,
-                    seconds=float(index.seconds),
-                    index=index_name(number),
-                    index_size=len(sealed_index),
-                    index_sha256=hashlib.sha256(sealed_index).hexdigest(),
-                )
-            )
+            if number < TAIL:
+                fact = msgspec.structs.replace(index, recording=name)
+                digest = hashlib.sha256(film).hexdigest()
+                lines.append(seal_index(directory, fact, *to, len(film), digest))
         started = FilmStarted(
             recording=name, case=case.id, kit="c" * 16, permit="d" * 16, consent="e" * 64,
             recipient="f" * 64, kind="visit", limit=300, sound=False, boot="boot", started=NOW,
         )  # fmt: skip
-        text = manifest_line(started) + "".join(map(manifest_line, lines))
+        text = manifest_lines(started, *lines)
         if recovered:
-            ended = FilmEnded(
-                why=EndReason.POWER,
-                ended=None,
-                segments=len(lines),
-                frames=sum(line.frames for line in lines),
-                seconds=sum(line.seconds for line in lines),
-                tail=Tail(
-                    name=segment_name(TAIL),
-                    size=len(film),
-                    sha256=hashlib.sha256(film).hexdigest(),
-                ),
-            )
-            text = KIT.sign(text + manifest_line(ended))
+            digest = hashlib.sha256(film).hexdigest()
+            tail = Tail(name=segment_name(TAIL), size=len(film), sha256=digest)
+            ended = FilmEnded.after(lines, EndReason.POWER, None, tail)
+            text = KIT.sign(text + manifest_lines(ended))
         (directory / "manifest").write_text(text)
         return directory
 

@@ -55,14 +55,12 @@ SEALED_TO = {
     "web_ui.session.jobs": {"[parse_recipient(case.record.recipient)]"},
     # To the case's own key (a film), or to one that is never written down (what it is made of).
     "appliance.casework.importing": {
-        "[recipient]",
-        "[self._recipient]",
         "[self._identity.recipient]",
     },
     # To the practitioner alone.
     "web_ui.session.principles": {"[holder.keys.identity.recipient]"},
     # To what the permit says, which the gate has held against the service's kind.
-    "firmware.writer": {"[recipient]", "[self._recipient]"},
+    "appliance.film.segment": {"[recipient]"},
     "appliance.age.sealing": {"recipients"},
 }
 # Where somebody's card becomes a recipient at all.

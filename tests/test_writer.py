@@ -23,6 +23,7 @@ from appliance.film.boxes import boxes
 from appliance.film.fragments import Fragment, FragmentSplitter, Init
 from appliance.film.manifest import EndReason, FilmStarted, Manifest, parse_manifest, segment_name
 from appliance.film.recording import OpenedFilm, open_recording
+from appliance.film.segment import LONGEST_HELD, NewFile, SealedSegment, create
 from appliance.protocol.permits import recipient_digest
 from appliance.records.files import Home, new_id
 from appliance.records.signing import Signer
@@ -33,12 +34,8 @@ from firmware.muxer import Muxer
 from firmware.recorder import LONGEST_STOP
 from firmware.writer import (
     LONGEST_CLOSING,
-    LONGEST_HELD,
     QUEUE_SECONDS,
     FilmWriter,
-    NewFile,
-    SegmentWriter,
-    create,
     recover,
 )
 from tests import films
@@ -270,10 +267,11 @@ def test_no_more_than_a_quarter_of_a_second_is_held_back(
     tmp_path: Path, five_seconds: list[bytes]
 ) -> None:
     init, fragments = split(five_seconds)
-    segment = SegmentWriter(tmp_path, new_id(), 0, init, CASE.recipient)
+    segment = SealedSegment(tmp_path, new_id(), 0, init, CASE.recipient)
     written = Fraction(0)
     for fragment in fragments:
-        frames = segment.add(fragment, at_once=False)
+        segment.add(fragment)
+        frames = segment.sync()
         written += fragment.seconds
         plain = readable(tmp_path)
         found = sum(data.data in plain for data in fragments)
@@ -285,8 +283,9 @@ def test_no_more_than_a_quarter_of_a_second_is_held_back(
 
 def test_the_first_fragment_is_sealed_at_once(tmp_path: Path, five_seconds: list[bytes]) -> None:
     init, fragments = split(five_seconds)
-    segment = SegmentWriter(tmp_path, new_id(), 0, init, CASE.recipient)
-    assert segment.add(fragments[0], at_once=True) == fragments[0].frames
+    segment = SealedSegment(tmp_path, new_id(), 0, init, CASE.recipient)
+    segment.add(fragments[0])
+    assert segment.sync(at_once=True) == fragments[0].frames
     assert fragments[0].data in readable(tmp_path)
     segment.close()
 
@@ -299,8 +298,9 @@ def test_boxes_fill_a_chunk_however_little_room_there_is(
     init, fragments = split(five_seconds)
     length = CHUNK - len(init.data) - short
     odd = dataclasses.replace(fragments[0], data=bytes(length), samples=())
-    segment = SegmentWriter(tmp_path, new_id(), 0, init, CASE.recipient)
-    segment.add(odd, at_once=True)
+    segment = SealedSegment(tmp_path, new_id(), 0, init, CASE.recipient)
+    segment.add(odd)
+    segment.sync(at_once=True)
     plain = readable(tmp_path)
     assert plain.startswith(init.data + odd.data)
     assert len(plain) % CHUNK == 0

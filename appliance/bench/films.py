@@ -10,20 +10,12 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from appliance.age.sealing import Recipient, seal
+from appliance.age.sealing import Recipient
 from appliance.errors import NotPossible
 from appliance.film.fragments import Fragment, FragmentSplitter, Init
-from appliance.film.index import IndexBuilder
-from appliance.film.manifest import (
-    EndReason,
-    FilmEnded,
-    FilmStarted,
-    SegmentClosed,
-    index_name,
-    manifest_line,
-    segment_name,
-)
-from appliance.records.files import new_id, to_json
+from appliance.film.manifest import MANIFEST, EndReason, FilmEnded, FilmStarted, manifest_lines
+from appliance.film.segment import SealedSegment
+from appliance.records.files import new_id
 
 RATE = 30
 MINUTE = 60 * RATE
@@ -72,38 +64,15 @@ def keep(
 ) -> None:
     """Put what `make` made into a recording's directory, sealed to `recipient` in segments."""
     folder.mkdir(parents=True)
-    manifest = manifest_line(started)
     lines = []
     for number, (init, fragments) in enumerate(_segments(raw)):
-        film, index = folder / segment_name(number), folder / index_name(number)
-        told = IndexBuilder(init, folder.name, number)
+        segment = SealedSegment(folder, folder.name, number, init, recipient)
         for fragment in fragments:
-            told.add(fragment, told.size)
-        data = b"".join([init.data, *(fragment.data for fragment in fragments)])
-        film.write_bytes(seal(data, [recipient]))
-        index.write_bytes(seal(to_json(told.build()), [recipient]))
-        lines.append(
-            SegmentClosed(
-                number=number,
-                name=film.name,
-                size=film.stat().st_size,
-                sha256=hashlib.sha256(film.read_bytes()).hexdigest(),
-                frames=told.frames,
-                seconds=float(told.seconds),
-                index=index.name,
-                index_size=index.stat().st_size,
-                index_sha256=hashlib.sha256(index.read_bytes()).hexdigest(),
-            )
-        )
-        manifest += manifest_line(lines[-1])
-    ended = FilmEnded(
-        why=EndReason.LIMIT,
-        ended=datetime.now(UTC),
-        segments=len(lines),
-        frames=sum(line.frames for line in lines),
-        seconds=sum(line.seconds for line in lines),
-    )
-    (folder / "manifest").write_text(sign(manifest + manifest_line(ended)))
+            segment.add(fragment)
+        lines.append(segment.close())
+    ended = FilmEnded.after(lines, EndReason.LIMIT, datetime.now(UTC))
+    text = manifest_lines(started, *lines, ended)
+    (folder / MANIFEST).write_text(sign(text))
 
 
 def beginning(recording: str, recipient: Recipient, case: str = "", kit: str = "") -> FilmStarted:

@@ -26,7 +26,7 @@ from appliance.bench.films import RATE
 from appliance.casework.consent import PURPOSES, Consent, Person
 from appliance.config import Config
 from appliance.errors import NotPossible
-from appliance.film.manifest import manifest_line
+from appliance.film.manifest import manifest_lines
 from appliance.film.recording import open_recording, write_film
 from appliance.records.files import new_id, save, save_fact
 from appliance.records.signing import Signer
@@ -318,7 +318,7 @@ class _Bench:
                 name = new_id()
                 home.recording(name).mkdir()
                 started = films.beginning(name, recipient, made.id, visit.status.kit)
-                text = manifest_line(started) + "\n".join(whole[1:3]) + "\n"
+                text = manifest_lines(started) + "\n".join(whole[1:3]) + "\n"
                 (home.recording(name) / "manifest").write_text(signer.sign(text))
 
 

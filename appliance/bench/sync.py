@@ -36,7 +36,7 @@ from appliance.film.manifest import (
     FilmStarted,
     SegmentClosed,
     index_name,
-    manifest_line,
+    manifest_lines,
     segment_name,
 )
 from appliance.protocol.cards import KitCard
@@ -325,7 +325,7 @@ class SealedKit:
                 tail=None,
             )
         )
-        text = self._signer.sign("".join(manifest_line(line) for line in lines))
+        text = self._signer.sign(manifest_lines(*lines))
         (folder / "manifest").write_text(text)
         files.append(("manifest", len(text.encode()), hashlib.sha256(text.encode()).hexdigest()))
         for file, length, digest in files:

@@ -12,7 +12,6 @@ from it is sealed as it comes. Without its manifest, written last, a film does n
 """
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -24,28 +23,25 @@ from typing import IO
 import msgspec
 
 from appliance.age.identities import generate_identity
-from appliance.age.sealing import Bytes, Recipient, SealedWriter, seal
+from appliance.age.sealing import Bytes, Recipient, SealedWriter
 from appliance.age.unsealing import SealedReader
 from appliance.errors import BadFile, BadInput, Incomplete, KitError, NotPossible
 from appliance.film.fragments import Fragment, FragmentSplitter, Init
-from appliance.film.index import IndexBuilder
 from appliance.film.manifest import (
+    MANIFEST,
     EndReason,
     FilmEnded,
-    FilmFact,
     FilmStarted,
     SegmentClosed,
-    index_name,
-    manifest_line,
-    segment_name,
+    manifest_lines,
 )
+from appliance.film.segment import SealedSegment
 from appliance.media.apart import Apart, Limits
 from appliance.media.structure import check_init
 from appliance.media.wire import Refusal, refusal
-from appliance.records.files import ID, Home, paths_in, save, sync_directory, to_json
+from appliance.records.files import ID, Home, paths_in, save, sync_directory
 from appliance.records.signing import Signer
 
-MANIFEST = "manifest"
 SEGMENT_SECONDS = 30
 LARGEST = 16 << 30
 """Bytes of an original: an hour of a phone's best."""
@@ -159,7 +155,7 @@ class _Film:
         self._directory, self._recording, self._recipient = directory, recording, recipient
         self._splitter = FragmentSplitter()
         self._init: Init | None = None
-        self._segment: _Segment | None = None
+        self._segment: SealedSegment | None = None
         self._closed: list[SegmentClosed] = []
         self.seconds = Fraction(0)
 
@@ -187,17 +183,10 @@ class _Film:
 
     def close(self, started: FilmStarted, now: datetime, signer: Signer) -> FilmEnded:
         """Write the manifest: from now on this is a film of the case."""
-        ended = FilmEnded(
-            why=EndReason.IMPORTED,
-            ended=now,
-            segments=len(self._closed),
-            frames=sum(segment.frames for segment in self._closed),
-            seconds=sum(segment.seconds for segment in self._closed),
-        )
+        ended = FilmEnded.after(self._closed, EndReason.IMPORTED, now)
         if not ended.frames:
             raise refusal(Refusal.NOT_MADE)
-        facts: tuple[FilmFact, ...] = (started, *self._closed, ended)
-        lines = "".join(map(manifest_line, facts))
+        lines = manifest_lines(started, *self._closed, ended)
         sync_directory(self._directory.parent)
         save(self._directory / MANIFEST, signer.sign(lines).encode())
         return ended
@@ -210,67 +199,18 @@ class _Film:
     def _add(self, fragment: Fragment) -> None:
         segment = self._segment
         if segment is not None and (
-            fragment.starts_with_key and segment.index.seconds >= SEGMENT_SECONDS
+            fragment.starts_with_key and segment.seconds >= SEGMENT_SECONDS
         ):
             self._closed.append(segment.close())
             segment = None
         if segment is None:
             assert self._init is not None
             number = len(self._closed)
-            segment = _Segment(
-                self._directory, number, self._init, self._recording, self._recipient
+            segment = self._segment = SealedSegment(
+                self._directory, self._recording, number, self._init, self._recipient
             )
-            self._segment = segment
         segment.add(fragment)
         self.seconds += fragment.seconds
-
-
-class _Segment:
-    """One segment while it is sealed."""
-
-    def __init__(
-        self, directory: Path, number: int, init: Init, recording: str, recipient: Recipient
-    ) -> None:
-        self._directory, self._number, self._recipient = directory, number, recipient
-        self._file = (directory / segment_name(number)).open("xb")
-        self._digest, self._size = hashlib.sha256(), 0
-        self._sealed = SealedWriter(self, [recipient])
-        self._sealed.write(init.data)
-        self.index = IndexBuilder(init, recording, number)
-
-    def write(self, data: Bytes) -> int:
-        """What is sealed, on its way into the file."""
-        self._file.write(data)
-        self._digest.update(data)
-        self._size += len(data)
-        return len(data)
-
-    def add(self, fragment: Fragment) -> None:
-        self.index.add(fragment, self.index.size)
-        self._sealed.write(fragment.data)
-
-    def abandon(self) -> None:
-        self._file.close()
-
-    def close(self) -> SegmentClosed:
-        """Put it on the card, with its index."""
-        self._sealed.close()
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        index = seal(to_json(self.index.build()), [self._recipient])
-        save(self._directory / index_name(self._number), index)
-        return SegmentClosed(
-            number=self._number,
-            name=segment_name(self._number),
-            size=self._size,
-            sha256=self._digest.hexdigest(),
-            frames=self.index.frames,
-            seconds=float(self.index.seconds),
-            index=index_name(self._number),
-            index_size=len(index),
-            index_sha256=hashlib.sha256(index).hexdigest(),
-        )
 
 
 def _card(error: OSError) -> NotPossible:

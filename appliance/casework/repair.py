@@ -12,14 +12,13 @@ The note is written last. Without it nothing counts, so a mending that was cut i
 """
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from appliance.age.recipients import parse_recipient
-from appliance.age.sealing import SealedWriter, seal
+from appliance.age.sealing import SealedWriter
 from appliance.errors import BadFile, BadInput, Incomplete, KitError, NotOpened, NotPossible
 from appliance.film.index import Plaintext, SegmentIndex, rebuild_index
 from appliance.film.manifest import (
@@ -27,24 +26,22 @@ from appliance.film.manifest import (
     Mended,
     SegmentClosed,
     Tail,
-    index_name,
     mended_name,
     read_manifest,
     segment_name,
 )
 from appliance.film.recording import SegmentSource, read_mended
+from appliance.film.segment import Measured, seal_index
 from appliance.records.audit import Event
 from appliance.records.files import (
     ID,
     Home,
     checked_id,
-    open_plain,
     paths_in,
     plain_size,
     save,
     saving,
     sync_directory,
-    to_json,
 )
 from appliance.records.signing import Verifier, sign_fact
 from appliance.vault.cases import OpenCase
@@ -174,31 +171,13 @@ def _mended(
         for directory in (derived.parent, derived):
             directory.mkdir(mode=0o750, exist_ok=True)
             sync_directory(directory.parent)
-        sealed_index = seal(to_json(index), [recipient])
-        save(derived / index_name(number), sealed_index)
         if isinstance(line, Tail):
-            path = derived / segment_name(number)
-            with saving(path) as file:
-                _seal_whole(segment, index, SealedWriter(file, [recipient]))
-            with open_plain(path) as written:
-                size = path.stat().st_size
-                sha256 = hashlib.file_digest(written, "sha256").hexdigest()
-    mended = Mended(
-        recording=recording,
-        source=line.sha256,
-        segment=SegmentClosed(
-            number=number,
-            name=segment_name(number),
-            size=size,
-            sha256=sha256,
-            frames=index.frames,
-            seconds=float(index.seconds),
-            index=index_name(number),
-            index_size=len(sealed_index),
-            index_sha256=hashlib.sha256(sealed_index).hexdigest(),
-        ),
-        made=now,
-    )
+            with saving(derived / segment_name(number)) as file:
+                measured = Measured(file)
+                _seal_whole(segment, index, SealedWriter(measured, [recipient]))
+            size, sha256 = measured.size, measured.sha256
+    closed = seal_index(derived, index, recipient, size, sha256)
+    mended = Mended(recording=recording, source=line.sha256, segment=closed, made=now)
     note = sign_fact(case.keys.signer, mended)
     save(derived / mended_name(number), note.encode())
     return mended

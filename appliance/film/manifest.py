@@ -22,6 +22,9 @@ from appliance.errors import BadFile
 from appliance.records.files import Fact, Moment, from_json, read_plain, to_json
 from appliance.records.signing import Verifier, open_note, split_note
 
+MANIFEST = "manifest"
+"""The name of the file."""
+
 
 class EndReason(Enum):
     """Why a film ended. The manifest, the page and the log all use these codes."""
@@ -106,6 +109,24 @@ class FilmEnded(Fact, frozen=True, kw_only=True, tag="ended/v1"):
     seconds: Seconds
     tail: Tail | None = None
 
+    @classmethod
+    def after(
+        cls,
+        segments: Sequence[SegmentClosed],
+        why: EndReason,
+        ended: Moment | None,
+        tail: Tail | None = None,
+    ) -> "FilmEnded":
+        """The line behind these."""
+        return cls(
+            why=why,
+            ended=ended,
+            segments=len(segments),
+            frames=sum(segment.frames for segment in segments),
+            seconds=sum(segment.seconds for segment in segments),
+            tail=tail,
+        )
+
 
 class FilmRemoved(Fact, frozen=True, kw_only=True, tag="film-removed/v1"):
     """A film is gone from its kit: signed by the recorder before it removed anything.
@@ -177,9 +198,9 @@ def mended_name(number: int) -> str:
     return f"{number:04d}.mended"
 
 
-def manifest_line(fact: FilmFact) -> str:
-    """A line for a manifest. With the last one the whole text is signed: `signer.sign(text)`."""
-    return to_json(fact).decode() + "\n"
+def manifest_lines(*facts: FilmFact) -> str:
+    """Lines for a manifest. With the last one the whole text is signed: `signer.sign(text)`."""
+    return "".join(f"{to_json(fact).decode()}\n" for fact in facts)
 
 
 def parse_manifest(text: str, verifiers: Sequence[Verifier] = ()) -> Manifest:
@@ -236,7 +257,7 @@ def _parsed(line: str) -> FilmFact:
 def read_manifest(directory: Path, verifiers: Sequence[Verifier] = ()) -> Manifest:
     """The manifest in a recording's directory. Raises BadFile, BadSignature."""
     try:
-        text = read_plain(directory / "manifest").decode()
+        text = read_plain(directory / MANIFEST).decode()
     except FileNotFoundError as error:
         raise BadFile(
             "%(name)s is not a recording: it has no manifest.",

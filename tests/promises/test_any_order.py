@@ -26,6 +26,7 @@ from hypothesis.stateful import (
 from appliance.age.sealing import Bytes
 from appliance.film.manifest import EndReason, read_manifest
 from appliance.film.recording import open_recording
+from appliance.film.segment import NewFile, create
 from appliance.protocol.orders import Withdrawal
 from appliance.protocol.permits import Refusal
 from appliance.protocol.requests import Enrol, Remove, Stop
@@ -40,7 +41,6 @@ from firmware.recorder import (
     State,
 )
 from firmware.runner import Died
-from firmware.writer import NewFile, create
 from tests.fakes import CASE, PRACTITIONER, SERVICE, Stage
 
 MOMENTS = st.sampled_from([0.01, 0.049, 0.05, 0.2, 0.9, 1.5, 1.6, 2.1, 3.0, 5.1])
