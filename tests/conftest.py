@@ -1,8 +1,9 @@
 """What all tests share: how hypothesis searches, that Ctrl-C counts, a sound card that is none.
 
-A test of a module lies in tests/test_MODULE.py and belongs to `make check`, unless it is marked
-`interop` (another implementation is asked) or `slow`. The folders promises, browser and rig are
-tiers of their own: see tools/tiers.py.
+A test of a module lies in tests/ as the module lies in the code, and belongs to `make check` unless
+it is marked `interop` (another implementation is asked) or `slow`. What is about the repository is
+in project/, what tests stand on in support/. The other folders are tiers of their own: see
+tools/tiers.py.
 """
 
 import os

@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.test_layers import BEHIND_THE_WALL, ROOMS, imports, room_of  # noqa: E402
+from tests.project.test_layers import BEHIND_THE_WALL, ROOMS, imports, room_of  # noqa: E402
 
 PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- drawn by tools/rooms.py -->\n", "<!-- end -->\n"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from appliance.records.files import Home
-from tests.recorders import wait_for
+from tests.support.recorders import wait_for
 
 WHY_NOT = os.environ.get("ATTUNE_NO_BOOT") or "only on a booted kit: run tests/rig/boot.sh"
 HERE = Path(__file__).parent

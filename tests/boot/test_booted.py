@@ -13,7 +13,7 @@ from appliance.selftest.kit import Kit, Process
 from appliance.selftest.rehearsal import Rehearsal, Step
 from tests.boot.conftest import UNITS, Booted, unit_of
 from tests.boot.probe import TRIED
-from tests.recorders import wait_for
+from tests.support.recorders import wait_for
 
 READY_WITHIN = 6.0
 """Seconds from the start of the units to a kit that films and a page that answers."""

@@ -19,7 +19,7 @@ from appliance.selftest.kit import Kit, wait_for
 from appliance.vault.keys import PrivateKeys, lock
 from tests.boot.conftest import UNITS, Booted
 from tests.boot.test_booted import OnUnits, page
-from tests.homes import STARTED, contents
+from tests.support.homes import STARTED, contents
 
 PASSPHRASE = "lantern orchard velvet thimble cascade juniper"
 MOST_EXPOSED = 1.5

@@ -19,10 +19,10 @@ from appliance.records.clock import SystemClock
 from appliance.records.files import to_json
 from appliance.selftest.kit import Kit, at_midday, free_port, local_time, wait_for
 from appliance.vault.keys import PrivateKeys, lock
-from tests.pages import FakeRecorder, WebKit
+from tests.support.pages import FakeRecorder, WebKit
+from tests.support.places import ROOT
 from web_ui.app import build_parts
 
-ROOT = Path(__file__).resolve().parents[2]
 SHOTS = ROOT / "build" / "screenshots"
 CHROMIUM = "/usr/bin/chromium"
 PASSPHRASE = "lantern orchard velvet thimble cascade juniper"

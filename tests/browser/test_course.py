@@ -12,10 +12,10 @@ from appliance.records.files import new_id, to_json
 from appliance.selftest.kit import Kit, wait_for
 from appliance.vault.cases import Goals
 from appliance.vault.keys import PrivateKeys
-from tests import films
 from tests.browser.conftest import PATIENCE, Visitor, page_of
-from tests.moments import keep_clip, keep_still
-from tests.pages import NOW, PASSPHRASE, WebKit
+from tests.support import films
+from tests.support.moments import keep_clip, keep_still
+from tests.support.pages import NOW, PASSPHRASE, WebKit
 
 AGREED = ["filming", "copies", "supervisor", "filming-review"]
 

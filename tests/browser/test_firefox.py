@@ -13,7 +13,7 @@ import pytest
 
 from appliance.selftest.kit import Kit, free_port, wait_for
 from tests.browser.conftest import PASSPHRASE, PATIENCE, page_of
-from tests.pages import WebKit
+from tests.support.pages import WebKit
 
 FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
 pytestmark = pytest.mark.skipif(not FIREFOX, reason="no Firefox here: apt-get install firefox-esr")

@@ -9,7 +9,7 @@ from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.requests import Enrol
 from appliance.records.files import save_fact
 from tests.browser.test_pages import seated, served
-from tests.pages import WebKit
+from tests.support.pages import WebKit
 from web_ui.system.tls import ensure_certificate
 
 

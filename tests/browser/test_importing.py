@@ -9,9 +9,9 @@ import pytest
 
 from appliance.records.clock import SystemClock
 from appliance.selftest.kit import Kit, free_port, wait_for
-from tests import films
 from tests.browser.conftest import PATIENCE, Visitor
-from tests.pages import PASSPHRASE, FakeRecorder, WebKit
+from tests.support import films
+from tests.support.pages import PASSPHRASE, FakeRecorder, WebKit
 from web_ui.app import build_parts
 
 

@@ -12,7 +12,7 @@ from firmware.cameras.testcard import TestCard
 from firmware.muxer import Muxer
 from tests.browser.conftest import PATIENCE, Visitor, page_of
 from tests.browser.test_visit import NUMBER
-from tests.pages import PASSPHRASE, WebKit
+from tests.support.pages import PASSPHRASE, WebKit
 
 SECONDS = 40
 RATE = 30

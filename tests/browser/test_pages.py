@@ -14,12 +14,12 @@ from werkzeug.serving import make_server
 from appliance.media.stills import still
 from appliance.records.files import ID
 from appliance.selftest.kit import free_port
-from tests import films
 from tests.browser.conftest import LAPTOP, PHONE, ROOT, TABLET, Visitor
-from tests.pages import PASSPHRASE, WebKit
-from tests.pseudo import catalogue
-from tests.test_web_languages import fill
-from tests.test_web_unlock import NEW
+from tests.support import films
+from tests.support.pages import PASSPHRASE, WebKit
+from tests.support.pseudo import catalogue
+from tests.web_ui.pages.test_unlock import NEW
+from tests.web_ui.wording.test_language import fill
 from web_ui.system.tls import ensure_certificate
 
 EVERY = (PHONE, TABLET, LAPTOP)

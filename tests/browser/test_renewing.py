@@ -13,8 +13,8 @@ from tests.browser import test_moments
 from tests.browser.conftest import PATIENCE, ROOT, Visitor
 from tests.browser.test_moments import keep, to_film, unlock
 from tests.browser.test_pages import seated, served
-from tests.pages import NOW, WebKit
-from tests.test_web_languages import fill
+from tests.support.pages import NOW, WebKit
+from tests.web_ui.wording.test_language import fill
 from web_ui.system.tls import ensure_certificate
 
 kit = test_moments.kit  # Over this file, the browser's visitor is at a kit with one film.

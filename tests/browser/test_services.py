@@ -16,9 +16,9 @@ from appliance.casework.service_settings import parse, shipped
 from appliance.config import Config
 from appliance.records.files import to_json
 from appliance.selftest.kit import Kit, free_port, wait_for
-from tests import films
 from tests.browser.conftest import LAPTOP, PASSPHRASE, PATIENCE, PHONE, Brought, Visitor
 from tests.browser.test_visit import IN_TWO_MONTHS, hold
+from tests.support import films
 
 IN_THREE_MONTHS = (datetime.now(UTC) + timedelta(days=90)).date().isoformat()
 FRAMES = 75

@@ -41,7 +41,7 @@ from firmware.recorder import (
     State,
 )
 from firmware.runner import Died
-from tests.fakes import CASE, PRACTITIONER, SERVICE, Stage
+from tests.support.fakes import CASE, PRACTITIONER, SERVICE, Stage
 
 MOMENTS = st.sampled_from([0.01, 0.049, 0.05, 0.2, 0.9, 1.5, 1.6, 2.1, 3.0, 5.1])
 LIMIT = 2

@@ -17,10 +17,10 @@ from appliance.age.unsealing import unseal
 from appliance.casework.consent import Consent
 from appliance.records.files import lines, new_id
 from appliance.records.signing import split_note
-from tests import films
-from tests.moments import keep_clip
-from tests.pages import CONSENT, NOW, WebKit, practitioner
-from tests.texts import LETTERS, LONG
+from tests.support import films
+from tests.support.moments import keep_clip
+from tests.support.pages import CONSENT, NOW, WebKit, practitioner
+from tests.support.texts import LETTERS, LONG
 
 MARKER = "Marker words"
 _NEVER = ("\0", "\N{REPLACEMENT CHARACTER}")

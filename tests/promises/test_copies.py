@@ -20,9 +20,9 @@ from appliance.casework.copies import locked, names, opened, plain
 from appliance.records.files import Home, new_id
 from appliance.vault.cases import Cases, Details, Goal, Goals, OpenCase
 from appliance.vault.keys import PrivateKeys
-from tests import films
-from tests.moments import keep_clip, keep_still
-from tests.sticks import Socket
+from tests.support import films
+from tests.support.moments import keep_clip, keep_still
+from tests.support.sticks import Socket
 from web_ui.system.usb_sticks import Folder
 
 MADE = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
@@ -141,7 +141,7 @@ def frame_times(film: Path) -> list[str]:
 
 
 def number_in(picture: bytes) -> int:
-    """The number that `tests.films` painted in 16 blocks of 16 points."""
+    """The number that `tests.support.films` painted in 16 blocks of 16 points."""
     row = picture[8 * films.WIDTH :][: films.WIDTH]
     return int("".join(str(int(point > 128)) for point in row[8::16]), 2)
 

@@ -38,8 +38,8 @@ from firmware.recorder import (
     State,
 )
 from firmware.runner import Died
-from tests.fakes import SERVICE, Stage
 from tests.promises.test_any_order import LIMIT, hold_diary, hold_film
+from tests.support.fakes import SERVICE, Stage
 
 Act = Callable[[Stage], object]
 

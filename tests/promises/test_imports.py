@@ -25,8 +25,8 @@ from appliance.media.transcoding import transcode
 from appliance.media.wire import Kind
 from appliance.protocol.permits import recipient_digest
 from appliance.records.files import new_id
-from tests import films
-from tests.pages import WebKit, practitioner
+from tests.support import films
+from tests.support.pages import WebKit, practitioner
 
 NAMES = ("film.mp4", "../../../permits/current", "/etc/passwd", "a\\..\\b.mov", "x" * 4000, ".")
 GROWING = ("log", "run")
@@ -118,13 +118,13 @@ def noise_in_good_boxes(dice: random.Random) -> bytes:
 
 def test_what_a_hostile_decoder_made_is_never_decoded_beside_the_keys(kit: WebKit) -> None:
     """It was once: poster, filmstrip, clip and picture of an imported film were drawn in the page's
-    own process. What it may do there is `tests/test_sandbox.py`."""
+    own process. What it may do there is `tests/appliance/media/test_sandbox.py`."""
     dice = random.Random(7)
     case = kit.make_case()
     opened, name = kit.open_case(case), new_id()
     with (
         contextlib.closing(Original(kit.home.case(case))) as original,
-        contextlib.closing(Apart(program="tests.hostile_decoder")) as broken,
+        contextlib.closing(Apart(program="tests.support.hostile_decoder")) as broken,
     ):
         original.write(b"film:\n" + noise_in_good_boxes(dice))
         started = FilmStarted(

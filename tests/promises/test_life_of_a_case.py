@@ -28,9 +28,9 @@ from appliance.protocol.enrolment import Enrolled
 from appliance.records.files import Home, new_id
 from appliance.vault.cases import Cases, Details, Goal, Goals, OpenCase, open_case_identities
 from appliance.vault.keys import PrivateKeys
-from tests import films
-from tests.moments import keep_still
-from tests.test_copies import consent, person, started
+from tests.appliance.casework.test_copies import consent, person, started
+from tests.support import films
+from tests.support.moments import keep_still
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 LAST = ["as it is", "reviewed", "filmed again", "talked"]

@@ -14,7 +14,7 @@ import pytest
 
 from appliance.film.recording import open_recording
 from appliance.selftest.visit import Visit
-from tests import films
+from tests.support import films
 
 PLACES = [Path("/tmp"), Path("/dev/shm"), Path("/run"), Path("/var/tmp")]
 LENGTH = 24

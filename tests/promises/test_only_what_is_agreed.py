@@ -39,7 +39,7 @@ from appliance.records.files import load_fact, save_fact, to_json
 from appliance.sync.sender import look
 from appliance.vault.cases import OpenCase
 from firmware.recorder import Judged, Pressed, Recorder, Released, State, StopAsked, Ticked
-from tests.pages import CONSENT, NOW, PASSPHRASE, WebKit, service
+from tests.support.pages import CONSENT, NOW, PASSPHRASE, WebKit, service
 from web_ui.keeper import Keeper
 
 FILMED = "films a visit", "films a review", "ended with the agreement"

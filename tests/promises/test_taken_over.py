@@ -34,8 +34,8 @@ from appliance.vault.keys import PrivateKeys
 from firmware.books import KitBooks
 from firmware.gate import machine_sources
 from firmware.recorder import State
-from tests.fakes import PRACTITIONER, SERVICE, Stage
-from tests.strange import STRANGE
+from tests.support.fakes import PRACTITIONER, SERVICE, Stage
+from tests.support.strange import STRANGE
 
 WALL = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)
 """The last minute that there is: nothing can be added to it."""

@@ -24,11 +24,11 @@ from appliance.protocol.requests import Stop
 from appliance.records.files import Fact, new_id, to_json
 from appliance.vault.cases import Details, Goals, OpenCase, Team
 from appliance.vault.keys import PrivateKeys
-from tests import films
-from tests.moments import keep_clip
-from tests.pages import NOW, WebKit, practitioner, service
+from tests.support import films
+from tests.support.moments import keep_clip
+from tests.support.pages import NOW, WebKit, practitioner, service
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 DOCUMENTS: tuple[type[Fact], ...] = (
     *(Details, Team, Goals, Consent, Hold, Choice, Course, Arranged, Warned),
     *(Clip, Still, Marks, Newcomer, Enough, Copies, Share, Review, Rated),

@@ -5,7 +5,7 @@
 # the reason; but where CI is set that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-tests=(tests/rig tests/test_camera_contract.py)
+tests=(tests/rig tests/firmware/test_camera_contract.py)
 
 status=0
 tests/rig/make-rig.sh || status=$?

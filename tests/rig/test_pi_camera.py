@@ -13,8 +13,8 @@ from appliance.film.manifest import EndReason
 from appliance.records.clock import SystemClock
 from firmware.camera import TICKS
 from firmware.microphone import Microphone
-from tests.fakes import Reel
-from tests.recorders import wait_for
+from tests.support.fakes import Reel
+from tests.support.recorders import wait_for
 
 CLOCK = SystemClock()
 

@@ -20,9 +20,9 @@ from appliance.film.manifest import EndReason, Manifest, read_manifest
 from appliance.film.recording import open_recording
 from firmware.__main__ import DIED
 from firmware.camera import SAMPLE_RATE
-from tests.fakes import CASE
-from tests.recorders import CLOCK, Process
-from tests.test_firmware_process import preview
+from tests.firmware.test_main import preview
+from tests.support.fakes import CASE
+from tests.support.recorders import CLOCK, Process
 
 pytestmark = pytest.mark.usefixtures("alsa")
 

@@ -25,9 +25,9 @@ from appliance.protocol.status import SyncStatus
 from appliance.records.files import new_id
 from appliance.stores import Store, open_store
 from appliance.stores.cloud import SIGNED
-from tests.homes import SendingKit, contents, service
 from tests.stores.proxy import Answer, Asked, Harm, Passing, Proxy, honest, standing_between
 from tests.stores.servers import write_access
+from tests.support.homes import SendingKit, contents, service
 
 
 @pytest.fixture

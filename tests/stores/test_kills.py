@@ -22,8 +22,8 @@ from appliance.errors import NotPossible
 from appliance.protocol.objects import SERVICE_CARD
 from appliance.records.files import new_id
 from appliance.stores import open_store
-from tests.homes import SendingKit, contents, service
 from tests.stores.servers import write_access
+from tests.support.homes import SendingKit, contents, service
 
 ROUNDS = 8
 

@@ -18,8 +18,8 @@ from appliance.config import Config, write_config
 from appliance.protocol.status import AtBase, SyncStatus, at_base_path
 from appliance.records.clock import SystemClock
 from appliance.records.files import load_fact, save_fact
-from tests.homes import SendingKit, service
 from tests.stores.servers import Server, openssh, write_access
+from tests.support.homes import SendingKit, service
 
 
 def ip(*words: str) -> str:

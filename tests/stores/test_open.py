@@ -16,8 +16,8 @@ from appliance.records.clock import SystemClock
 from appliance.records.files import new_id, save, save_fact
 from appliance.stores import open_store, split_film_url
 from appliance.sync.sender import Sender
-from tests.pages import WebKit, service
 from tests.stores.servers import write_access
+from tests.support.pages import WebKit, service
 
 
 def test_a_film_in_a_store_opens_and_plays_and_is_audited_there(ceph: Ceph, tmp_path: Path) -> None:

@@ -1,0 +1,200 @@
+"""The course of the work: cycles are counted, an end ends filming, a top-up starts with consent."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.casework.course import (
+    Course,
+    Standing,
+    Stop,
+    course_of,
+    end,
+    outcome,
+    rate,
+    ratings,
+    standing,
+    stops_filming,
+    top_up,
+)
+from appliance.casework.retention import Keeping, keeping, warn, warned_at
+from appliance.casework.reviews import Rating, Review
+from appliance.errors import BadInput
+from appliance.records.files import Home, new_id, to_json
+from appliance.vault.cases import Cases, Details, Goal, Goals, OpenCase
+from appliance.vault.keys import PrivateKeys
+from tests.appliance.casework.test_copies import ALEX_ALL, consent
+
+NOW = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
+DAY = timedelta(days=1)
+FORTNIGHT = 14 * DAY
+WARNED = NOW - 2 * DAY
+KEYS = PrivateKeys.generate("practitioner")
+SERVICE = PrivateKeys.generate("service")
+GOAL = Goal(id=new_id(), text="To notice when she starts something")
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> OpenCase:
+    home = Home(tmp_path / "home", tmp_path / "run")
+    home.prepare(home.cases)
+    details = Details(label="the family", check_word="lantern")
+    made = Cases(home).create(details, KEYS, SERVICE.card(), [KEYS.signer.verifier])
+    made.write(Goals(goals=(GOAL,)))
+    return made
+
+
+def review(case: OpenCase, at: datetime, value: int = 5) -> None:
+    held = Review(
+        id=new_id(),
+        held=at,
+        shown=(new_id(), new_id()),
+        strengths="She waits.",
+        next="",
+        ratings=(Rating(GOAL.id, GOAL.text, value),),
+        go_on="yes",
+    )
+    case.write(held, held.id)
+
+
+def test_each_review_that_is_closed_begins_the_next_cycle(case: OpenCase) -> None:
+    assert standing(case, [], FORTNIGHT).cycle == 1
+    for number in range(1, 12):
+        review(case, NOW + number * DAY)
+        assert standing(case, [], FORTNIGHT).cycle == number + 1
+
+
+def test_a_film_waits_until_a_review_after_it_and_has_a_day_by_which(case: OpenCase) -> None:
+    films = [NOW, NOW + 2 * DAY]
+    stands = standing(case, films, FORTNIGHT)
+    assert (stands.waiting, stands.review_by) == (2, NOW + FORTNIGHT)
+    review(case, NOW + DAY)
+    stands = standing(case, films, FORTNIGHT)
+    assert (stands.waiting, stands.review_by) == (1, NOW + 2 * DAY + FORTNIGHT)
+    review(case, NOW + 3 * DAY)
+    assert standing(case, films, FORTNIGHT).review_by is None
+
+
+def test_an_end_ends_filming_and_a_top_up_waits_for_a_new_consent(case: OpenCase) -> None:
+    before, after = (
+        msgspec.structs.replace(consent(ALEX_ALL), event_time=NOW + days * DAY) for days in (0, 30)
+    )
+    assert stops_filming(course_of(case), before) is None
+    end(case, NOW + 10 * DAY, "Goes on singing", 60)
+    assert stops_filming(course_of(case), after) is Stop.ENDED
+    top_up(case, NOW + 20 * DAY)
+    assert stops_filming(course_of(case), None) is Stop.NEEDS_CONSENT
+    assert stops_filming(course_of(case), before) is Stop.NEEDS_CONSENT
+    assert stops_filming(course_of(case), after) is None
+    assert all(stop.sentence for stop in Stop)
+
+
+def test_a_top_up_counts_its_cycles_anew(case: OpenCase) -> None:
+    review(case, NOW)
+    end(case, NOW + DAY, "", 60)
+    assert standing(case, [], FORTNIGHT).cycle == 1
+    top_up(case, NOW + 2 * DAY)
+    stands = standing(case, [], FORTNIGHT)
+    assert (stands.course.number, stands.cycle, stands.reviews) == (2, 1, 0)
+
+
+def test_what_has_ended_cannot_end_again_nor_what_goes_on_be_topped_up(case: OpenCase) -> None:
+    with pytest.raises(BadInput):
+        top_up(case, NOW)
+    end(case, NOW, "", 60)
+    with pytest.raises(BadInput):
+        end(case, NOW + DAY, "", 1)
+    assert course_of(case).keep_until == NOW + 60 * DAY
+
+
+def test_ratings_stand_in_a_row_from_start_to_end(case: OpenCase) -> None:
+    rate(case, "end", NOW + 9 * DAY, [Rating(GOAL.id, GOAL.text, 9)])
+    review(case, NOW + 5 * DAY, value=6)
+    rate(case, "start", NOW, [Rating(GOAL.id, GOAL.text, 3)])
+    found = [(column.stage, column.values[GOAL.id]) for column in ratings(case)]
+    assert found == [("start", 3), ("review", 6), ("end", 9)]
+
+
+def test_the_numbers_for_the_service_hold_no_word_of_the_family(case: OpenCase) -> None:
+    rate(case, "start", NOW, [Rating(GOAL.id, GOAL.text, 3)])
+    review(case, NOW + DAY, value=6)
+    end(case, NOW + 2 * DAY, "Goes on singing", 60)
+    told = outcome(case, films=2)
+    assert (told.courses, told.ended, told.films, told.reviews) == (1, True, 2, 1)
+    assert (told.clips_shown, told.goals, told.ratings) == (2, 1, ((3, 6),))
+    text = to_json(told).decode()
+    assert not [word for word in ("notice", "singing", "waits", "family", GOAL.id) if word in text]
+
+
+# --- How long films are kept ---------------------------------------------------------------------
+
+
+def ended(waiting: int = 0, days: int = 60) -> Standing:
+    return Standing(Course(ended=NOW, keep_days=days), 1, 1, waiting, None)
+
+
+@pytest.mark.parametrize(
+    ("days", "waiting", "held", "expected"),
+    [
+        (45.9, 0, False, Keeping.KEPT),
+        (46, 0, False, Keeping.SOON),
+        (59.9, 0, False, Keeping.SOON),
+        (60, 0, False, Keeping.DUE),
+        (60, 1, False, Keeping.NEVER_REVIEWED),
+        (60, 0, True, Keeping.HELD),
+        (400, 1, True, Keeping.HELD),
+    ],
+)
+def test_films_are_kept_for_as_long_as_was_agreed_and_not_longer(
+    days: float, waiting: int, held: bool, expected: Keeping
+) -> None:
+    assert keeping(ended(waiting), held, WARNED, FORTNIGHT, NOW + days * DAY) is expected
+
+
+@pytest.mark.parametrize(
+    ("warned", "days", "expected"),
+    [
+        (None, 4000, Keeping.SOON),
+        (4000, 4000.9, Keeping.SOON),
+        (4000, 4001, Keeping.DUE),
+    ],
+)
+def test_one_wrong_clock_alone_removes_nothing(
+    warned: int | None, days: float, expected: Keeping
+) -> None:
+    said = None if warned is None else NOW + warned * DAY
+    assert keeping(ended(), False, said, FORTNIGHT, NOW + days * DAY) is expected
+
+
+def test_the_first_warning_of_a_course_counts_and_no_other_course_has_it(case: OpenCase) -> None:
+    assert warned_at(case) is None
+    warn(case, NOW)
+    warn(case, NOW + DAY)
+    assert warned_at(case) == NOW
+    end(case, NOW + 2 * DAY, "", 60)
+    top_up(case, NOW + 3 * DAY)
+    assert warned_at(case) is None
+
+
+@given(
+    days=st.integers(0, 3000),
+    keep=st.integers(0, 730),
+    warning=st.integers(0, 90),
+    waiting=st.integers(0, 3),
+    held=st.booleans(),
+)
+def test_nothing_is_due_before_its_time_under_a_hold_or_unseen(
+    days: int, keep: int, warning: int, waiting: int, held: bool
+) -> None:
+    found = keeping(ended(waiting, keep), held, WARNED, warning * DAY, NOW + days * DAY)
+    due = days >= keep and not held and not waiting
+    assert (found is Keeping.DUE) == due
+
+
+def test_while_the_work_goes_on_nothing_is_ever_due() -> None:
+    stands = Standing(Course(), 1, 0, 0, None)
+    assert keeping(stands, False, WARNED, FORTNIGHT, NOW + 4000 * DAY) is Keeping.UNDER_WAY

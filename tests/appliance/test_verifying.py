@@ -1,0 +1,275 @@
+"""What happened can be checked by anybody, and the first thing that is not so is named."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from appliance.commands.main import run
+from appliance.errors import BadInput
+from appliance.records.audit import Log
+from appliance.records.files import new_id
+from appliance.records.signing import Signer
+from appliance.stores import FolderStore
+from appliance.verifying import Folder, Stored, parse_key, verify
+from firmware.witness import Witness
+from tests.support.homes import CLOCK, SendingKit, new_store
+from tests.support.places import ROOT
+
+DOCS = ROOT / "docs" / "verifying.md"
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> SendingKit:
+    """A kit that has filmed, logged and signed its logs."""
+    new_store(tmp_path / "store")
+    made = SendingKit(tmp_path, tmp_path / "store")
+    case = made.case()
+    for _ in range(2):
+        made.film(case.id)
+    happened(made, "web", "unlocked", "armed")
+    happened(made, "recorder", "started", "film-begun", "film-ended")
+    Witness(made.home, made.signer, CLOCK).sign()
+    happened(made, "web", "locked")
+    Witness(made.home, made.signer, CLOCK).sign()
+    return made
+
+
+def happened(kit: SendingKit, process: str, *events: str) -> None:
+    log = Log(kit.home.log(process), CLOCK)
+    for event in events:
+        log.write(event)
+
+
+def film(kit: SendingKit) -> Path:
+    return sorted(kit.home.recordings.iterdir())[0]
+
+
+def test_a_whole_home_holds_and_is_proven_with_the_kits_key(kit: SendingKit) -> None:
+    verdict = verify(Folder(kit.home.root), [kit.signer.verifier])
+    assert verdict.proven and verdict.broken is None
+    said = {finding.what: finding.words for finding in verdict.findings}
+    assert len([what for what in said if what.startswith("film")]) == 2
+    assert said["log of web"] == "3 entries, each holding the one before"
+    assert "recorder to 3 of 3, web to 3 of 3" in said["signed heads in kit/heads"]
+    assert kit.signer.verifier.name in verdict.sentence
+
+
+def test_without_the_kits_key_from_elsewhere_nothing_is_proven(kit: SendingKit) -> None:
+    verdict = verify(Folder(kit.home.root))
+    assert verdict.broken is None and not verdict.proven
+    assert verdict.sentence == "Consistent, signer unproven."
+
+
+def test_a_forger_who_signs_everything_anew_is_unmasked_by_the_key(kit: SendingKit) -> None:
+    forger = Signer.generate(kit.signer.verifier.name)
+    for manifest in kit.home.recordings.glob("*/manifest"):
+        text = manifest.read_text().rpartition("\n\n")[0] + "\n"
+        manifest.write_text(forger.sign(text.replace('"why":"button"', '"why":"limit"')))
+    card = kit.home.kit / "kit.json"
+    card.write_text(card.read_text().replace(str(kit.signer.verifier), str(forger.verifier)))
+    shutil.rmtree(kit.home.kit / "heads")
+    Witness(kit.home, forger, CLOCK).sign()
+    assert verify(Folder(kit.home.root)).sentence == "Consistent, signer unproven."
+    verdict = verify(Folder(kit.home.root), [kit.signer.verifier])
+    assert verdict.broken and verdict.broken.what.startswith("film")
+
+
+def altered(path: Path, change: Callable[[bytes], bytes]) -> None:
+    path.write_bytes(change(path.read_bytes()))
+
+
+BREAKS: dict[str, tuple[Callable[[SendingKit], object], str]] = {
+    "a byte of a segment": (
+        lambda kit: altered(film(kit) / "0000.mp4.age", lambda d: d[:-1] + bytes([d[-1] ^ 1])),
+        "0000.mp4.age is not what was signed",
+    ),
+    "a segment cut short": (
+        lambda kit: altered(film(kit) / "0001.mp4.age", lambda d: d[:-1]),
+        "0001.mp4.age is not what was signed",
+    ),
+    "a segment gone": (
+        lambda kit: (film(kit) / "0001.mp4.age").unlink(),
+        "0001.mp4.age is missing",
+    ),
+    "an index gone": (lambda kit: (film(kit) / "0000.index.age").unlink(), "index.age is missing"),
+    "a segment put in": (
+        lambda kit: shutil.copy(film(kit) / "0000.mp4.age", film(kit) / "0002.mp4.age"),
+        "0002.mp4.age lies there and was never signed",
+    ),
+    "two segments exchanged": (
+        lambda kit: (
+            (film(kit) / "0000.mp4.age").rename(film(kit) / "x"),
+            (film(kit) / "0001.mp4.age").rename(film(kit) / "0000.mp4.age"),
+            (film(kit) / "x").rename(film(kit) / "0001.mp4.age"),
+        ),
+        "0000.mp4.age is not what was signed",
+    ),
+    "a manifest altered": (
+        lambda kit: altered(film(kit) / "manifest", lambda d: d.replace(b"button", b"limit")),
+        "altered after it was signed",
+    ),
+    "a film renamed": (
+        lambda kit: film(kit).rename(kit.home.recordings / ("a" * 16)),
+        "manifest is of another film",
+    ),
+    "a log's line altered": (
+        lambda kit: altered(
+            kit.home.log("web") / "log", lambda d: d.replace(b'"armed"', b'"alarm"')
+        ),
+        "The log is broken at line 3",
+    ),
+    "a log's line taken out": (
+        lambda kit: altered(
+            kit.home.log("recorder") / "log", lambda d: b"".join(d.splitlines(True)[1:])
+        ),
+        "The log is broken at line 1",
+    ),
+    "a log written anew": (
+        lambda kit: (
+            (kit.home.log("web") / "log").unlink(),
+            happened(kit, "web", "unlocked", "locked", "locked"),
+        ),
+        "The log of web is not the one that was signed at 000001",
+    ),
+    "a log cut short": (
+        lambda kit: altered(
+            kit.home.log("web") / "log", lambda d: b"".join(d.splitlines(True)[:2])
+        ),
+        "its entry 3 is another or gone",
+    ),
+    "a signed head taken out": (
+        lambda kit: (kit.home.kit / "heads" / "000001").unlink(),
+        "The signed heads are broken at 000002",
+    ),
+    "a log that the recorder saw written anew": (
+        lambda kit: (
+            (kit.home.log("web") / "log").unlink(),
+            Witness(kit.home, kit.signer, CLOCK).sign(),
+        ),
+        "another or gone|written anew",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BREAKS)
+@pytest.mark.parametrize("with_key", [True, False])
+def test_the_first_link_that_does_not_hold_is_named(
+    kit: SendingKit, what: str, with_key: bool
+) -> None:
+    happen, words = BREAKS[what]
+    happen(kit)
+    verdict = verify(Folder(kit.home.root), [kit.signer.verifier] if with_key else [])
+    assert verdict.broken and not verdict.proven
+    assert re.search(words, verdict.broken.words), verdict.broken.words
+    assert verdict.broken.what in verdict.sentence
+
+
+def test_a_film_that_is_being_made_is_neither_broken_nor_proven(kit: SendingKit) -> None:
+    case = kit.case()
+    kit.film(case.id, ended=False)
+    verdict = verify(Folder(kit.home.root), [kit.signer.verifier])
+    assert verdict.broken is None and not verdict.proven
+    assert "1 not signed to the end yet" in verdict.sentence
+
+
+def test_what_the_power_cut_is_held_against_its_tail(kit: SendingKit) -> None:
+    name = kit.film(kit.case().id, tail=True)
+    assert verify(Folder(kit.home.root), [kit.signer.verifier]).proven
+    altered(kit.home.recording(name) / "0002.mp4.age", lambda data: data[1:])
+    broken = verify(Folder(kit.home.root), [kit.signer.verifier]).broken
+    assert broken and "0002.mp4.age is not what was signed" in broken.words
+
+
+def test_one_recording_is_checked_by_itself(kit: SendingKit) -> None:
+    verdict = verify(Folder(film(kit)), [kit.signer.verifier])
+    assert verdict.proven and len(verdict.findings) == 1
+
+
+def test_the_services_store_is_checked_likewise(kit: SendingKit) -> None:
+    kit.sync()
+    store = FolderStore(kit.store)
+    verdict = verify(Stored(store), [kit.signer.verifier])
+    assert verdict.proven
+    assert {f.what.partition(" ")[0] for f in verdict.findings} == {"film", "signed"}
+    moved = next(kit.store.glob("cases/*"))
+    moved.rename(kit.store / "cases" / new_id())
+    broken = verify(Stored(store), [kit.signer.verifier]).broken
+    assert broken and "another case" in broken.words
+    store.close()
+
+
+def test_a_place_with_nothing_to_check_is_no_proof(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="nothing here"):
+        verify(Folder(tmp_path))
+
+
+def test_a_key_is_given_itself_or_as_the_kits_card(kit: SendingKit) -> None:
+    assert parse_key(str(kit.signer.verifier)) == kit.signer.verifier
+    assert parse_key((kit.home.kit / "kit.json").read_text()) == kit.signer.verifier
+
+
+def test_the_command_ends_with_0_only_when_it_is_proven(
+    kit: SendingKit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, key = str(kit.home.root), str(kit.signer.verifier)
+    assert run(["verify", home, "--kit-key", key]) == 0
+    assert "Everything here holds" in capsys.readouterr().out
+    assert run(["verify", kit.home.root.as_uri()]) == 3
+    assert "Consistent, signer unproven." in capsys.readouterr().err
+    (film(kit) / "0000.mp4.age").unlink()
+    assert run(["verify", home, "--kit-key", str(kit.home.kit / "kit.json")]) == 1
+    said = capsys.readouterr()
+    assert "0000.mp4.age is missing" in said.err and film(kit).name in said.err
+    assert run(["verify", home, "--kit-key", "no key"]) == 1
+    assert run(["verify", str(kit.root / "nowhere")]) == 1
+
+
+def blocks(language: str) -> str:
+    found = re.findall(rf"```{language}\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    assert len(found) == 1
+    return str(found[0])
+
+
+@pytest.mark.interop
+def test_a_stranger_checks_a_film_with_openssl_as_the_guide_says(
+    kit: SendingKit, tmp_path: Path
+) -> None:
+    def check() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", blocks("sh"), "-", key, str(tmp_path)],
+            cwd=film(kit),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    key = str(kit.signer.verifier)
+    done = check()
+    assert done.returncode == 0, done.stderr
+    assert "Signature Verified Successfully" in done.stdout and "0001.mp4.age: OK" in done.stdout
+    altered(film(kit) / "0001.mp4.age", lambda data: data[:-1])
+    assert check().returncode != 0
+    altered(film(kit) / "manifest", lambda data: data.replace(b"button", b"limit"))
+    assert "Verified Successfully" not in check().stdout
+
+
+def test_a_stranger_checks_the_logs_with_a_dozen_lines_as_the_guide_says(kit: SendingKit) -> None:
+    def check() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-I", "-c", blocks("python"), str(kit.signer.verifier)],
+            cwd=kit.home.root,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    done = check()
+    assert (done.returncode, done.stdout) == (0, "holds\n"), done.stderr
+    altered(kit.home.log("web") / "log", lambda data: data.replace(b'"armed"', b'"alarm"'))
+    done = check()
+    assert done.returncode == 1 and "broken at 3" in done.stderr

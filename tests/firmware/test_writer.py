@@ -1,0 +1,490 @@
+"""The film on the card: sealed as it is made, synced as it is sealed, closed whatever happens."""
+
+import dataclasses
+import io
+import os
+import resource
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from fractions import Fraction
+from itertools import accumulate
+from pathlib import Path
+from random import Random
+
+import av
+import pytest
+
+from appliance.age.sealing import CHUNK, Bytes
+from appliance.age.unsealing import SealedReader, unseal
+from appliance.errors import BadSignature
+from appliance.film.boxes import boxes
+from appliance.film.fragments import Fragment, FragmentSplitter, Init
+from appliance.film.manifest import EndReason, FilmStarted, Manifest, parse_manifest, segment_name
+from appliance.film.recording import OpenedFilm, open_recording
+from appliance.film.segment import LONGEST_HELD, NewFile, SealedSegment, create
+from appliance.protocol.permits import recipient_digest
+from appliance.records.files import Home, new_id
+from appliance.records.signing import Signer
+from firmware.camera import GuardedSink
+from firmware.cameras.scene import sound_frame
+from firmware.cameras.testcard import TestCard, read_number
+from firmware.muxer import Muxer
+from firmware.recorder import LONGEST_STOP
+from firmware.writer import (
+    LONGEST_CLOSING,
+    QUEUE_SECONDS,
+    FilmWriter,
+    recover,
+)
+from tests.support import films
+from tests.support.fakes import CASE, NOON, FakeClock, Reel, look_at, muxed
+
+SIGNER = Signer.generate("kit-test")
+CARD = TestCard(320, 180, 30)
+
+
+class Place:
+    """A home with one film being written to it."""
+
+    def __init__(
+        self, root: Path, *, segment_seconds: int = 2, most_waiting: int = 1 << 24
+    ) -> None:
+        self.home = Home(root / "home", root / "run")
+        self.home.prepare(self.home.recordings)
+        self.recording = new_id()
+        self.directory = self.home.recording(self.recording)
+        self.failures: list[EndReason] = []
+        self.faults: list[EndReason | None] = []
+        self.closed, self.failed = threading.Event(), threading.Event()
+        self.clock = FakeClock()
+        self.grown = threading.Event()
+        self.writer = FilmWriter(
+            self.directory,
+            FilmStarted(
+                recording=self.recording,
+                case=new_id(),
+                kit="test",
+                permit=new_id(),
+                consent="0" * 64,
+                recipient=recipient_digest(str(CASE.recipient)),
+                kind="visit",
+                limit=60,
+                sound=True,
+                boot="this boot",
+                started=NOON,
+            ),
+            CASE.recipient,
+            SIGNER,
+            self.clock,
+            segment_seconds=segment_seconds,
+            most_waiting=most_waiting,
+            now=lambda: NOON,
+            on_failure=self._on_failure,
+            on_closed=self._on_closed,
+            on_growth=lambda size: self.grown.set(),
+            new_file=self._file,
+        )
+        self.chunk_takes = 0.0
+        """Seconds that the card needs for each write."""
+
+    def _file(self, path: Path) -> NewFile:
+        return SlowFile(create(path), self)
+
+    def _on_failure(self, why: EndReason) -> None:
+        self.failures.append(why)
+        self.failed.set()
+
+    def _on_closed(self, fault: EndReason | None) -> None:
+        self.faults.append(fault)
+        self.closed.set()
+
+    def finish(self, why: EndReason = EndReason.BUTTON) -> None:
+        self.writer.finish(why)
+        assert self.closed.wait(30)
+
+    def write(self, pieces: list[bytes]) -> None:
+        """As fast as the card takes it."""
+        self.writer.begin()
+        for piece in pieces:
+            while self.writer.busy:
+                self.grown.wait(0.1)
+                self.grown.clear()
+            self.writer.write(piece)
+
+    def manifest(self) -> Manifest:
+        return parse_manifest((self.directory / "manifest").read_text(), [SIGNER.verifier])
+
+    @contextmanager
+    def opened(self, home: Home | None = None) -> Iterator[OpenedFilm]:
+        directory = (home or self.home).recording(self.recording)
+        opened = open_recording(directory, [CASE], [SIGNER.verifier], check=True)
+        with closing(opened):
+            yield opened
+
+    def numbers(self) -> list[int | None]:
+        with self.opened() as it, it.film.open() as file, av.open(file) as container:
+            return [read_number(frame) for frame in container.decode(container.streams.video[0])]
+
+
+class SlowFile:
+    """A file on a card that takes its time, which passes as it writes."""
+
+    def __init__(self, file: NewFile, place: Place) -> None:
+        self._file, self._place = file, place
+        self.fileno, self.close = file.fileno, file.close
+
+    def write(self, data: Bytes, /) -> int:
+        self._place.clock.advance(self._place.chunk_takes)
+        return self._file.write(data)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def five_seconds() -> list[bytes]:
+    return muxed(CARD, 150)
+
+
+def split(pieces: list[bytes]) -> tuple[Init, list[Fragment]]:
+    splitter = FragmentSplitter()
+    init, *fragments = [unit for piece in pieces for unit in splitter.feed(piece)]
+    assert isinstance(init, Init)
+    return init, [f for f in fragments if isinstance(f, Fragment)]
+
+
+@pytest.mark.parametrize("late", [0, 3_000, 16_000])
+def test_where_pictures_are_missing_none_is_shown_early_and_as_many_are_missed_as_are_told(
+    late: int,
+) -> None:
+    """However late, in samples, the sound may come: its packets end fragments, too."""
+    reel, random = Reel(30), Random(late)
+    look_at(TestCard(160, 96, 30), reel)
+    for _ in range(5):
+        times = list(accumulate(random.choice((1, 1, 1, 2, 8)) for _ in range(40)))
+        times = [time - times[0] for time in times]
+        written = io.BytesIO()
+        muxer = Muxer(written.write, sound=True)
+        sink = GuardedSink(muxer, 60, FakeClock(), lambda why: None)
+        heard = 0
+        for number, time in enumerate(times):
+            while heard + late < time * 1600:
+                sink.sound(sound_frame(bytes(3200), heard))
+                heard += 1600
+            data, _, duration, key = reel.pictures[number % 30]
+            sink.picture(data, time * 3000, duration, key)
+        sink.close()
+        muxer.close()
+        written.seek(0)
+        with av.open(written) as film:
+            shown = [frame.time for frame in film.decode(film.streams.video[0])]
+        assert shown == pytest.approx([time / 30 for time in times])
+        assert sink.missed == times[-1] + 1 - len(times)
+
+
+def test_a_film_is_on_the_card_whole_signed_and_opens_with_the_case_alone(
+    place: Place, five_seconds: list[bytes]
+) -> None:
+    place.write(five_seconds)
+    place.finish()
+    assert place.faults == [None]
+    with place.opened() as opened:
+        assert opened.complete and opened.verify() == []
+        assert opened.manifest.signed_by == SIGNER.verifier
+        end = opened.manifest.ended
+    assert end is not None
+    assert (end.why, end.ended, end.frames, end.segments) == (EndReason.BUTTON, NOON, 150, 3)
+    assert end.seconds == pytest.approx(5)
+    assert place.numbers() == list(range(150))
+    assert (place.writer.frames, place.writer.segments) == (150, 3)
+    assert place.writer.bytes == sum(p.stat().st_size for p in place.directory.glob("*.mp4.age"))
+
+
+def test_segments_are_cut_at_key_frames_and_each_plays_by_itself(
+    place: Place, five_seconds: list[bytes]
+) -> None:
+    place.write(five_seconds)
+    place.finish()
+    numbers = []
+    for line in place.manifest().segments:
+        plain = unseal((place.directory / line.name).read_bytes(), [CASE])
+        with av.open(io.BytesIO(plain)) as film:
+            frames = list(film.decode(film.streams.video[0]))
+        assert frames[0].key_frame
+        numbers.append([read_number(frame) for frame in frames])
+    assert numbers == [list(range(60)), list(range(60, 120)), list(range(120, 150))]
+
+
+def test_a_segment_waits_for_a_key_frame_however_seldom_they_come(place: Place) -> None:
+    # A key frame every 1.8 seconds, and segments of two.
+    film = films.film(300, encoder=films.LIKE_OURS | {"g": "54"})
+    place.write([film[at : at + 4096] for at in range(0, len(film), 4096)])
+    place.finish()
+    frames = [line.frames for line in place.manifest().segments]
+    assert frames == [108, 108, 84]
+    for line in place.manifest().segments:
+        plain = unseal((place.directory / line.name).read_bytes(), [CASE])
+        with av.open(io.BytesIO(plain)) as film:
+            assert len(list(film.decode(film.streams.video[0]))) == line.frames
+
+
+def test_nothing_of_the_film_is_on_the_card_in_clear(
+    place: Place, five_seconds: list[bytes]
+) -> None:
+    place.write(five_seconds)
+    place.finish()
+    _, fragments = split(five_seconds)
+    for path in place.directory.iterdir():
+        data = path.read_bytes()
+        assert not any(name in data for name in (b"moov", b"moof", b"mdat", b"avcC"))
+        assert not any(fragment.data[-200:-100] in data for fragment in fragments)
+
+
+def test_a_manifest_of_somebody_else_is_not_believed(
+    place: Place, five_seconds: list[bytes]
+) -> None:
+    place.write(five_seconds)
+    place.finish()
+    text = (place.directory / "manifest").read_text()
+    with pytest.raises(BadSignature):
+        parse_manifest(text, [Signer.generate("kit-test").verifier])
+    with pytest.raises(BadSignature):
+        parse_manifest(text.replace('"limit":60', '"limit":90'), [SIGNER.verifier])
+
+
+def readable(directory: Path) -> bytes:
+    """What can be read of a segment as it lies there now."""
+    with open(directory / segment_name(0), "rb") as file:
+        reader = SealedReader(io.BytesIO(file.read()), [CASE])
+        return reader.read_at(0, reader.size)
+
+
+def test_no_more_than_a_quarter_of_a_second_is_held_back(
+    tmp_path: Path, five_seconds: list[bytes]
+) -> None:
+    init, fragments = split(five_seconds)
+    segment = SealedSegment(tmp_path, new_id(), 0, init, CASE.recipient)
+    written = Fraction(0)
+    for fragment in fragments:
+        segment.add(fragment)
+        frames = segment.sync()
+        written += fragment.seconds
+        plain = readable(tmp_path)
+        found = sum(data.data in plain for data in fragments)
+        sealed = sum((f.seconds for f in fragments[:found]), Fraction(0))
+        assert written - sealed <= LONGEST_HELD
+        assert frames == sum(f.frames for f in fragments[:found])
+    segment.close()
+
+
+def test_the_first_fragment_is_sealed_at_once(tmp_path: Path, five_seconds: list[bytes]) -> None:
+    init, fragments = split(five_seconds)
+    segment = SealedSegment(tmp_path, new_id(), 0, init, CASE.recipient)
+    segment.add(fragments[0])
+    assert segment.sync(at_once=True) == fragments[0].frames
+    assert fragments[0].data in readable(tmp_path)
+    segment.close()
+
+
+@pytest.mark.parametrize("short", [0, 1, 7, 8, 9, 20])
+def test_boxes_fill_a_chunk_however_little_room_there_is(
+    tmp_path: Path, five_seconds: list[bytes], short: int
+) -> None:
+    """`short`: bytes that are missing to a full chunk when it has to be filled."""
+    init, fragments = split(five_seconds)
+    length = CHUNK - len(init.data) - short
+    odd = dataclasses.replace(fragments[0], data=bytes(length), samples=())
+    segment = SealedSegment(tmp_path, new_id(), 0, init, CASE.recipient)
+    segment.add(odd)
+    segment.sync(at_once=True)
+    plain = readable(tmp_path)
+    assert plain.startswith(init.data + odd.data)
+    assert len(plain) % CHUNK == 0
+    filled = list(boxes(plain, len(init.data) + length))
+    assert [box.name for box in filled] == ([b"free"] if short else [])
+    line = segment.close()
+    whole = unseal((tmp_path / line.name).read_bytes(), [CASE])
+    assert whole[: len(plain)] == plain
+    assert [box.name for box in boxes(whole, len(plain))] == [b"free"]
+
+
+@pytest.mark.parametrize("bound", ["seconds", "bytes"])
+def test_a_card_that_is_too_slow_ends_the_film_and_keeps_what_it_took(
+    tmp_path: Path, five_seconds: list[bytes], bound: str
+) -> None:
+    most = sum(map(len, five_seconds)) // (2 if bound == "bytes" else 1)
+    place = Place(tmp_path, most_waiting=most)
+    # Nobody takes anything until the writer begins.
+    for piece in five_seconds:
+        place.writer.write(piece)
+    assert place.failures == [EndReason.SLOW_CARD]
+    place.writer.begin()
+    place.finish(EndReason.SLOW_CARD)
+    assert place.faults == [None]
+    numbers = place.numbers()
+    assert numbers == list(range(len(numbers)))
+    assert place.writer.frames == len(numbers)
+    longest = QUEUE_SECONDS * 30
+    if bound == "seconds":
+        assert longest - 8 < len(numbers) <= longest
+    else:
+        assert 0 < len(numbers) < longest - 8
+    end = place.manifest().ended
+    assert end is not None and end.why is EndReason.SLOW_CARD
+
+
+@pytest.mark.parametrize("takes", [0.01, 0.3, 0.7, 3.0, 9.0])
+def test_however_slow_the_card_and_large_the_film_it_is_closed_and_signed_in_time(
+    tmp_path: Path, five_seconds: list[bytes], takes: float
+) -> None:
+    """Slow in bytes: at a higher bit rate what waits takes longer, and the recorder ended itself to
+    be rid of a card that it took to hang."""
+    place = Place(tmp_path, most_waiting=1 << 30)
+    for piece in five_seconds:
+        place.writer.write(piece)
+    assert place.failures == [EndReason.SLOW_CARD]
+    place.chunk_takes = takes
+    began = place.clock.monotonic()
+    place.writer.begin()
+    place.finish(EndReason.SLOW_CARD)
+    took = place.clock.monotonic() - began
+    assert took <= LONGEST_CLOSING + 2 * takes and took < LONGEST_STOP
+    end = place.manifest().ended
+    assert end is not None and end.why is EndReason.SLOW_CARD
+    # Whatever was sealed is as good as ever.
+    if place.writer.frames:
+        numbers = place.numbers()
+        assert numbers == list(range(len(numbers))) and len(numbers) >= place.writer.frames
+
+
+def test_what_is_no_film_ends_it_and_is_not_raised_into_the_muxer(
+    place: Place, five_seconds: list[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    place.write(five_seconds)
+    place.writer.write(b"\0" * 64)
+    assert place.failures == [EndReason.FAULT]
+    place.writer.write(five_seconds[0])
+    place.finish(EndReason.FAULT)
+    assert place.failures == [EndReason.FAULT] and place.faults == [None]
+    assert place.numbers() == list(range(150))
+    assert "no film" in caplog.text
+
+
+@contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """The card refuses every write beyond this length."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_card_that_refuses_a_write_ends_the_film_and_keeps_what_is_sealed(
+    tmp_path: Path, five_seconds: list[bytes]
+) -> None:
+    place = Place(tmp_path, segment_seconds=3)
+    with files_no_larger_than(5 * CHUNK):
+        place.write(five_seconds)
+        assert place.failed.wait(30)
+        assert place.failures == [EndReason.DISK_FAILED]
+        place.finish(EndReason.DISK_FAILED)
+    manifest = place.manifest()
+    assert manifest.ended is not None and manifest.ended.why is EndReason.DISK_FAILED
+    assert manifest.ended.tail is not None
+    assert manifest.ended.tail.name == segment_name(0)
+    numbers = place.numbers()
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) >= place.writer.frames > 0
+
+
+def test_a_card_that_refuses_everything_leaves_the_film_for_the_next_start(
+    place: Place, five_seconds: list[bytes]
+) -> None:
+    place.write(five_seconds)
+    with files_no_larger_than(0):
+        place.finish()
+    assert place.faults == [EndReason.DISK_FAILED]
+    assert recover(place.home, SIGNER) == [place.recording]
+    assert place.manifest().ended is not None
+
+
+def test_a_film_without_a_single_picture_is_closed_too(place: Place) -> None:
+    place.write([])
+    place.finish(EndReason.CAMERA_FAILED)
+    end = place.manifest().ended
+    assert end is not None
+    assert (end.why, end.frames, end.segments, end.tail) == (EndReason.CAMERA_FAILED, 0, 0, None)
+
+
+# --- After a power cut --------------------------------------------------------------------------
+
+
+def cut(place: Place, to: Path, pieces: list[bytes]) -> Home:
+    """The card as a power cut leaves it: everything written but nothing closed."""
+    place.write(pieces)
+    place.finish()
+    home = Home(to / "home", to / "run")
+    shutil.copytree(place.home.root, home.root)
+    directory = home.recording(place.recording)
+    lines = (directory / "manifest").read_text().splitlines(keepends=True)
+    # The last segment has no line, no index and no end; the line before it was torn.
+    (directory / "manifest").write_text("".join(lines[:3]) + lines[3][:40])
+    tail = directory / segment_name(2)
+    os.truncate(tail, tail.stat().st_size - 100)
+    (directory / "0002.index.age").unlink()
+    return home
+
+
+def test_after_a_power_cut_the_film_is_closed_without_any_key_and_what_was_sealed_opens(
+    place: Place, tmp_path: Path, five_seconds: list[bytes]
+) -> None:
+    home = cut(place, tmp_path / "cut", five_seconds)
+    assert recover(home, SIGNER) == [place.recording]
+    directory = home.recording(place.recording)
+    manifest = parse_manifest((directory / "manifest").read_text(), [SIGNER.verifier])
+    assert len(manifest.segments) == 2
+    end = manifest.ended
+    assert end is not None and end.tail is not None
+    assert (end.why, end.ended, end.frames) == (EndReason.POWER, None, 120)
+    assert (end.tail.name, end.tail.size) == (
+        segment_name(2),
+        (directory / segment_name(2)).stat().st_size,
+    )
+    with place.opened(home) as opened:
+        assert len(opened.film.frames) > 120
+        assert opened.verify() == []
+
+
+def test_recovery_does_nothing_twice_and_nothing_to_films_that_are_closed(
+    place: Place, tmp_path: Path, five_seconds: list[bytes]
+) -> None:
+    home = cut(place, tmp_path / "cut", five_seconds)
+    recover(home, SIGNER)
+    before = {path: path.read_bytes() for path in home.recordings.rglob("*") if path.is_file()}
+    assert recover(home, SIGNER) == []
+    assert {p: p.read_bytes() for p in home.recordings.rglob("*") if p.is_file()} == before
+
+
+def test_a_place_where_no_film_had_begun_is_cleared(place: Place) -> None:
+    place.directory.mkdir()
+    (place.directory / ".manifest.abcd.new").write_bytes(b"half a li")
+    assert recover(place.home, SIGNER) == []
+    assert not place.directory.exists()
+
+
+def test_sealed_film_with_a_manifest_that_cannot_be_read_is_left_alone(
+    place: Place, five_seconds: list[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    place.write(five_seconds)
+    place.finish()
+    (place.directory / "manifest").write_bytes(b"\xff\xfe")
+    before = sorted(path.name for path in place.directory.iterdir())
+    assert recover(place.home, SIGNER) == []
+    assert sorted(path.name for path in place.directory.iterdir()) == before
+    assert place.recording in caplog.text

@@ -1,0 +1,7 @@
+"""Where the repository lies, for tests that read it or start one of its programs."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TESTS = ROOT / "tests"
+SYSTEMD = ROOT / "systemd"

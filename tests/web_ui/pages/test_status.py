@@ -1,0 +1,231 @@
+"""The kit's line on every page, Stop, and the button of the virtual kit."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextvars import copy_context
+from pathlib import Path
+
+import pytest
+
+import web_ui
+from appliance.film.manifest import EndReason
+from appliance.protocol.permits import Refusal
+from appliance.protocol.requests import Stop
+from firmware.recorder import Pattern, State
+from tests.support.pages import Browser, WebKit
+from web_ui.pages import status
+from web_ui.session.unlocked import IDLE_SECONDS
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Iterator[WebKit]:
+    with WebKit(tmp_path) as made:
+        made.enrol()
+        yield made
+
+
+def told(kit: WebKit) -> dict[str, object]:
+    answer: dict[str, object] = kit.browser.get("/status.json").response.json
+    return answer
+
+
+def test_the_line_says_what_the_recorder_says(kit: WebKit) -> None:
+    kit.recorder.show(
+        state="filming", light="filming", clock="trusted", remaining=125.4, minutes_free=80.9
+    )
+    page = kit.browser.get("/unlock")
+    for words in ("Filming.", "On: filming", "2:05", "Room for 80 minutes", "Time confirmed"):
+        assert words in page.words
+    assert told(kit)["countdown"] == "2:05"
+    kit.recorder.show(minutes_free=1689.9)
+    assert "Room for 28 hours" in kit.browser.get("/unlock").words
+
+
+def test_a_status_older_than_three_seconds_is_not_believed(kit: WebKit) -> None:
+    kit.recorder.show(state="ready", light="ready")
+    kit.clock.pass_by(3)
+    assert told(kit)["answers"] is True
+    kit.clock.pass_by(0.1)
+    assert told(kit)["answers"] is False
+    page = kit.browser.get("/unlock")
+    assert "The recorder does not answer" in page.words
+    assert "Slow pulse" not in page.words
+
+
+def test_a_status_of_another_boot_is_not_believed(kit: WebKit) -> None:
+    kit.recorder.show(boot="another")
+    assert told(kit)["answers"] is False
+
+
+def test_a_status_that_cannot_be_read_is_not_believed(kit: WebKit) -> None:
+    kit.home.status("recorder").write_text('{"attune": "recorder-status/v1"}')
+    assert told(kit)["answers"] is False
+
+
+@pytest.mark.parametrize("state", State)
+def test_every_state_has_its_words(kit: WebKit, state: State) -> None:
+    kit.recorder.show(state=state.value)
+    assert not str(told(kit)["doing"]).startswith("The recorder says")
+
+
+@pytest.mark.parametrize("pattern", Pattern)
+def test_every_pattern_of_the_light_has_its_words_and_is_drawn(
+    kit: WebKit, pattern: Pattern
+) -> None:
+    kit.recorder.show(light=pattern.value)
+    assert told(kit)["lamp"] != pattern.value
+    sheet = (Path(web_ui.__file__).parent / "static" / "attune.css").read_text()
+    assert f'.app-lamp[data-light="{pattern.value}"]' in sheet
+
+
+@pytest.mark.parametrize("code", [*Refusal, *EndReason])
+def test_every_refusal_and_fault_is_said_in_words(kit: WebKit, code: Refusal | EndReason) -> None:
+    kit.recorder.show(reason=code.value)
+    page = kit.browser.get("/unlock")
+    assert "The kit reports" not in page.words
+    if isinstance(code, Refusal):
+        assert code.sentence in page.words
+
+
+def test_a_lamp_that_no_wire_reads_back_is_said_to_be_unproven(kit: WebKit) -> None:
+    assert "The kit cannot check its lamp" in kit.browser.get("/unlock").words
+    kit.recorder.show(lamp_proven=True)
+    assert "The kit cannot check its lamp" not in kit.browser.get("/unlock").words
+
+
+class Events:
+    """What the kit sends to a page that stays open; None where all is the same.
+
+    Each has a context of its own, as each has a thread of its own on a kit.
+    """
+
+    def __init__(self, kit: WebKit, browser: Browser | None = None) -> None:
+        self._context = copy_context()
+        asked = self._context.run((browser or kit.browser).get, "/status.events")
+        self._answer = asked.response
+        assert self._answer.mimetype == "text/event-stream"
+        self._pieces = self._answer.iter_encoded()
+
+    def __iter__(self) -> Iterator[dict[str, object] | None]:
+        return self
+
+    def __next__(self) -> dict[str, object] | None:
+        piece = self._context.run(next, self._pieces).decode()
+        if piece.startswith("retry: "):
+            return next(self)
+        assert piece.startswith("data: ") and piece.endswith("\n\n")
+        value = piece.removeprefix("data: ").strip()
+        return None if value == "same" else json.loads(value)  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        self._context.run(self._answer.close)
+
+
+def test_a_page_that_stays_open_is_told_of_every_change(kit: WebKit) -> None:
+    kit.unlock()
+    stream = Events(kit)
+    assert next(stream) == told(kit)
+    kit.recorder.show(state="filming", remaining=12.0)
+    now = next(stream)
+    assert now == told(kit) and now["countdown"] == "0:12"
+    # What is not the recorder's to say is seen within a second.
+    kit.parts.seat.leave()
+    kit.clock.pass_by(1)
+    now = next(stream)
+    assert now and now["locked"] is True
+    kit.clock.pass_by(2.1)
+    now = next(stream)
+    assert now and now["answers"] is False, "the recorder has been silent for more than 3 s"
+    kit.clock.pass_by(2)
+    assert next(stream) is None, "a page hears from the kit although nothing has changed"
+    kit.clock.pass_by(60)
+    assert list(stream) == [], "whether or not anybody is there"
+
+
+def test_a_page_that_stays_open_does_not_keep_the_kit_unlocked(kit: WebKit) -> None:
+    kit.unlock()
+    stream = Events(kit)
+    assert (next(stream) or {})["locked"] is False
+    kit.pass_by(IDLE_SECONDS - 1)
+    assert [one["locked"] for one in stream if one] == [], "it ended and was asked for again"
+    stream = Events(kit)
+    assert (next(stream) or {})["locked"] is False
+    kit.clock.pass_by(1)
+    assert (next(stream) or {})["locked"] is True
+    assert not kit.parts.seat.taken
+    stream.close()
+
+
+def test_where_too_many_pages_are_open_each_asks_again_and_strangers_always_do(kit: WebKit) -> None:
+    kit.unlock()
+    stranger = Events(kit, kit.another_browser())
+    assert len(list(stranger)) == 1
+    open_pages = [Events(kit) for _ in range(status.STREAMS)]
+    for page in open_pages:
+        assert next(page)
+    assert len(list(Events(kit))) == 1
+    open_pages.pop().close()
+    page = Events(kit)
+    assert next(page)
+    kit.recorder.show(state="filming")
+    assert (next(page) or {})["filming"] is True
+    for one in (*open_pages, page):
+        one.close()
+
+
+def test_the_line_says_nothing_of_a_family_to_who_is_not_unlocked(kit: WebKit) -> None:
+    kit.unlock()
+    case = kit.make_case("The name of the family")
+    kit.recorder.show(state="filming", case=case)
+    page = kit.another_browser().get("/status.json")
+    assert "The name" not in page.text and case not in page.text
+
+
+def test_a_browser_that_unlocked_before_can_stop_a_film_while_the_page_is_locked(
+    kit: WebKit,
+) -> None:
+    kit.unlock()
+    kit.browser.submit("/cases", action="/lock")
+    kit.start_again_with_cookies()
+    kit.recorder.show(state="filming")
+    page = kit.browser.get("/unlock")
+    assert "Stop filming" in page.words
+    kit.browser.post("/stop", dict(page.form("/stop")))
+    assert [r for r in kit.recorder.requests() if isinstance(r, Stop)]
+
+
+def test_a_strange_browser_is_not_offered_to_stop(kit: WebKit) -> None:
+    kit.recorder.show(state="filming")
+    page = kit.browser.get("/unlock")
+    assert "Stop filming" not in page.words
+    token = page.form("/unlock")["csrf_token"][0]
+    assert kit.browser.post("/stop", {"csrf_token": token}).path == "/unlock"
+    assert not kit.recorder.requests()
+
+
+@pytest.mark.parametrize("back", ["https://evil.example/", "//evil.example", "/\\evil", "evil"])
+def test_after_stopping_nobody_is_sent_elsewhere(kit: WebKit, back: str) -> None:
+    kit.unlock()
+    kit.recorder.show(state="filming")
+    form = dict(kit.browser.get("/cases").form("/stop")) | {"back": [back]}
+    assert kit.browser.post("/stop", form).path == "/cases"
+
+
+def test_the_virtual_button_goes_down_and_up(kit: WebKit) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as button:
+        button.bind(str(kit.home.run / "recorder" / "virtual-button"))
+        button.settimeout(5)
+        form = kit.browser.get("/unlock").form("/virtual/button")
+        for edge in ("down", "up"):
+            assert kit.browser.post("/virtual/button", dict(form) | {"edge": edge}).status == 204
+            assert button.recv(16) == edge.encode()
+        kit.browser.post("/virtual/button", dict(form) | {"edge": "press"})
+        assert (button.recv(16), button.recv(16)) == (b"down", b"up")
+        assert kit.browser.post("/virtual/button", dict(form) | {"edge": "sideways"}).status == 400
+
+
+def test_a_virtual_button_without_a_recorder_says_so(kit: WebKit) -> None:
+    form = kit.browser.get("/unlock").form("/virtual/button")
+    page = kit.browser.post("/virtual/button", dict(form) | {"edge": "down"})
+    assert page.status == 503 and "does not answer" in page.words

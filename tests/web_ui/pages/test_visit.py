@@ -1,0 +1,272 @@
+"""The visit: who is here, framing, and what can be done while a film is made."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.casework.clips import Marks, marks_of
+from appliance.casework.consent import Enough
+from appliance.casework.withdrawal import withdraw_film
+from appliance.protocol.requests import Framing, Preview, Stop
+from appliance.protocol.status import SoundLevel
+from appliance.records.files import from_json
+from appliance.records.signing import open_note
+from tests.support.pages import NOW, PASSPHRASE, WebKit, practitioner
+
+PICTURE = b"\xff\xd8 what the camera sees"
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Iterator[WebKit]:
+    with WebKit(tmp_path) as made:
+        made.unlock()
+        yield made
+
+
+@pytest.fixture
+def case(kit: WebKit) -> str:
+    return kit.make_case()
+
+
+def arm(kit: WebKit, case: str) -> None:
+    kit.browser.submit(f"/cases/{case}/arm", films="1")
+    permit = kit.recorder.permit()
+    assert permit and permit.case == case
+    kit.recorder.show(state="ready", case=case, permit=permit.id)
+
+
+def film(kit: WebKit, case: str, second: float = 23.0) -> str:
+    """The kit is filming this case, and the film is so many seconds old."""
+    name = kit.recorder.write_film(case, kit.recipient(case))
+    kit.recorder.show(
+        state="filming", case=case, recording=name, limit=300.0, remaining=300.0 - second
+    )
+    return name
+
+
+def sound(kit: WebKit, peak: float, loudest: float | None = None) -> None:
+    """What the kit hears."""
+    level = SoundLevel(peak=peak, rms=peak, loudest=peak if loudest is None else loudest)
+    kit.recorder.show(with_sound=True, sound=level)
+
+
+def frame(kit: WebKit, case: str) -> None:
+    kit.recorder.show(state="preview", case=case)
+    kit.home.preview.write_bytes(PICTURE)
+
+
+# --- Who is here ----------------------------------------------------------------------------------
+
+
+def test_whoever_was_asked_just_now_is_here(kit: WebKit, case: str) -> None:
+    assert "How many films today" in kit.browser.get(f"/cases/{case}/arm").words
+
+
+def test_after_an_unlock_it_is_asked_who_is_here_before_the_kit_is_armed(
+    kit: WebKit, case: str
+) -> None:
+    kit.browser.submit("/cases", action="/lock")
+    kit.unlock()
+    kit.browser.submit(f"/cases/{case}/word", word="lantern")
+    page = kit.browser.get(f"/cases/{case}/arm")
+    assert page.path == f"/cases/{case}/visit/here"
+    assert "Alex (mother)" in page.words
+    kit.browser.post(f"/cases/{case}/arm", dict(page.form(page.path)) | {"films": "1"})
+    assert kit.recorder.permit() is None
+    assert kit.browser.submit(page.path).status == 400
+    kit.browser.submit(page.path, here="these")
+    arm(kit, case)
+
+
+def test_somebody_else_here_leads_to_the_consent_and_disarms_the_kit(
+    kit: WebKit, case: str
+) -> None:
+    arm(kit, case)
+    page = kit.browser.submit(f"/cases/{case}/visit/here", here="more")
+    assert page.path == f"/cases/{case}/consent"
+    assert kit.recorder.permit() is None
+
+
+def test_after_somebody_new_came_in_it_is_asked_again_who_is_here(kit: WebKit, case: str) -> None:
+    arm(kit, case)
+    kit.browser.submit(f"/cases/{case}", f"/cases/{case}/newcomer")
+    assert kit.browser.get(f"/cases/{case}/arm").path == f"/cases/{case}/visit/here"
+
+
+# --- Framing --------------------------------------------------------------------------------------
+
+
+def test_framing_asks_the_recorder_and_shows_what_it_sees(kit: WebKit, case: str) -> None:
+    arm(kit, case)
+    here = f"/cases/{case}/visit/frame"
+    kit.browser.submit(here, camera="on")
+    asked = [r for r in kit.recorder.requests() if isinstance(r, Preview)]
+    assert [request.open for request in asked] == [True]
+    text, _ = open_note(asked[0].note, [practitioner().card().verifying_key()])
+    assert from_json(text, Framing).kit == kit.recorder.signer.verifier.name.removeprefix("kit-")
+    frame(kit, case)
+    page = kit.browser.get(here)
+    assert (
+        f"/cases/{case}/visit/picture.jpg" in page.text
+        and "Nothing of what is seen or heard is kept" in page.words
+    )
+    picture = kit.browser.get(f"/cases/{case}/visit/picture.jpg")
+    assert picture.response.data == PICTURE
+    assert picture.response.headers["Cache-Control"] == "no-store"
+    kit.pass_by(1)
+    kit.browser.submit(here, camera="off")
+    asked = [r for r in kit.recorder.requests() if isinstance(r, Preview)]
+    assert [request.open for request in asked] == [True, False]
+
+
+def test_a_kit_that_is_not_armed_for_this_family_opens_no_camera(kit: WebKit, case: str) -> None:
+    page = kit.browser.get(f"/cases/{case}/visit/frame")
+    assert "not armed" in page.words
+    token = page.form("/lock")["csrf_token"][0]
+    kit.browser.post(f"/cases/{case}/visit/frame", {"csrf_token": token, "camera": "on"})
+    assert not [r for r in kit.recorder.requests() if isinstance(r, Preview)]
+
+
+def test_the_picture_is_shown_in_no_other_case_and_to_nobody_else(kit: WebKit, case: str) -> None:
+    other = kit.make_case("Another family")
+    frame(kit, case)
+    picture = f"/cases/{case}/visit/picture.jpg"
+    assert kit.browser.get(f"/cases/{other}/visit/picture.jpg").status == 404
+    assert kit.another_browser().get(picture).status == 403
+    kit.browser.submit("/cases", action="/lock")
+    assert kit.browser.get(picture).status == 403
+
+
+@pytest.mark.parametrize("state", ["idle", "ready", "filming", "stopping"])
+def test_no_picture_is_left_to_see_once_the_camera_is_not_framing(
+    kit: WebKit, case: str, state: str
+) -> None:
+    frame(kit, case)
+    kit.recorder.show(state=state, case=case)
+    assert kit.browser.get(f"/cases/{case}/visit/picture.jpg").status == 404
+
+
+def test_no_picture_is_shown_before_the_family_has_said_its_word(kit: WebKit, case: str) -> None:
+    kit.browser.submit("/cases", action="/lock")
+    kit.unlock()
+    frame(kit, case)
+    assert kit.browser.get(f"/cases/{case}/visit/picture.jpg").status == 404
+    assert kit.browser.get(f"/cases/{case}/visit/frame").path == f"/cases/{case}/word"
+
+
+# --- While it is filmed ---------------------------------------------------------------------------
+
+
+def test_a_moment_marked_while_filming_waits_on_the_page_of_the_film(
+    kit: WebKit, case: str
+) -> None:
+    name = film(kit, case, 1.25)
+    kit.pass_by(0.5)
+    kit.recorder.show(boottime=kit.clock.boottime - 0.5)
+    page = kit.browser.submit(f"/cases/{case}", f"/cases/{case}/visit/mark")
+    assert "Marked at: 0:01.75" in page.words
+    assert marks_of(kit.open_case(case), name) == (1.75,)
+    kit.recorder.show(state="idle", ended="page")
+    page = kit.browser.get(f"/cases/{case}/films/{name}")
+    assert "Marked while filming" in page.words and 'data-marked="1.75"' in page.text
+    form = kit.browser.get(f"/cases/{case}/films/{name}?marked=1.75").form(
+        f"/cases/{case}/films/{name}/clips"
+    )
+    assert (form["start"], form["end"]) == (["0:00.000"], ["0:02.500"])
+
+
+@pytest.mark.parametrize("text", ["nonsense", "nan", "inf", "1e99999", ""])
+def test_a_mark_that_is_none_leaves_the_fields_empty(kit: WebKit, case: str, text: str) -> None:
+    name = kit.recorder.write_film(case, kit.recipient(case))
+    here = f"/cases/{case}/films/{name}"
+    assert kit.browser.get(f"{here}?marked={text}").form(f"{here}/clips")["start"] == [""]
+
+
+def test_a_mark_in_another_familys_film_is_not_kept(kit: WebKit, case: str) -> None:
+    other = kit.make_case("Another family")
+    film(kit, other)
+    token = kit.browser.get("/cases").form("/lock")["csrf_token"][0]
+    kit.browser.post(f"/cases/{case}/visit/mark", {"csrf_token": token})
+    for one in (case, other):
+        assert not kit.open_case(one).read_all(Marks)
+
+
+def test_a_film_that_is_taken_back_takes_its_marks_with_it(kit: WebKit, case: str) -> None:
+    name = film(kit, case)
+    kit.browser.submit(f"/cases/{case}", f"/cases/{case}/visit/mark")
+    kit.browser.submit(f"/cases/{case}", f"/cases/{case}/visit/enough")
+    opened = kit.open_case(case)
+    assert opened.read(Marks, name) and opened.read(Enough, name)
+    withdraw_film(opened, name, kit.recorder.status.kit, NOW)
+    assert not opened.read(Marks, name) and not opened.read(Enough, name)
+
+
+def test_the_child_had_enough_stops_disarms_and_is_kept_in_the_case(kit: WebKit, case: str) -> None:
+    arm(kit, case)
+    name = film(kit, case)
+    page = kit.browser.submit(f"/cases/{case}", f"/cases/{case}/visit/enough")
+    assert page.path == f"/cases/{case}"
+    assert [r for r in kit.recorder.requests() if isinstance(r, Stop)]
+    assert kit.recorder.permit() is None
+    kept = kit.open_case(case).read(Enough, name)
+    assert kept and kept.recording == name
+    kit.recorder.show(state="idle", ended="page")
+    assert "The child had enough, so it was ended." in kit.browser.get(f"/cases/{case}").words
+
+
+def test_what_can_be_done_while_filming_is_offered_only_for_the_family_that_is_filmed(
+    kit: WebKit, case: str
+) -> None:
+    other = kit.make_case("Another family")
+    film(kit, case)
+    assert "Mark this moment" in kit.browser.get(f"/cases/{case}").words
+    assert "Mark this moment" not in kit.browser.get(f"/cases/{other}").words
+
+
+def test_how_loud_it_is_is_told_to_whoever_is_unlocked_and_to_nobody_else(
+    kit: WebKit, case: str
+) -> None:
+    film(kit, case)
+    for peak, shown in ((0.0, 100), (-30.0, 50), (-60.0, 0), (-90.3, 0)):
+        sound(kit, peak)
+        assert kit.browser.get("/status.json").response.json["heard"]["level"] == shown
+    assert f'value="{0}"' in kit.browser.get(f"/cases/{case}").text
+    assert kit.another_browser().get("/status.json").response.json["heard"] is None
+    kit.recorder.show(with_sound=False, sound=None)
+    assert "No sound: only pictures are made" in kit.browser.get(f"/cases/{case}").words
+
+
+def test_before_the_film_it_is_said_whether_people_can_be_heard(kit: WebKit, case: str) -> None:
+    arm(kit, case)
+    address = f"/cases/{case}/visit/frame"
+    assert 'id="sound"' not in kit.browser.get(address).text
+    frame(kit, case)
+    assert "No sound: only pictures are made" in kit.browser.get(address).words
+    assert 'id="sound"' not in kit.browser.get(address).text
+    kit.recorder.show(with_sound=True, sound=None)
+    assert "Nothing is heard." in kit.browser.get(address).words
+    for loudest, said in ((-40.1, "Quiet."), (-40, "Good:"), (-3, "Good:"), (-2.9, "Too loud.")):
+        # What was said a moment ago counts, not the pause just now.
+        sound(kit, -60.0, loudest)
+        page = kit.browser.get(address)
+        assert f"Sound {said}" in page.words
+        assert 'id="sound"' in page.text and 'value="0"' in page.text
+
+
+def test_the_line_says_how_long_the_last_film_can_still_be_removed(kit: WebKit) -> None:
+    kit.recorder.show(state="ready", removable=92.0)
+    assert "remove the last film (1:32 left)" in kit.browser.get("/cases").words
+    kit.recorder.show(removable=0.0)
+    assert "remove the last film" not in kit.browser.get("/cases").words
+
+
+def test_locked_nobody_marks_frames_or_ends_with_a_reason(kit: WebKit, case: str) -> None:
+    film(kit, case)
+    token = kit.browser.get("/cases").form("/lock")["csrf_token"][0]
+    kit.browser.submit("/cases", action="/lock")
+    for what in ("mark", "enough", "frame", "here"):
+        page = kit.browser.post(f"/cases/{case}/visit/{what}", {"csrf_token": token})
+        assert page.path == "/unlock" or page.status == 400
+    kit.browser.submit("/unlock", passphrase=PASSPHRASE, time=NOW.isoformat())
+    assert not kit.open_case(case).read_all(Marks)
