@@ -51,7 +51,7 @@ SEALED_TO = {
     # To the case's own key, which was made like the service's.
     "appliance.casework.repair": {"[recipient]"},
     "web_ui.player.filmstrip": {"[parse_recipient(case.record.recipient)]"},
-    "web_ui.pages.moments": {"[parse_recipient(opened.record.recipient)]"},
+    "web_ui.pages.films": {"[parse_recipient(opened.record.recipient)]"},
     "web_ui.session.jobs": {"[parse_recipient(case.record.recipient)]"},
     # To the case's own key (a film), or to one that is never written down (what it is made of).
     "appliance.casework.importing": {

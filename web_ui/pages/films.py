@@ -1,26 +1,43 @@
-"""A film of a case: playing it, and what it looks and sounds like at a glance."""
+"""A film of a case: its page, playing it, a glance at it, and the moments that are marked in it."""
 
 import base64
+import hashlib
+import re
 from fractions import Fraction
 from itertools import chain, pairwise
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
+from appliance.age.recipients import parse_recipient
+from appliance.age.sealing import seal
+from appliance.casework import clips
+from appliance.casework.clips import Clip, Still, Words
+from appliance.errors import BadInput
 from appliance.film import boxes
-from web_ui.film_page import film_page
+from appliance.records.files import ID, new_id, save
 from web_ui.parts import parts
 from web_ui.player.filmstrip import read_glance
 from web_ui.player.ranges import jpeg, play
 from web_ui.session.access import data, practitioner
-from web_ui.session.current import again, open_case, opened_film
+from web_ui.session.current import again, case_page, goals_of, open_case, opened_film
+from web_ui.session.principles import principles_of, turns_in_words, words_sent
+from web_ui.wording.language import _
+from web_ui.wording.times import exact
+
+REACH_BACK, REACH_ON = 8, 6
+"""Seconds that 'that was it' takes from before and after the moment it is pressed."""
+LONGEST_CLIP = 300
+"""Seconds: a clip is held in memory while it is cut."""
+_PLACE = re.compile(r"(?:(?P<minutes>\d{1,4}):)?(?P<seconds>\d{1,6}(?:\.\d{1,9})?)")
+
 
 pages = Blueprint("films", __name__, url_prefix="/cases/<id:case>")
 
 
 @pages.get("/films/<id:film>")
 def show(case: str, film: str) -> ResponseReturnValue:
-    return film_page(case, film)
+    return _page(case, film)
 
 
 @pages.get("/films/<id:film>/video")
@@ -63,3 +80,128 @@ def glance(case: str, film: str) -> ResponseReturnValue:
         opened, film, lambda: holder.viewing.lend(opened, film), parts().apart
     )
     return {"job": job.id, "failed": job.state == "failed"}, 202
+
+
+@pages.post("/films/<id:film>/clips")
+def mark(case: str, film: str) -> ResponseReturnValue:
+    """Keep a clip between two marks; `instead` of another one, if that is named."""
+    holder, opened, clock = practitioner(), open_case(case), parts().clock
+    before = request.form.get("instead", "")
+    try:
+        span = _span(opened_film(case, film).opened.film.seconds)
+        known = opened.read(Clip, before) if ID.fullmatch(before) else None
+        words = words_sent(
+            opened, known.words if known else Words(), principles_of(parts(), holder)
+        )
+    except BadInput as error:
+        return _page(case, film, error), 400
+    job = holder.work.make_clip(
+        opened,
+        film,
+        span,
+        words,
+        lambda: holder.viewing.lend(opened, film),
+        lambda: holder.now(clock),
+        parts().apart,
+    )
+    clips.choose(opened, job.id, before)
+    parts().note("clip-asked", case=case, recording=film, clip=job.id)
+    return redirect(url_for("films.show", case=case, film=film, _anchor="clips"), 303)
+
+
+@pages.post("/films/<id:film>/stills")
+def keep_picture(case: str, film: str) -> ResponseReturnValue:
+    """Keep the picture that is seen at one moment."""
+    opened = open_case(case)
+    try:
+        view = opened_film(case, film)
+        at = _seconds(request.form.get("at", ""))
+        if at >= view.opened.film.seconds:
+            raise BadInput(
+                _("That moment is not in this film."), _("Write a time before the film's end.")
+            )
+        shown, appeared = parts().apart.still(view, at)
+    except BadInput as error:
+        return _page(case, film, error), 400
+    sealed = seal(shown, [parse_recipient(opened.record.recipient)])
+    scale = view.opened.film.frames.timescale
+    still = Still(
+        id=new_id(),
+        recording=film,
+        at=int(appeared * scale),
+        scale=scale,
+        size=len(sealed),
+        sha256=hashlib.sha256(sealed).hexdigest(),
+        made=practitioner().now(parts().clock),
+    )
+    save(clips.sealed_file(opened, still), sealed)
+    opened.write(still, still.id)
+    clips.choose(opened, still.id)
+    parts().note("still-kept", case=case, recording=film, still=still.id)
+    return redirect(url_for("films.show", case=case, film=film, _anchor="clips"), 303)
+
+
+def _page(case: str, film: str, refused: BadInput | None = None) -> str:
+    """The page of a film; with what was `refused` of a form that was sent to it."""
+    holder, opened, view = practitioner(), open_case(case), opened_film(case, film)
+    stands = clips.shelf(opened)
+    marked = [at for at in clips.marks_of(opened, film) if at < view.opened.film.seconds]
+    asked = request.values.get("instead", "")
+    instead = next((one for one in stands.chosen if one.id == asked), None)
+    return case_page(
+        "film.html",
+        opened,
+        film=view.opened,
+        id=film,
+        goals=goals_of(opened),
+        principles=principles_of(parts(), holder).principles,
+        turns=turns_in_words(),
+        shelf=stands,
+        many=sum(isinstance(one, Clip) for one in stands.chosen) > parts().service.clips,
+        long_clip=parts().service.clip_seconds,
+        jobs=holder.work.jobs(case),
+        instead=instead if isinstance(instead, Clip) and instead.recording == film else None,
+        reach=(REACH_BACK, REACH_ON),
+        marked=marked,
+        refused=refused,
+        sent=request.form or _marks_sent(view.opened.film.seconds),
+    )
+
+
+def _marks_sent(length: Fraction) -> dict[str, str]:
+    """Where a moment begins and ends that was marked while filming, for the fields of the form."""
+    try:
+        at = Fraction(float(request.args.get("marked", "")))
+    except (ValueError, OverflowError):
+        return {}
+    return {
+        "start": exact(max(Fraction(0), at - REACH_BACK)),
+        "end": exact(max(Fraction(0), min(length, at + REACH_ON))),
+    }
+
+
+def _span(length: Fraction) -> tuple[Fraction, Fraction]:
+    """The marks that were sent, in seconds. Raises BadInput, in words, for what are no marks."""
+    start, end = (_seconds(request.form.get(name, "")) for name in ("start", "end"))
+    if not 0 <= start < end or start >= length:
+        raise BadInput(
+            _("The marks are not in order, or not in this film."),
+            _("Set where the moment begins, then where it ends."),
+        )
+    if end - start > LONGEST_CLIP:
+        raise BadInput(
+            _("A clip can be at most %(minutes)s minutes long.", minutes=LONGEST_CLIP // 60),
+            _("Choose the part in which it happens; a minute is usually plenty."),
+        )
+    return start, min(end, length)
+
+
+def _seconds(text: str) -> Fraction:
+    """'75.5' or '1:15.5' in seconds. Raises BadInput."""
+    found = _PLACE.fullmatch(text.strip().replace(",", "."))
+    if not found:
+        raise BadInput(
+            _("The time could not be read."),
+            _("Write minutes and seconds, such as 1:15.5, or seconds, such as 75.5."),
+        )
+    return 60 * Fraction(found["minutes"] or 0) + Fraction(found["seconds"])
