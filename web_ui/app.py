@@ -48,10 +48,10 @@ from web_ui.pages import (
     withdrawal,
 )
 from web_ui.parts import Parts, parts
-from web_ui.recorder import fresh_status
+from web_ui.recorder import Recorder
 from web_ui.session import access
 from web_ui.session.enrolment import Enrolment
-from web_ui.session.unlocked import Seat
+from web_ui.session.session import Session
 from web_ui.system.power import power_off
 from web_ui.system.usb_sticks import Sticks, Udisks
 from web_ui.wording import times
@@ -105,6 +105,7 @@ def build_parts(
     home = config.places
     cases = Cases(home)
     log = Log(home.log("web"), clock)
+    recorder = Recorder(home, clock, log)
     for case in finish_everything(home, cases):
         # The page still starts; the certificate of this case says that it is not finished.
         log.write("withdrawal-unfinished", case=case)
@@ -114,8 +115,9 @@ def build_parts(
         config=config,
         clock=clock,
         log=log,
-        seat=Seat(clock),
-        enrolment=Enrolment(home, clock),
+        recorder=recorder,
+        session=Session(clock),
+        enrolment=Enrolment(home, clock, recorder),
         cases=cases,
         sticks=sticks or Sticks(Udisks()),
         power_off=power_off,
@@ -163,7 +165,7 @@ def create_app(
 
     @app.context_processor
     def common() -> dict[str, Any]:
-        line = status.line(fresh_status(parts))
+        line = status.line(parts.recorder.status())
         return {"line": line, "virtual": virtual, "language": locale()}
 
     return app

@@ -18,7 +18,7 @@ from appliance.errors import (
     frames,
 )
 from web_ui.parts import Parts
-from web_ui.session.unlocked import Taken, TooSoon
+from web_ui.session.session import Taken, TooSoon
 from web_ui.wording.language import _, in_words
 
 _log = logging.getLogger(__name__)

@@ -20,7 +20,6 @@ from appliance.protocol.case_record import held, is_film_withdrawn
 from appliance.protocol.enrolment import Enrolled
 from appliance.vault.cases import OpenCase, strangers
 from web_ui.parts import Parts
-from web_ui.recorder import armed_case, end_filming, fresh_status, take_permit, trusted_now
 from web_ui.session.enrolment import forget_new_card
 from web_ui.session.unlocked import Practitioner
 
@@ -29,9 +28,9 @@ def carry_out_service(parts: Parts) -> None:
     """Carry out what the service has signed and the inbox holds. Any thread. Raises KitError,
     OSError."""
     for done in hear_service(parts.home, parts.cases):
-        if not done.film and armed_case(parts) == done.case:
-            take_permit(parts)
-        parts.seat.forget(done.case)
+        if not done.film and parts.recorder.armed_case() == done.case:
+            parts.recorder.disarm()
+        parts.session.forget(done.case)
         parts.note("service-order-done", case=done.case, recording=done.film)
 
 
@@ -80,8 +79,7 @@ def without_the_revoked(parts: Parts, holder: Practitioner, case: OpenCase) -> O
 
 def _renew(parts: Parts, case: OpenCase, enrolled: Enrolled) -> OpenCase:
     # What the kit is armed for is sealed to the key that they know.
-    if armed_case(parts) == case.id:
-        take_permit(parts)
+    parts.recorder.disarm(case.id)
     renewed = parts.cases.renew(case, enrolled)
     parts.note("new-key", case=case.id)
     return renewed
@@ -102,7 +100,7 @@ def close_for_good(
     why: Literal["family", "retention"],
 ) -> None:
     """Order and carry out that everything of a case goes, here and at the service. Any thread."""
-    end_filming(parts, case.id)
+    parts.recorder.end_filming(case.id)
     copies = (*out_of_reach(case), *shares.out_of_reach(case))
     order = parts.cases.withdraw(case.id, holder.keys, kit, holder.now(parts.clock), copies, why)
     holder.forget(case.id)
@@ -142,8 +140,8 @@ def remove_what_is_due(parts: Parts, holder: Practitioner) -> None:
     """
     for unfinished in finish_everything(parts.home, parts.cases):
         parts.note("withdrawal-unfinished", case=unfinished)
-    status = fresh_status(parts)
-    now = trusted_now(status, parts.clock)
+    status = parts.recorder.status()
+    now = parts.recorder.now(status)
     if status is None or now is None:
         return
     for record in parts.cases.records():

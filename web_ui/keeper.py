@@ -13,7 +13,6 @@ from appliance.records.audit import Event
 from appliance.records.files import MOST_NAMES, some_of
 from web_ui.housekeeping import carry_out_service, end_what_is_over, let_in, remove_what_is_due
 from web_ui.parts import Parts
-from web_ui.recorder import fresh_status, take_permit, trusted_now
 
 EVERY_SECONDS = 2.0
 MINUTE = 60.0
@@ -64,21 +63,21 @@ class Keeper(threading.Thread):
 
     def _watch_the_film(self) -> None:
         """While a film is being made, somebody is at work here."""
-        status = fresh_status(self._parts)
+        status = self._parts.recorder.status()
         if status is not None and status.state == FILMING:
-            self._parts.seat.watched()
+            self._parts.session.watched()
 
     def _lock_if_idle(self) -> None:
-        if self._parts.seat.idle:
+        if self._parts.session.idle:
             self._parts.lock("locked-idle")
 
     def _revoke(self) -> None:
         """Whom the recorder obeys no more, because the service said so, is locked out at once, and
         has no part in what follows in the cases that are open."""
-        holder, enrolled = self._parts.seat.holder, self._parts.enrolled
+        holder, enrolled = self._parts.session.holder, self._parts.enrolled
         if holder is not None and (enrolled is None or holder.card not in enrolled.practitioners):
             try:
-                take_permit(self._parts)
+                self._parts.recorder.disarm()
             finally:
                 self._parts.lock("locked-revoked")
         elif holder is not None and enrolled is not None and enrolled.former != self._former:
@@ -92,7 +91,7 @@ class Keeper(threading.Thread):
         if newest == self._heard:
             return
         carry_out_service(parts)
-        holder = parts.seat.holder
+        holder = parts.session.holder
         if holder is not None:
             let_in(parts, holder)
         self._heard = newest
@@ -102,12 +101,12 @@ class Keeper(threading.Thread):
         parts = self._parts
         if parts.clock.monotonic() - self._shared >= MINUTE:
             self._shared = parts.clock.monotonic()
-            status = fresh_status(parts)
-            end_what_is_over(parts, trusted_now(status, parts.clock))
+            status = parts.recorder.status()
+            end_what_is_over(parts, parts.recorder.now(status))
 
     def _remove_what_is_due(self) -> None:
         """Once at each unlock, and each hour after: a removal is signed by who is unlocked."""
-        holder = self._parts.seat.holder
+        holder = self._parts.session.holder
         if holder is None:
             return
         now = self._parts.clock.monotonic()
@@ -126,7 +125,7 @@ class Keeper(threading.Thread):
                 continue
             with suppress(BadFile):
                 request = read_request(path)
-                if request.boot == now.boot and now.boottime - request.boottime < 2 * FRESH_SECONDS:
+                if now.is_within(2 * FRESH_SECONDS, request):
                     continue
             path.unlink(missing_ok=True)
 

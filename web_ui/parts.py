@@ -13,10 +13,11 @@ from appliance.media.apart import Apart
 from appliance.protocol.enrolment import Enrolled
 from appliance.records.audit import Event, Log
 from appliance.records.clock import Clock
-from appliance.records.files import Home, load_fact
+from appliance.records.files import Home
 from appliance.vault.cases import Cases
+from web_ui.recorder import Recorder
 from web_ui.session.enrolment import Enrolment
-from web_ui.session.unlocked import Seat
+from web_ui.session.session import Session
 from web_ui.system.usb_sticks import Sticks
 
 _STICK_SECONDS = 10.0
@@ -31,7 +32,8 @@ class Parts:
     config: Config
     clock: Clock
     log: Log
-    seat: Seat
+    recorder: Recorder
+    session: Session
     enrolment: Enrolment
     cases: Cases
     sticks: Sticks
@@ -46,12 +48,11 @@ class Parts:
     """Decodes films: nothing here does."""
     failing: set[str] = field(default_factory=set)
     """What the page should do by itself and could not, when it last tried (`web_ui.keeper`)."""
-    _log_lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def enrolled(self) -> Enrolled | None:
         """Whom the kit obeys, or None while it is new."""
-        return load_fact(self.home.kit / "enrolled.json", Enrolled)
+        return self.recorder.enrolled
 
     @property
     def service(self) -> Service:
@@ -64,7 +65,7 @@ class Parts:
         What was dropped is not overwritten, and copies of a key lie wherever it was handled. So the
         process ends with the lock, and a new one goes on. This is the only way to lock.
         """
-        holder = self.seat.leave()
+        holder = self.session.end()
         if holder is None:
             return
         try:
@@ -89,8 +90,7 @@ class Parts:
 
     def note(self, event: Event, **ids: str) -> None:
         """Write an event to the page's log: codes and random ids only. Any thread."""
-        with self._log_lock:
-            self.log.write(event, **ids)
+        self.log.write(event, **ids)
 
 
 def parts() -> Parts:

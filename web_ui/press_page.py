@@ -4,15 +4,20 @@ from flask import redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from web_ui.parts import parts
-from web_ui.recorder import fresh_status
 
 
-def press_page(ask: str, back: str) -> ResponseReturnValue:
+def press_page(ask: str, back: str, other_keys: bool = False) -> ResponseReturnValue:
     """How far the press has come that `parts.enrolment` asked for; on to `back` once it is over.
 
     `ask` and `back` are endpoints: what asks for the press once more, and where it was asked for.
     """
-    progress = parts().enrolment.progress(fresh_status(parts()))
+    progress = parts().enrolment.progress(parts().recorder.status())
     if progress in ("nothing", "done"):
         return redirect(url_for(back), 303)
-    return render_template("press.html", progress=progress, again=url_for(ask), back=url_for(back))
+    return render_template(
+        "press.html",
+        progress=progress,
+        again=url_for(ask),
+        back=url_for(back),
+        other_keys=other_keys,
+    )

@@ -1,8 +1,10 @@
 """The recorder as the page sees it: what it says, what it is asked for, what it would refuse."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from appliance.errors import BadFile
+from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.permits import (
     CURRENT,
     Books,
@@ -11,101 +13,119 @@ from appliance.protocol.permits import (
     read_ceilings,
     recipient_digest,
 )
-from appliance.protocol.requests import Stop, place_request
+from appliance.protocol.requests import Request, Stop, place_request
 from appliance.protocol.status import RecorderStatus
+from appliance.records.audit import Log
 from appliance.records.clock import EARLIEST, Clock, Trust
-from appliance.records.files import Home, from_json, load_fact, new_id, read_text, sync_directory
+from appliance.records.files import (
+    ID,
+    Home,
+    from_json,
+    load_fact,
+    new_id,
+    read_text,
+    sync_directory,
+)
 from appliance.records.signing import split_note
 from appliance.vault.cases import OpenCase, strangers
-from web_ui.parts import Parts
 
 STALE_SECONDS = 3.0
 
 
-def read_status(home: Home) -> RecorderStatus | None:
-    """The recorder's last word, however old, or None if there is none that can be read."""
-    try:
-        return load_fact(home.status("recorder"), RecorderStatus)
-    except BadFile:
-        return None
+class Recorder:
+    """This kit's recorder, by the files that it shares with the page. Any thread."""
 
+    def __init__(self, home: Home, clock: Clock, log: Log) -> None:
+        self._home = home
+        self._clock = clock
+        self._log = log
 
-def fresh_status(parts: Parts) -> RecorderStatus | None:
-    """The recorder's status if it is of this boot and not older than three seconds."""
-    status = read_status(parts.home)
-    now = parts.clock.read()
-    if status is None or status.boot != now.boot:
-        return None
-    return status if now.boottime - status.boottime <= STALE_SECONDS else None
+    # --- What it says -----------------------------------------------------------------------------
 
+    def last_word(self) -> RecorderStatus | None:
+        """Its last status, however old; None if there is none that can be read."""
+        try:
+            return load_fact(self._home.status("recorder"), RecorderStatus)
+        except BadFile:
+            return None
 
-def trusted_now(status: RecorderStatus | None, clock: Clock) -> datetime | None:
-    """The time as the recorder believes it at this moment, or None while it does not."""
-    if status is None or status.now is None or status.clock != Trust.TRUSTED.value:
-        return None
-    return status.now + timedelta(seconds=clock.read().boottime - status.boottime)
+    def status(self) -> RecorderStatus | None:
+        """Its status if it is of this boot and not older than three seconds."""
+        status = self.last_word()
+        fresh = status is not None and self._clock.read().is_within(STALE_SECONDS, status)
+        return status if fresh else None
 
+    def now(self, status: RecorderStatus | None) -> datetime | None:
+        """The time as the recorder believes it at this moment, None while it does not."""
+        if status is None or status.now is None or status.clock != Trust.TRUSTED.value:
+            return None
+        return status.now + timedelta(seconds=self._clock.read().boottime - status.boottime)
 
-def ask_to_stop(parts: Parts) -> None:
-    """Place a Stop request."""
-    now = parts.clock.read()
-    place_request(parts.home, Stop(id=new_id(), boot=now.boot, boottime=now.boottime))
-    parts.note("stop-asked")
+    def answer(self, asked: str) -> str:
+        """What became of a request; '' for what is none, and while the recorder is silent."""
+        status = self.status()
+        return status.answers.get(asked, "waiting") if status and ID.fullmatch(asked) else ""
 
+    @property
+    def enrolled(self) -> Enrolled | None:
+        """Whom it obeys, None while the kit is new."""
+        return load_fact(self._home.kit / "enrolled.json", Enrolled)
 
-def permit_in_force(parts: Parts) -> Permit | None:
-    """What the kit is armed for, None if nothing. What the recorder makes of it is its own."""
-    try:
-        note = read_text(parts.home.permits / CURRENT)
-        return from_json(split_note(note)[0], Permit)
-    except (FileNotFoundError, BadFile):
-        return None
+    def ceilings(self) -> Ceilings:
+        """What the service has signed that this kit may do at most; the recorder checks it too."""
+        enrolled = self.enrolled
+        if enrolled is None or not enrolled.ceilings:
+            return Ceilings(since=EARLIEST)
+        return read_ceilings(enrolled.ceilings, enrolled.service)
 
+    def needs_press(self, case: OpenCase) -> bool:
+        """True while it knows an earlier key of this case and would refuse to film."""
+        books = load_fact(self._home.kit / "books.json", Books) or Books()
+        known = books.recipients.get(case.id)
+        return known is not None and known != recipient_digest(case.record.recipient)
 
-def armed_case(parts: Parts) -> str:
-    """The case that the kit is armed for, '' if none."""
-    permit = permit_in_force(parts)
-    return permit.case if permit else ""
+    def has_strangers(self, case: OpenCase) -> bool:
+        """True while a film would open with the key of somebody whom the service revoked."""
+        enrolled = self.enrolled
+        return enrolled is None or bool(strangers(case.team, enrolled))
 
+    # --- What it is asked for ---------------------------------------------------------------------
 
-def needs_press(parts: Parts, case: OpenCase) -> bool:
-    """True while the recorder knows an earlier key of this case and would refuse to film."""
-    books = load_fact(parts.home.kit / "books.json", Books) or Books()
-    known = books.recipients.get(case.id)
-    return known is not None and known != recipient_digest(case.record.recipient)
+    def ask(self, request: Callable[..., Request]) -> str:
+        """Make a request and place it. Returns its id, under which it is answered."""
+        now = self._clock.read()
+        return place_request(self._home, request(id=new_id(), boot=now.boot, boottime=now.boottime))
 
+    def stop(self, case: str = "") -> None:
+        """Ask for the end of the film; of `case` alone, where one is named."""
+        status = self.status() if case else None
+        if not case or (status is not None and status.case == case):
+            self.ask(Stop)
+            self._log.write("stop-asked")
 
-def has_strangers(parts: Parts, case: OpenCase) -> bool:
-    """True while what is filmed would open with the key of somebody whom the service revoked."""
-    enrolled = parts.enrolled
-    return enrolled is None or bool(strangers(case.team, enrolled))
+    def permit(self) -> Permit | None:
+        """What the kit is armed for, None if nothing. What the recorder makes of it is its own."""
+        try:
+            note = read_text(self._home.permits / CURRENT)
+            return from_json(split_note(note)[0], Permit)
+        except (FileNotFoundError, BadFile):
+            return None
 
+    def armed_case(self) -> str:
+        """The case that the kit is armed for, '' if none."""
+        permit = self.permit()
+        return permit.case if permit else ""
 
-def ceilings_in_force(parts: Parts) -> Ceilings:
-    """What the service has signed that this kit may do at most; the recorder checks it again."""
-    enrolled = parts.enrolled
-    if enrolled is None or not enrolled.ceilings:
-        return Ceilings(since=EARLIEST)
-    return read_ceilings(enrolled.ceilings, enrolled.service)
+    def disarm(self, case: str = "") -> None:
+        """Take the permit away, or only that of `case`, where one is named: the recorder disarms
+        the kit and never believes that permit again."""
+        armed = self.armed_case()
+        if not case or case == armed:
+            (self._home.permits / CURRENT).unlink(missing_ok=True)
+            sync_directory(self._home.permits)
+            self._log.write("disarmed", case=armed)
 
-
-def take_permit(parts: Parts) -> None:
-    """Take the permit away: the recorder disarms the kit and never believes that permit again."""
-    case = armed_case(parts)
-    (parts.home.permits / CURRENT).unlink(missing_ok=True)
-    sync_directory(parts.home.permits)
-    parts.note("disarmed", case=case)
-
-
-def stop_if_filming(parts: Parts, case: str) -> None:
-    """Ask for a stop if this case is being filmed now."""
-    status = fresh_status(parts)
-    if status is not None and status.case == case:
-        ask_to_stop(parts)
-
-
-def end_filming(parts: Parts, case: str) -> None:
-    """The camera first, then the key: filming ends whatever happens after."""
-    if armed_case(parts) == case:
-        take_permit(parts)
-    stop_if_filming(parts, case)
+    def end_filming(self, case: str) -> None:
+        """Disarm the kit and stop the film, where they are for this case."""
+        self.disarm(case)
+        self.stop(case)

@@ -1,12 +1,15 @@
 """What each process says of itself: in memory only, replaced as a whole, for the page to show."""
 
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from appliance.records.files import Fact, Home, Moment
+from appliance.errors import BadFile
+from appliance.records.clock import Reading
+from appliance.records.files import Fact, Home, Moment, load_fact
 
 IDLE, FILMING, FRAMING = "idle", "filming", "preview"
 """What others than the recorder look for in `RecorderStatus.state`."""
@@ -92,6 +95,14 @@ AT_BASE_SECONDS = 12 * 3600.0
 
 def at_base_path(home: Home) -> Path:
     return home.status("web").with_name("at-base.json")
+
+
+def is_at_base(home: Home, now: Reading) -> bool:
+    """True if the practitioner said so on the page in this boot, and not long ago."""
+    said = None
+    with suppress(BadFile, OSError):
+        said = load_fact(at_base_path(home), AtBase)
+    return said is not None and now.is_within(AT_BASE_SECONDS, said)
 
 
 Fault = Literal[

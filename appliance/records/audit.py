@@ -14,6 +14,7 @@ import hashlib
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,12 +185,13 @@ def heads_name(number: int) -> str:
 
 
 class Log:
-    """Append events to one process's log, each on the card before `write` returns."""
+    """Append events to one process's log, each on the card before `write` returns. Any thread."""
 
     def __init__(self, directory: Path, clock: Clock) -> None:
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._path = directory / "log"
         self._clock = clock
+        self._lock = threading.Lock()
         self._number, self._head = self._recover()
 
     @property
@@ -199,26 +201,27 @@ class Log:
 
     def write(self, event: Event, **ids: str) -> None:
         """Add one event. Raises NotPossible when the card says no."""
-        now = self._clock.read()
-        entry = Entry(
-            number=self._number + 1,
-            wall=now.wall,
-            boot=now.boot,
-            boottime=now.boottime,
-            event=event,
-            ids=ids,
-            before=self._head,
-        )
-        line = to_json(entry)
-        try:
-            with open(self._path, "ab", buffering=0) as file:
-                file.write(line + b"\n")
-                os.fdatasync(file.fileno())
-        except OSError as error:
-            raise NotPossible(
-                "The log could not be written: %(why)s.", why=error.strerror
-            ) from error
-        self._number, self._head = entry.number, hashlib.sha256(line).hexdigest()
+        with self._lock:
+            now = self._clock.read()
+            entry = Entry(
+                number=self._number + 1,
+                wall=now.wall,
+                boot=now.boot,
+                boottime=now.boottime,
+                event=event,
+                ids=ids,
+                before=self._head,
+            )
+            line = to_json(entry)
+            try:
+                with open(self._path, "ab", buffering=0) as file:
+                    file.write(line + b"\n")
+                    os.fdatasync(file.fileno())
+            except OSError as error:
+                raise NotPossible(
+                    "The log could not be written: %(why)s.", why=error.strerror
+                ) from error
+            self._number, self._head = entry.number, hashlib.sha256(line).hexdigest()
 
     def _recover(self) -> tuple[int, str]:
         """Where the chain stands; a last line that a power cut left torn is dropped."""

@@ -36,6 +36,16 @@ class Trust(Enum):
     WRONG = "wrong"
 
 
+class Dated(Protocol):
+    """What says by the boot clock when it was written."""
+
+    @property
+    def boot(self) -> str: ...
+
+    @property
+    def boottime(self) -> float: ...
+
+
 @dataclass(frozen=True)
 class Reading:
     """The clocks of this machine at one moment: wall time, which boot, seconds since it."""
@@ -43,6 +53,10 @@ class Reading:
     wall: datetime
     boot: str
     boottime: float
+
+    def is_within(self, seconds: float, of: Dated) -> bool:
+        """True if `of` was written in this boot, and at most so many seconds ago."""
+        return of.boot == self.boot and 0 <= self.boottime - of.boottime <= seconds
 
 
 class Clock(Protocol):

@@ -175,9 +175,7 @@ def _status(config: Config, machine: Machine) -> RecorderStatus | None:
         status = msgspec.json.decode(data, type=RecorderStatus)
     except (OSError, BadFile, msgspec.DecodeError):
         return None
-    now = machine.clock.read()
-    fresh = status.boot == now.boot and now.boottime - status.boottime <= _STALE
-    return status if fresh else None
+    return status if machine.clock.read().is_within(_STALE, status) else None
 
 
 def _recorder(status: RecorderStatus | None) -> Finding:
@@ -546,10 +544,8 @@ def _is_sending(config: Config, machine: Machine) -> bool:
         status = load_fact(config.places.status("sync"), SyncStatus)
     except BadFile:
         return False
-    now = machine.clock.read()
     return (
         status is not None
-        and status.boot == now.boot
-        and now.boottime - status.boottime <= _RECENT
+        and machine.clock.read().is_within(_RECENT, status)
         and status.state in ("sending", "sent", "incomplete")
     )

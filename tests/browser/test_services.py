@@ -141,8 +141,8 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kit]:
 
 
 @pytest.fixture
-def seated(visitor: Visitor, kit: Kit) -> Iterator[Visitor]:
-    """The practitioner, unlocked; whatever happens, the seat is free for the next one."""
+def unlocked(visitor: Visitor, kit: Kit) -> Iterator[Visitor]:
+    """The practitioner, unlocked; whatever happens, the kit is free for the next one."""
     unlock(visitor)
     yield visitor
     visitor.go("/cases")
@@ -268,9 +268,9 @@ def review(visitor: Visitor, case: str, value: int, moments: int) -> None:
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.service)
 def test_a_family_is_led_through_the_whole_course(
-    seated: Visitor, kit: Kit, way: Way, tmp_path: Path
+    unlocked: Visitor, kit: Kit, way: Way, tmp_path: Path
 ) -> None:
-    visitor, page = seated, seated.page
+    visitor, page = unlocked, unlocked.page
     service = parse(shipped()[way.service])
     least, most = service.rating_lowest, service.rating_highest
     name = f"70-{way.service}"

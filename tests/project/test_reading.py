@@ -493,7 +493,7 @@ def test_whatever_lies_where_the_page_looks_every_page_comes(tmp_path: Path, wha
         plant(kit, film, what)
         keeper = Keeper(kit.parts)
         in_time(keeper.look)
-        assert kit.parts.seat.taken
+        assert kit.parts.session.unlocked
         for rule in kit.app.url_map.iter_rules():
             filled = {"case": case, "film": film, "recording": film}
             if "GET" not in (rule.methods or ()) or set(rule.arguments) - set(filled):
@@ -525,7 +525,7 @@ def test_whatever_fails_ends_neither_the_page_nor_who_is_unlocked_and_all_else_i
         enrolled.mkdir()  # What says who may be unlocked cannot be read.
         keeper.look()
         keeper.look()
-        assert kit.parts.seat.taken
+        assert kit.parts.session.unlocked
         assert not stale.exists()
         log = (kit.home.log("web") / "log").read_text()
         assert log.count('"page-task-waits"') == 1

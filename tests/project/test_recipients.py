@@ -18,6 +18,7 @@ from appliance.errors import BadInput
 from appliance.protocol.cards import Card, sealing_keys
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.permits import Refusal, Renewed
+from appliance.records.audit import Log
 from appliance.records.files import Home, new_id, to_json
 from appliance.stores import FolderStore
 from appliance.vault.cases import Cases, Details
@@ -28,6 +29,7 @@ from tests.support.fakes import NOON
 from tests.support.homes import CLOCK, SendingKit, new_store, practitioner, service
 from tests.support.pages import FakeClock
 from tests.support.places import ROOT
+from web_ui.recorder import Recorder
 from web_ui.session.enrolment import Enrolment
 
 WEAK = {
@@ -173,9 +175,10 @@ def test_the_service_lets_nobody_in_again_with_a_weaker_key(
 
 
 def test_no_practitioner_is_brought_with_a_weaker_key_than_the_services(tmp_path: Path) -> None:
-    home = Home(tmp_path / "home", tmp_path / "run")
+    home, clock = Home(tmp_path / "home", tmp_path / "run"), FakeClock()
+    recorder = Recorder(home, clock, Log(tmp_path / "log", clock))
     with pytest.raises(BadInput, match="not of the type"):
-        Enrolment(home, FakeClock()).bring(service().card(), WEAK["practitioner"], b"")
+        Enrolment(home, clock, recorder).bring(service().card(), WEAK["practitioner"], b"")
     assert not home.keys.exists()
 
 

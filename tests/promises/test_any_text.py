@@ -166,7 +166,7 @@ class Form:
     def send(self, **fields: object) -> int:
         """Send it with these fields; returns the status."""
         kit = self.kit
-        if kit.parts.seat.holder is None:
+        if kit.parts.session.holder is None:
             kit.unlock()
         base = {
             name: {"CLIP": self.clip, "COLLEAGUE": practitioner(1).card().name}.get(
@@ -201,7 +201,7 @@ class Form:
 
     def written(self, before: dict[Path, bytes]) -> Iterator[str]:
         """Every text in what was written since."""
-        holder = self.kit.parts.seat.holder
+        holder = self.kit.parts.session.holder
         for path in self.files():
             data = path.read_bytes()
             if before.get(path) == data or holder is None:

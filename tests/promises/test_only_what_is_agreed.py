@@ -340,7 +340,7 @@ class WhatIsAgreed(RuleBasedStateMachine):
         self.kit.recorder.carry_out()
 
     def teardown(self) -> None:
-        self.kit.parts.seat.leave()
+        self.kit.parts.session.end()
         self.folder.cleanup()
 
 

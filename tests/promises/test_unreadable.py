@@ -164,7 +164,7 @@ def test_what_cannot_be_read_stops_no_stop_no_taking_back_and_no_lock(
     damage(kit.open_case(name), kind, how)
     # As after the next unlock: nothing that was read before is in memory any more.
     kit.browser.post("/lock", {"csrf_token": token(kit)})
-    assert kit.parts.seat.holder is None
+    assert kit.parts.session.holder is None
     kit.unlock()
     url, sent = f"/cases/{name}", {"csrf_token": token(kit)}
     kit.recorder.show(state="filming", light="filming", case=name, recording=other)
@@ -210,4 +210,4 @@ def test_what_cannot_be_read_stops_no_stop_no_taking_back_and_no_lock(
     ways = [out.way for out in found[0].copies]
     assert len(ways) == 2 and "share" in ways, "copies are named, or said to be uncounted"
     kit.browser.post("/lock", dict(sent))
-    assert kit.parts.seat.holder is None
+    assert kit.parts.session.holder is None

@@ -280,7 +280,7 @@ class Browser:
         form |= {name.replace("__", "-"): value for name, value in fields.items()}
         return self.post(action or path, {name: v for name, v in form.items() if v is not None})
 
-    def seat(self) -> str:
+    def token(self) -> str:
         """The token of this browser's session."""
         with self._client.session_transaction(base_url=f"https://{self._host}") as session:
             return str(session.get("seat", ""))
@@ -329,12 +329,12 @@ class WebKit:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self.parts.seat.leave()
+        self.parts.session.end()
 
     def start(self) -> None:
         """Start the web process (again): what was in memory is gone."""
         if hasattr(self, "parts"):
-            self.parts.seat.leave()
+            self.parts.session.end()
         self.parts = build_parts(self.config, self.clock, self.sticks, self._switch_off)
         self.home = self.parts.home
         self.app = create_app(self.parts)
@@ -392,7 +392,7 @@ class WebKit:
 
     def open_case(self, case: str) -> OpenCase:
         """The case as the practitioner who is unlocked has it open."""
-        holder = self.parts.seat.of(self.browser.seat())
+        holder = self.parts.session.of(self.browser.token())
         assert holder
         return holder.case(case)
 

@@ -178,12 +178,12 @@ def test_whoever_is_revoked_while_unlocked_is_locked_out_and_does_not_come_in_ag
     web.unlock()
     keeper = Keeper(web.parts)
     keeper.look()
-    assert web.parts.seat.taken
+    assert web.parts.session.unlocked
     revoke_on_page(web)
     keeper.look()
-    assert not web.parts.seat.taken
+    assert not web.parts.session.unlocked
     web.browser.submit("/unlock", passphrase=PASSPHRASE)
-    assert not web.parts.seat.taken
+    assert not web.parts.session.unlocked
 
 
 def test_what_a_revoked_practitioner_wrote_before_is_still_read_by_their_colleague(
@@ -193,7 +193,7 @@ def test_what_a_revoked_practitioner_wrote_before_is_still_read_by_their_colleag
     web.enrol(0, 1)
     web.unlock()
     case = web.make_case("Written before")
-    holder = web.parts.seat.holder
+    holder = web.parts.session.holder
     assert holder
     enrolled = web.parts.enrolled
     assert enrolled
@@ -307,7 +307,7 @@ def test_until_a_case_has_its_new_key_it_opens_and_nothing_is_filmed_or_brought_
     web.parts = replace(web.parts, cases=cards)
     web.browser = Browser((app := create_app(web.parts)).test_client())
     web.app = app
-    web.parts.seat.leave()
+    web.parts.session.end()
     revoke_on_page(web, 1)
     web.unlock()
     meet(web, case)

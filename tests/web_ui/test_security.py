@@ -19,7 +19,7 @@ from appliance.selftest.kit import Kit, free_port, wait_for
 from tests.support.pages import NOW, PASSPHRASE, Browser, WebKit
 from tests.support.pages import practitioner as keys_of
 from web_ui.session.access import PAIRED_COOKIE, STRANGERS, Paired
-from web_ui.session.unlocked import IDLE_SECONDS
+from web_ui.session.session import IDLE_SECONDS
 
 # --- Another site, another browser ----------------------------------------------------------------
 
@@ -67,7 +67,7 @@ def test_no_form_of_another_site_does_anything(kit: WebKit, headers: dict[str, s
     for path in ("/lock", "/stop", "/disarm", f"/cases/{case}/withdraw", f"/cases/{case}/arm"):
         page = kit.browser.post(path, {"csrf_token": token, "confirm": "y"}, **headers)
         assert page.status == 403, path
-    assert kit.parts.seat.taken and not kit.recorder.permit()
+    assert kit.parts.session.unlocked and not kit.recorder.permit()
     assert sorted(path.name for path in kit.home.case(case).iterdir()) == before
 
 

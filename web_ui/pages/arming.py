@@ -16,18 +16,7 @@ from appliance.records.signing import sign_fact
 from appliance.vault.cases import Goals, OpenCase
 from web_ui.forms import Form
 from web_ui.parts import parts
-from web_ui.recorder import (
-    armed_case,
-    ceilings_in_force,
-    fresh_status,
-    has_strangers,
-    needs_press,
-    stop_if_filming,
-    take_permit,
-    trusted_now,
-)
-from web_ui.session.access import practitioner
-from web_ui.session.current import ask_for_word, case_page, consent_of, open_case
+from web_ui.session.current import ask_for_word, case_page, consent_of, open_case, practitioner
 from web_ui.wording.language import _
 from web_ui.wording.times import end_of, length
 
@@ -49,9 +38,9 @@ def arm(case: str) -> ResponseReturnValue:
     if first := ask_for_word(case):
         return first
     form = ArmForm()
-    status = fresh_status(parts())
-    now = trusted_now(status, parts().clock)
-    consent, most = consent_of(opened), ceilings_in_force(parts())
+    status = parts().recorder.status()
+    now = parts().recorder.now(status)
+    consent, most = consent_of(opened), parts().recorder.ceilings()
     found = opened.read_with_digest(Consent) if consent else None
     kind: OrderedFilm = "review" if request.values.get("kind") == "review" else "visit"
     stops = what_stops_arming(opened.read(Goals), consent, status, now, kind)
@@ -86,7 +75,7 @@ def arm(case: str) -> ResponseReturnValue:
         consent=consent,
         until=permit_end(consent, now, most) if consent and now else None,
         stops=stops,
-        other=armed_case(parts()) not in ("", case),
+        other=parts().recorder.armed_case() not in ("", case),
         kind=kind,
         purpose=AGREED[kind],
     )
@@ -95,8 +84,8 @@ def arm(case: str) -> ResponseReturnValue:
 
 @pages.post("/disarm")
 def disarm() -> ResponseReturnValue:
-    case = armed_case(parts())
-    take_permit(parts())
+    case = parts().recorder.armed_case()
+    parts().recorder.disarm()
     return redirect(url_for("cases.one", case=case) if case else url_for("cases.show"), 303)
 
 
@@ -105,9 +94,9 @@ def newcomer(case: str) -> ResponseReturnValue:
     """Somebody new came in: filming ends, and nothing is filmed until they were asked too."""
     holder = practitioner()
     opened = open_case(case)
-    status = fresh_status(parts())
-    take_permit(parts())
-    stop_if_filming(parts(), case)
+    status = parts().recorder.status()
+    parts().recorder.disarm()
+    parts().recorder.stop(case)
     holder.here.pop(case, None)
     if status is not None and status.case == case and status.recording:
         opened.write(
@@ -168,14 +157,14 @@ def what_stops_arming(
 def _stops_of_kit(case: OpenCase, consent: Consent | None, most: Ceilings) -> list[str]:
     """What else must be put right: the case's key, and what the service allows."""
     stops = []
-    if has_strangers(parts(), case):
+    if parts().recorder.has_strangers(case):
         stops.append(
             _(
                 "The service has taken somebody who worked with this family from this kit. "
                 "Give the case a new key first: Who works with this family."
             )
         )
-    if needs_press(parts(), case):
+    if parts().recorder.needs_press(case):
         stops.append(_("The case has a new key. Confirm it first: Who works with this family."))
     if consent and consent.limit > most.limit:
         stops.append(

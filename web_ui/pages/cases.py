@@ -25,9 +25,8 @@ from appliance.records.signing import open_note
 from appliance.vault.cases import Details, Goal, Goals
 from web_ui.forms import Form, at_most, needed, page_asked, stripped
 from web_ui.parts import parts
-from web_ui.recorder import armed_case, fresh_status, trusted_now
-from web_ui.session.access import local_path, practitioner
-from web_ui.session.current import case_page, consent_of, open_case
+from web_ui.session.access import local_path
+from web_ui.session.current import case_page, consent_of, open_case, practitioner
 from web_ui.wording.language import _
 from web_ui.wording.status_line import heard
 
@@ -85,7 +84,7 @@ pages = Blueprint("cases", __name__, url_prefix="/cases")
 
 @pages.get("")
 def show() -> ResponseReturnValue:
-    armed = armed_case(parts())
+    armed = parts().recorder.armed_case()
     found = [
         listed
         for record in parts().cases.records()
@@ -128,8 +127,8 @@ def one(case: str) -> ResponseReturnValue:
     if is_withdrawn(parts().home.case(case)):
         return redirect(url_for("withdraw.certificate", case=case), 303)
     opened = open_case(case)
-    status = fresh_status(parts())
-    now = trusted_now(status, parts().clock) or practitioner().now(parts().clock)
+    status = parts().recorder.status()
+    now = parts().recorder.now(status) or practitioner().now(parts().clock)
     goals, consent = opened.read(Goals), consent_of(opened)
     agreed = may_be_made(consent, now, "visit")
     ours = status is not None and status.case == case
@@ -142,7 +141,7 @@ def one(case: str) -> ResponseReturnValue:
         agreed=agreed,
         may_arm=goals is not None and agreed,
         # An order whose films were all made, or that was refused, arms the kit no more.
-        armed=armed_case(parts()) == case
+        armed=parts().recorder.armed_case() == case
         and not (status and status.state == IDLE and status.reason),
         here=consent is not None and practitioner().here.get(case) == consent.record_id,
         state=status.state if status and ours else "",

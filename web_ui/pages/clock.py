@@ -4,30 +4,28 @@ Somebody who is unlocked says what time it is - they did when they unlocked - an
 the button: a page alone cannot turn the time back, and so make an old agreement hold again.
 """
 
+from functools import partial
+
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from appliance.protocol.requests import CorrectTime, place_request
+from appliance.protocol.requests import CorrectTime
 from appliance.records.clock import Correction, Judgement, Trust, disagrees
-from appliance.records.files import ID, new_id
 from appliance.records.signing import sign_fact
 from web_ui.parts import parts
-from web_ui.recorder import armed_case, fresh_status, take_permit, trusted_now
-from web_ui.session.access import practitioner
+from web_ui.session.current import practitioner
 
 pages = Blueprint("correcting", __name__, url_prefix="/kit/time")
 
 
 @pages.get("")
 def show() -> ResponseReturnValue:
-    status = fresh_status(parts())
-    believed = trusted_now(status, parts().clock)
+    status = parts().recorder.status()
+    believed = parts().recorder.now(status)
     ours = practitioner().now(parts().clock)
-    asked = request.args.get("asked", "")
-    known = status is not None and ID.fullmatch(asked) is not None
     return render_template(
         "correcting.html",
-        answer=status.answers.get(asked, "waiting") if status and known else "",
+        answer=parts().recorder.answer(request.args.get("asked", "")),
         silent=status is None,
         ours=ours,
         believed=believed,
@@ -37,19 +35,17 @@ def show() -> ResponseReturnValue:
 
 @pages.post("")
 def ask() -> ResponseReturnValue:
-    holder, status = practitioner(), fresh_status(parts())
+    holder, status = practitioner(), parts().recorder.status()
     if status is None:
         return redirect(url_for("correcting.show"), 303)
     # What was agreed to under another time is armed anew.
-    if armed_case(parts()):
-        take_permit(parts())
+    if parts().recorder.armed_case():
+        parts().recorder.disarm()
     now = parts().clock.read()
     said = Correction(
         kit=status.kit, time=holder.now(parts().clock), boot=now.boot, boottime=now.boottime
     )
     note = sign_fact(holder.keys.signer, said)
-    asked = place_request(
-        parts().home, CorrectTime(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
-    )
+    asked = parts().recorder.ask(partial(CorrectTime, note=note))
     parts().note("time-correction-asked")
     return redirect(url_for("correcting.show", asked=asked), 303)

@@ -29,9 +29,7 @@ from appliance.protocol.permits import LONGEST_FILM, recipient_digest
 from appliance.records.files import new_id
 from appliance.vault.cases import OpenCase
 from web_ui.parts import parts
-from web_ui.recorder import armed_case, stop_if_filming, take_permit
-from web_ui.session.access import practitioner
-from web_ui.session.current import case_page, consent_of, open_case
+from web_ui.session.current import case_page, consent_of, open_case, practitioner
 from web_ui.wording.language import _
 from web_ui.wording.purposes import purposes_in_words
 from web_ui.wording.times import end_of, last_day_before
@@ -300,9 +298,8 @@ def record(case: str) -> ResponseReturnValue:
     if consent is None:
         return _page(case, draft), 400
     # What is agreed to from now on is another thing than what the kit was armed for.
-    if armed_case(parts()) == case:
-        take_permit(parts())
-    stop_if_filming(parts(), case)
+    parts().recorder.disarm(case)
+    parts().recorder.stop(case)
     opened.write(consent)
     end_what_is_not_agreed(opened, consent.event_time)
     # Everybody who is here has just been asked.

@@ -18,9 +18,8 @@ from appliance.records.files import new_id
 from appliance.vault.cases import OpenCase
 from appliance.vault.passphrases import make_passphrase
 from web_ui.parts import parts
-from web_ui.session.access import practitioner
 from web_ui.session.copying import Handing, handed
-from web_ui.session.current import case_page, open_case
+from web_ui.session.current import case_page, open_case, practitioner
 from web_ui.session.unlocked import Practitioner
 from web_ui.system.usb_sticks import Stick
 from web_ui.wording.language import _
@@ -113,7 +112,7 @@ def hand_out(case: str) -> ResponseReturnValue:
     stick = _STICK.fullmatch(request.form["way"])
 
     def again() -> OpenCase:
-        ours.seat.watched()
+        ours.session.watched()
         return holder.case(case)
 
     now = holder.now(ours.clock)

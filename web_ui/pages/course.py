@@ -11,9 +11,7 @@ from appliance.records.files import to_json
 from appliance.vault.cases import Goal
 from web_ui.housekeeping import close_for_good, course_now
 from web_ui.parts import parts
-from web_ui.recorder import armed_case, read_status, take_permit
-from web_ui.session.access import practitioner
-from web_ui.session.current import case_page, consent_of, goals_of, open_case
+from web_ui.session.current import case_page, consent_of, goals_of, open_case, practitioner
 from web_ui.wording.language import _
 
 STEPS_LENGTH = 2000
@@ -86,8 +84,7 @@ def end(case: str) -> ResponseReturnValue:
     consent = consent_of(opened)
     given = _ratings(goals_of(opened), parts().service.ratings)
     keep = consent.retention_period if consent else parts().service.retention_days
-    if armed_case(parts()) == case:
-        take_permit(parts())
+    parts().recorder.disarm(case)
     course.end(opened, now, steps, keep)
     if given:
         course.rate(opened, "end", now, given)
@@ -107,7 +104,7 @@ def remove(case: str) -> ResponseReturnValue:
     """A person says that films which nobody looked at may go."""
     holder, opened = practitioner(), open_case(case)
     told = course_now(parts(), holder, opened)
-    status = read_status(parts().home)
+    status = parts().recorder.last_word()
     if told.keeping not in (Keeping.NEVER_REVIEWED, Keeping.DUE) or status is None:
         return _page(case, {"remove": _("Their time is not over yet.")}), 400
     if request.form.get("confirm") != "y":

@@ -5,6 +5,7 @@ somebody presses the button. What came of it can be read on the new kit.
 """
 
 import threading
+from functools import partial
 
 from flask import (
     Blueprint,
@@ -23,11 +24,10 @@ from wtforms import BooleanField
 from appliance.factory_reset import Refusal, former, judge, ordered, unsent
 from appliance.protocol.cards import KitCard
 from appliance.protocol.orders import LARGEST
-from appliance.protocol.requests import FactoryReset, place_request
-from appliance.records.files import ID, load_fact, new_id, read_plain
+from appliance.protocol.requests import FactoryReset
+from appliance.records.files import load_fact, read_plain
 from web_ui.forms import Form
 from web_ui.parts import parts
-from web_ui.recorder import fresh_status
 from web_ui.session.access import anyone
 from web_ui.wording.language import _
 
@@ -62,13 +62,11 @@ pages.record(lambda setup: setup.app.extensions.update({_UNSENT: _Unsent()}))
 
 
 def _page(problem: str) -> str:
-    status = fresh_status(parts())
-    asked = request.args.get("asked", "")
-    known = status is not None and ID.fullmatch(asked) is not None
+    status = parts().recorder.status()
     return render_template(
         "resetting.html",
         kit=status.kit if status else "",
-        answer=status.answers.get(asked, "waiting") if status and known else "",
+        answer=parts().recorder.answer(request.args.get("asked", "")),
         problem=problem,
         enrolled=parts().enrolled is not None,
         ordered=bool(ordered(parts().home)),
@@ -91,17 +89,14 @@ def ask() -> ResponseReturnValue:
     brought = form.order.data.read(LARGEST + 1) if form.order.data else b""
     note = brought.decode(errors="replace") if brought else ordered(parts().home)
     kit, enrolled = load_fact(parts().home.kit / "kit.json", KitCard), parts().enrolled
-    if kit is None or fresh_status(parts()) is None:
+    if kit is None or parts().recorder.status() is None:
         return _page(_("The recorder does not answer. Look at the kit itself.")), 409
     order = judge(note, kit.id, enrolled.service if enrolled else None, parts().home)
     if isinstance(order, Refusal):
         return _page(_(order.sentence)), 409
     if not form.confirm.data:
         return _page(_("Tick the box if everything on this kit is to be removed.")), 400
-    now = parts().clock.read()
-    asked = place_request(
-        parts().home, FactoryReset(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
-    )
+    asked = parts().recorder.ask(partial(FactoryReset, note=note))
     parts().note("reset-asked", order=f"{order.number:06}")
     return redirect(url_for("resetting.show", asked=asked), 303)
 

@@ -19,8 +19,8 @@ from appliance.records.files import ID, new_id, save
 from web_ui.parts import parts
 from web_ui.player.filmstrip import read_glance
 from web_ui.player.ranges import jpeg, play
-from web_ui.session.access import data, practitioner
-from web_ui.session.current import again, case_page, goals_of, open_case, opened_film
+from web_ui.session.access import data
+from web_ui.session.current import again, case_page, goals_of, open_case, opened_film, practitioner
 from web_ui.session.principles import principles_of, turns_in_words, words_sent
 from web_ui.wording.language import _
 from web_ui.wording.times import exact
@@ -43,7 +43,7 @@ def show(case: str, film: str) -> ResponseReturnValue:
 @pages.get("/films/<id:film>/video")
 @data
 def video(case: str, film: str) -> Response:
-    parts().seat.watched()
+    parts().session.watched()
     return play(again(case, lambda viewing, opened: viewing.film(opened, film)))
 
 

@@ -5,18 +5,17 @@ with it goes a press of the button. The new card sees no family until the servic
 keys to it (`appliance.casework.readmission`): what it sent is taken in when its owner is unlocked.
 """
 
-from flask import Blueprint, abort, g, redirect, render_template, url_for
+from flask import Blueprint, g, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.protocol.cards import KitCard
-from appliance.protocol.enrolment import Enrolled
 from appliance.records.files import load_fact
-from appliance.vault.keys import PrivateKeys, lock
 from appliance.vault.passphrases import make_passphrase
 from web_ui.parts import parts
 from web_ui.press_page import press_page
 from web_ui.session.access import anyone, paired
-from web_ui.session.enrolment import waiting_cards
+from web_ui.session.current import enrolled_here
+from web_ui.session.enrolment import practitioner_keys, waiting_cards
 from web_ui.session.unlocked import Practitioner
 from web_ui.wording.language import _
 
@@ -43,11 +42,11 @@ def show() -> ResponseReturnValue:
 @paired
 def make() -> ResponseReturnValue:
     """Make new keys. Their words are shown once, in this answer."""
-    service = _enrolled().service
+    service = enrolled_here().service
     words = make_passphrase()
     with parts().enrolment.turn:
-        keys = PrivateKeys.generate("practitioner", service.sealing_key().kind == "x25519")
-        parts().enrolment.bring(service, keys, lock(keys, words), forgotten=True)
+        keys, sealed = practitioner_keys(service, words)
+        parts().enrolment.bring(service, keys, sealed, forgotten=True)
     parts().note("new-card-made", practitioner=keys.card().name)
     return render_template(
         "words.html", words=words, ask=url_for("forgotten.ask"), still_closed=True
@@ -70,10 +69,3 @@ def wait() -> ResponseReturnValue:
 def not_let_in(holder: Practitioner) -> list[str]:
     """What was refused since they unlocked, in words."""
     return sorted({_(refusal.sentence) for refusal in holder.not_let_in.values()})
-
-
-def _enrolled() -> Enrolled:
-    enrolled = parts().enrolled
-    if enrolled is None:
-        abort(404)
-    return enrolled

@@ -25,9 +25,7 @@ from appliance.records.files import new_id
 from appliance.vault.cases import OpenCase
 from web_ui import forms
 from web_ui.parts import Parts, parts
-from web_ui.recorder import has_strangers
-from web_ui.session.access import practitioner
-from web_ui.session.current import case_page, consent_of, open_case
+from web_ui.session.current import case_page, consent_of, open_case, practitioner
 from web_ui.session.jobs import Tell
 from web_ui.wording.language import _
 
@@ -110,7 +108,7 @@ class _Arriving:
     def write(self, data: bytes) -> int:
         # Withdrawn or locked meanwhile: then it ends here.
         self._holder.case(self._case)
-        parts().seat.watched()
+        parts().session.watched()
         return self._original.write(data)
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
@@ -171,7 +169,7 @@ def send(case: str) -> ResponseReturnValue:
     def make(tell: Tell) -> None:
         def progress(done: float) -> None:
             tell(done)
-            ours.seat.watched()
+            ours.session.watched()
             again = holder.case(case)
             if again.record.recipient != opened.record.recipient:
                 # Somebody left or was revoked meanwhile, and has the key that it is sealed to.
@@ -234,7 +232,7 @@ def _what_stops(ours: Parts, case: OpenCase, consent: Consent | None, now: datet
         return _("Record the consent first.")
     if not may_be_made(consent, now, "imported"):
         return _("The consent that is recorded does not allow filming now.")
-    if has_strangers(ours, case):
+    if ours.recorder.has_strangers(case):
         return _(
             "The service has taken somebody who worked with this family from this kit. Give the "
             "case a new key first: Who works with this family."

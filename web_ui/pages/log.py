@@ -20,7 +20,7 @@ from appliance.records.audit import HEADS_NAME, MOST_HEADS, Entry, check_heads, 
 from appliance.records.files import Home, paths_in, read_plain
 from web_ui.forms import page_asked
 from web_ui.parts import parts
-from web_ui.session.access import practitioner
+from web_ui.session.current import practitioner
 from web_ui.wording.language import _, in_words
 from web_ui.wording.log_events import about_in_words, what_in_words, who_in_words
 

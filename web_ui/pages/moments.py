@@ -9,8 +9,8 @@ from appliance.casework import clips
 from appliance.errors import BadInput
 from web_ui.parts import parts
 from web_ui.player.ranges import jpeg, play
-from web_ui.session.access import data, local_path, practitioner
-from web_ui.session.current import again, case_page, goals_of, open_case
+from web_ui.session.access import data, local_path
+from web_ui.session.current import again, case_page, goals_of, open_case, practitioner
 from web_ui.session.principles import keep_principles, principles_of, turns_in_words, words_sent
 from web_ui.wording.language import _
 
@@ -20,7 +20,7 @@ pages = Blueprint("moments", __name__, url_prefix="/cases/<id:case>")
 @pages.get("/clips/<id:clip>/video")
 @data
 def video(case: str, clip: str) -> Response:
-    parts().seat.watched()
+    parts().session.watched()
     return play(again(case, lambda viewing, opened: viewing.clip(opened, clip)))
 
 

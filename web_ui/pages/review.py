@@ -19,8 +19,14 @@ from appliance.casework.reviews import GoOn, Rating, Review, reviews_of
 from appliance.records.files import ID, new_id
 from appliance.vault.cases import Goal
 from web_ui.parts import parts
-from web_ui.session.access import practitioner
-from web_ui.session.current import ask_for_word, case_page, consent_of, goals_of, open_case
+from web_ui.session.current import (
+    ask_for_word,
+    case_page,
+    consent_of,
+    goals_of,
+    open_case,
+    practitioner,
+)
 from web_ui.session.principles import turns_in_words
 from web_ui.wording.language import _
 from web_ui.wording.times import in_words, length
@@ -89,7 +95,7 @@ def prepare(case: str) -> ResponseReturnValue:
 @pages.get("/show")
 def show(case: str) -> ResponseReturnValue:
     """The family's screen: the moments, one after the other, and nothing else."""
-    parts().seat.watched()
+    parts().session.watched()
     opened = open_case(case)
     if first := ask_for_word(case):
         return first

@@ -6,11 +6,12 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.errors import BadFile
-from appliance.protocol.status import AT_BASE_SECONDS, AtBase, SyncStatus, at_base_path
+from appliance.protocol.status import AtBase, SyncStatus, at_base_path, is_at_base
 from appliance.records.clock import Clock
 from appliance.records.files import Home, load_fact, save_fact
 from web_ui.parts import parts
-from web_ui.session.access import even_new, practitioner
+from web_ui.session.access import even_new
+from web_ui.session.current import practitioner
 from web_ui.session.enrolment import is_new_card
 from web_ui.wording.language import _, ngettext
 
@@ -46,7 +47,7 @@ def show() -> ResponseReturnValue:
         told=told(status, bool(parts().config.store)),
         status=status,
         problems=[_(problem.sentence) for problem in status.problems] if status else [],
-        at_base=_is_at_base(parts().home, parts().clock),
+        at_base=is_at_base(parts().home, parts().clock.read()),
         may_say=not is_new_card(parts().home, practitioner().card.name),
     )
 
@@ -97,23 +98,7 @@ def _status(home: Home, clock: Clock) -> SyncStatus | None:
         status = load_fact(home.status("sync"), SyncStatus)
     except BadFile:
         return None
-    now = clock.read()
-    if status is None or status.boot != now.boot:
-        return None
-    return status if now.boottime - status.boottime <= SILENT_SECONDS else None
-
-
-def _is_at_base(home: Home, clock: Clock) -> bool:
-    try:
-        said = load_fact(at_base_path(home), AtBase)
-    except BadFile:
-        return False
-    now = clock.read()
-    return (
-        said is not None
-        and said.boot == now.boot
-        and now.boottime - said.boottime <= AT_BASE_SECONDS
-    )
+    return status if status and clock.read().is_within(SILENT_SECONDS, status) else None
 
 
 def _doing(status: SyncStatus | None) -> tuple[str, str]:

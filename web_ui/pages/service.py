@@ -8,8 +8,7 @@ from appliance.errors import BadFile, BadInput
 from appliance.protocol.permits import read_ceilings
 from web_ui.parts import parts
 from web_ui.press_page import press_page
-from web_ui.recorder import ceilings_in_force
-from web_ui.session.access import practitioner
+from web_ui.session.current import practitioner
 from web_ui.session.enrolment import read_service_card
 from web_ui.wording.language import _
 
@@ -30,7 +29,7 @@ def _page(refused: BadInput | None = None) -> str:
         service=service,
         offers=offers_in_words(),
         choices={name: parse(data).title for name, data in shipped().items()},
-        most=ceilings_in_force(parts()),
+        most=parts().recorder.ceilings(),
         refused=refused or damaged,
     )
 
@@ -55,7 +54,7 @@ def bring() -> ResponseReturnValue:
                 _("That card says nothing of what a kit may do at most."),
                 _("Ask your service for the file that it made for that."),
             )
-        if read_ceilings(ceilings, card).since <= ceilings_in_force(parts()).since:
+        if read_ceilings(ceilings, card).since <= parts().recorder.ceilings().since:
             raise BadInput(_("This kit has that already, or something newer."))
     except BadInput as error:
         return _page(error), 400

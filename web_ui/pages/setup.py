@@ -7,14 +7,13 @@ from wtforms import PasswordField, StringField, TextAreaField
 
 from appliance.errors import KitError
 from appliance.factory_reset import former
-from appliance.vault.keys import PrivateKeys, lock
 from appliance.vault.passphrases import make_passphrase
 from web_ui.errors import status_of
 from web_ui.forms import Form
 from web_ui.parts import parts
-from web_ui.recorder import fresh_status
+from web_ui.press_page import press_page
 from web_ui.session.access import anyone
-from web_ui.session.enrolment import BRING, MAKE, read_practitioner_key, read_service_card
+from web_ui.session.enrolment import BRING, MAKE, practitioner_keys, read_service_card
 
 
 class SetupForm(Form):
@@ -51,20 +50,15 @@ def bring() -> ResponseReturnValue:
         service, ceilings = read_service_card(_given(form.service_card_file, form.service_card))
         # A passphrase takes much memory to stretch: one at a time, whoever asks.
         with parts().enrolment.turn:
-            if words:
-                x25519 = service.sealing_key().kind == "x25519"
-                keys = PrivateKeys.generate("practitioner", x25519)
-                sealed = lock(keys, words)
-            else:
-                sealed = _given(form.practitioner_key_file, form.practitioner_key)
-                keys = read_practitioner_key(sealed, form.passphrase.data or "")
+            brought = _given(form.practitioner_key_file, form.practitioner_key)
+            keys, sealed = practitioner_keys(service, words, brought, form.passphrase.data or "")
             parts().enrolment.bring(service, keys, sealed, ceilings)
     except KitError as error:
         page = render_template("setup.html", form=form, refused=error)
         return page, status_of(error)
     parts().note("setup-brought", practitioner=keys.card().name, service=service.name)
     if words:
-        return render_template("words.html", words=words)
+        return render_template("words.html", words=words, ask=url_for("setup.ask"))
     parts().enrolment.ask()
     return redirect(url_for("setup.wait"), 303)
 
@@ -72,10 +66,7 @@ def bring() -> ResponseReturnValue:
 @pages.get("/press")
 @anyone
 def wait() -> ResponseReturnValue:
-    progress = parts().enrolment.progress(fresh_status(parts()))
-    if progress == "nothing":
-        return redirect(url_for("setup.show"), 303)
-    return render_template("press.html", progress=progress)
+    return press_page(ask="setup.ask", back="setup.show", other_keys=True)
 
 
 @pages.post("/press")

@@ -18,8 +18,7 @@ from appliance.protocol.cards import Card, sealing_keys
 from appliance.records.files import from_json
 from appliance.vault.cases import OpenCase
 from web_ui.parts import parts
-from web_ui.session.access import practitioner
-from web_ui.session.current import case_page, consent_of, open_case
+from web_ui.session.current import case_page, consent_of, open_case, practitioner
 from web_ui.wording.language import _, told
 from web_ui.wording.purposes import purposes_in_words
 from web_ui.wording.times import end_of

@@ -16,7 +16,6 @@ from appliance.protocol.status import FILMING, RecorderStatus
 from appliance.records.clock import Trust
 from appliance.records.files import Home
 from web_ui.parts import parts
-from web_ui.recorder import ask_to_stop, fresh_status
 from web_ui.session.access import anyone, data, local_path, look_again, paired
 from web_ui.wording.language import _
 from web_ui.wording.status_line import (
@@ -127,7 +126,7 @@ pages.record(
 def tell() -> ResponseReturnValue:
     """The line as it is now. `?watching` puts the idle lock off: a film is playing."""
     if g.practitioner and "watching" in request.args:
-        parts().seat.watched()
+        parts().session.watched()
     return Response(_told(), mimetype="application/json")
 
 
@@ -153,13 +152,13 @@ def follow() -> Response:
 @paired
 def stop() -> ResponseReturnValue:
     """End the film now. Needs no passphrase: anybody in the room may ask for this."""
-    ask_to_stop(parts())
+    parts().recorder.stop()
     return redirect(local_path(request.form.get("back", "")), 303)
 
 
 def _told() -> bytes:
     """The line, and what else the script keeps fresh, as JSON."""
-    status = fresh_status(parts())
+    status = parts().recorder.status()
     told = asdict(line(status)) | {
         "locked": g.practitioner is None,
         "making": _making(),

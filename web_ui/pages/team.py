@@ -1,6 +1,7 @@
 """Who works with a family: letting a colleague in, letting one go, and who else is on this kit."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -9,23 +10,20 @@ from wtforms import PasswordField, StringField
 
 from appliance.errors import BadInput, KitError, NotPossible
 from appliance.protocol.cards import Card
-from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.permits import Joined, Renewed
-from appliance.protocol.requests import LetIn, Renew, place_request
-from appliance.records.files import new_id, to_json
+from appliance.protocol.requests import LetIn, Renew
+from appliance.records.files import to_json
 from appliance.records.signing import sign_fact
 from appliance.vault.cases import OpenCase, strangers
-from appliance.vault.keys import PrivateKeys, lock
 from appliance.vault.passphrases import make_passphrase
 from web_ui.errors import status_of
 from web_ui.forms import Form
 from web_ui.housekeeping import _renew
 from web_ui.parts import parts
 from web_ui.press_page import press_page
-from web_ui.recorder import armed_case, fresh_status, needs_press, take_permit
-from web_ui.session.access import paired, practitioner
-from web_ui.session.current import case_page, open_case
-from web_ui.session.enrolment import BRING, MAKE, is_new_card, read_practitioner_key
+from web_ui.session.access import paired
+from web_ui.session.current import case_page, enrolled_here, open_case, practitioner
+from web_ui.session.enrolment import BRING, MAKE, is_new_card, practitioner_keys
 from web_ui.wording.language import _
 
 
@@ -46,9 +44,9 @@ def _page(case: str, errors: dict[str, str]) -> str:
         opened,
         own=own,
         members=team,
-        revoked=strangers(team, _enrolled()),
-        others=[card for card in _enrolled().practitioners if card not in team],
-        unknown=needs_press(parts(), opened),
+        revoked=strangers(team, enrolled_here()),
+        others=[card for card in enrolled_here().practitioners if card not in team],
+        unknown=parts().recorder.needs_press(opened),
         errors=errors,
     )
 
@@ -61,7 +59,7 @@ def show(case: str) -> ResponseReturnValue:
 @pages.post("/cases/<id:case>/team/join")
 def join(case: str) -> ResponseReturnValue:
     """Let a colleague of this kit open the case."""
-    opened, enrolled = open_case(case), _enrolled()
+    opened, enrolled = open_case(case), enrolled_here()
     card = _named(enrolled.practitioners, request.form.get("who", ""))
     if card is None:
         return _page(case, {"join": _("Choose who joins.")}), 400
@@ -84,9 +82,8 @@ def leave(case: str) -> ResponseReturnValue:
     if request.form.get("confirm") != "y":
         return _page(case, {"leave": _("Tick the box if they leave this case.")}), 400
     # What the kit is armed for is sealed to the key that they know.
-    if armed_case(parts()) == case:
-        take_permit(parts())
-    parts().cases.release(opened, card.name, _enrolled())
+    parts().recorder.disarm(case)
+    parts().cases.release(opened, card.name, enrolled_here())
     holder.forget(case)
     parts().note("left", case=case, practitioner=card.name)
     return redirect(url_for("team.show", case=case), 303)
@@ -95,7 +92,7 @@ def leave(case: str) -> ResponseReturnValue:
 @pages.post("/cases/<id:case>/team/renew")
 def renew(case: str) -> ResponseReturnValue:
     """Give the case a new key, where that could not be done by itself."""
-    opened, enrolled = open_case(case), _enrolled()
+    opened, enrolled = open_case(case), enrolled_here()
     if strangers(opened.team, enrolled):
         _renew(parts(), opened, enrolled)
         practitioner().forget(case)
@@ -105,26 +102,23 @@ def renew(case: str) -> ResponseReturnValue:
 @pages.post("/cases/<id:case>/team/press")
 def ask(case: str) -> ResponseReturnValue:
     """Ask for the press by which the recorder takes the case's new key for true."""
-    opened, status = open_case(case), fresh_status(parts())
+    opened, status = open_case(case), parts().recorder.status()
     if status is None:
         raise NotPossible(_("The recorder does not answer. Look at the kit itself."))
-    now = parts().clock.read()
     renewed = Renewed(kit=status.kit, case=case, recipient=opened.record.recipient)
     note = sign_fact(practitioner().keys.signer, renewed)
-    asked = place_request(
-        parts().home, Renew(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
-    )
+    asked = parts().recorder.ask(partial(Renew, note=note))
     parts().note("new-key-asked", case=case)
     return redirect(url_for("team.wait", case=case, asked=asked), 303)
 
 
 @pages.get("/cases/<id:case>/team/press/<id:asked>")
 def wait(case: str, asked: str) -> ResponseReturnValue:
-    opened, status = open_case(case), fresh_status(parts())
+    opened, status = open_case(case), parts().recorder.status()
     answer = status.answers.get(asked, "") if status else ""
     if not answer and not (parts().home.web_requests / f"{asked}.json").exists():
         abort(404)
-    if not needs_press(parts(), opened):
+    if not parts().recorder.needs_press(opened):
         return redirect(url_for("team.show", case=case), 303)
     return render_template(
         "press.html",
@@ -137,7 +131,7 @@ def wait(case: str, asked: str) -> ResponseReturnValue:
 @pages.get("/practitioners")
 def colleagues() -> ResponseReturnValue:
     """Who is on this kit, and bringing another one."""
-    members = _enrolled().practitioners
+    members = enrolled_here().practitioners
     return render_template(
         "practitioners.html",
         form=ColleagueForm(),
@@ -150,19 +144,16 @@ def colleagues() -> ResponseReturnValue:
 @pages.post("/practitioners")
 def bring() -> ResponseReturnValue:
     """Take in a colleague's key. New words are shown once, in this answer."""
-    form, enrolled = ColleagueForm(), _enrolled()
+    form, enrolled = ColleagueForm(), enrolled_here()
     form.validate_on_submit()
     words = make_passphrase() if form.how.data == MAKE else ""
     try:
         with parts().enrolment.turn:
-            if words:
-                x25519 = enrolled.service.sealing_key().kind == "x25519"
-                keys = PrivateKeys.generate("practitioner", x25519)
-                sealed = lock(keys, words)
-            else:
-                upload = request.files.get(form.practitioner_key_file.name)
-                sealed = upload.stream.read() if upload else b""
-                keys = read_practitioner_key(sealed, form.passphrase.data or "")
+            upload = request.files.get(form.practitioner_key_file.name)
+            brought = upload.stream.read() if upload else b""
+            keys, sealed = practitioner_keys(
+                enrolled.service, words, brought, form.passphrase.data or ""
+            )
             known = _named(enrolled.practitioners, keys.card().name)
             if known and (parts().home.keys / known.name / "identity.age").exists():
                 raise BadInput(_("This practitioner is on this kit already."))
@@ -190,7 +181,7 @@ def bring() -> ResponseReturnValue:
 def card(name: str) -> ResponseReturnValue:
     """A practitioner's card for the service: public, and worth nothing without its other
     half."""
-    found = _named(_enrolled().practitioners, name)
+    found = _named(enrolled_here().practitioners, name)
     if found is None:
         abort(404)
     answer = Response(to_json(found) + b"\n", mimetype="application/octet-stream")
@@ -209,22 +200,15 @@ def wait_colleague() -> ResponseReturnValue:
     return press_page(ask="team.ask_colleague", back="team.colleagues")
 
 
-def _enrolled() -> Enrolled:
-    enrolled = parts().enrolled
-    if enrolled is None:
-        abort(404)
-    return enrolled
-
-
 def _tell_recorder(case: OpenCase, card: Card) -> None:
     """From now on the recorder removes films of this family on the newcomer's word, too. Where it
     does not hear of it, that takes the service's."""
-    status, now = fresh_status(parts()), parts().clock.read()
+    status = parts().recorder.status()
     if status is None:
         return
     said = Joined(kit=status.kit, case=case.id, verifier=str(card.verifying_key()))
     note = sign_fact(case.keys.signer, said)
-    place_request(parts().home, LetIn(id=new_id(), boot=now.boot, boottime=now.boottime, note=note))
+    parts().recorder.ask(partial(LetIn, note=note))
 
 
 def _named(cards: Sequence[Card], name: str) -> Card | None:

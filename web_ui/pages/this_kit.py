@@ -12,7 +12,6 @@ from markupsafe import Markup
 from appliance.errors import BadFile
 from appliance.records.files import read_plain
 from web_ui.parts import parts
-from web_ui.recorder import fresh_status
 from web_ui.session.access import anyone
 from web_ui.system.tls import AUTHORITY, CERTIFICATE, fingerprint
 from web_ui.wording.language import _
@@ -37,7 +36,7 @@ def label() -> ResponseReturnValue:
     network = found.get("ssid", "")
     return render_template(
         "label.html",
-        status=fresh_status(parts()),
+        status=parts().recorder.status(),
         fingerprint=_fingerprint(),
         name=found.get("name", ""),
         network=network,
@@ -66,7 +65,7 @@ def authority() -> ResponseReturnValue:
 def switch_off() -> ResponseReturnValue:
     if request.form.get("confirm") != "y":
         return _page(_("Tick the box to switch the kit off.")), 400
-    status = fresh_status(parts())
+    status = parts().recorder.status()
     if status is not None and status.state in _BUSY:
         return _page(_("The camera is in use. Stop the film first.")), 409
     parts().note("switched-off")
@@ -80,7 +79,7 @@ def going() -> ResponseReturnValue:
 
 
 def _page(problem: str) -> str:
-    status = fresh_status(parts())
+    status = parts().recorder.status()
     return render_template(
         "this-kit.html",
         status=status,

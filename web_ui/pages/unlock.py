@@ -3,6 +3,7 @@
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 
 from flask import Blueprint, g, make_response, redirect, render_template, request, url_for
@@ -12,9 +13,9 @@ from wtforms.widgets import DateTimeLocalInput
 
 from appliance.casework.repair import mend_all
 from appliance.errors import BadInput, KitError, NotOpened, NotPossible, WrongPassphrase
-from appliance.protocol.requests import SetTime, place_request
+from appliance.protocol.requests import SetTime
 from appliance.records.clock import EARLIEST, Reading, Vouch
-from appliance.records.files import new_id, read_plain
+from appliance.records.files import read_plain
 from appliance.records.signing import Verifier, sign_fact
 from appliance.vault.keys import change_passphrase, unlock
 from appliance.vault.passphrases import check_passphrase, make_passphrase
@@ -22,18 +23,11 @@ from web_ui.errors import status_of
 from web_ui.forms import Form
 from web_ui.housekeeping import let_in, without_the_revoked
 from web_ui.parts import parts
-from web_ui.recorder import fresh_status, read_status, trusted_now
-from web_ui.session.access import (
-    anyone,
-    even_new,
-    lost_a_form,
-    pair,
-    practitioner,
-    sit_down,
-    stand_up,
-)
+from web_ui.session.access import anyone, begin_session, end_session, even_new, lost_a_form, pair
+from web_ui.session.current import practitioner
 from web_ui.session.enrolment import is_new_card, waiting_cards
-from web_ui.session.unlocked import Practitioner, TooSoon
+from web_ui.session.session import TooSoon
+from web_ui.session.unlocked import Practitioner
 from web_ui.system.tls import CERTIFICATE, fingerprint
 from web_ui.wording.language import _, ngettext
 
@@ -61,8 +55,8 @@ pages = Blueprint("unlock", __name__)
 
 
 def _kit_time() -> datetime:
-    status = fresh_status(parts())
-    return trusted_now(status, parts().clock) or parts().clock.read().wall
+    status = parts().recorder.status()
+    return parts().recorder.now(status) or parts().clock.read().wall
 
 
 def _offered_form() -> UnlockForm:
@@ -78,7 +72,7 @@ def _unlock_page(refused: KitError | None) -> str:
         form=_offered_form(),
         refused=refused,
         lost=lost_a_form(),
-        taken=parts().seat.taken,
+        taken=parts().session.unlocked,
         fingerprint=_fingerprint(),
         come=any(card.come for card in known),
     )
@@ -107,7 +101,7 @@ def open_page() -> ResponseReturnValue:
         # Read before the passphrase is stretched, which takes a second.
         reading = parts().clock.read()
         moment = _moment(form, _kit_time())
-        token = parts().seat.take(
+        token = parts().session.begin(
             lambda: _opened(form.passphrase.data or "", moment, reading), known=g.paired
         )
     except KitError as error:
@@ -115,10 +109,10 @@ def open_page() -> ResponseReturnValue:
         if isinstance(error, NotOpened):
             parts().note("unlock-refused", code=error.code)
         return _unlock_page(_in_words(error)), status_of(error)
-    holder = parts().seat.of(token)
+    holder = parts().session.of(token)
     if holder is None:  # Locked again by somebody in this very moment.
         return redirect(url_for("unlock.show"), 303)
-    answer = make_response(redirect(sit_down(token), 303))
+    answer = make_response(redirect(begin_session(token), 303))
     pair(parts(), answer)
     parts().note("unlocked", practitioner=holder.card.name)
     let_in(parts(), holder)
@@ -161,16 +155,14 @@ def passphrase() -> ResponseReturnValue:
 @even_new
 def close_page() -> ResponseReturnValue:
     parts().lock("locked")
-    stand_up()
+    end_session()
     return redirect(url_for("unlock.show"), 303)
 
 
 def _vouch(holder: Practitioner) -> None:
     """Give the recorder their word for the time. A card that nobody has let in has no say."""
-    now = parts().clock.read()
     note = sign_fact(holder.keys.signer, holder.vouch)
-    request = SetTime(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
-    place_request(parts().home, request)
+    parts().recorder.ask(partial(SetTime, note=note))
 
 
 def _change(holder: Practitioner, form: PassphraseForm) -> None:
@@ -183,7 +175,9 @@ def _change(holder: Practitioner, form: PassphraseForm) -> None:
     check_passphrase(new, _known_of(holder))
     sealed = parts().home.keys / holder.card.name / "identity.age"
     # Whoever finds the page unlocked must not lock its owner out.
-    parts().seat.prove(lambda: change_passphrase(sealed, lambda: form.passphrase.data or "", new))
+    parts().session.prove(
+        lambda: change_passphrase(sealed, lambda: form.passphrase.data or "", new)
+    )
 
 
 def _known_of(holder: Practitioner) -> list[str]:
@@ -198,7 +192,7 @@ def _opened(passphrase: str, moment: datetime, reading: Reading) -> Practitioner
     """The practitioner whose key this passphrase opens. Raises WrongPassphrase, NotPossible."""
     ours = parts()  # Theirs for as long as they are unlocked, whichever thread asks.
     enrolled = ours.enrolled
-    status = read_status(ours.home)
+    status = ours.recorder.last_word()
     if enrolled is None or status is None:
         raise NotPossible(
             _("The recorder has not said yet which kit this is."),

@@ -1,19 +1,20 @@
 """The visit itself: who is here today, framing, and what can be done while a film is made."""
 
+from functools import partial
+
 from flask import Blueprint, Response, abort, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.casework.clips import mark_while_filming
 from appliance.casework.consent import Enough
 from appliance.errors import BadFile
-from appliance.protocol.requests import Framing, Preview, place_request
+from appliance.protocol.requests import Framing, Preview
 from appliance.protocol.status import FILMING, FRAMING, RecorderStatus
-from appliance.records.files import new_id, read_plain
+from appliance.records.files import read_plain
 from appliance.records.signing import sign_fact
 from web_ui.parts import parts
-from web_ui.recorder import armed_case, fresh_status, stop_if_filming, take_permit
-from web_ui.session.access import data, practitioner
-from web_ui.session.current import ask_for_word, case_page, consent_of, open_case
+from web_ui.session.access import data
+from web_ui.session.current import ask_for_word, case_page, consent_of, open_case, practitioner
 from web_ui.wording.language import _
 from web_ui.wording.status_line import heard
 
@@ -22,7 +23,7 @@ pages = Blueprint("visit", __name__, url_prefix="/cases/<id:case>/visit")
 
 def _status_of(case: str, *states: str) -> RecorderStatus | None:
     """The recorder's status if it is in such a state for this case, and for no other."""
-    status = fresh_status(parts())
+    status = parts().recorder.status()
     fits = status is not None and status.state in states and status.case == case
     return status if fits else None
 
@@ -42,8 +43,7 @@ def here(case: str) -> ResponseReturnValue:
             parts().note("here-answered", case=case)
             return redirect(url_for("cases.one", case=case), 303)
         if answer == "more":
-            if armed_case(parts()) == case:
-                take_permit(parts())
+            parts().recorder.disarm(case)
             return redirect(url_for("consent.show", case=case), 303)
         problem = _("Say who is here.")
     page = case_page("here.html", opened, consent=consent, problem=problem)
@@ -60,7 +60,7 @@ def frame(case: str) -> ResponseReturnValue:
     return case_page(
         "frame.html",
         opened,
-        armed=armed_case(parts()) == case,
+        armed=parts().recorder.armed_case() == case,
         framing=status is not None and status.state == FRAMING,
         filming=status is not None and status.state == FILMING,
         heard=heard(status),
@@ -74,15 +74,12 @@ def look(case: str) -> ResponseReturnValue:
     if first := ask_for_word(case):
         return first
     wanted = request.form.get("camera") == "on"
-    if armed_case(parts()) == case or not wanted:
+    if parts().recorder.armed_case() == case or not wanted:
         now, note = parts().clock.read(), ""
-        if wanted and (status := fresh_status(parts())) is not None:
+        if wanted and (status := parts().recorder.status()) is not None:
             said = Framing(kit=status.kit, boot=now.boot, boottime=now.boottime)
             note = sign_fact(opened.keys.signer, said)
-        place_request(
-            parts().home,
-            Preview(id=new_id(), boot=now.boot, boottime=now.boottime, open=wanted, note=note),
-        )
+        parts().recorder.ask(partial(Preview, open=wanted, note=note))
         parts().note("framing-asked" if wanted else "framing-ended", case=case)
     return redirect(url_for("visit.frame", case=case), 303)
 
@@ -122,8 +119,8 @@ def enough(case: str) -> ResponseReturnValue:
     """The child had enough: filming ends, and nothing is filmed by a press after it."""
     opened = open_case(case)
     status = _status_of(case, FILMING)
-    take_permit(parts())
-    stop_if_filming(parts(), case)
+    parts().recorder.disarm()
+    parts().recorder.stop(case)
     if status is not None and status.recording:
         said = Enough(recording=status.recording, event_time=practitioner().now(parts().clock))
         opened.write(said, status.recording)

@@ -46,9 +46,7 @@ from appliance.vault.cases import UNREADABLE, OpenCase
 from web_ui.forms import Form, at_most, needed, stripped
 from web_ui.housekeeping import close_for_good
 from web_ui.parts import parts
-from web_ui.recorder import end_filming, permit_in_force, read_status, stop_if_filming
-from web_ui.session.access import practitioner
-from web_ui.session.current import case_page, consent_of, open_case, open_to_take_back
+from web_ui.session.current import case_page, consent_of, open_case, open_to_take_back, practitioner
 from web_ui.wording.language import _
 from web_ui.wording.purposes import purposes_in_words
 from web_ui.wording.times import end_of
@@ -137,7 +135,7 @@ def take_back_film(case: str) -> ResponseReturnValue:
         return _page(case, {"film": _("Choose the film that is taken back.")}), 400
     status = _known_kit()
     if status.recording == film:
-        stop_if_filming(parts(), case)
+        parts().recorder.stop(case)
     order = withdraw_film(opened, film, status.kit, holder.now(parts().clock))
     holder.viewing.close(case)
     parts().note("film-withdrawn", case=case, recording=film, order=order.id)
@@ -153,10 +151,10 @@ def take_back_purposes(case: str) -> ResponseReturnValue:
     named = [purpose for purpose in PURPOSES if purpose in request.form.getlist("purposes")]
     if not named or (consent is None and not unread):
         return _page(case, {"purposes": _("Tick what is taken back.")}), 400
-    permit = permit_in_force(parts())
+    permit = parts().recorder.permit()
     # In doubt what the kit films for, it ends.
     if unread or permit is None or permit.case != case or ends_with(permit.kind) & set(named):
-        end_filming(parts(), case)
+        parts().recorder.end_filming(case)
     # What cannot be read allows nothing, and what was taken back stays so should it be read
     # again one day.
     left = consent.without(named, now) if consent else nothing_agreed(now)
@@ -267,7 +265,7 @@ def _films_closed(case: OpenCase, consent: Consent) -> set[str]:
 
 
 def _known_kit() -> RecorderStatus:
-    status = read_status(parts().home)
+    status = parts().recorder.last_word()
     if status is None:
         raise NotPossible(
             _("The recorder has not said yet which kit this is."),

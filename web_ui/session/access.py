@@ -22,7 +22,6 @@ from flask.typing import ResponseReturnValue
 from appliance.records.files import Fact, Home, load_fact, save_fact
 from web_ui.parts import Parts
 from web_ui.session.enrolment import is_new_card
-from web_ui.session.unlocked import Practitioner
 from web_ui.wording.language import _
 
 NAMES = frozenset({"localhost", "attune.local"})
@@ -41,7 +40,7 @@ Whoever asks for more is turned away in no time, and keeps nobody waiting."""
 
 PAIRED_COOKIE = "__Host-attune-paired"
 _PAIRED_BROWSERS = 20
-_SEAT = "seat"
+_SESSION = "seat"
 _NEXT = "next"
 _LOST = "lost"
 
@@ -124,7 +123,7 @@ def install(app: Flask, parts: Parts) -> None:
         view = app.view_functions.get(request.endpoint or "")
         for_scripts = getattr(view, "for_scripts", False)
         if g.practitioner and not for_scripts:
-            parts.seat.used()
+            parts.session.used()
         open_to = getattr(view, "open_to", "practitioner")
         waits = bool(g.practitioner) and is_new_card(parts.home, g.practitioner.card.name)
         if waits and open_to == "practitioner" and not hasattr(view, "open_to_new"):
@@ -159,24 +158,16 @@ def _mark(response: Response) -> Response:
 
 def look_again(parts: Parts) -> None:
     """See who is unlocked in this browser now: an answer that goes on for long asks again."""
-    if parts.seat.idle:
+    if parts.session.idle:
         parts.lock("locked-idle")
-    g.practitioner = parts.seat.of(session.get(_SEAT, ""))
+    g.practitioner = parts.session.of(session.get(_SESSION, ""))
 
 
-def practitioner() -> Practitioner:
-    """Who is unlocked in this browser. Only for views that are not open to others."""
-    found: Practitioner | None = g.practitioner
-    if found is None:
-        abort(403)
-    return found
-
-
-def sit_down(token: str) -> str:
-    """Give this browser the seat; returns where it wanted to go."""
+def begin_session(token: str) -> str:
+    """Unlock the page in this browser; returns where it wanted to go."""
     wanted: str = session.get(_NEXT, "/")
     session.clear()
-    session[_SEAT] = token
+    session[_SESSION] = token
     return wanted
 
 
@@ -185,8 +176,8 @@ def lost_a_form() -> bool:
     return bool(session.get(_LOST))
 
 
-def stand_up() -> None:
-    """Take the seat from this browser."""
+def end_session() -> None:
+    """Forget this browser's token."""
     session.clear()
 
 

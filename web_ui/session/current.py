@@ -3,15 +3,25 @@
 from collections.abc import Callable
 from contextlib import suppress
 
-from flask import abort, redirect, render_template, request, url_for
+from flask import abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.casework.consent import Consent
 from appliance.errors import BadFile, CaseWithdrawn, NoMatch
+from appliance.protocol.enrolment import Enrolled
 from appliance.vault.cases import UNREADABLE, Details, Goal, Goals, OpenCase
+from web_ui.parts import parts
 from web_ui.player.open_films import OpenedView, Readable, Viewing
-from web_ui.session.access import practitioner
+from web_ui.session.unlocked import Practitioner
 from web_ui.wording.language import _
+
+
+def practitioner() -> Practitioner:
+    """Who is unlocked in this browser. Only for views that are not open to others."""
+    found: Practitioner | None = g.practitioner
+    if found is None:
+        abort(403)
+    return found
 
 
 def open_case(name: str) -> OpenCase:
@@ -34,6 +44,14 @@ def open_to_take_back(name: str) -> OpenCase:
         return open_case(name)
     except BadFile:
         return practitioner().case_to_close(name)
+
+
+def enrolled_here() -> Enrolled:
+    """Whom this kit obeys. Answers 404 while it is new."""
+    enrolled = parts().enrolled
+    if enrolled is None:
+        abort(404)
+    return enrolled
 
 
 def consent_of(case: OpenCase) -> Consent | None:

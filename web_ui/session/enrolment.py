@@ -8,6 +8,7 @@ the recorder has written `kit/enrolled.json` it opens nothing.
 import shutil
 import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from appliance.errors import BadFile, BadInput
@@ -15,7 +16,7 @@ from appliance.protocol.cards import Card, sealing_keys
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.permits import read_ceilings
 from appliance.protocol.readmission import has_come
-from appliance.protocol.requests import FRESH_SECONDS, Enrol, place_request
+from appliance.protocol.requests import FRESH_SECONDS, Enrol
 from appliance.protocol.status import RecorderStatus
 from appliance.records.clock import Clock
 from appliance.records.files import (
@@ -23,14 +24,13 @@ from appliance.records.files import (
     Home,
     destroy,
     from_json,
-    load_fact,
     names_in,
-    new_id,
     save,
     save_fact,
     sync_directory,
 )
-from appliance.vault.keys import PrivateKeys, unlock
+from appliance.vault.keys import PrivateKeys, lock, unlock
+from web_ui.recorder import Recorder
 
 BRING, MAKE = "bring", "make"
 """How somebody comes to keys: they bring their own, or the kit makes them."""
@@ -91,9 +91,10 @@ def waiting_cards(home: Home, enrolled: Enrolled) -> list[WaitingCard]:
 class Enrolment:
     """The set-up under way, if there is one. Any thread."""
 
-    def __init__(self, home: Home, clock: Clock) -> None:
+    def __init__(self, home: Home, clock: Clock, recorder: Recorder) -> None:
         self._home = home
         self._clock = clock
+        self._recorder = recorder
         self._lock = threading.Lock()
         self.turn = threading.Lock()
         """Held by whoever is bringing keys just now."""
@@ -149,20 +150,11 @@ class Enrolment:
         with self._lock:
             if self._cards is None:
                 raise BadFile("Nothing was brought to this kit yet.", "Start the set-up again.")
-            now = self._clock.read()
             service, practitioner = self._cards
-            self._request = place_request(
-                self._home,
-                Enrol(
-                    id=new_id(),
-                    boot=now.boot,
-                    boottime=now.boottime,
-                    service=service,
-                    practitioner=practitioner,
-                    ceilings=self._ceilings,
-                ),
+            self._asked = self._clock.read().boottime
+            self._request = self._recorder.ask(
+                partial(Enrol, service=service, practitioner=practitioner, ceilings=self._ceilings)
             )
-            self._asked = now.boottime
 
     def progress(self, status: RecorderStatus | None) -> Progress:
         """How far it is."""
@@ -180,7 +172,7 @@ class Enrolment:
 
     def _forget_earlier(self) -> None:
         """Remove keys that were brought earlier and never enrolled."""
-        enrolled = load_fact(self._home.kit / "enrolled.json", Enrolled)
+        enrolled = self._recorder.enrolled
         ours = {card.name for card in enrolled.practitioners} if enrolled else set()
         for name in names_in(self._home.keys):
             directory = self._home.keys / name
@@ -237,3 +229,14 @@ def read_practitioner_key(data: bytes, passphrase: str) -> PrivateKeys:
             "Make one that is: attune keygen --role practitioner. Then remove the open one.",
         )
     return unlock(data, passphrase)
+
+
+def practitioner_keys(
+    service: Card, words: str, brought: bytes = b"", passphrase: str = ""
+) -> tuple[PrivateKeys, bytes]:
+    """A practitioner's keys, and the same as they are kept: new ones of the service's kind under
+    `words`, or, without words, those that were brought. Raises as `read_practitioner_key`."""
+    if not words:
+        return read_practitioner_key(brought, passphrase), brought
+    keys = PrivateKeys.generate("practitioner", service.sealing_key().kind == "x25519")
+    return keys, lock(keys, words)

@@ -127,7 +127,7 @@ def new_family(tmp_path: Path, film: bytes) -> Iterator[Callable[..., Family]]:
 
     yield make
     for kit in kits:
-        kit.parts.seat.leave()
+        kit.parts.session.end()
 
 
 @pytest.fixture

@@ -225,7 +225,7 @@ def test_locking_cuts_off_a_film_that_is_being_sent(tmp_path: Path) -> None:
         player = kit.app.test_client()
         player.set_cookie("__Host-attune", kit.browser.cookie("__Host-attune"), domain="localhost")
         answer = player.get(f"{place(kit)}/video", base_url="https://localhost", buffered=False)
-        kit.parts.seat.leave()
+        kit.parts.session.end()
         assert int(answer.headers["Content-Length"]) == size
         assert len(answer.data) == PIECE, "what was on its way came, and nothing after it"
 
@@ -311,7 +311,7 @@ def test_marks_within_one_frame_say_so_after_trying(own_kit: WebKit) -> None:
 def test_a_clip_that_the_lock_interrupts_leaves_nothing_behind(own_kit: WebKit) -> None:
     kit = own_kit
     keep(kit, "0", "2")
-    kit.parts.seat.leave()
+    kit.parts.session.end()
     clips = next(kit.home.cases.glob("*/clips"))
     wait_for(lambda: not list(clips.glob(".*")))
     documents = clips.with_name("documents")

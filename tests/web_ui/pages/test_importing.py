@@ -48,7 +48,7 @@ def a_long_film() -> bytes:
 
 
 def session(kit: WebKit) -> str:
-    """What the browser has for a seat."""
+    """The cookie of the session."""
     return kit.browser.cookie(str(kit.app.config["SESSION_COOKIE_NAME"]))
 
 
@@ -140,7 +140,7 @@ def test_a_film_taken_back_while_it_comes_in_leaves_nothing(kit: WebKit) -> None
 def test_locking_the_page_ends_what_comes_in(kit: WebKit) -> None:
     case = kit.make_case()
     send(kit, case, a_long_film())
-    kit.parts.seat.leave()
+    kit.parts.session.end()
     place = kit.home.case(case) / "imports"
     until(lambda: not place.exists() or not any(place.iterdir()))
 
@@ -153,7 +153,7 @@ def test_a_withdrawal_ends_what_comes_in_and_removes_what_is_there(
     settled(kit, case)
     assert imports(kit, case)
     send(kit, case, a_long_film())
-    holder = kit.parts.seat.of(kit.browser.seat())
+    holder = kit.parts.session.of(kit.browser.token())
     assert holder
     kit.parts.cases.withdraw(case, holder.keys, holder.vouch.kit, holder.now(kit.clock))
     holder.forget(case)

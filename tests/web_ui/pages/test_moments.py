@@ -305,9 +305,9 @@ def test_a_film_that_was_mended_since_is_looked_at_again(kit: WebKit) -> None:
 
 def test_locking_ends_the_look_through_a_film_and_leaves_nothing(kit: WebKit) -> None:
     kit.browser.get(f"{place(kit)}/glance.json")
-    holder = kit.parts.seat.of(kit.browser.seat())
+    holder = kit.parts.session.of(kit.browser.token())
     assert holder
-    kit.parts.seat.leave()
+    kit.parts.session.end()
     wait_for(lambda: not holder.work.making())
     derived = list(kit.home.cases.glob("*/derived/*/.*"))
     assert not derived

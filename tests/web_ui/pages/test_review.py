@@ -10,7 +10,7 @@ from appliance.casework.reviews import Review, reviews_of
 from appliance.vault.cases import Goals, OpenCase
 from tests.support.pages import WebKit
 from tests.web_ui.pages.test_films import keep, place, wait_for, with_film
-from web_ui.session.unlocked import IDLE_SECONDS
+from web_ui.session.session import IDLE_SECONDS
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_a_guessed_review_or_one_of_another_case_is_not_there(kit: WebKit) -> No
 
 def test_a_locked_page_shows_nothing_of_a_review(kit: WebKit) -> None:
     url = review(kit)
-    kit.parts.seat.leave()
+    kit.parts.session.end()
     for page in ("", "/show", "/notes", "/close"):
         assert kit.browser.get(f"{url}{page}").path == "/unlock"
 
@@ -143,7 +143,7 @@ def test_looking_together_puts_the_lock_off_and_not_for_ever(kit: WebKit) -> Non
     for _ in range(8):
         kit.pass_by(IDLE_SECONDS - 60)
         kit.browser.get("/status.json?watching")
-    assert kit.parts.seat.taken
+    assert kit.parts.session.unlocked
     for _ in range(3):
         kit.pass_by(IDLE_SECONDS - 60)
         kit.browser.get("/status.json?watching")

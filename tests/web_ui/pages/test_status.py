@@ -15,7 +15,7 @@ from appliance.protocol.requests import Stop
 from firmware.recorder import Pattern, State
 from tests.support.pages import Browser, WebKit
 from web_ui.pages import status
-from web_ui.session.unlocked import IDLE_SECONDS
+from web_ui.session.session import IDLE_SECONDS
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_a_page_that_stays_open_is_told_of_every_change(kit: WebKit) -> None:
     now = next(stream)
     assert now == told(kit) and now["countdown"] == "0:12"
     # What is not the recorder's to say is seen within a second.
-    kit.parts.seat.leave()
+    kit.parts.session.end()
     kit.clock.pass_by(1)
     now = next(stream)
     assert now and now["locked"] is True
@@ -153,7 +153,7 @@ def test_a_page_that_stays_open_does_not_keep_the_kit_unlocked(kit: WebKit) -> N
     assert (next(stream) or {})["locked"] is False
     kit.clock.pass_by(1)
     assert (next(stream) or {})["locked"] is True
-    assert not kit.parts.seat.taken
+    assert not kit.parts.session.unlocked
     stream.close()
 
 

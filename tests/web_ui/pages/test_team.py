@@ -37,7 +37,7 @@ def kit(tmp_path: Path) -> Iterator[WebKit]:
         yield made
 
 
-def change_seats(kit: WebKit, words: str) -> None:
+def change_over(kit: WebKit, words: str) -> None:
     kit.browser.submit("/cases", action="/lock")
     kit.pass_by(1)
     page = kit.browser.submit("/unlock", passphrase=words, time=NOW.isoformat())
@@ -65,7 +65,7 @@ def known_to_recorder(kit: WebKit, case: str) -> None:
 
 def test_a_practitioner_sees_no_other_practitioners_case(kit: WebKit) -> None:
     case = kit.make_case("R and K")
-    change_seats(kit, OTHER_WORDS)
+    change_over(kit, OTHER_WORDS)
     assert "R and K" not in kit.browser.get("/cases").words
     for page in ("", "/team", "/shares", "/course", "/consent"):
         assert kit.browser.get(f"/cases/{case}{page}").status == 404
@@ -82,7 +82,7 @@ def test_a_colleague_who_joins_opens_the_case_with_their_own_words(kit: WebKit) 
     kit.browser.submit(f"/cases/{case}/arm")
     permit = kit.recorder.permit()
     assert permit is not None and str(OTHER.signer.verifier) in permit.people
-    change_seats(kit, OTHER_WORDS)
+    change_over(kit, OTHER_WORDS)
     assert "R and K" in kit.browser.get("/cases").words
     assert kit.browser.get(f"/cases/{case}").status == 200
 
@@ -102,11 +102,11 @@ def test_who_was_handed_the_case_takes_it_from_who_gave_it(kit: WebKit) -> None:
     case = kit.make_case("R and K")
     before = kit.recipient(case)
     join(kit, case, OTHER)
-    change_seats(kit, OTHER_WORDS)
+    change_over(kit, OTHER_WORDS)
     page = leave(kit, case, practitioner())
     assert practitioner().card().name not in page.words.partition("joins")[0]
     assert kit.recipient(case) != before
-    change_seats(kit, PASSPHRASE)
+    change_over(kit, PASSPHRASE)
     assert "R and K" not in kit.browser.get("/cases").words
     assert kit.browser.get(f"/cases/{case}").status == 404
 

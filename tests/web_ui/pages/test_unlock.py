@@ -16,14 +16,14 @@ from appliance.records.signing import open_note
 from appliance.vault.keys import lock, unlock
 from tests.support.pages import NOW, PASSPHRASE, FakeClock, Page, WebKit, locked, practitioner
 from web_ui.keeper import Keeper
-from web_ui.session.unlocked import (
+from web_ui.session.session import (
     IDLE_SECONDS,
     LONGEST_WAIT,
     PUT_OFF_SECONDS,
-    Practitioner,
-    Seat,
+    Session,
     TooSoon,
 )
+from web_ui.session.unlocked import Practitioner
 from web_ui.system.tls import ensure_certificate, fingerprint
 
 
@@ -65,7 +65,7 @@ def test_a_time_that_cannot_be_is_refused_before_anything_is_opened(kit: WebKit,
     page = kit.browser.submit("/unlock", passphrase=PASSPHRASE, time=time)
     assert page.status == 400
     assert "time" in page.words
-    assert not kit.parts.seat.taken
+    assert not kit.parts.session.unlocked
 
 
 def test_a_wrong_passphrase_is_refused_in_words_and_nothing_is_removed(kit: WebKit) -> None:
@@ -81,14 +81,14 @@ def test_after_a_wrong_passphrase_the_next_must_wait_and_then_works(kit: WebKit)
     kit.browser.submit("/unlock", passphrase="wrong")
     page = kit.browser.submit("/unlock", passphrase=PASSPHRASE)
     assert page.status == 429
-    assert "Wait" in page.words and not kit.parts.seat.taken
+    assert "Wait" in page.words and not kit.parts.session.unlocked
     kit.pass_by(1)
     assert kit.browser.submit("/unlock", passphrase=PASSPHRASE).path == "/cases"
 
 
 def test_the_wait_doubles_with_each_wrong_passphrase_up_to_five_minutes() -> None:
     clock = FakeClock()
-    seat = Seat(clock)
+    session = Session(clock)
     tries = 0
 
     def wrong() -> Practitioner:
@@ -99,13 +99,13 @@ def test_the_wait_doubles_with_each_wrong_passphrase_up_to_five_minutes() -> Non
     waits = []
     for _turn in range(12):
         with pytest.raises(WrongPassphrase):
-            seat.take(wrong)
+            session.begin(wrong)
         with pytest.raises(TooSoon) as refused:
-            seat.take(wrong)
+            session.begin(wrong)
         waits.append(refused.value.seconds)
         clock.pass_by(refused.value.seconds - 0.001)
         with pytest.raises(TooSoon):
-            seat.take(wrong)
+            session.begin(wrong)
         clock.pass_by(0.001)
     assert waits == [min(2.0**n, LONGEST_WAIT) for n in range(12)]
     assert tries == 12, "no passphrase is tried before its time"
@@ -147,11 +147,11 @@ def test_the_same_person_goes_on_in_another_browser_and_nothing_of_theirs_is_los
     kit.browser.submit(f"/cases/{case}/arm")
     assert kit.recorder.permit()
     kit.recorder.show(state="filming", case=case)
-    holder = kit.parts.seat.holder
+    holder = kit.parts.session.holder
     other = kit.another_browser()
     assert other.submit("/unlock", passphrase=PASSPHRASE, time=NOW.isoformat()).path == "/cases"
-    # The seat is theirs, with all that was open and under way; the film goes on.
-    assert kit.parts.seat.holder is holder
+    # The session is theirs, with all that was open and under way; the film goes on.
+    assert kit.parts.session.holder is holder
     assert holder and case in holder.word_said
     assert kit.recorder.permit() and not [r for r in kit.recorder.requests() if is_stop(r)]
     assert other.get(f"/cases/{case}").status == 200
@@ -159,20 +159,20 @@ def test_the_same_person_goes_on_in_another_browser_and_nothing_of_theirs_is_los
     assert kit.browser.get("/status.json").response.json["locked"] is True
 
 
-def test_whoever_takes_their_seat_over_says_anew_what_time_it_is(kit: WebKit) -> None:
+def test_whoever_takes_their_session_over_says_anew_what_time_it_is(kit: WebKit) -> None:
     kit.unlock()
     other = kit.another_browser()
     later = NOW + timedelta(minutes=7)
     kit.pass_by(1)
     other.submit("/unlock", passphrase=PASSPHRASE, time=later.isoformat())
-    holder = kit.parts.seat.holder
+    holder = kit.parts.session.holder
     assert holder and holder.vouch.time == later
     said = [r for r in kit.recorder.requests() if isinstance(r, SetTime)][-1]
     text, _ = open_note(said.note, [practitioner().card().verifying_key()])
     assert from_json(text, Vouch).time == later
 
 
-def test_a_wrong_passphrase_takes_no_seat_and_is_waited_for_like_any_other(kit: WebKit) -> None:
+def test_a_wrong_passphrase_begins_no_session_and_is_waited_for_like_any_other(kit: WebKit) -> None:
     kit.unlock()
     other = kit.another_browser()
     assert other.submit("/unlock", passphrase="not the right one").status == 403
@@ -238,14 +238,14 @@ def test_a_new_browser_that_must_wait_is_told_which_one_need_not(kit: WebKit) ->
 
 def test_guessing_for_years_makes_no_number_too_large() -> None:
     clock = FakeClock()
-    seat = Seat(clock)
+    session = Session(clock)
 
     def wrong() -> Practitioner:
         raise WrongPassphrase("no")
 
     for _turn in range(1100):
         with pytest.raises(WrongPassphrase):
-            seat.take(wrong)
+            session.begin(wrong)
         clock.pass_by(LONGEST_WAIT)
 
 
@@ -255,8 +255,8 @@ def test_each_of_two_practitioners_unlocks_with_their_own_key(tmp_path: Path) ->
     kit.unlock()
     case = kit.make_case("Only mine")
     kit.browser.submit("/cases", action="/lock")
-    holder = kit.parts.seat
-    assert not holder.taken
+    holder = kit.parts.session
+    assert not holder.unlocked
     # The other's key lies under a passphrase of its own.
     other = kit.home.keys / practitioner(0).card().name / "identity.age"
     first = kit.home.keys / practitioner(1).card().name / "identity.age"
@@ -270,7 +270,7 @@ def test_each_of_two_practitioners_unlocks_with_their_own_key(tmp_path: Path) ->
 def test_locking_is_at_once(kit: WebKit) -> None:
     kit.unlock()
     assert kit.browser.submit("/cases", action="/lock").path == "/unlock"
-    assert not kit.parts.seat.taken
+    assert not kit.parts.session.unlocked
     assert kit.browser.get("/cases").path == "/unlock"
 
 
@@ -279,14 +279,14 @@ def test_ten_minutes_without_use_lock_the_page_and_not_a_second_less(kit: WebKit
     kit.unlock()
     kit.pass_by(IDLE_SECONDS - 1)
     keeper.look()
-    assert kit.parts.seat.taken
+    assert kit.parts.session.unlocked
     kit.browser.get("/cases")
     kit.pass_by(IDLE_SECONDS - 1)
     keeper.look()
-    assert kit.parts.seat.taken
+    assert kit.parts.session.unlocked
     kit.pass_by(1)
     keeper.look()
-    assert not kit.parts.seat.taken
+    assert not kit.parts.session.unlocked
 
 
 def test_a_form_that_the_lock_kept_out_is_said_to_be_lost_and_its_page_comes_back(
@@ -320,10 +320,10 @@ def test_filming_puts_the_lock_off_for_ninety_minutes_and_no_longer(kit: WebKit)
     while kit.clock.monotonic() - began < PUT_OFF_SECONDS - 300:
         kit.pass_by(300)
         keeper.look()
-        assert kit.parts.seat.taken
+        assert kit.parts.session.unlocked
     kit.pass_by(300)
     keeper.look()
-    assert not kit.parts.seat.taken
+    assert not kit.parts.session.unlocked
 
 
 def test_watching_a_film_puts_the_lock_off(kit: WebKit) -> None:
@@ -331,7 +331,7 @@ def test_watching_a_film_puts_the_lock_off(kit: WebKit) -> None:
     for _turn in range(4):
         kit.pass_by(IDLE_SECONDS - 1)
         kit.browser.get("/status.json?watching")
-    assert kit.parts.seat.taken
+    assert kit.parts.session.unlocked
 
 
 def test_after_a_restart_the_page_is_locked(kit: WebKit) -> None:

@@ -79,7 +79,7 @@ def test_a_form_without_its_token_is_refused_in_words(kit: WebKit) -> None:
     page = kit.browser.post("/unlock", {"passphrase": PASSPHRASE})
     assert page.status == 400
     assert "out of date" in page.words
-    assert not kit.parts.seat.taken
+    assert not kit.parts.session.unlocked
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_form_sent_by_another_site_is_refused_even_with_its_token(
     kit.enrol()
     form = kit.browser.get("/unlock").form("/unlock") | {"passphrase": [PASSPHRASE]}
     assert kit.browser.post("/unlock", dict(form), **headers).status == 403
-    assert not kit.parts.seat.taken
+    assert not kit.parts.session.unlocked
 
 
 def test_every_answer_forbids_keeping_framing_and_anything_from_elsewhere(kit: WebKit) -> None:

@@ -121,7 +121,7 @@ def ids(kit: WebKit) -> set[str]:
             if len(part) == 16:
                 found |= {part, part[:4]}
     for record in kit.parts.cases.records():
-        holder = kit.parts.seat.holder
+        holder = kit.parts.session.holder
         consent = holder.case(record.id).read(Consent) if holder else None
         found |= {fingerprint(holder.case(record.id))} if holder else set()
         found |= {consent.record_id} if consent else set()

@@ -1,0 +1,178 @@
+"""The one session of the kit: which practitioner is unlocked, in which browser, and for how long.
+
+The unlocked key is here and nowhere else. It goes when the practitioner locks the page, when
+nothing has happened for ten minutes, and with the process. While a film is being made or watched
+the ten minutes are put off, but never for longer than ninety.
+"""
+
+import hmac
+import secrets
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from appliance.errors import KitError, NotOpened
+from appliance.records.clock import Clock
+
+if TYPE_CHECKING:
+    from web_ui.session.unlocked import Practitioner
+
+IDLE_SECONDS = 600.0
+PUT_OFF_SECONDS = 5400.0
+"""A film under way or a shared review puts the idle lock off, at most this long."""
+
+LONGEST_WAIT = 300.0
+"""Seconds: the delay after wrong passphrases grows to this and no further. Nothing is wiped."""
+
+_T = TypeVar("_T")
+
+
+class Taken(KitError):
+    """Somebody else is unlocked."""
+
+    code = "taken"
+
+
+class TooSoon(KitError):
+    """Too many wrong passphrases; `seconds` must pass first."""
+
+    code = "too-soon"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("The passphrase was wrong several times.", "Wait, then try again.")
+        self.seconds = seconds
+
+
+@dataclass
+class _Guesses:
+    """The wrong passphrases of some browsers, and when the next may be tried."""
+
+    wrong: int = 0
+    next_try: float = 0.0
+
+
+class Session:
+    """Who is unlocked. One practitioner in one browser; any thread may ask."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._trying = threading.Lock()
+        """One passphrase is stretched at a time: that takes 128 MiB."""
+        self._stranger_tries = threading.Lock()
+        """One stranger waits for `_trying`, and no more: whoever else asks comes next."""
+        self._of_strangers = _Guesses()
+        self._of_known = _Guesses()
+        """Apart: who has only the Wi-Fi key off the label must not keep out, by guessing again and
+        again, those who have unlocked before. What keeps a thief out is the passphrase."""
+        self._holder: Practitioner | None = None
+        self._token = ""
+        self._used = 0.0
+        self._watched = 0.0
+
+    def begin(self, unlock: Callable[[], "Practitioner"], known: bool = False) -> str:
+        """Unlock with `unlock`; returns the token that names this browser from now on.
+
+        `known`: this browser has unlocked this kit before. Whoever is unlocked already takes their
+        seat over: it ends in the other browser, and what they have under way goes on. Raises Taken
+        while somebody else is unlocked, TooSoon after wrong passphrases, and whatever `unlock`
+        raises. One passphrase is tried at a time, whoever asks.
+        """
+        with nullcontext() if known else self._stranger_tries, self._trying:
+            practitioner = self._tried(self._of_known if known else self._of_strangers, unlock)
+            with self._lock:
+                before = self._holder
+                if before is None:
+                    self._holder = practitioner
+                elif before.card == practitioner.card:
+                    before.vouch = practitioner.vouch
+                if before is None or before.card == practitioner.card:
+                    self._token = secrets.token_urlsafe(32)
+                    self._used = self._watched = self._clock.monotonic()
+                    token = self._token
+                else:
+                    token = ""
+            if before is not None:
+                practitioner.close()
+            if not token:
+                raise Taken(
+                    "Somebody else has this kit unlocked in another browser.",
+                    "Lock it there first, or wait until it locks itself.",
+                )
+            return token
+
+    def prove(self, passphrase_opens: Callable[[], None]) -> None:
+        """Try the passphrase of whoever is unlocked once more, with the same delay after a wrong
+        one. Raises TooSoon, and whatever `passphrase_opens` raises."""
+        with self._trying:
+            self._tried(self._of_known, passphrase_opens)
+
+    def _tried(self, guesses: _Guesses, attempt: Callable[[], _T]) -> _T:
+        """Only while `_trying` is held."""
+        wait = guesses.next_try - self._clock.monotonic()
+        if wait > 0:
+            raise TooSoon(wait)
+        try:
+            found = attempt()
+        except NotOpened:
+            guesses.wrong += 1
+            # Doubled no further than it counts: no guesser makes a number too large.
+            delay = min(2.0 ** min(guesses.wrong - 1, 30), LONGEST_WAIT)
+            guesses.next_try = self._clock.monotonic() + delay
+            raise
+        guesses.wrong = 0
+        return found
+
+    def of(self, token: str) -> "Practitioner | None":
+        """Who sits here, if this token is theirs."""
+        with self._lock:
+            mine = self._holder and hmac.compare_digest(token.encode(), self._token.encode())
+            return self._holder if mine else None
+
+    @property
+    def holder(self) -> "Practitioner | None":
+        """Who is unlocked, for what the kit does by itself. Not to be kept: it ends with a lock."""
+        with self._lock:
+            return self._holder
+
+    @property
+    def unlocked(self) -> bool:
+        with self._lock:
+            return self._holder is not None
+
+    def forget(self, case: str) -> None:
+        """Whoever is unlocked loses what they have open of a case."""
+        with self._lock:
+            holder = self._holder
+        if holder:
+            holder.forget(case)
+
+    def used(self) -> None:
+        """Something was done on the page just now."""
+        with self._lock:
+            self._used = self._watched = self._clock.monotonic()
+
+    def watched(self) -> None:
+        """A film is being made or played: put the idle lock off."""
+        with self._lock:
+            self._watched = self._clock.monotonic()
+
+    @property
+    def idle(self) -> bool:
+        """True if somebody is unlocked and nothing has happened for long enough."""
+        with self._lock:
+            now = self._clock.monotonic()
+            return self._holder is not None and (
+                now - self._watched >= IDLE_SECONDS or now - self._used >= PUT_OFF_SECONDS
+            )
+
+    def end(self) -> "Practitioner | None":
+        """The key and everything it opened are closed here; returns who had it. The page is locked
+        by `Parts.lock`, which ends this process too."""
+        with self._lock:
+            holder, self._holder, self._token = self._holder, None, ""
+        if holder:
+            holder.close()
+        return holder
