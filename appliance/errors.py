@@ -30,13 +30,29 @@
 
 An error is for a person: what happened and why (the sentence), what to do (the hint). Between
 processes only its `code` travels. A refusal to film is not an error but an answer: see
-`appliance.protocol.permits.Refusal`.
+`appliance.protocol.permits.PressRefusal`.
 """
 
 import json
 import traceback
 from collections.abc import Sequence
-from typing import ClassVar
+from enum import Enum
+from typing import ClassVar, Self
+
+
+class Reason(Enum):
+    """Why something is not done: a code that travels, and the sentence in which the page says what
+    it means and what to do. A member is both: `NOT_SENT = "not-all-sent", "Not everything ..."`."""
+
+    _value_: str
+
+    def __new__(cls, code: str, *_said: object) -> Self:
+        made = object.__new__(cls)
+        made._value_ = code
+        return made
+
+    def __init__(self, _code: str, sentence: str = "") -> None:
+        self.sentence = sentence
 
 
 class KitError(Exception):

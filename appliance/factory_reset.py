@@ -23,13 +23,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
-from enum import Enum
 from pathlib import Path
 from typing import Literal, NoReturn
 
 import msgspec
 
-from appliance.errors import BadFile, BadInput, BadSignature
+from appliance.errors import BadFile, BadInput, BadSignature, Reason
 from appliance.film.manifest import parse_manifest
 from appliance.protocol.cards import Card, KitCard
 from appliance.protocol.case_record import is_withdrawn
@@ -84,59 +83,58 @@ class SetBack(Fact, frozen=True, kw_only=True, tag="set-back/v1"):
     """Files among them that the service had not confirmed."""
 
 
-class Refusal(Enum):
+class ResetRefusal(Reason):
     """Why a kit is not set back. The page and the log use these codes."""
 
-    NOT_SET_UP = "not-set-up"
-    UNREADABLE = "order-unreadable"
-    NOT_SIGNED = "order-not-signed"
-    OTHER_KIT = "order-for-other-kit"
-    NOT_SENT = "not-all-sent"
-    HELD = "held-and-not-sent"
+    NOT_SET_UP = "not-set-up", "This kit belongs to no service yet. There is nothing to set back."
+    UNREADABLE = (
+        "order-unreadable",
+        "That is no order to set a kit back. Ask your service for the file again.",
+    )
+    NOT_SIGNED = (
+        "order-not-signed",
+        "This order was not signed by the service of this kit, or was altered. Nothing was "
+        "removed.",
+    )
+    OTHER_KIT = (
+        "order-for-other-kit",
+        "This order was made for another kit. Tell your service the number of this one.",
+    )
+    NOT_SENT = (
+        "not-all-sent",
+        "Not everything on this kit is with the service yet, so nothing is removed. Let the kit "
+        "send at base until all is confirmed, then try again.",
+    )
+    HELD = (
+        "held-and-not-sent",
+        "A family's films are under a hold, and not all of them are with the service. They are "
+        "removed on no order. Let the kit send at base, then try again.",
+    )
 
-    @property
-    def sentence(self) -> str:
-        """What it means and what to do, for the page."""
-        return _SENTENCES[self]
 
-
-_SENTENCES = {
-    Refusal.NOT_SET_UP: "This kit belongs to no service yet. There is nothing to set back.",
-    Refusal.UNREADABLE: "That is no order to set a kit back. Ask your service for the file again.",
-    Refusal.NOT_SIGNED: "This order was not signed by the service of this kit, or was altered. "
-    "Nothing was removed.",
-    Refusal.OTHER_KIT: "This order was made for another kit. Tell your service the number of this "
-    "one.",
-    Refusal.NOT_SENT: "Not everything on this kit is with the service yet, so nothing is removed. "
-    "Let the kit send at base until all is confirmed, then try again.",
-    Refusal.HELD: "A family's films are under a hold, and not all of them are with the service. "
-    "They are removed on no order. Let the kit send at base, then try again.",
-}
-
-
-def judge(note: str, kit: str, service: Card | None, home: Home) -> Reset | Refusal:
+def judge(note: str, kit: str, service: Card | None, home: Home) -> Reset | ResetRefusal:
     """The order to set this kit back, or why it does not count. Any doubt is a refusal.
 
     The signature comes before every other question.
     """
     if service is None:
-        return Refusal.NOT_SET_UP
+        return ResetRefusal.NOT_SET_UP
     try:
         order, _ = open_fact(note, [service.verifying_key()], Reset)
     except BadSignature:
-        return Refusal.NOT_SIGNED
+        return ResetRefusal.NOT_SIGNED
     except BadInput:
-        return Refusal.UNREADABLE
+        return ResetRefusal.UNREADABLE
     if order.kit != kit:
-        return Refusal.OTHER_KIT
+        return ResetRefusal.OTHER_KIT
     try:
         for case, _name in unsent(home):
             if not order.unsent:
-                return Refusal.NOT_SENT
+                return ResetRefusal.NOT_SENT
             if case == "" or _held(home, case):
-                return Refusal.HELD
+                return ResetRefusal.HELD
     except (BadFile, OSError):
-        return Refusal.NOT_SENT
+        return ResetRefusal.NOT_SENT
     return order
 
 

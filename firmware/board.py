@@ -9,14 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from appliance.protocol.permits import Refusal
+from appliance.protocol.permits import PressRefusal
 
 HOTTEST = 80.0
 """Degrees Celsius. From here on a Pi slows down by itself, and a film would miss pictures."""
 
 
 class Board(Protocol):
-    def trouble(self) -> Refusal | None:
+    def trouble(self) -> PressRefusal | None:
         """Why no film should begin now: UNDER_VOLTAGE, TOO_HOT; None for no reason known."""
 
 
@@ -30,11 +30,11 @@ class PiBoard:
     def __init__(self, sensors: Path = Path("/sys/class/hwmon")) -> None:
         self._sensors = sensors
 
-    def trouble(self) -> Refusal | None:
+    def trouble(self) -> PressRefusal | None:
         if any(alarm for alarm in self._read("rpi_volt", "in0_lcrit_alarm")):
-            return Refusal.UNDER_VOLTAGE
+            return PressRefusal.UNDER_VOLTAGE
         if any(heat / 1000 >= HOTTEST for heat in self._read("cpu_thermal", "temp1_input")):
-            return Refusal.TOO_HOT
+            return PressRefusal.TOO_HOT
         return None
 
     def _read(self, sensor: str, value: str) -> Iterator[int]:

@@ -241,7 +241,7 @@ class KitBooks:
         recipients = self.books.recipients | {renewed.case: recipient_digest(renewed.recipient)}
         self._save(msgspec.structs.replace(self.books, recipients=recipients))
 
-    def may_be_set_back(self, note: str) -> Reset | factory_reset.Refusal:
+    def may_be_set_back(self, note: str) -> Reset | factory_reset.ResetRefusal:
         """The service's order to set this kit back, or why it does not count."""
         service = self.enrolled.service if self.enrolled is not None else None
         return factory_reset.judge(note, self.kit, service, self._home)

@@ -13,7 +13,7 @@ from inotify_simple import INotify, flags
 
 from appliance.errors import BadFile, BadInput
 from appliance.protocol.case_record import CaseRecord, is_withdrawn
-from appliance.protocol.permits import CURRENT, Permit, Refusal, judge
+from appliance.protocol.permits import CURRENT, Permit, PressRefusal, judge
 from appliance.protocol.requests import (
     FRESH_SECONDS,
     Framing,
@@ -186,7 +186,7 @@ class Gate:
         right = judge_clock(reading, vouch, None).trust is Trust.TRUSTED
         return (vouch, by) if fresh and right else None
 
-    def answer(self, reserve: bool = False) -> Permit | Refusal:
+    def answer(self, reserve: bool = False) -> Permit | PressRefusal:
         """The permit in force, or why there is none. Anything in doubt is a refusal.
 
         `reserve`: with a permit, room for its whole film is held. Raises OSError where the card
@@ -205,26 +205,26 @@ class Gate:
             clock=now,
         )
         self._note_disarmed(note, answer)
-        if isinstance(answer, Refusal):
+        if isinstance(answer, PressRefusal):
             return answer
         if self.withdrawn(answer.case):
-            return Refusal.WITHDRAWN
+            return PressRefusal.WITHDRAWN
         if answer.case in self._books.books.closed:
-            return Refusal.CASE_CLOSED
+            return PressRefusal.CASE_CLOSED
         if self._room.seconds() < answer.limit:
-            return Refusal.CARD_FULL
+            return PressRefusal.CARD_FULL
         if not self._light_works():
-            return Refusal.LIGHT_BROKEN
+            return PressRefusal.LIGHT_BROKEN
         if self._camera_loading():
-            return Refusal.CAMERA_LOADING
+            return PressRefusal.CAMERA_LOADING
         if not self._camera_present():
-            return Refusal.CAMERA_MISSING
+            return PressRefusal.CAMERA_MISSING
         if answer.sound and not self._hears():
-            return Refusal.NO_MICROPHONE
+            return PressRefusal.NO_MICROPHONE
         if (trouble := self._board.trouble()) is not None:
             return trouble
         if reserve and not self._room.reserve(answer.limit):
-            return Refusal.CARD_FULL
+            return PressRefusal.CARD_FULL
         return answer
 
     def signer(self, permit: Permit) -> Verifier | None:
@@ -240,7 +240,7 @@ class Gate:
         except BadInput:
             return None
 
-    def left(self, answer: Permit | Refusal) -> float:
+    def left(self, answer: Permit | PressRefusal) -> float:
         """Seconds until what was agreed to ends, by the time that is trusted now."""
         return answer.left(self.time().now) if isinstance(answer, Permit) else 0.0
 
@@ -280,7 +280,7 @@ class Gate:
         # What is not text is no note: the judge says so.
         return data.decode(errors="replace")
 
-    def _note_disarmed(self, note: str | None, answer: Permit | Refusal) -> None:
+    def _note_disarmed(self, note: str | None, answer: Permit | PressRefusal) -> None:
         """A permit that was in force and is gone, or has made way for another, is used up."""
         if isinstance(answer, Permit):
             now_armed = answer.id

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from appliance.film.manifest import EndReason
-from appliance.protocol.permits import Permit, Refusal
+from appliance.protocol.permits import Permit, PressRefusal
 
 SHORTEST_PRESS = 0.05
 LONGEST_PRESS = 1.5
@@ -96,7 +96,7 @@ class Ticked(Event):
 class Judged(Event):
     """The gate's answer; `pressed` if it was asked because somebody pressed."""
 
-    answer: Permit | Refusal
+    answer: Permit | PressRefusal
     pressed: bool
     left: float = 0.0
     """Seconds until what was agreed to ends; nobody is filmed for a moment more than that."""
@@ -120,7 +120,7 @@ class PresenceAsked(Event):
 class PreviewAsked(Event):
     """The page asks to see what the camera sees; with the gate's answer."""
 
-    answer: Permit | Refusal
+    answer: Permit | PressRefusal
     left: float = 0.0
     """As in `Judged`."""
 
@@ -178,7 +178,7 @@ class Judge(Effect):
 class Refuse(Effect):
     """Tell and log why a press was refused."""
 
-    reason: Refusal
+    reason: PressRefusal
 
 
 @dataclass(frozen=True)
@@ -314,7 +314,7 @@ class Recorder:
     def _say_too_soon(self, event: Released) -> list[Effect]:
         """A press that began before it was asked for long enough does nothing, and it is told."""
         if self._pressed_in is not None:
-            self.reason, self._standing = Refusal.TOO_SOON.value, True
+            self.reason, self._standing = PressRefusal.TOO_SOON.value, True
         return self._let_go(event)
 
     def _let_go(self, event: Event) -> list[Effect]:
@@ -328,7 +328,7 @@ class Recorder:
 
     def _become_ready(self, event: Judged) -> list[Effect]:
         """A permit in force makes it ready; a press that came too early is refused."""
-        if isinstance(event.answer, Refusal):
+        if isinstance(event.answer, PressRefusal):
             if event.pressed:
                 return self._refuse(event.at, event.answer)
             self._tell_why_not(event.answer)
@@ -341,7 +341,7 @@ class Recorder:
 
     def _start_if_agreed(self, event: Judged) -> list[Effect]:
         """After a press with a permit in force: film. Without one: no longer ready."""
-        if isinstance(event.answer, Refusal):
+        if isinstance(event.answer, PressRefusal):
             if event.pressed:
                 return self._refuse(event.at, event.answer)
             self._tell_why_not(event.answer)
@@ -351,7 +351,7 @@ class Recorder:
         if not event.pressed:
             return []
         if event.left <= 0:
-            return self._refuse(event.at, Refusal.EXPIRED)
+            return self._refuse(event.at, PressRefusal.EXPIRED)
         self.state = State.FILMING
         # Reckoned here, once: whatever becomes of the kit's idea of the time, it ends then.
         self.lasts = min(event.answer.limit, event.left)
@@ -367,10 +367,10 @@ class Recorder:
         """With a permit in force the camera opens for framing, under its own light.
 
         So does the microphone, where the film is to have sound."""
-        if isinstance(event.answer, Refusal):
+        if isinstance(event.answer, PressRefusal):
             return self._refuse(event.at, event.answer)
         if event.left <= 0:
-            return self._refuse(event.at, Refusal.EXPIRED)
+            return self._refuse(event.at, PressRefusal.EXPIRED)
         self.permit = event.answer
         self.state = State.PREVIEW
         self.reason = ""
@@ -497,7 +497,7 @@ class Recorder:
 
     def _be_armed_instead(self, event: Judged) -> list[Effect]:
         """With a permit in force a press films, and does nothing that the page asks for."""
-        if isinstance(event.answer, Refusal):
+        if isinstance(event.answer, PressRefusal):
             return []
         declined = self._decline_what_waits()
         self._pressed_in = self._due = None
@@ -558,10 +558,10 @@ class Recorder:
         waits = self.state in (State.ASKED, State.PRESENCE)
         return [Decline(self._request, timed_out=False)] if waits else []
 
-    def _tell_why_not(self, answer: Refusal) -> None:
+    def _tell_why_not(self, answer: PressRefusal) -> None:
         """No permit is in force. Why not is told while there is one that does not count."""
         self.permit = None
-        if answer not in (Refusal.NO_PERMIT, Refusal.NOT_SET_UP):
+        if answer not in (PressRefusal.NO_PERMIT, PressRefusal.NOT_SET_UP):
             self.reason, self._standing = answer.value, True
         elif self._standing:
             self.reason, self._standing = "", False
@@ -572,7 +572,7 @@ class Recorder:
         self._let_go(event)
         return began_in is self.state and SHORTEST_PRESS <= event.held <= LONGEST_PRESS
 
-    def _refuse(self, at: float, reason: Refusal) -> list[Effect]:
+    def _refuse(self, at: float, reason: PressRefusal) -> list[Effect]:
         self.state = State.REFUSED
         self.reason, self._standing = reason.value, False
         self._due = at + REFUSAL_SHOWN

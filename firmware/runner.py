@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from appliance.errors import CameraFailed, KitError, LightFailed, SoundFailed
 from appliance.film.manifest import EndReason
 from appliance.protocol.orders import Reset
-from appliance.protocol.permits import Permit, Refusal
+from appliance.protocol.permits import Permit, PressRefusal
 from appliance.protocol.requests import (
     CorrectTime,
     Enrol,
@@ -318,7 +318,7 @@ class Runner:
                 now = self._clock.monotonic()
                 if pressed and now - self._at > ANSWERED_WITHIN:
                     # This thread hung meanwhile, on the card perhaps.
-                    self._handle(Judged(now, Refusal.TOO_LATE, pressed))
+                    self._handle(Judged(now, PressRefusal.TOO_LATE, pressed))
                     return
                 answer = self._gate.answer(reserve=pressed)
                 self._handle(Judged(self._at, answer, pressed, self._gate.left(answer)))
@@ -396,7 +396,7 @@ class Runner:
         now = self._clock.monotonic()
         if request.open and self._gate.may_frame(request.note):
             answer = self._gate.answer()
-            if answer is Refusal.CAMERA_LOADING:
+            if answer is PressRefusal.CAMERA_LOADING:
                 return
             self._handle(PreviewAsked(now, answer, self._gate.left(answer)))
         elif not request.open and self._recorder.state is State.PREVIEW:

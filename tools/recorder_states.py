@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from appliance.film.manifest import EndReason  # noqa: E402
-from appliance.protocol.permits import Permit, Refusal  # noqa: E402
+from appliance.protocol.permits import Permit, PressRefusal  # noqa: E402
 from firmware.recorder import (  # noqa: E402
     TABLE,
     Broke,
@@ -73,7 +73,7 @@ WAYS: dict[State, tuple[Event, ...]] = {
     State.FILMING: (ARMED, Judged(0, PERMIT, pressed=True, left=LEFT)),
     State.STOPPING: (ARMED, Judged(0, PERMIT, pressed=True, left=LEFT), Pressed(0)),
     State.REMOVING: (*FILMED, Pressed(1), Ticked(4)),
-    State.REFUSED: (Judged(0, Refusal.NO_PERMIT, pressed=True),),
+    State.REFUSED: (Judged(0, PressRefusal.NO_PERMIT, pressed=True),),
     State.FAULT: (
         *FILMED,
         Broke(0, FAULT),
@@ -87,12 +87,12 @@ FORMS: dict[str, tuple[Event, ...]] = {
     "held on after a film": (Pressed(1), Ticked(4)),
     "letting go": (Released(1.2, 0.2),),
     "short press, permit in force": (Judged(1, PERMIT, pressed=True, left=LEFT),),
-    "short press, no permit in force": (Judged(1, Refusal.NO_PERMIT, pressed=True),),
+    "short press, no permit in force": (Judged(1, PressRefusal.NO_PERMIT, pressed=True),),
     "its time is over": (Ticked(10_000),),
     "permit comes into force": (Judged(1, PERMIT, pressed=False),),
-    "permit is gone": (Judged(1, Refusal.NO_PERMIT, pressed=False),),
+    "permit is gone": (Judged(1, PressRefusal.NO_PERMIT, pressed=False),),
     "preview asked, permit in force": (PreviewAsked(1, PERMIT, LEFT),),
-    "preview asked, no permit in force": (PreviewAsked(1, Refusal.NO_PERMIT),),
+    "preview asked, no permit in force": (PreviewAsked(1, PressRefusal.NO_PERMIT),),
     "stop from the page": (StopAsked(1, EndReason.PAGE),),
     "presence asked": (PresenceAsked(1, "another"),),
     "a part breaks": (Broke(1, FAULT),),

@@ -12,7 +12,6 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from enum import Enum
 from typing import Literal
 
 from appliance.age.scrypt import ScryptRecipient
@@ -20,7 +19,7 @@ from appliance.age.sealing import CHUNK, TAG, SealedWriter
 from appliance.age.unsealing import SealedReader
 from appliance.casework.clips import Kept, Still, sealed_file
 from appliance.casework.consent import Consent, Newcomer, Purpose, allows, may_be_watched
-from appliance.errors import BadFile, NotPossible
+from appliance.errors import BadFile, NotPossible, Reason
 from appliance.film import boxes
 from appliance.film.manifest import FilmStarted
 from appliance.protocol.orders import CopiesOut
@@ -48,27 +47,24 @@ _JPEG_PICTURE = frozenset({0xE0, 0xDB, 0xC0, 0xC4, 0xDD})
 _JPEG_SCAN, _LONGEST_HEAD = 0xDA, 1 << 16
 
 
-class Refusal(Enum):
+class CopyRefusal(Reason):
     """Why a moment may not be copied. The page and the log use these codes."""
 
-    NOT_AGREED = "copies-not-agreed"
-    NOT_EVERYBODY = "copies-not-everybody"
-    FILM_UNKNOWN = "copies-film-unknown"
-
-    @property
-    def sentence(self) -> str:
-        """What it means and what to do, for the page."""
-        return _SENTENCES[self]
-
-
-_SENTENCES = {
-    Refusal.NOT_AGREED: "Copies are not agreed to at present. Talk it through, and record a "
-    "consent in which everybody agrees to copies.",
-    Refusal.NOT_EVERYBODY: "Somebody who was in this film has not agreed to copies. Record a "
-    "consent with everybody who was there, in which all of them agree to copies.",
-    Refusal.FILM_UNKNOWN: "It cannot be told who was in this film and what they agreed to, so it "
-    "is not copied. The film or its consent is not on this kit.",
-}
+    NOT_AGREED = (
+        "copies-not-agreed",
+        "Copies are not agreed to at present. Talk it through, and record a consent in which "
+        "everybody agrees to copies.",
+    )
+    NOT_EVERYBODY = (
+        "copies-not-everybody",
+        "Somebody who was in this film has not agreed to copies. Record a consent with everybody "
+        "who was there, in which all of them agree to copies.",
+    )
+    FILM_UNKNOWN = (
+        "copies-film-unknown",
+        "It cannot be told who was in this film and what they agreed to, so it is not copied. The "
+        "film or its consent is not on this kit.",
+    )
 
 
 class Copies(Fact, frozen=True, kw_only=True, tag="copies/v1"):
@@ -88,7 +84,7 @@ class Copies(Fact, frozen=True, kw_only=True, tag="copies/v1"):
 
 def judge(
     case: OpenCase, film: FilmStarted | None, now: Moment, purpose: Purpose = "copies"
-) -> Refusal | None:
+) -> CopyRefusal | None:
     """Whether moments of this film may be copied now, or used for another purpose; None is yes.
 
     Everybody who was in the room counts: either the film was made under an agreement to that, or
@@ -98,23 +94,23 @@ def judge(
     with contextlib.suppress(*UNREADABLE):  # One that cannot be read allows nothing.
         agreed = case.read(Consent)
     if agreed is None or not allows(agreed, purpose, now):
-        return Refusal.NOT_AGREED
+        return CopyRefusal.NOT_AGREED
     if film is not None and not may_be_watched(agreed, now, film.kind):
         # What it was filmed for was taken back: nobody looks at it, in a copy no more than here.
-        return Refusal.NOT_AGREED
+        return CopyRefusal.NOT_AGREED
     then = case.read_by_digest(Consent, film.consent) if film else None
     if film is None or then is None:
-        return Refusal.FILM_UNKNOWN
+        return CopyRefusal.FILM_UNKNOWN
     newcomer = case.read(Newcomer, film.recording)
     if newcomer is not None and (
         agreed.event_time <= newcomer.event_time or _people(agreed) <= _people(then)
     ):
         # Whoever came in is named in the consent that was recorded after it, if they agreed; one
         # that names nobody new, such as that of the next visit, does not speak for them.
-        return Refusal.NOT_EVERYBODY
+        return CopyRefusal.NOT_EVERYBODY
     if allows(then, purpose, film.started) or _people(then) <= _people(agreed):
         return None
-    return Refusal.NOT_EVERYBODY
+    return CopyRefusal.NOT_EVERYBODY
 
 
 def names(kept: Iterable[Kept], locked: bool) -> list[str]:

@@ -8,14 +8,13 @@ All of it is sealed to the case; what is counted is counted from the reviews and
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import Enum
 from typing import Literal
 
 import msgspec
 
 from appliance.casework.consent import Consent
 from appliance.casework.reviews import Rating, reviews_of
-from appliance.errors import BadInput
+from appliance.errors import BadInput, Reason
 from appliance.records.files import Fact, Moment, new_id
 from appliance.vault.cases import Goals, OpenCase
 
@@ -56,21 +55,17 @@ class Rated(Fact, frozen=True, kw_only=True, tag="rated/v1"):
     ratings: tuple[Rating, ...]
 
 
-class Stop(Enum):
+class CourseRefusal(Reason):
     """Why the course allows no filming now."""
 
-    ENDED = "course-ended"
-    NEEDS_CONSENT = "top-up-needs-consent"
-
-    @property
-    def sentence(self) -> str:
-        return _SENTENCES[self]
-
-
-_SENTENCES = {
-    Stop.ENDED: "The work with this family has ended. Begin a top-up if it wants to go on.",
-    Stop.NEEDS_CONSENT: "A top-up needs a consent of its own. Talk it through and record it.",
-}
+    ENDED = (
+        "course-ended",
+        "The work with this family has ended. Begin a top-up if it wants to go on.",
+    )
+    NEEDS_CONSENT = (
+        "top-up-needs-consent",
+        "A top-up needs a consent of its own. Talk it through and record it.",
+    )
 
 
 @dataclass(frozen=True)
@@ -93,12 +88,12 @@ def course_of(case: OpenCase) -> Course:
     return case.read(Course) or Course()
 
 
-def stops_filming(course: Course, consent: Consent | None) -> Stop | None:
+def stops_filming(course: Course, consent: Consent | None) -> CourseRefusal | None:
     """Whether the course allows a film to be made or brought in; None is yes."""
     if course.ended is not None:
-        return Stop.ENDED
+        return CourseRefusal.ENDED
     if course.began is not None and (consent is None or consent.event_time <= course.began):
-        return Stop.NEEDS_CONSENT
+        return CourseRefusal.NEEDS_CONSENT
     return None
 
 

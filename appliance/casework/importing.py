@@ -38,7 +38,7 @@ from appliance.film.manifest import (
 from appliance.film.segment import SealedSegment
 from appliance.media.apart import Apart, Limits
 from appliance.media.structure import check_init
-from appliance.media.wire import Refusal, refusal
+from appliance.media.wire import FilmRefusal, refusal
 from appliance.records.files import ID, Home, paths_in, save, sync_directory
 from appliance.records.signing import Signer
 
@@ -166,7 +166,7 @@ class _Film:
                 try:
                     check_init(unit.data)
                 except BadFile as error:
-                    raise refusal(Refusal.NOT_MADE) from error
+                    raise refusal(FilmRefusal.NOT_MADE) from error
                 self._init = unit
             else:
                 self._add(unit)
@@ -177,7 +177,7 @@ class _Film:
         try:
             self._splitter.finish()
         except Incomplete as error:
-            raise refusal(Refusal.NOT_MADE) from error
+            raise refusal(FilmRefusal.NOT_MADE) from error
         if self._segment is not None:
             self._closed.append(self._segment.close())
 
@@ -185,7 +185,7 @@ class _Film:
         """Write the manifest: from now on this is a film of the case."""
         ended = FilmEnded.after(self._closed, EndReason.IMPORTED, now)
         if not ended.frames:
-            raise refusal(Refusal.NOT_MADE)
+            raise refusal(FilmRefusal.NOT_MADE)
         lines = manifest_lines(started, *self._closed, ended)
         sync_directory(self._directory.parent)
         save(self._directory / MANIFEST, signer.sign(lines).encode())

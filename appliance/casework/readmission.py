@@ -21,7 +21,7 @@ from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.orders import LARGEST, Readmission
 from appliance.protocol.readmission import (
     Answer,
-    Refusal,
+    ReadmissionRefusal,
     answer_path,
     is_for,
     is_open,
@@ -40,7 +40,7 @@ class Answered:
 
     case: str
     number: int
-    refusal: Refusal | None
+    refusal: ReadmissionRefusal | None
 
 
 def readmit(home: Home, cases: Cases, keys: PrivateKeys) -> list[Answered]:
@@ -56,7 +56,7 @@ def readmit(home: Home, cases: Cases, keys: PrivateKeys) -> list[Answered]:
     kit, enrolled = whose
     answered = []
     for number, order in orders_here(home, kit.id, enrolled).items():
-        if isinstance(order, Refusal):
+        if isinstance(order, ReadmissionRefusal):
             answered.append(Answered("", number, order))
             continue
         if not is_for(order, keys.card()):
@@ -70,7 +70,7 @@ def readmit(home: Home, cases: Cases, keys: PrivateKeys) -> list[Answered]:
         except FileNotFoundError:
             continue  # The key is still on its way.
         answered.append(Answered(order.case, number, refusal))
-        if refusal in (Refusal.NO_SUCH_CASE, Refusal.WITHDRAWN):
+        if refusal in (ReadmissionRefusal.NO_SUCH_CASE, ReadmissionRefusal.WITHDRAWN):
             continue  # What is not here, or is gone, has no place for an answer.
         path.parent.mkdir(mode=0o750, exist_ok=True)
         code = refusal.value if refusal else ""
@@ -80,25 +80,25 @@ def readmit(home: Home, cases: Cases, keys: PrivateKeys) -> list[Answered]:
 
 def _take_in(
     home: Home, cases: Cases, keys: PrivateKeys, enrolled: Enrolled, order: Readmission
-) -> Refusal | None:
+) -> ReadmissionRefusal | None:
     """Raises FileNotFoundError while the key is not here, NotPossible."""
     directory = home.case(order.case)
     if not is_there(directory / "case.json"):
-        return Refusal.NO_SUCH_CASE
+        return ReadmissionRefusal.NO_SUCH_CASE
     if not is_open(directory):
-        return Refusal.WITHDRAWN
+        return ReadmissionRefusal.WITHDRAWN
     verifiers = [card.verifying_key() for card in (*enrolled.practitioners, *enrolled.former)]
     try:
         sealed = read_plain(key_path(home, order.number), LARGEST)
         if hashlib.sha256(sealed).hexdigest() != order.sha256:
-            return Refusal.KEY_UNREADABLE
+            return ReadmissionRefusal.KEY_UNREADABLE
         cases.readmit(order.case, sealed, keys, verifiers, enrolled)
     except CaseWithdrawn:
-        return Refusal.WITHDRAWN
+        return ReadmissionRefusal.WITHDRAWN
     except OtherKey:
-        return Refusal.OTHER_KEY
+        return ReadmissionRefusal.OTHER_KEY
     except (BadInput, Incomplete, NoMatch):
-        return Refusal.KEY_UNREADABLE
+        return ReadmissionRefusal.KEY_UNREADABLE
     return None
 
 

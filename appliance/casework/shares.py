@@ -22,7 +22,7 @@ from appliance.age.sealing import SealedWriter
 from appliance.casework import copies
 from appliance.casework.clips import Kept
 from appliance.casework.consent import Consent, allows
-from appliance.casework.copies import Refusal, names, opened, plain
+from appliance.casework.copies import CopyRefusal, names, opened, plain
 from appliance.errors import BadInput
 from appliance.film.manifest import FilmStarted
 from appliance.protocol.cards import Card, sealing_keys
@@ -70,7 +70,7 @@ class Share(Fact, frozen=True, kw_only=True, tag="share/v1"):
 
 def judge(
     case: OpenCase, film: FilmStarted | None, purpose: SharedFor, now: datetime
-) -> Refusal | None:
+) -> CopyRefusal | None:
     """Whether moments of this film may be shared for a purpose now; None is yes."""
     return copies.judge(case, film, now, purpose)
 

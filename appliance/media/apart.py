@@ -35,8 +35,8 @@ from appliance.media.wire import (
     SO_FAR,
     TOLD,
     Cut,
+    FilmRefusal,
     Kind,
-    Refusal,
     decoded,
     refusal,
 )
@@ -129,13 +129,13 @@ class Apart:
                     made += len(data)
                     seconds = take(data)
                     if seconds > longest + 1 or made > FASTEST * (longest + 1):
-                        raise refusal(Refusal.NOT_MADE)
+                        raise refusal(FilmRefusal.NOT_MADE)
                 elif kind == Kind.TOLD and len(data) == TOLD.size + 1:
                     (told,) = TOLD.unpack(data[:-1])
                     said = told if 0 < told < longest + 1 else 0.0
                     sound = data[-1:] == b"\1"
                 elif kind != Kind.ASK:
-                    raise refusal(Refusal.NOT_MADE)
+                    raise refusal(FilmRefusal.NOT_MADE)
                 read = talk.read
                 come()
         return sound
@@ -170,9 +170,9 @@ class Apart:
                 elif kind == Kind.CUT and cut is None:
                     cut = _cut(data, start, end)
                 elif kind != Kind.ASK:
-                    raise refusal(Refusal.NOT_MADE)
+                    raise refusal(FilmRefusal.NOT_MADE)
         if cut is None:
-            raise refusal(Refusal.NOT_MADE)
+            raise refusal(FilmRefusal.NOT_MADE)
         _held(structure.check_clip, bytes(clip))
         return cut, bytes(clip)
 
@@ -185,7 +185,7 @@ class Apart:
                 if appeared > at + 1:
                     break
                 return picture, appeared
-        raise refusal(Refusal.NOT_MADE)
+        raise refusal(FilmRefusal.NOT_MADE)
 
     def filmstrip(
         self, film: Readable, count: int, height: int
@@ -196,7 +196,7 @@ class Apart:
         with contextlib.closing(pictures):
             for number, (second, picture) in enumerate(pictures):
                 if number >= count or structure.size_of_jpeg(picture)[1] != height:
-                    raise refusal(Refusal.NOT_MADE)
+                    raise refusal(FilmRefusal.NOT_MADE)
                 yield second, picture
 
     def peaks(self, film: Readable, count: int) -> Iterator[int]:
@@ -209,7 +209,7 @@ class Apart:
                     given += len(data)
                     yield from data
                 elif kind != Kind.ASK:
-                    raise refusal(Refusal.NOT_MADE)
+                    raise refusal(FilmRefusal.NOT_MADE)
 
     def _pictures(
         self, film: Readable, largest: int, what: str, *words: object
@@ -220,12 +220,12 @@ class Apart:
                 if kind == Kind.PICTURE and SHOWN.size < len(data) <= largest:
                     second = _moment(*SHOWN.unpack_from(data))
                     if second < before:
-                        raise refusal(Refusal.NOT_MADE)
+                        raise refusal(FilmRefusal.NOT_MADE)
                     before, picture = second, data[SHOWN.size :]
                     _held(structure.size_of_jpeg, picture)
                     yield second, picture
                 elif kind != Kind.ASK:
-                    raise refusal(Refusal.NOT_MADE)
+                    raise refusal(FilmRefusal.NOT_MADE)
 
     @contextlib.contextmanager
     def _at(
@@ -261,7 +261,7 @@ class Apart:
                 # It ended, for nobody had asked for a while.
                 self._end()
                 self._control = None
-        raise refusal(Refusal.NOT_APART)
+        raise refusal(FilmRefusal.NOT_APART)
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -306,7 +306,7 @@ class _Talk:
         while True:
             kind, length = HEAD.unpack(self._received(HEAD.size, come))
             if length > (_LARGEST_PICTURE if kind == Kind.PICTURE else PIECE):
-                raise refusal(Refusal.NOT_MADE)
+                raise refusal(FilmRefusal.NOT_MADE)
             data = self._received(length, come)
             if kind == Kind.ASK and length == ASKED.size:
                 self._answer(*ASKED.unpack(data))
@@ -315,19 +315,19 @@ class _Talk:
             elif kind == Kind.DONE:
                 return
             elif kind == Kind.ASK:
-                raise refusal(Refusal.NOT_MADE)
+                raise refusal(FilmRefusal.NOT_MADE)
             yield kind, data
 
     def _answer(self, offset: int, wanted: int) -> None:
         piece = self._film.read_at(offset, min(wanted, PIECE))
         if len(piece) != wanted:
-            raise refusal(Refusal.NOT_MADE)
+            raise refusal(FilmRefusal.NOT_MADE)
         self.read = max(self.read, offset + wanted)
         try:
             self._connection.settimeout(self._limits.silence)
             self._connection.sendall(piece)
         except (TimeoutError, ConnectionError):
-            raise refusal(Refusal.TOO_MUCH) from None
+            raise refusal(FilmRefusal.TOO_MUCH) from None
         finally:
             self._connection.settimeout(_LOOK)
 
@@ -340,14 +340,14 @@ class _Talk:
             except TimeoutError:
                 now = time.monotonic()
                 if now - silent_since > self._limits.silence or now > self._until:
-                    raise refusal(Refusal.TOO_MUCH) from None
+                    raise refusal(FilmRefusal.TOO_MUCH) from None
                 come()
                 continue
             except ConnectionError:
                 piece = b""
             if not piece:
                 # It was ended: by a limit, or by what it was given to read.
-                raise refusal(Refusal.TOO_MUCH)
+                raise refusal(FilmRefusal.TOO_MUCH)
             data += piece
             silent_since = time.monotonic()
         return bytes(data)
@@ -360,18 +360,18 @@ def _most(seconds: int, film: Readable) -> int:
 
 def _moment(over: int, under: int) -> Fraction:
     if not (under > 0 and 0 <= over < under * 10**6):
-        raise refusal(Refusal.NOT_MADE)
+        raise refusal(FilmRefusal.NOT_MADE)
     return Fraction(over, under)
 
 
 def _cut(data: bytes, start: Fraction, end: Fraction) -> Cut:
     if len(data) != CUT.size:
-        raise refusal(Refusal.NOT_MADE)
+        raise refusal(FilmRefusal.NOT_MADE)
     frames, copied, *moments, sound = CUT.unpack(data)
     first, last, gone = (_moment(*moments[at : at + 2]) for at in (0, 2, 4))
     # A mark is moved to the film's own tick, and a frame may stay long after the mark.
     if not (start - 1 <= first <= last <= end + 1 and last < gone and copied <= frames > 0):
-        raise refusal(Refusal.NOT_MADE)
+        raise refusal(FilmRefusal.NOT_MADE)
     return Cut(frames, copied, first, last, gone, sound)
 
 
@@ -379,4 +379,4 @@ def _held(check: Callable[[bytes], object], data: bytes) -> None:
     try:
         check(data)
     except BadFile as error:
-        raise refusal(Refusal.NOT_MADE) from error
+        raise refusal(FilmRefusal.NOT_MADE) from error

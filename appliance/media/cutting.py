@@ -38,7 +38,7 @@ from appliance.media.footage import (
     opened,
     said,
 )
-from appliance.media.wire import Cut, Refusal, refusal
+from appliance.media.wire import Cut, FilmRefusal, refusal
 
 _PICTURE = {"bf": "0", "g": "60", "forced-idr": "1"}
 _ALL_OF_IT = {"preset": "veryfast", "crf": "17"}
@@ -85,9 +85,9 @@ def cut(
         pictures = _Pictures(film, span, start, end)
         pictures.make(progress)
         if not pictures.count:
-            raise refusal(Refusal.NO_FRAME, start=said(start), end=said(end))
+            raise refusal(FilmRefusal.NO_FRAME, start=said(start), end=said(end))
         if pictures.count == 1 and end < pictures.end:
-            raise refusal(Refusal.ONE_FRAME)
+            raise refusal(FilmRefusal.ONE_FRAME)
         tracks = [pictures.track()]
         if sound:
             progress(_PICTURED)

@@ -33,8 +33,8 @@ from appliance.media.wire import (
     PIECE,
     SHOWN,
     SO_FAR,
+    FilmRefusal,
     Kind,
-    Refusal,
     Wire,
     coded,
     refusal,
@@ -140,18 +140,18 @@ def work(descriptor: int, memory: int, seconds: int, size: int, what: str, *word
     try:
         confine(descriptor, memory, seconds)
     except NoSandbox:
-        wire.send(Kind.REFUSED, coded(refusal(Refusal.NOT_APART)))
+        wire.send(Kind.REFUSED, coded(refusal(FilmRefusal.NOT_APART)))
         return
     try:
         WORK[what](Remote(wire, size), wire, *words)
     except Refused as refused:
         wire.send(Kind.REFUSED, coded(refusal(refused.why)))
     except MemoryError:
-        wire.send(Kind.REFUSED, coded(refusal(Refusal.TOO_MUCH)))
+        wire.send(Kind.REFUSED, coded(refusal(FilmRefusal.TOO_MUCH)))
     except KitError as error:
         wire.send(Kind.REFUSED, coded(error))
     except (av.error.FFmpegError, ValueError, OverflowError, ArithmeticError):
-        wire.send(Kind.REFUSED, coded(refusal(Refusal.BROKEN)))
+        wire.send(Kind.REFUSED, coded(refusal(FilmRefusal.BROKEN)))
     else:
         wire.send(Kind.DONE, b"")
 

@@ -26,7 +26,7 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from appliance.media.wire import Refusal, refusal
+from appliance.media.wire import FilmRefusal, refusal
 
 _BEFORE_SOUND = Fraction(1, 10)
 """Seconds. A decoder of sound needs what came before, or its first block is wrong."""
@@ -90,7 +90,7 @@ class Footage:
         pictures = [track for track in film.streams.video if track.codec_context]
         sounds = [track for track in film.streams.audio if track.codec_context]
         if not pictures or not pictures[0].codec_context.width:
-            raise refusal(Refusal.NONE_SEEN)
+            raise refusal(FilmRefusal.NONE_SEEN)
         self._film = film
         self.picture = pictures[0]
         self.sound = sounds[0] if sounds else None
@@ -108,14 +108,14 @@ class Footage:
     def check(self, start: Fraction, end: Fraction | None = None) -> None:
         """Raises BadInput for marks that are not in order or not in the film."""
         if end is not None and end <= start:
-            raise refusal(Refusal.ENDS_BEFORE, end=said(end), start=said(start))
+            raise refusal(FilmRefusal.ENDS_BEFORE, end=said(end), start=said(start))
         if start < 0:
-            raise refusal(Refusal.BEFORE_ZERO)
+            raise refusal(FilmRefusal.BEFORE_ZERO)
         # A mark at the end may have been rounded up: it is past it by more than a frame.
         past = end is not None and end > self.length + 1 / self.rate
         if start >= self.length or past:
             mark = max(start, end or start)
-            raise refusal(Refusal.PAST_THE_END, end=said(self.length), at=said(mark))
+            raise refusal(FilmRefusal.PAST_THE_END, end=said(self.length), at=said(mark))
 
     def read(
         self,
@@ -252,7 +252,7 @@ class Footage:
             return ((self.picture.start_time or 0) + self.picture.duration) * self.base
         if self._film.duration:
             return Fraction((self._film.start_time or 0) + self._film.duration, av.time_base)
-        raise refusal(Refusal.NO_LENGTH)
+        raise refusal(FilmRefusal.NO_LENGTH)
 
 
 @contextlib.contextmanager
@@ -271,7 +271,7 @@ def opened(source: Source, *, whole: bool = False) -> Iterator[Footage]:
             yield Footage(film)
     except av.error.FFmpegError as error:
         # Not of the reading, which has words of its own.
-        raise refusal(Refusal.NOT_POSSIBLE) from error
+        raise refusal(FilmRefusal.NOT_POSSIBLE) from error
     finally:
         if guarded.error is not None:
             raise guarded.error
@@ -283,7 +283,7 @@ def reading() -> Iterator[None]:
     try:
         yield
     except av.error.FFmpegError as error:
-        raise refusal(Refusal.UNREADABLE) from error
+        raise refusal(FilmRefusal.UNREADABLE) from error
 
 
 def _pieces(resampler: AudioResampler | None, frame: AudioFrame | None) -> Iterator[AudioFrame]:
@@ -296,20 +296,20 @@ def _pieces(resampler: AudioResampler | None, frame: AudioFrame | None) -> Itera
 
 def _timed(piece: AudioFrame) -> AudioFrame:
     if piece.pts is None:
-        raise refusal(Refusal.NO_TIMES)
+        raise refusal(FilmRefusal.NO_TIMES)
     return piece
 
 
 def time_base(thing: VideoStream | AudioStream) -> Fraction:
     if thing.time_base is None:
-        raise refusal(Refusal.NO_CLOCK)
+        raise refusal(FilmRefusal.NO_CLOCK)
     return thing.time_base
 
 
 def when(frame: VideoFrame, base: Fraction) -> Fraction:
     """Seconds at which a frame appears, exactly; `base` is its track's. Raises BadFile."""
     if frame.pts is None:
-        raise refusal(Refusal.NO_TIMES)
+        raise refusal(FilmRefusal.NO_TIMES)
     return frame.pts * base
 
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from appliance.media.footage import Out, Seconds, Source, opened, said
 from appliance.media.jpeg import SMALL, STILL, jpeg
-from appliance.media.wire import Refusal, refusal
+from appliance.media.wire import FilmRefusal, refusal
 
 _EVERY, _ENOUGH = 17, 1000
 """Of a longer piece of sound only each so-manieth sample is looked at: not a number that a tone
@@ -34,7 +34,7 @@ def still(source: Source, at: Seconds, out: Out) -> Fraction:
                 break
             appeared, seen = moment, frame
         if seen is None:
-            raise refusal(Refusal.NOTHING_AT, at=said(at))
+            raise refusal(FilmRefusal.NOTHING_AT, at=said(at))
         picture = jpeg(seen, film.aspect, STILL)
     out.write(picture)
     return appeared
@@ -59,7 +59,7 @@ def filmstrip(source: Source, count: int, height: int) -> Iterator[tuple[Fractio
                 for moment, frame in film.frames([packet]):
                     made = moment, jpeg(frame, film.aspect, SMALL, height)
             if made is None:
-                raise refusal(Refusal.NOTHING_SHOWN)
+                raise refusal(FilmRefusal.NOTHING_SHOWN)
             yield made
 
 

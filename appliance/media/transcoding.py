@@ -32,7 +32,7 @@ from appliance.errors import BadFile
 from appliance.film.fragments import MUXER, MUXER_OPTIONS
 from appliance.media.footage import Sounds, Source, Upright
 from appliance.media.structure import NotKnown, check_film
-from appliance.media.wire import PIECE, TOLD, Kind, Refusal, Wire
+from appliance.media.wire import PIECE, TOLD, FilmRefusal, Kind, Wire
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
 DECODERS = (
@@ -73,7 +73,7 @@ _ENDS_EARLY = Fraction(2)
 
 
 class Refused(Exception):
-    def __init__(self, why: Refusal) -> None:
+    def __init__(self, why: FilmRefusal) -> None:
         super().__init__(why.value)
         self.why = why
 
@@ -86,9 +86,9 @@ def transcode(source: Source, size: int, wire: Wire, longest: Fraction) -> None:
     try:
         check_film(source, size)
     except NotKnown as error:
-        raise Refused(Refusal.NOT_A_FILM) from error
+        raise Refused(FilmRefusal.NOT_A_FILM) from error
     except BadFile as error:
-        raise Refused(Refusal.BROKEN) from error
+        raise Refused(FilmRefusal.BROKEN) from error
     source.seek(0)
     try:
         container = av.open(
@@ -99,35 +99,35 @@ def transcode(source: Source, size: int, wire: Wire, longest: Fraction) -> None:
             options={"format_whitelist": FORMATS, "codec_whitelist": DECODERS},
         )
     except MemoryError as error:
-        raise Refused(Refusal.TOO_MUCH) from error
+        raise Refused(FilmRefusal.TOO_MUCH) from error
     except (av.error.FFmpegError, ValueError, OverflowError) as error:
-        raise Refused(Refusal.NOT_A_FILM) from error
+        raise Refused(FilmRefusal.NOT_A_FILM) from error
     try:
         with container:
             _Film(container, wire, longest).make()
     except MemoryError as error:
-        raise Refused(Refusal.TOO_MUCH) from error
+        raise Refused(FilmRefusal.TOO_MUCH) from error
     except (av.error.FFmpegError, BadFile, ValueError, OverflowError) as error:
-        raise Refused(Refusal.BROKEN) from error
+        raise Refused(FilmRefusal.BROKEN) from error
 
 
 class _Film:
     def __init__(self, source: InputContainer, wire: Wire, longest: Fraction) -> None:
         pictures = [track for track in source.streams.video if not _is_cover(track)]
         if not pictures:
-            raise Refused(Refusal.NO_PICTURE)
+            raise Refused(FilmRefusal.NO_PICTURE)
         known = list(filter(_is_known, pictures))
         sounds = list(filter(_is_known, source.streams.audio))
         if not known or len(sounds) < len(source.streams.audio):
-            raise Refused(Refusal.UNKNOWN_KIND)
+            raise Refused(FilmRefusal.UNKNOWN_KIND)
         self._source, self._wire, self._longest = source, wire, longest
         self._picture: VideoStream = known[0]
         self._sound: AudioStream | None = sounds[0] if sounds else None
         if self._picture.width * self._picture.height > LARGEST:
-            raise Refused(Refusal.TOO_MANY_POINTS)
+            raise Refused(FilmRefusal.TOO_MANY_POINTS)
         self._said = _length(source, self._picture)
         if self._said > longest:
-            raise Refused(Refusal.TOO_LONG)
+            raise Refused(FilmRefusal.TOO_LONG)
         wire.send(Kind.TOLD, TOLD.pack(float(self._said)) + bytes([bool(self._sound)]))
         self._broken = self._packets = 0
         self._begin: Fraction | None = None
@@ -157,23 +157,23 @@ class _Film:
             elif len(early) > 20 * _RATE // _BLOCK:
                 early.pop(0)
         if self._begin is None:
-            raise Refused(Refusal.NO_PICTURE)
+            raise Refused(FilmRefusal.NO_PICTURE)
         if self._broken > max(_SOME_BROKEN, self._packets // 100):
-            raise Refused(Refusal.BROKEN)
+            raise Refused(FilmRefusal.BROKEN)
         end = self._out.finish()
         if self._said and end < self._said - _ENDS_EARLY and end < self._said * Fraction(98, 100):
-            raise Refused(Refusal.CUT_SHORT)
+            raise Refused(FilmRefusal.CUT_SHORT)
 
     def _show(self, frame: VideoFrame) -> None:
         if frame.pts is None or frame.time_base is None:
             return
         if frame.width * frame.height > LARGEST:
-            raise Refused(Refusal.TOO_MANY_POINTS)
+            raise Refused(FilmRefusal.TOO_MANY_POINTS)
         time = frame.pts * Fraction(frame.time_base)
         if self._begin is None:
             self._begin = time
         if time - self._begin > self._longest:
-            raise Refused(Refusal.TOO_LONG)
+            raise Refused(FilmRefusal.TOO_LONG)
         self._out.show(frame, time - self._begin)
 
     def _frames(

@@ -8,43 +8,118 @@ there is believed in nothing: a refusal is one of these, with numbers in it and 
 import re
 import struct
 from dataclasses import dataclass
-from enum import Enum
 from fractions import Fraction
 from typing import Protocol
 
-from appliance.errors import BadFile, BadInput, KitError, NotPossible
+from appliance.errors import BadFile, BadInput, KitError, NotPossible, Reason
 
 PIECE = 1 << 20
 """Bytes that are asked for or handed over at once, at most."""
 
 
-class Refusal(Enum):
+class FilmRefusal(Reason):
     """Why nothing was made of a film. This code, and moments in seconds, are all that goes back."""
 
-    NOT_A_FILM = "not-a-film"
-    NO_PICTURE = "no-picture"
-    UNKNOWN_KIND = "unknown-kind"
-    TOO_MANY_POINTS = "too-many-points"
-    TOO_LONG = "too-long"
-    BROKEN = "broken"
-    CUT_SHORT = "cut-short"
-    TOO_MUCH = "too-much"
-    NOT_APART = "not-apart"
-    NOT_MADE = "not-made"
+    def __init__(
+        self, code: str, sentence: str = "", hint: str = "", kind: type[KitError] = BadFile
+    ) -> None:
+        super().__init__(code, sentence)
+        self.hint, self.kind = hint, kind
+
+    NOT_A_FILM = (
+        "not-a-film",
+        "This file is not a film that the kit can read.",
+        "It reads MP4, MOV, MKV and WebM, as phones, tablets and video calls write them.",
+    )
+    NO_PICTURE = (
+        "no-picture",
+        "There is no picture in this file.",
+        "Is it a recording of sound alone? Choose the film.",
+    )
+    UNKNOWN_KIND = (
+        "unknown-kind",
+        "The picture of this film is of a kind that the kit does not read.",
+        "Save it as MP4 (H.264) on the device it is on, and send that.",
+    )
+    TOO_MANY_POINTS = (
+        "too-many-points",
+        "The picture of this film is larger than any camera's that the kit knows.",
+        "Save a copy in full HD on the device it is on, and send that.",
+    )
+    TOO_LONG = (
+        "too-long",
+        "This film is longer than the family agreed to.",
+        "Cut it on the device it is on, or talk the consent through again.",
+    )
+    BROKEN = (
+        "broken",
+        "This film is damaged: too much of it cannot be read.",
+        "Try whether a player shows it; send it again.",
+    )
+    CUT_SHORT = (
+        "cut-short",
+        "This film ends before it should: a part of the file is missing.",
+        "Was it copied whole? Send it again from the device it was made on.",
+    )
+    TOO_MUCH = (
+        "too-much",
+        "The kit gave up on this film: it took more time or memory than a film may.",
+        "Save a copy as MP4 (H.264) in full HD on the device it is on, and send that.",
+    )
+    NOT_APART = (
+        "not-apart",
+        "This kit cannot set apart what decodes films, so it decodes none.",
+        "Ask whoever looks after the kit: 'attune doctor' says what is missing.",
+        NotPossible,
+    )
+    NOT_MADE = (
+        "not-made",
+        "What was made of this film is not a film: the file may be damaged or hostile.",
+        "Do not send it again without somebody who knows what it is.",
+    )
     # Of looking into a film that is here.
-    NONE_SEEN = "none-seen"
-    ENDS_BEFORE = "ends-before"
-    BEFORE_ZERO = "before-zero"
-    PAST_THE_END = "past-the-end"
-    NO_LENGTH = "no-length"
-    NO_TIMES = "no-times"
-    NO_CLOCK = "no-clock"
-    UNREADABLE = "unreadable"
-    NOT_POSSIBLE = "not-possible"
-    NO_FRAME = "no-frame"
-    ONE_FRAME = "one-frame"
-    NOTHING_AT = "nothing-at"
-    NOTHING_SHOWN = "nothing-shown"
+    NONE_SEEN = "none-seen", "There is no picture in this file."
+    ENDS_BEFORE = (
+        "ends-before",
+        "The clip would end at %(end)s, before it begins at %(start)s.",
+        "Set the end after the beginning.",
+        BadInput,
+    )
+    BEFORE_ZERO = "before-zero", "A film begins at 0 seconds.", "Set the mark later.", BadInput
+    PAST_THE_END = (
+        "past-the-end",
+        "The film ends at %(end)s; the mark is at %(at)s.",
+        "Set the mark earlier.",
+        BadInput,
+    )
+    NO_LENGTH = "no-length", "This film does not say how long it is.", "Save it anew from a player."
+    NO_TIMES = "no-times", "This film has frames without times."
+    NO_CLOCK = "no-clock", "This film has a track without a clock."
+    UNREADABLE = (
+        "unreadable",
+        "This film could not be read.",
+        "Is it a film, and whole? Try whether a player shows it.",
+    )
+    NOT_POSSIBLE = (
+        "not-possible",
+        "The film was read, but nothing could be made of it.",
+        "Try it again; if it stays so, this computer lacks an encoder or memory.",
+        NotPossible,
+    )
+    NO_FRAME = (
+        "no-frame",
+        "There is no frame between %(start)s and %(end)s.",
+        "Set the marks further apart.",
+        BadInput,
+    )
+    ONE_FRAME = (
+        "one-frame",
+        "Both marks are within one frame.",
+        "Set the marks further apart.",
+        BadInput,
+    )
+    NOTHING_AT = "nothing-at", "There is no picture at %(at)s.", "", BadInput
+    NOTHING_SHOWN = "nothing-shown", "There is no picture in this film that could be shown."
 
 
 class Kind:
@@ -92,117 +167,19 @@ class Wire(Protocol):
     def send(self, kind: bytes, data: bytes) -> None: ...
 
 
-_WORDS: dict[Refusal, tuple[type[KitError], str, str]] = {
-    Refusal.NOT_A_FILM: (
-        BadFile,
-        "This file is not a film that the kit can read.",
-        "It reads MP4, MOV, MKV and WebM, as phones, tablets and video calls write them.",
-    ),
-    Refusal.NO_PICTURE: (
-        BadFile,
-        "There is no picture in this file.",
-        "Is it a recording of sound alone? Choose the film.",
-    ),
-    Refusal.UNKNOWN_KIND: (
-        BadFile,
-        "The picture of this film is of a kind that the kit does not read.",
-        "Save it as MP4 (H.264) on the device it is on, and send that.",
-    ),
-    Refusal.TOO_MANY_POINTS: (
-        BadFile,
-        "The picture of this film is larger than any camera's that the kit knows.",
-        "Save a copy in full HD on the device it is on, and send that.",
-    ),
-    Refusal.TOO_LONG: (
-        BadFile,
-        "This film is longer than the family agreed to.",
-        "Cut it on the device it is on, or talk the consent through again.",
-    ),
-    Refusal.BROKEN: (
-        BadFile,
-        "This film is damaged: too much of it cannot be read.",
-        "Try whether a player shows it; send it again.",
-    ),
-    Refusal.CUT_SHORT: (
-        BadFile,
-        "This film ends before it should: a part of the file is missing.",
-        "Was it copied whole? Send it again from the device it was made on.",
-    ),
-    Refusal.TOO_MUCH: (
-        BadFile,
-        "The kit gave up on this film: it took more time or memory than a film may.",
-        "Save a copy as MP4 (H.264) in full HD on the device it is on, and send that.",
-    ),
-    Refusal.NOT_APART: (
-        NotPossible,
-        "This kit cannot set apart what decodes films, so it decodes none.",
-        "Ask whoever looks after the kit: 'attune doctor' says what is missing.",
-    ),
-    Refusal.NOT_MADE: (
-        BadFile,
-        "What was made of this film is not a film: the file may be damaged or hostile.",
-        "Do not send it again without somebody who knows what it is.",
-    ),
-    Refusal.NONE_SEEN: (BadFile, "There is no picture in this file.", ""),
-    Refusal.ENDS_BEFORE: (
-        BadInput,
-        "The clip would end at %(end)s, before it begins at %(start)s.",
-        "Set the end after the beginning.",
-    ),
-    Refusal.BEFORE_ZERO: (BadInput, "A film begins at 0 seconds.", "Set the mark later."),
-    Refusal.PAST_THE_END: (
-        BadInput,
-        "The film ends at %(end)s; the mark is at %(at)s.",
-        "Set the mark earlier.",
-    ),
-    Refusal.NO_LENGTH: (
-        BadFile,
-        "This film does not say how long it is.",
-        "Save it anew from a player.",
-    ),
-    Refusal.NO_TIMES: (BadFile, "This film has frames without times.", ""),
-    Refusal.NO_CLOCK: (BadFile, "This film has a track without a clock.", ""),
-    Refusal.UNREADABLE: (
-        BadFile,
-        "This film could not be read.",
-        "Is it a film, and whole? Try whether a player shows it.",
-    ),
-    Refusal.NOT_POSSIBLE: (
-        NotPossible,
-        "The film was read, but nothing could be made of it.",
-        "Try it again; if it stays so, this computer lacks an encoder or memory.",
-    ),
-    Refusal.NO_FRAME: (
-        BadInput,
-        "There is no frame between %(start)s and %(end)s.",
-        "Set the marks further apart.",
-    ),
-    Refusal.ONE_FRAME: (
-        BadInput,
-        "Both marks are within one frame.",
-        "Set the marks further apart.",
-    ),
-    Refusal.NOTHING_AT: (BadInput, "There is no picture at %(at)s.", ""),
-    Refusal.NOTHING_SHOWN: (
-        BadFile,
-        "There is no picture in this film that could be shown.",
-        "",
-    ),
-}
-_CODES = {(sentence, hint): why for why, (_, sentence, hint) in _WORDS.items()}
+_CODES = {(why.sentence, why.hint): why for why in FilmRefusal}
 _NAME = re.compile(r"%\((\w+)\)s")
 _VALUE = re.compile(r"([a-z]{1,8})=(-?\d{1,9}\.\d{3} s)")
 
 
-def refusal(why: Refusal, **moments: str) -> KitError:
+def refusal(why: FilmRefusal, **moments: str) -> KitError:
     """The error that says so; `moments` as `footage.said` gives them."""
-    kind, sentence, hint = _WORDS[why]
-    return kind(sentence, hint, **moments)
+    return why.kind(why.sentence, why.hint, **moments)
 
 
 def coded(error: KitError) -> bytes:
     """An error on its way out of the process that decodes."""
-    why = _CODES.get(error.said, Refusal.BROKEN)
+    why = _CODES.get(error.said, FilmRefusal.BROKEN)
     values = error.values if error.said in _CODES else {}
     return "\n".join([why.value, *(f"{name}={value}" for name, value in values.items())]).encode()
 
@@ -213,9 +190,9 @@ def decoded(data: bytes) -> KitError:
         code, *values = data.decode("ascii").split("\n")
         found = [_VALUE.fullmatch(value) for value in values]
         moments = {one[1]: one[2] for one in found if one}
-        why = Refusal(code)
-        if len(moments) == len(values) and set(moments) == set(_NAME.findall(_WORDS[why][1])):
+        why = FilmRefusal(code)
+        if len(moments) == len(values) and set(moments) == set(_NAME.findall(why.sentence)):
             return refusal(why, **moments)
-    except (ValueError, KeyError):
+    except ValueError:
         pass
-    return refusal(Refusal.NOT_MADE)
+    return refusal(FilmRefusal.NOT_MADE)

@@ -8,13 +8,12 @@ times, the ceilings, the films already made and the case's recipient itself, aga
 
 import hashlib
 from datetime import datetime, timedelta
-from enum import Enum
 from typing import Literal
 
 import msgspec
 
 from appliance.age.recipients import parse_recipient
-from appliance.errors import BadInput, BadSignature
+from appliance.errors import BadInput, BadSignature, Reason
 from appliance.protocol.cards import Card
 from appliance.protocol.enrolment import Enrolled
 from appliance.records.clock import Judgement
@@ -32,83 +31,105 @@ MOST_FILMS = 20
 """What no permit may ask for more than, whoever signed it; a service may set less."""
 
 
-class Refusal(Enum):
+class PressRefusal(Reason):
     """Why a press was refused. The light, the page and the log all use these codes."""
 
-    NOT_SET_UP = "not-set-up"
-    TOO_LATE = "too-late"
-    TOO_SOON = "too-soon"
-    NO_PERMIT = "no-permit"
-    PERMIT_UNREADABLE = "permit-unreadable"
-    PERMIT_NOT_SIGNED = "permit-not-signed"
-    OTHER_KIT = "other-kit"
-    OTHER_BOOT = "other-boot"
-    CLOCK_NOT_TRUSTED = "clock-not-trusted"
-    NOT_YET = "not-yet"
-    EXPIRED = "expired"
-    OVER_CEILING = "over-ceiling"
-    OVER_SERVICE_CEILING = "over-service-ceiling"
-    DISARMED = "disarmed"
-    FILMS_USED = "films-used"
-    RECIPIENT_CHANGED = "recipient-changed"
-    WITHDRAWN = "withdrawn"
-    CASE_CLOSED = "case-closed"
-    CARD_FULL = "card-full"
-    LIGHT_BROKEN = "light-broken"
-    CAMERA_LOADING = "camera-loading"
-    CAMERA_MISSING = "camera-missing"
-    NO_MICROPHONE = "no-microphone"
-    UNDER_VOLTAGE = "under-voltage"
-    TOO_HOT = "too-hot"
-
-    @property
-    def sentence(self) -> str:
-        """What it means and what to do, for the page."""
-        return _SENTENCES[self]
-
-
-_SENTENCES = {
-    Refusal.NOT_SET_UP: "This kit has not been set up. Open the page to set it up.",
-    Refusal.TOO_SOON: "That press came too soon, so nothing was confirmed. Let the light blink "
-    "twice first, then press once more.",
-    Refusal.TOO_LATE: "The kit was busy and saw your press too late, so nothing is filmed. Press "
-    "again if everybody is still ready.",
-    Refusal.NO_PERMIT: "Nothing is agreed for today yet. Open the family's case and arm the kit.",
-    Refusal.PERMIT_UNREADABLE: "The order to film could not be read. Arm the kit again.",
-    Refusal.PERMIT_NOT_SIGNED: "The order to film is not signed by a practitioner of this kit, or "
-    "was altered. Unlock the page and arm the kit again.",
-    Refusal.OTHER_KIT: "The order to film was made for another kit. Arm this kit.",
-    Refusal.OTHER_BOOT: "The kit was switched off since it was armed. Unlock the page, check the "
-    "time and arm the kit again.",
-    Refusal.CLOCK_NOT_TRUSTED: "The kit is not sure what time it is. Unlock the page and confirm "
-    "the time.",
-    Refusal.NOT_YET: "The order to film is for later. Check the time, or arm the kit again.",
-    Refusal.EXPIRED: "The time agreed for filming is over. Look at the consent and arm the kit "
-    "again.",
-    Refusal.OVER_CEILING: "The order asks for more than this kit may do. Choose a shorter film.",
-    Refusal.OVER_SERVICE_CEILING: "The order asks for more than your service allows: a longer "
-    "film, more films, or for a longer time. Choose less, or ask your service.",
-    Refusal.DISARMED: "The kit was disarmed. Arm it again if everybody still agrees.",
-    Refusal.FILMS_USED: "Every film agreed for today has been made. Arm the kit again for another.",
-    Refusal.RECIPIENT_CHANGED: "The key of this case is not the one this kit knows. If somebody "
-    "left the case, confirm the new key on its page; if nobody did, ask your service.",
-    Refusal.WITHDRAWN: "The family has withdrawn its consent. This case cannot be filmed.",
-    Refusal.CASE_CLOSED: "This case was closed for good: this kit saw the order, though it is not "
-    "with the case any more. Do not film, and tell your service.",
-    Refusal.CARD_FULL: "There is not enough room for a film of the agreed length. Send what is "
-    "waiting, then try again.",
-    Refusal.LIGHT_BROKEN: "The light does not work, so the kit does not film. It needs repair.",
-    Refusal.CAMERA_LOADING: "The camera is being made ready, which takes some seconds after "
-    "arming. Wait for the slow pulse of the light, then press.",
-    Refusal.CAMERA_MISSING: "The camera does not answer. Check its cable and switch the kit off "
-    "and on.",
-    Refusal.NO_MICROPHONE: "A film with sound was agreed to, and this kit has no microphone. "
-    "Arm it again for a film without sound, or have a microphone fitted.",
-    Refusal.UNDER_VOLTAGE: "The kit does not get enough power. Use its own power supply or a "
-    "charged battery, then try again.",
-    Refusal.TOO_HOT: "The kit is too hot to film well. Take it out of the sun, uncover it and let "
-    "it cool down.",
-}
+    NOT_SET_UP = "not-set-up", "This kit has not been set up. Open the page to set it up."
+    TOO_LATE = (
+        "too-late",
+        "The kit was busy and saw your press too late, so nothing is filmed. Press again if "
+        "everybody is still ready.",
+    )
+    TOO_SOON = (
+        "too-soon",
+        "That press came too soon, so nothing was confirmed. Let the light blink twice first, "
+        "then press once more.",
+    )
+    NO_PERMIT = (
+        "no-permit",
+        "Nothing is agreed for today yet. Open the family's case and arm the kit.",
+    )
+    PERMIT_UNREADABLE = (
+        "permit-unreadable",
+        "The order to film could not be read. Arm the kit again.",
+    )
+    PERMIT_NOT_SIGNED = (
+        "permit-not-signed",
+        "The order to film is not signed by a practitioner of this kit, or was altered. Unlock "
+        "the page and arm the kit again.",
+    )
+    OTHER_KIT = "other-kit", "The order to film was made for another kit. Arm this kit."
+    OTHER_BOOT = (
+        "other-boot",
+        "The kit was switched off since it was armed. Unlock the page, check the time and arm the "
+        "kit again.",
+    )
+    CLOCK_NOT_TRUSTED = (
+        "clock-not-trusted",
+        "The kit is not sure what time it is. Unlock the page and confirm the time.",
+    )
+    NOT_YET = "not-yet", "The order to film is for later. Check the time, or arm the kit again."
+    EXPIRED = (
+        "expired",
+        "The time agreed for filming is over. Look at the consent and arm the kit again.",
+    )
+    OVER_CEILING = (
+        "over-ceiling",
+        "The order asks for more than this kit may do. Choose a shorter film.",
+    )
+    OVER_SERVICE_CEILING = (
+        "over-service-ceiling",
+        "The order asks for more than your service allows: a longer film, more films, or for a "
+        "longer time. Choose less, or ask your service.",
+    )
+    DISARMED = "disarmed", "The kit was disarmed. Arm it again if everybody still agrees."
+    FILMS_USED = (
+        "films-used",
+        "Every film agreed for today has been made. Arm the kit again for another.",
+    )
+    RECIPIENT_CHANGED = (
+        "recipient-changed",
+        "The key of this case is not the one this kit knows. If somebody left the case, confirm "
+        "the new key on its page; if nobody did, ask your service.",
+    )
+    WITHDRAWN = "withdrawn", "The family has withdrawn its consent. This case cannot be filmed."
+    CASE_CLOSED = (
+        "case-closed",
+        "This case was closed for good: this kit saw the order, though it is not with the case "
+        "any more. Do not film, and tell your service.",
+    )
+    CARD_FULL = (
+        "card-full",
+        "There is not enough room for a film of the agreed length. Send what is waiting, then try "
+        "again.",
+    )
+    LIGHT_BROKEN = (
+        "light-broken",
+        "The light does not work, so the kit does not film. It needs repair.",
+    )
+    CAMERA_LOADING = (
+        "camera-loading",
+        "The camera is being made ready, which takes some seconds after arming. Wait for the slow "
+        "pulse of the light, then press.",
+    )
+    CAMERA_MISSING = (
+        "camera-missing",
+        "The camera does not answer. Check its cable and switch the kit off and on.",
+    )
+    NO_MICROPHONE = (
+        "no-microphone",
+        "A film with sound was agreed to, and this kit has no microphone. Arm it again for a film "
+        "without sound, or have a microphone fitted.",
+    )
+    UNDER_VOLTAGE = (
+        "under-voltage",
+        "The kit does not get enough power. Use its own power supply or a charged battery, then "
+        "try again.",
+    )
+    TOO_HOT = (
+        "too-hot",
+        "The kit is too hot to film well. Take it out of the sun, uncover it and let it cool down.",
+    )
 
 
 class Permit(Fact, frozen=True, kw_only=True, tag="permit/v1"):
@@ -204,16 +225,16 @@ def judge(
     books: Books,
     boot: str,
     clock: Judgement,
-) -> Permit | Refusal:
+) -> Permit | PressRefusal:
     """Answer a press: the permit in force, or why there is none. Anything in doubt is a refusal.
 
     `note` is the text of `permits/current` or None. The signature comes before every other
     question, so that an altered permit never gets a more helpful answer than "not signed".
     """
     if enrolled is None:
-        return Refusal.NOT_SET_UP
+        return PressRefusal.NOT_SET_UP
     if note is None:
-        return Refusal.NO_PERMIT
+        return PressRefusal.NO_PERMIT
     try:
         keys = [card.verifying_key() for card in enrolled.practitioners]
         permit, _ = open_fact(note, keys, Permit)
@@ -222,37 +243,37 @@ def judge(
         checked_id(permit.id)
         checked_id(permit.case)
     except BadSignature:
-        return Refusal.PERMIT_NOT_SIGNED
+        return PressRefusal.PERMIT_NOT_SIGNED
     except BadInput:
-        return Refusal.PERMIT_UNREADABLE
+        return PressRefusal.PERMIT_UNREADABLE
     if permit.kit != kit:
-        return Refusal.OTHER_KIT
+        return PressRefusal.OTHER_KIT
     if permit.boot != boot:
-        return Refusal.OTHER_BOOT
+        return PressRefusal.OTHER_BOOT
     if permit.id in books.disarmed:
-        return Refusal.DISARMED
+        return PressRefusal.DISARMED
     if (
         not 0 < permit.limit <= LONGEST_FILM.total_seconds()
         or not 0 < permit.films <= MOST_FILMS
         or permit.not_after - permit.not_before > LONGEST_LIFE
     ):
-        return Refusal.OVER_CEILING
+        return PressRefusal.OVER_CEILING
     if enrolled.ceilings and not _within(permit, enrolled):
-        return Refusal.OVER_SERVICE_CEILING
+        return PressRefusal.OVER_SERVICE_CEILING
     if clock.now is None:
-        return Refusal.CLOCK_NOT_TRUSTED
+        return PressRefusal.CLOCK_NOT_TRUSTED
     if clock.now < permit.not_before:
-        return Refusal.NOT_YET
+        return PressRefusal.NOT_YET
     if clock.now >= permit.not_after:
-        return Refusal.EXPIRED
+        return PressRefusal.EXPIRED
     if books.films.get(permit.id, 0) >= permit.films:
-        return Refusal.FILMS_USED
+        return PressRefusal.FILMS_USED
     if parse_recipient(permit.recipient).kind != enrolled.service.sealing_key().kind:
         # A page that was taken over could have a film sealed to a weaker key than all the others.
-        return Refusal.RECIPIENT_CHANGED
+        return PressRefusal.RECIPIENT_CHANGED
     known = books.recipients.get(permit.case)
     if known is not None and known != recipient_digest(permit.recipient):
-        return Refusal.RECIPIENT_CHANGED
+        return PressRefusal.RECIPIENT_CHANGED
     return permit
 
 

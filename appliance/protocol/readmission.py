@@ -9,10 +9,9 @@ How somebody is let in is `appliance.casework.readmission`.
 
 import re
 from contextlib import suppress
-from enum import Enum
 from pathlib import Path
 
-from appliance.errors import BadFile, BadSignature
+from appliance.errors import BadFile, BadSignature, Reason
 from appliance.protocol.cards import Card, KitCard
 from appliance.protocol.case_record import CaseRecord, is_withdrawn
 from appliance.protocol.enrolment import Enrolled
@@ -31,44 +30,50 @@ _KEY_FILE = re.compile(r"identity-[0-9]{4}-[a-z2-7]{16}\.age")
 KEY_NAME = re.compile(r"key-.*", re.DOTALL)
 
 
-class Refusal(Enum):
+class ReadmissionRefusal(Reason):
     """Why an order did not let anybody in. The page and the log use these codes."""
 
-    UNREADABLE = "order-unreadable"
-    NOT_SIGNED = "order-not-signed"
-    OTHER_KIT = "order-for-other-kit"
-    OUT_OF_TURN = "order-out-of-turn"
-    NOT_ENROLLED = "card-not-enrolled"
-    NO_SUCH_CASE = "no-such-case"
-    WITHDRAWN = "case-withdrawn"
-    KEY_UNREADABLE = "key-unreadable"
-    OTHER_KEY = "other-key"
-
-    @property
-    def sentence(self) -> str:
-        """What it means and what to do, for the page."""
-        return _SENTENCES[self]
-
-
-_SENTENCES = {
-    Refusal.UNREADABLE: "An order that came to this kit cannot be read. Tell your service.",
-    Refusal.NOT_SIGNED: "An order to let you in again was not signed by your service, or was "
-    "altered. Nothing was done. Tell your service.",
-    Refusal.OTHER_KIT: "An order to let you in again was made for another kit. Tell your service "
-    "the number of this one.",
-    Refusal.OUT_OF_TURN: "An old order to let somebody in came once more. Nothing was done. Tell "
-    "your service.",
-    Refusal.NOT_ENROLLED: "Your service let in a card that this kit does not know. Give it the "
-    "card that this kit made for you.",
-    Refusal.NO_SUCH_CASE: "Your service let you into a family's case that is not on this kit. It "
-    "may be on another.",
-    Refusal.WITHDRAWN: "One family has withdrawn meanwhile. Nothing of it opens any more, for "
-    "anybody.",
-    Refusal.KEY_UNREADABLE: "The key to one family's case was damaged on its way, or is not for "
-    "your card. Ask your service to let you in again.",
-    Refusal.OTHER_KEY: "The key that came is not the one of this family's case: the case may have "
-    "a new one since. Let the kit send, then ask your service to let you in again.",
-}
+    UNREADABLE = (
+        "order-unreadable",
+        "An order that came to this kit cannot be read. Tell your service.",
+    )
+    NOT_SIGNED = (
+        "order-not-signed",
+        "An order to let you in again was not signed by your service, or was altered. Nothing was "
+        "done. Tell your service.",
+    )
+    OTHER_KIT = (
+        "order-for-other-kit",
+        "An order to let you in again was made for another kit. Tell your service the number of "
+        "this one.",
+    )
+    OUT_OF_TURN = (
+        "order-out-of-turn",
+        "An old order to let somebody in came once more. Nothing was done. Tell your service.",
+    )
+    NOT_ENROLLED = (
+        "card-not-enrolled",
+        "Your service let in a card that this kit does not know. Give it the card that this kit "
+        "made for you.",
+    )
+    NO_SUCH_CASE = (
+        "no-such-case",
+        "Your service let you into a family's case that is not on this kit. It may be on another.",
+    )
+    WITHDRAWN = (
+        "case-withdrawn",
+        "One family has withdrawn meanwhile. Nothing of it opens any more, for anybody.",
+    )
+    KEY_UNREADABLE = (
+        "key-unreadable",
+        "The key to one family's case was damaged on its way, or is not for your card. Ask your "
+        "service to let you in again.",
+    )
+    OTHER_KEY = (
+        "other-key",
+        "The key that came is not the one of this family's case: the case may have a new one "
+        "since. Let the kit send, then ask your service to let you in again.",
+    )
 
 
 class Answer(Fact, frozen=True, kw_only=True, tag="readmitted/v1"):
@@ -86,7 +91,9 @@ def key_file(number: int, card: Card) -> str:
     return f"identity-{number:04}-{checked_id(card.name.rpartition('-')[2])}.age"
 
 
-def judge(note: bytes, number: int, kit: str, enrolled: Enrolled) -> Readmission | Refusal | None:
+def judge(
+    note: bytes, number: int, kit: str, enrolled: Enrolled
+) -> Readmission | ReadmissionRefusal | None:
     """An order from the inbox if it is to be believed, or why not; None if it is of another kind,
     or for nobody any more.
 
@@ -96,39 +103,41 @@ def judge(note: bytes, number: int, kit: str, enrolled: Enrolled) -> Readmission
     try:
         order = read_order(note)
     except BadFile:
-        return Refusal.UNREADABLE
+        return ReadmissionRefusal.UNREADABLE
     if not isinstance(order, Readmission):
         return None
     try:
         signed_order(note, enrolled.service.verifying_key())
         checked_id(order.case)
     except BadSignature:
-        return Refusal.NOT_SIGNED
+        return ReadmissionRefusal.NOT_SIGNED
     except BadFile:
-        return Refusal.UNREADABLE
+        return ReadmissionRefusal.UNREADABLE
     if not _KEY_FILE.fullmatch(order.key):
-        return Refusal.UNREADABLE
+        return ReadmissionRefusal.UNREADABLE
     if order.kit != kit:
-        return Refusal.OTHER_KIT
+        return ReadmissionRefusal.OTHER_KIT
     if order.number != number:
-        return Refusal.OUT_OF_TURN
+        return ReadmissionRefusal.OUT_OF_TURN
     if any(is_for(order, card) for card in enrolled.practitioners):
         return order
     # Whom the service revoked since is let in nowhere, and nobody need be told.
     revoked = any(is_for(order, card) for card in enrolled.former)
-    return None if revoked else Refusal.NOT_ENROLLED
+    return None if revoked else ReadmissionRefusal.NOT_ENROLLED
 
 
-def orders_here(home: Home, kit: str, enrolled: Enrolled) -> dict[int, Readmission | Refusal]:
+def orders_here(
+    home: Home, kit: str, enrolled: Enrolled
+) -> dict[int, Readmission | ReadmissionRefusal]:
     """Every order of this kind in the inbox, by its number. Of several for one case and one card
     only the newest counts: the others' key files have made way for its own."""
-    found: dict[int, Readmission | Refusal] = {}
+    found: dict[int, Readmission | ReadmissionRefusal] = {}
     newest: dict[tuple[str, str], int] = {}
     for number, path in orders_in(home):
         try:
             order = judge(read_plain(path, LARGEST), number, kit, enrolled)
         except BadFile:
-            order = Refusal.UNREADABLE
+            order = ReadmissionRefusal.UNREADABLE
         if order is None:
             continue
         found[number] = order

@@ -19,7 +19,7 @@ from typing import Literal, get_args
 from appliance.config import Fault, Faults
 from appliance.film.manifest import read_manifest
 from appliance.media import av_sync
-from appliance.protocol.permits import Refusal
+from appliance.protocol.permits import PressRefusal
 from appliance.protocol.requests import CorrectTime, SetTime, place_request
 from appliance.protocol.status import RecorderStatus
 from appliance.records.clock import Correction, SystemClock, Vouch
@@ -118,7 +118,7 @@ class Mishaps(Rehearsal):
 
     def camera_missing(self) -> str:
         self._prepare("camera-missing", in_vain=True)
-        return self._refused(Refusal.CAMERA_MISSING)
+        return self._refused(PressRefusal.CAMERA_MISSING)
 
     def camera_does_not_start(self) -> str:
         self._prepare("camera-does-not-start")
@@ -164,7 +164,7 @@ class Mishaps(Rehearsal):
         free = self.kit.recorder_shows("the kit", lambda s: True).minutes_free * 60
         with self._bit_rate(round(self.kit.config.bit_rate * 2 * free / self.limit)):
             self._prepare(in_vain=True)
-            refused = self._refused(Refusal.CARD_FULL)
+            refused = self._refused(PressRefusal.CARD_FULL)
         return f"a film of twice what is free: {refused}"
 
     def card_refuses(self, fault: Fault) -> str:
@@ -185,14 +185,13 @@ class Mishaps(Rehearsal):
             vouch.unlink()
         self._restart(Faults())
         self.kit.recorder_shows("a clock in doubt", lambda s: s.clock == "doubtful")
-        return (
-            f"the recorder starts anew, nobody vouches: {self._refused(Refusal.CLOCK_NOT_TRUSTED)}"
-        )
+        refused = self._refused(PressRefusal.CLOCK_NOT_TRUSTED)
+        return f"the recorder starts anew, nobody vouches: {refused}"
 
     def wrong_vouch(self) -> str:
         told = self._say(Vouch, datetime(1970, 1, 1, tzinfo=UTC))
         require(told == "refused", "1970 was believed")
-        return f"not believed, though it is signed: {self._refused(Refusal.CLOCK_NOT_TRUSTED)}"
+        return f"not believed, though it is signed: {self._refused(PressRefusal.CLOCK_NOT_TRUSTED)}"
 
     def hour_changes(self, hours: int) -> str:
         """An hour is left out, or comes twice, by the clock on the wall."""
@@ -343,7 +342,7 @@ class Mishaps(Rehearsal):
         require(ended.ended == why, f"the film was ended by {ended.ended}")
         return ended
 
-    def _refused(self, reason: Refusal) -> str:
+    def _refused(self, reason: PressRefusal) -> str:
         before = films(self.home)
         # A press while an earlier refusal is being shown is not answered anew.
         self.kit.recorder_shows("rest", lambda s: s.state != "refused")

@@ -12,7 +12,7 @@ from appliance.age.sealing import VERSION_LINE
 from appliance.base.orders import order_reset
 from appliance.config import Config
 from appliance.factory_reset import (
-    Refusal,
+    ResetRefusal,
     begin,
     begun,
     finish,
@@ -58,7 +58,7 @@ def kit(tmp_path: Path) -> SendingKit:
     return SendingKit(tmp_path / "kit", tmp_path / "service")
 
 
-def answer(kit: SendingKit, note: str) -> Reset | Refusal:
+def answer(kit: SendingKit, note: str) -> Reset | ResetRefusal:
     return judge(note, kit.id, service().card(), kit.home)
 
 
@@ -75,33 +75,38 @@ def test_with_everything_confirmed_the_services_order_counts(kit: SendingKit) ->
 @pytest.mark.parametrize(
     ("kit_id", "signer", "why"),
     [
-        ("another2kit2here", service().signer, Refusal.OTHER_KIT),
-        ("", Signer.generate("service-elsewhere"), Refusal.NOT_SIGNED),
-        ("", practitioner().signer, Refusal.NOT_SIGNED),
-        ("", Signer.generate(service().signer.verifier.name), Refusal.NOT_SIGNED),
+        ("another2kit2here", service().signer, ResetRefusal.OTHER_KIT),
+        ("", Signer.generate("service-elsewhere"), ResetRefusal.NOT_SIGNED),
+        ("", practitioner().signer, ResetRefusal.NOT_SIGNED),
+        ("", Signer.generate(service().signer.verifier.name), ResetRefusal.NOT_SIGNED),
     ],
     ids=["another kit's", "another service's", "a practitioner's", "a service of the same name"],
 )
-def test_no_other_order_counts(kit: SendingKit, kit_id: str, signer: Signer, why: Refusal) -> None:
+def test_no_other_order_counts(
+    kit: SendingKit, kit_id: str, signer: Signer, why: ResetRefusal
+) -> None:
     assert answer(kit, order(kit_id or kit.id, signer)) is why
 
 
 @pytest.mark.parametrize("note", ["", "x", "x\n\n", "{}\n\n\N{EM DASH} a AAAA\n", "\0" * 300])
 def test_what_is_no_order_is_refused_in_words(kit: SendingKit, note: str) -> None:
-    assert answer(kit, note) in (Refusal.UNREADABLE, Refusal.NOT_SIGNED)
+    assert answer(kit, note) in (ResetRefusal.UNREADABLE, ResetRefusal.NOT_SIGNED)
 
 
 def test_an_altered_order_and_an_order_of_another_kind_do_not_count(kit: SendingKit) -> None:
     kit.case()
     note = order(kit.id, service().signer)
-    assert answer(kit, note.replace('"unsent":false', '"unsent":true')) is Refusal.NOT_SIGNED
+    assert answer(kit, note.replace('"unsent":false', '"unsent":true')) is ResetRefusal.NOT_SIGNED
     other = Withdrawal(id=new_id(), case=new_id(), kit=kit.id, at=STARTED)
-    assert answer(kit, service().signer.sign(f"{to_json(other).decode()}\n")) is Refusal.UNREADABLE
+    assert (
+        answer(kit, service().signer.sign(f"{to_json(other).decode()}\n"))
+        is ResetRefusal.UNREADABLE
+    )
 
 
 def test_a_kit_without_a_service_is_not_set_back(kit: SendingKit) -> None:
     note = order(kit.id, service().signer)
-    assert judge(note, kit.id, None, kit.home) is Refusal.NOT_SET_UP
+    assert judge(note, kit.id, None, kit.home) is ResetRefusal.NOT_SET_UP
 
 
 # --- What must be with the service before ---------------------------------------------------------
@@ -135,7 +140,7 @@ def test_each_file_that_sync_sends_must_be_confirmed(kit: SendingKit) -> None:
         kept = receipt.read_bytes()
         receipt.unlink()
         assert len(list(unsent(kit.home))) == 1, sealed.object
-        assert answer(kit, order(kit.id, service().signer)) is Refusal.NOT_SENT
+        assert answer(kit, order(kit.id, service().signer)) is ResetRefusal.NOT_SENT
         receipt.write_bytes(kept)
     assert isinstance(answer(kit, order(kit.id, service().signer)), Reset)
 
@@ -146,18 +151,18 @@ def test_a_receipt_that_cannot_be_read_confirms_nothing(kit: SendingKit, lie: by
     kit.sync()
     name = next(iter(kit.receipts().keys() - {f"kits/{kit.id}/card.json"}))
     receipt_path(kit.home, name).write_bytes(lie)
-    assert answer(kit, order(kit.id, service().signer)) is Refusal.NOT_SENT
+    assert answer(kit, order(kit.id, service().signer)) is ResetRefusal.NOT_SENT
 
 
 def test_a_film_under_way_and_one_that_nobody_can_read_are_not_confirmed(kit: SendingKit) -> None:
     case = kit.case()
     kit.sync()
     film = kit.film(case.id, ended=False)
-    assert answer(kit, order(kit.id, service().signer)) is Refusal.NOT_SENT
+    assert answer(kit, order(kit.id, service().signer)) is ResetRefusal.NOT_SENT
     (kit.home.recording(film) / "manifest").write_text("nothing of ours")
-    assert answer(kit, order(kit.id, service().signer)) is Refusal.NOT_SENT
+    assert answer(kit, order(kit.id, service().signer)) is ResetRefusal.NOT_SENT
     # Nobody can say whose it is, so nobody can say that no hold keeps it.
-    assert answer(kit, order(kit.id, service().signer, unsent=True)) is Refusal.HELD
+    assert answer(kit, order(kit.id, service().signer, unsent=True)) is ResetRefusal.HELD
 
 
 def test_an_order_may_say_that_what_was_never_sent_goes_but_not_what_a_hold_keeps(
@@ -165,10 +170,10 @@ def test_an_order_may_say_that_what_was_never_sent_goes_but_not_what_a_hold_keep
 ) -> None:
     case = kit.case()
     kit.film(case.id)
-    assert answer(kit, order(kit.id, service().signer)) is Refusal.NOT_SENT
+    assert answer(kit, order(kit.id, service().signer)) is ResetRefusal.NOT_SENT
     assert isinstance(answer(kit, order(kit.id, service().signer, unsent=True)), Reset)
     save(case.directory / "hold", b"held")
-    assert answer(kit, order(kit.id, service().signer, unsent=True)) is Refusal.HELD
+    assert answer(kit, order(kit.id, service().signer, unsent=True)) is ResetRefusal.HELD
     kit.sync()
     assert isinstance(answer(kit, order(kit.id, service().signer)), Reset)
 
@@ -204,7 +209,7 @@ def test_whatever_a_page_puts_into_a_case_the_order_is_answered(
     if file in ("case.json", "hold/planted"):
         assert isinstance(answer(kit, counts), Reset), "it is with the service all the same"
     else:
-        assert answer(kit, counts) is Refusal.NOT_SENT
+        assert answer(kit, counts) is ResetRefusal.NOT_SENT
 
 
 # --- The order on its way -------------------------------------------------------------------------
@@ -371,7 +376,7 @@ def test_after_that_the_same_order_counts_no_more(kit: SendingKit) -> None:
     finish(kit.home)
     again = SendingKit(kit.root, kit.store)
     assert again.id != kit.id
-    assert judge(note, again.id, service().card(), again.home) is Refusal.OTHER_KIT
+    assert judge(note, again.id, service().card(), again.home) is ResetRefusal.OTHER_KIT
 
 
 def test_an_order_is_of_one_kit_with_all_its_numbers() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.protocol.permits import Refusal
+from appliance.protocol.permits import PressRefusal
 from firmware.board import PiBoard
 
 
@@ -20,13 +20,13 @@ def sensor(folder: Path, number: int, **values: str) -> None:
     [
         ("0", "45123", None),
         ("0", "79999", None),
-        ("0", "80000", Refusal.TOO_HOT),
-        ("1", "45123", Refusal.UNDER_VOLTAGE),
-        ("1", "90000", Refusal.UNDER_VOLTAGE),
+        ("0", "80000", PressRefusal.TOO_HOT),
+        ("1", "45123", PressRefusal.UNDER_VOLTAGE),
+        ("1", "90000", PressRefusal.UNDER_VOLTAGE),
     ],
 )
 def test_a_pi_without_power_or_too_hot_is_in_trouble(
-    tmp_path: Path, alarm: str, heat: str, trouble: Refusal | None
+    tmp_path: Path, alarm: str, heat: str, trouble: PressRefusal | None
 ) -> None:
     sensor(tmp_path, 0, name="cpu_thermal", temp1_input=heat)
     sensor(tmp_path, 1, name="rpi_volt", in0_lcrit_alarm=alarm)

@@ -5,7 +5,7 @@ import random
 import pytest
 from gpiozero.pins.mock import MockFactory, MockPin
 
-from appliance.protocol.permits import Refusal
+from appliance.protocol.permits import PressRefusal
 from firmware.button import SETTLE, Button, Debounce, Edge
 from firmware.recorder import (
     LONGEST_PRESS,
@@ -98,7 +98,7 @@ def test_ten_thousand_bounce_trains_start_nothing_unarmed_and_no_knock_does_arme
     dice = random.Random(3)
     for armed in (False, True):
         recorder = Recorder()
-        answer = PERMIT if armed else Refusal.NO_PERMIT
+        answer = PERMIT if armed else PressRefusal.NO_PERMIT
         at = 1.0
         for _ in range(5_000):
             debounce, began = Debounce(), at

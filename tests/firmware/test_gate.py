@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.protocol.case_record import CaseRecord
-from appliance.protocol.permits import Refusal
+from appliance.protocol.permits import PressRefusal
 from appliance.protocol.requests import FRESH_SECONDS
 from appliance.records.audit import check_chain
 from appliance.records.clock import Correction, Kept, Sources, Trust
@@ -113,7 +113,7 @@ def test_a_case_that_cannot_be_read_is_not_filmed(kit: Stage, how: str) -> None:
     assert kit.state is State.READY
     DAMAGED[how](kit.home.case(kit.case) / "case.json")
     kit.press()
-    assert kit.status.reason == Refusal.WITHDRAWN.value and not kit.films()
+    assert kit.status.reason == PressRefusal.WITHDRAWN.value and not kit.films()
     kit.ask(kit.preview())
     assert "camera on" not in kit.happened
 
@@ -235,13 +235,13 @@ class Card(Room):
     ("left", "holds", "lit", "refusal"),
     [
         (10, True, True, None),
-        (9.9, True, True, Refusal.CARD_FULL),
-        (10, False, True, Refusal.CARD_FULL),
-        (10, True, False, Refusal.LIGHT_BROKEN),
+        (9.9, True, True, PressRefusal.CARD_FULL),
+        (10, False, True, PressRefusal.CARD_FULL),
+        (10, True, False, PressRefusal.LIGHT_BROKEN),
     ],
 )
 def test_a_press_films_where_card_and_light_can_do_all_of_it(
-    kit: Stage, left: float, holds: bool, lit: bool, refusal: Refusal | None
+    kit: Stage, left: float, holds: bool, lit: bool, refusal: PressRefusal | None
 ) -> None:
     gate = gate_of(kit, room=Card(left, holds), lit=lit)
     assert gate.vouch(kit.vouch_note())
@@ -351,7 +351,7 @@ def test_a_time_that_is_put_right_disarms_counts_on_by_the_chip_and_says_who_dis
     right = clock.wall - timedelta(hours=1)
     assert machine.gate.correct(correction(kit, right))
     assert permit.id in kit.books.books.disarmed
-    assert machine.gate.answer() is Refusal.DISARMED
+    assert machine.gate.answer() is PressRefusal.DISARMED
     assert machine.gate.disagrees == clock.wall
     assert kit.books.kept == Kept(chip=5_000, time=right)
     # Where nothing is armed, nothing is taken away.

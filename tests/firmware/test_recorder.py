@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from appliance.film.manifest import EndReason
-from appliance.protocol.permits import Permit, Refusal
+from appliance.protocol.permits import Permit, PressRefusal
 from appliance.records.files import new_id
 from firmware.light import CAPTURING
 from firmware.recorder import (
@@ -122,7 +122,9 @@ class World:
             case Show(pattern):
                 self.pattern = pattern
             case Judge(pressed):
-                self.happens(Judged(self.now, self.permit or Refusal.NO_PERMIT, pressed, self.left))
+                self.happens(
+                    Judged(self.now, self.permit or PressRefusal.NO_PERMIT, pressed, self.left)
+                )
             case BeginFilm(permit):
                 assert self.film is None, "a film was begun before the last one was closed"
                 assert permit is self.permit, "a film was begun without a permit in force"
@@ -183,11 +185,11 @@ class World:
         self.permit = permit
         if self.camera_open_since is None:
             self.ends = self.now + left
-        self.happens(Judged(self.now, permit or Refusal.NO_PERMIT, pressed=False))
+        self.happens(Judged(self.now, permit or PressRefusal.NO_PERMIT, pressed=False))
 
     def frame(self) -> None:
         """The page asks to see what the camera sees."""
-        self.happens(PreviewAsked(self.now, self.permit or Refusal.NO_PERMIT, self.left))
+        self.happens(PreviewAsked(self.now, self.permit or PressRefusal.NO_PERMIT, self.left))
 
     def close_film(self, fault: EndReason | None = None) -> None:
         name = ""
@@ -808,7 +810,7 @@ def test_why_a_press_was_refused_is_told_until_another_permit_comes(
 ) -> None:
     world = World()
     world.arm()
-    world.happens(Judged(world.now, Refusal.TOO_HOT, pressed=True))
+    world.happens(Judged(world.now, PressRefusal.TOO_HOT, pressed=True))
     assert (world.state, world.recorder.reason) == (State.REFUSED, "too-hot")
     world.permit = permit
     world.wait(REFUSAL_SHOWN)
@@ -828,7 +830,7 @@ def test_a_film_begins_without_what_was_told_before_and_the_last_one_stays() -> 
     world.press()
     world.close_film()
     assert world.recorder.removable == "1"
-    world.happens(Judged(world.now, Refusal.TOO_HOT, pressed=True))
+    world.happens(Judged(world.now, PressRefusal.TOO_HOT, pressed=True))
     world.wait(REFUSAL_SHOWN)
     assert world.recorder.reason == "too-hot"
     world.press()
@@ -839,7 +841,7 @@ def test_a_film_begins_without_what_was_told_before_and_the_last_one_stays() -> 
 def test_framing_begins_without_what_was_told_before() -> None:
     world = World()
     world.arm()
-    world.happens(Judged(world.now, Refusal.TOO_HOT, pressed=True))
+    world.happens(Judged(world.now, PressRefusal.TOO_HOT, pressed=True))
     world.wait(REFUSAL_SHOWN)
     world.frame()
     assert (world.state, world.recorder.reason) == (State.PREVIEW, "")
@@ -956,9 +958,9 @@ def test_a_power_cut_shows_until_the_next_film() -> None:
 
 def test_why_a_permit_does_not_count_is_told_while_it_is_there() -> None:
     world = World()
-    world.happens(Judged(world.now, Refusal.EXPIRED, pressed=False))
+    world.happens(Judged(world.now, PressRefusal.EXPIRED, pressed=False))
     assert world.recorder.reason == "expired"
-    world.happens(Judged(world.now, Refusal.NO_PERMIT, pressed=False))
+    world.happens(Judged(world.now, PressRefusal.NO_PERMIT, pressed=False))
     assert world.recorder.reason == ""
 
 
@@ -966,7 +968,7 @@ def test_a_permit_that_is_over_is_not_told_of_as_if_it_were_in_force() -> None:
     world = World()
     world.arm()
     assert world.recorder.permit is PERMIT
-    world.happens(Judged(world.now, Refusal.EXPIRED, pressed=False))
+    world.happens(Judged(world.now, PressRefusal.EXPIRED, pressed=False))
     assert world.recorder.permit is None
 
 
@@ -974,13 +976,13 @@ def test_what_a_press_was_told_stays_until_there_is_a_permit() -> None:
     world = World()
     world.press()
     world.wait(60)
-    world.happens(Judged(world.now, Refusal.NO_PERMIT, pressed=False))
+    world.happens(Judged(world.now, PressRefusal.NO_PERMIT, pressed=False))
     assert world.recorder.reason == "no-permit"
 
 
 def test_a_new_permit_clears_what_was_refused_before() -> None:
     world = World()
-    world.happens(Judged(world.now, Refusal.EXPIRED, pressed=False))
+    world.happens(Judged(world.now, PressRefusal.EXPIRED, pressed=False))
     assert world.recorder.reason == "expired"
     world.arm()
     assert world.recorder.reason == ""

@@ -17,7 +17,7 @@ from appliance.errors import CameraFailed
 from appliance.film.manifest import EndReason, read_manifest
 from appliance.film.recording import open_recording
 from appliance.protocol.enrolment import Enrolled, Revocation
-from appliance.protocol.permits import CURRENT, LONGEST_FILM, Books, Ceilings, Refusal
+from appliance.protocol.permits import CURRENT, LONGEST_FILM, Books, Ceilings, PressRefusal
 from appliance.protocol.requests import (
     FRESH_SECONDS,
     CorrectTime,
@@ -226,15 +226,15 @@ def test_a_new_kit_films_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"kit": new_id()}, Refusal.OTHER_KIT),
-        ({"boot": "an earlier boot"}, Refusal.OTHER_BOOT),
-        ({"limit": int(LONGEST_FILM.total_seconds()) + 1}, Refusal.OVER_CEILING),
-        ({"signer": STRANGER.signer}, Refusal.PERMIT_NOT_SIGNED),
-        ({"case": new_id()}, Refusal.WITHDRAWN),
+        ({"kit": new_id()}, PressRefusal.OTHER_KIT),
+        ({"boot": "an earlier boot"}, PressRefusal.OTHER_BOOT),
+        ({"limit": int(LONGEST_FILM.total_seconds()) + 1}, PressRefusal.OVER_CEILING),
+        ({"signer": STRANGER.signer}, PressRefusal.PERMIT_NOT_SIGNED),
+        ({"case": new_id()}, PressRefusal.WITHDRAWN),
     ],
 )
 def test_a_permit_that_is_not_right_is_refused(
-    kit: Stage, changes: dict[str, Any], reason: Refusal
+    kit: Stage, changes: dict[str, Any], reason: PressRefusal
 ) -> None:
     kit.arm(**changes)
     assert kit.state is State.IDLE
@@ -353,8 +353,8 @@ def test_a_press_that_films_nothing_holds_no_room(kit: Stage) -> None:
     assert not (kit.home.kit / "room").exists()
 
 
-@pytest.mark.parametrize("trouble", [Refusal.UNDER_VOLTAGE, Refusal.TOO_HOT])
-def test_a_board_in_trouble_is_refused_and_forgiven(kit: Stage, trouble: Refusal) -> None:
+@pytest.mark.parametrize("trouble", [PressRefusal.UNDER_VOLTAGE, PressRefusal.TOO_HOT])
+def test_a_board_in_trouble_is_refused_and_forgiven(kit: Stage, trouble: PressRefusal) -> None:
     kit.board.has = trouble
     kit.arm()
     assert refused(kit) == trouble.value

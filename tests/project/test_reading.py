@@ -17,7 +17,7 @@ import pytest
 
 from appliance.age.sealing import VERSION_LINE
 from appliance.errors import BadFile
-from appliance.factory_reset import Refusal, judge
+from appliance.factory_reset import ResetRefusal, judge
 from appliance.protocol.orders import Reset
 from appliance.records.files import (
     Home,
@@ -329,7 +329,7 @@ def test_whatever_lies_where_the_sender_looks_all_else_is_sent(kit: SendingKit, 
     note = service().signer.sign(f"{to_json(Reset(kit=kit.id, number=1, at=STARTED)).decode()}\n")
     answers: list[object] = []
     in_time(lambda: answers.append(judge(note, kit.id, service().card(), kit.home)))
-    assert answers == [Refusal.NOT_SENT]
+    assert answers == [ResetRefusal.NOT_SENT]
 
 
 @pytest.mark.parametrize("folder", ["documents", "clips", "shares", "derived", "imports", "ends"])

@@ -17,7 +17,7 @@ from appliance.casework.shares import share
 from appliance.errors import BadInput
 from appliance.protocol.cards import Card, sealing_keys
 from appliance.protocol.enrolment import Enrolled
-from appliance.protocol.permits import Refusal, Renewed
+from appliance.protocol.permits import PressRefusal, Renewed
 from appliance.records.audit import Log
 from appliance.records.files import Home, new_id, to_json
 from appliance.stores import FolderStore
@@ -185,7 +185,7 @@ def test_no_practitioner_is_brought_with_a_weaker_key_than_the_services(tmp_path
 def test_the_recorder_films_to_no_other_kind_of_key_than_the_services() -> None:
     """A page that was taken over could have made one up: the first that is seen is believed."""
     world = changed(recipient=str(generate_identity().recipient))
-    assert world.answer() is Refusal.RECIPIENT_CHANGED
+    assert world.answer() is PressRefusal.RECIPIENT_CHANGED
 
 
 def test_no_press_makes_the_recorder_film_to_another_kind_of_key(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from appliance.film.manifest import EndReason, read_manifest
 from appliance.film.recording import open_recording
 from appliance.film.segment import NewFile, create
 from appliance.protocol.orders import Withdrawal
-from appliance.protocol.permits import Refusal
+from appliance.protocol.permits import PressRefusal
 from appliance.protocol.requests import Enrol, Remove, Stop
 from appliance.records.files import new_id, save, to_json
 from firmware.light import CAPTURING, LONGEST_DARK
@@ -282,7 +282,7 @@ class AnyOrder(RuleBasedStateMachine):
         if part == "card":
             kit.new_file = lambda path: FullCard(create(path))
         if part in ("power", "heat"):
-            kit.board.has = Refusal.UNDER_VOLTAGE if part == "power" else Refusal.TOO_HOT
+            kit.board.has = PressRefusal.UNDER_VOLTAGE if part == "power" else PressRefusal.TOO_HOT
 
     @rule()
     def is_mended(self) -> None:

@@ -18,7 +18,7 @@ from appliance.age.unsealing import Identity, unseal
 from appliance.casework import course, shares
 from appliance.casework.clips import shelf
 from appliance.casework.consent import Consent, Hold, Purpose, allows
-from appliance.casework.course import Stop, course_of, standing, stops_filming
+from appliance.casework.course import CourseRefusal, course_of, standing, stops_filming
 from appliance.casework.retention import Keeping, keeping, warn, warned_at
 from appliance.casework.reviews import Review
 from appliance.casework.withdrawal import lift_hold, place_hold
@@ -184,9 +184,9 @@ class Life(RuleBasedStateMachine):
         self.now += MINUTE
         expected = None
         if self.ended is not None:
-            expected = Stop.ENDED
+            expected = CourseRefusal.ENDED
         elif self.agreed_at <= self.began_at and self.began_at > BEGAN:
-            expected = Stop.NEEDS_CONSENT
+            expected = CourseRefusal.NEEDS_CONSENT
         assert stops_filming(course_of(case), case.read(Consent)) is expected
         if expected is None:
             self.filmed.append(self.now)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from appliance.film.recording import open_recording
-from appliance.protocol.permits import Refusal
+from appliance.protocol.permits import PressRefusal
 from appliance.selftest.faults import MISHAPS, Mishaps
 from appliance.selftest.rehearsal import Step
 from appliance.selftest.visit import Visit
@@ -91,6 +91,6 @@ def test_a_card_that_others_fill_while_filming_ends_the_film_and_what_is_sealed_
         assert opened.manifest.ended is not None
     fill(small_card)
     visit.kit.press(0.1)
-    visit.kit.recorder_shows("why not", lambda s: s.reason == Refusal.CARD_FULL.value)
+    visit.kit.recorder_shows("why not", lambda s: s.reason == PressRefusal.CARD_FULL.value)
     filler.unlink()
     visit.kit.recorder_shows("ready", lambda s: s.state == "ready")

@@ -32,7 +32,7 @@ from appliance.film.manifest import EndReason, read_manifest
 from appliance.protocol.cards import KitCard
 from appliance.protocol.case_record import CaseRecord, is_withdrawn
 from appliance.protocol.orders import Tombstone
-from appliance.protocol.permits import Books, Permit, Refusal, judge
+from appliance.protocol.permits import Books, Permit, PressRefusal, judge
 from appliance.protocol.requests import Stop
 from appliance.records.clock import Judgement, Trust
 from appliance.records.files import load_fact, save_fact, to_json
@@ -303,11 +303,11 @@ class WhatIsAgreed(RuleBasedStateMachine):
             self.filmed = None
             self.kit.recorder.show(state="idle", case="", recording="")
 
-    def answer(self) -> Permit | Refusal:
+    def answer(self) -> Permit | PressRefusal:
         """The recorder's rule, on what lies there, at this moment."""
         current = self.kit.home.permits / "current"
         if is_withdrawn(self.kit.home.case(self.case)):
-            return Refusal.WITHDRAWN
+            return PressRefusal.WITHDRAWN
         return judge(
             current.read_text() if current.exists() else None,
             kit=self.kit.recorder.status.kit,

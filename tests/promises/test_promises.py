@@ -20,7 +20,7 @@ from appliance.config import Config
 from appliance.errors import NoMatch
 from appliance.film.manifest import EndReason
 from appliance.film.recording import open_recording
-from appliance.protocol.permits import CURRENT, Refusal
+from appliance.protocol.permits import CURRENT, PressRefusal
 from appliance.records.files import new_id, to_json
 from appliance.selftest.kit import Kit
 from appliance.selftest.rehearsal import Seen
@@ -46,7 +46,7 @@ def played(visit: Visit, recording: str) -> Seen:
 # 1. No agreement, no film.
 
 
-def refused(visit: Visit, reason: Refusal) -> None:
+def refused(visit: Visit, reason: PressRefusal) -> None:
     visit.kit.press(0.1)
     status = visit.kit.recorder_shows("a refusal", lambda s: s.reason == reason.value)
     assert status.frames_in == 0
@@ -54,25 +54,25 @@ def refused(visit: Visit, reason: Refusal) -> None:
 
 
 def test_1_without_a_permit_a_press_opens_no_camera(visit: Visit) -> None:
-    refused(visit, Refusal.NO_PERMIT)
+    refused(visit, PressRefusal.NO_PERMIT)
 
 
 def test_1_a_permit_altered_by_one_byte_opens_no_camera(visit: Visit) -> None:
     note = visit.keys.signer.sign(to_json(visit.permit()).decode() + "\n")
     visit.place(note.replace('"limit":20', '"limit":30'))
-    refused(visit, Refusal.PERMIT_NOT_SIGNED)
+    refused(visit, PressRefusal.PERMIT_NOT_SIGNED)
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"not_after": datetime.now(UTC) - timedelta(seconds=30)}, Refusal.EXPIRED),
-        ({"kit": new_id()}, Refusal.OTHER_KIT),
-        ({"boot": "the boot before"}, Refusal.OTHER_BOOT),
+        ({"not_after": datetime.now(UTC) - timedelta(seconds=30)}, PressRefusal.EXPIRED),
+        ({"kit": new_id()}, PressRefusal.OTHER_KIT),
+        ({"boot": "the boot before"}, PressRefusal.OTHER_BOOT),
     ],
 )
 def test_1_a_permit_that_is_not_for_here_and_now_opens_no_camera(
-    visit: Visit, changes: dict[str, object], reason: Refusal
+    visit: Visit, changes: dict[str, object], reason: PressRefusal
 ) -> None:
     visit.place(visit.keys.signer.sign(to_json(visit.permit(**changes)).decode() + "\n"))
     refused(visit, reason)
@@ -84,7 +84,7 @@ def test_1_a_permit_that_is_taken_away_never_counts_again(visit: Visit) -> None:
     (visit.kit.home.permits / CURRENT).unlink()
     visit.kit.recorder_shows("disarmed", lambda s: s.state == "idle")
     visit.place(note)
-    refused(visit, Refusal.DISARMED)
+    refused(visit, PressRefusal.DISARMED)
 
 
 @pytest.mark.parametrize("time", [None, datetime(1970, 1, 1, tzinfo=UTC)])
@@ -96,7 +96,7 @@ def test_1_a_kit_that_is_not_sure_of_the_time_opens_no_camera(
         visit.vouch(time)
         assert sorted(visit.status.answers.values()) == ["done", "refused"]
     visit.place(visit.keys.signer.sign(to_json(visit.permit()).decode() + "\n"))
-    refused(visit, Refusal.CLOCK_NOT_TRUSTED)
+    refused(visit, PressRefusal.CLOCK_NOT_TRUSTED)
 
 
 # 3. A film ends when it was agreed to end.
@@ -233,7 +233,7 @@ def test_9_a_withdrawal_ends_the_film_and_closes_every_copy(visit: Visit) -> Non
     Cases(visit.kit.home).withdraw(visit.case.id, visit.keys, visit.status.kit, datetime.now(UTC))
     assert visit.ended().ended == "withdrawn"
     visit.kit.press(0.1)
-    visit.kit.recorder_shows("a refusal", lambda s: s.reason == Refusal.WITHDRAWN.value)
+    visit.kit.recorder_shows("a refusal", lambda s: s.reason == PressRefusal.WITHDRAWN.value)
     # The recorder may have removed the film that was taken back; it began no other.
     assert {path.name for path in recordings(visit)} <= {began.recording}
 

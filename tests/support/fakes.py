@@ -18,7 +18,7 @@ from appliance.errors import CameraFailed, LightFailed, SoundFailed
 from appliance.film.manifest import EndReason, Manifest, read_manifest
 from appliance.film.segment import Create, create
 from appliance.protocol.case_record import CaseRecord
-from appliance.protocol.permits import Permit, Refusal
+from appliance.protocol.permits import Permit, PressRefusal
 from appliance.protocol.requests import Framing, Preview, Request, place_request
 from appliance.protocol.status import RecorderStatus
 from appliance.records.audit import Log, check_chain
@@ -258,9 +258,9 @@ class FakeBoard:
     """A board that has power enough and is cool, unless it is told otherwise."""
 
     def __init__(self) -> None:
-        self.has: Refusal | None = None
+        self.has: PressRefusal | None = None
 
-    def trouble(self) -> Refusal | None:
+    def trouble(self) -> PressRefusal | None:
         return self.has
 
 

@@ -15,7 +15,7 @@ from appliance.casework.shares import is_over, share
 from appliance.errors import NoMatch
 from appliance.protocol.enrolment import Enrolled, Revocation, read_revocation
 from appliance.protocol.objects import revocation_name, revocation_object
-from appliance.protocol.permits import Books, Refusal, recipient_digest
+from appliance.protocol.permits import Books, PressRefusal, recipient_digest
 from appliance.records.files import Home, from_json, load_fact, new_id, save, save_fact, to_json
 from appliance.vault.cases import Cases, OpenCase, open_case_identities
 from appliance.vault.keys import PrivateKeys
@@ -129,7 +129,7 @@ def test_a_kit_obeys_a_revoked_practitioner_no_more(tmp_path: Path) -> None:
     assert enrolled(stage.home).former == (PRACTITIONER.card(),)
     assert "revoked" in stage.events()
     stage.press()
-    assert stage.status.reason == Refusal.PERMIT_NOT_SIGNED.value
+    assert stage.status.reason == PressRefusal.PERMIT_NOT_SIGNED.value
     assert "camera on" not in stage.happened
     stage.close()
 
@@ -338,7 +338,7 @@ def test_what_was_armed_before_a_revocation_films_nothing_whoever_armed_it(tmp_p
     assert stage.state is State.READY
     hear(stage, word(SERVICE, NAME))
     stage.press()
-    assert stage.status.reason == Refusal.DISARMED.value
+    assert stage.status.reason == PressRefusal.DISARMED.value
     assert "camera on" not in stage.happened
     stage.advance(10)
     stage.arm(colleague.signer, id=new_id())

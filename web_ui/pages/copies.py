@@ -11,7 +11,7 @@ from flask import Blueprint, Response, abort, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from appliance.casework.clips import Kept, shelf
-from appliance.casework.copies import Copies, Refusal, State, judge, opened, receipts
+from appliance.casework.copies import Copies, CopyRefusal, State, judge, opened, receipts
 from appliance.errors import NotOpened
 from appliance.records.audit import Event
 from appliance.records.files import new_id
@@ -40,7 +40,7 @@ _STICK = re.compile(r"stick:(?P<device>[a-z0-9]{1,32})")
 class NotAgreed(NotOpened):
     """A moment that may not be copied."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: CopyRefusal) -> None:
         super().__init__(_(refusal.sentence))
         self.code = refusal.value  # type: ignore[misc]
 
@@ -59,7 +59,7 @@ def only_where_the_service_does_this() -> None:
 
 def _judged(
     holder: Practitioner, opened_case: OpenCase, moments: Sequence[Kept], now: datetime
-) -> dict[str, Refusal]:
+) -> dict[str, CopyRefusal]:
     """Why each of these moments may not be copied, of those that may not. Each film is judged
     once: everything of a case that is asked for is read from the card and opened."""
     films = holder.viewing.to_hand_on(opened_case)

@@ -21,7 +21,7 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.file import FileField
 from wtforms import BooleanField
 
-from appliance.factory_reset import Refusal, former, judge, ordered, unsent
+from appliance.factory_reset import ResetRefusal, former, judge, ordered, unsent
 from appliance.protocol.cards import KitCard
 from appliance.protocol.orders import LARGEST
 from appliance.protocol.requests import FactoryReset
@@ -92,7 +92,7 @@ def ask() -> ResponseReturnValue:
     if kit is None or parts().recorder.status() is None:
         return _page(_("The recorder does not answer. Look at the kit itself.")), 409
     order = judge(note, kit.id, enrolled.service if enrolled else None, parts().home)
-    if isinstance(order, Refusal):
+    if isinstance(order, ResetRefusal):
         return _page(_(order.sentence)), 409
     if not form.confirm.data:
         return _page(_("Tick the box if everything on this kit is to be removed.")), 400

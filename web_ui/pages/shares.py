@@ -10,7 +10,7 @@ from appliance.age.recipients import parse_recipient
 from appliance.casework import shares
 from appliance.casework.clips import Kept, shelf
 from appliance.casework.consent import Consent, allows
-from appliance.casework.copies import Refusal
+from appliance.casework.copies import CopyRefusal
 from appliance.casework.course import Arranged
 from appliance.casework.shares import SharedFor, is_over, judge, purpose_of, shares_of
 from appliance.errors import BadFile, BadInput
@@ -96,16 +96,16 @@ def end(case: str, share: str) -> ResponseReturnValue:
     return redirect(url_for("shares.show", case=case), 303)
 
 
-def refusal_in_words(refusal: Refusal) -> str:
+def refusal_in_words(refusal: CopyRefusal) -> str:
     """Why a moment may not be shared."""
     return {
-        Refusal.NOT_AGREED: _(
+        CopyRefusal.NOT_AGREED: _(
             "Not everybody agrees to this use at present. Talk it through, and record the consent."
         ),
-        Refusal.NOT_EVERYBODY: _(
+        CopyRefusal.NOT_EVERYBODY: _(
             "Somebody who was in one of these films has not agreed to this use."
         ),
-        Refusal.FILM_UNKNOWN: _(
+        CopyRefusal.FILM_UNKNOWN: _(
             "It cannot be told who was in one of these films, so it is not shared."
         ),
     }[refusal]
@@ -120,7 +120,7 @@ def _colleagues() -> Sequence[Card]:
 
 def _refusal(
     case: OpenCase, kept: Sequence[Kept], purpose: SharedFor, now: datetime
-) -> Refusal | None:
+) -> CopyRefusal | None:
     films = practitioner().viewing.to_hand_on(case)
     names = dict.fromkeys(one.recording for one in kept)
     found = (judge(case, films.get(name), purpose, now) for name in names)

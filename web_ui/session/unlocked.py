@@ -8,7 +8,7 @@ from appliance.errors import CaseWithdrawn, NoMatch, NotOpened
 from appliance.protocol.cards import Card
 from appliance.protocol.case_record import CaseRecord, is_withdrawn
 from appliance.protocol.enrolment import Enrolled
-from appliance.protocol.readmission import Refusal
+from appliance.protocol.readmission import ReadmissionRefusal
 from appliance.records.clock import Clock, Vouch
 from appliance.records.files import Home
 from appliance.records.signing import Verifier
@@ -53,7 +53,7 @@ class Practitioner:
         """Held by whoever takes in what the service sent for them (`housekeeping.let_in`)."""
         self.let_in: set[str] = set()
         """The cases that the service has let them into again, taken in since the unlock."""
-        self.not_let_in: dict[int, Refusal] = {}
+        self.not_let_in: dict[int, ReadmissionRefusal] = {}
         """The orders to let somebody in that were refused since, by their numbers."""
         self.here: dict[str, str] = {}
         """For each case, the consent of those who are here today, as was said since the unlock."""

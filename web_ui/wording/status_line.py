@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from appliance.errors import BadFile
-from appliance.protocol.permits import Refusal
+from appliance.protocol.permits import PressRefusal
 from appliance.protocol.status import FILMING, FRAMING, RecorderStatus, SyncStatus
 from appliance.records.clock import Trust
 from appliance.records.files import Home, load_fact
@@ -47,7 +47,7 @@ def reason_in_words(code: str) -> str:
     if not code:
         return ""
     try:
-        return _(Refusal(code).sentence)
+        return _(PressRefusal(code).sentence)
     except ValueError:
         pass
     return _endings().get(code) or _("The kit reports: %(code)s.", code=code)

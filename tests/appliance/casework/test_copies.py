@@ -15,7 +15,7 @@ from appliance.casework.clips import Kept, sealed_file
 from appliance.casework.consent import Consent, Newcomer, Person, Purpose
 from appliance.casework.copies import (
     Copies,
-    Refusal,
+    CopyRefusal,
     State,
     judge,
     locked,
@@ -112,23 +112,23 @@ def test_a_moment_is_copied_while_everybody_who_was_filmed_agrees(case: OpenCase
 
 
 def test_without_an_agreement_to_copies_nothing_is_copied(case: OpenCase) -> None:
-    assert judge(case, started("0" * 64), NOW) is Refusal.NOT_AGREED
+    assert judge(case, started("0" * 64), NOW) is CopyRefusal.NOT_AGREED
     agreed = case.write(consent(ALEX_ALL, SAM_NO))
-    assert judge(case, started(agreed), NOW) is Refusal.NOT_AGREED
+    assert judge(case, started(agreed), NOW) is CopyRefusal.NOT_AGREED
 
 
 def test_copies_that_were_taken_back_are_not_made_of_earlier_films_either(case: OpenCase) -> None:
     first = consent(ALEX_ALL)
     agreed = case.write(first)
     case.write(first.without(["copies"], NOW))
-    assert judge(case, started(agreed), NOW) is Refusal.NOT_AGREED
+    assert judge(case, started(agreed), NOW) is CopyRefusal.NOT_AGREED
 
 
 def test_an_agreement_counts_until_its_last_moment(case: OpenCase) -> None:
     until = NOW + timedelta(days=30)
     agreed = case.write(consent(ALEX_ALL, until=until))
     assert judge(case, started(agreed), until - timedelta(seconds=1)) is None
-    assert judge(case, started(agreed), until) is Refusal.NOT_AGREED
+    assert judge(case, started(agreed), until) is CopyRefusal.NOT_AGREED
 
 
 def test_a_film_made_before_copies_were_agreed_to_is_copied_once_all_in_it_agree(
@@ -136,7 +136,7 @@ def test_a_film_made_before_copies_were_agreed_to_is_copied_once_all_in_it_agree
 ) -> None:
     then = case.write(consent(ALEX_NO, SAM_NO))
     case.write(consent(ALEX_ALL))
-    assert judge(case, started(then), NOW) is Refusal.NOT_EVERYBODY
+    assert judge(case, started(then), NOW) is CopyRefusal.NOT_EVERYBODY
     case.write(consent(person("alex ", "filming", "copies"), SAM_ALL))
     assert judge(case, started(then), NOW) is None
 
@@ -154,10 +154,10 @@ def test_a_visitor_who_walked_in_must_be_asked_before_anything_of_that_film_is_c
     film_of_it = started(then)
     came = Newcomer(recording=FILM, event_time=NOW + timedelta(minutes=2))
     case.write(came, FILM)
-    assert judge(case, film_of_it, NOW) is Refusal.NOT_EVERYBODY
+    assert judge(case, film_of_it, NOW) is CopyRefusal.NOT_EVERYBODY
     later = NOW + timedelta(minutes=10)
     case.write(msgspec.structs.replace(consent(ALEX_ALL, SAM_NO), event_time=later))
-    assert judge(case, film_of_it, later) is Refusal.NOT_AGREED
+    assert judge(case, film_of_it, later) is CopyRefusal.NOT_AGREED
     case.write(msgspec.structs.replace(consent(ALEX_ALL, SAM_ALL), event_time=later))
     assert judge(case, film_of_it, later) is None
 
@@ -167,7 +167,7 @@ def test_a_consent_that_names_nobody_new_does_not_speak_for_the_visitor(case: Op
     case.write(Newcomer(recording=FILM, event_time=NOW), FILM)
     later = NOW + timedelta(days=7)
     case.write(msgspec.structs.replace(consent(ALEX_ALL), event_time=later))
-    assert judge(case, started(then), later) is Refusal.NOT_EVERYBODY
+    assert judge(case, started(then), later) is CopyRefusal.NOT_EVERYBODY
     assert judge(case, started(then), later, "supervisor") is not None
 
 
@@ -176,18 +176,18 @@ def test_who_came_in_later_does_not_speak_for_who_was_there_first(case: OpenCase
     case.write(Newcomer(recording=FILM, event_time=NOW), FILM)
     later = NOW + timedelta(minutes=10)
     case.write(msgspec.structs.replace(consent(SAM_ALL), event_time=later))
-    assert judge(case, started(then), later) is Refusal.NOT_EVERYBODY
+    assert judge(case, started(then), later) is CopyRefusal.NOT_EVERYBODY
 
 
 @pytest.mark.parametrize("agreed", ["0" * 64, ""])
 def test_a_film_of_which_nobody_knows_who_agreed_is_not_copied(case: OpenCase, agreed: str) -> None:
     case.write(consent(ALEX_ALL))
-    assert judge(case, started(agreed), NOW) is Refusal.FILM_UNKNOWN
-    assert judge(case, None, NOW) is Refusal.FILM_UNKNOWN
+    assert judge(case, started(agreed), NOW) is CopyRefusal.FILM_UNKNOWN
+    assert judge(case, None, NOW) is CopyRefusal.FILM_UNKNOWN
 
 
 def test_every_refusal_says_what_it_means() -> None:
-    assert all(refusal.sentence for refusal in Refusal)
+    assert all(refusal.sentence for refusal in CopyRefusal)
 
 
 # --- What goes out ------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from appliance.casework.course import (
     Course,
+    CourseRefusal,
     Standing,
-    Stop,
     course_of,
     end,
     outcome,
@@ -85,12 +85,12 @@ def test_an_end_ends_filming_and_a_top_up_waits_for_a_new_consent(case: OpenCase
     )
     assert stops_filming(course_of(case), before) is None
     end(case, NOW + 10 * DAY, "Goes on singing", 60)
-    assert stops_filming(course_of(case), after) is Stop.ENDED
+    assert stops_filming(course_of(case), after) is CourseRefusal.ENDED
     top_up(case, NOW + 20 * DAY)
-    assert stops_filming(course_of(case), None) is Stop.NEEDS_CONSENT
-    assert stops_filming(course_of(case), before) is Stop.NEEDS_CONSENT
+    assert stops_filming(course_of(case), None) is CourseRefusal.NEEDS_CONSENT
+    assert stops_filming(course_of(case), before) is CourseRefusal.NEEDS_CONSENT
     assert stops_filming(course_of(case), after) is None
-    assert all(stop.sentence for stop in Stop)
+    assert all(stop.sentence for stop in CourseRefusal)
 
 
 def test_a_top_up_counts_its_cycles_anew(case: OpenCase) -> None:

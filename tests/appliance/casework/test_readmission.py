@@ -26,7 +26,14 @@ from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.objects import service_order_object, tombstone_object
 from appliance.protocol.orders import LARGEST, Readmission
 from appliance.protocol.permits import recipient_digest
-from appliance.protocol.readmission import Answer, Refusal, has_come, key_file, key_path, key_waits
+from appliance.protocol.readmission import (
+    Answer,
+    ReadmissionRefusal,
+    has_come,
+    key_file,
+    key_path,
+    key_waits,
+)
 from appliance.records.files import load_fact, new_id, save, save_fact, to_json
 from appliance.selftest.rehearsal import Rehearsal, attune, expect, films
 from appliance.stores import FolderStore
@@ -80,7 +87,7 @@ class Forgot:
 
     def deliver(
         self, note: bytes, sealed: bytes | None, number: int = 1
-    ) -> list[tuple[int, Refusal | None]]:
+    ) -> list[tuple[int, ReadmissionRefusal | None]]:
         """Put this into the inbox, as a sync that was taken over might, and unlock."""
         self.kit.home.prepare(self.kit.home.inbox)
         save(self.kit.home.inbox / f"order-{number:06}", note)
@@ -290,18 +297,18 @@ def test_an_order_that_another_service_signed_lets_nobody_in(forgot: Forgot) -> 
     sealed = forgot.key()
     note = signed(forgot.order(sealed), PrivateKeys.generate("service"))
     assert sync_refuses(forgot, note)
-    assert forgot.deliver(note, sealed) == [(1, Refusal.NOT_SIGNED)]
+    assert forgot.deliver(note, sealed) == [(1, ReadmissionRefusal.NOT_SIGNED)]
     by_a_colleague = signed(forgot.order(sealed), practitioner())
-    assert forgot.deliver(by_a_colleague, sealed) == [(1, Refusal.NOT_SIGNED)]
+    assert forgot.deliver(by_a_colleague, sealed) == [(1, ReadmissionRefusal.NOT_SIGNED)]
     altered = signed(forgot.order(sealed)).replace(forgot.case.id.encode(), new_id().encode())
-    assert forgot.deliver(altered, sealed) == [(1, Refusal.NOT_SIGNED)]
+    assert forgot.deliver(altered, sealed) == [(1, ReadmissionRefusal.NOT_SIGNED)]
     assert nothing_happened(forgot)
 
 
 def test_an_older_order_that_is_brought_again_lets_nobody_in(forgot: Forgot) -> None:
     sealed = forgot.key()
     old = signed(forgot.order(sealed))
-    assert forgot.deliver(old, sealed, number=3) == [(3, Refusal.OUT_OF_TURN)]
+    assert forgot.deliver(old, sealed, number=3) == [(3, ReadmissionRefusal.OUT_OF_TURN)]
     assert nothing_happened(forgot)
     (forgot.kit.home.inbox / "order-000003").unlink()
     forgot.recover()
@@ -322,7 +329,7 @@ def test_an_order_that_was_carried_out_lets_nobody_in_again_after_they_have_left
     forgot.kit.cases.release(theirs, forgot.new.card().name, forgot.enrolled)
     assert forgot.deliver(note, sealed) == []
     (forgot.case.directory / "readmitted" / "000001").unlink()
-    assert forgot.deliver(note, sealed) == [(1, Refusal.OTHER_KEY)]
+    assert forgot.deliver(note, sealed) == [(1, ReadmissionRefusal.OTHER_KEY)]
     assert not forgot.is_in
 
 
@@ -330,7 +337,7 @@ def test_an_order_for_another_kit_lets_nobody_in(forgot: Forgot) -> None:
     sealed = forgot.key()
     note = signed(forgot.order(sealed, kit=new_id()))
     assert sync_refuses(forgot, note)
-    assert forgot.deliver(note, sealed) == [(1, Refusal.OTHER_KIT)]
+    assert forgot.deliver(note, sealed) == [(1, ReadmissionRefusal.OTHER_KIT)]
     assert nothing_happened(forgot)
 
 
@@ -340,9 +347,9 @@ def test_an_order_for_a_card_that_was_never_enrolled_here_lets_nobody_in(forgot:
     forgot.recover()
     assert forgot.kit.sync().problems == ()
     assert list(forgot.kit.home.inbox.glob("key-*")) == []
-    assert [one.refusal for one in forgot.unlock()] == [Refusal.NOT_ENROLLED]
+    assert [one.refusal for one in forgot.unlock()] == [ReadmissionRefusal.NOT_ENROLLED]
     assert [one.refusal for one in readmit(forgot.kit.home, forgot.kit.cases, practitioner())] == [
-        Refusal.NOT_ENROLLED
+        ReadmissionRefusal.NOT_ENROLLED
     ]
     assert nothing_happened(forgot)
 
@@ -351,7 +358,7 @@ def test_a_card_of_the_same_name_with_another_key_is_another_card(forgot: Forgot
     sealed = forgot.key()
     other = recipient_digest(str(generate_identity().recipient))
     note = signed(forgot.order(sealed, recipient=other))
-    assert forgot.deliver(note, sealed) == [(1, Refusal.NOT_ENROLLED)]
+    assert forgot.deliver(note, sealed) == [(1, ReadmissionRefusal.NOT_ENROLLED)]
     assert nothing_happened(forgot)
 
 
@@ -373,7 +380,7 @@ def test_a_key_that_is_not_the_cases_own_is_not_taken_in(forgot: Forgot) -> None
     """Whatever the service signed: what the case states is what its films are sealed to."""
     text = f"{generate_identity().secret_text()}\n".encode()
     other = seal(text, [forgot.new.card().sealing_key()])
-    assert forgot.deliver(signed(forgot.order(other)), other) == [(1, Refusal.OTHER_KEY)]
+    assert forgot.deliver(signed(forgot.order(other)), other) == [(1, ReadmissionRefusal.OTHER_KEY)]
     assert nothing_happened(forgot)
 
 
@@ -384,7 +391,7 @@ def test_a_key_from_before_somebody_left_is_not_taken_in(forgot: Forgot) -> None
     forgot.recover()
     forgot.kit.sync()
     forgot.kit.cases.release(forgot.case, third.name, forgot.enrolled)
-    assert [one.refusal for one in forgot.unlock()] == [Refusal.OTHER_KEY]
+    assert [one.refusal for one in forgot.unlock()] == [ReadmissionRefusal.OTHER_KEY]
     assert not forgot.is_in
     forgot.kit.sync()
     forgot.recover()
@@ -396,7 +403,7 @@ def test_a_key_from_before_somebody_left_is_not_taken_in(forgot: Forgot) -> None
 def test_an_order_for_a_case_that_is_not_here_lets_nobody_in(forgot: Forgot) -> None:
     sealed = forgot.key()
     note = signed(forgot.order(sealed, case=new_id()))
-    assert forgot.deliver(note, sealed) == [(1, Refusal.NO_SUCH_CASE)]
+    assert forgot.deliver(note, sealed) == [(1, ReadmissionRefusal.NO_SUCH_CASE)]
     assert sorted(forgot.kit.home.cases.iterdir()) == [forgot.case.directory]
 
 
@@ -405,7 +412,7 @@ def test_a_withdrawn_case_stays_closed_and_its_key_leaves_the_inbox(forgot: Forg
     forgot.kit.sync()
     forgot.kit.withdraw(forgot.case.id)
     assert key_waits(forgot.kit.home, forgot.case.id)
-    assert [one.refusal for one in forgot.unlock()] == [Refusal.WITHDRAWN]
+    assert [one.refusal for one in forgot.unlock()] == [ReadmissionRefusal.WITHDRAWN]
     assert forgot.keys_here() == []
     # Without any network, too.
     forgot.kit.sender().waits("file:///nowhere", "no-network")
@@ -422,7 +429,7 @@ def test_a_case_that_was_withdrawn_elsewhere_stays_closed(forgot: Forgot) -> Non
     forgot.kit.sync()
     assert list(forgot.kit.home.inbox.glob("key-*")) == []
     hear_service(forgot.kit.home, forgot.kit.cases)
-    assert [one.refusal for one in forgot.unlock()] == [Refusal.WITHDRAWN]
+    assert [one.refusal for one in forgot.unlock()] == [ReadmissionRefusal.WITHDRAWN]
     assert forgot.keys_here() == []
 
 
@@ -448,7 +455,7 @@ def test_a_withdrawal_that_comes_while_a_key_is_taken_in_removes_that_key_too(
     forgot.recover()
     forgot.kit.sync()
     found = readmit(forgot.kit.home, WithdrawnMeanwhile(forgot.kit), forgot.new)
-    assert [one.refusal for one in found] == [Refusal.WITHDRAWN]
+    assert [one.refusal for one in found] == [ReadmissionRefusal.WITHDRAWN]
     assert forgot.keys_here() == []
 
 
@@ -459,10 +466,10 @@ def test_what_is_no_order_is_refused_and_never_hides_a_later_one(
     forgot: Forgot, note: bytes
 ) -> None:
     assert sync_refuses(forgot, note)
-    assert forgot.deliver(note, None) == [(1, Refusal.UNREADABLE)]
+    assert forgot.deliver(note, None) == [(1, ReadmissionRefusal.UNREADABLE)]
     sealed = forgot.key()
     found = forgot.deliver(signed(forgot.order(sealed, number=2)), sealed, number=2)
-    assert found == [(1, Refusal.UNREADABLE), (2, None)]
+    assert found == [(1, ReadmissionRefusal.UNREADABLE), (2, None)]
 
 
 def test_a_pipe_in_the_inbox_holds_nobody_up(forgot: Forgot) -> None:
@@ -471,7 +478,7 @@ def test_a_pipe_in_the_inbox_holds_nobody_up(forgot: Forgot) -> None:
     os.mkfifo(forgot.kit.home.inbox / "key-000002")
     sealed = forgot.key()
     found = forgot.deliver(signed(forgot.order(sealed, number=2)), None, number=2)
-    assert found == [(1, Refusal.UNREADABLE), (2, Refusal.KEY_UNREADABLE)]
+    assert found == [(1, ReadmissionRefusal.UNREADABLE), (2, ReadmissionRefusal.KEY_UNREADABLE)]
 
 
 def spoiled(forgot: Forgot, how: str) -> bytes:
@@ -499,7 +506,7 @@ def test_another_key_file_than_the_one_that_was_signed_for_is_not_taken_in(
     assert problems == [(found.key, "false-key")]
     assert list(forgot.kit.home.inbox.glob("key-*")) == []
     save(key_path(forgot.kit.home, 1), spoiled(forgot, how))
-    assert [one.refusal for one in forgot.unlock()] == [Refusal.KEY_UNREADABLE]
+    assert [one.refusal for one in forgot.unlock()] == [ReadmissionRefusal.KEY_UNREADABLE]
     assert nothing_happened(forgot)
     path.write_bytes(true)
     assert forgot.kit.sync().problems == ()
@@ -517,7 +524,7 @@ def test_a_key_file_that_was_signed_for_and_is_none_is_not_taken_in(
     if how == "no key inside":
         sealed = seal(b"\xff nothing of the kind", [forgot.new.card().sealing_key()])
     found = forgot.deliver(signed(forgot.order(sealed)), sealed)
-    assert found == [(1, Refusal.KEY_UNREADABLE)]
+    assert found == [(1, ReadmissionRefusal.KEY_UNREADABLE)]
     answer = load_fact(forgot.case.directory / "readmitted" / "000001", Answer)
     assert answer == Answer(number=1, practitioner=forgot.new.card().name, refusal="key-unreadable")
     assert nothing_happened(forgot)
@@ -526,14 +533,14 @@ def test_a_key_file_that_was_signed_for_and_is_none_is_not_taken_in(
 def test_a_key_file_with_a_path_for_a_name_is_no_order(forgot: Forgot) -> None:
     sealed = forgot.key()
     note = signed(forgot.order(sealed, key="../../../kits/x"))
-    assert forgot.deliver(note, sealed) == [(1, Refusal.UNREADABLE)]
+    assert forgot.deliver(note, sealed) == [(1, ReadmissionRefusal.UNREADABLE)]
     in_the_store(forgot, note)
     assert "false-key" not in {problem.code for problem in forgot.kit.sync().problems}
 
 
 def test_every_refusal_says_what_it_means() -> None:
-    assert len({refusal.sentence for refusal in Refusal}) == len(Refusal)
-    assert all(refusal.sentence.endswith(".") for refusal in Refusal)
+    assert len({refusal.sentence for refusal in ReadmissionRefusal}) == len(ReadmissionRefusal)
+    assert all(refusal.sentence.endswith(".") for refusal in ReadmissionRefusal)
 
 
 # --- All the way home ---------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from appliance.age.unsealing import unseal
 from appliance.casework import shares
 from appliance.casework.clips import Clip, shelf
 from appliance.casework.consent import Consent, Hold
-from appliance.casework.copies import Refusal
+from appliance.casework.copies import CopyRefusal
 from appliance.casework.shares import Share, is_over, remove_what_is_over, shares_of
 from appliance.casework.withdrawal import finish_film, lift_hold, place_hold, withdraw_film
 from appliance.errors import BadInput, NoMatch, NotPossible
@@ -113,7 +113,7 @@ def test_what_was_agreed_to_for_a_supervisor_is_for_nothing_else(
     assert agreed
     film = started(agreed[1], NOW)
     assert shares.judge(case, film, "supervisor", NOW) is None
-    assert shares.judge(case, film, purpose, NOW) is Refusal.NOT_AGREED
+    assert shares.judge(case, film, purpose, NOW) is CopyRefusal.NOT_AGREED
 
 
 def test_it_ends_on_its_day_and_not_before_without_anybodys_key(case: OpenCase) -> None:

@@ -14,12 +14,12 @@ import pytest
 from appliance.errors import BadInput, KitError
 from appliance.media.apart import Apart, Limits, PlainFile
 from appliance.media.cutting import cut
-from appliance.media.wire import Refusal, refusal
+from appliance.media.wire import FilmRefusal, refusal
 from tests.support import films
 from tests.support.hostile_decoder import CUTS, PICTURES
 
-NOT_MADE = str(refusal(Refusal.NOT_MADE))
-ENDED = str(refusal(Refusal.TOO_MUCH))
+NOT_MADE = str(refusal(FilmRefusal.NOT_MADE))
+ENDED = str(refusal(FilmRefusal.TOO_MUCH))
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from appliance.protocol.permits import (
     Books,
     Ceilings,
     Permit,
-    Refusal,
+    PressRefusal,
     judge,
     recipient_digest,
 )
@@ -63,7 +63,7 @@ class World:
     def note(self) -> str:
         return self.keys.signer.sign(to_json(self.permit).decode() + "\n")
 
-    def answer(self, note: str | None = None) -> Permit | Refusal:
+    def answer(self, note: str | None = None) -> Permit | PressRefusal:
         return judge(
             note or self.note,
             kit=PERMIT.kit,
@@ -92,37 +92,40 @@ def test_a_permit_that_is_right_in_every_field_is_in_force() -> None:
 @pytest.mark.parametrize(
     ("world", "refusal"),
     [
-        (World(enrolled=None), Refusal.NOT_SET_UP),
-        (World(keys=PrivateKeys.generate("practitioner", x25519=True)), Refusal.PERMIT_NOT_SIGNED),
-        (World(keys=SERVICE), Refusal.PERMIT_NOT_SIGNED),
-        (changed(kit=new_id()), Refusal.OTHER_KIT),
-        (changed(boot="the boot before"), Refusal.OTHER_BOOT),
-        (changed(recipient="age1nobody"), Refusal.PERMIT_UNREADABLE),
-        (changed(id="x" * 60_000), Refusal.PERMIT_UNREADABLE),
-        (changed(case="../x"), Refusal.PERMIT_UNREADABLE),
-        (changed(limit=0), Refusal.OVER_CEILING),
-        (changed(limit=int(LONGEST_FILM.total_seconds()) + 1), Refusal.OVER_CEILING),
-        (changed(films=0), Refusal.OVER_CEILING),
-        (changed(films=1000), Refusal.OVER_CEILING),
-        (changed(not_after=NOON + timedelta(days=30)), Refusal.OVER_CEILING),
-        (changed(not_before=NOON + timedelta(seconds=1)), Refusal.NOT_YET),
-        (changed(not_after=NOON), Refusal.EXPIRED),
-        (under_ceilings(limit=299), Refusal.OVER_SERVICE_CEILING),
-        (under_ceilings(films=0), Refusal.OVER_SERVICE_CEILING),
-        (under_ceilings(life=7199), Refusal.OVER_SERVICE_CEILING),
-        (under_ceilings(PRACTITIONER), Refusal.OVER_SERVICE_CEILING),
+        (World(enrolled=None), PressRefusal.NOT_SET_UP),
+        (
+            World(keys=PrivateKeys.generate("practitioner", x25519=True)),
+            PressRefusal.PERMIT_NOT_SIGNED,
+        ),
+        (World(keys=SERVICE), PressRefusal.PERMIT_NOT_SIGNED),
+        (changed(kit=new_id()), PressRefusal.OTHER_KIT),
+        (changed(boot="the boot before"), PressRefusal.OTHER_BOOT),
+        (changed(recipient="age1nobody"), PressRefusal.PERMIT_UNREADABLE),
+        (changed(id="x" * 60_000), PressRefusal.PERMIT_UNREADABLE),
+        (changed(case="../x"), PressRefusal.PERMIT_UNREADABLE),
+        (changed(limit=0), PressRefusal.OVER_CEILING),
+        (changed(limit=int(LONGEST_FILM.total_seconds()) + 1), PressRefusal.OVER_CEILING),
+        (changed(films=0), PressRefusal.OVER_CEILING),
+        (changed(films=1000), PressRefusal.OVER_CEILING),
+        (changed(not_after=NOON + timedelta(days=30)), PressRefusal.OVER_CEILING),
+        (changed(not_before=NOON + timedelta(seconds=1)), PressRefusal.NOT_YET),
+        (changed(not_after=NOON), PressRefusal.EXPIRED),
+        (under_ceilings(limit=299), PressRefusal.OVER_SERVICE_CEILING),
+        (under_ceilings(films=0), PressRefusal.OVER_SERVICE_CEILING),
+        (under_ceilings(life=7199), PressRefusal.OVER_SERVICE_CEILING),
+        (under_ceilings(PRACTITIONER), PressRefusal.OVER_SERVICE_CEILING),
         (
             World(enrolled=msgspec.structs.replace(ENROLLED, ceilings="?")),
-            Refusal.OVER_SERVICE_CEILING,
+            PressRefusal.OVER_SERVICE_CEILING,
         ),
-        (World(clock=Judgement(Trust.DOUBTFUL)), Refusal.CLOCK_NOT_TRUSTED),
-        (World(clock=Judgement(Trust.WRONG)), Refusal.CLOCK_NOT_TRUSTED),
-        (World(books=Books(disarmed=(PERMIT.id,))), Refusal.DISARMED),
-        (World(books=Books(films={PERMIT.id: 1})), Refusal.FILMS_USED),
-        (World(books=Books(recipients={PERMIT.case: "0" * 64})), Refusal.RECIPIENT_CHANGED),
+        (World(clock=Judgement(Trust.DOUBTFUL)), PressRefusal.CLOCK_NOT_TRUSTED),
+        (World(clock=Judgement(Trust.WRONG)), PressRefusal.CLOCK_NOT_TRUSTED),
+        (World(books=Books(disarmed=(PERMIT.id,))), PressRefusal.DISARMED),
+        (World(books=Books(films={PERMIT.id: 1})), PressRefusal.FILMS_USED),
+        (World(books=Books(recipients={PERMIT.case: "0" * 64})), PressRefusal.RECIPIENT_CHANGED),
     ],
 )
-def test_one_thing_wrong_is_a_refusal_that_names_it(world: World, refusal: Refusal) -> None:
+def test_one_thing_wrong_is_a_refusal_that_names_it(world: World, refusal: PressRefusal) -> None:
     assert world.answer() is refusal
 
 
@@ -135,7 +138,7 @@ def test_no_permit_is_a_refusal() -> None:
         boot="this boot",
         clock=Judgement(Trust.TRUSTED, NOON),
     )
-    assert found is Refusal.NO_PERMIT
+    assert found is PressRefusal.NO_PERMIT
 
 
 def test_the_last_moment_still_counts() -> None:
@@ -157,7 +160,7 @@ def test_the_last_moment_still_counts() -> None:
 def test_no_film_is_sealed_to_a_weaker_key_than_the_services() -> None:
     strong = PrivateKeys.generate("service")
     enrolled = msgspec.structs.replace(ENROLLED, service=strong.card())
-    assert World(enrolled=enrolled).answer() is Refusal.RECIPIENT_CHANGED
+    assert World(enrolled=enrolled).answer() is PressRefusal.RECIPIENT_CHANGED
     as_strong = str(generate_identity().recipient)
     permit = msgspec.structs.replace(PERMIT, recipient=as_strong)
     assert World(permit=permit, enrolled=enrolled).answer() == permit
@@ -169,7 +172,7 @@ def test_a_permit_altered_by_one_byte_never_films(place: int, change: int) -> No
     data[place] ^= change
     found = World().answer(data.decode("utf-8", errors="replace"))
     # The last base64 character of a signature has bits that nobody reads: same text, same permit.
-    assert found in (PERMIT, Refusal.PERMIT_NOT_SIGNED, Refusal.PERMIT_UNREADABLE)
+    assert found in (PERMIT, PressRefusal.PERMIT_NOT_SIGNED, PressRefusal.PERMIT_UNREADABLE)
 
 
 LIES: dict[str, st.SearchStrategy[Any]] = {
@@ -196,7 +199,7 @@ def test_a_page_that_lies_in_every_field_with_an_unlocked_key_gets_no_more_than_
     known = Books(recipients={PERMIT.case: recipient_digest(CASE_RECIPIENT)})
     world = replace(changed(**lies), books=known)
     found = world.answer()
-    if isinstance(found, Refusal):
+    if isinstance(found, PressRefusal):
         return
     assert (found.kit, found.boot) == (PERMIT.kit, "this boot")
     assert ID.fullmatch(found.id) and ID.fullmatch(found.case)
@@ -208,8 +211,8 @@ def test_a_page_that_lies_in_every_field_with_an_unlocked_key_gets_no_more_than_
 
 @given(st.text(max_size=300))
 def test_no_text_at_all_makes_the_gate_fall_over(text: str) -> None:
-    assert isinstance(World().answer(text or "x"), Refusal)
+    assert isinstance(World().answer(text or "x"), PressRefusal)
 
 
 def test_every_refusal_has_words_for_the_page() -> None:
-    assert all(refusal.sentence for refusal in Refusal)
+    assert all(refusal.sentence for refusal in PressRefusal)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from appliance.casework.consent import Consent
-from appliance.protocol.permits import Books, Ceilings, Permit, Refusal, judge
+from appliance.protocol.permits import Books, Ceilings, Permit, PressRefusal, judge
 from appliance.records.clock import Judgement, Trust
 from appliance.records.files import save_fact, to_json
 from appliance.vault.cases import Goals
@@ -36,7 +36,7 @@ def arm(kit: WebKit, case: str, **fields: object) -> Page:
     return kit.browser.submit(f"/cases/{case}/arm", **fields)
 
 
-def answer(kit: WebKit) -> Permit | Refusal:
+def answer(kit: WebKit) -> Permit | PressRefusal:
     """What a recorder's gate says to a press."""
     path = kit.home.permits / "current"
     return judge(
@@ -53,7 +53,7 @@ def test_a_visit_from_a_new_case_to_a_press_that_films(kit: WebKit) -> None:
     page = kit.browser.submit("/cases/new", label="R and K", check_word="lantern")
     case = page.path.split("/")[2]
     assert "R and K" in page.words and "lantern" in page.words
-    assert answer(kit) is Refusal.NO_PERMIT
+    assert answer(kit) is PressRefusal.NO_PERMIT
     page = kit.browser.submit(f"/cases/{case}/goals", goal="To notice when she starts")
     assert "To notice when she starts" in page.words
     page = record(kit, case)
@@ -133,7 +133,7 @@ def test_disarming_takes_the_permit_away(kit: WebKit) -> None:
     arm(kit, case)
     page = kit.browser.submit(f"/cases/{case}", action="/disarm")
     assert page.path == f"/cases/{case}"
-    assert answer(kit) is Refusal.NO_PERMIT
+    assert answer(kit) is PressRefusal.NO_PERMIT
 
 
 def test_no_goal_and_nothing_said_about_it_stops_arming(kit: WebKit) -> None:
@@ -194,7 +194,7 @@ def test_a_consent_that_does_not_allow_filming_is_recorded_and_arms_nothing(
     assert '<form method="post" action="/cases/' not in page.text
     token = page.form("/lock")["csrf_token"][0]
     kit.browser.post(f"/cases/{case}/arm", {"csrf_token": token, "films": "3"})
-    assert answer(kit) is Refusal.NO_PERMIT
+    assert answer(kit) is PressRefusal.NO_PERMIT
 
 
 def test_a_consent_that_has_ended_arms_nothing(kit: WebKit) -> None:
@@ -359,7 +359,7 @@ def test_how_many_films_is_asked_within_reason(kit: WebKit) -> None:
     assert arm(kit, case, films="21").status == 400
     assert arm(kit, case, films="0").status == 400
     assert arm(kit, case, films="x").status == 400
-    assert answer(kit) is Refusal.NO_PERMIT
+    assert answer(kit) is PressRefusal.NO_PERMIT
     arm(kit, case, films="1", silent="y")
     permit = answer(kit)
     assert isinstance(permit, Permit) and (permit.films, permit.sound) == (1, False)

@@ -9,7 +9,7 @@ import pytest
 
 from appliance.casework.clips import choose
 from appliance.casework.consent import AGREED, PURPOSES, Consent, Purpose, ends_with
-from appliance.casework.copies import Refusal, judge
+from appliance.casework.copies import CopyRefusal, judge
 from appliance.film.manifest import FilmStarted, read_manifest
 from appliance.protocol.permits import Permit
 from appliance.protocol.requests import Stop
@@ -147,7 +147,7 @@ def test_moments_of_a_review_are_not_copied_or_shared_once_filming_it_was_taken_
     url = f"/cases/{case}/withdraw"
     kit.browser.submit(url, action=f"{url}/purpose", purposes=["filming-review"])
     for use in uses:
-        assert judge(opened, started["review"], NOW, use) is Refusal.NOT_AGREED
+        assert judge(opened, started["review"], NOW, use) is CopyRefusal.NOT_AGREED
         assert judge(opened, started["visit"], NOW, use) is None
 
 

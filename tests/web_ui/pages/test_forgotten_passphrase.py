@@ -12,7 +12,7 @@ from appliance.protocol.cards import Card, KitCard
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.orders import Readmission
 from appliance.protocol.permits import recipient_digest
-from appliance.protocol.readmission import Refusal, key_file, key_path
+from appliance.protocol.readmission import ReadmissionRefusal, key_file, key_path
 from appliance.protocol.requests import Enrol
 from appliance.protocol.status import at_base_path
 from appliance.records.files import from_json, load_fact, new_id, save, save_fact, to_json
@@ -254,10 +254,10 @@ def test_a_refused_order_is_told_in_words_and_written_down_once(kit: WebKit) -> 
     has_new_card(kit)
     comes(kit, the_case(kit), generate_identity().secret_text())
     page = unlock_with(kit, NEW_WORDS)
-    assert Refusal.OTHER_KEY.sentence in page.words
+    assert ReadmissionRefusal.OTHER_KEY.sentence in page.words
     assert "R and K" not in page.words
     assert logged(kit).count("readmission-refused") == 1
-    assert Refusal.OTHER_KEY.value in logged(kit)
+    assert ReadmissionRefusal.OTHER_KEY.value in logged(kit)
     Keeper(kit.parts).look()
     assert logged(kit).count("readmission-refused") == 1
     assert page.path == "/forgotten"
@@ -278,7 +278,7 @@ def test_a_withdrawal_that_came_with_it_goes_first(kit: WebKit) -> None:
     text = str(order).replace("'", '"')
     save(kit.home.inbox / "order-000002", service().signer.sign(f"{text}\n").encode())
     page = unlock_with(kit, NEW_WORDS)
-    assert Refusal.WITHDRAWN.sentence in page.words
+    assert ReadmissionRefusal.WITHDRAWN.sentence in page.words
     assert list(kit.home.case(case).glob("identity-*")) == []
     # No certificate says that the key is gone while sync has not taken it out of its inbox.
     kit.browser.submit("/forgotten", action="/lock")
@@ -294,7 +294,7 @@ def test_an_inbox_full_of_rubbish_keeps_nobody_from_unlocking(kit: WebKit) -> No
         save(kit.home.inbox / f"order-{number:06}", data)
     page = unlock_with(kit, NEW_WORDS)
     assert page.path == "/forgotten"
-    assert page.words.count(Refusal.UNREADABLE.sentence) == 1
+    assert page.words.count(ReadmissionRefusal.UNREADABLE.sentence) == 1
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from appliance.casework.consent import Consent
-from appliance.casework.copies import Refusal, judge
+from appliance.casework.copies import CopyRefusal, judge
 from appliance.film.manifest import read_manifest
 from appliance.protocol.requests import Stop
 from appliance.records.audit import Event, Log
@@ -161,7 +161,7 @@ def test_nothing_of_a_film_into_which_somebody_came_is_copied_until_they_were_as
     kit.browser.submit(f"/cases/{case}/arm")
     kit.recorder.show(state="filming", case=case, recording=film)
     kit.browser.submit(f"/cases/{case}", f"/cases/{case}/newcomer")
-    assert judge(opened, started, NOW) is Refusal.NOT_EVERYBODY
+    assert judge(opened, started, NOW) is CopyRefusal.NOT_EVERYBODY
     kit.pass_by(1)
     both = CONSENT | agreed | {"people__1__name": "Sam", "people__1__relation": "uncle"}
     both |= {"people__1__speaks_as": "adult", "people__1__authority": ""}

@@ -10,7 +10,7 @@ import pytest
 
 import web_ui
 from appliance.film.manifest import EndReason
-from appliance.protocol.permits import Refusal
+from appliance.protocol.permits import PressRefusal
 from appliance.protocol.requests import Stop
 from firmware.recorder import Pattern, State
 from tests.support.pages import Browser, WebKit
@@ -79,12 +79,14 @@ def test_every_pattern_of_the_light_has_its_words_and_is_drawn(
     assert f'.app-lamp[data-light="{pattern.value}"]' in sheet
 
 
-@pytest.mark.parametrize("code", [*Refusal, *EndReason])
-def test_every_refusal_and_fault_is_said_in_words(kit: WebKit, code: Refusal | EndReason) -> None:
+@pytest.mark.parametrize("code", [*PressRefusal, *EndReason])
+def test_every_refusal_and_fault_is_said_in_words(
+    kit: WebKit, code: PressRefusal | EndReason
+) -> None:
     kit.recorder.show(reason=code.value)
     page = kit.browser.get("/unlock")
     assert "The kit reports" not in page.words
-    if isinstance(code, Refusal):
+    if isinstance(code, PressRefusal):
         assert code.sentence in page.words
 
 

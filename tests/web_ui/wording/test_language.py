@@ -15,9 +15,9 @@ from appliance.casework.clips import marks_of
 from appliance.casework.consent import Consent
 from appliance.casework.reviews import Review
 from appliance.casework.service_settings import Service, parse, shipped
-from appliance.errors import KitError
+from appliance.errors import KitError, Reason
 from appliance.film.manifest import EndReason
-from appliance.protocol.permits import Refusal
+from appliance.protocol.permits import PressRefusal
 from appliance.protocol.status import SoundLevel
 from firmware.recorder import Pattern, State
 from tests.support import films
@@ -50,7 +50,7 @@ DATA = {
 """What people wrote in these tests, and names of things."""
 
 
-def every_kind(error: type[KitError] = KitError) -> set[str]:
+def every_kind(error: type = KitError) -> set[str]:
     return {error.__name__}.union(*(every_kind(kind) for kind in error.__subclasses__()))
 
 
@@ -207,7 +207,9 @@ def test_what_a_translator_gets_has_every_kind_of_sentence(tmp_path: Path) -> No
         found = {one.id for one in read_po(file)}
     assert "Turn the camera on" in found, "of a template"
     assert "Time confirmed" in found, "of a page"
-    assert {code.sentence for code in Refusal} <= found
+    reasons = every_kind(Reason) - {"Reason"}
+    assert {"PressRefusal", "CopyRefusal", "ResetRefusal", "FilmRefusal"} <= reasons
+    assert {why.sentence for kind in Reason.__subclasses__() for why in kind} <= found
     assert "%(name)s could not be written: %(why)s." in found, "of an error"
     assert "Look at the card: is it full, read-only or worn?" in found, "of its hint"
     assert not any(str(one).startswith("Return when") for one in found), "no docstring"
@@ -266,7 +268,7 @@ def test_the_kits_line_does_too(kit: WebKit, translations: Path) -> None:
     shown: list[dict[str, object]] = [
         *({"state": state.value} for state in State),
         *({"light": pattern.value} for pattern in Pattern),
-        *({"reason": code.value} for code in [*Refusal, *EndReason]),
+        *({"reason": code.value} for code in [*PressRefusal, *EndReason]),
         *({"clock": trust} for trust in ("trusted", "doubtful", "wrong")),
         {"clock": "trusted", "now": NOW, "other_time": NOW + timedelta(days=3)},
         {"removable": 80.0, "state": "filming", "remaining": 20.0},
