@@ -20,19 +20,23 @@ class Form:
 
     def __init__(self, action: str) -> None:
         self.action = action
-        self.fields: list[tuple[str, str]] = []
+        self.fields: dict[str, list[str]] = {}
+
+    def add(self, name: str, value: str) -> None:
+        self.fields.setdefault(name, []).append(value)
 
 
-class _Forms(HTMLParser):
+class Forms(HTMLParser):
     """Reads a page's forms as a browser without JavaScript would send them."""
 
-    def __init__(self) -> None:
+    def __init__(self, page: str) -> None:
         super().__init__()
         self.found: list[Form] = []
         self._inside: Form | None = None
         self._select: str = ""
         self._area: str = ""
         self._text = ""
+        self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         have = {name: value or "" for name, value in attrs}
@@ -44,11 +48,11 @@ class _Forms(HTMLParser):
         name, value = have.get("name", ""), have.get("value", "")
         if tag == "input" and name and have.get("type") not in ("file", "submit", "button"):
             if have.get("type") not in ("checkbox", "radio") or "checked" in have:
-                self._inside.fields.append((name, value))
+                self._inside.add(name, value)
         elif tag == "select":
             self._select = name
         elif tag == "option" and self._select and "selected" in have:
-            self._inside.fields.append((self._select, value))
+            self._inside.add(self._select, value)
         elif tag == "textarea":
             self._area, self._text = name, ""
 
@@ -58,7 +62,7 @@ class _Forms(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "textarea" and self._area and self._inside:
-            self._inside.fields.append((self._area, self._text.removeprefix("\n")))
+            self._inside.add(self._area, self._text.removeprefix("\n"))
             self._area = ""
         elif tag == "select":
             self._select = ""
@@ -122,14 +126,13 @@ class Page:
         Fields not named keep what stands in them. Raises NotPossible if there is no such form.
         """
         shown = self.get(path)
-        forms = _Forms()
-        forms.feed(shown.text)
         action = form or path
-        found = next((f for f in forms.found if (f.action or shown.path) == action), None)
+        forms = Forms(shown.text).found
+        found = next((one for one in forms if (one.action or shown.path) == action), None)
         if found is None:
             raise NotPossible(f"The page {path} ({shown.status}) has no form for {action}.")
-        pairs = [(name, value) for name, value in found.fields if name not in fields]
-        for name, values in fields.items():
+        pairs: list[tuple[str, str]] = []
+        for name, values in {**found.fields, **fields}.items():
             pairs += [(name, value) for value in ([values] if isinstance(values, str) else values)]
         body, kind = _multipart(pairs, files or {})
         headers = {"Content-Type": kind, "Referer": self.address + path, "Origin": self.address}

@@ -432,9 +432,9 @@ def test_whoever_opens_the_page_again_and_again_does_not_make_the_kit_look_throu
     (place / new_id()).mkdir(parents=True)
     assert is_told("1 file is not with the service yet")
     (place / new_id()).mkdir()
-    web.clock.pass_by(COUNT_SECONDS)
+    web.clock.advance(COUNT_SECONDS)
     assert is_told("1 file is not with the service yet")
-    web.clock.pass_by(1)
+    web.clock.advance(1)
     assert is_told("2 files are not with the service yet")
 
 

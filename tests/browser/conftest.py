@@ -19,13 +19,12 @@ from appliance.records.clock import SystemClock
 from appliance.records.files import to_json
 from appliance.selftest.kit import Kit, at_midday, free_port, local_time, wait_for
 from appliance.vault.keys import PrivateKeys, lock
-from tests.support.pages import FakeRecorder, WebKit
+from tests.support.pages import PASSPHRASE, FakeRecorder, WebKit
 from tests.support.places import ROOT
 from web_ui.app import build_parts
 
 SHOTS = ROOT / "build" / "screenshots"
 CHROMIUM = "/usr/bin/chromium"
-PASSPHRASE = "lantern orchard velvet thimble cascade juniper"
 PATIENCE = 90.0
 """Seconds that anything may take on a busy computer. What is waited for is always an event."""
 WATCH = """() => {
@@ -75,6 +74,13 @@ class Visitor:
     @property
     def path(self) -> str:
         return self.page.url.removeprefix(self.address)
+
+    def unlock(self) -> None:
+        """Unlock the kit with the practitioner's passphrase."""
+        self.go("/unlock")
+        self.page.fill("#passphrase", PASSPHRASE)
+        self.press("Unlock")
+        self.page.wait_for_url("**/cases")
 
     def press(self, name: str) -> None:
         """Use the button of this name."""
@@ -182,18 +188,22 @@ class Brought:
         self.key_file = place / "practitioner.key"
         self.key_file.write_bytes(lock(self.practitioner, PASSPHRASE, work=10))
 
+    def set_up(self, kit: Kit) -> None:
+        card, key = self.service_card.read_text(), self.key_file.read_bytes()
+        kit.set_up(kit.page(), card, key, PASSPHRASE)
+
 
 @pytest.fixture
 def brought(tmp_path: Path) -> Brought:
     return Brought(tmp_path)
 
 
-@pytest.fixture
-def kit(tmp_path: Path) -> Iterator[Kit]:
-    """A new kit: nobody is enrolled."""
+@contextlib.contextmanager
+def new_kit(place: Path) -> Iterator[Kit]:
+    """A whole kit, recorder and page; nobody is enrolled."""
     config = Config(
-        home=str(tmp_path / "home"),
-        run=str(tmp_path / "run"),
+        home=str(place / "home"),
+        run=str(place / "run"),
         camera="scene",
         width=640,
         height=360,
@@ -201,11 +211,18 @@ def kit(tmp_path: Path) -> Iterator[Kit]:
         segment_seconds=4,
         port=free_port(),
     )
-    with Kit(config, tmp_path / "logs") as running:
+    with Kit(config, place / "logs") as running:
         running.start("recorder")
         running.start("web")
         running.recorder_shows("the recorder idle", lambda s: s.state == "idle", PATIENCE)
         running.page()
+        yield running
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Iterator[Kit]:
+    """A new kit: nobody is enrolled."""
+    with new_kit(tmp_path) as running:
         yield running
 
 
@@ -261,28 +278,33 @@ def page_of(made: WebKit, logs: Path) -> Iterator[Kit]:
         telling.join()
 
 
-@pytest.fixture
-def visitor(chromium: Browser, kit: Kit) -> Iterator[Visitor]:
-    """A person with JavaScript."""
-    yield from _visitor(chromium, kit, scripts=True)
-
-
-@pytest.fixture
-def plain_visitor(chromium: Browser, kit: Kit) -> Iterator[Visitor]:
-    """A person whose browser runs no JavaScript."""
-    yield from _visitor(chromium, kit, scripts=False)
-
-
-def _visitor(chromium: Browser, kit: Kit, scripts: bool) -> Iterator[Visitor]:
+@contextlib.contextmanager
+def somebody(
+    chromium: Browser, address: str, scripts: bool = True, rules: bool = True
+) -> Iterator[Visitor]:
+    """A person at a browser of their own, with or without JavaScript; `rules` are axe's."""
     context = chromium.new_context(
         ignore_https_errors=True,
         java_script_enabled=scripts,
         locale="en-GB",
         viewport={"width": LAPTOP[0], "height": LAPTOP[1]},
     )
-    axe = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
-    address = f"https://localhost:{kit.config.port}"
+    axe = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text() if rules else ""
     try:
         yield Visitor(context, address, axe, scripts)
     finally:
         context.close()
+
+
+@pytest.fixture
+def visitor(chromium: Browser, kit: Kit) -> Iterator[Visitor]:
+    """A person with JavaScript."""
+    with somebody(chromium, f"https://localhost:{kit.config.port}") as person:
+        yield person
+
+
+@pytest.fixture
+def plain_visitor(chromium: Browser, kit: Kit) -> Iterator[Visitor]:
+    """A person whose browser runs no JavaScript."""
+    with somebody(chromium, f"https://localhost:{kit.config.port}", scripts=False) as person:
+        yield person

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from playwright.sync_api import Page
 
 from appliance.selftest.kit import Kit
-from tests.browser.conftest import PASSPHRASE, Brought, Visitor
+from tests.browser.conftest import Brought, Visitor
 
 IN_TWO_MONTHS = (datetime.now(UTC) + timedelta(days=60)).date().isoformat()
 
@@ -28,12 +28,8 @@ def test_a_consent_is_signed_on_the_screen_and_taken_back_in_part(
     kit: Kit, visitor: Visitor, brought: Brought
 ) -> None:
     page = visitor.page
-    kit.set_up(
-        kit.page(), brought.service_card.read_text(), brought.key_file.read_bytes(), PASSPHRASE
-    )
-    visitor.go("/unlock")
-    page.fill("#passphrase", PASSPHRASE)
-    visitor.press("Unlock")
+    brought.set_up(kit)
+    visitor.unlock()
     visitor.sees("Time confirmed")
     visitor.go("/cases/new")
     page.fill("#label", "R and K")

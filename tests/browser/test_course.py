@@ -15,7 +15,7 @@ from appliance.vault.keys import PrivateKeys
 from tests.browser.conftest import PATIENCE, Visitor, page_of
 from tests.support import films
 from tests.support.moments import keep_clip, keep_still
-from tests.support.pages import NOW, PASSPHRASE, WebKit
+from tests.support.pages import NOW, WebKit
 
 AGREED = ["filming", "copies", "supervisor", "filming-review"]
 
@@ -56,10 +56,7 @@ def kit(tmp_path: Path) -> Iterator[Kit]:
 
 def test_settings_copies_ending_and_top_up(visitor: Visitor, kit: Kit) -> None:
     page = visitor.page
-    visitor.go("/unlock")
-    page.fill("#passphrase", PASSPHRASE)
-    visitor.press("Unlock")
-    page.wait_for_url("**/cases")
+    visitor.unlock()
     visitor.follow("How your service works")
     page.get_by_label("Eight visits").check()
     visitor.press("Use these settings")
@@ -145,9 +142,7 @@ def test_copies_sending_and_withdrawal_with_javascript_off(
     plain_visitor: Visitor, kit: Kit
 ) -> None:
     visitor, page = plain_visitor, plain_visitor.page
-    visitor.go("/unlock")
-    page.fill("#passphrase", PASSPHRASE)
-    visitor.press("Unlock")
+    visitor.unlock()
     visitor.follow("R and K")
     case = visitor.path
     visitor.follow("Cycles, goals, ending and top-up")

@@ -1,18 +1,14 @@
 """Bringing in a film made elsewhere, as a person does it: with and without JavaScript."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from appliance.records.clock import SystemClock
-from appliance.selftest.kit import Kit, free_port, wait_for
-from tests.browser.conftest import PATIENCE, Visitor
+from appliance.selftest.kit import Kit, wait_for
+from tests.browser.conftest import PATIENCE, Visitor, page_of
 from tests.support import films
-from tests.support.pages import PASSPHRASE, FakeRecorder, WebKit
-from web_ui.app import build_parts
+from tests.support.pages import WebKit
 
 
 @pytest.fixture
@@ -21,36 +17,12 @@ def kit(tmp_path: Path) -> Iterator[Kit]:
     with WebKit(tmp_path) as made:
         made.unlock()
         made.make_case("R and K")
-    config = msgspec.structs.replace(made.config, port=free_port())
-    recorder = FakeRecorder(build_parts(config, SystemClock()))
-    recorder.signer = made.recorder.signer
-    recorder.status = msgspec.structs.replace(
-        recorder.status, verifier=str(recorder.signer.verifier), clock="trusted"
-    )
-    ended = threading.Event()
-
-    def go_on() -> None:
-        while not ended.wait(1):
-            recorder.show()
-
-    recorder.show()
-    telling = threading.Thread(target=go_on)
-    telling.start()
-    try:
-        with Kit(config, tmp_path / "logs") as running:
-            running.start("web")
-            running.page()
-            yield running
-    finally:
-        ended.set()
-        telling.join()
+    with page_of(made, tmp_path / "logs") as running:
+        yield running
 
 
 def to_import(visitor: Visitor) -> None:
-    visitor.go("/unlock")
-    visitor.page.fill("#passphrase", PASSPHRASE)
-    visitor.press("Unlock")
-    visitor.page.wait_for_url("**/cases")
+    visitor.unlock()
     visitor.follow("R and K")
     visitor.follow("Bring in a film made elsewhere")
 

@@ -12,7 +12,7 @@ from firmware.cameras.testcard import TestCard
 from firmware.muxer import Muxer
 from tests.browser.conftest import PATIENCE, Visitor, page_of
 from tests.browser.test_visit import NUMBER
-from tests.support.pages import PASSPHRASE, WebKit
+from tests.support.pages import WebKit
 
 SECONDS = 40
 RATE = 30
@@ -50,13 +50,6 @@ def kit(tmp_path: Path, film: bytes) -> Iterator[Kit]:
         made.recorder.write_film(case, made.recipient(case), stream=film)
     with page_of(made, tmp_path / "logs") as running:
         yield running
-
-
-def unlock(visitor: Visitor) -> None:
-    visitor.go("/unlock")
-    visitor.page.fill("#passphrase", PASSPHRASE)
-    visitor.press("Unlock")
-    visitor.page.wait_for_url("**/cases")
 
 
 def say_the_word(visitor: Visitor) -> None:
@@ -101,7 +94,7 @@ def keep(page: Page, note: str, **words: str) -> None:
 
 def test_moments_are_found_worded_and_put_in_order(visitor: Visitor, kit: Kit) -> None:
     page = visitor.page
-    unlock(visitor)
+    visitor.unlock()
     to_film(visitor)
     page.locator("#glance-making").wait_for(state="hidden")
     go_to(page, 20.01)
@@ -182,7 +175,7 @@ def test_moments_are_found_worded_and_put_in_order(visitor: Visitor, kit: Kit) -
 
 def test_a_family_looks_at_the_moments_and_nothing_else(visitor: Visitor, kit: Kit) -> None:
     page = visitor.page
-    unlock(visitor)
+    visitor.unlock()
     to_film(visitor)
     for start, note in ((3, "secret thought"), (10, "another thought")):
         page.fill("#start", str(start))
@@ -252,7 +245,7 @@ def test_a_family_looks_at_the_moments_and_nothing_else(visitor: Visitor, kit: K
 
 def test_the_player_obeys_its_keys_unless_they_are_switched_off(visitor: Visitor, kit: Kit) -> None:
     page = visitor.page
-    unlock(visitor)
+    visitor.unlock()
     to_film(visitor)
     video = page.locator("#player video")
     video.evaluate("v => { v.muted = true; }")
@@ -309,7 +302,7 @@ def test_moments_are_marked_by_touch_on_a_phone(chromium: Browser, kit: Kit) -> 
     address = f"https://localhost:{kit.config.port}"
     visitor = Visitor(context, address, "", scripts=True)
     page = visitor.page
-    unlock(visitor)
+    visitor.unlock()
     to_film(visitor)
     go_to(page, 20.0)
     page.get_by_role("button", name="That was it").tap()
@@ -341,7 +334,7 @@ def touch(page: Page, x: float, y: float, by: float) -> None:
 
 def test_moments_and_a_review_with_javascript_off(plain_visitor: Visitor, kit: Kit) -> None:
     visitor, page = plain_visitor, plain_visitor.page
-    unlock(visitor)
+    visitor.unlock()
     visitor.follow("R and K")
     visitor.use(page.locator("#visit .app-cases__link"))
     film = visitor.path

@@ -14,7 +14,7 @@ from werkzeug.serving import make_server
 from appliance.media.stills import still
 from appliance.records.files import ID
 from appliance.selftest.kit import free_port
-from tests.browser.conftest import LAPTOP, PHONE, ROOT, TABLET, Visitor
+from tests.browser.conftest import LAPTOP, PHONE, TABLET, Visitor, somebody
 from tests.support import films
 from tests.support.pages import PASSPHRASE, WebKit
 from tests.support.pseudo import catalogue
@@ -52,20 +52,13 @@ def seated(
     chromium: Browser, kit: WebKit, address: str, rules: bool = False, scripts: bool = True
 ) -> Iterator[Visitor]:
     """The person who is unlocked, at a real browser."""
-    context = chromium.new_context(
-        ignore_https_errors=True,
-        java_script_enabled=scripts,
-        viewport={"width": LAPTOP[0], "height": LAPTOP[1]},
-    )
-    cookies = [(name, kit.browser.cookie(name)) for name in COOKIES]
-    context.add_cookies(
-        [{"name": name, "value": value, "url": address, "secure": True} for name, value in cookies]
-    )
-    axe = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text() if rules else ""
-    try:
-        yield Visitor(context, address, axe, scripts)
-    finally:
-        context.close()
+    cookies = [
+        {"name": name, "value": kit.browser.cookie(name), "url": address, "secure": True}
+        for name in COOKIES
+    ]
+    with somebody(chromium, address, scripts, rules) as visitor:
+        visitor.page.context.add_cookies(cookies)
+        yield visitor
 
 
 @pytest.mark.timeout(300)

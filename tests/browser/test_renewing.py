@@ -11,7 +11,7 @@ from appliance.records.files import new_id
 from appliance.selftest.kit import Kit, wait_for
 from tests.browser import test_moments
 from tests.browser.conftest import PATIENCE, ROOT, Visitor
-from tests.browser.test_moments import keep, to_film, unlock
+from tests.browser.test_moments import keep, to_film
 from tests.browser.test_pages import seated, served
 from tests.support.pages import NOW, WebKit
 from tests.web_ui.wording.test_language import fill
@@ -68,7 +68,7 @@ def test_a_clip_plays_to_its_end_while_others_are_kept_and_put_in_order(
     visitor: Visitor, kit: Kit
 ) -> None:
     page = visitor.page
-    unlock(visitor)
+    visitor.unlock()
     to_film(visitor)
     page.fill("#start", "1")
     page.fill("#end", "21")

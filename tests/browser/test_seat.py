@@ -7,31 +7,21 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from appliance.selftest.kit import Kit
-from tests.browser.conftest import PASSPHRASE, Brought, Visitor
+from tests.browser.conftest import PASSPHRASE, Brought, Visitor, somebody
 
 
 @pytest.fixture
 def unlocked(kit: Kit, visitor: Visitor, brought: Brought) -> Visitor:
-    kit.set_up(
-        kit.page(), brought.service_card.read_text(), brought.key_file.read_bytes(), PASSPHRASE
-    )
-    unlock(visitor)
+    brought.set_up(kit)
+    visitor.unlock()
     return visitor
 
 
 @pytest.fixture
 def second(chromium: Browser, visitor: Visitor) -> Iterator[Visitor]:
     """Another browser of the same person."""
-    context = chromium.new_context(ignore_https_errors=True, locale="en-GB")
-    yield Visitor(context, visitor.address, "", scripts=False)
-    context.close()
-
-
-def unlock(visitor: Visitor) -> None:
-    visitor.go("/unlock")
-    visitor.page.fill("#passphrase", PASSPHRASE)
-    visitor.press("Unlock")
-    visitor.page.wait_for_url("**/cases")
+    with somebody(chromium, visitor.address) as person:
+        yield person
 
 
 def follow_from_elsewhere(visitor: Visitor, path: str) -> Page:
@@ -75,7 +65,7 @@ def test_pictures_and_frames_of_another_site_throw_nobody_out(unlocked: Visitor)
 def test_the_same_person_goes_on_in_another_browser(unlocked: Visitor, second: Visitor) -> None:
     second.go("/unlock")
     second.sees("If that is you, unlock here")
-    unlock(second)
+    second.unlock()
     unlocked.go("/cases")
     unlocked.page.wait_for_url("**/unlock")
     second.go("/cases")

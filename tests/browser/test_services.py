@@ -13,10 +13,8 @@ from pathlib import Path
 import pytest
 
 from appliance.casework.service_settings import parse, shipped
-from appliance.config import Config
-from appliance.records.files import to_json
-from appliance.selftest.kit import Kit, free_port, wait_for
-from tests.browser.conftest import LAPTOP, PASSPHRASE, PATIENCE, PHONE, Brought, Visitor
+from appliance.selftest.kit import Kit, wait_for
+from tests.browser.conftest import LAPTOP, PATIENCE, PHONE, Brought, Visitor, new_kit
 from tests.browser.test_visit import IN_TWO_MONTHS, hold
 from tests.support import films
 
@@ -120,42 +118,20 @@ WAYS = (
 def kit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kit]:
     """One kit for all of them, set up: its practitioner only has to unlock."""
     place = tmp_path_factory.mktemp("kit")
-    config = Config(
-        home=str(place / "home"),
-        run=str(place / "run"),
-        camera="scene",
-        width=640,
-        height=360,
-        bit_rate=1_500_000,
-        segment_seconds=4,
-        port=free_port(),
-    )
-    brought = Brought(place)
-    with Kit(config, place / "logs") as running:
-        running.start("recorder")
-        running.start("web")
-        running.recorder_shows("the recorder idle", lambda s: s.state == "idle", PATIENCE)
-        service = to_json(brought.service.card()).decode()
-        running.set_up(running.page(), service, brought.key_file.read_bytes(), PASSPHRASE)
+    with new_kit(place) as running:
+        Brought(place).set_up(running)
         yield running
 
 
 @pytest.fixture
 def unlocked(visitor: Visitor, kit: Kit) -> Iterator[Visitor]:
     """The practitioner, unlocked; whatever happens, the kit is free for the next one."""
-    unlock(visitor)
+    visitor.unlock()
+    visitor.sees("Time confirmed")
     yield visitor
     visitor.go("/cases")
     visitor.press("Lock")
     visitor.page.wait_for_url("**/unlock")
-
-
-def unlock(visitor: Visitor) -> None:
-    visitor.go("/unlock")
-    visitor.page.fill("#passphrase", PASSPHRASE)
-    visitor.press("Unlock")
-    visitor.page.wait_for_url("**/cases")
-    visitor.sees("Time confirmed")
 
 
 def row(visitor: Visitor, key: str) -> str:
@@ -340,7 +316,8 @@ def test_a_family_is_led_through_the_whole_course(
     visitor.press("Back to the case")
     visitor.press("Lock")
     visitor.page.wait_for_url("**/unlock")
-    unlock(visitor)
+    visitor.unlock()
+    visitor.sees("Time confirmed")
     second = bring_in(visitor, case, tmp_path) if way.brought_in else film(visitor, kit, case, way)
     choose(visitor, second, "He waits for her", False)
     review(visitor, case, least + 3, 1)

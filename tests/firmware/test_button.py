@@ -18,7 +18,7 @@ from firmware.recorder import (
     State,
 )
 from tests.firmware.test_recorder import PERMIT
-from tests.support.fakes import FakeClock
+from tests.support.clocks import FakeClock
 
 Told = list[Pressed | Released]
 

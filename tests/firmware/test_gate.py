@@ -16,7 +16,8 @@ from appliance.records.files import LARGEST_FACT, load_fact, new_id, to_json
 from firmware.gate import Gate
 from firmware.recorder import State
 from firmware.room import Room
-from tests.support.fakes import CASE, NOON, PRACTITIONER, Stage
+from tests.support.clocks import NOON
+from tests.support.fakes import CASE, PRACTITIONER, Stage
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from gpiozero.pins.mock import MockFactory, MockPin
 from appliance.errors import LightFailed
 from firmware.light import CAPTURING, LONGEST_DARK, PATTERNS, Light, PinLamp, at
 from firmware.recorder import Pattern
-from tests.support.fakes import FakeClock, FakeLamp
+from tests.support.clocks import FakeClock
+from tests.support.fakes import FakeLamp
 
 
 def stretches(pattern: Pattern) -> list[tuple[bool, float]]:

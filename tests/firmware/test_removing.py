@@ -22,7 +22,8 @@ from appliance.vault.keys import PrivateKeys
 from firmware.books import KitBooks
 from firmware.recorder import COUNTDOWN, HOLD_REMOVES, REMOVABLE_FOR, Pattern, State
 from firmware.removing import Removals
-from tests.support.fakes import NOON, PRACTITIONER, SERVICE, Stage
+from tests.support.clocks import NOON
+from tests.support.fakes import PRACTITIONER, SERVICE, Stage
 
 STRANGER = PrivateKeys.generate("practitioner", x25519=True)
 

@@ -43,16 +43,8 @@ from firmware.runner import (
     Died,
     Quit,
 )
-from tests.support.fakes import (
-    CASE,
-    NOON,
-    PRACTITIONER,
-    SERVICE,
-    FakeCamera,
-    FakeClock,
-    Reel,
-    Stage,
-)
+from tests.support.clocks import NOON, FakeClock
+from tests.support.fakes import CASE, PRACTITIONER, SERVICE, FakeCamera, Reel, Stage
 
 STRANGER = PrivateKeys.generate("practitioner", x25519=True)
 

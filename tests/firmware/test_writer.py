@@ -39,7 +39,8 @@ from firmware.writer import (
     recover,
 )
 from tests.support import films
-from tests.support.fakes import CASE, NOON, FakeClock, Reel, look_at, muxed
+from tests.support.clocks import NOON, FakeClock
+from tests.support.fakes import CASE, Reel, look_at, muxed
 
 SIGNER = Signer.generate("kit-test")
 CARD = TestCard(320, 180, 30)

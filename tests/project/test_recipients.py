@@ -25,9 +25,8 @@ from appliance.vault.cases import Cases, Details
 from appliance.vault.keys import PrivateKeys
 from firmware.books import KitBooks
 from tests.appliance.protocol.test_permits import changed
-from tests.support.fakes import NOON
+from tests.support.clocks import NOON, FakeClock
 from tests.support.homes import CLOCK, SendingKit, new_store, practitioner, service
-from tests.support.pages import FakeClock
 from tests.support.places import ROOT
 from web_ui.recorder import Recorder
 from web_ui.session.enrolment import Enrolment

@@ -14,7 +14,7 @@ import pytest
 
 from appliance.age.identities import HybridIdentity
 from appliance.age.unsealing import Identity
-from appliance.selftest.browser import Page, _Forms
+from appliance.selftest.browser import Forms, Page
 from appliance.selftest.rehearsal import CHILD, GOAL, LABEL, PERSON, Rehearsal
 from appliance.vault.cases import Cases
 from appliance.vault.keys import unlock
@@ -187,11 +187,10 @@ def test_a_form_that_was_open_during_a_lock_can_still_be_sent(told: Told) -> Non
     """Another browser has the page for the passphrase open, and is not told that it is too old."""
     visit = told.visit
     other = Page(visit.page.address, visit.home.keys / "tls.crt")
-    forms = _Forms()
-    forms.feed(other.get("/unlock").text)
-    (fields,) = (dict(form.fields) for form in forms.found if "passphrase" in dict(form.fields))
+    forms = Forms(other.get("/unlock").text).found
+    (fields,) = (form.fields for form in forms if "passphrase" in form.fields)
     told.lock()
-    body = urllib.parse.urlencode(fields | {"passphrase": visit.passphrase}).encode()
+    body = urllib.parse.urlencode(fields | {"passphrase": [visit.passphrase]}, doseq=True).encode()
     headers = {"Origin": other.address}
     sent = other._send(urllib.request.Request(f"{other.address}/unlock", body, headers))
     assert sent.path == "/cases", sent.text

@@ -92,7 +92,7 @@ class WhatIsAgreed(RuleBasedStateMachine):
 
     @property
     def now(self) -> datetime:
-        return NOW + timedelta(seconds=self.kit.clock.boottime - 100)
+        return NOW + timedelta(seconds=self.kit.clock.seconds - 1000)
 
     def agreed(self, purpose: str) -> bool:
         return (
@@ -197,7 +197,7 @@ class WhatIsAgreed(RuleBasedStateMachine):
     @rule()
     def press(self) -> None:
         """As the recorder's thread has it: the gate is asked, and the machine told what it says."""
-        at, answer = self.kit.clock.boottime, self.answer()
+        at, answer = self.kit.clock.seconds, self.answer()
         if self.filmed is None:
             self.machine = Recorder()
         self.machine.handle(Judged(at, answer, pressed=False))
@@ -292,7 +292,7 @@ class WhatIsAgreed(RuleBasedStateMachine):
         """Once a second: whether its film's time is over, and whether it should stop."""
         if self.filmed is None:
             return
-        at, permit = self.kit.clock.boottime, self.kit.recorder.permit()
+        at, permit = self.kit.clock.seconds, self.kit.recorder.permit()
         stops = {r.id for r in self.kit.recorder.requests() if isinstance(r, Stop)}
         self.machine.handle(Ticked(at))
         gone = is_withdrawn(self.kit.home.case(self.case))

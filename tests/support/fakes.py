@@ -3,7 +3,7 @@
 import functools
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from appliance.protocol.permits import Permit, PressRefusal
 from appliance.protocol.requests import Framing, Preview, Request, place_request
 from appliance.protocol.status import RecorderStatus
 from appliance.records.audit import Log, check_chain
-from appliance.records.clock import Reading, Vouch
+from appliance.records.clock import Vouch
 from appliance.records.files import Home, new_id, save, save_fact, to_json
 from appliance.records.signing import Signer
 from appliance.vault.keys import PrivateKeys
@@ -40,28 +40,11 @@ from firmware.removing import Removals
 from firmware.room import Room
 from firmware.runner import Noticed, Posted, Quit, Runner
 from firmware.writer import recover
+from tests.support.clocks import FakeClock, HurriedClock
 
-NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
 SERVICE = PrivateKeys.generate("service", x25519=True)
 PRACTITIONER = PrivateKeys.generate("practitioner", x25519=True)
 CASE = generate_identity(x25519=True)
-
-
-class FakeClock:
-    """Moves only when told. `read().boottime` and `monotonic()` go together."""
-
-    def __init__(self, wall: datetime = NOON, boot: str = "this boot") -> None:
-        self.wall, self.boot, self.seconds = wall, boot, 1000.0
-
-    def read(self) -> Reading:
-        return Reading(self.wall, self.boot, self.seconds)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def advance(self, seconds: float) -> None:
-        self.seconds += seconds
-        self.wall += timedelta(seconds=seconds)
 
 
 class Diary(list[str]):
@@ -106,14 +89,6 @@ class FakeLamp:
 
     def close(self) -> None:
         pass
-
-
-class HurriedClock(FakeClock):
-    """A second later whenever it is asked: who paces by it is always late, and so never waits."""
-
-    def monotonic(self) -> float:
-        self.advance(1)
-        return self.seconds
 
 
 class Reel:

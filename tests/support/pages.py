@@ -26,12 +26,14 @@ from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.permits import Permit, recipient_digest
 from appliance.protocol.requests import Enrol, Request, SetTime, Stop, read_request
 from appliance.protocol.status import RecorderStatus
-from appliance.records.clock import Reading, Vouch, judge
+from appliance.records.clock import Vouch, judge
 from appliance.records.files import from_json, new_id, save_fact
 from appliance.records.signing import Signer, open_note
+from appliance.selftest.browser import Forms
 from appliance.vault.cases import OpenCase
 from appliance.vault.keys import PrivateKeys, lock
 from tests.support import films
+from tests.support.clocks import FakeClock
 from web_ui.app import build_parts, create_app
 from web_ui.parts import Parts
 from web_ui.session.access import PAIRED_COOKIE
@@ -92,24 +94,6 @@ class _Templates(BytecodeCache):
 
 
 _TEMPLATES = _Templates()
-
-
-class FakeClock:
-    """Moves when told."""
-
-    def __init__(self) -> None:
-        self.wall = NOW - timedelta(hours=3)
-        self.boottime = 100.0
-
-    def read(self) -> Reading:
-        return Reading(self.wall, "boot-of-the-test", self.boottime)
-
-    def monotonic(self) -> float:
-        return self.boottime
-
-    def pass_by(self, seconds: float) -> None:
-        self.wall += timedelta(seconds=seconds)
-        self.boottime += seconds
 
 
 class FakeRecorder:
@@ -255,7 +239,7 @@ class Page:
 
     def form(self, action: str) -> dict[str, list[str]]:
         """What stands in the form that goes to `action`."""
-        return _Forms.of(self.text)[action]
+        return {form.action: form.fields for form in reversed(Forms(self.text).found)}[action]
 
 
 class Browser:
@@ -309,7 +293,7 @@ class WebKit:
 
     root: Path
     camera: str = "scene"
-    clock: FakeClock = field(default_factory=FakeClock)
+    clock: FakeClock = field(default_factory=lambda: FakeClock(NOW - timedelta(hours=3)))
     sticks: Sticks | None = None
 
     def __post_init__(self) -> None:
@@ -357,7 +341,7 @@ class WebKit:
 
     def pass_by(self, seconds: float) -> None:
         """Time passes; the recorder goes on answering."""
-        self.clock.pass_by(seconds)
+        self.clock.advance(seconds)
         now = self.recorder.status.now
         self.recorder.show(now=now + timedelta(seconds=seconds) if now else None)
 
@@ -440,42 +424,3 @@ class _Words(HTMLParser):
     def handle_data(self, data: str) -> None:
         if not self._unseen:
             self.found += data
-
-
-class _Forms(HTMLParser):
-    """The forms of a page, as a browser without JavaScript would send them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: dict[str, dict[str, list[str]]] = {}
-        self._form: dict[str, list[str]] | None = None
-        self._area = ""
-
-    @classmethod
-    def of(cls, page: str) -> dict[str, dict[str, list[str]]]:
-        reader = cls()
-        reader.feed(page)
-        return reader.found
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        have = {name: value or "" for name, value in attrs}
-        if tag == "form":
-            self._form = self.found.setdefault(have.get("action", ""), {})
-        if self._form is None or not have.get("name"):
-            return
-        ticked = have.get("type") not in ("checkbox", "radio") or "checked" in have
-        if tag == "input" and ticked and have.get("type") != "file":
-            self._form.setdefault(have["name"], []).append(have.get("value", ""))
-        if tag == "textarea":
-            self._area = have["name"]
-            self._form.setdefault(self._area, []).append("")
-
-    def handle_data(self, data: str) -> None:
-        if self._area and self._form is not None:
-            self._form[self._area][-1] += data
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "textarea":
-            self._area = ""
-        if tag == "form":
-            self._form = None

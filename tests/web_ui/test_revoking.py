@@ -21,7 +21,8 @@ from appliance.vault.cases import Cases, OpenCase, open_case_identities
 from appliance.vault.keys import PrivateKeys
 from firmware.recorder import State
 from tests.support import homes
-from tests.support.fakes import NOON, PRACTITIONER, SERVICE, Stage
+from tests.support.clocks import NOON
+from tests.support.fakes import PRACTITIONER, SERVICE, Stage
 from tests.support.pages import PASSPHRASE, Browser, WebKit, practitioner
 from web_ui.app import create_app
 from web_ui.keeper import Keeper

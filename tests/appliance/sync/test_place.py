@@ -8,7 +8,7 @@ import pytest
 from appliance.protocol.status import AT_BASE_SECONDS, AtBase, at_base_path
 from appliance.records.files import Home, save_fact
 from appliance.sync.place import Link, links, needs_a_network, said_at_base, why_not, within
-from tests.support.pages import FakeClock
+from tests.support.clocks import FakeClock
 
 CABLE = Link("eth0", wireless=False)
 WIFI = Link("wlan0", wireless=True, connection="The Smiths")
@@ -85,11 +85,11 @@ def test_what_was_said_of_base_ends_with_the_boot_and_with_the_day(tmp_path: Pat
     now = clock.read()
     save_fact(at_base_path(home), AtBase(boot=now.boot, boottime=now.boottime))
     assert said_at_base(home, clock)
-    clock.pass_by(AT_BASE_SECONDS)
+    clock.advance(AT_BASE_SECONDS)
     assert said_at_base(home, clock)
-    clock.pass_by(1)
+    clock.advance(1)
     assert not said_at_base(home, clock)
-    save_fact(at_base_path(home), AtBase(boot="another", boottime=clock.boottime))
+    save_fact(at_base_path(home), AtBase(boot="another", boottime=clock.seconds))
     assert not said_at_base(home, clock)
     at_base_path(home).write_text("{}")
     assert not said_at_base(home, clock)

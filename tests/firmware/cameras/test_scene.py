@@ -20,7 +20,8 @@ from firmware.cameras.scene import FilmScene, SceneCamera, sound_frame
 from firmware.cameras.testcard import TestCard, read_number
 from firmware.muxer import Muxer
 from tests.support import films
-from tests.support.fakes import FakeClock, HurriedClock, Reel, look_at, muxed
+from tests.support.clocks import FakeClock, HurriedClock
+from tests.support.fakes import Reel, look_at, muxed
 
 
 def decoded(pieces: list[bytes]) -> Iterator[av.VideoFrame]:

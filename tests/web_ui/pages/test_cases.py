@@ -214,7 +214,7 @@ def test_an_unsure_clock_arms_nothing(kit: WebKit) -> None:
 
 def test_a_silent_recorder_arms_nothing(kit: WebKit) -> None:
     case = kit.make_case()
-    kit.clock.pass_by(4)
+    kit.clock.advance(4)
     page = kit.browser.get(f"/cases/{case}/arm")
     assert "recorder does not answer" in page.words
 
@@ -223,7 +223,7 @@ def test_while_the_recorder_is_silent_no_page_says_that_a_press_films(kit: WebKi
     case = kit.make_case()
     kit.browser.submit(f"/cases/{case}/arm")
     assert "A short press of its button starts a film" in kit.browser.get(f"/cases/{case}").words
-    kit.clock.pass_by(4)
+    kit.clock.advance(4)
     page = kit.browser.get(f"/cases/{case}").words
     assert "A short press of its button starts a film" not in page and "Disarm the kit" in page
 

@@ -97,7 +97,7 @@ def test_what_could_not_be_sent_is_listed_in_words(kit: WebKit) -> None:
 
 def test_an_old_status_counts_for_nothing(kit: WebKit) -> None:
     show(kit)
-    kit.clock.pass_by(SILENT_SECONDS + 1)
+    kit.clock.advance(SILENT_SECONDS + 1)
     assert "does not answer" in kit.browser.get("/sending").words
     assert "does not answer" in show(kit, boot="another")
 
@@ -124,7 +124,7 @@ def test_said_to_be_at_base_it_is_until_it_is_taken_back(kit: WebKit) -> None:
 
 def test_what_was_said_of_base_is_not_shown_for_longer_than_it_holds(kit: WebKit) -> None:
     kit.browser.submit("/sending", "/sending/base")
-    kit.clock.pass_by(AT_BASE_SECONDS + 1)
+    kit.clock.advance(AT_BASE_SECONDS + 1)
     kit.unlock()
     assert "You said" not in kit.browser.get("/sending").words
 

@@ -44,9 +44,9 @@ def test_the_line_says_what_the_recorder_says(kit: WebKit) -> None:
 
 def test_a_status_older_than_three_seconds_is_not_believed(kit: WebKit) -> None:
     kit.recorder.show(state="ready", light="ready")
-    kit.clock.pass_by(3)
+    kit.clock.advance(3)
     assert told(kit)["answers"] is True
-    kit.clock.pass_by(0.1)
+    kit.clock.advance(0.1)
     assert told(kit)["answers"] is False
     page = kit.browser.get("/unlock")
     assert "The recorder does not answer" in page.words
@@ -133,15 +133,15 @@ def test_a_page_that_stays_open_is_told_of_every_change(kit: WebKit) -> None:
     assert now == told(kit) and now["countdown"] == "0:12"
     # What is not the recorder's to say is seen within a second.
     kit.parts.session.end()
-    kit.clock.pass_by(1)
+    kit.clock.advance(1)
     now = next(stream)
     assert now and now["locked"] is True
-    kit.clock.pass_by(2.1)
+    kit.clock.advance(2.1)
     now = next(stream)
     assert now and now["answers"] is False, "the recorder has been silent for more than 3 s"
-    kit.clock.pass_by(2)
+    kit.clock.advance(2)
     assert next(stream) is None, "a page hears from the kit although nothing has changed"
-    kit.clock.pass_by(60)
+    kit.clock.advance(60)
     assert list(stream) == [], "whether or not anybody is there"
 
 
@@ -153,7 +153,7 @@ def test_a_page_that_stays_open_does_not_keep_the_kit_unlocked(kit: WebKit) -> N
     assert [one["locked"] for one in stream if one] == [], "it ended and was asked for again"
     stream = Events(kit)
     assert (next(stream) or {})["locked"] is False
-    kit.clock.pass_by(1)
+    kit.clock.advance(1)
     assert (next(stream) or {})["locked"] is True
     assert not kit.parts.session.unlocked
     stream.close()

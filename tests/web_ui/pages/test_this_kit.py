@@ -73,7 +73,7 @@ def test_whoever_asks_for_another_time_disarms_the_kit(kit: WebKit) -> None:
 def test_a_silent_recorder_is_not_asked_for_another_time(kit: WebKit) -> None:
     kit.unlock()
     before = len(kit.recorder.requests())
-    kit.clock.pass_by(60)
+    kit.clock.advance(60)
     assert "The recorder does not answer." in kit.browser.get("/kit/time").words
     token = kit.browser.get("/kit").form("/kit/off")["csrf_token"][0]
     kit.browser.post("/kit/time", {"csrf_token": token})

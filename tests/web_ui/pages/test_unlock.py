@@ -14,7 +14,8 @@ from appliance.records.clock import Vouch
 from appliance.records.files import from_json, save_fact
 from appliance.records.signing import open_note
 from appliance.vault.keys import lock, unlock
-from tests.support.pages import NOW, PASSPHRASE, FakeClock, Page, WebKit, locked, practitioner
+from tests.support.clocks import FakeClock
+from tests.support.pages import NOW, PASSPHRASE, Page, WebKit, locked, practitioner
 from web_ui.keeper import Keeper
 from web_ui.session.session import (
     IDLE_SECONDS,
@@ -103,10 +104,10 @@ def test_the_wait_doubles_with_each_wrong_passphrase_up_to_five_minutes() -> Non
         with pytest.raises(TooSoon) as refused:
             session.begin(wrong)
         waits.append(refused.value.seconds)
-        clock.pass_by(refused.value.seconds - 0.001)
+        clock.advance(refused.value.seconds - 0.001)
         with pytest.raises(TooSoon):
             session.begin(wrong)
-        clock.pass_by(0.001)
+        clock.advance(0.001)
     assert waits == [min(2.0**n, LONGEST_WAIT) for n in range(12)]
     assert tries == 12, "no passphrase is tried before its time"
 
@@ -246,7 +247,7 @@ def test_guessing_for_years_makes_no_number_too_large() -> None:
     for _turn in range(1100):
         with pytest.raises(WrongPassphrase):
             session.begin(wrong)
-        clock.pass_by(LONGEST_WAIT)
+        clock.advance(LONGEST_WAIT)
 
 
 def test_each_of_two_practitioners_unlocks_with_their_own_key(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_a_moment_marked_while_filming_waits_on_the_page_of_the_film(
 ) -> None:
     name = film(kit, case, 1.25)
     kit.pass_by(0.5)
-    kit.recorder.show(boottime=kit.clock.boottime - 0.5)
+    kit.recorder.show(boottime=kit.clock.seconds - 0.5)
     page = kit.browser.submit(f"/cases/{case}", f"/cases/{case}/visit/mark")
     assert "Marked at: 0:01.75" in page.words
     assert marks_of(kit.open_case(case), name) == (1.75,)

@@ -329,7 +329,7 @@ def test_films_are_not_shown_after_the_end_of_the_consent(kit: WebKit) -> None:
     case = kit.make_case(valid_until="2026-11-21")
     film = filmed(kit, case)
     assert kit.browser.get(f"/cases/{case}/films/{film}").status == 200
-    kit.clock.pass_by(timedelta(hours=9, minutes=54).total_seconds())
+    kit.clock.advance(timedelta(hours=9, minutes=54).total_seconds())
     kit.browser.submit("/unlock", passphrase=PASSPHRASE, time="2026-11-22T01:00:00+00:00")
     page = kit.browser.get(f"/cases/{case}/films/{film}")
     assert page.status == 403 and "has run out" in page.words
