@@ -64,7 +64,6 @@ from appliance.records.files import (
 from appliance.records.signing import Signer, open_fact, sign_fact, split_note
 
 _LOOK_SECONDS = 1.0
-_BEGUN, _FORMER = "reset", "former"
 _SentOrder = Withdrawal | FilmWithdrawal | ShareEnd | ServiceOrder
 _SENT_ORDER: msgspec.json.Decoder[_SentOrder] = msgspec.json.Decoder(_SentOrder)
 
@@ -160,7 +159,7 @@ def unsent(home: Home) -> Iterator[tuple[str, str]]:
 
 def begun(home: Home) -> bool:
     """True from the press of the button until nothing is left."""
-    return (home.kit / _BEGUN).exists()
+    return home.reset.exists()
 
 
 def begin(home: Home, note: str, signer: Signer, now: datetime) -> None:
@@ -176,7 +175,7 @@ def begin(home: Home, note: str, signer: Signer, now: datetime) -> None:
         # Of every other order it was found that there are none; to look again takes long.
         unconfirmed=sum(1 for _ in unsent(home)) if order.unsent else 0,
     )
-    save(home.kit / _BEGUN, sign_fact(signer, said).encode())
+    save(home.reset, sign_fact(signer, said).encode())
 
 
 def remove_own(home: Home, process: Literal["web", "sync"]) -> None:
@@ -206,12 +205,12 @@ def others_left(home: Home) -> bool:
 
 def finish(home: Home) -> None:
     """Remove what is the recorder's; then it is done. Raises OSError; safe to call again."""
-    if (home.kit / "signing.key").exists():
-        destroy(home.kit / "signing.key")
+    if home.signing_key.exists():
+        destroy(home.signing_key)
     _empty(home.recordings)
     _empty(home.log("recorder"))
-    _empty(home.kit, but=_BEGUN)
-    (home.kit / _BEGUN).rename(home.kit / _FORMER)
+    _empty(home.kit, but=home.reset.name)
+    home.reset.rename(home.former)
     sync_directory(home.kit)
 
 
@@ -221,7 +220,7 @@ def former(home: Home) -> SetBack | None:
     The note has the signature of that kit, whose public key the service has.
     """
     with suppress(OSError, BadFile):
-        return from_json(split_note(read_plain(home.kit / _FORMER))[0], SetBack)
+        return from_json(split_note(read_plain(home.former))[0], SetBack)
     return None
 
 
@@ -290,7 +289,7 @@ def _empty(directory: Path, but: str = "") -> None:
 
 
 def _held(home: Home, case: str) -> bool:
-    return is_there(home.case(case) / "hold")
+    return is_there(home.case(case).hold)
 
 
 def _confirmed(home: Home, name: str, path: Path) -> bool:
@@ -303,7 +302,7 @@ def _confirmed(home: Home, name: str, path: Path) -> bool:
 
 def _film(home: Home, name: str) -> Iterator[tuple[str, str]]:
     manifest = home.recording(name) / "manifest"
-    kit = load_fact(home.kit / "kit.json", KitCard)
+    kit = load_fact(home.kit_card, KitCard)
     try:
         read = parse_manifest(read_text(manifest), [kit.verifying_key()] if kit is not None else [])
     except (BadInput, OSError):
@@ -321,16 +320,17 @@ def _film(home: Home, name: str) -> Iterator[tuple[str, str]]:
 def _case(home: Home, name: str) -> Iterator[tuple[str, str]]:
     directory = home.case(name)
     whole = is_withdrawn(directory)
-    found = [directory / "withdrawal"] if is_there(directory / "withdrawal") else []
+    found = [directory.withdrawal] if is_there(directory.withdrawal) else []
     if not whole:
-        found = [directory / f / p for f in ("withdrawn", "ends") for p in names_in(directory / f)]
+        folders = directory.film_orders, directory.share_ends
+        found = [folder / name for folder in folders for name in names_in(folder)]
     for path in found:
         order = _order_sent(path)
         if order is None or (order and not _confirmed(home, order, path)):
             yield name, order or f"cases/{name}/{path.relative_to(directory)}"
     if whole and not _held(home, name):
         return
-    if not whole and not is_there(directory / "case.json"):
+    if not whole and not is_there(directory.record):
         return
     for _part, path in case_files(directory):
         file = path.relative_to(directory).as_posix()

@@ -67,15 +67,14 @@ class KitBooks:
     def __init__(self, home: Home) -> None:
         """Read them, or begin them on a new kit. Raises BadFile for books that cannot be read."""
         self._home = home
-        self._directory = home.kit
         self._inbox = home.inbox
         home.prepare(home.kit)
         self.signer = self._signer()
         self.kit = self.signer.verifier.name.removeprefix("kit-")
-        self.enrolled = load_fact(self._directory / "enrolled.json", Enrolled)
-        self.books = load_fact(self._directory / "books.json", Books) or Books()
-        self.mark = load_fact(self._directory / "clock-mark.json", Mark)
-        self.kept = load_fact(self._directory / "clock-kept.json", Kept)
+        self.enrolled = load_fact(self._home.enrolled, Enrolled)
+        self.books = load_fact(self._home.books, Books) or Books()
+        self.mark = load_fact(self._home.clock_mark, Mark)
+        self.kept = load_fact(self._home.clock_kept, Kept)
 
     def count_film(self, permit: Permit, by: Verifier | None) -> None:
         """One more film under this permit, signed `by` a practitioner of its case; and the case's
@@ -179,7 +178,7 @@ class KitBooks:
             former=former,
         )
         # Obeyed is only what is on the card.
-        save_fact(self._directory / "enrolled.json", enrolled)
+        save_fact(self._home.enrolled, enrolled)
         self.enrolled = enrolled
 
     def revoke(self) -> tuple[str, ...]:
@@ -196,7 +195,7 @@ class KitBooks:
                 practitioners=tuple(c for c in self.enrolled.practitioners if c not in gone),
                 former=(*self.enrolled.former, *gone),
             )
-            save_fact(self._directory / "enrolled.json", enrolled)
+            save_fact(self._home.enrolled, enrolled)
             self.enrolled = enrolled
         return tuple(card.name for card in gone)
 
@@ -255,7 +254,7 @@ class KitBooks:
         """Remember what the clock chip counts at this trusted time, for the next boot."""
         if judgement.now is not None and chip is not None:
             kept = Kept(chip=chip, time=judgement.now)
-            save_fact(self._directory / "clock-kept.json", kept)
+            save_fact(self._home.clock_kept, kept)
             self.kept = kept
 
     def note_time(self, judgement: Judgement) -> bool:
@@ -263,7 +262,7 @@ class KitBooks:
         mark = raised(self.mark, judgement)
         if mark is None or (self.mark and mark.highest - self.mark.highest < _MARK_STEP):
             return False
-        save_fact(self._directory / "clock-mark.json", mark)
+        save_fact(self._home.clock_mark, mark)
         self.mark = mark
         return True
 
@@ -271,7 +270,7 @@ class KitBooks:
         """Put the clock mark where the time is now, back or on; somebody has pressed for it."""
         if judgement.now is not None:
             mark = Mark(highest=judgement.now)
-            save_fact(self._directory / "clock-mark.json", mark)
+            save_fact(self._home.clock_mark, mark)
             self.mark = mark
 
     def _ceilings(self, service: Card) -> str:
@@ -281,11 +280,11 @@ class KitBooks:
         return self.enrolled.ceilings
 
     def _save(self, books: Books) -> None:
-        save_fact(self._directory / "books.json", books)
+        save_fact(self._home.books, books)
         self.books = books
 
     def _signer(self) -> Signer:
-        secret, public = self._directory / "signing.key", self._directory / "kit.json"
+        secret, public = self._home.signing_key, self._home.kit_card
         card = load_fact(public, KitCard)
         try:
             signer = Signer.parse(read_text(secret))

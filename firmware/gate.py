@@ -13,7 +13,7 @@ from inotify_simple import INotify, flags
 
 from appliance.errors import BadFile, BadInput
 from appliance.protocol.case_record import CaseRecord, is_withdrawn
-from appliance.protocol.permits import CURRENT, Permit, PressRefusal, judge
+from appliance.protocol.permits import Permit, PressRefusal, judge
 from appliance.protocol.requests import (
     FRESH_SECONDS,
     Framing,
@@ -22,7 +22,7 @@ from appliance.protocol.requests import (
     SetTime,
     read_request,
 )
-from appliance.protocol.status import AT_BASE_SECONDS, Answer, AtBase, at_base_path
+from appliance.protocol.status import AT_BASE_SECONDS, Answer, AtBase
 from appliance.records.audit import Log
 from appliance.records.clock import (
     Clock,
@@ -262,7 +262,7 @@ class Gate:
         """True if the case is closed for good, or does not say that it is not."""
         try:
             directory = self._home.case(case)
-            record = load_fact(directory / "case.json", CaseRecord)
+            record = load_fact(directory.record, CaseRecord)
             withdrawn = is_withdrawn(directory)
         except (BadFile, OSError):
             return True
@@ -272,7 +272,7 @@ class Gate:
 
     def _permit_note(self) -> str | None:
         try:
-            data = read_plain(self._home.permits / CURRENT, _LARGEST_PERMIT)
+            data = read_plain(self._home.permit, _LARGEST_PERMIT)
         except FileNotFoundError:
             return None
         except BadFile:
@@ -305,7 +305,7 @@ def machine_sources(home: Home, clock: Clock) -> Sources:
     practitioner has said that the kit is at base: a home's network could say anything."""
     now, said = clock.read(), None
     with suppress(BadFile, OSError):
-        said = load_fact(at_base_path(home), AtBase)
+        said = load_fact(home.at_base, AtBase)
     at_base = (
         said is not None
         and said.boot == now.boot

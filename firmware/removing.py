@@ -26,6 +26,7 @@ from appliance.protocol.orders import FilmWithdrawal, ServiceOrder, Tombstone, W
 from appliance.records.audit import Log
 from appliance.records.files import (
     ID,
+    CaseFolder,
     Home,
     checked_id,
     from_json,
@@ -86,7 +87,7 @@ class Removals:
         if manifest is None or manifest.ended is None:
             return False
         try:
-            return not is_there(self._home.case(manifest.started.case) / "hold")
+            return not is_there(self._home.case(manifest.started.case).hold)
         except BadFile:
             return False
 
@@ -146,9 +147,9 @@ class Removals:
 
     def _orders(self) -> Iterator[Path]:
         yield from some_of(self._home.inbox, _MOST)
-        for case in some_of(self._home.cases, _MOST):
-            yield from (case / "withdrawal", case / "withdrawn-there")
-            yield from some_of(case / "withdrawn", _MOST)
+        for case in map(CaseFolder, some_of(self._home.cases, _MOST)):
+            yield from (case.withdrawal, case.withdrawn_there)
+            yield from some_of(case.film_orders, _MOST)
 
     def _believed(self, note: str) -> tuple[Order, Verifier] | None:
         """The order in a note and who signed it, if they may give such orders to this kit."""

@@ -29,7 +29,7 @@ class Witness:
         self._signer = signer
         self._clock = clock
         self._lock = threading.Lock()
-        self._directory = home.kit / "heads"
+        self._directory = home.heads
         home.prepare(self._directory)
         self._number, self._before = 0, START
         self._last = self._latest()

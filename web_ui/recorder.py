@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from appliance.errors import BadFile
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.permits import (
-    CURRENT,
     Books,
     Ceilings,
     Permit,
@@ -69,7 +68,7 @@ class Recorder:
     @property
     def enrolled(self) -> Enrolled | None:
         """Whom it obeys, None while the kit is new."""
-        return load_fact(self._home.kit / "enrolled.json", Enrolled)
+        return load_fact(self._home.enrolled, Enrolled)
 
     def ceilings(self) -> Ceilings:
         """What the service has signed that this kit may do at most; the recorder checks it too."""
@@ -80,7 +79,7 @@ class Recorder:
 
     def needs_press(self, case: OpenCase) -> bool:
         """True while it knows an earlier key of this case and would refuse to film."""
-        books = load_fact(self._home.kit / "books.json", Books) or Books()
+        books = load_fact(self._home.books, Books) or Books()
         known = books.recipients.get(case.id)
         return known is not None and known != recipient_digest(case.record.recipient)
 
@@ -106,7 +105,7 @@ class Recorder:
     def permit(self) -> Permit | None:
         """What the kit is armed for, None if nothing. What the recorder makes of it is its own."""
         try:
-            note = read_text(self._home.permits / CURRENT)
+            note = read_text(self._home.permit)
             return from_json(split_note(note)[0], Permit)
         except (FileNotFoundError, BadFile):
             return None
@@ -121,7 +120,7 @@ class Recorder:
         the kit and never believes that permit again."""
         armed = self.armed_case()
         if not case or case == armed:
-            (self._home.permits / CURRENT).unlink(missing_ok=True)
+            self._home.permit.unlink(missing_ok=True)
             sync_directory(self._home.permits)
             self._log.write("disarmed", case=armed)
 

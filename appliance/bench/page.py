@@ -137,7 +137,7 @@ class _Bench:
         films.make((raw, MINUTES))
         case, kit = self._visit.case, self._kit
         name, recipient = new_id(), parse_recipient(case.record.recipient)
-        signer = Signer.parse((kit.home.kit / "signing.key").read_text())
+        signer = Signer.parse(kit.home.signing_key.read_text())
         started = films.beginning(name, recipient, case.id, self._visit.status.kit)
         films.keep(raw, kit.home.recording(name), recipient, started, signer.sign)
         raw.unlink()
@@ -306,7 +306,7 @@ class _Bench:
     def _add_cases(self, count: int) -> None:
         """More cases, each with its films; of a film what counts here is that it is listed."""
         home, visit = self._kit.home, self._visit
-        signer = Signer.parse((home.kit / "signing.key").read_text())
+        signer = Signer.parse(home.signing_key.read_text())
         whole = (home.recording(self._film) / "manifest").read_text().split("\n")
         for number in range(count):
             details = Details(label=f"Family {number}", check_word="harbour")
@@ -325,10 +325,10 @@ class _Bench:
 def _let_in(visit: Visit, passphrase: str) -> None:
     """What the page would have written: the practitioner's key, and what the family agreed to."""
     home, keys = visit.kit.home, visit.keys
-    place = home.keys / keys.card().name
+    place = home.keys.of(keys.card().name)
     place.mkdir(parents=True)
-    save(place / "identity.age", lock(keys, passphrase, work=10), mode=0o600)
-    save_fact(place / "card.json", keys.card())
+    save(place.identity, lock(keys, passphrase, work=10), mode=0o600)
+    save_fact(place.card, keys.card())
     now = datetime.now(UTC)
     parent = Person(
         pii_principal_id=new_id(),

@@ -261,12 +261,12 @@ class SealedKit:
         self._id = new_id()
         self._signer = Signer.generate(f"kit-{self._id}")
         card = KitCard(id=self._id, verifier=str(self._signer.verifier))
-        save_fact(self.home.kit / "kit.json", card)
+        save_fact(self.home.kit_card, card)
         enrolled = Enrolled(
             service=self.service.card(),
             practitioners=(PrivateKeys.generate("practitioner").card(),),
         )
-        save_fact(self.home.kit / "enrolled.json", enrolled)
+        save_fact(self.home.enrolled, enrolled)
         self._objects: dict[str, Path] = {}
 
     def film(self, segments: int, size: int, receipts: str = "") -> None:

@@ -142,8 +142,8 @@ def import_film(
 
 def clear_unfinished(home: Home) -> None:
     """Remove what a pulled plug left of imports. Call before any is begun."""
-    for case in paths_in(home.cases, ID):
-        for directory in paths_in(case / "imports", ID):
+    for case in home.case_folders():
+        for directory in paths_in(case.imports, ID):
             if not (directory / MANIFEST).exists():
                 shutil.rmtree(directory)
 

@@ -83,7 +83,7 @@ def _take_in(
 ) -> ReadmissionRefusal | None:
     """Raises FileNotFoundError while the key is not here, NotPossible."""
     directory = home.case(order.case)
-    if not is_there(directory / "case.json"):
+    if not is_there(directory.record):
         return ReadmissionRefusal.NO_SUCH_CASE
     if not is_open(directory):
         return ReadmissionRefusal.WITHDRAWN

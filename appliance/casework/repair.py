@@ -35,6 +35,7 @@ from appliance.film.segment import Measured, seal_index
 from appliance.records.audit import Event
 from appliance.records.files import (
     ID,
+    CaseFolder,
     Home,
     checked_id,
     paths_in,
@@ -127,8 +128,8 @@ def mend(
     return tuple(made)
 
 
-def _derived(case: Path, directory: Path) -> Path:
-    return case / "derived" / directory.name
+def _derived(case: CaseFolder, directory: Path) -> Path:
+    return case.derived / directory.name
 
 
 def _broken(directory: Path, manifest: Manifest) -> list[tuple[int, SegmentClosed | Tail]]:

@@ -14,7 +14,6 @@ so that it ends there although nobody unlocks this kit again.
 import shutil
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Literal, get_args
 
 from appliance.age.recipients import parse_recipient
@@ -28,14 +27,13 @@ from appliance.film.manifest import FilmStarted
 from appliance.protocol.cards import Card, sealing_keys
 from appliance.protocol.case_record import (
     ENDED_EARLY,
-    SHARE_ENDS,
-    SHARES,
     end_of_share,
     is_share_ended,
 )
 from appliance.protocol.orders import CopiesOut, ShareEnd
 from appliance.records.files import (
     ID,
+    CaseFolder,
     Fact,
     Moment,
     new_id,
@@ -111,7 +109,7 @@ def share(
     )
     case.write(found, found.id)
     _order(case, found.id, films, until, "")
-    directory = case.directory / SHARES / found.id
+    directory = case.directory.shares / found.id
     directory.mkdir(mode=0o750, parents=True)
     sync_directory(directory.parent)
     sync_directory(case.directory)
@@ -169,19 +167,19 @@ def _end_what_is_lost(case: OpenCase, kept: Salvaged[Share], now: datetime) -> l
     return ended
 
 
-def is_over(directory: Path, found: Share, now: datetime) -> bool:
+def is_over(directory: CaseFolder, found: Share, now: datetime) -> bool:
     """True once a share was ended, or its day has come."""
     return now >= found.until or is_share_ended(directory, found.id)
 
 
-def remove_what_is_over(directory: Path, now: datetime | None, film: str = "") -> list[str]:
+def remove_what_is_over(directory: CaseFolder, now: datetime | None, film: str = "") -> list[str]:
     """Remove here what the orders in a case's directory say: no key is needed for it.
 
     `now`: None while the time is in doubt; then only what was ended before its day goes. `film`:
     every share with a moment of it goes, too. Returns the shares removed. Raises BadFile.
     """
     removed = []
-    for path in paths_in(directory / SHARES, ID):
+    for path in paths_in(directory.shares, ID):
         order = end_of_share(directory, path.name)
         due = order is None or (now is not None and now >= order.at) or film in order.films
         if due or is_share_ended(directory, path.name):
@@ -209,17 +207,17 @@ def _end(case: OpenCase, name: str, films: tuple[str, ...], at: datetime) -> Non
 
 def _order(case: OpenCase, name: str, films: tuple[str, ...], at: datetime, ending: str) -> None:
     order = ShareEnd(id=new_id(), case=case.id, share=name, films=films, at=at)
-    directory = case.directory / SHARE_ENDS
+    directory = case.directory.share_ends
     directory.mkdir(mode=0o750, exist_ok=True)
     sync_directory(case.directory)
     note = sign_fact(case.keys.signer, order)
     save(directory / f"{name}{ending}", note.encode())
 
 
-def _remove(directory: Path, name: str) -> None:
-    if (directory / SHARES / name).exists():
-        shutil.rmtree(directory / SHARES / name)
-        sync_directory(directory / SHARES)
+def _remove(directory: CaseFolder, name: str) -> None:
+    if (directory.shares / name).exists():
+        shutil.rmtree(directory.shares / name)
+        sync_directory(directory.shares)
 
 
 def _agreed(case: OpenCase) -> Consent | None:

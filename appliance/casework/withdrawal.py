@@ -27,9 +27,6 @@ from appliance.errors import BadFile, BadInput
 from appliance.protocol.cards import KitCard
 from appliance.protocol.case_record import (
     CASE_ORDER,
-    FILM_ORDERS,
-    HOLD,
-    THERE,
     CaseRecord,
     film_order,
     films_withdrawn,
@@ -41,6 +38,7 @@ from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.orders import FilmWithdrawal, HoldNotice, ServiceOrder
 from appliance.records.files import (
     ID,
+    CaseFolder,
     Home,
     checked_id,
     is_there,
@@ -75,7 +73,7 @@ def withdraw_film(case: OpenCase, film: str, kit: str, at: datetime) -> FilmWith
             id=new_id(), case=case.id, kit=kit, film=checked_id(film), clips=moments, at=at
         )
         note = sign_fact(case.keys.signer, order)
-        directory = case.directory / FILM_ORDERS
+        directory = case.directory.film_orders
         directory.mkdir(mode=0o750, exist_ok=True)
         sync_directory(case.directory)
         save(directory / film, note.encode())
@@ -95,7 +93,7 @@ def _cut_from(case: OpenCase, film: str) -> tuple[str, ...]:
     return tuple(sorted(sure | lost))
 
 
-def finish_film(directory: Path, film: str) -> None:
+def finish_film(directory: CaseFolder, film: str) -> None:
     """Carry out here what the order for a film says, unless a hold postpones it."""
     order = None
     with suppress(BadFile):
@@ -106,19 +104,19 @@ def finish_film(directory: Path, film: str) -> None:
     if held(directory):
         return
     moments = set(order.clips) if isinstance(order, FilmWithdrawal) else set()
-    for path in paths_in(directory / "clips", _ANY):
+    for path in paths_in(directory.clips, _ANY):
         if path.name.lstrip(".").partition(".")[0] in moments:
             path.unlink(missing_ok=True)
-    for path in paths_in(directory / "documents", _ANY):
+    for path in paths_in(directory.documents, _ANY):
         of_it = path.name.startswith((f"marks-{film}-", f"enough-{film}-"))
         if of_it or ((match := _MOMENT.fullmatch(path.name)) and match["id"] in moments):
             path.unlink(missing_ok=True)
-    for part in ("derived", "imports"):
-        if (directory / part / film).exists():
-            shutil.rmtree(directory / part / film)
-    for part in ("clips", "documents", "derived", "imports"):
-        if (directory / part).exists():
-            sync_directory(directory / part)
+    for made in (directory.derived / film, directory.imports / film):
+        if made.exists():
+            shutil.rmtree(made)
+    for part in (directory.clips, directory.documents, directory.derived, directory.imports):
+        if part.exists():
+            sync_directory(part)
 
 
 # --- Holds --------------------------------------------------------------------------------------
@@ -129,12 +127,12 @@ def place_hold(case: OpenCase, hold: Hold) -> None:
     case.write(hold)
     notice = HoldNotice(case=case.id, review=hold.review)
     note = sign_fact(case.keys.signer, notice)
-    save(case.directory / HOLD, note.encode())
+    save(case.directory.hold, note.encode())
 
 
-def lift_hold(directory: Path) -> None:
+def lift_hold(directory: CaseFolder) -> None:
     """From now on removal goes on where it waited. Safe to call again."""
-    (directory / HOLD).unlink(missing_ok=True)
+    directory.hold.unlink(missing_ok=True)
     sync_directory(directory)
 
 
@@ -156,8 +154,8 @@ def hear_service(home: Home, cases: Cases) -> list[Carried]:
     restored from before its withdrawal. An order counts for the kit it names. Whatever is not
     signed by the service of this kit is left alone. Safe to call again.
     """
-    enrolled = load_fact(home.kit / "enrolled.json", Enrolled)
-    kit = load_fact(home.kit / "kit.json", KitCard)
+    enrolled = load_fact(home.enrolled, Enrolled)
+    kit = load_fact(home.kit_card, KitCard)
     if enrolled is None or kit is None:
         return []
     service = enrolled.service.verifying_key()
@@ -171,7 +169,7 @@ def hear_service(home: Home, cases: Cases) -> list[Carried]:
         if not (order.kit == kit.id if isinstance(order, ServiceOrder) else order.whole):
             continue
         film = order.film if isinstance(order, ServiceOrder) else ""
-        if (directory / "case.json").exists() and _take_in(directory, film, note):
+        if directory.record.exists() and _take_in(directory, film, note):
             if film:
                 finish_film(directory, film)
             else:
@@ -180,18 +178,18 @@ def hear_service(home: Home, cases: Cases) -> list[Carried]:
     return done
 
 
-def _take_in(directory: Path, film: str, note: str) -> bool:
+def _take_in(directory: CaseFolder, film: str, note: str) -> bool:
     """Put the service's word where it counts; False if the same was ordered before."""
     if film:
         if not ID.fullmatch(film) or is_film_withdrawn(directory, film):
             return False
-        (directory / FILM_ORDERS).mkdir(mode=0o750, exist_ok=True)
-        save(directory / FILM_ORDERS / film, note.encode())
+        directory.film_orders.mkdir(mode=0o750, exist_ok=True)
+        save(directory.film_orders / film, note.encode())
         return True
-    record = load_fact(directory / "case.json", CaseRecord)
-    if is_there(directory / "withdrawal") or (record and record.state == "withdrawn"):
+    record = load_fact(directory.record, CaseRecord)
+    if is_there(directory.withdrawal) or (record and record.state == "withdrawn"):
         return False
-    save(directory / THERE, note.encode())
+    save(directory.withdrawn_there, note.encode())
     return True
 
 
@@ -204,7 +202,7 @@ def _notes(inbox: Path) -> Iterator[str]:
 def finish_everything(home: Home, cases: Cases) -> list[str]:
     """Finish what a pulled plug left half done; returns the cases where that did not succeed."""
     failed = []
-    for directory in paths_in(home.cases, ID):
+    for directory in home.case_folders():
         try:
             if is_withdrawn(directory):
                 cases.finish_withdrawal(directory.name)

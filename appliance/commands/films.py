@@ -80,7 +80,7 @@ def open_film(
     with _fetched(recording, access) as directory:
         case = case_directory(directory, read_manifest(directory))
         secrets = open_case_identities(case, identities)
-        derived = case / "derived" / directory.resolve().name
+        derived = case.derived / directory.resolve().name
         verifiers = _kit_keys(kit_keys)
         opening = open_recording(directory, secrets, verifiers, check=True, derived=derived)
         with contextlib.closing(opening) as opened:

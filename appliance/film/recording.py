@@ -26,6 +26,7 @@ from appliance.film.manifest import (
     segment_name,
 )
 from appliance.records.files import (
+    CaseFolder,
     checked_id,
     from_json,
     names_in,
@@ -155,13 +156,13 @@ def read_mended(
     return found
 
 
-def case_directory(directory: Path, manifest: Manifest) -> Path:
+def case_directory(directory: Path, manifest: Manifest) -> CaseFolder:
     """Where the case of the recording in `directory` lies: on a kit beside all recordings, in a
     store around its own. It need not be there: a withdrawn case leaves its recordings behind.
     """
     case = checked_id(manifest.started.case)
     around = directory.resolve().parent.parent
-    return around if around.name == case else around / "cases" / case
+    return CaseFolder(around if around.name == case else around / "cases" / case)
 
 
 def differences(directory: Path, manifest: Manifest) -> list[str]:

@@ -29,6 +29,7 @@ from appliance.protocol.orders import (
 )
 from appliance.records.files import (
     ID,
+    CaseFolder,
     Fact,
     checked_id,
     from_json,
@@ -39,8 +40,6 @@ from appliance.records.files import (
 )
 from appliance.records.signing import Verifier, open_fact
 
-THERE, HOLD = "withdrawn-there", "hold"
-FILM_ORDERS, SHARES, SHARE_ENDS = "withdrawn", "shares", "ends"
 ENDED_EARLY = "-now"
 SHARE_END_NAME = re.compile(rf"{ID.pattern}(?:{ENDED_EARLY})?")
 
@@ -59,57 +58,57 @@ class CaseRecord(Fact, frozen=True, kw_only=True, tag="case/v1"):
     state: Literal["open", "closed", "withdrawn"]
 
 
-def is_withdrawn(directory: Path) -> bool:
+def is_withdrawn(directory: CaseFolder) -> bool:
     """True from the moment that an order is on the card, before anything of it is carried out."""
-    return is_there(directory / "withdrawal") or is_there(directory / THERE)
+    return is_there(directory.withdrawal) or is_there(directory.withdrawn_there)
 
 
-def withdrawal_note(directory: Path) -> tuple[Withdrawal, str] | None:
+def withdrawal_note(directory: CaseFolder) -> tuple[Withdrawal, str] | None:
     """The order in a case's directory and the note that carries it, its signature not checked.
     Raises BadFile, OSError."""
     try:
-        note = read_text(directory / "withdrawal")
+        note = read_text(directory.withdrawal)
     except FileNotFoundError:
         return None
     return from_json(note.split("\n", 1)[0], Withdrawal), note
 
 
-def film_order(directory: Path, film: str) -> _FilmOrder | None:
+def film_order(directory: CaseFolder, film: str) -> _FilmOrder | None:
     """The order for a film in a case's directory, its signature not checked. Raises BadFile,
     OSError."""
     try:
-        data = read_plain(directory / FILM_ORDERS / checked_id(film))
+        data = read_plain(directory.film_orders / checked_id(film))
     except FileNotFoundError:
         return None
     return from_json(data.partition(b"\n")[0], _FILM_ORDER)
 
 
-def is_film_withdrawn(directory: Path, film: str) -> bool:
+def is_film_withdrawn(directory: CaseFolder, film: str) -> bool:
     """True from the moment the order is on the card, whatever can be read of it."""
-    return is_there(directory / FILM_ORDERS / film)
+    return is_there(directory.film_orders / film)
 
 
-def films_withdrawn(directory: Path) -> list[str]:
+def films_withdrawn(directory: CaseFolder) -> list[str]:
     """The films of a case that were taken back."""
-    return [path.name for path in paths_in(directory / FILM_ORDERS, ID)]
+    return [path.name for path in paths_in(directory.film_orders, ID)]
 
 
-def held(directory: Path) -> bool:
+def held(directory: CaseFolder) -> bool:
     """True while nothing may be removed. A damaged notice holds too: only lifting it ends it."""
-    return is_there(directory / HOLD)
+    return is_there(directory.hold)
 
 
-def hold_notice(directory: Path) -> HoldNotice | None:
+def hold_notice(directory: CaseFolder) -> HoldNotice | None:
     """The public face of a hold; None if there is none, or it cannot be read."""
     with suppress(FileNotFoundError, BadFile):
-        return from_json(read_text(directory / HOLD).partition("\n")[0], HoldNotice)
+        return from_json(read_text(directory.hold).partition("\n")[0], HoldNotice)
     return None
 
 
-def closed_there(directory: Path, service: Verifier) -> Tombstone | ServiceOrder | None:
+def closed_there(directory: CaseFolder, service: Verifier) -> Tombstone | ServiceOrder | None:
     """The service's word by which a case was closed here; None if there is none, or none of it."""
     try:
-        return open_fact(read_plain(directory / THERE), [service], CASE_ORDER)[0]
+        return open_fact(read_plain(directory.withdrawn_there), [service], CASE_ORDER)[0]
     except (OSError, BadInput):
         return None
 
@@ -119,19 +118,19 @@ def share_end(path: Path) -> ShareEnd:
     return from_json(read_text(path).partition("\n")[0], ShareEnd)
 
 
-def end_of_share(directory: Path, name: str) -> ShareEnd | None:
+def end_of_share(directory: CaseFolder, name: str) -> ShareEnd | None:
     """The order that ends a share; None where there is none that can be read."""
     try:
-        return share_end(directory / SHARE_ENDS / name)
+        return share_end(directory.share_ends / name)
     except (FileNotFoundError, BadFile):
         return None
 
 
-def is_share_ended(directory: Path, name: str) -> bool:
+def is_share_ended(directory: CaseFolder, name: str) -> bool:
     """True if it was ended before its day."""
-    return is_there(directory / SHARE_ENDS / f"{name}{ENDED_EARLY}")
+    return is_there(directory.share_ends / f"{name}{ENDED_EARLY}")
 
 
-def is_withdrawn_share(directory: Path, name: str) -> bool:
+def is_withdrawn_share(directory: CaseFolder, name: str) -> bool:
     """True if nothing more of a share may be sent."""
-    return is_share_ended(directory, name) or not (directory / SHARES / name).exists()
+    return is_share_ended(directory, name) or not (directory.shares / name).exists()

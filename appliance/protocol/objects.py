@@ -20,7 +20,7 @@ from typing import Literal
 
 from appliance.errors import BadFile
 from appliance.film.manifest import MENDED_NAME
-from appliance.records.files import ID, checked_id, paths_in
+from appliance.records.files import ID, CaseFolder, checked_id, paths_in
 
 SERVICE_CARD = "service/card.json"
 
@@ -74,7 +74,7 @@ _SEALED = re.compile(r"[a-z0-9][a-z0-9._-]*\.age")
 
 
 def case_files(
-    directory: Path, unreadable: Callable[[Path], object] | None = None
+    directory: CaseFolder, unreadable: Callable[[Path], object] | None = None
 ) -> Iterator[tuple[Part, Path]]:
     """What of a case that is not withdrawn the service should have, and what each file is. So it
     is sent, and so it is looked for before anything is removed for good.
@@ -94,20 +94,20 @@ def case_files(
 
     for path in inside(directory, _KEY):
         yield "case-key", path
-    for path in inside(directory / "documents", _SEALED):
+    for path in inside(directory.documents, _SEALED):
         yield "document", path
-    for path in inside(directory / "clips", _SEALED):
+    for path in inside(directory.clips, _SEALED):
         yield "clip", path
-    for share in inside(directory / "shares", ID):
+    for share in inside(directory.shares, ID):
         for path in inside(share, _SEALED):
             yield "clip", path
-    for film in inside(directory / "derived", ID):
+    for film in inside(directory.derived, ID):
         # Without its note, what is mended of a film is still being made.
         for note in inside(film, MENDED_NAME):
             yield "document", note
             for path in inside(film, re.compile(rf"{note.stem}\.[a-z0-9._-]*\.age")):
                 yield "film", path
-    for film in inside(directory / "imports", ID):
+    for film in inside(directory.imports, ID):
         # So is a film from elsewhere, without its manifest.
         for manifest in inside(film, re.compile("manifest")):
             yield "manifest", manifest

@@ -22,8 +22,6 @@ from appliance.records.signing import open_fact
 
 OrderedFilm = Literal["visit", "review"]
 """What a permit may order: a family together, or the shared review itself."""
-CURRENT = "current"
-"""The one file in the directory of permits."""
 
 LONGEST_FILM = timedelta(minutes=60)
 LONGEST_LIFE = timedelta(hours=24)

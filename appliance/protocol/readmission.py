@@ -24,7 +24,15 @@ from appliance.protocol.orders import (
     signed_order,
 )
 from appliance.protocol.permits import recipient_digest
-from appliance.records.files import Fact, Home, checked_id, load_fact, paths_in, read_plain
+from appliance.records.files import (
+    CaseFolder,
+    Fact,
+    Home,
+    checked_id,
+    load_fact,
+    paths_in,
+    read_plain,
+)
 
 _KEY_FILE = re.compile(r"identity-[0-9]{4}-[a-z2-7]{16}\.age")
 KEY_NAME = re.compile(r"key-.*", re.DOTALL)
@@ -189,8 +197,8 @@ def has_come(home: Home, practitioner: str) -> bool:
 
 def this_kit(home: Home) -> tuple[KitCard, Enrolled] | None:
     """Its card and whom it obeys, None before it is set up."""
-    kit = load_fact(home.kit / "kit.json", KitCard)
-    enrolled = load_fact(home.kit / "enrolled.json", Enrolled)
+    kit = load_fact(home.kit_card, KitCard)
+    enrolled = load_fact(home.enrolled, Enrolled)
     return (kit, enrolled) if kit and enrolled else None
 
 
@@ -200,14 +208,14 @@ def is_for(order: Readmission, card: Card) -> bool:
     return (order.practitioner, order.recipient) == (card.name, digest)
 
 
-def is_open(directory: Path) -> bool:
+def is_open(directory: CaseFolder) -> bool:
     """False for a case that is not here, is withdrawn or cannot be read."""
     with suppress(BadFile):
-        record = load_fact(directory / "case.json", CaseRecord)
+        record = load_fact(directory.record, CaseRecord)
         return record is not None and record.state != "withdrawn" and not is_withdrawn(directory)
     return False
 
 
 def answer_path(home: Home, case: str, number: int) -> Path:
     """Where it stands what became of an order."""
-    return home.case(case) / "readmitted" / f"{number:06}"
+    return home.case(case).readmitted / f"{number:06}"

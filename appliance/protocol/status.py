@@ -2,7 +2,6 @@
 
 from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -93,15 +92,11 @@ class AtBase(Fact, frozen=True, kw_only=True, tag="at-base/v1"):
 AT_BASE_SECONDS = 12 * 3600.0
 
 
-def at_base_path(home: Home) -> Path:
-    return home.status("web").with_name("at-base.json")
-
-
 def is_at_base(home: Home, now: Reading) -> bool:
     """True if the practitioner said so on the page in this boot, and not long ago."""
     said = None
     with suppress(BadFile, OSError):
-        said = load_fact(at_base_path(home), AtBase)
+        said = load_fact(home.at_base, AtBase)
     return said is not None and now.is_within(AT_BASE_SECONDS, said)
 
 

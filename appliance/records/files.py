@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import IO, Annotated, AnyStr, TypeVar
 
 import msgspec
@@ -128,9 +128,63 @@ def _form_of(data: bytes | str) -> str:
         return ""
 
 
+class Below:
+    """A path that lies at one place below the home, or below a folder that is a path itself."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, place: "Home | Path", _kind: object = None) -> Path:
+        return (place.root if isinstance(place, Home) else place) / self.name
+
+
+class CaseFolder(PosixPath):
+    """`cases/<id>/`, and what lies in it."""
+
+    record = Below("case.json")
+    withdrawal = Below("withdrawal")
+    """Everything is taken back: the practitioner's order."""
+    withdrawn_there = Below("withdrawn-there")
+    """Everything is taken back: the service's word."""
+    film_orders = Below("withdrawn")
+    """The orders for single films, each under its recording's name."""
+    hold = Below("hold")
+    documents, clips = Below("documents"), Below("clips")
+    derived, imports = Below("derived"), Below("imports")
+    """A folder a recording: what was made of it here, and films from elsewhere."""
+    shares, share_ends = Below("shares"), Below("ends")
+    readmitted = Below("readmitted")
+
+    def identity(self, number: int) -> Path:
+        """The case's secret, sealed; the highest number has all of them."""
+        return self / f"identity-{number:04}.age"
+
+
+class PersonFolder(PosixPath):
+    """`keys/<name on the card>/`: one practitioner's."""
+
+    identity = Below("identity.age")
+    """Locked by the passphrase."""
+    card = Below("card.json")
+    new_card = Below("new-card.json")
+    principles = Below("principles.age")
+
+
+class KeysFolder(PosixPath):
+    """`keys/`: the page's own, and its practitioners'."""
+
+    certificate, certificate_key = Below("tls.crt"), Below("tls.key")
+    authority = Below("authority.crt")
+    paired = Below("paired.json")
+
+    def of(self, name: str) -> PersonFolder:
+        return PersonFolder(self, name)
+
+
 @dataclass(frozen=True)
 class Home:
-    """Every path of a kit. `root` is on the card, `run` in memory (tmpfs).
+    """Every path of a kit, but the files of a film (`film.manifest`). `root` is on the card, `run`
+    in memory (tmpfs).
 
     One writer a directory, and only its writer deletes there:
     recorder - kit, recordings, run/recorder; web - keys, cases, permits, requests/web, run/web;
@@ -140,51 +194,28 @@ class Home:
     root: Path
     run: Path
 
+    kit = Below("kit")
+    kit_card, signing_key = Below("kit/kit.json"), Below("kit/signing.key")
+    enrolled = Below("kit/enrolled.json")
+    books = Below("kit/books.json")
+    clock_mark, clock_kept = Below("kit/clock-mark.json"), Below("kit/clock-kept.json")
+    heads = Below("kit/heads")
+    removed = Below("kit/removed")
+    """The recorder's signed notes of films that are gone, each under its recording's name."""
+    reset, former = Below("kit/reset"), Below("kit/former")
+    """The note of a factory reset, while it is under way and when it is done."""
+    recordings = Below("recordings")
+    cases = Below("cases")
+    permits = Below("permits")
+    permit = Below("permits/current")
+    web_requests, sync_requests = Below("requests/web"), Below("requests/sync")
+    receipts = Below("receipts")
+    inbox = Below("inbox")
+
     def __post_init__(self) -> None:
         # Where the home lies is up to whoever set it up; below it no link is followed.
         object.__setattr__(self, "root", self.root.resolve())
         object.__setattr__(self, "run", self.run.resolve())
-
-    @property
-    def kit(self) -> Path:
-        return self.root / "kit"
-
-    @property
-    def removed(self) -> Path:
-        """The recorder's signed notes of films that are gone, each under its recording's name."""
-        return self.kit / "removed"
-
-    @property
-    def recordings(self) -> Path:
-        return self.root / "recordings"
-
-    @property
-    def keys(self) -> Path:
-        return self.root / "keys"
-
-    @property
-    def cases(self) -> Path:
-        return self.root / "cases"
-
-    @property
-    def permits(self) -> Path:
-        return self.root / "permits"
-
-    @property
-    def web_requests(self) -> Path:
-        return self.root / "requests" / "web"
-
-    @property
-    def sync_requests(self) -> Path:
-        return self.root / "requests" / "sync"
-
-    @property
-    def receipts(self) -> Path:
-        return self.root / "receipts"
-
-    @property
-    def inbox(self) -> Path:
-        return self.root / "inbox"
 
     def log(self, process: str) -> Path:
         return self.root / "log" / process
@@ -194,6 +225,11 @@ class Home:
         return self.run / process / "status.json"
 
     @property
+    def at_base(self) -> Path:
+        """The practitioner's word that the kit is at base, in memory only."""
+        return self.run / "web" / "at-base.json"
+
+    @property
     def preview(self) -> Path:
         """What the camera sees while it is open for framing, replaced whole, in memory only."""
         return self.run / "recorder" / "preview.jpg"
@@ -201,8 +237,16 @@ class Home:
     def recording(self, name: str) -> Path:
         return self.recordings / checked_id(name)
 
-    def case(self, name: str) -> Path:
-        return self.cases / checked_id(name)
+    @property
+    def keys(self) -> KeysFolder:
+        return KeysFolder(self.root, "keys")
+
+    def case(self, name: str) -> CaseFolder:
+        return CaseFolder(self.cases, checked_id(name))
+
+    def case_folders(self) -> list[CaseFolder]:
+        """Of every case here, in the order of their names. Raises as `names_in` does."""
+        return [CaseFolder(path) for path in paths_in(self.cases, ID)]
 
     def prepare(self, *directories: Path) -> None:
         """Make a writer's own directories (0750) and clear what its last end left half-written."""

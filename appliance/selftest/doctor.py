@@ -104,7 +104,7 @@ def _refuses(config: Config) -> bool:
     # Only here: it takes memory and time, and most kits are looked over far from base.
     from appliance.stores import load_access, open_store, refuses_delete
 
-    kit = load_fact(config.places.kit / "kit.json", KitCard)
+    kit = load_fact(config.places.kit_card, KitCard)
     if kit is None:
         raise BadInput("This kit is not set up yet.")
     path = Path(config.store_access) if config.store_access else _CREDENTIAL
@@ -478,7 +478,7 @@ def _package(machine: Machine) -> Iterator[Finding]:
 
 
 def _certificate(config: Config, machine: Machine) -> Finding:
-    path = config.places.keys / "tls.crt"
+    path = config.places.keys.certificate
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError):

@@ -233,7 +233,7 @@ class Mishaps(Rehearsal):
         moved = abs(found[1] - found[0])
         require(moved < 0.5, f"its end moved by {moved:.1f} s")
         # Put right as a person does: with nothing armed, and a press.
-        (self.home.permits / "current").unlink()
+        self.home.permit.unlink()
         told = self._say(Correction, datetime.now(UTC))
         require(told == "done", f"the time was not put right: {told}")
         return f"an hour later: {self._saw(ended)}; its end moved by {moved:.1f} s"

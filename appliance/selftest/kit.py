@@ -223,7 +223,7 @@ class Kit:
 
     def page(self) -> "Page":
         """A browser's view of the kit's page, trusting the certificate that the kit made."""
-        certificate = self.home.keys / "tls.crt"
+        certificate = self.home.keys.certificate
         wait_for("the page's certificate", lambda: certificate.exists() or None, 20)
         page = Page(f"https://127.0.0.1:{self.config.port}", certificate)
         wait_for("the page", page.answers, 20)

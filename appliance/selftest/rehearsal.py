@@ -302,7 +302,7 @@ class Rehearsal:
         files = {path: path.read_bytes() for path in self.cut_short.iterdir()}
         expect(self.page.submit("/cases", {}, form="/lock"), 200)
         expect(self.page.submit("/unlock", {"passphrase": self.passphrase}), 200)
-        derived = self.home.case(self.case) / "derived" / self.cut_short.name
+        derived = self.home.case(self.case).derived / self.cut_short.name
         wait_for("the mended end", lambda: next(iter(derived.glob("*.mended")), None), 20)
         expect(self.page.get(f"/cases/{self.case}/films/{self.cut_short.name}"), 200)
         found = Seen.of(self._video(self.cut_short.name))
@@ -340,7 +340,7 @@ class Rehearsal:
             form=f"{url}/clips",
         )
         expect(sent, 200)
-        clips = self.home.case(self.case) / "clips"
+        clips = self.home.case(self.case).clips
         sealed = wait_for(
             "the sealed clip", lambda: next(iter(sorted(clips.glob("*.age"))), None), 60
         )

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import msgspec
 
-from appliance.protocol.permits import CURRENT, Permit
+from appliance.protocol.permits import Permit
 from appliance.protocol.requests import Enrol, SetTime, place_request
 from appliance.protocol.status import RecorderStatus
 from appliance.records.clock import SystemClock, Vouch
@@ -88,7 +88,7 @@ class Visit:
 
     def place(self, note: str) -> None:
         """Put a text where the order to film lies, whatever it is."""
-        save(self.kit.home.permits / CURRENT, note.encode())
+        save(self.kit.home.permit, note.encode())
 
     def arm(self, **changes: Any) -> Permit:
         """Arm the kit and wait for its light to say so."""

@@ -164,7 +164,7 @@ def _why_not(config: Config, clock: Clock) -> Why | None:
         links(),
         at_base=said_at_base(home, clock),
         listed=config.base_networks,
-        armed=is_there(home.permits / "current"),
+        armed=is_there(home.permit),
     )
 
 

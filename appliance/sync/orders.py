@@ -14,9 +14,7 @@ from typing import TypeVar
 from appliance.errors import BadFile, BadInput
 from appliance.protocol.cards import Card, KitCard
 from appliance.protocol.case_record import (
-    FILM_ORDERS,
     SHARE_END_NAME,
-    SHARE_ENDS,
     film_order,
     films_withdrawn,
     is_film_withdrawn,
@@ -68,22 +66,21 @@ def film_orders(home: Home, case: str, unreadable: Callable[[str], object]) -> I
     """The orders of a case for films that were taken back on this kit, and for what was shared.
     `unreadable` is told of each that cannot be read; the others go."""
     directory = home.case(case)
-    for folder, name in ((FILM_ORDERS, ID), (SHARE_ENDS, SHARE_END_NAME)):
+    for folder, name in ((directory.film_orders, ID), (directory.share_ends, SHARE_END_NAME)):
         try:
-            paths = paths_in(directory / folder, name)
+            paths = paths_in(folder, name)
         except (BadFile, OSError):
-            unreadable(f"cases/{case}/{folder}")
+            unreadable(f"cases/{case}/{folder.name}")
             continue
         for path in paths:
             try:
-                order = (
-                    film_order(directory, path.name) if folder == FILM_ORDERS else share_end(path)
-                )
+                of_film = folder == directory.film_orders
+                order = film_order(directory, path.name) if of_film else share_end(path)
                 # What the service itself ordered needs no way back to it.
                 if isinstance(order, FilmWithdrawal | ShareEnd):
                     yield from an_order(home, path, case, type(order), order.id, unreadable)
             except (BadFile, OSError):
-                unreadable(f"cases/{case}/{folder}/{path.name}")
+                unreadable(f"cases/{case}/{folder.name}/{path.name}")
 
 
 def an_order(

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from appliance.errors import BadFile
-from appliance.protocol.status import AT_BASE_SECONDS, AtBase, Why, at_base_path
+from appliance.protocol.status import AT_BASE_SECONDS, AtBase, Why
 from appliance.records.clock import Clock
 from appliance.records.files import Home, lines, load_fact
 
@@ -71,7 +71,7 @@ def said_at_base(home: Home, clock: Clock) -> bool:
     """True if the practitioner said so on the page, since the kit was switched on and not long
     ago."""
     with contextlib.suppress(BadFile):
-        said = load_fact(at_base_path(home), AtBase)
+        said = load_fact(home.at_base, AtBase)
         now = clock.read()
         return (
             said is not None

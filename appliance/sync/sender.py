@@ -142,10 +142,10 @@ def _of_kit(
     def are_heads(text: str) -> object:
         return open_fact(text, [verifier], Heads)
 
-    card = home.kit / "kit.json"
+    card = home.kit_card
     yield from sized(home, kit_object(kit.id), card, Rank.KIT, "", is_card, unreadable)
     try:
-        heads = paths_in(home.kit / "heads", HEADS_NAME, MOST_HEADS)
+        heads = paths_in(home.heads, HEADS_NAME, MOST_HEADS)
     except (BadFile, OSError):
         unreadable("kit/heads")
         return
@@ -159,7 +159,7 @@ def _case(
 ) -> Iterator[Sealed]:
     """What can be told of a case goes, whatever else lies there: one file must not keep another."""
     directory = home.case(name)
-    if is_there(directory / "withdrawal"):
+    if is_there(directory.withdrawal):
         # Noted before it is read: whatever it says, nothing else of this case goes.
         orders[name] = ""
         try:
@@ -170,12 +170,10 @@ def _case(
         except (BadFile, OSError):
             unreadable(f"cases/{name}")
             return
-        yield from an_order(
-            home, directory / "withdrawal", name, Withdrawal, found[0].id, unreadable
-        )
+        yield from an_order(home, directory.withdrawal, name, Withdrawal, found[0].id, unreadable)
         return
     try:
-        record = load_fact(directory / "case.json", CaseRecord)
+        record = load_fact(directory.record, CaseRecord)
     except (BadFile, OSError):
         unreadable(f"cases/{name}")
         record = None
@@ -330,8 +328,8 @@ class Sender:
         return self._tell("interrupted" if interrupted else "refused", error.code)
 
     def _whose(self) -> tuple[KitCard, Enrolled]:
-        kit = load_fact(self._home.kit / "kit.json", KitCard)
-        enrolled = load_fact(self._home.kit / "enrolled.json", Enrolled)
+        kit = load_fact(self._home.kit_card, KitCard)
+        enrolled = load_fact(self._home.enrolled, Enrolled)
         if kit is None or enrolled is None:
             raise SendRefused(
                 "This kit is not set up yet, so it belongs to no service.",

@@ -37,11 +37,11 @@ from appliance.age.sealing import seal
 from appliance.age.unsealing import Identity, unseal
 from appliance.errors import BadFile, BadInput, CaseWithdrawn, Incomplete, NoMatch, NotOpened
 from appliance.protocol.cards import Card, sealing_keys
-from appliance.protocol.case_record import HOLD, CaseRecord, is_withdrawn, withdrawal_note
+from appliance.protocol.case_record import CaseRecord, is_withdrawn, withdrawal_note
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.orders import CopiesOut, HoldNotice, Withdrawal
 from appliance.records.files import (
-    ID,
+    CaseFolder,
     Fact,
     Home,
     checked_id,
@@ -121,7 +121,7 @@ _F = TypeVar("_F", bound=Fact)
 class OpenCase:
     """A case whose key is in memory. Writes are sealed to it and signed by `keys`."""
 
-    directory: Path
+    directory: CaseFolder
     record: CaseRecord
     identities: tuple[Identity, ...]
     """What opens its films and documents: the identity in force, then the earlier ones."""
@@ -157,7 +157,7 @@ class OpenCase:
             heading = _Heading(case=self.id, name=name, number=number)
             text = f"{to_json(heading).decode()}\n{to_json(fact).decode()}\n"
             note = self.keys.signer.sign(text)
-            path = self.directory / "documents" / f"{name}-{number:04}.age"
+            path = self.directory.documents / f"{name}-{number:04}.age"
             save_new(path, seal(note.encode(), [parse_recipient(self.record.recipient)]))
         return hashlib.sha256(note.encode()).hexdigest()
 
@@ -225,7 +225,7 @@ class OpenCase:
 
     @property
     def clips(self) -> Path:
-        return self.directory / "clips"
+        return self.directory.clips
 
     def _items(self, kind: type[Fact]) -> dict[str, list[tuple[int, Path]]]:
         """The numbers and files of each item of a kind, the newest first: one look at the card."""
@@ -239,7 +239,7 @@ class OpenCase:
     def _numbered(self) -> list[tuple[str, int, Path]]:
         return [
             (match["name"], int(match["number"]), path)
-            for path in paths_in(self.directory / "documents", _NUMBERED)
+            for path in paths_in(self.directory.documents, _NUMBERED)
             if (match := _NUMBERED.fullmatch(path.name))
         ]
 
@@ -293,11 +293,11 @@ class Cases:
         return found
 
     def _names(self) -> list[str]:
-        return [path.name for path in paths_in(self._home.cases, ID)]
+        return [folder.name for folder in self._home.case_folders()]
 
     def _record(self, name: str) -> CaseRecord | BadFile | None:
         try:
-            return load_fact(self._home.cases / name / "case.json", CaseRecord)
+            return load_fact(self._home.case(name).record, CaseRecord)
         except BadFile as error:
             return error
 
@@ -311,10 +311,10 @@ class Cases:
         identity = _new_identity(service)
         record = CaseRecord(id=new_id(), recipient=str(identity.recipient), state="open")
         directory = self._home.case(record.id)
-        (directory / "documents").mkdir(mode=0o750, parents=True)
-        (directory / "clips").mkdir(mode=0o750)
+        directory.documents.mkdir(mode=0o750, parents=True)
+        directory.clips.mkdir(mode=0o750)
         _save_identities(directory, [identity], [keys.card()], service)
-        save_fact(directory / "case.json", record)
+        save_fact(directory.record, record)
         sync_directory(self._home.cases)
         case = OpenCase(directory, record, (identity,), keys, tuple(verifiers))
         case.write(Team(members=(keys.card(),), recipient=record.recipient))
@@ -324,7 +324,7 @@ class Cases:
     def open(self, name: str, keys: PrivateKeys, verifiers: Iterable[Verifier]) -> OpenCase:
         """Open a case with a practitioner's key. Raises CaseWithdrawn, NoMatch or BadFile."""
         directory = self._home.case(name)
-        record = load_fact(directory / "case.json", CaseRecord)
+        record = load_fact(directory.record, CaseRecord)
         if record is None or record.id != name:
             raise BadFile("There is no such case on this kit.")
         if record.state == "withdrawn" or is_withdrawn(directory):
@@ -396,7 +396,7 @@ class Cases:
         sealed to, and what `unseal` does where the card does not open it.
         """
         directory = self._home.case(name)
-        record = load_fact(directory / "case.json", CaseRecord)
+        record = load_fact(directory.record, CaseRecord)
         if record is None:
             raise BadFile("There is no such case on this kit.")
         if record.state != "withdrawn" and not is_withdrawn(directory):
@@ -472,9 +472,9 @@ class Cases:
         """
         directory = self._home.case(name)
         held = None
-        if is_there(directory / HOLD):
+        if is_there(directory.hold):
             with contextlib.suppress(BadFile):
-                notice = read_text(directory / HOLD).partition("\n")[0]
+                notice = read_text(directory.hold).partition("\n")[0]
                 held = from_json(notice, HoldNotice).review
             held = held or at
         order = Withdrawal(
@@ -489,7 +489,7 @@ class Cases:
             before = None
         if before is None:
             note = sign_fact(keys.signer, order)
-            save(directory / "withdrawal", note.encode())
+            save(directory.withdrawal, note.encode())
         self.finish_withdrawal(name)
         found = withdrawal_note(directory)
         if found is None:
@@ -499,7 +499,7 @@ class Cases:
     def finish_withdrawal(self, name: str) -> None:
         """Carry out what a withdrawal orders here: key first, then record, then all it opened."""
         directory = self._home.case(name)
-        held = is_there(directory / HOLD)
+        held = is_there(directory.hold)
         # With those that a power cut left half-written.
         for key_file in paths_in(directory, _KEY_FILE):
             if not held:
@@ -507,15 +507,15 @@ class Cases:
         record = None
         # One that is damaged says nothing any more; the order stands beside it.
         with contextlib.suppress(BadFile):
-            record = load_fact(directory / "case.json", CaseRecord)
+            record = load_fact(directory.record, CaseRecord)
         if record is not None and record.state != "withdrawn":
-            save_fact(directory / "case.json", msgspec.structs.replace(record, state="withdrawn"))
+            save_fact(directory.record, msgspec.structs.replace(record, state="withdrawn"))
         for part in (directory / name for name in names_in(directory)):
             if part.is_symlink() or not part.is_dir():
                 continue
             # The orders for single films say that they were taken back, and stay. What was shared
             # is a copy: sharing ends at once, and a hold loses nothing by it.
-            if part.name == "shares" or (not held and part.name != "withdrawn"):
+            if part == directory.shares or (not held and part != directory.film_orders):
                 shutil.rmtree(part)
         sync_directory(directory)
 
@@ -602,7 +602,7 @@ def _in_force_first(identities: Sequence[Identity], recipient: str) -> tuple[Ide
 def _sealed_from_now_to(case: OpenCase, recipient: str) -> OpenCase:
     record = msgspec.structs.replace(case.record, recipient=recipient)
     identities = _in_force_first(case.identities, recipient)
-    save_fact(case.directory / "case.json", record)
+    save_fact(case.directory.record, record)
     return replace(case, record=record, identities=identities)
 
 
@@ -615,14 +615,14 @@ def _identity_files(directory: Path) -> list[Path]:
 
 
 def _save_identities(
-    directory: Path, identities: Sequence[Identity], team: Sequence[Card], service: Card
+    directory: CaseFolder, identities: Sequence[Identity], team: Sequence[Card], service: Card
 ) -> None:
     """The case's secrets as the next key file, an identity file of age once it is opened."""
     files = _identity_files(directory)
     number = int(files[-1].stem.rpartition("-")[2]) + 1 if files else 1
     secrets = "".join(f"{identity.secret_text()}\n" for identity in identities)
     recipients = sealing_keys(service.sealing_key(), *team, service)
-    save_new(directory / f"identity-{number:04}.age", seal(secrets.encode(), recipients))
+    save_new(directory.identity(number), seal(secrets.encode(), recipients))
 
 
 def _name(kind: type[Fact], item: str) -> str:

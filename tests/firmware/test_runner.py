@@ -17,7 +17,7 @@ from appliance.errors import CameraFailed
 from appliance.film.manifest import EndReason, read_manifest
 from appliance.film.recording import open_recording
 from appliance.protocol.enrolment import Enrolled, Revocation
-from appliance.protocol.permits import CURRENT, LONGEST_FILM, Books, Ceilings, PressRefusal
+from appliance.protocol.permits import LONGEST_FILM, Books, Ceilings, PressRefusal
 from appliance.protocol.requests import (
     FRESH_SECONDS,
     CorrectTime,
@@ -1149,7 +1149,7 @@ def test_without_a_press_the_time_stays_as_it_was(kit: Stage) -> None:
 def test_what_a_lying_page_plants_as_a_permit_is_refused_and_holds_up_no_press(
     kit: Stage, what: str
 ) -> None:
-    planted = kit.home.permits / CURRENT
+    planted = kit.home.permit
     if what == "a pipe":
         os.mkfifo(planted)
     elif what == "a directory":

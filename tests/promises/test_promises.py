@@ -20,7 +20,7 @@ from appliance.config import Config
 from appliance.errors import NoMatch
 from appliance.film.manifest import EndReason
 from appliance.film.recording import open_recording
-from appliance.protocol.permits import CURRENT, PressRefusal
+from appliance.protocol.permits import PressRefusal
 from appliance.records.files import new_id, to_json
 from appliance.selftest.kit import Kit
 from appliance.selftest.rehearsal import Seen
@@ -80,8 +80,8 @@ def test_1_a_permit_that_is_not_for_here_and_now_opens_no_camera(
 
 def test_1_a_permit_that_is_taken_away_never_counts_again(visit: Visit) -> None:
     visit.arm()
-    note = (visit.kit.home.permits / CURRENT).read_text()
-    (visit.kit.home.permits / CURRENT).unlink()
+    note = visit.kit.home.permit.read_text()
+    visit.kit.home.permit.unlink()
     visit.kit.recorder_shows("disarmed", lambda s: s.state == "idle")
     visit.place(note)
     refused(visit, PressRefusal.DISARMED)

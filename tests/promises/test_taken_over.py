@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from appliance.protocol.objects import revocation_name
-from appliance.protocol.permits import CURRENT, Permit
+from appliance.protocol.permits import Permit
 from appliance.protocol.requests import (
     CorrectTime,
     Enrol,
@@ -26,7 +26,6 @@ from appliance.protocol.requests import (
     SetTime,
     Stop,
 )
-from appliance.protocol.status import at_base_path
 from appliance.records.clock import Correction, Trust, Vouch
 from appliance.records.files import LARGEST_FACT, Fact, new_id, save, to_json
 from appliance.records.signing import Signer
@@ -44,7 +43,7 @@ WALL = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)
 @pytest.fixture
 def kit(tmp_path: Path) -> Iterator[Stage]:
     kit = Stage(tmp_path)
-    kit.home.prepare(kit.home.inbox, at_base_path(kit.home).parent)
+    kit.home.prepare(kit.home.inbox, kit.home.at_base.parent)
     yield kit
     kit.close()
 
@@ -54,7 +53,7 @@ def places(kit: Stage) -> list[Path]:
     home, case = kit.home, kit.home.case(kit.case)
     (case / "withdrawn").mkdir(exist_ok=True)
     return [
-        home.permits / CURRENT,
+        home.permit,
         home.web_requests / f"{new_id()}.json",
         home.web_requests / "no id.json",
         case / "case.json",
@@ -95,7 +94,7 @@ def test_whatever_lies_where_the_recorder_looks_it_goes_on(kit: Stage, what: str
     assert kit.state is State.REFUSED and not kit.camera.open
     # Elsewhere than where the order to film lies it keeps nobody from filming another family.
     kit.advance(2.1)
-    (kit.home.permits / CURRENT).rename(kit.home.permits / "aside")
+    kit.home.permit.rename(kit.home.permits / "aside")
     kit.case = kit.make_case()
     film(kit)
 
@@ -122,7 +121,7 @@ def test_whatever_comes_to_lie_there_while_a_film_is_made_a_press_stops_it(
 def test_whatever_says_that_the_kit_is_at_base_is_believed_only_if_it_says_so(
     kit: Stage, what: str
 ) -> None:
-    STRANGE[what](at_base_path(kit.home))
+    STRANGE[what](kit.home.at_base)
     assert not machine_sources(kit.home, kit.clock).from_network
 
 

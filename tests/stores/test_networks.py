@@ -15,7 +15,7 @@ import pytest
 
 from appliance.base.orders import make_new
 from appliance.config import Config, write_config
-from appliance.protocol.status import AtBase, SyncStatus, at_base_path
+from appliance.protocol.status import AtBase, SyncStatus
 from appliance.records.clock import SystemClock
 from appliance.records.files import load_fact, save_fact
 from tests.stores.servers import Server, openssh, write_access
@@ -121,8 +121,8 @@ def test_in_a_familys_wifi_not_a_packet_leaves_until_this_is_said_to_be_base(
     assert status(kit).waiting > 0
 
     now = SystemClock().read()
-    at_base_path(kit.home).parent.mkdir(parents=True, exist_ok=True)
-    save_fact(at_base_path(kit.home), AtBase(boot=now.boot, boottime=now.boottime))
+    kit.home.at_base.parent.mkdir(parents=True, exist_ok=True)
+    save_fact(kit.home.at_base, AtBase(boot=now.boot, boottime=now.boottime))
     done = network.run(kit.settings)
     assert done.returncode == 0, done.stderr
     assert status(kit).state == "sent"

@@ -9,7 +9,7 @@ from wtforms.validators import Optional
 
 from appliance.casework.consent import AGREED, Consent, Newcomer, may_be_made, taken_back
 from appliance.casework.course import course_of, stops_filming
-from appliance.protocol.permits import CURRENT, Ceilings, OrderedFilm, Permit
+from appliance.protocol.permits import Ceilings, OrderedFilm, Permit
 from appliance.protocol.status import RecorderStatus
 from appliance.records.files import new_id, save
 from appliance.records.signing import sign_fact
@@ -64,7 +64,7 @@ def arm(case: str) -> ResponseReturnValue:
             sound=not form.silent.data,
         )
         note = sign_fact(practitioner().keys.signer, permit)
-        save(parts().home.permits / CURRENT, note.encode())
+        save(parts().home.permit, note.encode())
         parts().note("armed", case=case, permit=permit.id)
         return redirect(url_for("cases.one", case=case), 303)
     page = case_page(

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -20,7 +19,7 @@ from appliance.protocol.case_record import (
     withdrawal_note,
 )
 from appliance.protocol.status import FILMING, IDLE
-from appliance.records.files import names_in, new_id
+from appliance.records.files import CaseFolder, names_in, new_id
 from appliance.records.signing import open_note
 from appliance.vault.cases import Details, Goal, Goals
 from web_ui.forms import Form, at_most, needed, page_asked, stripped
@@ -226,10 +225,11 @@ def _listed(record: CaseRecord, armed: str) -> Listed | None:
     return Listed(record.id, details.label, False, record.id == armed) if details else None
 
 
-def _unfinished(directory: Path) -> bool:
+def _unfinished(directory: CaseFolder) -> bool:
     """True while something that a withdrawn case had is still here, and no hold keeps it."""
     left = any(
-        name.startswith("identity-") or (name != "withdrawn" and (directory / name).is_dir())
+        name.startswith("identity-")
+        or (name != directory.film_orders.name and (directory / name).is_dir())
         for name in names_in(directory)
     )
     return left and not held(directory)

@@ -88,7 +88,7 @@ def ask() -> ResponseReturnValue:
     form.validate_on_submit()
     brought = form.order.data.read(LARGEST + 1) if form.order.data else b""
     note = brought.decode(errors="replace") if brought else ordered(parts().home)
-    kit, enrolled = load_fact(parts().home.kit / "kit.json", KitCard), parts().enrolled
+    kit, enrolled = load_fact(parts().home.kit_card, KitCard), parts().enrolled
     if kit is None or parts().recorder.status() is None:
         return _page(_("The recorder does not answer. Look at the kit itself.")), 409
     order = judge(note, kit.id, enrolled.service if enrolled else None, parts().home)
@@ -107,6 +107,6 @@ def certificate() -> ResponseReturnValue:
     """The note that the kit signed last, for who has its public key: the service."""
     if former(parts().home) is None:
         abort(404)
-    answer = Response(read_plain(parts().home.kit / "former"), mimetype="text/plain")
+    answer = Response(read_plain(parts().home.former), mimetype="text/plain")
     answer.headers["Content-Disposition"] = "attachment; filename=set-back.txt"
     return answer

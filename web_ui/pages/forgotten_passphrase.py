@@ -28,7 +28,7 @@ def show() -> ResponseReturnValue:
     enrolled = parts().enrolled
     if enrolled is None:
         return redirect(url_for("setup.show"), 303)
-    kit = load_fact(parts().home.kit / "kit.json", KitCard)
+    kit = load_fact(parts().home.kit_card, KitCard)
     return render_template(
         "forgotten.html",
         known=g.paired,

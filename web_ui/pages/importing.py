@@ -183,7 +183,7 @@ def send(case: str) -> ResponseReturnValue:
         try:
             import_film(
                 original,
-                opened.directory / "imports" / started.recording,
+                opened.directory.imports / started.recording,
                 started,
                 parse_recipient(opened.record.recipient),
                 holder.keys.signer,

@@ -107,7 +107,7 @@ def _signed(home: Home) -> tuple[dict[str, dict[int, str]], str]:
         try:
             notes = {
                 path.name: read_plain(path, _LARGEST_NOTE).decode(errors="replace")
-                for path in paths_in(home.kit / "heads", HEADS_NAME, MOST_HEADS)
+                for path in paths_in(home.heads, HEADS_NAME, MOST_HEADS)
             }
             for heads in check_heads(notes, practitioner().kit):
                 for process, head in heads.logs.items():

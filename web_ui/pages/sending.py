@@ -6,7 +6,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.errors import BadFile
-from appliance.protocol.status import AtBase, SyncStatus, at_base_path, is_at_base
+from appliance.protocol.status import AtBase, SyncStatus, is_at_base
 from appliance.records.clock import Clock
 from appliance.records.files import Home, load_fact, save_fact
 from web_ui.parts import parts
@@ -58,7 +58,7 @@ def base() -> ResponseReturnValue:
 
     Not for a card that nobody has let in yet: at base the time that a network tells counts.
     """
-    path = at_base_path(parts().home)
+    path = parts().home.at_base
     if request.form.get("base") == "y":
         now = parts().clock.read()
         save_fact(path, AtBase(boot=now.boot, boottime=now.boottime))

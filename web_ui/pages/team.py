@@ -155,7 +155,7 @@ def bring() -> ResponseReturnValue:
                 enrolled.service, words, brought, form.passphrase.data or ""
             )
             known = _named(enrolled.practitioners, keys.card().name)
-            if known and (parts().home.keys / known.name / "identity.age").exists():
+            if known and parts().home.keys.of(known.name).identity.exists():
                 raise BadInput(_("This practitioner is on this kit already."))
             parts().enrolment.bring(enrolled.service, keys, sealed)
     except KitError as error:

@@ -13,7 +13,7 @@ from appliance.errors import BadFile
 from appliance.records.files import read_plain
 from web_ui.parts import parts
 from web_ui.session.access import anyone
-from web_ui.system.tls import AUTHORITY, CERTIFICATE, fingerprint
+from web_ui.system.tls import fingerprint
 from web_ui.wording.language import _
 
 _BUSY = ("preview", "filming", "stopping", "removing")
@@ -52,7 +52,7 @@ def label() -> ResponseReturnValue:
 def authority() -> ResponseReturnValue:
     """What a device installs so that it trusts this kit's page, and nothing else."""
     try:
-        certificate = read_plain(parts().home.keys / AUTHORITY)
+        certificate = read_plain(parts().home.keys.authority)
     except FileNotFoundError:
         return Response(_("This kit's certificate has no authority.") + "\n", 404)
     kind = "application/x-x509-ca-cert"
@@ -93,7 +93,7 @@ def _page(problem: str) -> str:
 
 def _fingerprint() -> str:
     try:
-        return fingerprint(parts().home.keys / CERTIFICATE)
+        return fingerprint(parts().home.keys.certificate)
     except (OSError, ValueError) as error:
         raise BadFile(
             _("The certificate of this page cannot be read."), _("Switch the kit off and on.")

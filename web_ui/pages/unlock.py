@@ -28,7 +28,7 @@ from web_ui.session.current import practitioner
 from web_ui.session.enrolment import is_new_card, waiting_cards
 from web_ui.session.session import TooSoon
 from web_ui.session.unlocked import Practitioner
-from web_ui.system.tls import CERTIFICATE, fingerprint
+from web_ui.system.tls import fingerprint
 from web_ui.wording.language import _, ngettext
 
 _FORMAT = "%Y-%m-%dT%H:%M:%S"
@@ -173,7 +173,7 @@ def _change(holder: Practitioner, form: PassphraseForm) -> None:
             _("The new passphrase was not written the same way twice."), _("Write both again.")
         )
     check_passphrase(new, _known_of(holder))
-    sealed = parts().home.keys / holder.card.name / "identity.age"
+    sealed = parts().home.keys.of(holder.card.name).identity
     # Whoever finds the page unlocked must not lock its owner out.
     parts().session.prove(
         lambda: change_passphrase(sealed, lambda: form.passphrase.data or "", new)
@@ -200,7 +200,7 @@ def _opened(passphrase: str, moment: datetime, reading: Reading) -> Practitioner
         )
     refused: NotOpened | None = None
     for card in enrolled.practitioners:
-        sealed = ours.home.keys / card.name / "identity.age"
+        sealed = ours.home.keys.of(card.name).identity
         if not sealed.exists():
             continue
         try:
@@ -230,7 +230,7 @@ def _opened(passphrase: str, moment: datetime, reading: Reading) -> Practitioner
 def _fingerprint() -> str:
     """Of the page's certificate, as the browser shows it; '' where it cannot be read."""
     try:
-        return fingerprint(parts().home.keys / CERTIFICATE)
+        return fingerprint(parts().home.keys.certificate)
     except (OSError, ValueError):
         return ""
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -40,7 +39,7 @@ from appliance.protocol.case_record import (
 from appliance.protocol.orders import CopiesOut, FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
 from appliance.protocol.readmission import key_waits
 from appliance.protocol.status import RecorderStatus
-from appliance.records.files import names_in, read_text
+from appliance.records.files import CaseFolder, names_in, read_text
 from appliance.records.signing import open_fact, open_note
 from appliance.vault.cases import UNREADABLE, OpenCase
 from web_ui.forms import Form, at_most, needed, stripped
@@ -289,7 +288,7 @@ def _check_ours(note: str) -> None:
         abort(404)
 
 
-def _held_until(directory: Path) -> datetime | None:
+def _held_until(directory: CaseFolder) -> datetime | None:
     notice = hold_notice(directory)
     if notice is not None:
         return notice.review
@@ -303,7 +302,7 @@ def _certificate(
     directory = parts().home.case(case)
     answer = closed if isinstance(closed, Tombstone) else None
     here = names_in(directory)
-    left = {name for name in here if (directory / name).is_dir()} - {"withdrawn"}
+    left = {name for name in here if (directory / name).is_dir()} - {directory.film_orders.name}
     return Certificate(
         order=order,
         closed=closed,
@@ -319,7 +318,8 @@ def _certificate(
 def _film_certificate(case: OpenCase, order: FilmWithdrawal) -> FilmCertificate:
     moments = set(order.clips)
     clips = {name.partition(".")[0] for name in names_in(case.clips)}
-    gone = not any((case.directory / part / order.film).exists() for part in ("derived", "imports"))
+    made = case.directory.derived, case.directory.imports
+    gone = not any((part / order.film).exists() for part in made)
     out, shown = case.salvage(Copies), case.salvage(Share)
     copies = [
         CopiesOut(

@@ -94,4 +94,4 @@ def make_glance(
 
 
 def _path(case: OpenCase, recording: str) -> Path:
-    return case.directory / "derived" / checked_id(recording) / "glance.age"
+    return case.directory.derived / checked_id(recording) / "glance.age"

@@ -233,7 +233,7 @@ class Viewing:
 
     def _consent(self, case: OpenCase) -> Consent | None:
         """The consent in force, opened once: the page asks again for each piece of a film."""
-        newest = max(paths_in(case.directory / "documents", _CONSENT), default=None)
+        newest = max(paths_in(case.directory.documents, _CONSENT), default=None)
         if newest is None:
             return None
         if newest not in self._consents:
@@ -260,7 +260,7 @@ class Viewing:
             directory,
             case.identities,
             self._believed(directory),
-            derived=case.directory / "derived" / name,
+            derived=case.directory.derived / name,
             menders=case.verifiers,
         )
         # The indexes of a long film are hundreds of thousands of numbers, until they are joined.
@@ -269,7 +269,7 @@ class Viewing:
 
     def _brought(self, case: str) -> Path:
         """Where films lie that were made elsewhere and brought into a case."""
-        return self._home.case(case) / "imports"
+        return self._home.case(case).imports
 
     def _directory(self, case: OpenCase, name: str) -> Path:
         brought = self._brought(case.id) / checked_id(name)

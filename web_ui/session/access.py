@@ -185,7 +185,7 @@ def pair(parts: Parts, response: Response) -> None:
     """Let this browser stop a film later on, even while the page is locked."""
     if _is_paired(parts):
         return
-    cookie, path = secrets.token_urlsafe(32), parts.home.keys / "paired.json"
+    cookie, path = secrets.token_urlsafe(32), parts.home.keys.paired
     digests = (*_paired(parts.home).digests, _digest(parts, cookie))
     save_fact(path, Paired(digests=digests[-_PAIRED_BROWSERS:]))
     response.set_cookie(
@@ -200,7 +200,7 @@ def local_path(wanted: str) -> str:
 
 
 def _paired(home: Home) -> Paired:
-    return load_fact(home.keys / "paired.json", Paired) or Paired()
+    return load_fact(home.keys.paired, Paired) or Paired()
 
 
 def _is_paired(parts: Parts) -> bool:

@@ -37,7 +37,6 @@ BRING, MAKE = "bring", "make"
 
 Progress = Literal["nothing", "ready", "waiting", "refused", "timed-out", "done"]
 
-_NEW = "new-card.json"
 _CEILINGS = b'{"attune":"ceilings/'
 _SECRET_MARKS = (b"AGE-SECRET-KEY-", b"PRIVATE+KEY+", b"age-encryption.org/v1", b"BEGIN AGE")
 
@@ -66,17 +65,17 @@ class WaitingCard:
 
 def keep_new_card(home: Home, card: Card) -> None:
     """Remember that the service is to let this card in again."""
-    save_fact(home.keys / card.name / _NEW, NewCard(practitioner=card.name))
+    save_fact(home.keys.of(card.name).new_card, NewCard(practitioner=card.name))
 
 
 def is_new_card(home: Home, name: str) -> bool:
     """True until the service has let the practitioner of this name in. `name` is from a card."""
-    return (home.keys / name / _NEW).exists()
+    return home.keys.of(name).new_card.exists()
 
 
 def forget_new_card(home: Home, name: str) -> None:
     """They are in. Safe to call again."""
-    (home.keys / name / _NEW).unlink(missing_ok=True)
+    home.keys.of(name).new_card.unlink(missing_ok=True)
 
 
 def waiting_cards(home: Home, enrolled: Enrolled) -> list[WaitingCard]:
@@ -128,10 +127,10 @@ class Enrolment:
         sealing_keys(service.sealing_key(), practitioner)
         with self._lock:
             self._forget_earlier()
-            directory = self._home.keys / practitioner.name
+            directory = self._home.keys.of(practitioner.name)
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            save(directory / "identity.age", sealed, mode=0o600)
-            save_fact(directory / "card.json", practitioner)
+            save(directory.identity, sealed, mode=0o600)
+            save_fact(directory.card, practitioner)
             if forgotten:
                 keep_new_card(self._home, practitioner)
             sync_directory(self._home.keys)
@@ -175,9 +174,9 @@ class Enrolment:
         enrolled = self._recorder.enrolled
         ours = {card.name for card in enrolled.practitioners} if enrolled else set()
         for name in names_in(self._home.keys):
-            directory = self._home.keys / name
+            directory = self._home.keys.of(name)
             if directory.is_dir() and name not in ours:
-                destroy(directory / "identity.age")
+                destroy(directory.identity)
                 shutil.rmtree(directory)
 
 

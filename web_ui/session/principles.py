@@ -108,4 +108,4 @@ def keep_principles(parts: Parts, holder: Practitioner, text: str) -> None:
 
 
 def _path(parts: Parts, holder: Practitioner) -> Path:
-    return parts.home.keys / holder.card.name / "principles.age"
+    return parts.home.keys.of(holder.card.name).principles

@@ -71,7 +71,7 @@ class Practitioner:
 
     def knows(self, name: str) -> bool:
         """True if there is such a case on this kit, whoever's it is."""
-        return (self._home.case(name) / "case.json").exists()
+        return self._home.case(name).record.exists()
 
     def case(self, name: str) -> OpenCase:
         """A case with its key. Raises CaseWithdrawn, NoMatch or BadFile."""

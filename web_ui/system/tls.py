@@ -18,9 +18,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from appliance.errors import BadFile
 from appliance.records.clock import EARLIEST
-from appliance.records.files import read_plain, save, sync_directory
+from appliance.records.files import KeysFolder, read_plain, save, sync_directory
 
-CERTIFICATE, KEY, AUTHORITY = "tls.crt", "tls.key", "authority.crt"
 """Files in `keys/`: leaf and authority in one, the leaf's key, and the authority by itself."""
 
 _AUTHORITY = "Attune kit authority"
@@ -41,7 +40,8 @@ def ensure_certificate(keys: Path, names: Iterable[str]) -> tuple[Path, Path]:
     addresses. The key is 0600 and in PKCS #8, which the server asks for. RFC 5280, 4.2.1.10.
     Raises BadFile where somebody put two there that do not belong together.
     """
-    certificate, key_file = keys / CERTIFICATE, keys / KEY
+    place = KeysFolder(keys)
+    certificate, key_file = place.certificate, place.certificate_key
     named = [_name(text) for text in dict.fromkeys((*_ALWAYS, *names)) if text not in _EVERYWHERE]
     if certificate.exists() and key_file.exists():
         if _are_whole(certificate, key_file) and _speaks_for(certificate, named):
@@ -60,7 +60,7 @@ def ensure_certificate(keys: Path, names: Iterable[str]) -> tuple[Path, Path]:
         serialization.NoEncryption(),
     )
     pem = serialization.Encoding.PEM
-    save(keys / AUTHORITY, authority.public_bytes(pem))
+    save(place.authority, authority.public_bytes(pem))
     save(key_file, private, mode=0o600)
     save(certificate, leaf.public_bytes(pem) + authority.public_bytes(pem))
     return certificate, key_file

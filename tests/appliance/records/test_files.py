@@ -1,5 +1,6 @@
-"""Durable writes and strict facts."""
+"""Durable writes, strict facts, and where things lie."""
 
+import ast
 import errno
 import io
 import os
@@ -7,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,12 @@ from appliance.errors import BadFile, HomeInUse, NotPossible
 from appliance.records.files import (
     ID,
     LARGEST_FACT,
+    Below,
+    CaseFolder,
     Fact,
     Home,
+    KeysFolder,
+    PersonFolder,
     checked_id,
     destroy,
     erase,
@@ -29,6 +34,7 @@ from appliance.records.files import (
     save_new,
     to_json,
 )
+from tests.support.places import ROOT
 
 
 class Cup(Fact, frozen=True, kw_only=True, tag="cup/v1"):
@@ -222,3 +228,37 @@ def test_a_killed_process_leaves_the_home_free(tmp_path: Path) -> None:
     assert subprocess.run(run, check=False).returncode == -9
     with Home(tmp_path / "home", tmp_path / "run").claim("recorder"):
         pass
+
+
+NAMES = {
+    part
+    for kind in (Home, CaseFolder, KeysFolder, PersonFolder)
+    for below in vars(kind).values()
+    if isinstance(below, Below)
+    for part in below.name.split("/")
+} - {"cases", "recordings", "web", "sync"}
+"""Of what lies in a home, but for folders that the store and the memory have too."""
+
+
+def spelt_in(tree: ast.AST) -> Iterator[str]:
+    """The names of a home in a path that is put together here, or of a file of it anywhere."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            words, found = node.right, NAMES
+        else:
+            words, found = node, {name for name in NAMES if "." in name}
+        if isinstance(words, ast.Constant) and words.value in found:
+            yield str(words.value)
+
+
+def test_nothing_but_the_home_spells_a_path_of_it() -> None:
+    planted = ast.parse('home.kit / "kit.json", case / "withdrawal"; x = "case.json"')
+    assert set(spelt_in(planted)) == {"kit.json", "withdrawal", "case.json"}
+    found = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for package in ("appliance", "firmware", "web_ui")
+        for path in (ROOT / package).rglob("*.py")
+        if path.parts[-3:] != ("appliance", "records", "files.py")
+        for name in spelt_in(ast.parse(path.read_text()))
+    }
+    assert not found

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.protocol.status import AT_BASE_SECONDS, AtBase, at_base_path
+from appliance.protocol.status import AT_BASE_SECONDS, AtBase
 from appliance.records.files import Home, save_fact
 from appliance.sync.place import Link, links, needs_a_network, said_at_base, why_not, within
 from tests.support.clocks import FakeClock
@@ -81,17 +81,17 @@ def test_only_a_store_elsewhere_needs_a_network(store: str, needed: bool) -> Non
 def test_what_was_said_of_base_ends_with_the_boot_and_with_the_day(tmp_path: Path) -> None:
     home, clock = Home(tmp_path / "home", tmp_path / "run"), FakeClock()
     assert not said_at_base(home, clock)
-    at_base_path(home).parent.mkdir(parents=True)
+    home.at_base.parent.mkdir(parents=True)
     now = clock.read()
-    save_fact(at_base_path(home), AtBase(boot=now.boot, boottime=now.boottime))
+    save_fact(home.at_base, AtBase(boot=now.boot, boottime=now.boottime))
     assert said_at_base(home, clock)
     clock.advance(AT_BASE_SECONDS)
     assert said_at_base(home, clock)
     clock.advance(1)
     assert not said_at_base(home, clock)
-    save_fact(at_base_path(home), AtBase(boot="another", boottime=clock.seconds))
+    save_fact(home.at_base, AtBase(boot="another", boottime=clock.seconds))
     assert not said_at_base(home, clock)
-    at_base_path(home).write_text("{}")
+    home.at_base.write_text("{}")
     assert not said_at_base(home, clock)
 
 

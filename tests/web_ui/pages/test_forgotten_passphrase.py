@@ -14,7 +14,6 @@ from appliance.protocol.orders import Readmission
 from appliance.protocol.permits import recipient_digest
 from appliance.protocol.readmission import ReadmissionRefusal, key_file, key_path
 from appliance.protocol.requests import Enrol
-from appliance.protocol.status import at_base_path
 from appliance.records.files import from_json, load_fact, new_id, save, save_fact, to_json
 from appliance.vault.keys import PrivateKeys, lock, unlock
 from tests.support.pages import NOW, PASSPHRASE, Page, WebKit, practitioner, service
@@ -187,7 +186,7 @@ def test_a_new_card_that_nobody_confirmed_cannot_say_that_the_kit_is_at_base(kit
     token = page.form("/lock")["csrf_token"][0]
     sent = kit.browser.post("/sending/base", {"csrf_token": token, "base": "y"})
     assert sent.path == "/forgotten"
-    assert not at_base_path(kit.home).exists()
+    assert not kit.home.at_base.exists()
     assert kit.browser.submit("/sending", action="/lock").path == "/unlock"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from appliance.protocol.status import AT_BASE_SECONDS, AtBase, Problem, SyncStatus, at_base_path
+from appliance.protocol.status import AT_BASE_SECONDS, AtBase, Problem, SyncStatus
 from appliance.records.files import load_fact, save_fact
 from tests.support.pages import WebKit
 from web_ui.pages.sending import SILENT_SECONDS, told
@@ -109,7 +109,7 @@ def test_without_a_store_the_page_says_that_there_is_none(tmp_path: Path) -> Non
 
 
 def test_said_to_be_at_base_it_is_until_it_is_taken_back(kit: WebKit) -> None:
-    path = at_base_path(kit.home)
+    path = kit.home.at_base
     assert not path.exists()
     page = kit.browser.submit("/sending", "/sending/base")
     said = load_fact(path, AtBase)
@@ -134,4 +134,4 @@ def test_nobody_says_so_who_has_not_unlocked_the_page(tmp_path: Path) -> None:
         kit.enrol()
         assert kit.browser.get("/sending").path != "/sending"
         assert kit.browser.post("/sending/base", {"base": "y"}).path != "/sending"
-        assert not at_base_path(kit.home).exists()
+        assert not kit.home.at_base.exists()
