@@ -12,7 +12,7 @@ from appliance.casework.clips import Clip, Still, shelf
 from appliance.vault.cases import Goals, OpenCase
 from tests.support import films
 from tests.support.pages import Page, WebKit
-from tests.web_ui.pages.test_films import clip_of, keep, numbers, place, wait_for, with_film
+from tests.support.watching import clip_of, keep, numbers, place, wait_for, with_film
 from web_ui.player.filmstrip import read_glance
 from web_ui.wording.times import exact
 
@@ -159,34 +159,6 @@ def test_a_form_leads_back_only_to_pages_of_its_own_case(kit: WebKit) -> None:
     for elsewhere in ("https://example.org/", "//example.org", "/cases/abcdefghijklmnop/review"):
         page = kit.browser.submit(f"{url}?back={elsewhere}", action=url, note="x")
         assert page.path == case_path(kit)
-
-
-def test_the_list_of_principles_is_the_practitioners_own_and_lies_sealed(kit: WebKit) -> None:
-    url = f"{case_path(kit)}/principles"
-    assert "Encouraging initiatives" in kit.browser.get(url).text
-    kit.browser.submit(url, principles="Naming what is seen\n\n Waiting \nWaiting\n")
-    assert '<option value="Waiting"' in kit.browser.get(place(kit)).text
-    assert "Encouraging initiatives" not in kit.browser.get(place(kit)).text
-    (kept,) = kit.home.keys.glob("*/principles.age")
-    assert b"Waiting" not in kept.read_bytes()
-    kit.browser.submit(url, principles="")
-    assert "Encouraging initiatives" in kit.browser.get(place(kit)).text
-
-
-def test_a_list_of_principles_that_is_too_long_is_refused(kit: WebKit) -> None:
-    url = f"{case_path(kit)}/principles"
-    long = "\n".join(f"principle {number}" for number in range(31))
-    assert kit.browser.submit(url, principles=long).status == 400
-    assert not list(kit.home.keys.glob("*/principles.age"))
-
-
-def test_a_principle_that_left_the_list_stays_with_its_moment(kit: WebKit) -> None:
-    url = place(kit)
-    kit.browser.submit(url, action=f"{url}/clips", start="0", end="1", principle="Guiding")
-    moment = f"{case_path(kit)}/moments/{clip_of(kit).id}"
-    kit.browser.submit(f"{case_path(kit)}/principles", principles="Waiting")
-    kit.browser.submit(moment, note="still there", principle="Guiding")
-    assert clip_of(kit).words.principle == "Guiding"
 
 
 # --- Order ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from appliance.casework.clips import shelf
 from appliance.casework.reviews import Review, reviews_of
 from appliance.vault.cases import Goals, OpenCase
 from tests.support.pages import WebKit
-from tests.web_ui.pages.test_films import keep, place, wait_for, with_film
+from tests.support.watching import keep, place, wait_for, with_film
 from web_ui.session.session import IDLE_SECONDS
 
 

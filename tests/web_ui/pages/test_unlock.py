@@ -14,17 +14,12 @@ from appliance.records.clock import Vouch
 from appliance.records.files import from_json, save_fact
 from appliance.records.signing import open_note
 from appliance.vault.keys import lock, unlock
-from tests.support.clocks import FakeClock
 from tests.support.pages import NOW, PASSPHRASE, Page, WebKit, locked, practitioner
 from web_ui.keeper import Keeper
 from web_ui.session.session import (
     IDLE_SECONDS,
     LONGEST_WAIT,
-    PUT_OFF_SECONDS,
-    Session,
-    TooSoon,
 )
-from web_ui.session.unlocked import Practitioner
 from web_ui.system.tls import ensure_certificate, fingerprint
 
 
@@ -85,31 +80,6 @@ def test_after_a_wrong_passphrase_the_next_must_wait_and_then_works(kit: WebKit)
     assert "Wait" in page.words and not kit.parts.session.unlocked
     kit.pass_by(1)
     assert kit.browser.submit("/unlock", passphrase=PASSPHRASE).path == "/cases"
-
-
-def test_the_wait_doubles_with_each_wrong_passphrase_up_to_five_minutes() -> None:
-    clock = FakeClock()
-    session = Session(clock)
-    tries = 0
-
-    def wrong() -> Practitioner:
-        nonlocal tries
-        tries += 1
-        raise WrongPassphrase("no")
-
-    waits = []
-    for _turn in range(12):
-        with pytest.raises(WrongPassphrase):
-            session.begin(wrong)
-        with pytest.raises(TooSoon) as refused:
-            session.begin(wrong)
-        waits.append(refused.value.seconds)
-        clock.advance(refused.value.seconds - 0.001)
-        with pytest.raises(TooSoon):
-            session.begin(wrong)
-        clock.advance(0.001)
-    assert waits == [min(2.0**n, LONGEST_WAIT) for n in range(12)]
-    assert tries == 12, "no passphrase is tried before its time"
 
 
 OTHER_WORDS = "saddle monsoon gravel bishop turnip easel"
@@ -237,19 +207,6 @@ def test_a_new_browser_that_must_wait_is_told_which_one_need_not(kit: WebKit) ->
     assert "A browser that has unlocked this kit before does not wait" in page.words
 
 
-def test_guessing_for_years_makes_no_number_too_large() -> None:
-    clock = FakeClock()
-    session = Session(clock)
-
-    def wrong() -> Practitioner:
-        raise WrongPassphrase("no")
-
-    for _turn in range(1100):
-        with pytest.raises(WrongPassphrase):
-            session.begin(wrong)
-        clock.advance(LONGEST_WAIT)
-
-
 def test_each_of_two_practitioners_unlocks_with_their_own_key(tmp_path: Path) -> None:
     kit = WebKit(tmp_path)
     kit.enrol(1, 0)
@@ -268,28 +225,6 @@ def test_each_of_two_practitioners_unlocks_with_their_own_key(tmp_path: Path) ->
     assert kit.browser.get(f"/cases/{case}").status == 404
 
 
-def test_locking_is_at_once(kit: WebKit) -> None:
-    kit.unlock()
-    assert kit.browser.submit("/cases", action="/lock").path == "/unlock"
-    assert not kit.parts.session.unlocked
-    assert kit.browser.get("/cases").path == "/unlock"
-
-
-def test_ten_minutes_without_use_lock_the_page_and_not_a_second_less(kit: WebKit) -> None:
-    keeper = Keeper(kit.parts)
-    kit.unlock()
-    kit.pass_by(IDLE_SECONDS - 1)
-    keeper.look()
-    assert kit.parts.session.unlocked
-    kit.browser.get("/cases")
-    kit.pass_by(IDLE_SECONDS - 1)
-    keeper.look()
-    assert kit.parts.session.unlocked
-    kit.pass_by(1)
-    keeper.look()
-    assert not kit.parts.session.unlocked
-
-
 def test_a_form_that_the_lock_kept_out_is_said_to_be_lost_and_its_page_comes_back(
     kit: WebKit,
 ) -> None:
@@ -303,36 +238,6 @@ def test_a_form_that_the_lock_kept_out_is_said_to_be_lost_and_its_page_comes_bac
     assert kit.unlock().path == goals
     kit.browser.submit("/cases", action="/lock")
     assert "it was not kept" not in kit.browser.get("/cases").words
-
-
-def test_the_script_that_keeps_the_line_fresh_is_no_sign_of_use(kit: WebKit) -> None:
-    kit.unlock()
-    kit.pass_by(IDLE_SECONDS - 1)
-    assert kit.browser.get("/status.json").response.json["locked"] is False
-    kit.pass_by(1)
-    assert kit.browser.get("/status.json").response.json["locked"] is True
-
-
-def test_filming_puts_the_lock_off_for_ninety_minutes_and_no_longer(kit: WebKit) -> None:
-    keeper = Keeper(kit.parts)
-    kit.unlock()
-    began = kit.clock.monotonic()
-    kit.recorder.show(state="filming")
-    while kit.clock.monotonic() - began < PUT_OFF_SECONDS - 300:
-        kit.pass_by(300)
-        keeper.look()
-        assert kit.parts.session.unlocked
-    kit.pass_by(300)
-    keeper.look()
-    assert not kit.parts.session.unlocked
-
-
-def test_watching_a_film_puts_the_lock_off(kit: WebKit) -> None:
-    kit.unlock()
-    for _turn in range(4):
-        kit.pass_by(IDLE_SECONDS - 1)
-        kit.browser.get("/status.json?watching")
-    assert kit.parts.session.unlocked
 
 
 def test_after_a_restart_the_page_is_locked(kit: WebKit) -> None:
