@@ -17,9 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.places import ROOT
+from tests.support.places import PACKAGES, ROOT
 
-PACKAGES = ("appliance", "firmware", "web_ui")
 DOTTED = re.compile(rf"(?<![\w./-])(?:{'|'.join(PACKAGES)})(?:\.[A-Za-z_]\w*)+")
 # By the name of its room alone, as one module speaks of another.
 SHORT = re.compile(

@@ -15,10 +15,8 @@ from appliance.protocol.requests import Remove
 from appliance.records.files import new_id, to_json
 from tests.support.fakes import PRACTITIONER
 from tests.support.homes import CLOCK, SendingKit, new_store
-from tests.support.places import ROOT
+from tests.support.places import PACKAGES, ROOT
 from tests.support.recorders import Process, preview
-
-PACKAGES = ("firmware", "appliance", "web_ui")
 
 ROOMS = {
     # What every process uses.

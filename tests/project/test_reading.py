@@ -35,7 +35,7 @@ from appliance.sync.__main__ import last_stir
 from appliance.verifying import Folder, verify
 from tests.support.homes import STARTED, SendingKit, new_store, practitioner, service
 from tests.support.pages import WebKit
-from tests.support.places import ROOT
+from tests.support.places import PACKAGES, ROOT
 from tests.support.strange import STRANGE
 from web_ui.keeper import Keeper
 
@@ -146,7 +146,7 @@ def opened_in(tree: ast.AST, where: tuple[str, ...] = ()) -> Iterator[str]:
 def places_in(root: Path) -> set[str]:
     return {
         f"{path.relative_to(root).as_posix()} {function}"
-        for package in ("appliance", "firmware", "web_ui")
+        for package in PACKAGES
         for path in (root / package).rglob("*.py")
         if path != root / "appliance" / "records" / "files.py"
         for function in opened_in(ast.parse(path.read_text()))

@@ -3,5 +3,6 @@
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("appliance", "firmware", "web_ui")
 TESTS = ROOT / "tests"
 SYSTEMD = ROOT / "systemd"

@@ -16,7 +16,7 @@ from appliance.protocol.requests import Stop
 from tests.support import films
 from tests.support.moments import keep_clip
 from tests.support.pages import NOW, WebKit
-from tests.support.places import ROOT
+from tests.support.places import PACKAGES, ROOT
 
 BOTH = ["filming", "filming-review"]
 KINDS: tuple[Literal["visit", "review"], ...] = ("visit", "review")
@@ -161,7 +161,7 @@ def test_nothing_else_spells_which_agreement_a_kind_needs() -> None:
     """A second list is how 'filming the review' was forgotten."""
     spelt = [
         path.relative_to(ROOT).as_posix()
-        for part in ("appliance", "firmware", "web_ui")
+        for part in PACKAGES
         for path in sorted((ROOT / part).rglob("*.py"))
         if '"filming-review"' in path.read_text()
     ]

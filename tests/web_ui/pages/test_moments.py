@@ -13,8 +13,6 @@ from appliance.vault.cases import Goals, OpenCase
 from tests.support import films
 from tests.support.pages import Page, WebKit
 from tests.support.watching import clip_of, keep, numbers, place, wait_for, with_film
-from web_ui.player.filmstrip import read_glance
-from web_ui.wording.times import exact
 
 
 @pytest.fixture
@@ -236,50 +234,3 @@ def test_a_clip_that_failed_can_be_cleared_away(kit: WebKit) -> None:
 
 def _actions(page: Page) -> list[str]:
     return [part.split('"')[0] for part in page.text.split('action="')[1:]]
-
-
-def test_a_time_in_a_form_never_lies_behind_its_frame() -> None:
-    for frame in range(2000):
-        for rate in (Fraction(30), Fraction(30000, 1001), Fraction(25)):
-            minutes, seconds = exact(frame / rate).split(":")
-            told = 60 * int(minutes) + Fraction(seconds)
-            assert (frame - 1) / rate < told <= frame / rate
-
-
-# --- At a glance ----------------------------------------------------------------------------------
-
-
-def test_a_film_is_looked_through_once_and_what_was_seen_is_sealed(kit: WebKit) -> None:
-    url = f"{place(kit)}/glance.json"
-    asked = kit.browser.get(url)
-    assert asked.status == 202 and asked.response.json["job"]
-    wait_for(lambda: kit.browser.get(url).status == 200)
-    told = kit.browser.get(url).response.json
-    assert len(told["pictures"]) == len(told["seconds"]) == 12
-    assert told["seconds"] == sorted(told["seconds"])
-    assert told["loud"] == [], "the film has no sound"
-    (sealed,) = kit.home.cases.glob("*/derived/*/glance.age")
-    assert sealed.read_bytes().startswith(b"age-encryption.org/v1\n")
-    written = sealed.stat().st_mtime_ns
-    assert kit.browser.get(url).status == 200 and sealed.stat().st_mtime_ns == written
-
-
-def test_a_film_that_was_mended_since_is_looked_at_again(kit: WebKit) -> None:
-    url = f"{place(kit)}/glance.json"
-    wait_for(lambda: kit.browser.get(url).status == 200)
-    _case, film = place(kit).split("/")[2::2]
-    assert read_glance(opened(kit), film, "another film") is None
-    (sealed,) = kit.home.cases.glob("*/derived/*/glance.age")
-    sealed.write_bytes(sealed.read_bytes()[:-1])
-    assert kit.browser.get(url).status == 202, "one that is damaged is made again"
-    wait_for(lambda: kit.browser.get(url).status == 200)
-
-
-def test_locking_ends_the_look_through_a_film_and_leaves_nothing(kit: WebKit) -> None:
-    kit.browser.get(f"{place(kit)}/glance.json")
-    holder = kit.parts.session.of(kit.browser.token())
-    assert holder
-    kit.parts.session.end()
-    wait_for(lambda: not holder.work.making())
-    derived = list(kit.home.cases.glob("*/derived/*/.*"))
-    assert not derived

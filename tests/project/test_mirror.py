@@ -1,0 +1,104 @@
+"""The tests mirror the code: what a module promises is looked for in the test file of its name."""
+
+import pytest
+
+from tests.support.places import PACKAGES, ROOT, TESTS
+
+SMALL = 60
+"""Lines. A module that is no longer is tested where it is used."""
+
+COMMANDS, ARMING = "appliance/commands/test_main", "web_ui/pages/test_cases"
+SENDER = "appliance/sync/test_sender"
+WITHDRAWAL, READMISSION = (f"appliance/casework/test_{n}" for n in ("withdrawal", "readmission"))
+FORGOTTEN, STATUS = (f"web_ui/pages/test_{n}" for n in ("forgotten_passphrase", "status"))
+
+ELSEWHERE = {
+    # A form of writing, tested with what is written in it.
+    "appliance.age.armor": "appliance/age/test_unsealing",
+    "appliance.age.bech32": "appliance/age/test_identities",
+    "appliance.age.recipients": "project/test_recipients",
+    "appliance.age.scrypt": "appliance/age/test_identities",
+    "appliance.media.avc": "appliance/media/test_cutting",
+    "appliance.media.wire": "appliance/media/test_apart",
+    # Facts, tested where they are judged.
+    "appliance.protocol.cards": "project/test_recipients",
+    "appliance.protocol.case_record": WITHDRAWAL,
+    "appliance.protocol.objects": SENDER,
+    "appliance.protocol.orders": WITHDRAWAL,
+    "appliance.protocol.readmission": READMISSION,
+    "appliance.protocol.status": "firmware/test_runner",
+    # What is said of an error, on the page and in the log.
+    "appliance.errors": "web_ui/test_errors",
+    # Half of something that is only right as a whole.
+    "appliance.base.people": READMISSION,
+    "appliance.sync.orders": "appliance/base/test_orders",
+    "appliance.film.segment": "firmware/test_writer",
+    "appliance.media.decoder": "appliance/media/test_apart",
+    "appliance.media.transcoding": "appliance/casework/test_importing",
+    "firmware.camera": "firmware/test_camera_contract",
+    "firmware.filming": "firmware/test_runner",
+    "firmware.muxer": "firmware/test_writer",
+    # Real cameras and stores have tiers of their own.
+    "firmware.cameras.picamera": "rig/test_pi_camera",
+    "firmware.cameras.testcard": "firmware/cameras/test_scene",
+    "appliance.media.av_sync": "firmware/cameras/test_scene",
+    "appliance.stores": "appliance/stores/test_access",
+    **{f"appliance.stores.{name}": "stores" for name in ("cloud", "s3", "sftp", "store")},
+    # Programs, started as programs.
+    "appliance.base.__main__": COMMANDS,
+    "appliance.sync.__main__": COMMANDS,
+    **{f"appliance.commands.{n}": COMMANDS for n in ("films", "keys", "kit", "options", "tryout")},
+    # Measures are run by hand, on a machine that does nothing else; tested is their frame.
+    **{
+        f"appliance.bench.{name}": "appliance/bench/test_bench"
+        for name in ("ceph", "certificates", "clips", "films", "page", "record", "seal", "sync")
+    },
+    # What tries out a whole kit is tested by trying one out.
+    **{
+        f"appliance.selftest.{name}": "promises"
+        for name in ("browser", "demo", "faults", "kit", "rehearsal", "visit")
+    },
+    # What pages share, tested on the page that somebody sees.
+    "web_ui.app": "web_ui/test_views",
+    "web_ui.parts": "web_ui/test_views",
+    "web_ui.forms": "web_ui/test_bad_input",
+    "web_ui.recorder": STATUS,
+    "web_ui.keeper": "web_ui/pages/test_course",
+    "web_ui.housekeeping": "web_ui/pages/test_course",
+    "web_ui.pages.arming": ARMING,
+    "web_ui.pages.factory_reset": "appliance/test_factory_reset",
+    "web_ui.session.copying": "web_ui/pages/test_copies",
+    "web_ui.session.current": ARMING,
+    "web_ui.session.enrolment": FORGOTTEN,
+    "web_ui.session.unlocked": "web_ui/session/test_session",
+    "web_ui.system.tls": "web_ui/test_main",
+    "web_ui.wording.log_events": "web_ui/pages/test_log",
+    "web_ui.wording.status_line": STATUS,
+}
+"""Modules without a test file of their name, by why; and where they are tested."""
+
+
+def modules() -> dict[str, str]:
+    """Every module that is not small, and the test file of its name."""
+    found = {}
+    for path in sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py")):
+        if len(path.read_text().splitlines()) > SMALL:
+            place = path.parent.relative_to(ROOT).as_posix()
+            stem = {"__main__": "main", "__init__": path.parent.name}.get(path.stem, path.stem)
+            dotted = f"{place}/{path.stem}".replace("/", ".").removesuffix(".__init__")
+            found[dotted] = f"{place}/test_{stem}"
+    return found
+
+
+def test_every_module_has_a_test_file_of_its_name_or_says_where_it_is_tested() -> None:
+    missing = {name for name, file in modules().items() if not (TESTS / f"{file}.py").exists()}
+    assert sorted(missing - set(ELSEWHERE)) == []
+    # What has its own by now, or is gone, excuses nothing that comes later.
+    assert sorted(set(ELSEWHERE) - missing) == []
+
+
+@pytest.mark.parametrize("place", sorted(set(ELSEWHERE.values())))
+def test_where_a_module_is_tested_elsewhere_there_are_tests(place: str) -> None:
+    path = TESTS / place
+    files = path.glob("test_*.py") if path.is_dir() else [path.with_suffix(".py")]
+    assert any("def test_" in file.read_text() for file in files)
