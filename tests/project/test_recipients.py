@@ -27,7 +27,7 @@ from firmware.books import KitBooks
 from tests.appliance.protocol.test_permits import changed
 from tests.support.clocks import NOON, FakeClock
 from tests.support.homes import CLOCK, SendingKit, new_store, practitioner, service
-from tests.support.places import ROOT
+from tests.support.places import PACKAGES, ROOT
 from web_ui.recorder import Recorder
 from web_ui.session.enrolment import Enrolment
 
@@ -75,7 +75,7 @@ MEASURES = "appliance.bench"
 def programs() -> list[tuple[str, ast.Module]]:
     return [
         (".".join(path.relative_to(ROOT).with_suffix("").parts), ast.parse(path.read_text()))
-        for package in ("appliance", "firmware", "web_ui")
+        for package in PACKAGES
         for path in sorted((ROOT / package).rglob("*.py"))
     ]
 

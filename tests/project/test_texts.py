@@ -28,7 +28,7 @@ from appliance.records.signing import Signer, open_note
 from appliance.vault.cases import Cases, Details, Goal, Goals, OpenCase
 from appliance.vault.keys import PrivateKeys
 from tests.support.homes import CLOCK, practitioner, service
-from tests.support.places import ROOT
+from tests.support.places import PACKAGES, ROOT
 from tests.support.texts import LETTERS, LONG, facts, kinds, texts
 
 # The recorder's own tests load what needs its hardware.
@@ -168,7 +168,7 @@ def test_a_folder_whose_name_is_no_text_is_refused_in_words(tmp_path: Path) -> N
 
 
 def programs() -> Iterator[tuple[str, ast.Module]]:
-    for package in ("appliance", "firmware", "web_ui"):
+    for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text())
     for path in sorted((ROOT / "systemd").iterdir()):

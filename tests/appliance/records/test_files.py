@@ -34,7 +34,7 @@ from appliance.records.files import (
     save_new,
     to_json,
 )
-from tests.support.places import ROOT
+from tests.support.places import PACKAGES, ROOT
 
 
 class Cup(Fact, frozen=True, kw_only=True, tag="cup/v1"):
@@ -256,7 +256,7 @@ def test_nothing_but_the_home_spells_a_path_of_it() -> None:
     assert set(spelt_in(planted)) == {"kit.json", "withdrawal", "case.json"}
     found = {
         f"{path.relative_to(ROOT)}: {name}"
-        for package in ("appliance", "firmware", "web_ui")
+        for package in PACKAGES
         for path in (ROOT / package).rglob("*.py")
         if path.parts[-3:] != ("appliance", "records", "files.py")
         for name in spelt_in(ast.parse(path.read_text()))

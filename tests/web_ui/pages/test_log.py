@@ -16,7 +16,7 @@ from appliance.records.audit import Event, Log
 from appliance.records.clock import SystemClock
 from firmware.witness import Witness
 from tests.support.pages import CONSENT, NOW, WebKit
-from tests.support.places import ROOT
+from tests.support.places import PACKAGES, ROOT
 from tests.support.strange import STRANGE
 from web_ui.wording.log_events import WORDS
 
@@ -73,7 +73,7 @@ def test_every_event_has_words_and_every_event_happens_somewhere() -> None:
     assert len(set(WORDS.values())) == len(WORDS), "two events are told apart"
     said = {
         node.value
-        for package in ("appliance", "firmware", "web_ui")
+        for package in PACKAGES
         for path in (ROOT / package).rglob("*.py")
         if path.name not in ("audit.py", "log_events.py")
         for node in ast.walk(ast.parse(path.read_text()))
