@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -21,25 +22,30 @@ from appliance.config import Config, load_config
 from appliance.errors import KitError, LightFailed, NotPossible, own_card
 from appliance.factory_reset import begun, finish, former, others_left, start_anew
 from appliance.film.manifest import EndReason
-from appliance.film.segment import Create, create
 from appliance.notify import notify
-from appliance.protocol.permits import Permit
+from appliance.protocol.status import RecorderStatus
 from appliance.records.audit import Log
 from appliance.records.clock import Clock, SystemClock
 from appliance.records.files import to_json
 from firmware.board import PiBoard
 from firmware.books import KitBooks
 from firmware.button import Button, Debounce
-from firmware.camera import Camera, LateCamera
-from firmware.filming import Film, OnClosed, OnEnd
-from firmware.gate import Desk, Gate, machine_sources, watch
+from firmware.camera import Camera
+from firmware.cameras.late import LateCamera
+from firmware.capture import Capture
+from firmware.checkpoints import Checkpoints
+from firmware.equipment import Equipment
+from firmware.filming import Film
+from firmware.free_space import FreeSpace
+from firmware.gate import Gate
+from firmware.inbox import Inbox, watch
 from firmware.light import Light, PinLamp
+from firmware.parts import Parts
 from firmware.recorder import Broke, Pattern, Recorder
 from firmware.removing import Removals
-from firmware.room import Room
 from firmware.runner import Noticed, Posted, Quit, Runner
-from firmware.witness import Witness
-from firmware.writer import recover
+from firmware.timekeeper import Timekeeper, machine_sources
+from firmware.writer import FilmParts, recover
 
 DIED = 70
 """Exit status after something that nobody foresaw; systemd starts the recorder anew."""
@@ -130,6 +136,7 @@ def _record(config: Config, hardware: Hardware) -> None:
     os.umask(0o027)
     if begun(home):
         _set_back(config, hardware, clock)
+    queue: SimpleQueue[Posted] = SimpleQueue()
     books = KitBooks(home)
     log = Log(home.log("recorder"), clock)
     before = former(home)
@@ -139,89 +146,29 @@ def _record(config: Config, hardware: Hardware) -> None:
     for name in recovered:
         log.write("film-recovered", recording=name)
     camera, factory = hardware(config, clock)
-    inbox: SimpleQueue[Posted] = SimpleQueue()
-
     lamp = PinLamp(config.light_pin, config.read_back_pin, factory)
-    light = Light(lamp, clock, lambda: inbox.put(Broke(clock.monotonic(), EndReason.LIGHT_FAILED)))
-    button = Button(config.button_pin, factory, clock, inbox.put)
-    room = Room(home.kit / "room", config.bit_rate)
-    gate = Gate(
-        home,
-        books,
-        clock,
-        log,
-        room,
-        PiBoard(),
-        light_works=lambda: not light.broken,
-        camera_present=camera.present,
-        # A scene may be silent; where there is a lens, silence is a microphone that is missing.
-        hears=lambda: camera.has_sound or config.camera == "scene",
-        sources=partial(machine_sources, home, clock),
-        camera_loading=(
-            partial(camera.loading, lambda: inbox.put(Noticed()))
-            if isinstance(camera, LateCamera)
-            else lambda: False
-        ),
-    )
-    removals = Removals(home, books, log, lambda: gate.time().now)
-    removals.finish()
-    _show(home.preview, None)
-    notice = partial(watch, home, lambda: inbox.put(Noticed()))
-    threads: list[Callable[[], None]] = [light.play, notice]
-    card: Callable[[], Create] = _card
-    if isinstance(factory, MockFactory):
-        from firmware.virtual import VirtualButton, virtual_card
+    light = Light(lamp, clock, lambda: queue.put(Broke(clock.monotonic(), EndReason.LIGHT_FAILED)))
+    button = Button(config.button_pin, factory, clock, queue.put)
+    checkpoints, ended = Checkpoints(home, books.signer, clock), threading.Event()
+    threads: list[Callable[[], None]] = [
+        light.play,
+        partial(watch, home, lambda: queue.put(Noticed())),
+        partial(checkpoints.keep_watch, ended),
+    ]
+    virtual = isinstance(factory, MockFactory)
+    if virtual:
+        from firmware.virtual import VirtualButton
 
         threads.append(VirtualButton(home, factory, config.button_pin).listen)
-        card = partial(virtual_card, config)
-
-    def make_film(permit: Permit, on_end: OnEnd, on_closed: OnClosed) -> Film:
-        film = Film(
-            home,
-            config,
-            permit,
-            books.signer,
-            clock,
-            sound=permit.sound and camera.has_sound,
-            now=lambda: gate.time().now,
-            on_end=on_end,
-            on_closed=on_closed,
-            on_growth=room.taken,
-            new_file=card(),
-        )
-        if config.camera == "scene":
-            from firmware.cameras.scene import SceneCamera
-
-            scene = camera.made if isinstance(camera, LateCamera) else camera
-            assert isinstance(scene, SceneCamera)
-            scene.busy = lambda: film.writer.busy
-        return film
-
-    runner = Runner(
-        Recorder(recovered=bool(recovered)),
-        inbox,
-        debounce=Debounce(button.down),
-        light=light,
-        lamp_proven=lamp.proven,
-        camera=camera,
-        gate=gate,
-        desk=Desk(home, clock),
-        books=books,
-        room=room,
-        removals=removals,
-        make_film=make_film,
-        log=log,
-        clock=clock,
-        tell=lambda status: _replace(home.status("recorder"), to_json(status) + b"\n"),
-        show=lambda picture: _show(home.preview, picture),
-        virtual=isinstance(factory, MockFactory),
-    )
-    witness, ended = Witness(home, books.signer, clock), threading.Event()
-    threads.append(partial(witness.keep_watch, ended))
+    recorder = Recorder(recovered=bool(recovered))
+    parts = _joined(config, recorder, books, log, light, camera, virtual, queue)
+    parts.removals.finish()
+    _show(home.preview, None)
+    runner = Runner(parts, queue, Debounce(button.down), partial(_tell, home.status("recorder")))
     for target in threads:
         threading.Thread(target=target, daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: inbox.put(Quit()))
+        signal.signal(number, lambda *_: queue.put(Quit()))
     log.write("started", kit=books.kit)
     notify("READY=1")
     try:
@@ -235,11 +182,54 @@ def _record(config: Config, hardware: Hardware) -> None:
     log.write("stopped", kit=books.kit)
     ended.set()
     with suppress(OSError):
-        witness.sign()
+        checkpoints.sign()
     button.close()
     light.close()
     if begun(home):
         start_anew()
+
+
+def _joined(
+    config: Config,
+    recorder: Recorder,
+    books: KitBooks,
+    log: Log,
+    light: Light,
+    camera: Camera,
+    virtual: bool,
+    queue: "SimpleQueue[Posted]",
+) -> Parts:
+    """What stands between the button and the card."""
+    home, clock, scene = config.places, SystemClock(), config.camera == "scene"
+    timekeeper = Timekeeper(books, clock, log, partial(machine_sources, home, clock))
+    loading = (
+        partial(camera.loading, lambda: queue.put(Noticed()))
+        if isinstance(camera, LateCamera)
+        else lambda: False
+    )
+    equipment = Equipment(light, camera, PiBoard(), needs_microphone=not scene, loading=loading)
+    space = FreeSpace(home.kit / "room", config.bit_rate)
+    gate = Gate(home, books, log, timekeeper, space, equipment.trouble)
+    removals = Removals(home, books, log, lambda: timekeeper.now)
+    film = FilmParts(home, config, books.signer, clock, lambda: timekeeper.now, space.taken)
+    if virtual:
+        from firmware.virtual import virtual_card
+
+        film = replace(film, card=partial(virtual_card, config))
+    show = partial(_show, home.preview)
+    capture = Capture(camera, partial(Film, film), clock, queue.put, show)
+    return Parts(
+        recorder=recorder,
+        light=light,
+        capture=capture,
+        gate=gate,
+        inbox=Inbox(home, recorder, capture, gate, books, removals, log),
+        books=books,
+        space=space,
+        removals=removals,
+        log=log,
+        virtual=virtual,
+    )
 
 
 def _set_back(config: Config, hardware: Hardware, clock: Clock) -> NoReturn:
@@ -270,16 +260,15 @@ def _show(path: Path, picture: bytes | None) -> None:
         _replace(path, picture)
 
 
+def _tell(path: Path, status: RecorderStatus) -> None:
+    _replace(path, to_json(status) + b"\n")
+
+
 def _replace(path: Path, data: bytes) -> None:
     """Replace what the page is shown as a whole. It is in memory: nothing to sync."""
     new = path.with_suffix(".new")
     new.write_bytes(data)
     new.replace(path)
-
-
-def _card() -> Create:
-    """What makes the files of a film: the system."""
-    return create
 
 
 def end_with_the_thread(died: threading.ExceptHookArgs) -> None:

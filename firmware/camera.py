@@ -4,7 +4,7 @@ A camera gives coded pictures (H.264, Annex B, a key frame each second with its 
 sound. Times count from the first picture of each film: nothing from before the press can have one.
 """
 
-# What decodes is not loaded for its types alone: see `LateCamera`.
+# What decodes is not loaded for its types alone: see `firmware.cameras.late`.
 from __future__ import annotations
 
 import logging
@@ -16,7 +16,6 @@ from collections.abc import Callable
 from operator import mul
 from typing import TYPE_CHECKING, Protocol
 
-from appliance.errors import CameraFailed
 from appliance.film.manifest import EndReason
 from appliance.protocol.status import SoundLevel
 from appliance.records.clock import Clock
@@ -37,7 +36,7 @@ _REMEMBERED = 12
 _SILENT_AFTER = 1.0
 """Seconds without sound after which its level is not known any more."""
 PREVIEW_WIDTH = 480
-"""Points across of a picture for framing."""
+"""Pixels across of a picture for framing."""
 PREVIEW_EVERY = 0.25
 """Seconds from one to the next."""
 
@@ -48,6 +47,10 @@ class Sink(Protocol):
     @property
     def with_sound(self) -> bool:
         """False where only pictures were agreed to: then no microphone may be open at all."""
+
+    @property
+    def busy(self) -> bool:
+        """True while more than a second of film waits: who can wait with the next picture, does."""
 
     def picture(self, data: bytes, time: int, duration: int, key: bool) -> None:
         """One coded picture. `time` and `duration` in ticks; the first is a key frame at 0."""
@@ -98,85 +101,6 @@ class Camera(Protocol):
         """
 
 
-class LateCamera:
-    """A `Camera` that is loaded when a permit has come into force: what it is made of takes more
-    memory than all else of a recorder, and an idle kit has no use for it.
-
-    It takes a small computer seconds, in which the button must be heard: `loading` begins it in a
-    thread of its own. Whoever asks for more waits for its end. One that cannot be loaded is not
-    there, until the recorder is started again.
-    """
-
-    def __init__(self, name: str, make: Callable[[], Camera]) -> None:
-        self._name = name
-        self._make = make
-        self._made: Camera | None = None
-        self._loader: threading.Thread | None = None
-        self._over = threading.Event()
-        """It is loaded, or cannot be."""
-
-    def loading(self, loaded: Callable[[], None]) -> bool:
-        """True until it is loaded. The first call begins that; `loaded` is called when it is over,
-        however it went."""
-        if self._loader is None:
-            self._loader = threading.Thread(
-                target=self._load, args=(loaded,), name="camera", daemon=True
-            )
-            self._loader.start()
-        return not self._over.is_set()
-
-    def _load(self, loaded: Callable[[], None]) -> None:
-        try:
-            camera = self._make()
-            # It takes its time over the first answer, too.
-            camera.present()
-            self._made = camera
-        except Exception:
-            # Whatever these libraries raise where something of theirs is missing.
-            _errors.exception("the camera could not be loaded")
-        finally:
-            self._over.set()
-            loaded()
-
-    @property
-    def name(self) -> str:
-        return self._made.name if self._made is not None else self._name
-
-    @property
-    def made(self) -> Camera:
-        """Raises CameraFailed."""
-        if self.loading(lambda: None):
-            self._over.wait()
-        if self._made is None:
-            raise CameraFailed("The camera could not be loaded.", "Start the kit again.")
-        return self._made
-
-    @property
-    def has_sound(self) -> bool:
-        return self.made.has_sound
-
-    def present(self) -> bool:
-        try:
-            return self.made.present()
-        except CameraFailed:
-            return False
-
-    def start(self, sink: Sink, on_failure: Callable[[EndReason], None]) -> None:
-        self.made.start(sink, on_failure)
-
-    def preview(
-        self,
-        show: Callable[[bytes], None],
-        hear: Callable[[av.AudioFrame], None] | None,
-        on_failure: Callable[[EndReason], None],
-    ) -> None:
-        self.made.preview(show, hear, on_failure)
-
-    def stop(self) -> None:
-        if self._made is not None:
-            self._made.stop()
-
-
 class GuardedSink:
     """Passes a camera's pictures on, counts them, and lets none past the agreed limit.
 
@@ -213,16 +137,16 @@ class GuardedSink:
         """Monotonic second of the last one, or of when they were due."""
         self.last_sound = self.last_picture
         """Likewise of the last sound."""
-        self._meter = Meter(clock)
+        self.meter = Meter(clock)
+        """How loud it is."""
 
     @property
     def with_sound(self) -> bool:
         return self._target.with_sound
 
     @property
-    def level(self) -> SoundLevel | None:
-        """How loud it is; None while nothing is heard."""
-        return self._meter.level
+    def busy(self) -> bool:
+        return self._target.busy
 
     def expect(self) -> None:
         """The camera is open: from now on pictures and sound are due."""
@@ -256,7 +180,7 @@ class GuardedSink:
                 return
             try:
                 self._target.sound(frame)
-                self._meter.take(frame)
+                self.meter.take(frame)
             except Exception:
                 self._end(EndReason.SOUND_FAILED)
                 return

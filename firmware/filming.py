@@ -2,19 +2,14 @@
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
 
 from appliance.age.recipients import parse_recipient
-from appliance.config import Config
 from appliance.errors import BadInput
 from appliance.film.manifest import EndReason, FilmStarted
-from appliance.film.segment import Create, create
 from appliance.protocol.permits import Permit, recipient_digest
-from appliance.records.clock import Clock
-from appliance.records.files import Home, new_id
-from appliance.records.signing import Signer
+from appliance.records.files import new_id
 from firmware.camera import GuardedSink
-from firmware.writer import QUEUE_SECONDS, FilmWriter
+from firmware.writer import QUEUE_SECONDS, FilmParts, FilmWriter
 
 _errors = logging.getLogger(__name__)
 
@@ -22,27 +17,13 @@ OnEnd = Callable[[EndReason], None]
 """Told, from any thread, that the film must stop, and why."""
 OnClosed = Callable[[EndReason | None], None]
 """Told, from the writer's thread, that the film is closed, and what went wrong."""
-OnGrowth = Callable[[int], None]
-"""Told, from the writer's thread, how many bytes of the film are on the card. May raise OSError."""
 
 
 class Film:
     """A film under way, or the last one. The runner's thread, but for what the sink is given."""
 
     def __init__(
-        self,
-        home: Home,
-        config: Config,
-        permit: Permit,
-        signer: Signer,
-        clock: Clock,
-        *,
-        sound: bool,
-        now: Callable[[], datetime | None],
-        on_end: OnEnd,
-        on_closed: OnClosed,
-        on_growth: OnGrowth = lambda size: None,
-        new_file: Create = create,
+        self, parts: FilmParts, permit: Permit, sound: bool, on_end: OnEnd, on_closed: OnClosed
     ) -> None:
         """Raises BadInput for a time that is not trusted: a film without a date is none."""
         # Loaded with the camera: an idle recorder has no need of it.
@@ -50,11 +31,11 @@ class Film:
 
         self.permit = permit
         self.recording = new_id()
-        started = now()
+        started = parts.now()
         if started is None:
             raise BadInput("No film begins while the time is not certain.")
         self.writer = FilmWriter(
-            home.recording(self.recording),
+            parts,
             FilmStarted(
                 recording=self.recording,
                 case=permit.case,
@@ -69,18 +50,13 @@ class Film:
                 started=started,
             ),
             parse_recipient(permit.recipient),
-            signer,
-            clock,
-            segment_seconds=config.segment_seconds,
             # Twice what so many seconds should take: an encoder may stray from its bit rate.
-            most_waiting=2 * QUEUE_SECONDS * (config.bit_rate + SOUND_BIT_RATE) // 8,
-            now=now,
+            most_waiting=2 * QUEUE_SECONDS * (parts.config.bit_rate + SOUND_BIT_RATE) // 8,
             on_failure=on_end,
             on_closed=on_closed,
-            on_growth=on_growth,
-            new_file=new_file,
         )
-        self._muxer = Muxer(self.writer.write, sound)
+        self._muxer = Muxer(self.writer.write, sound, busy=lambda: self.writer.busy)
+        clock = parts.clock
         until = clock.monotonic() + permit.left(started)
         self.sink = GuardedSink(self._muxer, permit.limit, clock, on_end, until)
 

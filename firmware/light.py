@@ -66,6 +66,10 @@ def at(pattern: Pattern, elapsed: float) -> tuple[bool, float]:
 class Lamp(Protocol):
     """A lamp and, where a wire is fitted, an eye on it."""
 
+    @property
+    def proven(self) -> bool:
+        """True where a wire reads the lamp back."""
+
     def set(self, lit: bool) -> None:
         """Switch it; returns when it follows. Raises LightFailed if it does not."""
 
@@ -89,7 +93,6 @@ class PinLamp:
 
     @property
     def proven(self) -> bool:
-        """True where a wire reads the lamp back."""
         return self._eye is not None
 
     def set(self, lit: bool) -> None:
@@ -135,6 +138,11 @@ class Light:
         self.lit = False
         self.broken = False
         """True from a failure until a pattern could be shown again."""
+
+    @property
+    def proven(self) -> bool:
+        """True where a wire reads the lamp back."""
+        return self._lamp.proven
 
     def show(self, pattern: Pattern) -> None:
         """Begin a pattern. Raises LightFailed if the lamp does not follow."""

@@ -48,7 +48,11 @@ class _Pipe:
 class Muxer:
     """A `Sink` that muxes; `write` gets the bytes and must not raise. One caller at a time."""
 
-    def __init__(self, write: Callable[[bytes], None], sound: bool) -> None:
+    def __init__(
+        self, write: Callable[[bytes], None], sound: bool, busy: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`busy`: whether what was written has to wait."""
+        self._busy = busy
         self._pipe = _Pipe(write)
         self._container: av.container.OutputContainer | None = None
         self._picture: av.VideoStream | None = None
@@ -59,6 +63,10 @@ class Muxer:
         self._samples = av.AudioFifo()
         self._taken = 0
         """Samples that have left the fifo."""
+
+    @property
+    def busy(self) -> bool:
+        return self._busy()
 
     def picture(self, data: bytes, time: int, duration: int, key: bool) -> None:
         if self._container is None:

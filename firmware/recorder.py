@@ -168,7 +168,7 @@ class Show(Effect):
 class Judge(Effect):
     """Ask the gate; it answers with `Judged` before anything else happens.
 
-    After a press the room for the whole film is held, until a film has ended or did not begin.
+    After a press the space for the whole film is held, until a film has ended or did not begin.
     """
 
     pressed: bool = False

@@ -11,11 +11,13 @@ import shutil
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 
 from appliance.age.sealing import Bytes, Recipient
+from appliance.config import Config
 from appliance.errors import BadFile, KitError, NotPossible
 from appliance.film.fragments import Fragment, FragmentSplitter, Init
 from appliance.film.manifest import (
@@ -61,6 +63,23 @@ class _TimedFile:
         return self._file.write(data)
 
 
+@dataclass(frozen=True)
+class FilmParts:
+    """What every film of this recorder is made with."""
+
+    home: Home
+    config: Config
+    signer: Signer
+    clock: Clock
+    now: Callable[[], datetime | None]
+    """The time, where it is trusted."""
+    on_growth: Callable[[int], None] = lambda size: None
+    """Told, from the writer's thread, how many bytes of the film are on the card. May raise
+    OSError."""
+    card: Callable[[], Create] = lambda: create
+    """Gives each film what makes its files."""
+
+
 class FilmWriter:
     """Writes one film into its directory.
 
@@ -71,38 +90,24 @@ class FilmWriter:
 
     def __init__(
         self,
-        directory: Path,
+        parts: FilmParts,
         started: FilmStarted,
         recipient: Recipient,
-        signer: Signer,
-        clock: Clock,
-        *,
-        segment_seconds: int,
         most_waiting: int,
-        now: Callable[[], datetime | None],
         on_failure: Callable[[EndReason], None],
         on_closed: Callable[[EndReason | None], None],
-        on_growth: Callable[[int], None] = lambda size: None,
-        new_file: Create = create,
     ) -> None:
         """`most_waiting`: bytes that may wait for the card, whatever time they last: a bound for
-        memory. `now`: the time, where trusted.
-
-        `on_growth` is told how many bytes are on the card, from the writer's thread; it may raise
-        OSError. `new_file` makes the file of a segment.
-        """
-        self._directory = directory
+        memory."""
+        self._parts = parts
+        self._directory = parts.home.recording(started.recording)
         self._started = started
         self._recipient = recipient
-        self._signer = signer
-        self._clock = clock
-        self._segment_seconds = segment_seconds
+        self._clock = parts.clock
+        self._new_file = parts.card()
         self._most_waiting = most_waiting
-        self._now = now
         self._on_failure = on_failure
         self._on_closed = on_closed
-        self._on_growth = on_growth
-        self._new_file = new_file
         self._changed = threading.Condition()
         self._splitter = FragmentSplitter()
         self._init: Init | None = None
@@ -193,7 +198,9 @@ class FilmWriter:
             self._give_up(failed)
         assert self._why is not None
         try:
-            end = end_film(self._directory, failed or self._why, self._now(), self._signer)
+            end = end_film(
+                self._directory, failed or self._why, self._parts.now(), self._parts.signer
+            )
             self.ended = end.why
         except (OSError, KitError):
             # What is sealed stays; the next start closes the film.
@@ -210,7 +217,7 @@ class FilmWriter:
     def _take(self, fragment: Fragment) -> None:
         segment = self._segment
         if segment is not None and (
-            fragment.starts_with_key and segment.seconds >= self._segment_seconds
+            fragment.starts_with_key and segment.seconds >= self._parts.config.segment_seconds
         ):
             self._close_segment(segment)
             segment = None
@@ -228,7 +235,7 @@ class FilmWriter:
         segment.add(fragment)
         self.frames = self._frames_closed + segment.sync(at_once=self.first_sealed is None)
         self.bytes = self._bytes_closed + segment.size
-        self._on_growth(self.bytes)
+        self._parts.on_growth(self.bytes)
         if self.first_sealed is None and self.frames:
             self.first_sealed = self._clock.monotonic()
 

@@ -69,6 +69,11 @@ HELD_BY = {
     "firmware.removing": f"firmware/test_removing firmware/test_runner {TAKEN_OVER}",
     "firmware.gate": "firmware/test_runner firmware/test_removing firmware/test_renewing "
     f"web_ui/test_revoking appliance/test_factory_reset firmware/test_gate {TAKEN_OVER}",
+    "firmware.timekeeper": "firmware/test_timekeeper firmware/test_runner "
+    f"appliance/records/test_clock {TAKEN_OVER}",
+    "firmware.inbox": "firmware/test_runner firmware/test_removing firmware/test_renewing "
+    f"web_ui/test_revoking appliance/test_factory_reset {EFFECTS} {TAKEN_OVER}",
+    "firmware.equipment": "firmware/test_runner",
     "firmware.recorder": f"firmware/test_recorder firmware/test_runner {EFFECTS} {TAKEN_OVER}",
 }
 RULES = {

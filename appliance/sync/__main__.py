@@ -20,12 +20,12 @@ from appliance.config import Config, load_config
 from appliance.errors import BadFile, KitError, error_json, own_card
 from appliance.factory_reset import give_way
 from appliance.notify import Pulse, notify
-from appliance.protocol.status import SyncStatus, Why
+from appliance.protocol.status import SyncStatus, Why, is_at_base
 from appliance.records.audit import Log
 from appliance.records.clock import Clock, SystemClock
 from appliance.records.files import ID, Home, is_there, paths_in, save_fact, to_json
 from appliance.stores import Access, load_access, open_store, store_url
-from appliance.sync.place import links, needs_a_network, said_at_base, why_not, within
+from appliance.sync.place import links, needs_a_network, why_not, within
 from appliance.sync.plan import Pace
 from appliance.sync.sender import Sender
 
@@ -162,7 +162,7 @@ def _why_not(config: Config, clock: Clock) -> Why | None:
     home = config.places
     return why_not(
         links(),
-        at_base=said_at_base(home, clock),
+        at_base=is_at_base(home, clock.read()),
         listed=config.base_networks,
         armed=is_there(home.permit),
     )

@@ -14,10 +14,8 @@ from datetime import time
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from appliance.errors import BadFile
-from appliance.protocol.status import AT_BASE_SECONDS, AtBase, Why
-from appliance.records.clock import Clock
-from appliance.records.files import Home, lines, load_fact
+from appliance.protocol.status import Why
+from appliance.records.files import lines
 
 _ON_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
@@ -65,20 +63,6 @@ def needs_a_network(store: str) -> bool:
     if address.scheme in ("s3", "az"):
         host = urlsplit(dict(parse_qsl(address.query)).get("endpoint", "")).hostname
     return address.scheme in ("s3", "az", "sftp") and host not in _ON_THIS_MACHINE
-
-
-def said_at_base(home: Home, clock: Clock) -> bool:
-    """True if the practitioner said so on the page, since the kit was switched on and not long
-    ago."""
-    with contextlib.suppress(BadFile):
-        said = load_fact(home.at_base, AtBase)
-        now = clock.read()
-        return (
-            said is not None
-            and said.boot == now.boot
-            and 0 <= now.boottime - said.boottime <= AT_BASE_SECONDS
-        )
-    return False
 
 
 def links(system: Path = Path("/")) -> list[Link]:

@@ -282,8 +282,6 @@ class SceneCamera:
         self._clock = clock
         self._hurry = hurry
         self._faults = faults
-        self.busy: Callable[[], bool] = lambda: False
-        """Whether one that hurries has to wait, for what it gave is still on its way."""
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -301,7 +299,7 @@ class SceneCamera:
     def start(self, sink: Sink, on_failure: Callable[[EndReason], None]) -> None:
         if "camera-does-not-start" in self._faults.happen:
             raise CameraFailed("The camera does not start, as it was asked not to.")
-        self._look(partial(self._film, sink), on_failure)
+        self._look(partial(self._film, sink), on_failure, lambda: sink.busy)
 
     def preview(
         self,
@@ -309,7 +307,7 @@ class SceneCamera:
         hear: Callable[[av.AudioFrame], None] | None,
         on_failure: Callable[[EndReason], None],
     ) -> None:
-        self._look(partial(self._frame, show, hear), on_failure)
+        self._look(partial(self._frame, show, hear), on_failure, lambda: False)
 
     def stop(self) -> None:
         if self._thread is None:
@@ -321,9 +319,13 @@ class SceneCamera:
         self._thread = None
 
     def _look(
-        self, give: Callable[[Iterator[Take]], None], on_failure: Callable[[EndReason], None]
+        self,
+        give: Callable[[Iterator[Take]], None],
+        on_failure: Callable[[EndReason], None],
+        busy: Callable[[], bool],
     ) -> None:
-        """Look at the scene in a thread of its own and `give` what is seen, when it is seen."""
+        """Look at the scene in a thread of its own and `give` what is seen, when it is seen; with
+        `hurry` as fast as it is taken."""
         takes = self._scene.takes()
         try:
             first = next(takes)
@@ -333,18 +335,18 @@ class SceneCamera:
 
         def look() -> None:
             try:
-                give(self._in_time(chain([first], takes)))
+                give(self._in_time(chain([first], takes), busy))
             except (av.FFmpegError, CameraFailed):
                 on_failure(EndReason.CAMERA_FAILED)
 
         self._thread = threading.Thread(target=look, name="camera", daemon=True)
         self._thread.start()
 
-    def _in_time(self, takes: Iterator[Take]) -> Iterator[Take]:
+    def _in_time(self, takes: Iterator[Take], busy: Callable[[], bool]) -> Iterator[Take]:
         """Each take at its time, until the camera is stopped."""
         began = self._clock.monotonic()
         for take in takes:
-            while self._hurry and self.busy() and not self._stopping.wait(_LOOK_AGAIN):
+            while self._hurry and busy() and not self._stopping.wait(_LOOK_AGAIN):
                 pass
             delay = 0.0 if self._hurry else began + take.time / TICKS - self._clock.monotonic()
             if self._stopping.wait(max(delay, 0)):

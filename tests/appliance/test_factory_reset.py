@@ -252,7 +252,7 @@ def test_with_an_order_the_light_asks_for_a_press_and_the_press_begins_it(stage:
     assert not begun(stage.home)
     stage.press_when_asked()
     assert begun(stage.home)
-    assert stage.desk.answers[request.id] == "done"
+    assert stage.inbox.answers[request.id] == "done"
     said, _ = open_note((stage.home.kit / "reset").read_text(), [stage.books.signer.verifier])
     assert stage.books.kit in said
     log = check_chain((stage.home.log("recorder") / "log").read_bytes())
@@ -270,7 +270,7 @@ def test_without_a_press_it_is_over_after_a_minute(stage: Stage) -> None:
     request = asked(stage, order(stage.books.kit, SERVICE.signer))
     stage.ask(request)
     stage.advance(61)
-    assert stage.desk.answers[request.id] == "timed-out"
+    assert stage.inbox.answers[request.id] == "timed-out"
     stage.press()
     assert not begun(stage.home)
 
@@ -313,7 +313,7 @@ def test_a_film_made_since_the_order_was_looked_at_is_not_lost_by_the_press(stag
     (film / "manifest").write_text("begun")
     stage.press_when_asked()
     assert not begun(stage.home)
-    assert stage.desk.answers[request.id] == "refused"
+    assert stage.inbox.answers[request.id] == "refused"
     assert stage.state is State.IDLE and stage.status.reason == "", "and no part is at fault"
     assert stage.events()[-1] == "reset-refused"
 

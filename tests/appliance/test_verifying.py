@@ -16,7 +16,7 @@ from appliance.records.files import new_id
 from appliance.records.signing import Signer
 from appliance.stores import FolderStore
 from appliance.verifying import Folder, Stored, parse_key, verify
-from firmware.witness import Witness
+from firmware.checkpoints import Checkpoints
 from tests.support.homes import CLOCK, SendingKit, new_store
 from tests.support.places import ROOT
 
@@ -33,9 +33,9 @@ def kit(tmp_path: Path) -> SendingKit:
         made.film(case.id)
     happened(made, "web", "unlocked", "armed")
     happened(made, "recorder", "started", "film-begun", "film-ended")
-    Witness(made.home, made.signer, CLOCK).sign()
+    Checkpoints(made.home, made.signer, CLOCK).sign()
     happened(made, "web", "locked")
-    Witness(made.home, made.signer, CLOCK).sign()
+    Checkpoints(made.home, made.signer, CLOCK).sign()
     return made
 
 
@@ -73,7 +73,7 @@ def test_a_forger_who_signs_everything_anew_is_unmasked_by_the_key(kit: SendingK
     card = kit.home.kit / "kit.json"
     card.write_text(card.read_text().replace(str(kit.signer.verifier), str(forger.verifier)))
     shutil.rmtree(kit.home.kit / "heads")
-    Witness(kit.home, forger, CLOCK).sign()
+    Checkpoints(kit.home, forger, CLOCK).sign()
     assert verify(Folder(kit.home.root)).sentence == "Consistent, signer unproven."
     verdict = verify(Folder(kit.home.root), [kit.signer.verifier])
     assert verdict.broken and verdict.broken.what.startswith("film")
@@ -149,7 +149,7 @@ BREAKS: dict[str, tuple[Callable[[SendingKit], object], str]] = {
     "a log that the recorder saw written anew": (
         lambda kit: (
             (kit.home.log("web") / "log").unlink(),
-            Witness(kit.home, kit.signer, CLOCK).sign(),
+            Checkpoints(kit.home, kit.signer, CLOCK).sign(),
         ),
         "another or gone|written anew",
     ),

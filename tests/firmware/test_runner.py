@@ -31,15 +31,14 @@ from appliance.records.clock import EARLIEST, LARGEST_STEP, Correction, Judgemen
 from appliance.records.files import load_fact, new_id, save, to_json
 from appliance.vault.keys import PrivateKeys
 from firmware.button import SETTLE
-from firmware.camera import SAMPLE_RATE, TICKS, Camera, GuardedSink, LateCamera, Meter
+from firmware.camera import SAMPLE_RATE, TICKS, Camera, GuardedSink, Meter
+from firmware.cameras.late import LateCamera
 from firmware.cameras.scene import sound_frame
-from firmware.gate import Desk
+from firmware.capture import LONGEST_WITHOUT_PICTURE, LONGEST_WITHOUT_SOUND
 from firmware.light import CAPTURING
 from firmware.recorder import PRESENCE_LASTS, PREVIEW_LASTS, REFUSAL_SHOWN, Pattern, State
 from firmware.runner import (
     ANSWERED_WITHIN,
-    LONGEST_WITHOUT_PICTURE,
-    LONGEST_WITHOUT_SOUND,
     Died,
     Quit,
 )
@@ -383,7 +382,7 @@ def test_who_asks_to_frame_while_the_camera_is_loaded_sees_it_as_soon_as_it_is(k
     assert kit.ask(asked) == "", "it waits"
     kit.camera.loading = False
     kit.notice()
-    assert kit.state is State.PREVIEW and kit.desk.answers[asked.id] == "done"
+    assert kit.state is State.PREVIEW and kit.inbox.answers[asked.id] == "done"
 
 
 def test_a_camera_is_loaded_beside_the_thread_that_hears_the_button() -> None:
@@ -629,9 +628,9 @@ def test_what_was_asked_of_a_recorder_that_ended_is_not_done_by_the_next(kit: St
     for request in requests:
         place_request(kit.home, request)
     kit.clock.advance(1)
-    desk = Desk(kit.home, kit.clock)
-    assert desk.new() == [requests[2]]
-    assert [desk.answers.get(request.id) for request in requests] == ["refused", "refused", None]
+    inbox = kit.new_inbox()
+    assert inbox.new() == [requests[2]]
+    assert [inbox.answers.get(request.id) for request in requests] == ["refused", "refused", None]
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b'{"attune":"stop/v1"}', b"\xff"])
@@ -727,7 +726,7 @@ def test_a_clock_that_is_set_while_filming_moves_no_end(kit: Stage, hours: int) 
 
 
 def test_the_end_of_the_process_ends_the_film_first(filming: Stage) -> None:
-    filming.inbox.put(Quit())
+    filming.queue.put(Quit())
     filming.work()
     assert not filming.camera.open
     filming.settle()
@@ -1125,7 +1124,7 @@ def test_a_correction_by_somebody_who_is_revoked_before_the_press_is_refused_and
     save(kit.home.inbox / f"revoked-{name}", SERVICE.signer.sign(f"{word}\n").encode())
     kit.notice()
     kit.press_when_asked()
-    assert kit.desk.answers[request.id] == "refused" and kit.books.mark == mark
+    assert kit.inbox.answers[request.id] == "refused" and kit.books.mark == mark
     assert kit.state is State.IDLE and kit.status.reason == ""
 
 
@@ -1238,18 +1237,18 @@ def test_the_sink_counts_the_pictures_that_are_missing_between_others() -> None:
 def test_the_sink_tells_how_loud_it_is() -> None:
     guarded, _, _ = sink(10.0)
     quarter = SAMPLE_RATE // 4
-    assert guarded.level is None
+    assert guarded.meter.level is None
     guarded.sound(sound_frame(bytes(2 * quarter), 0))
-    assert guarded.level == SoundLevel(peak=-90.3, rms=-90.3, loudest=-90.3)
+    assert guarded.meter.level == SoundLevel(peak=-90.3, rms=-90.3, loudest=-90.3)
     loudest = (-32768).to_bytes(2, "little", signed=True) * quarter
     guarded.sound(sound_frame(loudest, quarter))
-    assert guarded.level == SoundLevel(peak=0, rms=0, loudest=0)
+    assert guarded.meter.level == SoundLevel(peak=0, rms=0, loudest=0)
     tenth = struct.pack(f"<{quarter}h", *[3277, -3277] * (quarter // 2))
     guarded.sound(sound_frame(tenth, 2 * quarter))
-    assert guarded.level == SoundLevel(peak=-20, rms=-20, loudest=0)
+    assert guarded.meter.level == SoundLevel(peak=-20, rms=-20, loudest=0)
     # What has just been loud is told until the quarter is full.
     guarded.sound(sound_frame(loudest[:100], 3 * quarter))
-    assert guarded.level == SoundLevel(peak=-20, rms=-20, loudest=0)
+    assert guarded.meter.level == SoundLevel(peak=-20, rms=-20, loudest=0)
 
 
 def test_what_was_loud_is_remembered_for_three_seconds_and_silence_is_known_after_one() -> None:

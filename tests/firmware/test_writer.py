@@ -18,6 +18,7 @@ import pytest
 
 from appliance.age.sealing import CHUNK, Bytes
 from appliance.age.unsealing import SealedReader, unseal
+from appliance.config import Config
 from appliance.errors import BadSignature
 from appliance.film.boxes import boxes
 from appliance.film.fragments import Fragment, FragmentSplitter, Init
@@ -35,6 +36,7 @@ from firmware.recorder import LONGEST_STOP
 from firmware.writer import (
     LONGEST_CLOSING,
     QUEUE_SECONDS,
+    FilmParts,
     FilmWriter,
     recover,
 )
@@ -62,7 +64,15 @@ class Place:
         self.clock = FakeClock()
         self.grown = threading.Event()
         self.writer = FilmWriter(
-            self.directory,
+            FilmParts(
+                self.home,
+                Config(segment_seconds=segment_seconds),
+                SIGNER,
+                self.clock,
+                lambda: NOON,
+                lambda size: self.grown.set(),
+                lambda: self._file,
+            ),
             FilmStarted(
                 recording=self.recording,
                 case=new_id(),
@@ -77,15 +87,9 @@ class Place:
                 started=NOON,
             ),
             CASE.recipient,
-            SIGNER,
-            self.clock,
-            segment_seconds=segment_seconds,
-            most_waiting=most_waiting,
-            now=lambda: NOON,
-            on_failure=self._on_failure,
-            on_closed=self._on_closed,
-            on_growth=lambda size: self.grown.set(),
-            new_file=self._file,
+            most_waiting,
+            self._on_failure,
+            self._on_closed,
         )
         self.chunk_takes = 0.0
         """Seconds that the card needs for each write."""

@@ -119,7 +119,7 @@ ELSEWHERE = {
     "firmware/cameras/scene.py FilmScene._opened": "a film that stands in for the lens, root's",
     "firmware/microphone.py Microphone._device": "a microphone, no file",
     "firmware/muxer.py Muxer._open": "a film that is being made",
-    "firmware/room.py Room.reserve": "a new file",
+    "firmware/free_space.py FreeSpace.reserve": "a new file",
     "firmware/writer.py FilmWriter._close_segment": "adds to one's own manifest",
     "web_ui/__main__.py _end_children": "the kernel's",
     "web_ui/app.py assets": "files of this software",

@@ -102,7 +102,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.kit.camera.stop()
             # Its writer has a thread of this process, and time of its own: it ends in peace.
             while any(read_manifest(film).ended is None for film in self.kit.films()):
-                self.kit.inbox.get(timeout=30)
+                self.kit.queue.get(timeout=30)
 
     @precondition(lambda self: self.dead)
     @rule()
@@ -123,7 +123,7 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: not self.dead)
     @rule(films=st.integers(1, 3), minutes=st.sampled_from([0.02, 60]))
     def arm(self, films: int, minutes: float) -> None:
-        now = self.kit.gate.time().now
+        now = self.kit.time.now
         assert now is not None
         until = now + timedelta(minutes=minutes)
         self.do(lambda: self.kit.arm(limit=LIMIT, films=films, not_before=now, not_after=until))

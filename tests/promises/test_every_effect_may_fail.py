@@ -243,7 +243,7 @@ def test_an_effect_that_fails_ends_in_its_promise(
     # A practitioner whom the card did not take in is not obeyed.
     assert kit.books.enrolled is not None
     assert kit.books.enrolled.practitioners == practitioners
-    assert "waiting" not in kit.desk.answers.values()
+    assert "waiting" not in kit.inbox.answers.values()
     kit.lamp.stuck = False
     if isinstance(breaks, InTheWay):
         breaks.mend(kit)

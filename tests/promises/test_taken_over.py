@@ -31,8 +31,8 @@ from appliance.records.files import LARGEST_FACT, Fact, new_id, save, to_json
 from appliance.records.signing import Signer
 from appliance.vault.keys import PrivateKeys
 from firmware.books import KitBooks
-from firmware.gate import machine_sources
 from firmware.recorder import State
+from firmware.timekeeper import machine_sources
 from tests.support.fakes import PRACTITIONER, SERVICE, Stage
 from tests.support.strange import STRANGE
 
@@ -135,7 +135,7 @@ def test_thousands_of_requests_and_cases_hold_up_no_button(kit: Stage) -> None:
     for request in asked:
         save(kit.home.web_requests / f"{request.id}.json", to_json(request))
     kit.notice()
-    assert kit.camera.open and len(kit.desk.answers) <= 10
+    assert kit.camera.open and len(kit.inbox.answers) <= 10
     kit.down()
     assert not kit.camera.open
     kit.settle()
@@ -208,14 +208,14 @@ def test_a_page_that_is_locked_cannot_fill_the_card_with_the_recorders_log(kit: 
 def test_a_word_for_the_time_that_a_page_kept_does_not_undo_a_later_one(kit: Stage) -> None:
     right, kept = kit.clock.wall, kit.vouch_note(time=kit.clock.wall + timedelta(days=9))
     for note, believed in ((kept, True), (kit.vouch_note(time=right), False)):
-        assert kit.gate.vouch(note) is believed
+        assert kit.time.vouch(note) is believed
     kit.clock.advance(1)
     now = kit.clock.read()
     said = Correction(kit=kit.books.kit, time=now.wall, boot=now.boot, boottime=now.boottime)
     kit.ask(CorrectTime(id=new_id(), boot=now.boot, boottime=now.boottime, note=signed(said)))
     kit.press_when_asked()
     assert kit.status.now == kit.clock.wall
-    assert not kit.gate.vouch(kept)
+    assert not kit.time.vouch(kept)
     assert kit.status.now == kit.clock.wall
 
 

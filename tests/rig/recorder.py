@@ -12,7 +12,8 @@ from gpiozero.pins.mock import MockFactory
 from appliance.config import Config
 from appliance.records.clock import Clock
 from firmware.__main__ import main, pi_camera
-from firmware.camera import Camera, LateCamera
+from firmware.camera import Camera
+from firmware.cameras.late import LateCamera
 
 
 def hardware(config: Config, clock: Clock) -> tuple[Camera, Factory]:

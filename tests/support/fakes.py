@@ -31,15 +31,20 @@ from firmware.button import SETTLE, Button, Debounce
 from firmware.camera import SAMPLE_RATE, Sink
 from firmware.cameras.scene import Scene, SceneCamera, sound_frame
 from firmware.cameras.testcard import TestCard
+from firmware.capture import Capture
+from firmware.equipment import Equipment
 from firmware.filming import Film, OnClosed, OnEnd
-from firmware.gate import Desk, Gate
+from firmware.free_space import FreeSpace
+from firmware.gate import Gate
+from firmware.inbox import Inbox
 from firmware.light import Light
 from firmware.muxer import Muxer
+from firmware.parts import Parts
 from firmware.recorder import PRESENCE_COUNTS_AFTER, Broke, Recorder, State
 from firmware.removing import Removals
-from firmware.room import Room
 from firmware.runner import Noticed, Posted, Quit, Runner
-from firmware.writer import recover
+from firmware.timekeeper import Timekeeper
+from firmware.writer import FilmParts, recover
 from tests.support.clocks import FakeClock, HurriedClock
 
 SERVICE = PrivateKeys.generate("service", x25519=True)
@@ -67,6 +72,7 @@ class FakeLamp:
         self._happened = [] if happened is None else happened
         self.lit = False
         self.stuck = False
+        self.proven = True
         self._set_to = False
 
     def set(self, lit: bool) -> None:
@@ -95,6 +101,7 @@ class Reel:
     """A sink that keeps what it is given, and knows when that was enough."""
 
     with_sound = True
+    busy = False
 
     def __init__(self, enough: int = 0, target: Sink | None = None) -> None:
         """`target`: where everything goes on to, up to `enough` pictures."""
@@ -265,16 +272,16 @@ class Stage:
         if set_up:
             self.books.enrol(SERVICE.card(), PRACTITIONER.card())
         self.log = Log(self.home.log("recorder"), self.clock)
-        self.inbox: SimpleQueue[Posted] = SimpleQueue()
+        self.queue: SimpleQueue[Posted] = SimpleQueue()
         self.camera = FakeCamera(self.clock, self.happened)
         self.lamp = FakeLamp(self.happened)
         self.light = Light(
             self.lamp,
             self.clock,
-            lambda: self.inbox.put(Broke(self.clock.monotonic(), EndReason.LIGHT_FAILED)),
+            lambda: self.queue.put(Broke(self.clock.monotonic(), EndReason.LIGHT_FAILED)),
         )
         factory = MockFactory()
-        self._button = Button(17, factory, self.clock, self.inbox.put)
+        self._button = Button(17, factory, self.clock, self.queue.put)
         self.pin = factory.pin(17)
         self.camera.before_picture = self._wait_for_card
         self.new_file: Create = create
@@ -283,70 +290,67 @@ class Stage:
         self.film: Film | None = None
         """The last one."""
         self._grown = threading.Event()
-        self.room = Room(self.home.kit / "room", self.config.bit_rate)
+        self.space = FreeSpace(self.home.kit / "room", self.config.bit_rate)
         self.board = FakeBoard()
-        self.removals = Removals(self.home, self.books, self.log, lambda: self.gate.time().now)
+        self.removals = Removals(self.home, self.books, self.log, lambda: self.time.now)
         self.removals.finish()
         self.seen: bytes | None = None
         """What the page is shown for framing."""
         self.no_memory = False
-        self.gate = Gate(
-            self.home,
-            self.books,
-            self.clock,
-            self.log,
-            self.room,
-            self.board,
-            lambda: not self.light.broken,
-            self.camera.present,
-            lambda: self.camera.has_sound,
-            camera_loading=lambda: self.camera.loading,
+        self.time = Timekeeper(self.books, self.clock, self.log)
+        equipment = Equipment(
+            self.light, self.camera, self.board, True, lambda: self.camera.loading
         )
-        self.desk = Desk(self.home, self.clock)
+        self.gate = Gate(self.home, self.books, self.log, self.time, self.space, equipment.trouble)
         self.recorder = Recorder(recovered)
-        self.runner = Runner(
-            self.recorder,
-            self.inbox,
-            debounce=Debounce(),
+        self.capture = Capture(self.camera, self._film, self.clock, self.queue.put, self._show)
+        self.inbox = self.new_inbox()
+        self.parts = Parts(
+            recorder=self.recorder,
             light=self.light,
-            lamp_proven=True,
-            camera=self.camera,
+            capture=self.capture,
             gate=self.gate,
-            desk=self.desk,
+            inbox=self.inbox,
             books=self.books,
-            room=self.room,
+            space=self.space,
             removals=self.removals,
-            make_film=self._film,
             log=self.log,
-            clock=self.clock,
-            tell=self.told.append,
-            show=self._show,
             virtual=False,
         )
+        self.runner = Runner(self.parts, self.queue, Debounce(), self.told.append)
         self.case = self.make_case()
         if set_up:
             self.vouch()
         self.runner.start()
         self.work()
 
-    def _film(self, permit: Permit, on_end: OnEnd, on_closed: OnClosed) -> Film:
-        self.film = self.film_type(
+    def new_inbox(self) -> Inbox:
+        """As a recorder has one that starts now."""
+        return Inbox(
+            self.home,
+            self.recorder,
+            self.capture,
+            self.gate,
+            self.books,
+            self.removals,
+            self.log,
+        )
+
+    def _film(self, permit: Permit, sound: bool, on_end: OnEnd, on_closed: OnClosed) -> Film:
+        parts = FilmParts(
             self.home,
             self.config,
-            permit,
             self.books.signer,
             self.clock,
-            sound=permit.sound,
-            now=lambda: self.gate.time().now,
-            on_end=on_end,
-            on_closed=on_closed,
-            on_growth=self._grow,
-            new_file=lambda path: self.new_file(path),
+            lambda: self.time.now,
+            self._grow,
+            lambda: lambda path: self.new_file(path),
         )
+        self.film = self.film_type(parts, permit, sound, on_end, on_closed)
         return self.film
 
     def _grow(self, size: int) -> None:
-        self.room.taken(size)
+        self.space.taken(size)
         self._grown.set()
 
     def _wait_for_card(self) -> None:
@@ -365,7 +369,7 @@ class Stage:
         self._button.close()
         if self.state is State.STOPPING:
             return
-        self.inbox.put(Quit())
+        self.queue.put(Quit())
         self.work()
         self.settle()
 
@@ -382,7 +386,7 @@ class Stage:
         save_fact(self.home.case(name) / "case.json", record)
 
     def vouch(self, **changes: Any) -> bool:
-        return self.gate.vouch(self.vouch_note(**changes))
+        return self.time.vouch(self.vouch_note(**changes))
 
     def vouch_note(self, signer: Signer = PRACTITIONER.signer, **changes: Any) -> str:
         reading = self.clock.read()
@@ -427,7 +431,7 @@ class Stage:
         """Place a request; returns what became of it so far."""
         place_request(self.home, request)
         self.notice()
-        return self.desk.answers.get(request.id, "")
+        return self.inbox.answers.get(request.id, "")
 
     def preview(
         self, open_it: bool = True, signer: Signer = PRACTITIONER.signer, **changes: Any
@@ -445,7 +449,7 @@ class Stage:
         )
 
     def notice(self) -> None:
-        self.inbox.put(Noticed())
+        self.queue.put(Noticed())
         self.work()
 
     def down(self) -> None:
@@ -490,7 +494,7 @@ class Stage:
     def settle(self) -> None:
         """Wait until the film is closed; the writer has a thread of its own."""
         while self.recorder.state is State.STOPPING:
-            self.inbox.put(self.inbox.get(timeout=30))
+            self.queue.put(self.queue.get(timeout=30))
             self.work()
 
     # --- what there is to see -------------------------------------------------------------------
@@ -501,7 +505,7 @@ class Stage:
 
     @property
     def status(self) -> RecorderStatus:
-        return self.runner.status()
+        return self.parts.status()
 
     def films(self) -> list[Path]:
         return sorted(self.home.recordings.iterdir())

@@ -26,9 +26,7 @@ from appliance.records.clock import (
 from appliance.records.files import Home, to_json
 from appliance.vault.keys import PrivateKeys
 from firmware.books import KitBooks
-from firmware.gate import Gate
-from firmware.room import Room
-from tests.support.fakes import FakeBoard
+from firmware.timekeeper import Timekeeper
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
 
@@ -168,7 +166,7 @@ def test_the_machine_is_asked_where_its_clocks_are(tmp_path: Path) -> None:
     assert read_sources(True, synchronised, chip) == Sources(True, None)
 
 
-# The recorder's gate, which goes on from what it once believed.
+# The recorder's time, which goes on from what it once believed.
 
 
 class Hands:
@@ -182,12 +180,8 @@ class Hands:
 
     def start(self) -> None:
         self.books = KitBooks(self.home)
-        room = Room(self.home.kit / "room", 1_000_000)
         log = Log(self.home.log("recorder"), self)
-        yes = lambda: True  # noqa: E731
-        self.gate = Gate(
-            self.home, self.books, self, log, room, FakeBoard(), yes, yes, yes, lambda: self.sources
-        )
+        self.time = Timekeeper(self.books, self, log, lambda: self.sources)
 
     def read(self) -> Reading:
         return Reading(self.wall, self.boot, self.boottime)
@@ -204,7 +198,7 @@ class Hands:
 
     def vouch_for(self, time: datetime) -> bool:
         word = Vouch(kit=self.books.kit, time=time, boot=self.boot, boottime=self.boottime)
-        return self.gate.vouch(KEYS.signer.sign(f"{to_json(word).decode()}\n"))
+        return self.time.vouch(KEYS.signer.sign(f"{to_json(word).decode()}\n"))
 
 
 KEYS = PrivateKeys.generate("practitioner", x25519=True)
@@ -224,29 +218,29 @@ def test_a_chip_that_was_set_by_a_persons_word_is_believed_after_a_month_in_a_ba
     hands: Hands,
 ) -> None:
     hands.sources = Sources(chip=77)
-    assert hands.gate.time().trust is Trust.DOUBTFUL
+    assert hands.time.read().trust is Trust.DOUBTFUL
     assert hands.vouch_for(NOON)
     hands.boots_again(30, "next")
-    assert hands.gate.time() == Judgement(Trust.TRUSTED, NOON + timedelta(days=30))
+    assert hands.time.read() == Judgement(Trust.TRUSTED, NOON + timedelta(days=30))
     hands.boots_again(500, "much later")
-    assert hands.gate.time().trust is Trust.DOUBTFUL
+    assert hands.time.read().trust is Trust.DOUBTFUL
 
 
 def test_a_kit_without_a_chip_asks_again_after_each_start(hands: Hands) -> None:
     assert hands.vouch_for(NOON)
     hands.boots_again(1, "next")
-    assert hands.gate.time().trust is Trust.DOUBTFUL
+    assert hands.time.read().trust is Trust.DOUBTFUL
 
 
 def test_a_wall_clock_that_jumps_after_it_was_believed_moves_nothing(hands: Hands) -> None:
     hands.sources = NETWORK
-    assert hands.gate.time() == Judgement(Trust.TRUSTED, NOON)
+    assert hands.time.read() == Judgement(Trust.TRUSTED, NOON)
     for jump in (timedelta(days=3650), timedelta(days=-1), timedelta(hours=1)):
         hands.wall = NOON + jump
         hands.boottime += 60
         hands.sources = Sources()
         expected = NOON + timedelta(seconds=hands.boottime - 1000)
-        assert hands.gate.time() == Judgement(Trust.TRUSTED, expected)
+        assert hands.time.read() == Judgement(Trust.TRUSTED, expected)
 
 
 def test_a_word_that_no_clock_bears_out_is_believed_and_the_page_is_told(hands: Hands) -> None:
@@ -254,10 +248,10 @@ def test_a_word_that_no_clock_bears_out_is_believed_and_the_page_is_told(hands: 
     hands.vouch_for(NOON)
     hands.boots_again(1, "next")
     assert hands.vouch_for(NOON + timedelta(days=2))
-    assert hands.gate.disagrees == NOON + timedelta(days=1)
+    assert hands.time.disagrees == NOON + timedelta(days=1)
     hands.boots_again(1, "the one after")
     assert hands.vouch_for(NOON + timedelta(days=3, seconds=60))
-    assert hands.gate.disagrees is None
+    assert hands.time.disagrees is None
 
 
 @pytest.mark.parametrize(
@@ -269,4 +263,4 @@ def test_a_word_for_an_impossible_time_is_not_believed(hands: Hands, time: datet
     hands.boots_again(1, "next")
     hands.books.note_time(Judgement(Trust.TRUSTED, NOON + timedelta(hours=1)))
     assert not hands.vouch_for(time)
-    assert hands.gate.time().now is None
+    assert hands.time.read().now is None

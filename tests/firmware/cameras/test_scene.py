@@ -292,12 +292,11 @@ def test_a_camera_that_does_not_stop_is_not_taken_for_one_that_did() -> None:
 
 def test_a_camera_that_hurries_waits_for_the_card_and_not_for_the_time() -> None:
     camera = SceneCamera(TestCard(160, 96, 30), 200_000, FakeClock(), hurry=True)
-    reel, busy = Reel(90), threading.Event()
-    busy.set()
-    camera.busy = busy.is_set
+    reel = Reel(90)
+    reel.busy = True
     camera.start(reel, lambda why: pytest.fail(why.value))
     assert not reel.full.wait(0.2) and not reel.pictures
-    busy.clear()
+    reel.busy = False
     assert reel.full.wait(30)
     camera.stop()
     assert [time for _, time, _, _ in reel.pictures] == [3000 * n for n in range(90)]

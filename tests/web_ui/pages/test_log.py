@@ -14,7 +14,7 @@ from appliance.film.manifest import read_manifest
 from appliance.protocol.requests import Stop
 from appliance.records.audit import Event, Log
 from appliance.records.clock import SystemClock
-from firmware.witness import Witness
+from firmware.checkpoints import Checkpoints
 from tests.support.pages import CONSENT, NOW, WebKit
 from tests.support.places import PACKAGES, ROOT
 from tests.support.strange import STRANGE
@@ -97,7 +97,7 @@ def test_every_event_is_told_in_words_and_one_of_another_version_by_its_code(kit
 def test_what_the_recorder_signed_is_shown_and_what_was_altered_is_named(kit: WebKit) -> None:
     kit.make_case()
     assert "not signed yet" in kit.browser.get("/log").words
-    Witness(kit.home, kit.recorder.signer, SystemClock()).sign()
+    Checkpoints(kit.home, kit.recorder.signer, SystemClock()).sign()
     page = kit.browser.get("/log").words
     assert "signed up to" in page and "Broken" not in page
     log = kit.home.log("web") / "log"
@@ -111,7 +111,7 @@ def test_what_another_process_plants_in_the_place_of_its_log_is_named_and_hides_
     kit: WebKit, what: str
 ) -> None:
     Log(kit.home.log("sync"), SystemClock()).write("confirmed")
-    Witness(kit.home, kit.recorder.signer, SystemClock()).sign()
+    Checkpoints(kit.home, kit.recorder.signer, SystemClock()).sign()
     log = kit.home.log("sync") / "log"
     log.unlink()
     STRANGE[what](log)

@@ -1,6 +1,6 @@
-"""The recorder bears witness to every process's log.
+"""Signed checkpoints of every process's log.
 
-Each ten minutes, and when the recorder starts and ends, it looks how far the chains have come and
+Each ten minutes, and when it starts and ends, the recorder looks how far the chains have come and
 signs that as the next numbered note in `kit/heads/`. A chain that no longer holds what was signed
 before is named in the note, and is signed no further.
 """
@@ -21,7 +21,7 @@ FIRST_SECONDS = 5.0
 _PROCESSES = ("recorder", "web", "sync")
 
 
-class Witness:
+class Checkpoints:
     """Signs how far the logs have come. Any thread; one at a time."""
 
     def __init__(self, home: Home, signer: Signer, clock: Clock) -> None:

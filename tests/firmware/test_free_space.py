@@ -1,4 +1,4 @@
-"""Room for a whole film, held before it begins; where root allows, on a card that is full."""
+"""Space for a whole film, held before it begins; where root allows, on a card that is full."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware.room import Room
+from firmware.free_space import FreeSpace
 
 BIT_RATE = 8_000_000
 BYTES_A_SECOND = 1_300_000
@@ -23,43 +23,43 @@ def on_the_card(path: Path) -> int:
 
 def test_what_is_held_is_on_the_card_and_gives_way_as_the_film_grows(tmp_path: Path) -> None:
     path = tmp_path / "room"
-    room = Room(path, BIT_RATE)
-    assert room.reserve(100)
+    space = FreeSpace(path, BIT_RATE)
+    assert space.reserve(100)
     assert on_the_card(path) == pytest.approx(100 * BYTES_A_SECOND, abs=1 << 16)
     for taken in range(0, 130 * MiB, 300_000):
-        room.taken(taken)
+        space.taken(taken)
         held = path.stat().st_size
         # Always a little ahead of the film, and never by much.
         assert held + taken <= max(100 * BYTES_A_SECOND, taken)
         assert held + taken >= 100 * BYTES_A_SECOND - 17 * MiB or held == 0
-    room.release()
+    space.release()
     assert not path.exists()
 
 
 def test_what_is_held_still_counts_as_room_for_the_film(tmp_path: Path) -> None:
-    room = Room(tmp_path / "room", BIT_RATE)
-    before = room.seconds()
-    assert room.reserve(200)
+    space = FreeSpace(tmp_path / "room", BIT_RATE)
+    before = space.seconds()
+    assert space.reserve(200)
     # Others write here, too.
-    assert room.seconds() == pytest.approx(before, abs=100)
+    assert space.seconds() == pytest.approx(before, abs=100)
 
 
 def test_what_an_earlier_end_left_held_is_free_again(tmp_path: Path) -> None:
-    Room(tmp_path / "room", BIT_RATE).reserve(10)
-    Room(tmp_path / "room", BIT_RATE)
+    FreeSpace(tmp_path / "room", BIT_RATE).reserve(10)
+    FreeSpace(tmp_path / "room", BIT_RATE)
     assert not (tmp_path / "room").exists()
 
 
 def test_a_second_film_takes_the_place_of_the_first(tmp_path: Path) -> None:
-    room = Room(tmp_path / "room", BIT_RATE)
-    assert room.reserve(50) and room.reserve(20)
+    space = FreeSpace(tmp_path / "room", BIT_RATE)
+    assert space.reserve(50) and space.reserve(20)
     assert (tmp_path / "room").stat().st_size == 20 * BYTES_A_SECOND
 
 
 def test_a_film_that_outgrows_its_room_goes_on(tmp_path: Path) -> None:
-    room = Room(tmp_path / "room", BIT_RATE)
-    room.reserve(20)
-    room.taken(10**9)
+    space = FreeSpace(tmp_path / "room", BIT_RATE)
+    space.reserve(20)
+    space.taken(10**9)
     assert (tmp_path / "room").stat().st_size == 0
 
 
@@ -78,19 +78,19 @@ def card(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_card_without_room_for_the_whole_film_holds_nothing(card: Path) -> None:
-    room = Room(card / "room", BIT_RATE)
+    space = FreeSpace(card / "room", BIT_RATE)
     (card / "other").write_bytes(bytes(50 * MiB))
-    fits = int(room.seconds())
+    fits = int(space.seconds())
     assert fits == (200 - 50 - 64) * MiB // BYTES_A_SECOND
-    assert not room.reserve(fits + 2)
+    assert not space.reserve(fits + 2)
     assert not (card / "room").exists()
-    assert room.reserve(fits - 1)
+    assert space.reserve(fits - 1)
 
 
 def test_what_others_write_meanwhile_does_not_take_the_films_room(card: Path) -> None:
-    room = Room(card / "room", BIT_RATE)
+    space = FreeSpace(card / "room", BIT_RATE)
     seconds = 60
-    assert room.reserve(seconds)
+    assert space.reserve(seconds)
     with suppress(OSError), open(card / "other", "wb", buffering=0) as other:
         while other.write(bytes(MiB)):
             pass
@@ -99,12 +99,12 @@ def test_what_others_write_meanwhile_does_not_take_the_films_room(card: Path) ->
     with open(card / "film", "wb", buffering=0) as film:
         for _ in range(seconds):
             assert film.write(bytes(BYTES_A_SECOND)) == BYTES_A_SECOND
-            room.taken(film.tell())
+            space.taken(film.tell())
 
 
 def test_a_card_that_is_read_only_is_not_taken_for_full(card: Path) -> None:
-    room = Room(card / "room", BIT_RATE)
+    space = FreeSpace(card / "room", BIT_RATE)
     subprocess.run(["mount", "-o", "remount,ro", card], check=True)
     with pytest.raises(OSError) as error:
-        room.reserve(1)
+        space.reserve(1)
     assert os.strerror(error.value.errno or 0) == "Read-only file system"

@@ -1,4 +1,4 @@
-"""The recorder bears witness: what it has signed of a log can never again be otherwise."""
+"""Signed checkpoints: what it has signed of a log can never again be otherwise."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from appliance.records.audit import Log, check_heads
 from appliance.records.clock import SystemClock
 from appliance.records.files import Home, new_id
 from appliance.records.signing import Signer
-from firmware.witness import Witness
+from firmware.checkpoints import Checkpoints
 from tests.support.strange import STRANGE
 
 CLOCK = SystemClock()
@@ -33,9 +33,9 @@ def notes(home: Home) -> dict[str, str]:
 
 def test_each_look_at_the_logs_is_a_note_that_follows_the_one_before(home: Home) -> None:
     happened(home, "recorder", "started")
-    Witness(home, SIGNER, CLOCK).sign()
+    Checkpoints(home, SIGNER, CLOCK).sign()
     happened(home, "web", "unlocked", "locked")
-    Witness(home, SIGNER, CLOCK).sign()
+    Checkpoints(home, SIGNER, CLOCK).sign()
     first, second = check_heads(notes(home), [SIGNER.verifier])
     assert {name: head.number for name, head in first.logs.items()} == {"recorder": 1}
     assert {name: head.number for name, head in second.logs.items()} == {"recorder": 1, "web": 2}
@@ -44,31 +44,31 @@ def test_each_look_at_the_logs_is_a_note_that_follows_the_one_before(home: Home)
 
 def test_nothing_new_is_not_signed_again(home: Home) -> None:
     happened(home, "web", "unlocked")
-    witness = Witness(home, SIGNER, CLOCK)
-    assert witness.sign() is not None
-    assert witness.sign() is None
-    assert Witness(home, SIGNER, CLOCK).sign() is None
+    checkpoints = Checkpoints(home, SIGNER, CLOCK)
+    assert checkpoints.sign() is not None
+    assert checkpoints.sign() is None
+    assert Checkpoints(home, SIGNER, CLOCK).sign() is None
 
 
 def test_a_log_that_is_written_anew_is_named_and_signed_no_further(home: Home) -> None:
     happened(home, "web", "unlocked", "withdrawn")
-    witness = Witness(home, SIGNER, CLOCK)
-    witness.sign()
+    checkpoints = Checkpoints(home, SIGNER, CLOCK)
+    checkpoints.sign()
     (home.log("web") / "log").unlink()
     happened(home, "web", "unlocked", "locked", "unlocked")
-    found = witness.sign()
+    found = checkpoints.sign()
     assert found is not None and found.broken == ("web",) and found.logs["web"].number == 2
-    again = Witness(home, SIGNER, CLOCK).sign()
+    again = Checkpoints(home, SIGNER, CLOCK).sign()
     assert again is None, "what is known to be broken is not found out anew"
 
 
 def test_a_log_that_was_cut_short_is_named(home: Home) -> None:
     happened(home, "sync", "confirmed", "confirmed")
-    witness = Witness(home, SIGNER, CLOCK)
-    witness.sign()
+    checkpoints = Checkpoints(home, SIGNER, CLOCK)
+    checkpoints.sign()
     path = home.log("sync") / "log"
     path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
-    found = witness.sign()
+    found = checkpoints.sign()
     assert found is not None and found.broken == ("sync",)
 
 
@@ -78,12 +78,12 @@ def test_what_a_process_plants_in_the_place_of_its_log_is_named_and_hides_no_oth
 ) -> None:
     happened(home, "recorder", "started")
     happened(home, "sync", "confirmed")
-    Witness(home, SIGNER, CLOCK).sign()
+    Checkpoints(home, SIGNER, CLOCK).sign()
     happened(home, "recorder", "armed")
     log = home.log("sync") / "log"
     log.unlink()
     STRANGE[what](log)
-    found = Witness(home, SIGNER, CLOCK).sign()
+    found = Checkpoints(home, SIGNER, CLOCK).sign()
     assert found is not None and found.broken == ("sync",)
     assert found.logs["recorder"].number == 2 and found.logs["sync"].number == 1
 
@@ -92,14 +92,14 @@ def test_a_line_that_is_being_written_waits_for_the_next_look(home: Home) -> Non
     happened(home, "web", "unlocked")
     with open(home.log("web") / "log", "ab") as log:
         log.write(b'{"half')
-    found = Witness(home, SIGNER, CLOCK).sign()
+    found = Checkpoints(home, SIGNER, CLOCK).sign()
     assert found is not None and found.broken == () and found.logs["web"].number == 1
 
 
 def test_a_note_taken_out_altered_or_put_in_is_found(home: Home) -> None:
     for event in ("started", "armed", "disarmed"):
         happened(home, "recorder", event)
-        Witness(home, SIGNER, CLOCK).sign()
+        Checkpoints(home, SIGNER, CLOCK).sign()
     true = notes(home)
     check_heads(true, [SIGNER.verifier])
     with pytest.raises(BadFile, match="000003"):
@@ -115,8 +115,8 @@ def test_a_note_taken_out_altered_or_put_in_is_found(home: Home) -> None:
 
 def test_a_note_that_was_damaged_does_not_keep_the_kit_from_going_on(home: Home) -> None:
     happened(home, "web", "unlocked")
-    Witness(home, SIGNER, CLOCK).sign()
+    Checkpoints(home, SIGNER, CLOCK).sign()
     (home.kit / "heads" / "000001").write_bytes(b"\xff\0")
     happened(home, "web", "locked")
-    assert Witness(home, SIGNER, CLOCK).sign() is not None
+    assert Checkpoints(home, SIGNER, CLOCK).sign() is not None
     assert sorted(path.name for path in (home.kit / "heads").iterdir()) == ["000001", "000002"]

@@ -1,4 +1,4 @@
-"""Room on the card: how much there is, and a film's share of it, held before the film begins.
+"""Free space on the card, and a film's share of it, held before the film begins.
 
 What is held is a file of that size, `kit/room`, which gives way a little ahead of the film. So a
 film that may begin can be finished though the page and the logs write meanwhile: for the few
@@ -15,11 +15,11 @@ _MARGIN = 64 << 20
 """Bytes that must stay free whatever is filmed: logs, manifests, the page's documents."""
 _AHEAD = 8 << 20
 """Bytes that are given back before the film needs them."""
-_NO_ROOM = (ENOSPC, EDQUOT, EFBIG)
+_FULL = (ENOSPC, EDQUOT, EFBIG)
 
 
-class Room:
-    """The room on the card that holds `path`. One thread, but for `taken`: the film's writer."""
+class FreeSpace:
+    """Free space on the card that holds `path`. One thread, but for `taken`: the film's writer."""
 
     def __init__(self, path: Path, bit_rate: int) -> None:
         """`bit_rate` of a film, in bits a second. What an earlier end left held is free again."""
@@ -29,12 +29,12 @@ class Room:
         path.unlink(missing_ok=True)
 
     def seconds(self) -> float:
-        """Seconds of film that there is room for. Raises OSError."""
+        """Seconds of film that there is space for. Raises OSError."""
         disk = os.statvfs(self._path.parent)
         return max(disk.f_bavail * disk.f_frsize + self._held - _MARGIN, 0) / self._bytes_a_second
 
     def reserve(self, seconds: float) -> bool:
-        """Hold room for a film of `seconds`, in place of what was held. False if there is none.
+        """Hold space for a film of `seconds`, in place of what was held. False if there is none.
 
         Blocks are set aside, not written: it takes milliseconds. Raises OSError for a card that
         refuses for another reason.
@@ -48,7 +48,7 @@ class Room:
             os.ftruncate(descriptor, size)
         except OSError as error:
             self._path.unlink()
-            if error.errno in _NO_ROOM:
+            if error.errno in _FULL:
                 return False
             raise
         finally:

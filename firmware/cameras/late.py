@@ -1,0 +1,96 @@
+"""A camera that is loaded when it is needed, and not before."""
+
+# What decodes is not loaded for its types alone.
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from appliance.errors import CameraFailed
+from appliance.film.manifest import EndReason
+from firmware.camera import Camera, Sink
+
+if TYPE_CHECKING:
+    import av
+
+_errors = logging.getLogger(__name__)
+
+
+class LateCamera:
+    """A `Camera` that is loaded when a permit has come into force: what it is made of takes more
+    memory than all else of a recorder, and an idle kit has no use for it.
+
+    It takes a small computer seconds, in which the button must be heard: `loading` begins it in a
+    thread of its own. Whoever asks for more waits for its end. One that cannot be loaded is not
+    there, until the recorder is started again.
+    """
+
+    def __init__(self, name: str, make: Callable[[], Camera]) -> None:
+        self._name = name
+        self._make = make
+        self._made: Camera | None = None
+        self._loader: threading.Thread | None = None
+        self._over = threading.Event()
+        """It is loaded, or cannot be."""
+
+    def loading(self, loaded: Callable[[], None]) -> bool:
+        """True until it is loaded. The first call begins that; `loaded` is called when it is over,
+        however it went."""
+        if self._loader is None:
+            self._loader = threading.Thread(
+                target=self._load, args=(loaded,), name="camera", daemon=True
+            )
+            self._loader.start()
+        return not self._over.is_set()
+
+    def _load(self, loaded: Callable[[], None]) -> None:
+        try:
+            camera = self._make()
+            # It takes its time over the first answer, too.
+            camera.present()
+            self._made = camera
+        except Exception:
+            # Whatever these libraries raise where something of theirs is missing.
+            _errors.exception("the camera could not be loaded")
+        finally:
+            self._over.set()
+            loaded()
+
+    @property
+    def name(self) -> str:
+        return self._made.name if self._made is not None else self._name
+
+    @property
+    def _camera(self) -> Camera:
+        if self.loading(lambda: None):
+            self._over.wait()
+        if self._made is None:
+            raise CameraFailed("The camera could not be loaded.", "Start the kit again.")
+        return self._made
+
+    @property
+    def has_sound(self) -> bool:
+        return self._camera.has_sound
+
+    def present(self) -> bool:
+        try:
+            return self._camera.present()
+        except CameraFailed:
+            return False
+
+    def start(self, sink: Sink, on_failure: Callable[[EndReason], None]) -> None:
+        self._camera.start(sink, on_failure)
+
+    def preview(
+        self,
+        show: Callable[[bytes], None],
+        hear: Callable[[av.AudioFrame], None] | None,
+        on_failure: Callable[[EndReason], None],
+    ) -> None:
+        self._camera.preview(show, hear, on_failure)
+
+    def stop(self) -> None:
+        if self._made is not None:
+            self._made.stop()
