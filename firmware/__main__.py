@@ -23,7 +23,7 @@ from appliance.errors import KitError, LightFailed, NotPossible, own_card
 from appliance.factory_reset import begun, finish, former, others_left, start_anew
 from appliance.film.manifest import EndReason
 from appliance.notify import notify
-from appliance.protocol.status import RecorderStatus
+from appliance.protocol.status import Pattern, RecorderStatus
 from appliance.records.audit import Log
 from appliance.records.clock import Clock, SystemClock
 from appliance.records.files import to_json
@@ -41,7 +41,7 @@ from firmware.gate import Gate
 from firmware.inbox import Inbox, watch
 from firmware.light import Light, PinLamp
 from firmware.parts import Parts
-from firmware.recorder import Broke, Pattern, Recorder
+from firmware.recorder import Broke, Recorder
 from firmware.removing import Removals
 from firmware.runner import Noticed, Posted, Quit, Runner
 from firmware.timekeeper import Timekeeper, machine_sources

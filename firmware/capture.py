@@ -5,10 +5,11 @@ from collections.abc import Callable
 from appliance.errors import CameraFailed
 from appliance.film.manifest import EndReason
 from appliance.protocol.permits import Permit
+from appliance.protocol.status import State
 from appliance.records.clock import Clock
 from firmware.camera import Camera, Meter
 from firmware.filming import Film, OnClosed, OnEnd
-from firmware.recorder import Broke, Event, FilmClosed, State, StopAsked
+from firmware.recorder import Broke, Event, FilmClosed, StopAsked
 
 LONGEST_WITHOUT_PICTURE = 2.0
 LONGEST_WITHOUT_SOUND = 5.0

@@ -29,22 +29,14 @@ from appliance.protocol.requests import (
     Stop,
     read_request,
 )
-from appliance.protocol.status import Answer
+from appliance.protocol.status import Answer, State
 from appliance.records import audit
 from appliance.records.audit import Log
 from appliance.records.files import Home, checked_id, some_of
 from firmware.books import KitBooks
 from firmware.capture import Capture
 from firmware.gate import Gate
-from firmware.recorder import (
-    Event,
-    Judged,
-    PresenceAsked,
-    PreviewAsked,
-    Recorder,
-    State,
-    StopAsked,
-)
+from firmware.recorder import Event, Judged, PresenceAsked, PreviewAsked, Recorder, StopAsked
 from firmware.removing import Removals
 
 _REMEMBERED = 100

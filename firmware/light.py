@@ -14,8 +14,8 @@ from gpiozero import LED, DigitalInputDevice
 from gpiozero.pins import Factory
 
 from appliance.errors import LightFailed
+from appliance.protocol.status import Pattern
 from appliance.records.clock import Clock
-from firmware.recorder import Pattern
 
 LONGEST_DARK = 0.15
 """Seconds: longer gaps could be taken for 'off' while the camera sees."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from appliance.protocol.status import RecorderStatus
+from appliance.protocol.status import RecorderStatus, State
 from appliance.records.audit import Log
 from firmware.books import KitBooks
 from firmware.capture import Capture
@@ -10,7 +10,7 @@ from firmware.free_space import FreeSpace
 from firmware.gate import Gate
 from firmware.inbox import Inbox
 from firmware.light import Light
-from firmware.recorder import Recorder, State
+from firmware.recorder import Recorder
 from firmware.removing import Removals
 
 
@@ -45,11 +45,11 @@ class Parts:
             verifier=str(self.books.signer.verifier),
             boot=reading.boot,
             boottime=reading.boottime,
-            state=recorder.state.value,
-            light=self.light.pattern.value,
+            state=recorder.state,
+            light=self.light.pattern,
             lit=self.light.lit,
             lamp_proven=self.light.proven,
-            clock=time.trust.value,
+            clock=time.trust,
             now=time.now,
             other_time=self.gate.time.disagrees,
             reason=recorder.reason,
@@ -64,7 +64,7 @@ class Parts:
             segments=writer.segments if writer else 0,
             bytes_sealed=writer.bytes if writer else 0,
             removable=until - now if removable else 0.0,
-            ended=writer.ended.value if writer and writer.ended and capture.closed else "",
+            ended=writer.ended if writer and capture.closed else None,
             sound=ear.level if ear else None,
             with_sound=ear is not None,
             minutes_free=self.space.seconds() / 60,

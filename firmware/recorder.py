@@ -8,10 +8,10 @@ as `Failed`, and those behind it are not carried out. The table is total: a miss
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 
 from appliance.film.manifest import EndReason
 from appliance.protocol.permits import Permit, PressRefusal
+from appliance.protocol.status import Pattern, State
 
 SHORTEST_PRESS = 0.05
 LONGEST_PRESS = 1.5
@@ -35,35 +35,6 @@ LONGEST_STOP = 20.0
 """Seconds that the card may take to finish a film; then the process ends and starts anew."""
 LONGEST_OPEN = 2.0
 """The same while a camera that could not be closed may still see."""
-
-
-class State(Enum):
-    IDLE = "idle"
-    ASKED = "asked"
-    """Somebody is to press, and a press does not count yet."""
-    PRESENCE = "presence"
-    READY = "ready"
-    PREVIEW = "preview"
-    FILMING = "filming"
-    STOPPING = "stopping"
-    REMOVING = "removing"
-    REFUSED = "refused"
-    FAULT = "fault"
-
-
-class Pattern(Enum):
-    """What the light says. How each looks stands in `firmware.light.PATTERNS`."""
-
-    OFF = "off"
-    READY = "ready"
-    PREVIEW = "preview"
-    FILMING = "filming"
-    LAST_MINUTE = "last-minute"
-    REFUSED = "refused"
-    REMOVING = "removing"
-    PRESENCE = "presence"
-    FAULT = "fault"
-    RECOVERED = "recovered"
 
 
 # --- What can happen ----------------------------------------------------------------------------

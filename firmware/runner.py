@@ -15,7 +15,7 @@ from appliance.errors import KitError, LightFailed, SoundFailed
 from appliance.film.manifest import EndReason
 from appliance.protocol.permits import PressRefusal
 from appliance.protocol.requests import FactoryReset
-from appliance.protocol.status import RecorderStatus
+from appliance.protocol.status import Pattern, RecorderStatus, State
 from appliance.records import audit
 from firmware.button import Debounce, Edge
 from firmware.filming import Film
@@ -36,11 +36,9 @@ from firmware.recorder import (
     Judged,
     OpenCamera,
     OpenPreview,
-    Pattern,
     Refuse,
     RemoveFilm,
     Show,
-    State,
     StopAsked,
     Ticked,
 )

@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT))
 
 from appliance.film.manifest import EndReason  # noqa: E402
 from appliance.protocol.permits import Permit, PressRefusal  # noqa: E402
+from appliance.protocol.status import Pattern, State  # noqa: E402
 from firmware.recorder import (  # noqa: E402
     TABLE,
     Broke,
@@ -25,14 +26,12 @@ from firmware.recorder import (  # noqa: E402
     Failed,
     FilmClosed,
     Judged,
-    Pattern,
     PresenceAsked,
     Pressed,
     PreviewAsked,
     Recorder,
     Released,
     Show,
-    State,
     StopAsked,
     Ticked,
 )

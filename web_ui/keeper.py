@@ -8,7 +8,7 @@ from pathlib import Path
 from appliance.errors import BadFile, KitError, own_card
 from appliance.protocol.cards import Card
 from appliance.protocol.requests import FRESH_SECONDS, read_request
-from appliance.protocol.status import FILMING
+from appliance.protocol.status import State
 from appliance.records.audit import Event
 from appliance.records.files import MOST_NAMES, some_of
 from web_ui.housekeeping import carry_out_service, end_what_is_over, let_in, remove_what_is_due
@@ -64,7 +64,7 @@ class Keeper(threading.Thread):
     def _watch_the_film(self) -> None:
         """While a film is being made, somebody is at work here."""
         status = self._parts.recorder.status()
-        if status is not None and status.state == FILMING:
+        if status is not None and status.state is State.FILMING:
             self._parts.session.watched()
 
     def _lock_if_idle(self) -> None:

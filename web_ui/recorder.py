@@ -13,7 +13,7 @@ from appliance.protocol.permits import (
     recipient_digest,
 )
 from appliance.protocol.requests import Request, Stop, place_request
-from appliance.protocol.status import RecorderStatus
+from appliance.protocol.status import STALE_SECONDS, RecorderStatus
 from appliance.records.audit import Log
 from appliance.records.clock import EARLIEST, Clock, Trust
 from appliance.records.files import (
@@ -27,8 +27,6 @@ from appliance.records.files import (
 )
 from appliance.records.signing import split_note
 from appliance.vault.cases import OpenCase, strangers
-
-STALE_SECONDS = 3.0
 
 
 class Recorder:
@@ -56,7 +54,7 @@ class Recorder:
 
     def now(self, status: RecorderStatus | None) -> datetime | None:
         """The time as the recorder believes it at this moment, None while it does not."""
-        if status is None or status.now is None or status.clock != Trust.TRUSTED.value:
+        if status is None or status.now is None or status.clock is not Trust.TRUSTED:
             return None
         return status.now + timedelta(seconds=self._clock.read().boottime - status.boottime)
 

@@ -12,7 +12,7 @@ Everything here is readable without a key. How a film is opened and played again
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,7 +26,7 @@ MANIFEST = "manifest"
 """The name of the file."""
 
 
-class EndReason(Enum):
+class EndReason(StrEnum):
     """Why a film ended. The manifest, the page and the log all use these codes."""
 
     BUTTON = "button"

@@ -2,18 +2,53 @@
 
 from contextlib import suppress
 from datetime import datetime
+from enum import StrEnum
 from typing import Literal
 
 import msgspec
 
 from appliance.errors import BadFile
-from appliance.records.clock import Reading
+from appliance.film.manifest import EndReason
+from appliance.records.clock import Reading, Trust
 from appliance.records.files import Fact, Home, Moment, load_fact
 
-IDLE, FILMING, FRAMING = "idle", "filming", "preview"
-"""What others than the recorder look for in `RecorderStatus.state`."""
+
+class State(StrEnum):
+    """What the recorder is doing: the states of `firmware.recorder`."""
+
+    IDLE = "idle"
+    ASKED = "asked"
+    """Somebody is to press, and a press does not count yet."""
+    PRESENCE = "presence"
+    READY = "ready"
+    PREVIEW = "preview"
+    FILMING = "filming"
+    STOPPING = "stopping"
+    REMOVING = "removing"
+    REFUSED = "refused"
+    FAULT = "fault"
+
+
+class Pattern(StrEnum):
+    """What the light says. How each looks stands in `firmware.light.PATTERNS`."""
+
+    OFF = "off"
+    READY = "ready"
+    PREVIEW = "preview"
+    FILMING = "filming"
+    LAST_MINUTE = "last-minute"
+    REFUSED = "refused"
+    REMOVING = "removing"
+    PRESENCE = "presence"
+    FAULT = "fault"
+    RECOVERED = "recovered"
+
 
 Answer = Literal["done", "waiting", "refused", "timed-out"]
+
+
+STALE_SECONDS = 3.0
+"""A recorder that has not written its status for so long does not answer."""
 
 
 class SoundLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -34,14 +69,13 @@ class RecorderStatus(Fact, frozen=True, kw_only=True, tag="recorder-status/v1"):
     """The kit's own verifying key, so that the page can show and check it."""
     boot: str
     boottime: float
-    """When this was written: the page says so when it is more than 3 s old."""
-    state: str
-    light: str
-    """Name of the pattern the light is showing."""
+    """When this was written."""
+    state: State
+    light: Pattern
     lit: bool
     lamp_proven: bool
     """True where a wire reads the lamp back."""
-    clock: str
+    clock: Trust
     now: Moment | None
     other_time: Moment | None = None
     """What a machine's clock said when somebody vouched for quite another time."""
@@ -64,14 +98,14 @@ class RecorderStatus(Fact, frozen=True, kw_only=True, tag="recorder-status/v1"):
     bytes_sealed: int
     removable: float = 0.0
     """Seconds in which holding the button for 5 s still removes the last film; 0 for none."""
-    ended: str
-    """Why the last film ended, '' while none has."""
+    ended: EndReason | None
+    """Why the last film ended, None while none has."""
     sound: SoundLevel | None = None
     """How loud it is while a film is made or framed; None while nothing is heard."""
     with_sound: bool = False
     """Whether what is filmed or framed now is to be heard as well."""
     minutes_free: float
-    """Room left on the card, in minutes of film."""
+    """Free space on the card, in minutes of film."""
     camera: str
     virtual: bool
     """True where button and light are on the page because there is no hardware."""
@@ -130,7 +164,7 @@ class Problem(Fact, frozen=True, kw_only=True, tag="sync-problem/v1"):
         return _SENTENCES[self.code]
 
 
-State = Literal["sending", "sent", "incomplete", "interrupted", "refused", "waiting"]
+SyncState = Literal["sending", "sent", "incomplete", "interrupted", "refused", "waiting"]
 Why = Literal["not-at-base", "out-of-hours", "no-network"]
 """Why nothing is sent just now although nothing is wrong: the `error` of a waiting status."""
 
@@ -138,7 +172,7 @@ Why = Literal["not-at-base", "out-of-hours", "no-network"]
 class SyncStatus(Fact, frozen=True, kw_only=True, tag="sync-status/v1"):
     """How the sending stands, for the page. In memory only, replaced as a whole."""
 
-    state: State
+    state: SyncState
     waiting: int
     """Objects still to send; below, their bytes."""
     waiting_bytes: int

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -30,7 +30,7 @@ DISAGREEMENT = timedelta(minutes=2)
 """Beyond this the page says that a machine's clock and the trusted time disagree."""
 
 
-class Trust(Enum):
+class Trust(StrEnum):
     TRUSTED = "trusted"
     DOUBTFUL = "doubtful"
     WRONG = "wrong"

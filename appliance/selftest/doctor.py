@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives import hashes
 from appliance.config import Config
 from appliance.errors import BadFile, BadInput, KitError, NotReached
 from appliance.protocol.cards import KitCard
-from appliance.protocol.status import RecorderStatus, SyncStatus
+from appliance.protocol.status import STALE_SECONDS, RecorderStatus, SyncStatus
 from appliance.records.clock import EARLIEST, Clock, Trust
 from appliance.records.files import lines, load_fact, read_plain
 
@@ -37,7 +37,6 @@ UNITS = (
     *("attune-recorder.service", "attune-web.service", "attune-sync.service"),
     "attune-firewall.service",
 )
-_STALE = 3.0
 """Seconds after which a live status speaks of the past."""
 _SAMPLE = 8 << 20
 """Bytes written to see how fast the card is."""
@@ -175,7 +174,7 @@ def _status(config: Config, machine: Machine) -> RecorderStatus | None:
         status = msgspec.json.decode(data, type=RecorderStatus)
     except (OSError, BadFile, msgspec.DecodeError):
         return None
-    return status if machine.clock.read().is_within(_STALE, status) else None
+    return status if machine.clock.read().is_within(STALE_SECONDS, status) else None
 
 
 def _recorder(status: RecorderStatus | None) -> Finding:
@@ -249,7 +248,7 @@ def _time(status: RecorderStatus | None, machine: Machine) -> Finding:
     chip = machine.read("/sys/class/rtc/rtc0/since_epoch")
     kept = chip.isdigit() and datetime.fromtimestamp(int(chip), UTC) >= EARLIEST
     by = "a clock chip keeps the time" if kept else "no clock chip keeps the time"
-    if status is not None and status.clock == Trust.TRUSTED.value:
+    if status is not None and status.clock is Trust.TRUSTED:
         return Finding("clock", "good", f"The time is trusted; {by}.")
     return Finding(
         "clock",

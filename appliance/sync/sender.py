@@ -41,7 +41,7 @@ from appliance.protocol.objects import (
 )
 from appliance.protocol.orders import Tombstone, Withdrawal
 from appliance.protocol.receipts import Receipt, receipt_of, receipt_path
-from appliance.protocol.status import Fault, Problem, State, SyncStatus, Why
+from appliance.protocol.status import Fault, Problem, SyncState, SyncStatus, Why
 from appliance.records.audit import HEADS_NAME, MOST_HEADS, Heads, Log
 from appliance.records.clock import Clock
 from appliance.records.files import (
@@ -530,7 +530,7 @@ class Sender:
         self._problems[name] = Problem(object=name, code=code)
         self._log.write(code, object=name)
 
-    def _tell(self, state: State, error: str = "") -> SyncStatus:
+    def _tell(self, state: SyncState, error: str = "") -> SyncStatus:
         self._alive()
         now = self._clock.read()
         status = SyncStatus(

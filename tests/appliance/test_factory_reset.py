@@ -28,6 +28,7 @@ from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.orders import Reset, Withdrawal
 from appliance.protocol.receipts import receipt_path
 from appliance.protocol.requests import Enrol, FactoryReset, place_request
+from appliance.protocol.status import Pattern, State
 from appliance.records.audit import check_chain
 from appliance.records.clock import SystemClock
 from appliance.records.files import load_fact, new_id, save, save_fact, to_json
@@ -35,7 +36,6 @@ from appliance.records.signing import Signer, open_note
 from appliance.selftest.kit import Kit, free_port, wait_for
 from appliance.sync.sender import look
 from appliance.vault.keys import PrivateKeys
-from firmware.recorder import Pattern, State
 from tests.support.fakes import SERVICE, Stage
 from tests.support.homes import STARTED, SendingKit, contents, new_store, practitioner, service
 from tests.support.pages import Browser, WebKit

@@ -6,6 +6,7 @@ import pytest
 from gpiozero.pins.mock import MockFactory, MockPin
 
 from appliance.protocol.permits import PressRefusal
+from appliance.protocol.status import State
 from firmware.button import SETTLE, Button, Debounce, Edge
 from firmware.recorder import (
     LONGEST_PRESS,
@@ -15,7 +16,6 @@ from firmware.recorder import (
     Pressed,
     Recorder,
     Released,
-    State,
 )
 from tests.firmware.test_recorder import PERMIT
 from tests.support.clocks import FakeClock

@@ -6,8 +6,8 @@ import pytest
 from gpiozero.pins.mock import MockFactory, MockPin
 
 from appliance.errors import LightFailed
+from appliance.protocol.status import Pattern
 from firmware.light import CAPTURING, LONGEST_DARK, PATTERNS, Light, PinLamp, at
-from firmware.recorder import Pattern
 from tests.support.clocks import FakeClock
 from tests.support.fakes import FakeLamp
 

@@ -11,6 +11,7 @@ import pytest
 
 from appliance.film.manifest import EndReason
 from appliance.protocol.permits import Permit, PressRefusal
+from appliance.protocol.status import Pattern, State
 from appliance.records.files import new_id
 from firmware.light import CAPTURING
 from firmware.recorder import (
@@ -42,7 +43,6 @@ from firmware.recorder import (
     Judged,
     OpenCamera,
     OpenPreview,
-    Pattern,
     PresenceAsked,
     Pressed,
     PreviewAsked,
@@ -51,7 +51,6 @@ from firmware.recorder import (
     Released,
     RemoveFilm,
     Show,
-    State,
     StopAsked,
     Ticked,
 )

@@ -16,11 +16,12 @@ from appliance.film.manifest import FilmRemoved
 from appliance.protocol.orders import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
 from appliance.protocol.permits import Joined
 from appliance.protocol.requests import LetIn, Remove
+from appliance.protocol.status import Pattern, State
 from appliance.records.files import Fact, from_json, new_id, save, to_json
 from appliance.records.signing import Signer, open_note
 from appliance.vault.keys import PrivateKeys
 from firmware.books import KitBooks
-from firmware.recorder import COUNTDOWN, HOLD_REMOVES, REMOVABLE_FOR, Pattern, State
+from firmware.recorder import COUNTDOWN, HOLD_REMOVES, REMOVABLE_FOR
 from firmware.removing import Removals
 from tests.support.clocks import NOON
 from tests.support.fakes import PRACTITIONER, SERVICE, Stage

@@ -10,10 +10,11 @@ import pytest
 from appliance.age.identities import generate_identity
 from appliance.protocol.permits import Renewed
 from appliance.protocol.requests import Renew
+from appliance.protocol.status import Pattern, State
 from appliance.records.files import new_id, to_json
 from appliance.vault.keys import PrivateKeys
 from firmware.books import KitBooks
-from firmware.recorder import PRESENCE_LASTS, REFUSAL_SHOWN, Pattern, State
+from firmware.recorder import PRESENCE_LASTS, REFUSAL_SHOWN
 from tests.support.fakes import PRACTITIONER, Stage
 
 STRANGER = PrivateKeys.generate("practitioner", x25519=True)

@@ -26,7 +26,7 @@ from appliance.protocol.requests import (
     Stop,
     place_request,
 )
-from appliance.protocol.status import SoundLevel
+from appliance.protocol.status import Pattern, SoundLevel, State
 from appliance.records.clock import EARLIEST, LARGEST_STEP, Correction, Judgement, Mark, Trust
 from appliance.records.files import load_fact, new_id, save, to_json
 from appliance.vault.keys import PrivateKeys
@@ -36,7 +36,7 @@ from firmware.cameras.late import LateCamera
 from firmware.cameras.scene import sound_frame
 from firmware.capture import LONGEST_WITHOUT_PICTURE, LONGEST_WITHOUT_SOUND
 from firmware.light import CAPTURING
-from firmware.recorder import PRESENCE_LASTS, PREVIEW_LASTS, REFUSAL_SHOWN, Pattern, State
+from firmware.recorder import PRESENCE_LASTS, PREVIEW_LASTS, REFUSAL_SHOWN
 from firmware.runner import (
     ANSWERED_WITHIN,
     Died,

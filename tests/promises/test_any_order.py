@@ -30,6 +30,7 @@ from appliance.film.segment import NewFile, create
 from appliance.protocol.orders import Withdrawal
 from appliance.protocol.permits import PressRefusal
 from appliance.protocol.requests import Enrol, Remove, Stop
+from appliance.protocol.status import State
 from appliance.records.files import new_id, save, to_json
 from firmware.light import CAPTURING, LONGEST_DARK
 from firmware.recorder import (
@@ -38,7 +39,6 @@ from firmware.recorder import (
     PRESENCE_LASTS,
     PREVIEW_LASTS,
     SHORTEST_PRESS,
-    State,
 )
 from firmware.runner import Died
 from tests.support.fakes import CASE, PRACTITIONER, SERVICE, Stage

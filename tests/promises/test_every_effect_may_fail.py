@@ -14,6 +14,7 @@ import pytest
 from appliance.errors import NotPossible
 from appliance.film.manifest import EndReason
 from appliance.protocol.requests import Enrol
+from appliance.protocol.status import Pattern, State
 from appliance.records.files import new_id
 from appliance.vault.keys import PrivateKeys
 from firmware.filming import Film
@@ -31,11 +32,9 @@ from firmware.recorder import (
     Judge,
     OpenCamera,
     OpenPreview,
-    Pattern,
     Refuse,
     RemoveFilm,
     Show,
-    State,
 )
 from firmware.runner import Died
 from tests.promises.test_any_order import LIMIT, hold_diary, hold_film

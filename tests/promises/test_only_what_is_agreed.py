@@ -34,11 +34,12 @@ from appliance.protocol.case_record import CaseRecord, is_withdrawn
 from appliance.protocol.orders import Tombstone
 from appliance.protocol.permits import Books, Permit, PressRefusal, judge
 from appliance.protocol.requests import Stop
+from appliance.protocol.status import State
 from appliance.records.clock import Judgement, Trust
 from appliance.records.files import load_fact, save_fact, to_json
 from appliance.sync.sender import look
 from appliance.vault.cases import OpenCase
-from firmware.recorder import Judged, Pressed, Recorder, Released, State, StopAsked, Ticked
+from firmware.recorder import Judged, Pressed, Recorder, Released, StopAsked, Ticked
 from tests.support.pages import CONSENT, NOW, PASSPHRASE, WebKit, service
 from web_ui.keeper import Keeper
 

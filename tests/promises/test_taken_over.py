@@ -26,12 +26,12 @@ from appliance.protocol.requests import (
     SetTime,
     Stop,
 )
+from appliance.protocol.status import State
 from appliance.records.clock import Correction, Trust, Vouch
 from appliance.records.files import LARGEST_FACT, Fact, new_id, save, to_json
 from appliance.records.signing import Signer
 from appliance.vault.keys import PrivateKeys
 from firmware.books import KitBooks
-from firmware.recorder import State
 from firmware.timekeeper import machine_sources
 from tests.support.fakes import PRACTITIONER, SERVICE, Stage
 from tests.support.strange import STRANGE

@@ -157,7 +157,7 @@ def test_a_second_film_begins_at_zero_again(kit: Process) -> None:
 def test_a_film_ends_at_its_limit(kit: Process) -> None:
     kit.set_up_and_arm(limit=2)
     kit.press()
-    status = kit.shows(lambda s: s.ended != "")
+    status = kit.shows(lambda s: s.ended is not None)
     assert status.ended == "limit"
     film = opened(kit.home.recording(status.recording))
     assert 1.5 < film.times[-1] + FRAME <= 2
@@ -177,7 +177,7 @@ def test_a_microphone_that_does_not_answer_is_said_before_anything_is_seen(tmp_p
         kit.start()
         kit.set_up_and_arm()
         kit.press()
-        status = kit.shows(lambda s: s.state == "fault" and s.ended != "")
+        status = kit.shows(lambda s: s.state == "fault" and s.ended is not None)
         assert (status.reason, status.ended, status.frames_in) == ("sound-failed",) * 2 + (0,)
         # Without the microphone being mended, the next press says the same.
         kit.press()
@@ -245,7 +245,7 @@ def test_a_camera_that_gives_no_more_pictures_is_shown_and_what_came_before_is_k
     on_cable: Process,
 ) -> None:
     pulled = pull(on_cable, "silent")
-    status = on_cable.shows(lambda s: s.state == "fault" and s.ended != "")
+    status = on_cable.shows(lambda s: s.state == "fault" and s.ended is not None)
     assert 1.9 < CLOCK.monotonic() - pulled < 4
     assert status.reason == status.ended == "frames-stopped"
     assert (

@@ -20,7 +20,7 @@ from appliance.film.segment import Create, create
 from appliance.protocol.case_record import CaseRecord
 from appliance.protocol.permits import Permit, PressRefusal
 from appliance.protocol.requests import Framing, Preview, Request, place_request
-from appliance.protocol.status import RecorderStatus
+from appliance.protocol.status import RecorderStatus, State
 from appliance.records.audit import Log, check_chain
 from appliance.records.clock import Vouch
 from appliance.records.files import Home, new_id, save, save_fact, to_json
@@ -40,7 +40,7 @@ from firmware.inbox import Inbox
 from firmware.light import Light
 from firmware.muxer import Muxer
 from firmware.parts import Parts
-from firmware.recorder import PRESENCE_COUNTS_AFTER, Broke, Recorder, State
+from firmware.recorder import PRESENCE_COUNTS_AFTER, Broke, Recorder
 from firmware.removing import Removals
 from firmware.runner import Noticed, Posted, Quit, Runner
 from firmware.timekeeper import Timekeeper

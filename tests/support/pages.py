@@ -124,7 +124,7 @@ class FakeRecorder:
             frames_out=0,
             segments=0,
             bytes_sealed=0,
-            ended="",
+            ended=None,
             minutes_free=312.0,
             camera="scene",
             virtual=True,

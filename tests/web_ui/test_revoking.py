@@ -16,10 +16,10 @@ from appliance.errors import NoMatch
 from appliance.protocol.enrolment import Enrolled, Revocation, read_revocation
 from appliance.protocol.objects import revocation_name, revocation_object
 from appliance.protocol.permits import Books, PressRefusal, recipient_digest
+from appliance.protocol.status import State
 from appliance.records.files import Home, from_json, load_fact, new_id, save, save_fact, to_json
 from appliance.vault.cases import Cases, OpenCase, open_case_identities
 from appliance.vault.keys import PrivateKeys
-from firmware.recorder import State
 from tests.support import homes
 from tests.support.clocks import NOON
 from tests.support.fakes import PRACTITIONER, SERVICE, Stage

@@ -18,7 +18,7 @@ from appliance.protocol.case_record import (
     is_withdrawn,
     withdrawal_note,
 )
-from appliance.protocol.status import FILMING, IDLE
+from appliance.protocol.status import State
 from appliance.records.files import CaseFolder, names_in, new_id
 from appliance.records.signing import open_note
 from appliance.vault.cases import Details, Goal, Goals
@@ -131,7 +131,7 @@ def one(case: str) -> ResponseReturnValue:
     goals, consent = opened.read(Goals), consent_of(opened)
     agreed = may_be_made(consent, now, "visit")
     ours = status is not None and status.case == case
-    filming_now = status.recording if status and ours and status.state == FILMING else ""
+    filming_now = status.recording if status and ours and status.state is State.FILMING else ""
     return case_page(
         "case.html",
         opened,
@@ -141,7 +141,7 @@ def one(case: str) -> ResponseReturnValue:
         may_arm=goals is not None and agreed,
         # An order whose films were all made, or that was refused, arms the kit no more.
         armed=parts().recorder.armed_case() == case
-        and not (status and status.state == IDLE and status.reason),
+        and not (status and status.state is State.IDLE and status.reason),
         here=consent is not None and practitioner().here.get(case) == consent.record_id,
         state=status.state if status and ours else "",
         filming_now=filming_now,

@@ -12,7 +12,7 @@ import msgspec
 from flask import Blueprint, Response, current_app, g, redirect, request, stream_with_context
 from flask.typing import ResponseReturnValue
 
-from appliance.protocol.status import FILMING, RecorderStatus
+from appliance.protocol.status import RecorderStatus, State
 from appliance.records.clock import Trust
 from appliance.records.files import Home
 from web_ui.parts import parts
@@ -91,7 +91,7 @@ def line(status: RecorderStatus | None) -> Line:
             sent=sent_in_words(parts().home),
             follow=f"silent {progress} {jobs}",
         )
-    filming = status.state == FILMING
+    filming = status.state is State.FILMING
     return Line(
         answers=True,
         filming=filming,
@@ -101,7 +101,7 @@ def line(status: RecorderStatus | None) -> Line:
         countdown=countdown(status.remaining) if filming else "",
         free=free_in_words(status.minutes_free),
         clock=clock_in_words(status),
-        trusted=status.clock == Trust.TRUSTED.value,
+        trusted=status.clock is Trust.TRUSTED,
         reason=reason_in_words(status.reason),
         unproven="" if status.lamp_proven else _("The kit cannot check its lamp: look at it"),
         failing=_failing(),

@@ -10,13 +10,14 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from appliance.errors import BadFile
+from appliance.protocol.status import State
 from appliance.records.files import read_plain
 from web_ui.parts import parts
 from web_ui.session.access import anyone
 from web_ui.system.tls import fingerprint
 from web_ui.wording.language import _
 
-_BUSY = ("preview", "filming", "stopping", "removing")
+_BUSY = (State.PREVIEW, State.FILMING, State.STOPPING, State.REMOVING)
 """What a kit is not switched off in the middle of."""
 
 

@@ -9,7 +9,7 @@ from appliance.casework.clips import mark_while_filming
 from appliance.casework.consent import Enough
 from appliance.errors import BadFile
 from appliance.protocol.requests import Framing, Preview
-from appliance.protocol.status import FILMING, FRAMING, RecorderStatus
+from appliance.protocol.status import RecorderStatus, State
 from appliance.records.files import read_plain
 from appliance.records.signing import sign_fact
 from web_ui.parts import parts
@@ -56,13 +56,13 @@ def frame(case: str) -> ResponseReturnValue:
     opened = open_case(case)
     if first := ask_for_word(case):
         return first
-    status = _status_of(case, FRAMING, FILMING)
+    status = _status_of(case, State.PREVIEW, State.FILMING)
     return case_page(
         "frame.html",
         opened,
         armed=parts().recorder.armed_case() == case,
-        framing=status is not None and status.state == FRAMING,
-        filming=status is not None and status.state == FILMING,
+        framing=status is not None and status.state is State.PREVIEW,
+        filming=status is not None and status.state is State.FILMING,
         heard=heard(status),
     )
 
@@ -89,14 +89,14 @@ def look(case: str) -> ResponseReturnValue:
 def picture(case: str) -> ResponseReturnValue:
     """What the camera sees at this moment; nothing at all when it is not this case's camera."""
     open_case(case)
-    if case not in practitioner().word_said or _status_of(case, FRAMING) is None:
+    if case not in practitioner().word_said or _status_of(case, State.PREVIEW) is None:
         abort(404)
     try:
         seen = read_plain(parts().home.preview)
     except (FileNotFoundError, BadFile):
         abort(404)
     # Looked at again: what was read may be of whoever is framed next.
-    if _status_of(case, FRAMING) is None:
+    if _status_of(case, State.PREVIEW) is None:
         abort(404)
     return Response(seen, mimetype="image/jpeg")
 
@@ -105,7 +105,7 @@ def picture(case: str) -> ResponseReturnValue:
 def mark(case: str) -> ResponseReturnValue:
     """'That was it', while it is filmed: kept as a place in the film, to be looked at later."""
     opened = open_case(case)
-    status = _status_of(case, FILMING)
+    status = _status_of(case, State.FILMING)
     if status is not None and status.recording:
         since = parts().clock.read().boottime - status.boottime
         at = max(0.0, status.limit - status.remaining + since)
@@ -118,7 +118,7 @@ def mark(case: str) -> ResponseReturnValue:
 def enough(case: str) -> ResponseReturnValue:
     """The child had enough: filming ends, and nothing is filmed by a press after it."""
     opened = open_case(case)
-    status = _status_of(case, FILMING)
+    status = _status_of(case, State.FILMING)
     parts().recorder.disarm()
     parts().recorder.stop(case)
     if status is not None and status.recording:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from appliance.errors import BadFile
 from appliance.protocol.permits import PressRefusal
-from appliance.protocol.status import FILMING, FRAMING, RecorderStatus, SyncStatus
+from appliance.protocol.status import Pattern, RecorderStatus, State, SyncStatus
 from appliance.records.clock import Trust
 from appliance.records.files import Home, load_fact
 from web_ui.wording.language import _, ngettext
@@ -28,7 +28,7 @@ class Heard:
 
 def heard(status: RecorderStatus | None) -> Heard | None:
     """How loud it is by the recorder's word; None while nothing is filmed or framed."""
-    if status is None or status.state not in (FILMING, FRAMING):
+    if status is None or status.state not in (State.FILMING, State.PREVIEW):
         return None
     if not status.with_sound:
         return Heard(None, _("No sound: only pictures are made."))
@@ -58,46 +58,46 @@ def ended_in_words(code: str) -> str:
     return _endings().get(code) or _("It ended: %(code)s.", code=code)
 
 
-def doing_in_words(state: str) -> str:
+def doing_in_words(state: State) -> str:
     """What the recorder is doing."""
     words = {
-        "idle": _("Not armed. A press of the button films nothing."),
-        "asked": _("A press of the button is asked for. It counts in a moment."),
-        "presence": _("Waiting for a press of the button."),
-        "ready": _("Armed. A short press of the button starts a film."),
-        "filming": _("Filming. Any press of the button stops it."),
-        "preview": _(
+        State.IDLE: _("Not armed. A press of the button films nothing."),
+        State.ASKED: _("A press of the button is asked for. It counts in a moment."),
+        State.PRESENCE: _("Waiting for a press of the button."),
+        State.READY: _("Armed. A short press of the button starts a film."),
+        State.FILMING: _("Filming. Any press of the button stops it."),
+        State.PREVIEW: _(
             "The camera is on for framing; nothing is stored. A short press of the button films."
         ),
-        "stopping": _("The film is being closed."),
-        "removing": _("The last film is about to be removed. Let go of the button to keep it."),
-        "refused": _("A press was refused. The kit does not film."),
-        "fault": _("Something is broken. The kit does not film."),
+        State.STOPPING: _("The film is being closed."),
+        State.REMOVING: _("The last film is about to be removed. Let go of the button to keep it."),
+        State.REFUSED: _("A press was refused. The kit does not film."),
+        State.FAULT: _("Something is broken. The kit does not film."),
     }
-    return words.get(state) or _("The recorder says: %(state)s.", state=state)
+    return words[state]
 
 
-def lamp_in_words(pattern: str) -> str:
+def lamp_in_words(pattern: Pattern) -> str:
     """What the lamp shows and what that means."""
     words = {
-        "off": _("Off"),
-        "ready": _("Slow pulse: ready"),
-        "preview": _("Even quick blink: the camera is on, nothing is stored"),
-        "filming": _("On: filming"),
-        "last-minute": _("On with a dip each second: the last minute"),
-        "refused": _("Two flashes: refused"),
-        "removing": _("Quickening: the last film is about to be removed"),
-        "presence": _("Double pulse: press the button to confirm"),
-        "fault": _("Three flashes and one: something is broken"),
-        "recovered": _("A wink each ten seconds: the power was cut, look at the last film"),
+        Pattern.OFF: _("Off"),
+        Pattern.READY: _("Slow pulse: ready"),
+        Pattern.PREVIEW: _("Even quick blink: the camera is on, nothing is stored"),
+        Pattern.FILMING: _("On: filming"),
+        Pattern.LAST_MINUTE: _("On with a dip each second: the last minute"),
+        Pattern.REFUSED: _("Two flashes: refused"),
+        Pattern.REMOVING: _("Quickening: the last film is about to be removed"),
+        Pattern.PRESENCE: _("Double pulse: press the button to confirm"),
+        Pattern.FAULT: _("Three flashes and one: something is broken"),
+        Pattern.RECOVERED: _("A wink each ten seconds: the power was cut, look at the last film"),
     }
-    return words.get(pattern) or pattern
+    return words[pattern]
 
 
 def clock_in_words(status: RecorderStatus) -> str:
     """How sure the kit is of the time."""
     trust = status.clock
-    if trust == Trust.TRUSTED.value and status.now and status.other_time:
+    if trust is Trust.TRUSTED and status.now and status.other_time:
         return _(
             "Clocks disagree: %(now)s was confirmed, and the kit's own clock said %(other)s. "
             "If the confirmed time is wrong, lock the page and unlock it with the right one.",
@@ -105,11 +105,11 @@ def clock_in_words(status: RecorderStatus) -> str:
             other=in_words(status.other_time),
         )
     words = {
-        "trusted": _("Time confirmed"),
-        "doubtful": _("Time not confirmed: unlock the page"),
-        "wrong": _("The time is wrong: unlock the page and correct it"),
+        Trust.TRUSTED: _("Time confirmed"),
+        Trust.DOUBTFUL: _("Time not confirmed: unlock the page"),
+        Trust.WRONG: _("The time is wrong: unlock the page and correct it"),
     }
-    return words.get(trust) or trust
+    return words[trust]
 
 
 def _endings() -> dict[str, str]:

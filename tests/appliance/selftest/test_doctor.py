@@ -11,7 +11,7 @@ import pytest
 from appliance.commands.main import run
 from appliance.config import Config, write_config
 from appliance.errors import KitError, NotReached
-from appliance.protocol.status import RecorderStatus, State, SyncStatus
+from appliance.protocol.status import RecorderStatus, SyncState, SyncStatus
 from appliance.records.clock import SystemClock
 from appliance.records.files import save_fact, to_json
 from appliance.selftest.doctor import Finding, Machine, ask, examine
@@ -36,9 +36,9 @@ def status(**given: object) -> RecorderStatus:
     now = CLOCK.read()
     facts: dict[str, object] = {
         "kit": "k", "verifier": "v", "boot": now.boot, "boottime": now.boottime, "state": "ready",
-        "light": "slow pulse", "lit": True, "lamp_proven": True, "clock": "trusted", "now": None,
+        "light": "ready", "lit": True, "lamp_proven": True, "clock": "trusted", "now": None,
         "reason": "", "case": "", "permit": "", "recording": "", "limit": 0.0, "remaining": 0.0,
-        "frames_in": 0, "frames_out": 0, "segments": 0, "bytes_sealed": 0, "ended": "",
+        "frames_in": 0, "frames_out": 0, "segments": 0, "bytes_sealed": 0, "ended": None,
         "minutes_free": 90.0, "camera": "imx708", "virtual": False, "timings_ms": {}, "answers": {},
     }  # fmt: skip
     return msgspec.convert({"attune": "recorder-status/v1", **facts, **given}, RecorderStatus)
@@ -89,7 +89,7 @@ class Kit:
     def tell(self, **given: object) -> None:
         self.home.status("recorder").write_bytes(to_json(status(**given)))
 
-    def sends(self, state: State, ago: float = 0.0) -> None:
+    def sends(self, state: SyncState, ago: float = 0.0) -> None:
         now = CLOCK.read()
         status = SyncStatus(
             state=state, waiting=0, waiting_bytes=0, sent=0, sent_bytes=0, error="", problems=(),
@@ -148,7 +148,7 @@ def test_a_store_that_lets_a_kit_delete_is_bad_and_one_that_cannot_be_asked_is_t
 
 
 @pytest.mark.parametrize("state", ["waiting", "interrupted", "refused"])
-def test_far_from_base_nobody_speaks_to_the_store(kit: Kit, state: State) -> None:
+def test_far_from_base_nobody_speaks_to_the_store(kit: Kit, state: SyncState) -> None:
     def speaks(config: Config) -> bool:
         raise AssertionError("It spoke.")
 

@@ -12,7 +12,7 @@ import web_ui
 from appliance.film.manifest import EndReason
 from appliance.protocol.permits import PressRefusal
 from appliance.protocol.requests import Stop
-from firmware.recorder import Pattern, State
+from appliance.protocol.status import Pattern, State
 from tests.support.pages import Browser, WebKit
 from web_ui.pages import status
 from web_ui.session.session import IDLE_SECONDS
@@ -63,10 +63,16 @@ def test_a_status_that_cannot_be_read_is_not_believed(kit: WebKit) -> None:
     assert told(kit)["answers"] is False
 
 
+@pytest.mark.parametrize("field", ["state", "light", "clock", "ended"])
+def test_a_status_with_a_code_that_nobody_knows_is_not_believed(kit: WebKit, field: str) -> None:
+    kit.recorder.show(**{field: "unheard-of"})
+    assert told(kit)["answers"] is False
+
+
 @pytest.mark.parametrize("state", State)
 def test_every_state_has_its_words(kit: WebKit, state: State) -> None:
     kit.recorder.show(state=state.value)
-    assert not str(told(kit)["doing"]).startswith("The recorder says")
+    assert told(kit)["doing"]
 
 
 @pytest.mark.parametrize("pattern", Pattern)

@@ -18,8 +18,7 @@ from appliance.casework.service_settings import Service, parse, shipped
 from appliance.errors import KitError, Reason
 from appliance.film.manifest import EndReason
 from appliance.protocol.permits import PressRefusal
-from appliance.protocol.status import SoundLevel
-from firmware.recorder import Pattern, State
+from appliance.protocol.status import Pattern, SoundLevel, State
 from tests.support import films
 from tests.support.moments import keep_clip, keep_still
 from tests.support.pages import NOW, Browser, WebKit, practitioner, service
