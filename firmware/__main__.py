@@ -27,23 +27,21 @@ from appliance.protocol.status import Pattern, RecorderStatus
 from appliance.records.audit import Log
 from appliance.records.clock import Clock, SystemClock
 from appliance.records.files import to_json
-from firmware.board import PiBoard
+from firmware.board import Equipment, PiBoard
 from firmware.books import KitBooks
 from firmware.button import Button, Debounce
 from firmware.camera import Camera
 from firmware.cameras.late import LateCamera
 from firmware.capture import Capture
 from firmware.checkpoints import Checkpoints
-from firmware.equipment import Equipment
 from firmware.filming import Film
 from firmware.free_space import FreeSpace
 from firmware.gate import Gate
 from firmware.inbox import Inbox, watch
 from firmware.light import Light, PinLamp
-from firmware.parts import Parts
 from firmware.recorder import Broke, Recorder
 from firmware.removing import Removals
-from firmware.runner import Noticed, Posted, Quit, Runner
+from firmware.runner import Noticed, Parts, Posted, Quit, Runner
 from firmware.timekeeper import Timekeeper, machine_sources
 from firmware.writer import FilmParts, recover
 

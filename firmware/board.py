@@ -1,15 +1,18 @@
-"""What the Pi says of itself: whether it has power enough, and how hot it is.
+"""Whether the Pi, the light, the camera and the microphone would let a film begin.
 
-Read from the kernel's own files. Where there are none, as on other computers, nothing is known and
-nothing is refused.
+What a Pi says of itself, its power and its heat, is read from the kernel's own files. Where there
+are none, as on other computers, nothing is known and nothing is refused.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from appliance.protocol.permits import PressRefusal
+from firmware.camera import Camera
+from firmware.light import Light
 
 HOTTEST = 80.0
 """Degrees Celsius. From here on a Pi slows down by itself, and a film would miss pictures."""
@@ -43,3 +46,28 @@ class PiBoard:
             with suppress(OSError, ValueError):
                 if (directory / "name").read_text().strip() == sensor:
                     yield int((directory / value).read_text())
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What a film needs besides its permit. One thread only."""
+
+    light: Light
+    camera: Camera
+    board: Board
+    needs_microphone: bool
+    """A scene may be silent; where there is a lens, silence means a missing microphone."""
+    loading: Callable[[], bool] = lambda: False
+    """Asked as soon as a permit is in force; while it is true, nothing is asked of the camera."""
+
+    def trouble(self, sound: bool) -> PressRefusal | None:
+        """Why no film, with `sound` or without, should begin now; None for no reason known."""
+        if self.light.broken:
+            return PressRefusal.LIGHT_BROKEN
+        if self.loading():
+            return PressRefusal.CAMERA_LOADING
+        if not self.camera.present():
+            return PressRefusal.CAMERA_MISSING
+        if sound and self.needs_microphone and not self.camera.has_sound:
+            return PressRefusal.NO_MICROPHONE
+        return self.board.trouble()

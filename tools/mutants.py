@@ -73,7 +73,7 @@ HELD_BY = {
     f"appliance/records/test_clock {TAKEN_OVER}",
     "firmware.inbox": "firmware/test_runner firmware/test_removing firmware/test_renewing "
     f"web_ui/test_revoking appliance/test_factory_reset {EFFECTS} {TAKEN_OVER}",
-    "firmware.equipment": "firmware/test_runner",
+    "firmware.board": "firmware/test_board firmware/test_runner firmware/test_gate",
     "firmware.recorder": f"firmware/test_recorder firmware/test_runner {EFFECTS} {TAKEN_OVER}",
 }
 RULES = {

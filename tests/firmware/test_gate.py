@@ -10,7 +10,7 @@ from appliance.protocol.case_record import CaseRecord
 from appliance.protocol.permits import PressRefusal
 from appliance.protocol.status import State
 from appliance.records.files import LARGEST_FACT, load_fact, new_id, to_json
-from firmware.equipment import Equipment
+from firmware.board import Equipment
 from firmware.free_space import FreeSpace
 from firmware.gate import Gate
 from tests.support.fakes import CASE, PRACTITIONER, Stage

@@ -26,23 +26,22 @@ from appliance.records.clock import Vouch
 from appliance.records.files import Home, new_id, save, save_fact, to_json
 from appliance.records.signing import Signer
 from appliance.vault.keys import PrivateKeys
+from firmware.board import Equipment
 from firmware.books import KitBooks
 from firmware.button import SETTLE, Button, Debounce
 from firmware.camera import SAMPLE_RATE, Sink
 from firmware.cameras.scene import Scene, SceneCamera, sound_frame
 from firmware.cameras.testcard import TestCard
 from firmware.capture import Capture
-from firmware.equipment import Equipment
 from firmware.filming import Film, OnClosed, OnEnd
 from firmware.free_space import FreeSpace
 from firmware.gate import Gate
 from firmware.inbox import Inbox
 from firmware.light import Light
 from firmware.muxer import Muxer
-from firmware.parts import Parts
 from firmware.recorder import PRESENCE_COUNTS_AFTER, Broke, Recorder
 from firmware.removing import Removals
-from firmware.runner import Noticed, Posted, Quit, Runner
+from firmware.runner import Noticed, Parts, Posted, Quit, Runner
 from firmware.timekeeper import Timekeeper
 from firmware.writer import FilmParts, recover
 from tests.support.clocks import FakeClock, HurriedClock
