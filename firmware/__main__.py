@@ -46,7 +46,7 @@ from firmware.timekeeper import Timekeeper, machine_sources
 from firmware.writer import FilmParts, recover
 
 DIED = 70
-"""Exit status after something that nobody foresaw; systemd starts the recorder anew."""
+"""Exit status after an unforeseen error; systemd starts the recorder again."""
 
 
 Hardware = Callable[[Config, Clock], tuple[Camera, Factory]]
@@ -63,16 +63,16 @@ def find_hardware(config: Config, clock: Clock) -> tuple[Camera, Factory]:
                 'Set camera = "picamera", or install attune-kit-scene.',
             ) from error
         make = partial(scene_camera, config, clock)
-        # What is no film is refused at once.
+        # A file that is not a film is refused at once.
         camera = make() if config.scene else LateCamera("scene", make)
         return camera, virtual_pins(config)
     try:
-        # There on a kit only.
+        # Installed on a kit only.
         from gpiozero.pins.lgpio import LGPIOFactory
 
         pins = LGPIOFactory()
     except Exception as error:
-        # Whatever it raises where there is no Pi, or no leave to use its parts.
+        # It raises all sorts of things where there is no Pi, or no permission to use its pins.
         raise NotPossible(
             f"The pins of a kit cannot be used here: {error}.",
             'On a kit: start it again. Elsewhere: set camera = "scene".',
@@ -96,10 +96,10 @@ def scene_camera(config: Config, clock: Clock) -> Camera:
 
 def pi_camera(config: Config, clock: Clock) -> Camera:
     """The Pi's camera, with the microphone if the kit has one."""
-    # The film's part of it, too: a press finds all of it loaded.
+    # What muxes a film as well, so that a press finds everything loaded.
     import firmware.muxer  # noqa: F401
 
-    # There on a kit only.
+    # Installed on a kit only.
     from firmware.cameras.picamera import PiCamera
     from firmware.microphone import Microphone
 
@@ -133,7 +133,7 @@ def _record(config: Config, hardware: Hardware) -> None:
     home, clock = config.places, SystemClock()
     os.umask(0o027)
     if begun(home):
-        _set_back(config, hardware, clock)
+        _reset(config, hardware, clock)
     queue: SimpleQueue[Posted] = SimpleQueue()
     books = KitBooks(home)
     log = Log(home.log("recorder"), clock)
@@ -170,12 +170,12 @@ def _record(config: Config, hardware: Hardware) -> None:
     log.write("started", kit=books.kit)
     notify("READY=1")
     try:
-        # Not even systemd may hold up whoever has to see the button.
+        # The thread that hears the button waits for nothing, not even systemd.
         runner.run(alive=lambda: notify("WATCHDOG=1", wait=False))
     except BaseException as error:
         # No clean end: only the end of the process is sure to close the camera.
         _die(error)
-    if not begun(home):  # Then this very process goes on.
+    if not begun(home):  # Otherwise this process goes on.
         notify("STOPPING=1", wait=False)
     log.write("stopped", kit=books.kit)
     ended.set()
@@ -230,12 +230,12 @@ def _joined(
     )
 
 
-def _set_back(config: Config, hardware: Hardware, clock: Clock) -> NoReturn:
-    """Finish setting the kit back, under a light that quickens. Nothing films meanwhile, and the
-    button does nothing. The recorder goes last: what is others' to remove is waited for."""
+def _reset(config: Config, hardware: Hardware, clock: Clock) -> NoReturn:
+    """Finish a factory reset, under a light that quickens. Nothing films and the button does
+    nothing. The recorder waits until the other processes have removed what is theirs."""
     home = config.places
     with suppress(NotPossible):
-        # A kit whose camera is gone is set back like any other.
+        # A kit without its camera is reset like any other.
         _, factory = hardware(config, clock)
         lamp = PinLamp(config.light_pin, config.read_back_pin, factory)
         light = Light(lamp, clock, lambda: None)
@@ -263,7 +263,7 @@ def _tell(path: Path, status: RecorderStatus) -> None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Replace what the page is shown as a whole. It is in memory: nothing to sync."""
+    """Replace a file that the page reads, in one step. It is in memory: nothing to sync."""
     new = path.with_suffix(".new")
     new.write_bytes(data)
     new.replace(path)

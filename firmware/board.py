@@ -42,7 +42,7 @@ class PiBoard:
 
     def _read(self, sensor: str, value: str) -> Iterator[int]:
         for directory in self._sensors.glob("hwmon*"):
-            # It may be gone again, or hold what is no number.
+            # It may be gone again, or not hold a number.
             with suppress(OSError, ValueError):
                 if (directory / "name").read_text().strip() == sensor:
                     yield int((directory / value).read_text())

@@ -163,7 +163,7 @@ class KitBooks:
     def enrol(self, service: Card, practitioner: Card, ceilings: str = "") -> None:
         """Obey this service and, from now on, this practitioner too.
 
-        Another service begins anew: whoever the old one trusted is trusted no longer. Without
+        Another service begins afresh: nobody whom the old one trusted is trusted any more. Without
         `ceilings` those that the service signed before stay.
         """
         others: tuple[Card, ...] = ()
@@ -184,7 +184,7 @@ class KitBooks:
     def revoke(self) -> tuple[str, ...]:
         """Obey those no more whom the service has revoked, as the inbox says; returns their names.
 
-        Whoever remains still believes what they signed in a case before.
+        What they signed in a case before still counts.
         """
         if self.enrolled is None:
             return ()
@@ -240,14 +240,17 @@ class KitBooks:
         recipients = self.books.recipients | {renewed.case: recipient_digest(renewed.recipient)}
         self._save(msgspec.structs.replace(self.books, recipients=recipients))
 
-    def may_be_set_back(self, note: str) -> Reset | factory_reset.ResetRefusal:
-        """The service's order to set this kit back, or why it does not count."""
+    def reset_order(self, note: str) -> Reset | factory_reset.ResetRefusal:
+        """The service's order to reset this kit, or why it does not count."""
         service = self.enrolled.service if self.enrolled is not None else None
         return factory_reset.judge(note, self.kit, service, self._home)
 
-    def begin_setting_back(self, note: str, now: datetime) -> None:
-        """From now on nothing turns it round: somebody has pressed for it. The caller has judged,
-        and ends the recorder, which goes on with it when it starts. Raises NotPossible."""
+    def begin_reset(self, note: str, now: datetime) -> None:
+        """Begin the factory reset that somebody pressed for: nothing can undo it.
+
+        The caller has checked the order, and ends the recorder, which goes on when it starts.
+        Raises NotPossible.
+        """
         factory_reset.begin(self._home, note, self.signer, now)
 
     def keep_chip(self, judgement: Judgement, chip: int | None) -> None:

@@ -4,7 +4,7 @@ A camera gives coded pictures (H.264, Annex B, a key frame each second with its 
 sound. Times count from the first picture of each film: nothing from before the press can have one.
 """
 
-# What decodes is not loaded for its types alone: see `firmware.cameras.late`.
+# Decoders are not loaded just for their types: see `firmware.cameras.late`.
 from __future__ import annotations
 
 import logging
@@ -29,8 +29,8 @@ TICKS = 90_000
 """Ticks a second of picture times."""
 SAMPLE_RATE = 48_000
 _PEAKS, _SOME = 2, 4
-"""One sample in so many is looked at for the peak, and for how loud it is: all of them would be a
-fiftieth of what filming costs, and a voice has next to nothing where these miss it."""
+"""One sample in so many counts for the peak, and for the loudness: all of them would be a fiftieth
+of the cost of filming, and these miss next to nothing of a voice."""
 _REMEMBERED = 12
 """Quarters of a second over which the loudest is remembered."""
 _SILENT_AFTER = 1.0
@@ -197,7 +197,7 @@ class GuardedSink:
 
 
 class Meter:
-    """How loud it is, for whoever has to see that the microphone hears. Keeps numbers alone.
+    """How loud it is, so that people can see that the microphone works. Keeps only numbers.
 
     One thread gives it sound, any thread asks.
     """

@@ -81,7 +81,7 @@ class Checkpoints:
                     head = link.head
                     held = held or head == before[process]
                 if not held:
-                    raise BadFile("It was written anew.")
+                    raise BadFile("It was rewritten.")
             except (BadFile, OSError):
                 broken.add(process)
                 continue
@@ -98,5 +98,5 @@ class Checkpoints:
         try:
             return open_fact(note, [self._signer.verifier], Heads)[0]
         except BadInput:
-            # Something altered it. The kit goes on, and whoever verifies finds the broken place.
+            # Something altered it. The kit goes on; verifying the log finds the broken place.
             return None

@@ -26,7 +26,7 @@ class Film:
         self, parts: FilmParts, permit: Permit, sound: bool, on_end: OnEnd, on_closed: OnClosed
     ) -> None:
         """Raises BadInput for a time that is not trusted: a film without a date is none."""
-        # Loaded with the camera: an idle recorder has no need of it.
+        # Loaded with the camera: an idle recorder does not need it.
         from firmware.muxer import SOUND_BIT_RATE, Muxer
 
         self.permit = permit

@@ -1,8 +1,8 @@
 """Free space on the card, and a film's share of it, held before the film begins.
 
-What is held is a file of that size, `kit/room`, which gives way a little ahead of the film. So a
-film that may begin can be finished though the page and the logs write meanwhile: for the few
-seconds that are given back ahead of it there is a margin.
+A file of that size, `kit/room`, holds it and shrinks a little ahead of the film. So a film that may
+begin can be finished although the page and the logs write meanwhile: a margin covers what was given
+back ahead.
 """
 
 import os

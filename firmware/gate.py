@@ -147,7 +147,7 @@ class Gate:
             return None
         except BadFile:
             return ""
-        # What is not text is no note: the judge says so.
+        # What is not text is not a note: the judge says so.
         return data.decode(errors="replace")
 
     def _note_disarmed(self, note: str | None, answer: Permit | PressRefusal) -> None:

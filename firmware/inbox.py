@@ -190,7 +190,7 @@ class Inbox:
             return
         now = self._clock.monotonic()
         if self._recorder.state is State.READY:
-            # Whoever took the order to film away for this is asked at once.
+            # The page may have taken the permit away to ask this: look before asking.
             handle(Judged(now, self._gate.answer(), pressed=False))
         self._waiting[request.id] = request
         self.answer(request.id, "waiting")
@@ -232,21 +232,21 @@ class Inbox:
                 if order is None:
                     return False
                 self._log.write("reset-begun", order=f"{order.number:06}")
-                self._books.begin_setting_back(asked.note, self._clock.read().wall)
+                self._books.begin_reset(asked.note, self._clock.read().wall)
         return True
 
     def _reset_order(self, asked: FactoryReset) -> Reset | None:
-        """The order, if it counts. That is not looked into while a film is made: to see whether
-        everything was sent takes long, and the button must not wait."""
-        order = self._books.may_be_set_back(asked.note) if self._capture.closed else None
+        """The order, if it counts. While a film is made it does not: checking that everything was
+        sent takes long, and the button must not wait."""
+        order = self._books.reset_order(asked.note) if self._capture.closed else None
         if isinstance(order, Reset):
             return order
         self._log_once("reset-refused", reason=order.value if order else "filming")
         return None
 
     def _log_once(self, event: audit.Event, **ids: str) -> None:
-        """Log what a page that is locked could ask for without end: once, until this process ends.
-        A log that grows is a card that fills."""
+        """Log once in the life of this process what a locked page could ask for without end: a log
+        that grows fills the card."""
         if (event, *ids.values()) not in self._refused:
             self._refused.add((event, *ids.values()))
             self._log.write(event, **ids)

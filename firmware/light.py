@@ -1,7 +1,7 @@
 """The light: what each pattern looks like, and a player that knows whether the lamp follows.
 
-A pattern is told by its rhythm alone, never by colour. While the camera may run, none is dark for
-more than `LONGEST_DARK`.
+Patterns differ in rhythm alone, never in colour. While the camera may run, none stays dark for more
+than `LONGEST_DARK`.
 """
 
 import threading

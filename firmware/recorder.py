@@ -32,7 +32,7 @@ PRESENCE_COUNTS_AFTER = 1.5
 film, or to stop, lets nobody in."""
 LAST_MINUTE = 60.0
 LONGEST_STOP = 20.0
-"""Seconds that the card may take to finish a film; then the process ends and starts anew."""
+"""Seconds that the card may take to finish a film; then the process ends and starts again."""
 LONGEST_OPEN = 2.0
 """The same while a camera that could not be closed may still see."""
 
@@ -324,7 +324,7 @@ class Recorder:
         if event.left <= 0:
             return self._refuse(event.at, PressRefusal.EXPIRED)
         self.state = State.FILMING
-        # Reckoned here, once: whatever becomes of the kit's idea of the time, it ends then.
+        # Computed once, here: whatever the kit believes of the time later, the film ends then.
         self.lasts = min(event.answer.limit, event.left)
         self.deadline = event.at + self.lasts
         self._due = max(event.at, self.deadline - LAST_MINUTE)

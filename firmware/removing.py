@@ -4,7 +4,7 @@ An order for everything of a case closes it too, in the recorder's own books: wh
 order away again does not open the case.
 
 The note, `kit/removed/<recording>`, stays. A removal that a pulled plug cut short is finished at
-the next start, and none can be turned round by one. Anything in doubt - a signature, a hold, a
+the next start, and a pulled plug undoes none. Anything in doubt - a signature, a hold, a
 manifest that cannot be read - is a refusal to remove.
 """
 
@@ -63,9 +63,9 @@ class Removals:
         self._log = log
         self._now = now
         self._cases: dict[str, str] = {}
-        """Whose each recording is: that never changes."""
+        """The case of each recording, which never changes."""
         self._failed: set[str] = set()
-        """Recordings that the card would not let go."""
+        """Recordings that the card refused to remove."""
         home.prepare(home.removed)
 
     def finish(self) -> None:
@@ -133,7 +133,7 @@ class Removals:
     def look(self) -> None:
         """Carry out what lies in the cases and in the inbox. Raises NotPossible, OSError."""
         for note in self._notes():
-            # What changes nothing here is not looked into.
+            # Skip what would change nothing here.
             with suppress(BadFile):
                 order = from_json(note.partition("\n")[0], _ORDER)
                 closes = not _film(order) and self._books.will_close(order.case)

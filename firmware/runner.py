@@ -1,7 +1,7 @@
 """One queue, one thread: what happens becomes an event, every effect is carried out here.
 
-Other threads only put into the queue. An effect that fails goes back into the machine as an event;
-what no effect accounts for ends the process, and with it the camera.
+Other threads only put into the queue. An effect that fails goes back into the machine as an event.
+Any other error ends the process, and the camera with it.
 """
 
 import logging
@@ -56,10 +56,10 @@ _errors = logging.getLogger(__name__)
 LOOK_EVERY = 1.0
 """Seconds between two looks at permit, requests and cases, if nothing is noticed before."""
 ANSWERED_WITHIN = 1.0
-"""Seconds after which a press films nothing any more: whoever pressed may have turned away, and
-another have come in."""
+"""Seconds after which a press no longer starts a film: the person who pressed may have turned away,
+and somebody else have come in."""
 _JUDGED = (State.IDLE, State.ASKED, State.PRESENCE, State.READY, State.PREVIEW)
-"""In which it matters whether a permit is in force."""
+"""States in which it matters whether a permit is in force."""
 TELL_EVERY = 0.25
 """Seconds between two live statuses while a film is made or framed."""
 FAULTS: Mapping[type[Effect], EndReason] = {
@@ -317,7 +317,7 @@ class Runner:
         return replace(event, film=film.recording if removable else "")
 
     def _give_back(self) -> None:
-        """The space that the film did not need; where the card refuses, the next start has it."""
+        """Free what the film did not need; if the card refuses, the next start does it."""
         try:
             self._parts.space.release()
         except OSError:

@@ -1,6 +1,6 @@
 """From the muxer to the card: a film cut into segments, each sealed and on the card as it is made.
 
-A thread of its own writes, so that a card that hesitates holds up no camera; what waits for it is
+A thread of its own writes, so that a slow card never holds up the camera. What waits for it is
 bounded, in seconds of film and in bytes. After each fragment everything sealed is synced.
 """
 
@@ -40,9 +40,9 @@ _errors = logging.getLogger(__name__)
 QUEUE_SECONDS = 4
 """Seconds of film that may wait for the card before it counts as too slow."""
 LONGEST_CLOSING = 8.0
-"""Seconds in which what still waits is written once a film has ended. A card may be any number of
-times slower than the film is large: what it has not taken by then is given up, and what it took is
-signed, long before the recorder would end itself to be rid of a card that hangs."""
+"""Seconds after a film's end in which what still waits is written. What the card has not taken by
+then is given up and the rest is signed, long before the recorder would end itself because the card
+hangs."""
 
 
 class _TooSlow(OSError):
@@ -146,7 +146,7 @@ class FilmWriter:
             sync_directory(self._directory.parent)
         except OSError as error:
             raise NotPossible(f"The film has no place on the card: {error.strerror}.") from error
-        # Nothing waits for a writer that hangs: the end of the process must not.
+        # A daemon: a writer that hangs must not hold up the end of the process.
         threading.Thread(target=self._run, name="writer", daemon=True).start()
 
     def write(self, data: bytes) -> None:
@@ -172,8 +172,8 @@ class FilmWriter:
         try:
             units = self._splitter.feed(data)
         except Exception:
-            # Whatever it is, it must not go on into the library that calls this.
-            _errors.exception("what the muxer wrote is no film")
+            # Nothing may be raised into the library that calls this.
+            _errors.exception("what the muxer wrote is not a film")
             return EndReason.FAULT
         for unit in units:
             if isinstance(unit, Init):
@@ -306,7 +306,7 @@ def recover(home: Home, signer: Signer) -> list[str]:
                 closed.append(directory.name)
         except BadFile as error:
             if any(name.endswith(".age") for name in names_in(directory)):
-                # Not as we write them: nobody may touch it but who knows what happened.
+                # We write no such thing: only somebody who knows what happened may touch it.
                 _errors.error("%s: %s", directory.name, error.sentence)
             else:
                 shutil.rmtree(directory)

@@ -1,8 +1,8 @@
 """ISO base media boxes (ISO/IEC 14496-12): the few that our films are made of, read strictly.
 
 A fragmented film is `ftyp moov (moof mdat)*`. What is read here comes from our own muxer or out of
-a sealed file, but nobody has to be believed: every length is checked before it is used, and
-anything else than what we write is a BadFile.
+a sealed file, and none of it is trusted: every length is checked before it is used, and whatever we
+would not write raises BadFile.
 """
 
 import bisect
@@ -21,7 +21,7 @@ Kind = Literal["video", "sound"]
 _KINDS: Mapping[bytes, Kind] = {b"vide": "video", b"soun": "sound"}
 
 LAST_TICK = (1 << 32) - 1
-"""Every time in a film of ours has room in 32 bits: 13 hours at 90 kHz."""
+"""Every time in our films fits in 32 bits: 13 hours at 90 kHz."""
 _NOT_SYNC = 0x10000
 _DPI_72 = 72 << 16
 _UPRIGHT = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
@@ -264,7 +264,7 @@ def picture_trak(
 ) -> bytes:
     """A `trak` for H.264 pictures of `size` without its samples; `record` is the body of its avcC.
 
-    `aspect` is that of a point of the picture; `colours` are primaries, transfer and matrix after
+    `aspect` is that of a pixel; `colours` are primaries, transfer and matrix after
     ISO/IEC 23091-2 and whether the range is full; `matrix` turns the picture (14496-12, 6.2.2).
     """
     width, height = size

@@ -1,4 +1,4 @@
-"""What is written down of a film, in clear and signed: how it began, its segments, how it ended.
+"""What is written about a film, in clear and signed: how it began, its segments, how it ended.
 
     recordings/<id>/0000.mp4.age     about 30 s: ftyp moov (moof mdat free?)*, sealed to the case
     recordings/<id>/0000.index.age   where each of its samples lies and when it is shown, sealed
@@ -53,7 +53,7 @@ Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class FilmStarted(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="film/v1"):
-    """The first line: whose film this is, by whose leave, for how long.
+    """The first line: whose film this is, who allowed it, for how long.
 
     `permit` and `consent` are the permit's id and the consent's digest, `recipient` is the SHA-256
     of the case recipient's text, `limit` is in seconds. A film that was imported has no permit;
@@ -207,8 +207,8 @@ def parse_manifest(text: str, verifiers: Sequence[Verifier] = ()) -> Manifest:
     """Read a manifest, also one that was never finished: it has no end, and nobody signed it.
 
     A last line without its newline was being written when the power went, and does not count. With
-    `verifiers`, a signed manifest must be signed by one of them; without, it is not looked into who
-    signed. Raises BadFile for anything that our recorder does not write, BadSignature.
+    `verifiers`, a signed manifest must be signed by one of them; without, anybody may have signed.
+    Raises BadFile for anything that our recorder does not write, BadSignature.
     """
     body, divided, block = text.rpartition("\n\n")
     signed_by = None
@@ -239,12 +239,16 @@ def parse_manifest(text: str, verifiers: Sequence[Verifier] = ()) -> Manifest:
     if divided and ended is None:
         raise BadFile("This manifest is signed and does not say how its film ended.")
     if ended is not None:
-        counted = (len(segments), sum(segment.frames for segment in segments))
-        if (ended.segments, ended.frames) != counted:
-            raise BadFile("This manifest does not add up: its end counts other segments or frames.")
-        if ended.tail is not None and ended.tail.name != segment_name(len(segments)):
-            raise BadFile("The tail in this manifest is not the segment that was being written.")
+        _check_end(ended, segments)
     return Manifest(started, tuple(segments), ended, signed_by)
+
+
+def _check_end(ended: FilmEnded, segments: Sequence[SegmentClosed]) -> None:
+    counted = (len(segments), sum(segment.frames for segment in segments))
+    if (ended.segments, ended.frames) != counted:
+        raise BadFile("This manifest does not add up: its end counts other segments or frames.")
+    if ended.tail is not None and ended.tail.name != segment_name(len(segments)):
+        raise BadFile("The tail in this manifest is not the segment that was being written.")
 
 
 def _parsed(line: str) -> FilmFact:

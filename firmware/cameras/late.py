@@ -1,6 +1,6 @@
 """A camera that is loaded when it is needed, and not before."""
 
-# What decodes is not loaded for its types alone.
+# Decoders are not loaded just for their types.
 from __future__ import annotations
 
 import logging
@@ -19,12 +19,12 @@ _errors = logging.getLogger(__name__)
 
 
 class LateCamera:
-    """A `Camera` that is loaded when a permit has come into force: what it is made of takes more
-    memory than all else of a recorder, and an idle kit has no use for it.
+    """A `Camera` that is loaded once a permit is in force: its libraries take more memory than the
+    rest of the recorder, and an idle kit does not need them.
 
-    It takes a small computer seconds, in which the button must be heard: `loading` begins it in a
-    thread of its own. Whoever asks for more waits for its end. One that cannot be loaded is not
-    there, until the recorder is started again.
+    Loading takes a Pi seconds, in which the button must be heard, so `loading` begins it in a
+    thread of its own. Any other call waits for it. A camera that cannot be loaded counts as missing
+    until the recorder starts again.
     """
 
     def __init__(self, name: str, make: Callable[[], Camera]) -> None:
@@ -48,11 +48,11 @@ class LateCamera:
     def _load(self, loaded: Callable[[], None]) -> None:
         try:
             camera = self._make()
-            # It takes its time over the first answer, too.
+            # Its first answer is slow as well.
             camera.present()
             self._made = camera
         except Exception:
-            # Whatever these libraries raise where something of theirs is missing.
+            # These libraries raise all sorts of things where a part is missing.
             _errors.exception("the camera could not be loaded")
         finally:
             self._over.set()

@@ -3,7 +3,7 @@
 On top the frame's number stands as black and white blocks (two to find them by, 24 bits of number,
 8 of check), below as digits. Under them bands move, each at a pace of its own; the lowest flashes
 for the first tenth of each second, and the sound beeps with it, each second a little higher until
-after eight it begins anew: so a beep cannot be taken for that of another second.
+after eight it begins again, so a beep cannot be taken for that of another second.
 """
 
 import math
@@ -35,7 +35,7 @@ _FONT = (
     "0e11110e11110e",
     "0e11110f01020c",
 )
-"""Digits, seven rows of five points each."""
+"""Digits, seven rows of five pixels each."""
 
 
 class TestCard:
@@ -142,11 +142,11 @@ def _code(number: int) -> list[bool]:
 
 
 def _digits(text: str, scale: int) -> Iterator[bytes]:
-    """Seven rows of points, each as wide as the whole text."""
+    """Seven rows of pixels, each as wide as the whole text."""
     for row in range(7):
-        points = (f"{int(_FONT[int(digit)][2 * row : 2 * row + 2], 16):05b}0" for digit in text)
+        pixels = (f"{int(_FONT[int(digit)][2 * row : 2 * row + 2], 16):05b}0" for digit in text)
         yield b"".join(
-            bytes([_WHITE if point == "1" else _BLACK]) * scale for point in "0" + "".join(points)
+            bytes([_WHITE if pixel == "1" else _BLACK]) * scale for pixel in "0" + "".join(pixels)
         )
 
 
