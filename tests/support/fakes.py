@@ -52,7 +52,7 @@ CASE = generate_identity(x25519=True)
 
 
 class Diary(list[str]):
-    """What happened, one thing after the other, and when."""
+    """What happened, in order, and when."""
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Diary(list[str]):
 
 
 class FakeLamp:
-    """A lamp with an eye on it; `stuck` while it does not follow."""
+    """A lamp whose state is read back; while it is `stuck` it does not follow."""
 
     def __init__(self, happened: list[str] | None = None) -> None:
         self._happened = [] if happened is None else happened
@@ -97,7 +97,7 @@ class FakeLamp:
 
 
 class Reel:
-    """A sink that keeps what it is given, and knows when that was enough."""
+    """A sink that keeps what it is given, and is full after so many pictures."""
 
     with_sound = True
     busy = False
@@ -236,7 +236,7 @@ class FakeCamera:
 
 
 class FakeBoard:
-    """A board that has power enough and is cool, unless it is told otherwise."""
+    """A board with enough power and no heat, unless a test says otherwise."""
 
     def __init__(self) -> None:
         self.has: PressRefusal | None = None
@@ -435,7 +435,7 @@ class Stage:
     def preview(
         self, open_it: bool = True, signer: Signer = PRACTITIONER.signer, **changes: Any
     ) -> Preview:
-        """Ask to see, with a practitioner's word for it; or to see no more."""
+        """Ask for the preview with a practitioner's signature, or end it."""
         now = self.clock.read()
         said = Framing(kit=self.books.kit, boot=now.boot, boottime=now.boottime)
         note = signer.sign(to_json(msgspec.structs.replace(said, **changes)).decode() + "\n")
@@ -465,7 +465,7 @@ class Stage:
         self.up()
 
     def press_when_asked(self, held: float = 0.2) -> None:
-        """As a person does who watches the light: it has blinked twice before."""
+        """Press as somebody does who watches the light, after it has blinked twice."""
         self.advance(PRESENCE_COUNTS_AFTER)
         self.press(held)
 

@@ -95,12 +95,12 @@ def film(
 
 
 def beep(sample: int) -> float:
-    """A beep of 1 kHz in the first tenth of each second, and else silence."""
+    """A 1 kHz beep in the first tenth of each second, silence otherwise."""
     return 0.5 * math.sin(sample * math.tau / 48) if sample % RATE < RATE // 10 else 0.0
 
 
 def uneven(number: int) -> int:
-    """Frames that come now sooner, now later."""
+    """The time of a frame of an uneven film."""
     return number * 3000 + (number * 7919) % 1500
 
 
@@ -132,7 +132,7 @@ SOURCES: Mapping[str, Mapping[str, Any]] = {
     "29.97 frames a second": {"rate": Fraction(30000, 1001), **PLAIN},
     "one key frame": {"encoder": {**LIKE_OTHERS, "g": "1000"}, **PLAIN},
 }
-"""Films of many makers, to be given to `film`."""
+"""Films as other encoders and containers make them: arguments for `film`."""
 
 
 def packets(data: bytes | io.RawIOBase) -> list[tuple[str, int, int, int, bytes, bool]]:

@@ -59,13 +59,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def sealed_looking(chance: random.Random, size: int) -> bytes:
-    """Bytes that begin as whatever is sealed does."""
-    return (VERSION_LINE + chance.randbytes(size))[:size]
+def sealed_looking(dice: random.Random, size: int) -> bytes:
+    """Random bytes that begin as every sealed file does."""
+    return (VERSION_LINE + dice.randbytes(size))[:size]
 
 
 def mended_note(recording: str, number: int, signer: Signer) -> bytes:
-    """What stands beside a segment that was mended."""
+    """The note that stands beside a repaired segment."""
     line = SegmentClosed(
         number=number,
         name=segment_name(number),
@@ -83,7 +83,7 @@ def mended_note(recording: str, number: int, signer: Signer) -> bytes:
 
 @dataclass
 class SendingKit:
-    """A kit that has something to send. What a film holds is chance: sync cannot tell."""
+    """A kit that has something to send. Its films hold random bytes: sync cannot tell."""
 
     root: Path
     store: Path
@@ -145,9 +145,9 @@ class SendingKit:
                 started=started,
             )
         ]
-        chance = random.Random(name)
+        dice = random.Random(name)
         for number in range(segments):
-            film, index = sealed_looking(chance, size), sealed_looking(chance, 400)
+            film, index = sealed_looking(dice, size), sealed_looking(dice, 400)
             (directory / segment_name(number)).write_bytes(film)
             (directory / index_name(number)).write_bytes(index)
             lines.append(
@@ -165,7 +165,7 @@ class SendingKit:
             )
         left = None
         if tail or not ended:
-            loose = sealed_looking(chance, size // 2)
+            loose = sealed_looking(dice, size // 2)
             (directory / segment_name(segments)).write_bytes(loose)
             left = Tail(
                 name=segment_name(segments),
@@ -224,7 +224,7 @@ class SendingKit:
 
 
 def new_store(folder: Path) -> FolderStore:
-    """A folder made ready by the service."""
+    """A folder that the service has prepared as a store."""
     folder.mkdir(parents=True)
     store = FolderStore(folder)
     make_new(store, service())

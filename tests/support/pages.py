@@ -63,7 +63,7 @@ def _locked(number: int) -> bytes:
 
 
 def locked(number: int = 0) -> bytes:
-    """A practitioner's keys under PASSPHRASE, stretched as little as the format knows."""
+    """A practitioner's keys under PASSPHRASE, with the least work that the format allows."""
     return _locked(number)
 
 
@@ -97,7 +97,7 @@ _TEMPLATES = _Templates()
 
 
 class FakeRecorder:
-    """What of a recorder is in files: its status, and answers to requests."""
+    """The files of a recorder: its status, and its answers to requests."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -234,7 +234,7 @@ class Page:
 
     @property
     def words(self) -> str:
-        """What a person reads, blanks made single."""
+        """The text that a person reads, with single spaces."""
         return " ".join(_Words.of(self.text).split())
 
     def form(self, action: str) -> dict[str, list[str]]:

@@ -152,7 +152,7 @@ class Process:
             return [read_number(frame) for frame in container.decode(container.streams.video[0])]
 
     def close(self) -> None:
-        """Leave nothing running."""
+        """Stop everything that was started."""
         for process in self.running:
             process.kill()
             process.communicate()

@@ -1,4 +1,4 @@
-"""Sticks for tests: a folder that the kernel's own words, written here, say is a USB stick."""
+"""USB sticks for tests: a folder, and the kernel's files that say it is a stick."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Any text that a person, a browser or a damaged record may hand over, for property tests."""
+"""Any text that a person, a browser or a damaged record may contain, for property tests."""
 
 import datetime as dt
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A film on the page: where it lies, what of it plays, and moments that are kept by the form."""
+"""A film on the page: its address, the frames that play, and moments kept through the form."""
 
 import io
 import time
@@ -42,7 +42,7 @@ def keep(kit: WebKit, start: str, end: str, note: str = "") -> Page:
 
 
 def wait_for(made: Callable[[], bool]) -> None:
-    """The clip is made by a thread of its own: the one thing here that takes real time."""
+    """Wait for work that a thread of its own does: the one thing here that takes real time."""
     until = time.monotonic() + 30
     while not made():
         assert time.monotonic() < until, "it was never made"

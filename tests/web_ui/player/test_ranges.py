@@ -23,10 +23,10 @@ def test_the_whole_film_plays(kit: WebKit) -> None:
 def test_any_part_is_that_part_of_the_whole(kit: WebKit) -> None:
     data = whole(kit)
     size = len(data)
-    chance = random.Random(1)
+    dice = random.Random(1)
     edges = [0, 1, size // 2, size - 2, size - 1]
     spans = [(a, b) for a in edges for b in edges if a <= b]
-    spans += [tuple(sorted((chance.randrange(size), chance.randrange(size)))) for _n in range(40)]
+    spans += [tuple(sorted((dice.randrange(size), dice.randrange(size)))) for _n in range(40)]
     for first, last in spans:
         answer = kit.browser.get(f"{place(kit)}/video", Range=f"bytes={first}-{last}").response
         assert answer.status_code == 206
