@@ -36,7 +36,10 @@ ELSEWHERE = {
     "appliance.media.decoder": "appliance/media/test_apart",
     "appliance.media.transcoding": "appliance/casework/test_importing",
     "firmware.camera": "firmware/test_camera_contract",
-    "firmware.filming": "firmware/test_runner",
+    **{
+        f"firmware.{name}": "firmware/test_runner"
+        for name in ("cameras.late", "capture", "filming", "inbox")
+    },
     "firmware.muxer": "firmware/test_writer",
     # Real cameras and stores have tiers of their own.
     "firmware.cameras.picamera": "rig/test_pi_camera",
