@@ -145,6 +145,13 @@ class Result:
 
 def changes(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
     """Each (what stands there, what is to stand there instead) for one node of a module."""
+    yield from _turned(node)
+    yield from _other_answers(node)
+    yield from _left_out(node)
+
+
+def _turned(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
+    """A condition that holds when it did not."""
     conditions = []
     if isinstance(node, ast.If | ast.While | ast.IfExp):
         conditions = [node.test]
@@ -153,6 +160,10 @@ def changes(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
     for test in conditions:
         if not isinstance(test, ast.Compare | ast.UnaryOp):
             yield test, ast.UnaryOp(ast.Not(), test)
+
+
+def _other_answers(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
+    """An expression that comes to something else."""
     if isinstance(node, ast.Compare):
         for place, old in enumerate(node.ops):
             for new in COMPARED[type(old)]:
@@ -172,6 +183,10 @@ def changes(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
         other_way = ast.Sub() if isinstance(node.op, ast.Add) else ast.Add()
         yield node, ast.BinOp(node.left, other_way, node.right)
+
+
+def _left_out(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
+    """A statement that is not carried out."""
     # Who asks takes None for False.
     nothing = ("return", "return None", "return False")
     if isinstance(node, ast.Return) and ast.unparse(node) not in nothing:

@@ -251,7 +251,7 @@ class _Bench:
 
 
 class SealedKit:
-    """A home with films in it, as the recorder leaves them. What they hold is chance."""
+    """A home with films in it, as the recorder leaves them. What they hold is random."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -276,58 +276,33 @@ class SealedKit:
         folder = self.home.recording(name)
         folder.mkdir(parents=True)
         now = datetime.now(UTC)
-        lines: list[FilmStarted | SegmentClosed | FilmEnded] = [
-            FilmStarted(
-                recording=name,
-                case=case,
-                kit=self._id,
-                permit=new_id(),
-                consent="0" * 64,
-                recipient="0" * 64,
-                kind="visit",
-                limit=2700,
-                sound=True,
-                boot="boot",
-                started=now,
-            )
-        ]
-        files: list[tuple[str, int, str]] = []
-        for number in range(segments):
-            sizes = ((segment_name(number), size), (index_name(number), 20_000 if size else 0))
-            pair = []
-            for file, length in sizes:
-                data = (VERSION_LINE + random.randbytes(length))[:length]  # noqa: S311 - as sealed
-                if not receipts:
-                    (folder / file).write_bytes(data)
-                pair.append((file, length, hashlib.sha256(data).hexdigest()))
-            files += pair
-            (film, film_size, film_digest), (index, index_size, index_digest) = pair
-            lines.append(
-                SegmentClosed(
-                    number=number,
-                    name=film,
-                    size=film_size,
-                    sha256=film_digest,
-                    frames=900,
-                    seconds=30.0,
-                    index=index,
-                    index_size=index_size,
-                    index_sha256=index_digest,
-                )
-            )
-        lines.append(
-            FilmEnded(
-                why=EndReason.BUTTON,
-                ended=now,
-                segments=segments,
-                frames=900 * segments,
-                seconds=30.0 * segments,
-                tail=None,
-            )
+        started = FilmStarted(
+            recording=name,
+            case=case,
+            kit=self._id,
+            permit=new_id(),
+            consent="0" * 64,
+            recipient="0" * 64,
+            kind="visit",
+            limit=2700,
+            sound=True,
+            boot="boot",
+            started=now,
         )
-        text = self._signer.sign(manifest_lines(*lines))
+        closed = [self._segment(folder, number, size, not receipts) for number in range(segments)]
+        ended = FilmEnded(
+            why=EndReason.BUTTON,
+            ended=now,
+            segments=segments,
+            frames=900 * segments,
+            seconds=30.0 * segments,
+            tail=None,
+        )
+        text = self._signer.sign(manifest_lines(started, *closed, ended))
         (folder / "manifest").write_text(text)
-        files.append(("manifest", len(text.encode()), hashlib.sha256(text.encode()).hexdigest()))
+        files = [("manifest", len(text.encode()), hashlib.sha256(text.encode()).hexdigest())]
+        files += [(one.name, one.size, one.sha256) for one in closed]
+        files += [(one.index, one.index_size, one.index_sha256) for one in closed]
         for file, length, digest in files:
             thing = film_object(case, name, file)
             self._objects[thing] = folder / file
@@ -338,6 +313,27 @@ class SealedKit:
                     object=thing, size=length, sha256=digest, store=receipts, at=now, how="verified"
                 )
                 path.write_bytes(to_json(receipt))
+
+    def _segment(self, folder: Path, number: int, size: int, here: bool) -> SegmentClosed:
+        """A segment's line in the manifest; the files themselves only if they are to be `here`."""
+        digests = []
+        files = ((segment_name(number), size), (index_name(number), 20_000 if size else 0))
+        for file, length in files:
+            data = (VERSION_LINE + random.randbytes(length))[:length]  # noqa: S311 - as sealed
+            if here:
+                (folder / file).write_bytes(data)
+            digests.append(hashlib.sha256(data).hexdigest())
+        return SegmentClosed(
+            number=number,
+            name=files[0][0],
+            size=size,
+            sha256=digests[0],
+            frames=900,
+            seconds=30.0,
+            index=files[1][0],
+            index_size=files[1][1],
+            index_sha256=digests[1],
+        )
 
     def command(self, config: Config, *options: str) -> list[str]:
         """What sends this home, as `config` says otherwise."""

@@ -301,6 +301,18 @@ def test_no_folder_has_more_modules_than_somebody_looks_through() -> None:
     assert not {folder: many for folder, many in folders.items() if many > most.get(folder, 20)}
 
 
+def test_no_function_is_longer_than_a_screen() -> None:
+    # The service's own command, and the recorder's main program.
+    exempt = {("appliance.base.__main__", "base"), ("firmware.__main__", "_record")}
+    lines = {
+        (module, node.name): (node.end_lineno or 0) - node.lineno + 1
+        for module, path in sources()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert not {name: many for name, many in lines.items() if many > 60 and name not in exempt}
+
+
 def chain_from(module: str, sources: dict[str, str]) -> list[str]:
     """The longest way down from a module, by what is imported as soon as it is."""
     known: dict[str, list[str]] = {}
