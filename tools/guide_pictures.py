@@ -20,7 +20,7 @@ GUIDE = {
     "moment": ("15-film", 820, 1720),
     "certificate": ("18-certificate", 820, 1060),
 }
-"""Of the practitioner guide: the page, its width, and how much of it from the top, in points."""
+"""Of the practitioner guide: the page, its width, and how much of it from the top, in pixels."""
 JOURNEYS = {
     "set-up": "01-set-up-refused",
     "unlock": "03-unlock",

@@ -360,7 +360,7 @@ def _let_in(visit: Visit, passphrase: str) -> None:
 
 @contextlib.contextmanager
 def _browser() -> Iterator[Any]:
-    """Chromium, looked at through Playwright. Raises NotPossible where one of them is missing."""
+    """Chromium, driven by Playwright. Raises NotPossible where one of them is missing."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError as error:

@@ -2,7 +2,7 @@
 
 The recorder runs as a process of its own, with the test card before it. Latencies are what it says
 of itself. The long film is made as fast as the card takes it, unless it is asked for in real time.
-Its sound comes by a clock that is off, and with gaps; it is looked at as it comes out of the seal.
+Its sound has a clock that drifts, and gaps; what is measured is the film after unsealing.
 """
 
 import os

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class _Seconds(click.ParamType["Fraction"]):
-    """Seconds of a film, exactly as they are written: a tenth is a tenth."""
+    """Seconds of a film as an exact fraction: 0.1 is a tenth."""
 
     name = "seconds"
 
@@ -118,8 +118,16 @@ def verify(place: str, kit_keys: tuple[str, ...], access: Path | None) -> None:
 
 @click.command()
 @click.argument("film", type=PATH)
-@click.option("--from", "start", type=_SECONDS, required=True, help="The first moment in it.")
-@click.option("--to", "end", type=_SECONDS, required=True, help="The first moment after it.")
+@click.option(
+    "--from", "start", type=_SECONDS, required=True, help="Where the clip begins, in seconds."
+)
+@click.option(
+    "--to",
+    "end",
+    type=_SECONDS,
+    required=True,
+    help="Where the clip ends, in seconds; this time is not in it.",
+)
 @FILE
 def cut(film: Path, start: "Fraction", end: "Fraction", out: Path) -> None:
     """Cut an exact clip from a plain film: nothing from outside the marks is in it."""
@@ -131,10 +139,10 @@ def cut(film: Path, start: "Fraction", end: "Fraction", out: Path) -> None:
 
 @click.command()
 @click.argument("film", type=PATH)
-@click.option("--at", type=_SECONDS, required=True, help="The moment that is seen.")
+@click.option("--at", type=_SECONDS, required=True, help="The time of the frame, in seconds.")
 @FILE
 def still(film: Path, at: "Fraction", out: Path) -> None:
-    """Write the frame that is seen at a moment of a plain film as a JPEG."""
+    """Write the frame that a plain film shows at a given time as a JPEG."""
     from appliance.media.apart import Apart, PlainFile
 
     with open(film, "rb") as source, opened_output(out, secret=True) as picture:
@@ -196,7 +204,7 @@ def _place(text: str, access: Path | None) -> "Place":
 
 
 def _kit_keys(given: Sequence[str]) -> list["Verifier"]:
-    """The kits' public keys, each given itself or as a file."""
+    """The public keys of the kits, each written out or in a file."""
     from appliance.verifying import parse_key
 
     return [parse_key(Path(key).read_text() if Path(key).is_file() else key) for key in given]

@@ -35,7 +35,7 @@ _AGE_WORK_LIMIT = 22
 
 
 @click.command()
-@click.option("--x25519", is_flag=True, help="A key that every age tool knows; not post-quantum.")
+@click.option("--x25519", is_flag=True, help="Make a key for any age tool; it is not post-quantum.")
 @click.option(
     "--role",
     type=click.Choice(["practitioner", "service"]),
@@ -53,7 +53,7 @@ def keygen(
     passphrase_fd: int | None,
     out: Path | None,
 ) -> None:
-    """Make somebody's keys: one that opens, and one that signs.
+    """Make the keys of a person: one that opens, and one that signs.
 
     FILE holds the secret half, under a passphrase if one is asked for; FILE.pub the public half, to
     give away. Neither is ever written over a file that is there.

@@ -1,4 +1,4 @@
-"""Commands at a kit: look it over, accept a finished one."""
+"""Commands on a kit: check it, accept a finished one."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from appliance.commands.options import PATH
 )
 @click.option("--json", "as_json", is_flag=True, help="One object: ok, findings.")
 def doctor(config: Path, as_json: bool) -> None:
-    """Look this kit over: each part, how it is, and what to do.
+    """Check each part of this kit, and say what to do.
 
     Ends with status 1 if something is bad. It opens no camera and changes nothing here; at base it
     tries whether the service's store refuses to let this kit delete.
@@ -63,7 +63,7 @@ def doctor(config: Path, as_json: bool) -> None:
     metavar="DIR",
     default=Path("/var/lib/attune-acceptance"),
     show_default=True,
-    help="Where its own films lie until it is done; on the card that will hold the real ones.",
+    help="Keep the test films here until the run ends: on the card that will hold real ones.",
 )
 @click.option(
     "--report",
@@ -71,7 +71,7 @@ def doctor(config: Path, as_json: bool) -> None:
     metavar="FILE",
     default=Path("attune-acceptance.json"),
     show_default=True,
-    help="What to keep with the kit.",
+    help="Write the report here.",
 )
 def hardware(config: Path, minutes: float, place: Path, report: Path) -> None:
     """Accept a finished kit: camera, button, light, microphone, a long film, a pulled plug.

@@ -1,7 +1,8 @@
 """`attune`: all its commands, put together, and the one place where an error becomes words.
 
 Exit status: 0 done, 1 failed, 2 not understood, 3 incomplete (what is there was delivered). An
-error is told on standard error as what happened, why, and what to do; there is never a traceback.
+error is printed on standard error: what happened, why, and what to do. ATTUNE_TRACEBACK=1 adds the
+traceback of a bug.
 """
 
 import os
@@ -26,8 +27,7 @@ def main() -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     status = run(sys.argv[1:])
-    # Everything is written and closed; Python would first take itself apart, piece by piece, and
-    # that takes as long as to seal 15 MiB.
+    # Everything is written and closed. An orderly exit of Python takes as long as sealing 15 MiB.
     os._exit(status)
 
 
@@ -75,7 +75,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _tell(arguments: Sequence[str], code: str, sentence: str, hint: str = "") -> None:
-    """For whoever reads what we print by a program: they get an object whatever happens."""
+    """With --json a failure is an object too, so that a program can read it."""
     sys.stdout.write(error_json(arguments, code, sentence, hint))
     sys.stdout.flush()
 
@@ -92,7 +92,7 @@ _PROGRAMS = {
     "sync": ("appliance.sync", "Send what is sealed to the service."),
     "base": ("appliance.base", "At base: carry out what families have asked for at the store."),
 }
-"""Programs of their own: started by name, for nothing may import them."""
+"""Programs that are started by name, because nothing may import them."""
 
 
 def _program(name: str, module: str, promise: str) -> click.Command:

@@ -30,9 +30,7 @@ KIT_KEYS = click.option(
     metavar="KEY",
     help="A kit's public key (name+hash+key), or a file with it or with the kit's card.",
 )
-ACCESS = click.option(
-    "--access", type=PATH, metavar="FILE", help="How to get into a store, and its pin."
-)
+ACCESS = click.option("--access", type=PATH, metavar="FILE", help="The access file of a store.")
 IN = click.argument("source", metavar="[IN]", type=PATH, default=Path("-"))
 
 _C = TypeVar("_C", bound=Callable[..., object])
@@ -109,7 +107,7 @@ def opened_output(out: Path | None, secret: bool = False) -> Iterator[BinaryIO]:
 
 
 def identities_in(keys: Sequence[Path], given: str | None) -> list[Identity]:
-    """What lies in these key files; the passphrase of a locked one is `given` or asked for."""
+    """The keys in these files; the passphrase of a locked one is `given` or asked for."""
     found: list[Identity] = []
     for path in keys:
         found += load_identities(path, asking(given, f"Passphrase of {path.name}"))
@@ -169,11 +167,13 @@ def ask_new_passphrase() -> str:
 
 def refuse_terminal(data: bytes) -> None:
     if sys.stdout.isatty() and (b"\0" in data or not data.isascii()):
-        raise click.UsageError("That would fill the terminal with signs: use -o OUT, or a pipe.")
+        raise click.UsageError(
+            "That would write binary data to the terminal: use -o OUT, or a pipe."
+        )
 
 
 def needs(module: str, sentence: str, hint: str) -> None:
-    """What comes in a package of its own, and is not on every kit. Raises NotPossible."""
+    """Raise NotPossible unless the module is installed: not every kit has every package."""
     found = find_spec(module)
     # A folder that another version left is a module to Python, and there is nothing in it.
     if found is None or found.origin is None:

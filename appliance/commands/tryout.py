@@ -1,4 +1,4 @@
-"""Commands to try it all out on this computer: a rehearsal, a demonstration, the measures."""
+"""Commands to try Attune on this computer: a rehearsal, a demonstration, the measures."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ import click
 from appliance.commands.options import PATH, needs
 
 if TYPE_CHECKING:
-    from appliance.selftest.faults import Mishap
+    from appliance.selftest.faults import FaultKind
 
 
 _SCENE = (
@@ -33,20 +33,22 @@ _SERVICE = (
     show_default=True,
     help="The agreed limit of a film.",
 )
-@click.option("--stock-age", metavar="COMMAND", help="Another age, to open what we sealed.")
+@click.option(
+    "--stock-age", metavar="COMMAND", help="Another age program, to open what Attune sealed."
+)
 @click.option(
     "--fault",
     "faults",
     type=click.Choice(["light", "camera", "frames", "disk", "clock", "sound"]),
     multiple=True,
-    help="Let this go wrong while filming, in place of a whole visit; more than once for more.",
+    help="Bring about this fault while filming, instead of a whole visit. Can be repeated.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One object with every step.")
 def rehearse(
     film: Path | None,
     minutes: float,
     stock_age: str | None,
-    faults: tuple["Mishap", ...],
+    faults: tuple["FaultKind", ...],
     as_json: bool,
 ) -> None:
     """Walk through a whole visit on this computer and say what was seen.
@@ -56,7 +58,7 @@ def rehearse(
     """
     needs(*_SCENE)
     needs(*_SERVICE)
-    from appliance.selftest import faults as mishaps
+    from appliance.selftest import faults as rehearsed
     from appliance.selftest import rehearsal
 
     def show(step: rehearsal.Step) -> None:
@@ -64,7 +66,7 @@ def rehearse(
             click.echo(f"{'ok    ' if step.ok else 'BROKEN'}  {step.name}\n        {step.saw}")
 
     if faults:
-        ok, steps = mishaps.rehearse(film, faults, show)
+        ok, steps = rehearsed.rehearse(film, faults, show)
     else:
         ok, steps = rehearsal.rehearse(film, minutes, stock_age, show)
     if as_json:
@@ -95,7 +97,7 @@ def demo(film: Path | None, port: int) -> None:
 @click.command()
 @click.argument("part", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One object with the machine and every row.")
-@click.option("--write", "page", type=PATH, metavar="FILE", help="Renew this page of measures.")
+@click.option("--write", "page", type=PATH, metavar="FILE", help="Update this page of measures.")
 @click.option("--real-time", is_flag=True, help="With record: take as long as the film lasts.")
 def bench(part: str | None, as_json: bool, page: Path | None, real_time: bool) -> None:
     """Measure PART (default: every part) on this machine, as ratios in one run.

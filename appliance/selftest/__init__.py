@@ -1,1 +1,1 @@
-"""A whole kit on this computer or on the bench: tried out, rehearsed, looked over, accepted."""
+"""A whole kit on this computer or on the bench: demonstrated, rehearsed, checked, accepted."""

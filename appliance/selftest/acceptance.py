@@ -41,7 +41,7 @@ _T = TypeVar("_T")
 
 
 class Hand(Protocol):
-    """Whoever presses the button and pulls the plug."""
+    """Presses the button and pulls the plug."""
 
     patience: float
     """Seconds more than the kit itself needs, until something has been done."""
@@ -54,7 +54,7 @@ class Hand(Protocol):
 
 @dataclass
 class Person:
-    """Somebody at the kit, who is told what to do."""
+    """A person at the kit, who is told what to do."""
 
     tell: Callable[[str], None]
     patience: float = 120.0
@@ -107,7 +107,7 @@ class Line:
 
 @dataclass
 class _Plug:
-    """What must be known after the power was cut. The key opens this run's own films alone."""
+    """What the run must remember after the power cut. The key opens the films of this run only."""
 
     recording: str
     key: str
@@ -127,7 +127,7 @@ class Acceptance:
     lines: list[Line] = field(default_factory=list)
 
     def run(self) -> bool:
-        """Everything, or what is left of it after the plug. True if all of it held."""
+        """Run every test, or those left after the plug was pulled. True if all of them passed."""
         self.place.mkdir(parents=True, exist_ok=True)
         memory = self.place / "plug.json"
         if memory.exists():
@@ -145,7 +145,7 @@ class Acceptance:
         return ok
 
     def report(self) -> str:
-        """What to keep: JSON, with the machine and every line."""
+        """The report as JSON: the machine and every line."""
         board = Path("/proc/device-tree/model")
         return json.dumps(
             {

@@ -1,4 +1,4 @@
-"""Looks a kit over and says of each part how it is and what to do. It changes nothing.
+"""Checks each part of a kit and says what to do. It changes nothing.
 
 What a kit needs is asked of the system's own files, of the recorder's live status and of systemd;
 no camera is opened, no lamp lit, no key read. Of the service's store it asks one thing, and only
@@ -31,17 +31,16 @@ from appliance.records.clock import EARLIEST, Clock, Trust
 from appliance.records.files import lines, load_fact, read_plain
 
 Verdict = Literal["good", "look", "bad"]
-"""`look`: it works, but a person should know; `bad`: the kit does not keep a promise like this."""
+"""`look`: it works, but a person should know; `bad`: the kit cannot keep one of its promises."""
 
 UNITS = (
     *("attune-recorder.service", "attune-web.service", "attune-sync.service"),
     "attune-firewall.service",
 )
-"""Seconds after which a live status speaks of the past."""
 _SAMPLE = 8 << 20
 """Bytes written to see how fast the card is."""
 _ENOUGH = 4.0
-"""How many times faster than a film a card should be: it pauses now and then to tidy itself."""
+"""How many times faster than a film a card should be: it pauses now and then to collect garbage."""
 _LEAST_MEMORY = 64 << 20
 _RECENT = 150.0
 """Seconds: at base the sender speaks to its store every two minutes."""
@@ -52,7 +51,7 @@ _CREDENTIAL = Path("/etc/credstore/attune-store")
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One line: what was looked at, how it is, what was seen, what to do ('' when nothing)."""
+    """One line: what was checked, the verdict, what was seen, what to do ('' if nothing)."""
 
     what: str
     verdict: Verdict
@@ -61,11 +60,11 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 Ask = Callable[[Sequence[str]], str | None]
-"""Runs a command and gives what it printed; None where it is missing or failed."""
+"""Runs a command and returns its output; None if it is missing or failed."""
 
 
 def ask(command: Sequence[str]) -> str | None:
-    """What a command of the system prints, within ten seconds."""
+    """The output of a system command, within ten seconds."""
     if shutil.which(command[0]) is None:
         return None
     try:
@@ -116,7 +115,7 @@ def _refuses(config: Config) -> bool:
 
 @dataclass(frozen=True)
 class Machine:
-    """The computer to look at: its files below `root`, its clocks, its commands, and its store."""
+    """The computer to check: its files below `root`, its clocks, its commands, and its store."""
 
     root: Path
     clock: Clock
@@ -131,7 +130,7 @@ class Machine:
             return ""
 
     def all(self, pattern: str) -> list[str]:
-        """What is in every system file of that pattern, empty ones left out."""
+        """The text of every system file that matches the pattern, except empty ones."""
         found = (self.read(str(path)) for path in self.paths(pattern))
         return [text for text in found if text]
 
@@ -305,7 +304,7 @@ def _card(config: Config) -> Iterator[Finding]:
 
 
 def _written_per_second(home: Path) -> float:
-    """How fast the card takes chance bytes for good. The file has no name and leaves none."""
+    """How fast the card writes and syncs random bytes. The file has no name and leaves none."""
     file = os.open(home, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     try:
         data = os.urandom(1 << 20)

@@ -1,7 +1,7 @@
-"""What goes wrong at a visit, rehearsed: each fault is brought about in the real processes.
+"""Faults at a visit, rehearsed: each is brought about in the real processes, a kind at a time.
 
-Every one must end in its promise: a light that says so, words that say what to do, and a film that
-holds what was sealed until then and opens.
+After each one the light must show it, the page must say what to do, and the film must open with
+all that was sealed until then.
 """
 
 import html
@@ -38,8 +38,8 @@ from appliance.selftest.rehearsal import (
 )
 from appliance.vault.keys import unlock
 
-Mishap = Literal["light", "camera", "frames", "disk", "clock", "sound"]
-MISHAPS: tuple[Mishap, ...] = get_args(Mishap)
+FaultKind = Literal["light", "camera", "frames", "disk", "clock", "sound"]
+FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 LIGHT_NOTICED = 0.5
 FRAMES_NOTICED = 2.0
@@ -58,10 +58,10 @@ which the light dips."""
 
 
 @dataclass
-class Mishaps(Rehearsal):
-    """A kit that is set up and armed, and then what is to go wrong, one after the other."""
+class FaultRehearsal(Rehearsal):
+    """A kit that is set up, and then each fault of the kinds that were asked for."""
 
-    mishaps: tuple[Mishap, ...] = ()
+    kinds: tuple[FaultKind, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,7 +73,7 @@ class Mishaps(Rehearsal):
         self.step("first set-up, with a press", self.set_up)
         self.step("unlock, and the time is vouched for", self.unlock)
         self.step("a case with a goal and a consent", self.make_case)
-        steps: dict[Mishap, tuple[tuple[str, Callable[[], str]], ...]] = {
+        steps: dict[FaultKind, tuple[tuple[str, Callable[[], str]], ...]] = {
             "light": (("the light goes out while filming", self.light_goes_out),),
             "camera": (
                 ("the camera is not there", self.camera_missing),
@@ -101,8 +101,8 @@ class Mishaps(Rehearsal):
                 ("the sound's clock is wrong, and sound is lost", self.sound_drifts),
             ),
         }
-        for mishap in self.mishaps:
-            for name, act in steps[mishap]:
+        for kind in self.kinds:
+            for name, act in steps[kind]:
                 self.step(name, act)
         self.step("when all is well again, a film is whole", self.all_well)
 
@@ -194,7 +194,7 @@ class Mishaps(Rehearsal):
         return f"not believed, though it is signed: {self._refused(PressRefusal.CLOCK_NOT_TRUSTED)}"
 
     def hour_changes(self, hours: int) -> str:
-        """An hour is left out, or comes twice, by the clock on the wall."""
+        """The local time skips an hour, or repeats one."""
         with _hour_changes(hours, _CHANGES_AFTER) as change:
             self._prepare()
             before = (change - datetime.now(UTC)).total_seconds()
@@ -286,7 +286,7 @@ class Mishaps(Rehearsal):
 
     @contextmanager
     def _bit_rate(self, bit_rate: int) -> Iterator[None]:
-        """Another one for what is prepared inside."""
+        """Record at another bit rate inside."""
         usual = self.kit.config.bit_rate
         self.kit.configure(bit_rate=bit_rate)
         try:
@@ -295,7 +295,7 @@ class Mishaps(Rehearsal):
             self.kit.configure(bit_rate=usual)
 
     def _prepare(self, *happen: Fault, in_vain: bool = False, **sound: float) -> None:
-        """Let this go wrong from now on, and arm the kit; `in_vain`, for it will not be ready."""
+        """Arm the kit with these faults to come; `in_vain`: it will refuse to be ready."""
         self._restart(Faults(happen=happen, **sound))
         if self.kit.recorder_shows("its clock", lambda s: True).clock != "trusted":
             expect(self.page.submit("/cases", {}, form="/lock"), 200)
@@ -380,8 +380,8 @@ class Mishaps(Rehearsal):
 
 @contextmanager
 def _hour_changes(hours: int, seconds: float) -> Iterator[datetime]:
-    """What is started inside lives where summer time begins (1) or ends (-1) in so many seconds;
-    gives the moment."""
+    """Summer time begins (1) or ends (-1) in so many seconds for processes started inside. Yields
+    the time of the change."""
     now = datetime.now(UTC)
     standard = now.replace(hour=12, minute=0) + timedelta(seconds=seconds)
     # POSIX.1-2017, 8.3: days count from 0, each time is by the clock that is in force then.
@@ -394,13 +394,13 @@ def _hour_changes(hours: int, seconds: float) -> Iterator[datetime]:
 
 
 def rehearse(
-    film: Path | None, mishaps: tuple[Mishap, ...], show: Callable[[Step], None]
+    film: Path | None, kinds: tuple[FaultKind, ...], show: Callable[[Step], None]
 ) -> tuple[bool, list[Step]]:
-    """Let these go wrong in a temporary home and say what was seen.
+    """Bring about these faults in a temporary home and say what was seen.
 
     `film` is the scene (None: the test card). Raises KitError only for what makes a rehearsal
     impossible; a broken promise is an answer.
     """
     with tempfile.TemporaryDirectory(prefix="attune-rehearsal-") as root:
-        rehearsal = Mishaps(Path(root), film, _LIMIT, [], show, mishaps=mishaps)
+        rehearsal = FaultRehearsal(Path(root), film, _LIMIT, [], show, kinds=kinds)
         return rehearsal.run(), rehearsal.steps

@@ -42,7 +42,7 @@ def command(process: Process, config: Path, *options: str) -> list[str]:
 
 
 def spawn(words: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
-    """Start a program that writes to `log` and is asked to end when we end, however we end."""
+    """Start a program that writes to `log`; it gets SIGTERM when this process ends in any way."""
     with open(log, "ab") as file:
         return subprocess.Popen(
             ["setpriv", "--pdeathsig", "TERM", *words],  # noqa: S607 - Debian's own, always there
@@ -55,7 +55,7 @@ def spawn(words: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
 
 
 def is_taken(port: int) -> bool:
-    """Whether something on this computer listens there."""
+    """Whether something on this computer listens on this port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -80,7 +80,7 @@ def at_midday(now: datetime) -> str:
 
 @contextlib.contextmanager
 def local_time(zone: str) -> Iterator[None]:
-    """What is started inside lives by this local time, a value of TZ."""
+    """Processes started inside have this local time, a value of TZ."""
     before = os.environ.get("TZ")
     os.environ["TZ"] = zone
     try:
@@ -92,7 +92,7 @@ def local_time(zone: str) -> Iterator[None]:
 
 
 def wait_for(what: str, answer: Callable[[], _T | None], seconds: float) -> _T:
-    """Ask again and again until there is an answer. Raises NotPossible when there is none."""
+    """Call `answer` until it has one. Raises NotPossible after `seconds` without."""
     end = time.monotonic() + seconds
     while True:
         found = answer()
@@ -128,7 +128,7 @@ class Kit:
             self.stop(process)
 
     def configure(self, **changes: Any) -> None:
-        """Change settings. A process takes them in when it is started again."""
+        """Change settings. A process reads them when it is started again."""
         self.config = msgspec.structs.replace(self.config, **changes)
         write_config(self.config_path, self.config)
 
@@ -147,13 +147,13 @@ class Kit:
         return running.wait()
 
     def pull_the_plug(self, process: Process) -> None:
-        """Kill a process where it stands."""
+        """Kill a process at once."""
         running = self._running.pop(process)
         running.send_signal(signal.SIGKILL)
         running.wait()
 
     def run(self, process: Process, *options: str) -> subprocess.CompletedProcess[str]:
-        """Run a process to its end and give back what it said."""
+        """Run a process to its end and return its output."""
         return subprocess.run(
             command(process, self.config_path, *options),
             stdin=subprocess.DEVNULL,

@@ -2,7 +2,7 @@
 
 The steps are those of a visit: keys, set-up, a case, a goal, a consent, arming, filming, a pulled
 plug, looking, cutting, sending, opening at the service, withdrawing. The first thing that is not
-as promised ends the rehearsal with exit status 1; nothing is assumed that was not looked at.
+as promised ends the rehearsal with exit status 1. Every step checks what it claims.
 """
 
 import io

@@ -13,14 +13,14 @@ import pytest
 
 from appliance.film.recording import open_recording
 from appliance.protocol.permits import PressRefusal
-from appliance.selftest.faults import MISHAPS, Mishaps
+from appliance.selftest.faults import FAULT_KINDS, FaultRehearsal
 from appliance.selftest.rehearsal import Step
 from appliance.selftest.visit import Visit
 
 pytestmark = pytest.mark.timeout(600)
 
 
-@pytest.mark.parametrize("fault", MISHAPS)
+@pytest.mark.parametrize("fault", FAULT_KINDS)
 def test_a_fault_ends_in_its_promise(fault: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "appliance", "rehearse", "--fault", fault, "--json"],
@@ -38,7 +38,7 @@ def test_a_fault_ends_in_its_promise(fault: str) -> None:
 
 def test_a_light_that_goes_out_unseen_breaks_the_promise_and_is_told(tmp_path: Path) -> None:
     steps: list[Step] = []
-    rehearsal = Mishaps(tmp_path, None, 90, [], steps.append, mishaps=("light",))
+    rehearsal = FaultRehearsal(tmp_path, None, 90, [], steps.append, kinds=("light",))
     rehearsal.kit.configure(read_back_pin=None)
     assert not rehearsal.run()
     assert [step.ok for step in steps].count(False) == 1
