@@ -128,7 +128,7 @@ def why_not(module: str, imported: str) -> str | None:
         return f"only {PICAMERA} speaks to the camera"
     if inside(imported, "av") and not inside(module, *DECODE):
         return f"films are decoded in {', '.join(DECODE)} alone"
-    if not inside(imported, *PACKAGES) or imported in PACKAGES[1:]:
+    if not inside(imported, *PACKAGES) or imported in ("appliance", "web_ui"):
         return None
     room, wanted = room_of(module), room_of(imported)
     if room is None:
