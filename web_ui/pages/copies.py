@@ -7,7 +7,7 @@ from copy import copy
 from datetime import datetime
 from types import MappingProxyType
 
-from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
+from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.casework.clips import Kept, shelf
@@ -17,6 +17,7 @@ from appliance.records.audit import Event
 from appliance.records.files import new_id
 from appliance.vault.cases import OpenCase
 from appliance.vault.passphrases import make_passphrase
+from web_ui import answers
 from web_ui.parts import parts
 from web_ui.session.copying import Handing, handed
 from web_ui.session.current import case_page, open_case, practitioner
@@ -189,10 +190,9 @@ def download(case: str, copies: str, name: str) -> ResponseReturnValue:
         reader = files.enter_context(opened(opened_case, kept))
         size, pieces = handed(reader, handing, lambda: holder.case(case))
         parts().note("copies-downloaded", case=case, copies=copies, moment=kept.id)
-        answer = Response(pieces, mimetype="application/octet-stream")
+        answer = answers.download(pieces, name)
         answer.call_on_close(files.pop_all().close)
     answer.headers["Content-Length"] = str(size)
-    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer
 
 

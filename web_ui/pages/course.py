@@ -1,6 +1,6 @@
 """The course on the page: where the work stands, ratings, its end, what is kept, a top-up."""
 
-from flask import Blueprint, Response, redirect, request, url_for
+from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.casework import course
@@ -9,6 +9,7 @@ from appliance.casework.retention import Keeping
 from appliance.casework.reviews import Rating
 from appliance.records.files import to_json
 from appliance.vault.cases import Goal
+from web_ui.answers import download
 from web_ui.housekeeping import close_for_good, course_now
 from web_ui.parts import parts
 from web_ui.session.current import case_page, consent_of, goals_of, open_case, practitioner
@@ -119,9 +120,7 @@ def outcome(case: str) -> ResponseReturnValue:
     opened = open_case(case)
     told = course_now(parts(), practitioner(), opened)
     data = to_json(course.outcome(opened, told.films)) + b"\n"
-    answer = Response(data, mimetype="application/json")
-    answer.headers["Content-Disposition"] = 'attachment; filename="outcome.json"'
-    return answer
+    return download(data, "outcome.json", "application/json")
 
 
 def _ratings(goals: tuple[Goal, ...], scale: range) -> list[Rating]:

@@ -9,7 +9,6 @@ from functools import partial
 
 from flask import (
     Blueprint,
-    Response,
     abort,
     current_app,
     redirect,
@@ -26,6 +25,7 @@ from appliance.protocol.cards import KitCard
 from appliance.protocol.orders import LARGEST
 from appliance.protocol.requests import FactoryReset
 from appliance.records.files import load_fact, read_plain
+from web_ui.answers import download
 from web_ui.forms import Form
 from web_ui.parts import parts
 from web_ui.session.access import anyone
@@ -107,6 +107,4 @@ def certificate() -> ResponseReturnValue:
     """The note that the kit signed last, for who has its public key: the service."""
     if former(parts().home) is None:
         abort(404)
-    answer = Response(read_plain(parts().home.former), mimetype="text/plain")
-    answer.headers["Content-Disposition"] = "attachment; filename=set-back.txt"
-    return answer
+    return download(read_plain(parts().home.former), "set-back.txt", "text/plain")

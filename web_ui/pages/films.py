@@ -16,9 +16,10 @@ from appliance.casework.clips import Clip, Still, Words
 from appliance.errors import BadInput
 from appliance.film import boxes
 from appliance.records.files import ID, new_id, save
+from web_ui.answers import jpeg
 from web_ui.parts import parts
 from web_ui.player.filmstrip import read_glance
-from web_ui.player.ranges import jpeg, play
+from web_ui.player.ranges import play
 from web_ui.session.access import data
 from web_ui.session.current import again, case_page, goals_of, open_case, opened_film, practitioner
 from web_ui.session.principles import principles_of, turns_in_words, words_sent
@@ -44,21 +45,21 @@ def show(case: str, film: str) -> ResponseReturnValue:
 @data
 def video(case: str, film: str) -> Response:
     parts().session.watched()
-    return play(again(case, lambda viewing, opened: viewing.film(opened, film)))
+    return play(again(case, lambda viewing, opened: viewing.film(opened, film).film))
 
 
 @pages.get("/films/<id:film>/poster.jpg")
 @data
 def poster(case: str, film: str) -> Response:
     """The first picture, shown until the film plays."""
-    return jpeg(parts().apart.still(opened_film(case, film), Fraction(0))[0])
+    return jpeg(parts().apart.still(opened_film(case, film).film, Fraction(0))[0])
 
 
 @pages.get("/films/<id:film>/frames.json")
 @data
 def frames(case: str, film: str) -> ResponseReturnValue:
     """When each frame is shown: ticks a second, the first, then (how many, how long) pairs."""
-    table = opened_film(case, film).opened.film.frames
+    table = opened_film(case, film).film.frames
     edges = pairwise(chain(table.ticks, (table.end_ticks,)))
     steps = boxes.counted(after - shown for shown, after in edges)
     return {"scale": table.timescale, "first": table.ticks[0], "steps": list(steps)}
@@ -69,7 +70,7 @@ def frames(case: str, film: str) -> ResponseReturnValue:
 def glance(case: str, film: str) -> ResponseReturnValue:
     """The filmstrip and how loud it is when; 202 and the job while that is being made."""
     holder, opened = practitioner(), open_case(case)
-    found = read_glance(opened, film, opened_film(case, film).etag)
+    found = read_glance(opened, film, opened_film(case, film).film.etag)
     if found is not None:
         return {
             "seconds": found.seconds,
@@ -88,7 +89,7 @@ def mark(case: str, film: str) -> ResponseReturnValue:
     holder, opened, clock = practitioner(), open_case(case), parts().clock
     before = request.form.get("instead", "")
     try:
-        span = _span(opened_film(case, film).opened.film.seconds)
+        span = _span(opened_film(case, film).film.seconds)
         known = opened.read(Clip, before) if ID.fullmatch(before) else None
         words = words_sent(
             opened, known.words if known else Words(), principles_of(parts(), holder)
@@ -116,15 +117,15 @@ def keep_picture(case: str, film: str) -> ResponseReturnValue:
     try:
         view = opened_film(case, film)
         at = _seconds(request.form.get("at", ""))
-        if at >= view.opened.film.seconds:
+        if at >= view.film.seconds:
             raise BadInput(
                 _("That moment is not in this film."), _("Write a time before the film's end.")
             )
-        shown, appeared = parts().apart.still(view, at)
+        shown, appeared = parts().apart.still(view.film, at)
     except BadInput as error:
         return _page(case, film, error), 400
     sealed = seal(shown, [parse_recipient(opened.record.recipient)])
-    scale = view.opened.film.frames.timescale
+    scale = view.film.frames.timescale
     still = Still(
         id=new_id(),
         recording=film,
@@ -145,13 +146,13 @@ def _page(case: str, film: str, refused: BadInput | None = None) -> str:
     """The page of a film; with what was `refused` of a form that was sent to it."""
     holder, opened, view = practitioner(), open_case(case), opened_film(case, film)
     stands = clips.shelf(opened)
-    marked = [at for at in clips.marks_of(opened, film) if at < view.opened.film.seconds]
+    marked = [at for at in clips.marks_of(opened, film) if at < view.film.seconds]
     asked = request.values.get("instead", "")
     instead = next((one for one in stands.chosen if one.id == asked), None)
     return case_page(
         "film.html",
         opened,
-        film=view.opened,
+        film=view,
         id=film,
         goals=goals_of(opened),
         principles=principles_of(parts(), holder).principles,
@@ -164,7 +165,7 @@ def _page(case: str, film: str, refused: BadInput | None = None) -> str:
         reach=(REACH_BACK, REACH_ON),
         marked=marked,
         refused=refused,
-        sent=request.form or _marks_sent(view.opened.film.seconds),
+        sent=request.form or _marks_sent(view.film.seconds),
     )
 
 

@@ -11,8 +11,8 @@ from flask.typing import ResponseReturnValue
 from appliance.protocol.cards import KitCard
 from appliance.records.files import load_fact
 from appliance.vault.passphrases import make_passphrase
+from web_ui.answers import press_page
 from web_ui.parts import parts
-from web_ui.press_page import press_page
 from web_ui.session.access import anyone, paired
 from web_ui.session.current import enrolled_here
 from web_ui.session.enrolment import practitioner_keys, waiting_cards

@@ -7,8 +7,9 @@ from flask.typing import ResponseReturnValue
 
 from appliance.casework import clips
 from appliance.errors import BadInput
+from web_ui.answers import jpeg
 from web_ui.parts import parts
-from web_ui.player.ranges import jpeg, play
+from web_ui.player.ranges import play
 from web_ui.session.access import data, local_path
 from web_ui.session.current import again, case_page, goals_of, open_case, practitioner
 from web_ui.session.principles import keep_principles, principles_of, turns_in_words, words_sent

@@ -6,8 +6,8 @@ from flask.typing import ResponseReturnValue
 from appliance.casework.service_settings import Service, parse, put_in_force, shipped
 from appliance.errors import BadFile, BadInput
 from appliance.protocol.permits import read_ceilings
+from web_ui.answers import press_page
 from web_ui.parts import parts
-from web_ui.press_page import press_page
 from web_ui.session.current import practitioner
 from web_ui.session.enrolment import read_service_card
 from web_ui.wording.language import _

@@ -8,10 +8,10 @@ from wtforms import PasswordField, StringField, TextAreaField
 from appliance.errors import KitError
 from appliance.factory_reset import former
 from appliance.vault.passphrases import make_passphrase
+from web_ui.answers import press_page
 from web_ui.errors import status_of
 from web_ui.forms import Form
 from web_ui.parts import parts
-from web_ui.press_page import press_page
 from web_ui.session.access import anyone
 from web_ui.session.enrolment import BRING, MAKE, practitioner_keys, read_service_card
 

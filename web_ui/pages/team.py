@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
+from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.file import FileField
 from wtforms import PasswordField, StringField
@@ -16,11 +16,11 @@ from appliance.records.files import to_json
 from appliance.records.signing import sign_fact
 from appliance.vault.cases import OpenCase, strangers
 from appliance.vault.passphrases import make_passphrase
+from web_ui.answers import download, press_page
 from web_ui.errors import status_of
 from web_ui.forms import Form
 from web_ui.housekeeping import _renew
 from web_ui.parts import parts
-from web_ui.press_page import press_page
 from web_ui.session.access import paired
 from web_ui.session.current import case_page, enrolled_here, open_case, practitioner
 from web_ui.session.enrolment import BRING, MAKE, is_new_card, practitioner_keys
@@ -184,9 +184,7 @@ def card(name: str) -> ResponseReturnValue:
     found = _named(enrolled_here().practitioners, name)
     if found is None:
         abort(404)
-    answer = Response(to_json(found) + b"\n", mimetype="application/octet-stream")
-    answer.headers["Content-Disposition"] = f"attachment; filename={found.name}.pub"
-    return answer
+    return download(to_json(found) + b"\n", f"{found.name}.pub")
 
 
 @pages.post("/practitioners/press")

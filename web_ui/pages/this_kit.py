@@ -12,6 +12,7 @@ from markupsafe import Markup
 from appliance.errors import BadFile
 from appliance.protocol.status import State
 from appliance.records.files import read_plain
+from web_ui.answers import download
 from web_ui.parts import parts
 from web_ui.session.access import anyone
 from web_ui.system.tls import fingerprint
@@ -56,10 +57,7 @@ def authority() -> ResponseReturnValue:
         certificate = read_plain(parts().home.keys.authority)
     except FileNotFoundError:
         return Response(_("This kit's certificate has no authority.") + "\n", 404)
-    kind = "application/x-x509-ca-cert"
-    answer = Response(certificate, mimetype=kind)
-    answer.headers["Content-Disposition"] = "attachment; filename=attune-kit.crt"
-    return answer
+    return download(certificate, "attune-kit.crt", "application/x-x509-ca-cert")
 
 
 @pages.post("/off")

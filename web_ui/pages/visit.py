@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from flask import Blueprint, Response, abort, redirect, request, url_for
+from flask import Blueprint, abort, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.casework.clips import mark_while_filming
@@ -12,6 +12,7 @@ from appliance.protocol.requests import Framing, Preview
 from appliance.protocol.status import RecorderStatus, State
 from appliance.records.files import read_plain
 from appliance.records.signing import sign_fact
+from web_ui.answers import jpeg
 from web_ui.parts import parts
 from web_ui.session.access import data
 from web_ui.session.current import ask_for_word, case_page, consent_of, open_case, practitioner
@@ -98,7 +99,7 @@ def picture(case: str) -> ResponseReturnValue:
     # Looked at again: what was read may be of whoever is framed next.
     if _status_of(case, State.PREVIEW) is None:
         abort(404)
-    return Response(seen, mimetype="image/jpeg")
+    return jpeg(seen)
 
 
 @pages.post("/mark")

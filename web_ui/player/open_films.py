@@ -42,8 +42,6 @@ class Readable(Protocol):
 
     def read_at(self, offset: int, length: int, /) -> bytes: ...
 
-    def close(self) -> None: ...
-
 
 @dataclass(frozen=True)
 class ListedFilm:
@@ -60,39 +58,17 @@ class ListedFilm:
 _CONSENT = re.compile(r"consent-[0-9]{4}\.age")
 
 
-class OpenedClip:
+class OpenedClip(SealedReader):
     """A sealed clip that plays."""
 
     def __init__(self, path: Path, case: OpenCase) -> None:
-        self._file = open_plain(path)
+        file = open_plain(path)
         try:
-            self._reader = SealedReader(self._file, case.identities)
+            super().__init__(file, case.identities)
         except BaseException:
-            self._file.close()
+            file.close()
             raise
-        self.size = self._reader.size
         self.etag = hashlib.sha256(f"{path.name} {self.size}".encode()).hexdigest()[:32]
-
-    def read_at(self, offset: int, length: int, /) -> bytes:
-        return self._reader.read_at(offset, length)
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class OpenedView:
-    """A film that plays, and what it is made of."""
-
-    def __init__(self, opened: OpenedFilm) -> None:
-        self.opened = opened
-        self.size = opened.film.size
-        self.etag = opened.film.etag
-
-    def read_at(self, offset: int, length: int, /) -> bytes:
-        return self.opened.film.read_at(offset, length)
-
-    def close(self) -> None:
-        self.opened.close()
 
 
 class Viewing:
@@ -114,8 +90,8 @@ class Viewing:
         self._consents: dict[Path, Consent] = {}
         self._cut_from: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
-        self._open: OrderedDict[tuple[str, str, str], Readable] = OrderedDict()
-        self._lent: dict[tuple[str, str, str], Readable] = {}
+        self._open: OrderedDict[tuple[str, str, str], OpenedFilm | OpenedClip] = OrderedDict()
+        self._lent: dict[tuple[str, str, str], OpenedFilm] = {}
         self._case_of: dict[str, str] = {}
         self._kinds: dict[str, FilmKind] = {}
 
@@ -143,7 +119,7 @@ class Viewing:
                         listed.append(_listed(name, manifest))
         return sorted(listed, key=lambda film: film.started.started, reverse=True)
 
-    def film(self, case: OpenCase, name: str) -> OpenedView:
+    def film(self, case: OpenCase, name: str) -> OpenedFilm:
         """A film of this case. Raises NoMatch if there is none, CaseWithdrawn or NotOpened if it is
         not agreed to any more, and what opening raises."""
         self._check_agreed(case, name)
@@ -155,7 +131,7 @@ class Viewing:
         key = (case.id, name, f"{written.st_mtime_ns} {written.st_size}")
         with self._lock:
             found = self._open.get(key)
-            if not isinstance(found, OpenedView):
+            if not isinstance(found, OpenedFilm):
                 found = self._opened(case, name)
                 self._keep(key, found)
             self._open.move_to_end(key)
@@ -169,11 +145,11 @@ class Viewing:
         """
         self._check_agreed(case, name)
         key = (case.id, name, new_id())
-        with closing(self._opened(case, name)) as view:
+        with closing(self._opened(case, name)) as opened:
             with self._lock:
-                self._lent[key] = view
+                self._lent[key] = opened
             try:
-                yield view.opened.film
+                yield opened.film
             finally:
                 with self._lock:
                     self._lent.pop(key, None)
@@ -204,9 +180,10 @@ class Viewing:
     def close(self, case: str = "") -> None:
         """Close what is open of one case, or everything. Who is reading gets no more."""
         with self._lock:
-            for opened in (self._open, self._lent):
-                for key in [key for key in opened if case in ("", key[0])]:
-                    opened.pop(key).close()
+            for key in [key for key in self._open if case in ("", key[0])]:
+                self._open.pop(key).close()
+            for key in [key for key in self._lent if case in ("", key[0])]:
+                self._lent.pop(key).close()
 
     def _check_agreed(self, case: OpenCase, film: str) -> None:
         """Asked for every piece that is sent. Raises CaseWithdrawn, NotOpened."""
@@ -251,7 +228,7 @@ class Viewing:
             self._cut_from[case.id, clip] = kept.recording
         return self._cut_from[case.id, clip]
 
-    def _opened(self, case: OpenCase, name: str) -> OpenedView:
+    def _opened(self, case: OpenCase, name: str) -> OpenedFilm:
         directory = self._directory(case, name)
         manifest = self._manifest(directory)
         if (manifest.started.case, manifest.started.recording) != (case.id, name):
@@ -265,7 +242,7 @@ class Viewing:
         )
         # The indexes of a long film are hundreds of thousands of numbers, until they are joined.
         memory.give_back()
-        return OpenedView(opened)
+        return opened
 
     def _brought(self, case: str) -> Path:
         """Where films lie that were made elsewhere and brought into a case."""
@@ -282,7 +259,7 @@ class Viewing:
     def _manifest(self, directory: Path) -> Manifest:
         return read_manifest(directory, self._believed(directory))
 
-    def _keep(self, key: tuple[str, str, str], opened: Readable) -> None:
+    def _keep(self, key: tuple[str, str, str], opened: OpenedFilm | OpenedClip) -> None:
         self._open[key] = opened
         while len(self._open) > _KEPT_OPEN:
             self._open.popitem(last=False)[1].close()

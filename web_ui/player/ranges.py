@@ -85,8 +85,3 @@ def _pieces(
             return
         yield piece
         start += len(piece)
-
-
-def jpeg(picture: bytes) -> Response:
-    """A picture, whole."""
-    return Response(picture, mimetype="image/jpeg")

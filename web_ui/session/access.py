@@ -93,15 +93,26 @@ class Paired(Fact, frozen=True, kw_only=True, tag="paired/v1"):
 
 def install(app: Flask, parts: Parts) -> None:
     """Ask these questions of every request before any view sees it, and mark every answer."""
-    names = NAMES.union(parts.config.names)
-    places = threading.BoundedSemaphore(STRANGERS)
-    guests = _Guests()
+    door = _Door(app, parts)
     app.session_interface = _OwnSessions()
+    app.before_request(door.admit)
+    app.teardown_request(door.leave)
+    app.after_request(_mark)
 
-    @app.before_request
-    def admit() -> ResponseReturnValue | None:
+
+class _Door:
+    """Who gets as far as a view. Any thread."""
+
+    def __init__(self, app: Flask, parts: Parts) -> None:
+        self._app = app
+        self._parts = parts
+        self._names = NAMES.union(parts.config.names)
+        self._places = threading.BoundedSemaphore(STRANGERS)
+        self._guests = _Guests()
+
+    def admit(self) -> ResponseReturnValue | None:
         g.foreign = True
-        if not _is_our_name(request.host, names):
+        if not _is_our_name(request.host, self._names):
             # Not one of our pages: whoever owns that name could read it.
             return Response(
                 _("This kit does not answer to that name.") + "\n", 400, mimetype="text/plain"
@@ -109,44 +120,52 @@ def install(app: Flask, parts: Parts) -> None:
         g.foreign = _is_from_elsewhere()
         if g.foreign:
             return _step_in()
-        look_again(parts)
-        g.paired = g.practitioner is not None or _is_paired(parts)
-        if not g.paired and request.method not in ("GET", "HEAD", "OPTIONS"):
-            g.place = places.acquire(blocking=False)
+        look_again(self._parts)
+        g.paired = g.practitioner is not None or _is_paired(self._parts)
+        if not g.paired and not self._has_room():
+            return Response("Too many at once.\n", 503, mimetype="text/plain")
+        return self._stop_at_view()
+
+    def leave(self, _error: BaseException | None) -> None:
+        if g.pop("place", False):
+            self._places.release()
+        self._guests.leave(g.pop("guest", ""))
+
+    def _has_room(self) -> bool:
+        """Whether one more request of a stranger is answered now."""
+        if request.method not in ("GET", "HEAD", "OPTIONS"):
+            g.place = self._places.acquire(blocking=False)
             if not g.place:
                 abort(503, _("Too many are sending something at once. Wait a moment, try again."))
-        elif not g.paired:
-            # Whoever sends a form slowly has one of the places above, and may look meanwhile.
-            g.guest = guests.enter(request.remote_addr or "")
-            if not g.guest:
-                return Response("Too many at once.\n", 503, mimetype="text/plain")
-        view = app.view_functions.get(request.endpoint or "")
+            return True
+        # Whoever sends a form slowly has one of the places above, and may look meanwhile.
+        g.guest = self._guests.enter(request.remote_addr or "")
+        return bool(g.guest)
+
+    def _stop_at_view(self) -> ResponseReturnValue | None:
+        """The answer to a request that this view is not open to, None if it is."""
+        view = self._app.view_functions.get(request.endpoint or "")
         for_scripts = getattr(view, "for_scripts", False)
         if g.practitioner and not for_scripts:
-            parts.session.used()
+            self._parts.session.used()
         open_to = getattr(view, "open_to", "practitioner")
-        waits = bool(g.practitioner) and is_new_card(parts.home, g.practitioner.card.name)
+        waits = g.practitioner and is_new_card(self._parts.home, g.practitioner.card.name)
         if waits and open_to == "practitioner" and not hasattr(view, "open_to_new"):
             return abort(403) if for_scripts else redirect(url_for("forgotten.show"), 303)
         if g.practitioner or open_to == "anyone" or (open_to == "paired" and g.paired):
             return None
         if for_scripts:
             abort(403)
-        if parts.enrolled is None:
+        return self._to_unlock()
+
+    def _to_unlock(self) -> ResponseReturnValue:
+        if self._parts.enrolled is None:
             return redirect(url_for("setup.show"), 303)
         rule = request.url_rule
         if rule is not None and "GET" in (rule.methods or ()):
             session[_NEXT] = request.path
         session[_LOST] = request.method != "GET"
         return redirect(url_for("unlock.show"), 303)
-
-    @app.teardown_request
-    def leave(_error: BaseException | None) -> None:
-        if g.pop("place", False):
-            places.release()
-        guests.leave(g.pop("guest", ""))
-
-    app.after_request(_mark)
 
 
 def _mark(response: Response) -> Response:

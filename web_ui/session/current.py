@@ -8,10 +8,11 @@ from flask.typing import ResponseReturnValue
 
 from appliance.casework.consent import Consent
 from appliance.errors import BadFile, CaseWithdrawn, NoMatch
+from appliance.film.recording import OpenedFilm
 from appliance.protocol.enrolment import Enrolled
 from appliance.vault.cases import UNREADABLE, Details, Goal, Goals, OpenCase
 from web_ui.parts import parts
-from web_ui.player.open_films import OpenedView, Readable, Viewing
+from web_ui.player.open_films import Readable, Viewing
 from web_ui.session.unlocked import Practitioner
 from web_ui.wording.language import _
 
@@ -89,7 +90,7 @@ def ask_for_word(case: str) -> ResponseReturnValue | None:
     return redirect(url_for("cases.word", case=case, then=request.path), 303)
 
 
-def opened_film(case: str, film: str) -> OpenedView:
+def opened_film(case: str, film: str) -> OpenedFilm:
     """A film of a case of whoever is unlocked."""
     return practitioner().viewing.film(open_case(case), film)
 

@@ -248,7 +248,7 @@ def test_copies_that_are_cancelled_leave_nothing_on_the_stick(family: Family) ->
 def test_a_download_gives_each_file_under_a_name_that_says_nothing(family: Family) -> None:
     page = family.hand_out(way="download")
     answer = family.kit.browser.get(f"{page.path}/1.mp4").response
-    assert answer.headers["Content-Disposition"] == 'attachment; filename="1.mp4"'
+    assert answer.headers["Content-Disposition"] == "attachment; filename=1.mp4"
     assert answer.headers["Cache-Control"] == "no-store"
     assert int(answer.headers["Content-Length"]) == len(answer.data)
     assert answer.data[4:8] == b"ftyp"

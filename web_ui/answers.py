@@ -1,6 +1,8 @@
-"""The page on which somebody waits for the press that lets a new key or a new order count."""
+"""Answers that several pages give."""
 
-from flask import redirect, render_template, url_for
+from collections.abc import Iterable
+
+from flask import Response, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from web_ui.parts import parts
@@ -21,3 +23,17 @@ def press_page(ask: str, back: str, other_keys: bool = False) -> ResponseReturnV
         back=url_for(back),
         other_keys=other_keys,
     )
+
+
+def download(
+    data: bytes | Iterable[bytes], name: str, kind: str = "application/octet-stream"
+) -> Response:
+    """A file to keep, of a media type."""
+    answer = Response(data, mimetype=kind)
+    answer.headers.set("Content-Disposition", "attachment", filename=name)
+    return answer
+
+
+def jpeg(picture: bytes) -> Response:
+    """A picture, whole."""
+    return Response(picture, mimetype="image/jpeg")
