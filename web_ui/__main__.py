@@ -1,9 +1,9 @@
-"""`python -m web_ui --config FILE`: the page of this kit, until it is told to end.
+"""`python -m web_ui --config FILE`: serve this kit's page until a signal ends it.
 
-Two processes. The first holds the socket, has the program loaded, and never meets a key or a word
-of a family. It starts the second, which is the page: the unlocked key is in its memory, and goes
-with it. A lock ends that one, and the first starts another in its place; whoever asks meanwhile
-waits in the socket's queue, and is refused nothing.
+Two processes. The first holds the socket and the loaded program, and never sees a key or a word of
+a family. It forks the second, which is the page: the unlocked key is in its memory and goes with
+it. A lock ends the page, and the first process forks another; requests wait in the socket's queue
+meanwhile, and none is refused.
 """
 
 import argparse
@@ -40,15 +40,15 @@ THREADS = 16
 """Requests answered at once: a few players, the status line of a few browsers, and a form."""
 
 QUEUE = 512
-"""Connections that wait while the page begins anew."""
+"""Connections that wait while the page starts again."""
 
 _STOP_SECONDS = 3
 _HANDSHAKE_SECONDS = 0.3
-"""What was connected before the page began to end has sent its request by then."""
+"""Whoever was connected before the page began to end has sent their request by then."""
 _SET_PARENT_DEATH_SIGNAL, _SET_DUMPABLE, _SET_CHILD_SUBREAPER = 1, 4, 36
 """As linux/prctl.h has them."""
 _ANEW = 75
-"""Exit status of a page after which another begins."""
+"""Exit status of a page that is to be replaced by another."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _said(run: Callable[[], int]) -> int:
-    """The exit status of `run`; what stops it is said in words."""
+    """The exit status of `run`; prints in words what stopped it."""
     try:
         return run()
     except KitError as error:
@@ -74,16 +74,16 @@ def _said(run: Callable[[], int]) -> int:
 
 
 def _keep_serving(config: Config) -> int:
-    """Hold the home and the socket, and have one page after the other serve on it.
+    """Hold the home and the socket, and let one page after the other serve on it.
 
-    Returns the status of the first page that ends otherwise than by a lock.
+    Returns the status of the first page that does not end by a lock.
     """
     signals = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
     with config.places.claim("web"), _listen(config) as listener:
         session_key = secrets.token_bytes(32)
-        # Nobody but us ends what a page has started, and left.
+        # Processes that a page leaves behind become ours, and we end them.
         _prctl(_SET_CHILD_SUBREAPER, 1)
-        # What a page has in common with us stays where it is, and is in memory once.
+        # What the pages share with us is in memory once.
         gc.collect()
         gc.freeze()
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)
@@ -111,7 +111,7 @@ def _ended(page: int) -> int | None:
 
 
 def _end_children() -> None:
-    """End what a page has left: a process that decodes has pieces of a film."""
+    """End what a page has left: a decoder has pieces of a film in memory."""
     while children := Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
         for child in map(int, children):
             os.kill(child, signal.SIGKILL)
@@ -119,8 +119,8 @@ def _end_children() -> None:
 
 
 def _serve(config: Config, listener: socket.socket, session_key: bytes) -> int:
-    """Be the page. Returns the exit status, unless it begins anew."""
-    # Of its own: granian closes it.
+    """Be the page. Returns the exit status."""
+    # A copy, as granian closes it.
     accepts = os.dup(listener.fileno())
     end = _End(accepts)
     home = config.places
@@ -146,8 +146,8 @@ def _serve(config: Config, listener: socket.socket, session_key: bytes) -> int:
 
 
 class _OneProcess(MPServer):
-    """granian without the process that only watches over its workers, for systemd does that, and on
-    a socket that outlives it."""
+    """granian on a socket that outlives it, and without its supervisor process: systemd does
+    that."""
 
     def __init__(self, accepts: int, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -157,7 +157,7 @@ class _OneProcess(MPServer):
         holder: Any = SocketHolder
         self._ssp, self._sso, self._shd = None, None, holder(self._accepts, False, QUEUE)
         self._start_ipc()  # type: ignore[no-untyped-call]
-        # What a worker of its own would do, done here: to run it is not to start it.
+        # Runs the worker in this process instead of starting one.
         self._spawn_worker(0, spawn_target, target_loader).inner.run()
 
 
@@ -183,14 +183,14 @@ def _load(config: Config, end: "_End", session_key: bytes) -> Flask:
     parts = build_parts(config, SystemClock(), start_anew=end.anew)
     Keeper(parts).start()
     app = create_app(parts)
-    # A form that was open during a lock can still be sent; who is unlocked is in memory alone.
+    # So that a form that was open during a lock can still be sent; the session itself is in memory.
     app.secret_key = session_key
     return app
 
 
 def keep_to_itself() -> None:
-    """From now on no other process of this user may look into the memory of this one: an unlocked
-    key is in it, and what decodes films runs as the same user (prctl(2))."""
+    """From now on no other process of this user may read the memory of this one: it has an unlocked
+    key, and the decoders run as the same user (prctl(2))."""
     _prctl(_SET_DUMPABLE, 0)
 
 
@@ -199,8 +199,8 @@ def _prctl(what: int, value: int) -> None:
 
 
 class _End:
-    """The end of this process: `_STOP_SECONDS` after it was told, whoever keeps a connection open,
-    and at once when everything is answered. After a lock another begins in its place."""
+    """Ends this process: as soon as everything is answered, at the latest `_STOP_SECONDS` after a
+    signal. After a lock another one takes its place."""
 
     def __init__(self, accepts: int) -> None:
         """`accepts`: the number of the socket on which granian takes connections."""
@@ -211,15 +211,15 @@ class _End:
         self._thread = threading.Thread(target=self._end, name="end", daemon=True)
 
     def watch(self) -> None:
-        """For the main thread, once: be told by signals as well."""
-        # Whichever signal came, and whoever handles it: granian waits without end.
+        """Listen to signals as well. For the main thread, once."""
+        # For every signal, whoever handles it: granian itself waits without end.
         signal.set_wakeup_fd(self._tell)
         self._thread.start()
 
     def anew(self) -> None:
-        """Take no more connections, answer what was asked, and begin anew."""
-        # Whoever connects now waits for the next process; granian would drop what it has accepted
-        # and not spoken with yet. Under its number is a socket now to which nobody connects.
+        """Take no more connections, answer what was asked, and end for another page."""
+        # Whoever connects now waits for the next process: granian would drop connections that it
+        # has accepted and not served yet, so it gets a socket to which nobody connects.
         with socket.socket(socket.AF_UNIX) as nobody:
             nobody.bind("")
             nobody.listen()
@@ -228,13 +228,13 @@ class _End:
         time.sleep(_HANDSHAKE_SECONDS)
         self._anew = True
         os.write(self._tell, b"\xff")
-        # What granian put there ends its worker in good order.
+        # granian's own handler ends its worker in good order.
         handler = signal.getsignal(signal.SIGTERM)
         if callable(handler):
             handler(signal.SIGTERM, None)
 
     def drained(self) -> int:
-        """Everything is answered: the exit status."""
+        """The exit status once everything is answered."""
         return _ANEW if self._anew else 0
 
     def _end(self) -> None:
@@ -244,7 +244,7 @@ class _End:
 
 
 def _fall(problem: threading.ExceptHookArgs) -> None:
-    """A thread that dies takes the process with it: half a page is worse than none."""
+    """A thread that fails ends the process: half a page is worse than none."""
     logging.getLogger(__name__).error("%s died of %s", problem.thread, problem.exc_type.__name__)
     os._exit(1)
 

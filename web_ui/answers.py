@@ -9,9 +9,10 @@ from web_ui.parts import parts
 
 
 def press_page(ask: str, back: str, other_keys: bool = False) -> ResponseReturnValue:
-    """How far the press has come that `parts.enrolment` asked for; on to `back` once it is over.
+    """Wait for the press that `parts.enrolment` asked for, then go `back`.
 
-    `ask` and `back` are endpoints: what asks for the press once more, and where it was asked for.
+    `ask` and `back` are endpoints; `ask` asks for the press again. `other_keys` words the way back
+    for a set-up.
     """
     progress = parts().enrolment.progress(parts().recorder.status())
     if progress in ("nothing", "done"):

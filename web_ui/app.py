@@ -1,4 +1,4 @@
-"""The page put together: its parts, and its rooms as one application."""
+"""The page put together: its parts, and its pages as one Flask application."""
 
 import importlib.util
 import mimetypes
@@ -85,11 +85,11 @@ PAGES = (
     factory_reset,
 )
 LARGEST_FORM = 256 * 1024
-"""Bytes of a request: the largest thing anybody sends is a key file."""
+"""Bytes of a request; the largest form carries a key file."""
 
 
 class _Id(BaseConverter):
-    """An id in an address; anything else leads nowhere."""
+    """An id in a URL; anything else is not found."""
 
     regex = "[a-z2-7]{16}"
 
@@ -101,13 +101,13 @@ def build_parts(
     power_off: Callable[[], None] = power_off,
     start_anew: Callable[[], None] | None = None,
 ) -> Parts:
-    """The parts of the page for these settings, with what a pulled plug left undone carried out."""
+    """The parts of the page for these settings. Finishes what a power cut left undone."""
     home = config.places
     cases = Cases(home)
     log = Log(home.log("web"), clock)
     recorder = Recorder(home, clock, log)
     for case in finish_everything(home, cases):
-        # The page still starts; the certificate of this case says that it is not finished.
+        # The page starts all the same; the certificate of this case says that it is not finished.
         log.write("withdrawal-unfinished", case=case)
     clear_unfinished(home)
     return Parts(
@@ -128,7 +128,7 @@ def build_parts(
 def create_app(
     parts: Parts, language: str = "en", translations: Path = HERE / "translations"
 ) -> Flask:
-    """The page of one kit, in a language whose catalogue lies in `translations`."""
+    """The page of one kit, in a language whose catalogue is in `translations`."""
     app = Flask(__name__, static_folder=None)
     app.config.update(
         SECRET_KEY=secrets.token_bytes(32),
@@ -138,8 +138,8 @@ def create_app(
         SESSION_COOKIE_SAMESITE="Strict",
         MAX_CONTENT_LENGTH=LARGEST_FORM,
         MAX_FORM_MEMORY_SIZE=LARGEST_FORM,
-        # A token lives as long as its session, and that ends with the process; `access` looks at
-        # where a form comes from.
+        # A token lasts as long as its session, which ends with the process; `access` checks where
+        # a form comes from.
         WTF_CSRF_TIME_LIMIT=None,
         WTF_CSRF_SSL_STRICT=False,
         PREFERRED_URL_SCHEME="https",
@@ -196,7 +196,7 @@ def _use_templates(app: Flask) -> None:
 
 
 def has_virtual_kit(parts: Parts) -> bool:
-    """True where the camera is a scene, and this is not the package of a real kit."""
+    """True where a scene replaces the camera; never in the package of a real kit."""
     there = importlib.util.find_spec("web_ui.pages.virtual") is not None
     return parts.config.camera == "scene" and there
 
@@ -214,7 +214,7 @@ def assets(name: str) -> ResponseReturnValue:
         abort(404)
     packed = Path(f"{found}.gz")
     smaller = request.accept_encodings["gzip"] > 0 and packed.is_file()
-    # Read whole, they are small: a browser that takes its time keeps no thread.
+    # Small, so read whole: a slow browser holds no thread.
     data = (packed if smaller else Path(found)).read_bytes()
     answer = Response(data, mimetype=mimetypes.guess_type(name)[0])
     if smaller:

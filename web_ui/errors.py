@@ -1,4 +1,4 @@
-"""What went wrong, as a page: what happened and why, and what to do. Never a stack trace."""
+"""Errors as pages: what happened, why, and what to do. Never a traceback."""
 
 import logging
 
@@ -46,10 +46,10 @@ def install(app: Flask, parts: Parts) -> None:
 
     @app.errorhandler(KitError)
     def refuse(error: KitError) -> ResponseReturnValue:
-        # Only for who is unlocked: a stranger could fill the card with refusals.
+        # Only for a practitioner: a stranger could fill the card with refusals.
         if g.get("practitioner"):
             parts.note("refused", code=error.code)
-        # What cannot be read may stand on every page of a case but the one that ends things.
+        # A damaged document may break every page of a case: offer the one that takes the case back.
         about = request.view_args or {}
         case = about.get("case", "") if isinstance(error, BadInput | Incomplete) else ""
         return _page(status_of(error), _("That did not work"), *in_words(error), case)
@@ -122,7 +122,7 @@ def _http_words(code: int) -> tuple[str, str, str]:
 
 
 def _page(status: int, title: str, sentence: str, hint: str, case: str = "") -> ResponseReturnValue:
-    # A request that was refused before anybody was looked up has nobody.
+    # A request may be refused before anybody looks who sent it.
     g.setdefault("practitioner", None)
     g.setdefault("paired", False)
     try:

@@ -1,4 +1,4 @@
-"""What the page's forms have in common: WTForms fields, checked here, drawn by `forms.html`."""
+"""What the page's forms share. WTForms checks the fields; `forms.html` draws them."""
 
 from collections.abc import Callable
 from typing import IO, Any
@@ -15,21 +15,21 @@ from appliance.errors import BadInput
 from web_ui.wording.language import _
 
 _NOT_KEPT = frozenset("\0\N{REPLACEMENT CHARACTER}")
-"""What no page can show: HTML has no NUL, and the other stands for what did not arrive."""
+"""Characters that no page can show: HTML has no NUL; the other marks undecodable bytes."""
 
 Validator = Callable[[Any, Field], None]
 
 
 class Form(FlaskForm):  # type: ignore[misc]
-    """A form of the page. CSRF is checked for every POST before a form is looked at."""
+    """A form of the page. Every POST has passed the CSRF check before."""
 
     class Meta(FlaskForm.Meta):  # type: ignore[misc]
         csrf = False
 
 
 class _Parser(FormDataParser):
-    """Marks bytes that are no text, half a surrogate for instance, as those of a multipart form are
-    marked: Werkzeug would put other letters in their place, and nobody would hear of it."""
+    """Marks bytes that are not UTF-8 as Werkzeug does in multipart forms; in other forms it would
+    silently replace them."""
 
     def _parse_urlencoded(self, stream: IO[bytes], *_about: Any) -> Any:
         sent = stream.read().decode(errors="replace")
@@ -41,13 +41,13 @@ class _Parser(FormDataParser):
 
 
 class Request(flask.Request):
-    """What a browser sent, with its forms read by `_Parser`."""
+    """A request whose forms `_Parser` reads."""
 
     form_data_parser_class = _Parser
 
 
 def install(app: Flask) -> None:
-    """Every form: a text is kept with all its letters, or refused."""
+    """Keep every text with all its letters, or refuse it."""
 
     @app.before_request
     def refuse_what_cannot_be_kept() -> None:
@@ -79,11 +79,11 @@ def at_most(characters: int) -> Validator:
 
 
 def stripped(value: str | None) -> str:
-    """A filter: text without the blanks around it."""
+    """A filter: text without the white space around it."""
     return (value or "").strip()
 
 
 def page_asked() -> int:
-    """Which page of a long list is asked for, from 1: 1 for what is no number."""
+    """The page of a long list that is asked for, from 1; 1 if it is not a number."""
     number = request.args.get("page", "1")
     return max(int(number), 1) if number.isdecimal() and len(number) < 5 else 1

@@ -1,7 +1,7 @@
-"""What is done for a family although nobody asks for it just now.
+"""What the page does for a family without being asked.
 
-Orders of the service are carried out, whoever it lets in is let in, what was shared or kept is
-removed when its time is over, and whom it revoked has no part in what follows.
+It carries out orders of the service, lets in whom the service lets in, removes what was shared or
+kept when its time is over, and gives a case a new key after a revocation.
 """
 
 from dataclasses import dataclass
@@ -25,8 +25,7 @@ from web_ui.session.unlocked import Practitioner
 
 
 def carry_out_service(parts: Parts) -> None:
-    """Carry out what the service has signed and the inbox holds. Any thread. Raises KitError,
-    OSError."""
+    """Carry out the service's orders in the inbox. Any thread. Raises KitError, OSError."""
     for done in hear_service(parts.home, parts.cases):
         if not done.film and parts.recorder.armed_case() == done.case:
             parts.recorder.disarm()
@@ -35,10 +34,11 @@ def carry_out_service(parts: Parts) -> None:
 
 
 def let_in(parts: Parts, holder: Practitioner) -> None:
-    """Take in what the service has sent for whoever is unlocked. Any thread; safe to call again."""
+    """Open the cases that the service has let this practitioner into. Any thread; safe to
+    repeat."""
     with holder.letting_in:
         try:
-            # A withdrawal goes before every order to let somebody in.
+            # Withdrawals first.
             carry_out_service(parts)
             answered = readmit(parts.home, parts.cases, holder.keys)
         except (KitError, OSError):
@@ -58,12 +58,11 @@ def let_in(parts: Parts, holder: Practitioner) -> None:
 
 
 def without_the_revoked(parts: Parts, holder: Practitioner, case: OpenCase) -> OpenCase:
-    """A case as it is when the service has revoked somebody of it: with a new key that they do not
-    have, and nothing shared with them. Done before anybody uses it, for whatever is written or
-    filmed meanwhile would open with the key that they have kept.
+    """A case without those whom the service has revoked: with a new key, and nothing shared with
+    them. Done before the case is used, as they may have kept the old key.
 
-    A card that is full must not keep the family from looking at its films and from withdrawing:
-    then the case opens as it is, and arming and importing ask for the new key.
+    A full card must not keep the family from its films or from withdrawing: then the case opens as
+    it is, and arming and importing ask for the new key.
     """
     enrolled = parts.enrolled
     if enrolled is None or not enrolled.former:
@@ -78,7 +77,7 @@ def without_the_revoked(parts: Parts, holder: Practitioner, case: OpenCase) -> O
 
 
 def _renew(parts: Parts, case: OpenCase, enrolled: Enrolled) -> OpenCase:
-    # What the kit is armed for is sealed to the key that they know.
+    # The permit is for the key that they know.
     parts.recorder.disarm(case.id)
     renewed = parts.cases.renew(case, enrolled)
     parts.note("new-key", case=case.id)
@@ -86,7 +85,7 @@ def _renew(parts: Parts, case: OpenCase, enrolled: Enrolled) -> OpenCase:
 
 
 def end_what_is_over(parts: Parts, now: datetime | None) -> None:
-    """Remove here what was shared and whose day has come; no key is needed. Any thread."""
+    """Remove shared moments whose time is over; needs no key. Any thread."""
     for record in parts.cases.records():
         for share in shares.remove_what_is_over(parts.home.case(record.id), now):
             parts.note("share-over", case=record.id, share=share)
@@ -99,7 +98,7 @@ def close_for_good(
     kit: str,
     why: Literal["family", "retention"],
 ) -> None:
-    """Order and carry out that everything of a case goes, here and at the service. Any thread."""
+    """Order that everything of a case is removed, here and at the service. Any thread."""
     parts.recorder.end_filming(case.id)
     copies = (*out_of_reach(case), *shares.out_of_reach(case))
     order = parts.cases.withdraw(case.id, holder.keys, kit, holder.now(parts.clock), copies, why)
@@ -109,7 +108,7 @@ def close_for_good(
 
 @dataclass(frozen=True)
 class Course:
-    """Where the work with a family stands, and what is to be done about its films."""
+    """Where the work with a family stands, and what to do with its films."""
 
     standing: Standing
     keeping: Keeping
@@ -117,11 +116,11 @@ class Course:
 
 
 def course_now(parts: Parts, holder: Practitioner, case: OpenCase) -> Course:
-    """Where the work with a family stands at this moment. Any thread."""
+    """Where the work with a family stands now. Any thread."""
     films = [
         film.started.started
         for film in holder.viewing.films_of(case.id)
-        # A film of a review waits for no review.
+        # A film of a review is not to be reviewed.
         if film.started.kind != "review" and not is_film_withdrawn(case.directory, film.id)
     ]
     service = parts.service
@@ -133,10 +132,10 @@ def course_now(parts: Parts, holder: Practitioner, case: OpenCase) -> Course:
 
 
 def remove_what_is_due(parts: Parts, holder: Practitioner) -> None:
-    """Warn of films whose time is nearly over and remove those whose is, as everybody agreed; and
-    finish what was ordered and could not be removed before.
+    """Warn of films whose time is nearly over, remove those whose time is over, and finish removals
+    that could not be finished before.
 
-    Each failure is noted and tried again. Any thread. Nothing is due while the time is in doubt.
+    Failures are logged and tried again. Nothing is due while the time is in doubt. Any thread.
     """
     for unfinished in finish_everything(parts.home, parts.cases):
         parts.note("withdrawal-unfinished", case=unfinished)

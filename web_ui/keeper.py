@@ -1,4 +1,4 @@
-"""What must happen although nobody asks: the idle lock, orders of the service, old requests."""
+"""What happens without a request: the idle lock, orders of the service, old requests."""
 
 import threading
 from collections.abc import Callable
@@ -36,8 +36,8 @@ class Keeper(threading.Thread):
             self.look()
 
     def look(self) -> None:
-        """One round. What fails is tried again with the next, and keeps nothing else from being
-        done: a card that gives back an error must neither end the page nor throw anybody out."""
+        """One round. A task that fails is tried again in the next round and holds up no other: an
+        error of the card must neither end the page nor lock anybody out."""
         self._do("page-task-waits", self._watch_the_film)
         self._do("page-task-waits", self._lock_if_idle)
         self._do("page-task-waits", self._revoke)
@@ -47,7 +47,7 @@ class Keeper(threading.Thread):
         self._do("page-task-waits", self._clear_requests)
 
     def _do(self, event: Event, act: Callable[[], None]) -> None:
-        """Do one thing; where it fails, the page says so from then on, and the log once."""
+        """Do one task. If it fails, the page says so until it works again, and the log once."""
         what = act.__name__
         failing = self._parts.failing
         try:
@@ -57,12 +57,12 @@ class Keeper(threading.Thread):
             if what not in failing:
                 failing.add(what)
                 code = error.code if isinstance(error, KitError) else own_card(error).code
-                # A card that fails may refuse this, too.
+                # A card that fails may refuse this too.
                 with suppress(KitError, OSError):
                     self._parts.note(event, code=code)
 
     def _watch_the_film(self) -> None:
-        """While a film is being made, somebody is at work here."""
+        """A film under way puts the idle lock off."""
         status = self._parts.recorder.status()
         if status is not None and status.state is State.FILMING:
             self._parts.session.watched()
@@ -72,8 +72,8 @@ class Keeper(threading.Thread):
             self._parts.lock("locked-idle")
 
     def _revoke(self) -> None:
-        """Whom the recorder obeys no more, because the service said so, is locked out at once, and
-        has no part in what follows in the cases that are open."""
+        """Lock out at once a practitioner whom the service has revoked; after any revocation,
+        prepare the open cases again."""
         holder, enrolled = self._parts.session.holder, self._parts.enrolled
         if holder is not None and (enrolled is None or holder.card not in enrolled.practitioners):
             try:
@@ -85,7 +85,7 @@ class Keeper(threading.Thread):
             self._former = enrolled.former
 
     def _hear_service(self) -> None:
-        """Carry out what the service has signed since: a withdrawal that reached it elsewhere."""
+        """Carry out what the service has signed since, such as a withdrawal from another kit."""
         parts = self._parts
         newest = max((_mtime(path) for path in some_of(parts.home.inbox, MOST_NAMES)), default=0)
         if newest == self._heard:
@@ -105,14 +105,14 @@ class Keeper(threading.Thread):
             end_what_is_over(parts, parts.recorder.now(status))
 
     def _remove_what_is_due(self) -> None:
-        """Once at each unlock, and each hour after: a removal is signed by who is unlocked."""
+        """At each unlock, and each hour after: whoever is unlocked signs the removal."""
         holder = self._parts.session.holder
         if holder is None:
             return
         now = self._parts.clock.monotonic()
         unlocked, looked = self._looked
         if unlocked != holder.vouch.boottime or now - looked >= HOUR:
-            # What fails as a whole is not due in an hour but in a minute.
+            # If it fails as a whole, it is due again in a minute instead of an hour.
             self._looked = (holder.vouch.boottime, now - HOUR + MINUTE)
             remove_what_is_due(self._parts, holder)
             self._looked = (holder.vouch.boottime, now)

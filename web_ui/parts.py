@@ -1,4 +1,4 @@
-"""What the page is made of: built once (`web_ui.app`), at hand wherever a request is answered."""
+"""The parts of the page: `web_ui.app` builds them once, and every view has them from `parts()`."""
 
 import threading
 from collections.abc import Callable
@@ -21,12 +21,12 @@ from web_ui.session.session import Session
 from web_ui.system.usb_sticks import Sticks
 
 _STICK_SECONDS = 10.0
-"""How long a stick may take to be let go, before the process that holds a key ends all the same."""
+"""How long a lock waits for a stick to be ejected before it ends the process all the same."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """One kit's page. Every part is passed in, so that a test builds its own."""
+    """One kit's page. Every part is passed in, so a test builds its own."""
 
     home: Home
     config: Config
@@ -40,14 +40,14 @@ class Parts:
     power_off: Callable[[], None]
     """Switches the machine off. Raises NotPossible."""
     start_anew: Callable[[], None] | None = None
-    """Ends this process, whose memory may hold what was unlocked, and begins a new one in its
-    place; None where the page is part of another program. Returns at once."""
+    """Ends this process, whose memory may hold what was unlocked, for a new one; None where the
+    page is part of another program. Returns at once."""
     ending: threading.Event = field(default_factory=threading.Event)
-    """Set once this process is to end: nobody is let in any more, and nothing goes on for long."""
+    """Set once this process is to end: nobody can unlock any more, and long answers stop."""
     apart: Apart = field(default_factory=Apart)
-    """Decodes films: nothing here does."""
+    """Decodes films; nothing in this process does."""
     failing: set[str] = field(default_factory=set)
-    """What the page should do by itself and could not, when it last tried (`web_ui.keeper`)."""
+    """The tasks of `web_ui.keeper` that failed when last tried."""
 
     @property
     def enrolled(self) -> Enrolled | None:
@@ -62,8 +62,8 @@ class Parts:
     def lock(self, event: Event) -> None:
         """Lock the page, if somebody is unlocked, and log why. Any thread.
 
-        What was dropped is not overwritten, and copies of a key lie wherever it was handled. So the
-        process ends with the lock, and a new one goes on. This is the only way to lock.
+        Python does not overwrite what it frees, so copies of a key may stay in memory: the process
+        ends with the lock and a new one goes on. This is the only way to lock.
         """
         holder = self.session.end()
         if holder is None:
@@ -71,12 +71,12 @@ class Parts:
         try:
             self.note(event)
         finally:
-            # Also where the card refuses the log. A stick that is being written to is let go first,
-            # or nobody would.
+            # Also where the card refuses the log. A stick that is being written is ejected first:
+            # the next process would not know of it.
             self.begin_anew(lambda: holder.copying.wait(_STICK_SECONDS))
 
     def begin_anew(self, first: Callable[[], None] = lambda: None) -> None:
-        """End this process for a new one, in the background, when `first` returns."""
+        """Replace this process in the background, when `first` returns."""
         start_anew = self.start_anew
         if start_anew is None or self.ending.is_set():
             return
@@ -94,6 +94,6 @@ class Parts:
 
 
 def parts() -> Parts:
-    """The parts of the app that answers this request. A thread of its own has none: what it needs
-    is handed to it."""
+    """The parts of the app that answers this request. A background thread has none: pass it what it
+    needs."""
     return cast(Parts, current_app.extensions["attune"])

@@ -1,1 +1,1 @@
-"""The pages, a module each with views on its blueprint, `pages`; none imports another."""
+"""The pages: each module has views on its blueprint, `pages`, and imports no other page."""

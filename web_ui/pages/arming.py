@@ -1,4 +1,4 @@
-"""Arming the kit: a signed permit, made from the consent in force. And disarming it."""
+"""Arm the kit with a signed permit, made from the consent in force; disarm it."""
 
 from datetime import datetime, timedelta
 
@@ -21,7 +21,7 @@ from web_ui.wording.language import _
 from web_ui.wording.times import end_of, length
 
 FILMS = 1
-"""How many films one arming allows unless another number is asked for."""
+"""Films that one permit allows, unless the form asks for another number."""
 
 
 class ArmForm(Form):
@@ -91,7 +91,7 @@ def disarm() -> ResponseReturnValue:
 
 @pages.post("/cases/<id:case>/newcomer")
 def newcomer(case: str) -> ResponseReturnValue:
-    """Somebody new came in: filming ends, and nothing is filmed until they were asked too."""
+    """Somebody new came in: filming ends until they have been asked too."""
     holder = practitioner()
     opened = open_case(case)
     status = parts().recorder.status()
@@ -108,7 +108,7 @@ def newcomer(case: str) -> ResponseReturnValue:
 
 
 def ask_who_is_here(case: OpenCase) -> ResponseReturnValue | None:
-    """Where to go first, unless it was said since the unlock that those here today were asked."""
+    """Where to go first, unless it was confirmed since the unlock that those here were asked."""
     consent = consent_of(case)
     if consent is None or practitioner().here.get(case.id) == consent.record_id:
         return None
@@ -122,7 +122,7 @@ def what_stops_arming(
     now: datetime | None,
     kind: OrderedFilm = "visit",
 ) -> list[str]:
-    """What must be put right first, in words; an empty list means that the kit may be armed."""
+    """What must be put right first, in words; if the list is empty, the kit may be armed."""
     stops, purpose = [], AGREED[kind]
     if goals is None:
         stops.append(_("Write a goal first, or that there is none yet."))

@@ -1,4 +1,4 @@
-"""The cases of whoever is unlocked: the list, a new one, the page of one, and its goals."""
+"""The practitioner's cases: the list, a new case, the page of one, its check word and goals."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -73,9 +73,9 @@ class Listed:
     withdrawn: bool
     armed: bool
     keep_until: datetime | None = None
-    """The work has ended, and this is how long its films are kept."""
+    """Until when its films are kept, once the work has ended."""
     unfinished: bool = False
-    """Something that was to be removed is still here."""
+    """Something that should be removed is still here."""
 
 
 pages = Blueprint("cases", __name__, url_prefix="/cases")
@@ -139,7 +139,7 @@ def one(case: str) -> ResponseReturnValue:
         consent=consent,
         agreed=agreed,
         may_arm=goals is not None and agreed,
-        # An order whose films were all made, or that was refused, arms the kit no more.
+        # A permit that is used up or refused no longer arms the kit.
         armed=parts().recorder.armed_case() == case
         and not (status and status.state is State.IDLE and status.reason),
         here=consent is not None and practitioner().here.get(case) == consent.record_id,
@@ -155,13 +155,13 @@ def one(case: str) -> ResponseReturnValue:
 
 @pages.route("/<id:case>/word", methods=["GET", "POST"])
 def word(case: str) -> ResponseReturnValue:
-    """The family says its word, so that nobody films or shows in another family's case."""
+    """Ask the family for its check word, so that nobody films or shows in the wrong case."""
     opened = open_case(case)
     details, form = opened.read(Details), WordForm()
     then = local_path(request.values.get("then") or url_for("cases.one", case=case))
     if form.validate_on_submit() and details:
         if _as_said(form.word.data) == _as_said(details.check_word):
-            # One family at a time: another one's word is asked for again.
+            # One family at a time: another is asked for its word again.
             practitioner().word_said = {case}
             parts().note("word-said", case=case)
             return redirect(then, 303)
@@ -203,7 +203,7 @@ def _listed(record: CaseRecord, armed: str) -> Listed | None:
         return _damaged(record.id)
     if order is not None:
         try:
-            # Whose case it was is only in the order's signature: everything else is gone.
+            # Only the signature of the order still says whose case it was.
             open_note(order[1], [holder.card.verifying_key()])
         except BadSignature:
             return None
@@ -214,19 +214,19 @@ def _listed(record: CaseRecord, armed: str) -> Listed | None:
         )
         return Listed(record.id, words, True, False, unfinished=_unfinished(directory))
     if closed_there(directory, holder.service.verifying_key()):
-        # Nothing is left that says whose it was; the log names it to everybody here as well.
+        # Nothing says any more whose it was; the log shows its id to everybody here as well.
         words = _("Case %(id)s, closed by the service", id=record.id[:4])
         return Listed(record.id, words, True, False, unfinished=_unfinished(directory))
     try:
         details = holder.details(record)
     except (BadInput, Incomplete, OSError):
-        # One damaged case, or one on a bad place of the card, must not hide the others.
+        # One case that is damaged or cannot be read must not hide the others.
         return _damaged(record.id)
     return Listed(record.id, details.label, False, record.id == armed) if details else None
 
 
 def _unfinished(directory: CaseFolder) -> bool:
-    """True while something that a withdrawn case had is still here, and no hold keeps it."""
+    """True while something of a withdrawn case is still here without a hold."""
     left = any(
         name.startswith("identity-")
         or (name != directory.film_orders.name and (directory / name).is_dir())
@@ -236,8 +236,8 @@ def _unfinished(directory: CaseFolder) -> bool:
 
 
 def _with_its_end(listed: Listed) -> Listed | None:
-    """With how long its films are kept, which is read of those that are shown and no others; None
-    if it was closed meanwhile."""
+    """Add how long its films are kept (read only for the cases that are shown); None if the case
+    was closed meanwhile."""
     if listed.withdrawn:
         return listed
     try:

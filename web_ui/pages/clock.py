@@ -1,7 +1,7 @@
-"""Putting the time right: the kit was once sure of a wrong one, and believes no other since.
+"""Correct the time when the kit believed a wrong one and now refuses the right one.
 
-Somebody who is unlocked says what time it is - they did when they unlocked - and somebody presses
-the button: a page alone cannot turn the time back, and so make an old agreement hold again.
+A practitioner said what time it is when they unlocked; somebody presses the button as well, so that
+no page alone can turn the time back and make an expired consent valid again.
 """
 
 from functools import partial
@@ -38,7 +38,7 @@ def ask() -> ResponseReturnValue:
     holder, status = practitioner(), parts().recorder.status()
     if status is None:
         return redirect(url_for("correcting.show"), 303)
-    # What was agreed to under another time is armed anew.
+    # A permit made under another time is no longer valid.
     if parts().recorder.armed_case():
         parts().recorder.disarm()
     now = parts().clock.read()

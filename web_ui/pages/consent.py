@@ -1,7 +1,7 @@
 """Consent: each person for themselves, each purpose by itself, nothing ticked beforehand.
 
-What was recorded can be printed as the family's receipt. It is made from the record each time, so
-that it shows what holds now; the kit keeps no other copy of it.
+The family's receipt is made from the record each time it is printed, so it shows what holds now.
+The kit keeps no other copy of it.
 """
 
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ from web_ui.wording.purposes import purposes_in_words
 from web_ui.wording.times import end_of, last_day_before
 
 WORDING = "2026-12b"
-"""Version of what `consent.html` says to read out; a changed promise is a new version."""
+"""Version of what `consent.html` says to read out; it changes with every promise."""
 
 CUSTOM = "custom"
 SHORTEST_SECONDS = 5
@@ -68,7 +68,7 @@ class Row:
 
 @dataclass
 class Draft:
-    """The form as it stands, with what is wrong in it by the name of the field."""
+    """The form as it stands, and its errors by the name of the field."""
 
     people: list[Row] = field(default_factory=lambda: [Row() for _number in range(_FIRST_ROWS)])
     limit: str = ""
@@ -84,7 +84,7 @@ class Draft:
 
     @classmethod
     def sent(cls, form: MultiDict[str, str]) -> "Draft":
-        """What was filled in, nothing checked yet."""
+        """The form that was sent, not checked yet."""
 
         def text(name: str, longest: int = TEXT_LENGTH) -> str:
             return form.get(name, "").strip()[: 4 * longest]
@@ -120,7 +120,7 @@ class Draft:
 
     @classmethod
     def of(cls, consent: Consent) -> "Draft":
-        """Start from a consent on record. What people said is asked anew: nothing is ticked."""
+        """A form that starts from a consent on record; what people agree to is asked again."""
         return cls(
             people=[
                 Row(p.name, p.relation, p.speaks_as, p.on_behalf_of, p.authority)
@@ -262,7 +262,7 @@ pages = Blueprint("consent", __name__, url_prefix="/cases/<id:case>/consent")
 
 def _page(case: str, draft: Draft) -> str:
     opened, service = open_case(case), parts().service
-    # What this service does not do is not asked; the form has no place for it.
+    # Ask for nothing that this service does not do.
     purposes = {
         purpose: words
         for purpose, words in purposes_in_words().items()
@@ -297,12 +297,12 @@ def record(case: str) -> ResponseReturnValue:
     consent = draft.check(practitioner().now(parts().clock), _custom(), parts().service)
     if consent is None:
         return _page(case, draft), 400
-    # What is agreed to from now on is another thing than what the kit was armed for.
+    # The permit was made from another consent.
     parts().recorder.disarm(case)
     parts().recorder.stop(case)
     opened.write(consent)
     end_what_is_not_agreed(opened, consent.event_time)
-    # Everybody who is here has just been asked.
+    # Everybody here has just been asked.
     practitioner().here[case] = consent.record_id
     parts().note("consent-written", case=case, record=consent.record_id)
     return redirect(url_for("cases.one", case=case), 303)
@@ -326,18 +326,18 @@ def receipt(case: str) -> ResponseReturnValue:
 
 
 def _custom() -> bool:
-    """Whether a film may be of any length: where the camera is a scene, for demonstrations."""
+    """True if a film may have any length: where a scene replaces the camera, for demonstrations."""
     return parts().config.camera == "scene"
 
 
 def fingerprint(case: OpenCase) -> str:
-    """What the family can compare: of the key that everything of this case is sealed to."""
+    """The fingerprint of the case's key, for the family to compare."""
     digits = recipient_digest(case.record.recipient)[:20]
     return " ".join(digits[at : at + 4] for at in range(0, 20, 4))
 
 
 def _qr(case: OpenCase, consent: Consent) -> Markup:
-    """What a telephone reads from the receipt: text without a name and without an address."""
+    """A code on the receipt, for a phone to read: no name and no address is in it."""
     lines = [
         _("Receipt for a consent to filming"),
         _("Case %(id)s", id=case.id),

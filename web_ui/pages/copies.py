@@ -1,4 +1,4 @@
-"""Copies for the family: which moments, for whom, onto a stick or as a download; the leaflet."""
+"""Copies for the family, on a stick or as downloads, and the leaflet that goes with them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -61,8 +61,8 @@ def only_where_the_service_does_this() -> None:
 def _judged(
     holder: Practitioner, opened_case: OpenCase, moments: Sequence[Kept], now: datetime
 ) -> dict[str, CopyRefusal]:
-    """Why each of these moments may not be copied, of those that may not. Each film is judged
-    once: everything of a case that is asked for is read from the card and opened."""
+    """The moments that may not be copied, and why. Each film is judged only once, as that reads and
+    opens documents."""
     films = holder.viewing.to_hand_on(opened_case)
     of_film = {
         name: judge(opened_case, films.get(name), now)
@@ -101,7 +101,7 @@ def show(case: str) -> ResponseReturnValue:
 
 @pages.post("")
 def hand_out(case: str) -> ResponseReturnValue:
-    # A stick is written in a thread of its own, in which `parts` has nothing to give.
+    # A thread of its own writes the stick; it has no `parts()`.
     holder, opened_case, ours = practitioner(), open_case(case), parts()
     wanted = request.form.getlist("moments")
     kept = [one for one in shelf(opened_case).every if one.id in wanted]
@@ -134,7 +134,7 @@ def hand_out(case: str) -> ResponseReturnValue:
         ours.note(_EVENTS[state], case=case, copies=receipt.id)
 
     holder.copying.add(handing)
-    # The receipt first: what may have left the kit is known, whatever happens next.
+    # The receipt first, so that the kit knows what may have left it, whatever happens next.
     try:
         opened_case.write(receipt, receipt.id)
     except BaseException:
@@ -156,7 +156,7 @@ def hand_out(case: str) -> ResponseReturnValue:
 @pages.get("/<id:copies>")
 def one(case: str, copies: str) -> ResponseReturnValue:
     opened_case = open_case(case)
-    # As it stands at one moment: the thread that writes goes on while the page is drawn.
+    # A copy: the thread that writes goes on while the page is drawn.
     handing = copy(practitioner().copying.find(copies, case))
     receipt = handing.receipt if handing else opened_case.read(Copies, copies)
     if receipt is None:
@@ -206,7 +206,7 @@ def leaflet(case: str, copies: str) -> ResponseReturnValue:
 
 
 def _errors() -> dict[str, str]:
-    """What is wrong in the form that was sent, but for the moments."""
+    """The errors of the form that was sent, apart from the moments."""
     to, way = request.form.get("to", "").strip(), request.form.get("way", "")
     errors = {}
     if not to:
@@ -221,7 +221,7 @@ def _errors() -> dict[str, str]:
 
 
 def in_words(stick: Stick) -> str:
-    """A stick as its owner knows it: its maker, and how much it holds."""
+    """A stick as its owner knows it: by maker and size."""
     size = _("%(size)s GB", size=max(1, round(stick.size / 1e9)))
     return f"{stick.maker}, {size}" if stick.maker else _("USB stick, %(size)s", size=size)
 
@@ -235,7 +235,7 @@ def _handing(case: str, copies: str) -> Handing:
 
 
 def _letter() -> str:
-    """What lies beside locked copies, in words that a computer's owner can follow."""
+    """The instructions beside locked copies, for anybody who can use a computer."""
     return "\n\n".join(
         (
             _("These files are locked. They open with the words that you wrote down."),

@@ -1,4 +1,4 @@
-"""The course on the page: where the work stands, ratings, its end, what is kept, a top-up."""
+"""The course of the work: where it stands, ratings, its end, what is kept, a top-up."""
 
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
@@ -44,7 +44,7 @@ def show(case: str) -> ResponseReturnValue:
 
 @pages.post("/arrange")
 def arrange(case: str) -> ResponseReturnValue:
-    """Where they meet, and who supervises the work."""
+    """Set where they meet and who supervises the work."""
     opened = open_case(case)
     place, supervisor = (request.form.get(name, "").strip() for name in ("place", "supervisor"))
     errors = {
@@ -61,7 +61,7 @@ def arrange(case: str) -> ResponseReturnValue:
 
 @pages.post("/rate")
 def rate(case: str) -> ResponseReturnValue:
-    """How near the goals are before the first film of the course."""
+    """Rate the goals before the first film of the course."""
     opened = open_case(case)
     given = _ratings(goals_of(opened), parts().service.ratings)
     if not given:
@@ -102,7 +102,7 @@ def top_up(case: str) -> ResponseReturnValue:
 
 @pages.post("/remove")
 def remove(case: str) -> ResponseReturnValue:
-    """A person says that films which nobody looked at may go."""
+    """Somebody confirms that films which nobody reviewed may be removed."""
     holder, opened = practitioner(), open_case(case)
     told = course_now(parts(), holder, opened)
     status = parts().recorder.last_word()
@@ -116,7 +116,7 @@ def remove(case: str) -> ResponseReturnValue:
 
 @pages.get("/outcome.json")
 def outcome(case: str) -> ResponseReturnValue:
-    """Numbers that a service may count; there is no word and no name in them."""
+    """Numbers for the service's statistics, without words or names."""
     opened = open_case(case)
     told = course_now(parts(), practitioner(), opened)
     data = to_json(course.outcome(opened, told.films)) + b"\n"
@@ -124,7 +124,7 @@ def outcome(case: str) -> ResponseReturnValue:
 
 
 def _ratings(goals: tuple[Goal, ...], scale: range) -> list[Rating]:
-    """What was chosen for each goal; one that was left out is not rated."""
+    """The ratings that were chosen; a goal that was left out is not rated."""
     points = {str(value): value for value in scale}
     sent = ((goal, request.form.get(f"goal-{goal.id}", "")) for goal in goals)
     return [Rating(goal.id, goal.text, points[value]) for goal, value in sent if value in points]

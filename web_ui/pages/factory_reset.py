@@ -1,7 +1,7 @@
-"""Setting the kit back, for other hands: what it means, the order, and the press that it waits for.
+"""Factory reset: what it means, the service's order for it, and the press that it waits for.
 
-Whoever has the kit may ask, for its practitioners may be gone: the order is the service's, and
-somebody presses the button. What came of it can be read on the new kit.
+Anybody who has the kit may ask, as its practitioners may be gone: the service must have ordered it,
+and somebody presses the button. The kit says afterwards how it went.
 """
 
 import threading
@@ -32,13 +32,13 @@ from web_ui.session.access import anyone
 from web_ui.wording.language import _
 
 COUNT_SECONDS = 10.0
-"""How old the number of files on the page may be."""
+"""How long a count of files is shown before they are counted again."""
 _UNSENT = "attune-unsent"
 
 
 class _Unsent:
-    """How many files are not with the service yet. To look through them takes long, and anybody on
-    the network may open the page: one looks at a time, and not again at once."""
+    """Counts the files that the service does not have yet. That takes long, and anybody on the
+    network may open the page: so one request counts at a time, and the others use its answer."""
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
@@ -104,7 +104,7 @@ def ask() -> ResponseReturnValue:
 @pages.get("/certificate")
 @anyone
 def certificate() -> ResponseReturnValue:
-    """The note that the kit signed last, for who has its public key: the service."""
+    """The last note that the kit signed; the service can check it."""
     if former(parts().home) is None:
         abort(404)
     return download(read_plain(parts().home.former), "set-back.txt", "text/plain")

@@ -1,4 +1,4 @@
-"""A film of a case: its page, playing it, a glance at it, and the moments that are marked in it."""
+"""A film of a case: its page, playing it, its filmstrip, and the moments that are marked in it."""
 
 import base64
 import hashlib
@@ -18,7 +18,7 @@ from appliance.film import boxes
 from appliance.records.files import ID, new_id, save
 from web_ui.answers import jpeg
 from web_ui.parts import parts
-from web_ui.player.filmstrip import read_glance
+from web_ui.player.filmstrip import read_filmstrip
 from web_ui.player.ranges import play
 from web_ui.session.access import data
 from web_ui.session.current import again, case_page, goals_of, open_case, opened_film, practitioner
@@ -27,7 +27,7 @@ from web_ui.wording.language import _
 from web_ui.wording.times import exact
 
 REACH_BACK, REACH_ON = 8, 6
-"""Seconds that 'that was it' takes from before and after the moment it is pressed."""
+"""Seconds before and after the press of 'that was it' that the moment takes."""
 LONGEST_CLIP = 300
 """Seconds: a clip is held in memory while it is cut."""
 _PLACE = re.compile(r"(?:(?P<minutes>\d{1,4}):)?(?P<seconds>\d{1,6}(?:\.\d{1,9})?)")
@@ -58,7 +58,8 @@ def poster(case: str, film: str) -> Response:
 @pages.get("/films/<id:film>/frames.json")
 @data
 def frames(case: str, film: str) -> ResponseReturnValue:
-    """When each frame is shown: ticks a second, the first, then (how many, how long) pairs."""
+    """When each frame is shown: ticks in a second, the first tick, then pairs of count and
+    length."""
     table = opened_film(case, film).film.frames
     edges = pairwise(chain(table.ticks, (table.end_ticks,)))
     steps = boxes.counted(after - shown for shown, after in edges)
@@ -67,10 +68,10 @@ def frames(case: str, film: str) -> ResponseReturnValue:
 
 @pages.get("/films/<id:film>/glance.json")
 @data
-def glance(case: str, film: str) -> ResponseReturnValue:
-    """The filmstrip and how loud it is when; 202 and the job while that is being made."""
+def filmstrip(case: str, film: str) -> ResponseReturnValue:
+    """The filmstrip and how loud the film is when; 202 and the job while it is being made."""
     holder, opened = practitioner(), open_case(case)
-    found = read_glance(opened, film, opened_film(case, film).film.etag)
+    found = read_filmstrip(opened, film, opened_film(case, film).film.etag)
     if found is not None:
         return {
             "seconds": found.seconds,
@@ -143,7 +144,7 @@ def keep_picture(case: str, film: str) -> ResponseReturnValue:
 
 
 def _page(case: str, film: str, refused: BadInput | None = None) -> str:
-    """The page of a film; with what was `refused` of a form that was sent to it."""
+    """The page of a film, and why a form sent to it was `refused`."""
     holder, opened, view = practitioner(), open_case(case), opened_film(case, film)
     stands = clips.shelf(opened)
     marked = [at for at in clips.marks_of(opened, film) if at < view.film.seconds]
@@ -170,7 +171,7 @@ def _page(case: str, film: str, refused: BadInput | None = None) -> str:
 
 
 def _marks_sent(length: Fraction) -> dict[str, str]:
-    """Where a moment begins and ends that was marked while filming, for the fields of the form."""
+    """The form's fields for a moment that was marked while filming."""
     try:
         at = Fraction(float(request.args.get("marked", "")))
     except (ValueError, OverflowError):

@@ -1,8 +1,9 @@
-"""A forgotten passphrase: a new card is made on the kit, and the service lets it in again.
+"""A forgotten passphrase: the kit makes a new card, and the service lets it in again.
 
-Who forgot cannot unlock, so these pages are open to a browser that has unlocked this kit before;
-with it goes a press of the button. The new card sees no family until the service has sealed their
-keys to it (`appliance.casework.readmission`): what it sent is taken in when its owner is unlocked.
+Whoever forgot cannot unlock, so these pages are open to a browser that has unlocked this kit
+before, and ask for a press of the button. The new card opens no case until the service has sealed
+the keys to it (`appliance.casework.readmission`); the kit takes them in when the card's owner
+unlocks.
 """
 
 from flask import Blueprint, g, redirect, render_template, url_for

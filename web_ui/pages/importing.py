@@ -1,8 +1,8 @@
-"""Bringing in a film that was made elsewhere: on a phone, or over a video call.
+"""Import a film that was made elsewhere: on a phone, or over a video call.
 
-What is sent goes straight into `appliance.casework.importing.Original`, piece by piece as it
-arrives: no part of it is ever in a file in clear. Who asks, and whether it was agreed to, is looked
-at before the first byte of it is taken.
+Each piece goes straight into `appliance.casework.importing.Original` as it arrives, so no part is
+ever in a file in clear. The page checks who asks, and whether the family agreed, before it takes
+the first byte.
 """
 
 import io
@@ -34,17 +34,17 @@ _SEND = "importing.send"
 _AROUND = 1 << 20
 """Bytes of a request that are not the film: its form, at most."""
 _LEFT_FREE = 1 << 30
-"""Bytes that stay free on the card: what films made here need comes first."""
+"""Bytes that stay free on the card: films made here come first."""
 
 
 class NotAgreed(NotOpened):
-    """Nobody has agreed to this."""
+    """The family has not agreed to this."""
 
     code = "not-agreed"
 
 
 def install(app: Flask) -> None:
-    """Take uploads. After `access`, for it asks who is there, and before a form is read."""
+    """Take uploads: after `access`, which looks who is unlocked, and before a form is read."""
     app.request_class = _Request
     app.before_request(_admit)
     app.teardown_request(_drop)
@@ -100,19 +100,19 @@ def _drop(_error: BaseException | None) -> None:
 
 
 class _Arriving:
-    """The film while it comes in: what werkzeug writes a file to."""
+    """The film while it arrives: werkzeug writes the upload to it."""
 
     def __init__(self, original: Original, case: str) -> None:
         self._original, self._case, self._holder = original, case, practitioner()
 
     def write(self, data: bytes) -> int:
-        # Withdrawn or locked meanwhile: then it ends here.
+        # Ends here if it was withdrawn or locked meanwhile.
         self._holder.case(self._case)
         parts().session.watched()
         return self._original.write(data)
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        # Asked for once, when all is there; it is not read through this.
+        # Called once at the end; nobody reads through this.
         return 0
 
     def close(self) -> None:
@@ -144,7 +144,7 @@ def show(case: str) -> ResponseReturnValue:
 
 @pages.post("")
 def send(case: str) -> ResponseReturnValue:
-    # The film is brought in by a thread, in which `parts` has nothing to give.
+    # A thread of its own imports the film; it has no `parts()`.
     holder, opened, ours = practitioner(), open_case(case), parts()
     original: Original | None = g.get("uploaded")
     if FIELD not in request.files or original is None or not original.size:
@@ -172,12 +172,12 @@ def send(case: str) -> ResponseReturnValue:
             ours.session.watched()
             again = holder.case(case)
             if again.record.recipient != opened.record.recipient:
-                # Somebody left or was revoked meanwhile, and has the key that it is sealed to.
+                # Somebody left or was revoked meanwhile, and has the old key.
                 raise NotAgreed(
                     _("The case has a new key since."), _("Bring the film in once more.")
                 )
             if done == 1.0:
-                # At the end once more: this is when it becomes a film of the case.
+                # Once more at the end, when it becomes a film of the case.
                 _gate(ours, again, holder.now(ours.clock))
 
         try:

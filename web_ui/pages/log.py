@@ -1,7 +1,7 @@
-"""The log, in words: what the kit did and when, from all of its processes.
+"""The log in words: what the kit did and when, from all of its processes.
 
-The log itself holds codes and random ids only; the words are added here. Whether it can be believed
-stands above it: the page looks at the chains and at what the recorder has signed of them.
+The log itself holds only codes and random ids; the page adds the words. Above it stands whether it
+can be trusted: the page checks the chains, and what the recorder has signed of them.
 """
 
 import heapq
@@ -40,7 +40,7 @@ class Line:
     about: str
     """The ids it speaks of, shortened, and why."""
     times: int = 1
-    """How often it is there one after the other, `when` being the last time."""
+    """How often it happened in a row; `when` is the last time."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ def show() -> ResponseReturnValue:
     page = page_asked()
     signed, fault = _signed(parts().home)
     readings = [_Reading(process, signed[process]) for process in _PROCESSES]
-    # The newest first, also of those that have the same time. No more is kept than is shown
-    # here and on the pages before: another process's log may be long.
+    # The newest first, even at equal times. Keep no more than this page and those before show:
+    # another process's log may be long.
     first, every = SHOWN * (page - 1), count()
     lines = heapq.nlargest(
         first + SHOWN + 1,
@@ -88,7 +88,7 @@ def show() -> ResponseReturnValue:
 
 
 def _folded(lines: Iterable[Line]) -> list[Line]:
-    """What says the same again and again, as one line: a hundred files that were confirmed."""
+    """Join lines that say the same, such as a hundred files that were confirmed."""
     folded: list[Line] = []
     for line in lines:
         last = folded[-1] if folded else None
@@ -118,13 +118,13 @@ def _signed(home: Home) -> tuple[dict[str, dict[int, str]], str]:
 
 
 class _Reading:
-    """One process's log, read once from its beginning to its end."""
+    """One process's log, read once from start to end."""
 
     def __init__(self, process: str, signed: dict[int, str]) -> None:
         self.process = process
         self._signed = signed
         self._held = 0
-        """How many of the lines that were signed it has."""
+        """How many of the signed lines it has."""
         self._entries = 0
         self._broken = ""
 
@@ -141,7 +141,7 @@ class _Reading:
             )
 
     def chain(self, fault: str) -> Chain:
-        """What can be said of it, with what is wrong with the recorder's notes."""
+        """Whether it holds. `fault`: what is wrong with the recorder's notes."""
         broken = self._broken
         if not broken and self._held < len(self._signed):
             broken = _("it is not what the recorder signed")

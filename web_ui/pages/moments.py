@@ -41,7 +41,7 @@ def kept_picture(case: str, still: str) -> Response:
 
 @pages.route("/moments/<id:moment>", methods=["GET", "POST"])
 def words(case: str, moment: str) -> ResponseReturnValue:
-    """What is said of a moment."""
+    """The words for a moment."""
     holder, opened = practitioner(), open_case(case)
     kept = clips.moment(opened, moment)
     listed = principles_of(parts(), holder)
@@ -87,7 +87,7 @@ def place(case: str, moment: str) -> ResponseReturnValue:
 
 @pages.post("/jobs/<id:job>/give-up")
 def give_up(case: str, job: str) -> ResponseReturnValue:
-    """Do not make this clip after all."""
+    """Give up making this clip."""
     opened = open_case(case)
     practitioner().work.give_up(case, job)
     clips.take_out(opened, job)

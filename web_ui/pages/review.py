@@ -1,7 +1,7 @@
 """The shared review: the chosen moments on a screen for the family, and what they take from it.
 
-What the family sees holds no name, no note and no way to anything else. What the practitioner wants
-to ask stands in a window of its own; the two speak to each other inside the browser.
+The family's screen has no name, no note and no link to anything else. The practitioner's notes are
+in a window of their own; the two windows talk to each other inside the browser.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ TEXT_LENGTH = 2000
 
 @dataclass
 class Closing:
-    """The closing form as it was sent, with what is wrong in it by the name of the field."""
+    """The closing form as it was sent, and its errors by the name of the field."""
 
     strengths: str = ""
     next: str = ""
@@ -104,7 +104,7 @@ def show(case: str) -> ResponseReturnValue:
 
 @pages.get("/notes")
 def notes(case: str) -> ResponseReturnValue:
-    """The practitioner's own window: what they noted, and the family's screen in hand."""
+    """The practitioner's own window: their notes, and control of the family's screen."""
     opened = open_case(case)
     if first := ask_for_word(case):
         return first
@@ -124,7 +124,7 @@ def close(case: str) -> ResponseReturnValue:
     opened = open_case(case)
     goals, scale = goals_of(opened), parts().service.ratings
     closing = Closing.sent(goals, scale) if request.method == "POST" else Closing()
-    # Named when the form is opened: the same form sent twice is one review.
+    # Named when the form is opened, so that a form sent twice is one review.
     name = request.form.get("review", "")
     if request.method == "GET" or closing.errors or not ID.fullmatch(name):
         page = render_template(
@@ -180,7 +180,7 @@ def going_on_in_words() -> Mapping[GoOn, str]:
 
 
 def in_plain_words(review: Review, scale: range) -> str:
-    """A review as text that can be copied. There is no name in it but what was written there."""
+    """A review as text to copy. It has no names but those that somebody wrote into it."""
     said = [
         _("Shared review of %(when)s", when=in_words(review.held)),
         _("Moments looked at: %(count)s", count=len(review.shown)),

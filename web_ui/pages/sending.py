@@ -16,23 +16,23 @@ from web_ui.session.enrolment import is_new_card
 from web_ui.wording.language import _, ngettext
 
 SILENT_SECONDS = 15 * 60.0
-"""The sender writes its status at least this often, even when it rests after failures."""
+"""The sender writes its status at least this often, even while it waits after a failure."""
 
 
 @dataclass(frozen=True)
 class Told:
-    """How the sending stands, in words."""
+    """The state of the sending, in words."""
 
     doing: str
     hint: str
-    """What a person can do about it, '' for nothing."""
+    """What somebody can do about it, '' for nothing."""
     well: bool
     moving: bool
     percent: int
     waiting: str
     sent: str
     left: str
-    """How long it will take, '' where that cannot be told."""
+    """How long it will take, '' if that is not known."""
 
 
 pages = Blueprint("sending", __name__, url_prefix="/sending")

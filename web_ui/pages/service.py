@@ -1,4 +1,4 @@
-"""How the service works: the settings in force, in words, and giving the kit others."""
+"""How the service works: the settings in force in words, and changing them."""
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -22,7 +22,7 @@ def _page(refused: BadInput | None = None) -> str:
     try:
         service, damaged = parts().service, None
     except BadFile as error:
-        # The page on which it is mended must not be the one that fails.
+        # The page that can repair it must not fail.
         service, damaged = Service(), error
     return render_template(
         "service.html",
@@ -41,8 +41,8 @@ def show() -> ResponseReturnValue:
 
 @pages.post("/ceilings")
 def bring() -> ResponseReturnValue:
-    """Take in what the service has signed that its kits may do at most, in place of what it
-    signed before. The recorder judges it by itself, and only after a press."""
+    """Take in new limits that the service has signed for its kits. The recorder checks them itself,
+    and only after a press."""
     upload = request.files.get(CARD)
     try:
         card, ceilings = read_service_card(upload.stream.read() if upload else b"")

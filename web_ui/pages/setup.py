@@ -1,4 +1,4 @@
-"""First set-up: two keys are brought, and a press of the button proves that somebody is there."""
+"""First set-up: somebody brings two keys and presses the button to prove that they are there."""
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -48,7 +48,7 @@ def bring() -> ResponseReturnValue:
     words = make_passphrase() if form.how.data == MAKE else ""
     try:
         service, ceilings = read_service_card(_given(form.service_card_file, form.service_card))
-        # A passphrase takes much memory to stretch: one at a time, whoever asks.
+        # scrypt takes much memory: one passphrase at a time.
         with parts().enrolment.turn:
             brought = _given(form.practitioner_key_file, form.practitioner_key)
             keys, sealed = practitioner_keys(service, words, brought, form.passphrase.data or "")

@@ -1,4 +1,4 @@
-"""Showing chosen clips to a supervisor or colleague: which, to whom, for what, until when."""
+"""Share chosen clips with a supervisor or colleague: which, with whom, for what, until when."""
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
@@ -128,7 +128,7 @@ def _refusal(
 
 
 def _card(case: OpenCase, errors: dict[str, str]) -> Card | None:
-    """Whom it is for: a colleague of this kit, or a card that was brought."""
+    """The card to share with: a colleague's on this kit, or one that was brought."""
     chosen = request.form.get("to", "")
     for colleague in _colleagues():
         if colleague.name == chosen:

@@ -1,7 +1,7 @@
-"""What the kit is doing, in words: the line on every page, and Stop.
+"""The status line on every page, and Stop.
 
-The recorder's live status is a file in memory. The page only ever says what it read there, how old
-that is, and when it does not know.
+The recorder's live status is a file in memory. The page says only what it read there, and says so
+when it does not know.
 """
 
 import threading
@@ -31,13 +31,13 @@ from web_ui.wording.status_line import (
 )
 
 STREAMS = 6
-"""Pages that are kept fresh by a stream at once; the others ask each second. Of the threads that
-answer, players and forms need the rest."""
+"""Pages with a stream at once; others ask every second. Players and forms need the other
+threads."""
 STREAM_SECONDS = 60.0
-"""A stream that lasted so long ends, whether or not anybody is at its other end."""
+"""A stream ends after this long, whether or not anybody still listens."""
 SAME_SECONDS = 2.0
 LOOK_SECONDS, GLANCE_SECONDS = 1.0, 0.2
-"""What the recorder writes is seen within the second of them, everything else within the first."""
+"""A change of the recorder is seen within the second of these, all else within the first."""
 AGAIN_MS = 1000
 _PLACES = "attune-streams"
 
@@ -60,12 +60,12 @@ class Line:
     reason: str
     unproven: str
     failing: str
-    """What the page should do by itself and cannot, '' if nothing."""
+    """What the page fails to do by itself, '' if nothing."""
     removable: str
     """How long the last film can still be removed at the kit, '' if it cannot."""
     sent: str
     follow: str
-    """Differs from before when a page that shows more than this line is out of date."""
+    """Changes when a page that shows more than this line is out of date."""
 
 
 def line(status: RecorderStatus | None) -> Line:
@@ -124,7 +124,7 @@ pages.record(
 @anyone
 @data
 def tell() -> ResponseReturnValue:
-    """The line as it is now. `?watching` puts the idle lock off: a film is playing."""
+    """The line now. `?watching` puts the idle lock off: a film is playing."""
     if g.practitioner and "watching" in request.args:
         parts().session.watched()
     return Response(_told(), mimetype="application/json")
@@ -136,8 +136,8 @@ def tell() -> ResponseReturnValue:
 def follow() -> Response:
     """The line now and each time it changes, as server-sent events (HTML standard, 9.2).
 
-    A stream holds a thread. Where there is no place for one more it is over after the line as
-    it is now, and the browser, as the standard has it, asks again after `AGAIN_MS`.
+    A stream holds a thread. If there are too many, it ends after the line as it is now, and the
+    browser asks again after `AGAIN_MS`, as the standard says.
     """
     places = current_app.extensions[_PLACES]
     stays = g.paired and places.acquire(blocking=False)
@@ -157,7 +157,7 @@ def stop() -> ResponseReturnValue:
 
 
 def _told() -> bytes:
-    """The line, and what else the script keeps fresh, as JSON."""
+    """The line, and what else the script updates, as JSON."""
     status = parts().recorder.status()
     told = asdict(line(status)) | {
         "locked": g.practitioner is None,
@@ -168,8 +168,8 @@ def _told() -> bytes:
 
 
 def _changes() -> Iterator[bytes]:
-    """The line now and whenever it is another; b"" where it stays the same, so that a page which
-    hears nothing at all knows that the kit is out of its reach."""
+    """The line now and whenever it changes; b"" from time to time while it stays the same, so that
+    a page that hears nothing knows that the kit is out of reach."""
     now = parts().clock.monotonic
     before, said, until = b"", now(), now() + STREAM_SECONDS
     looked, written = now(), -1
@@ -187,7 +187,7 @@ def _changes() -> Iterator[bytes]:
 
 
 def _written(home: Home) -> int:
-    """When the recorder said something last, in nanoseconds of whatever clock; 0 if never."""
+    """When the recorder last wrote its status, in nanoseconds; 0 if never."""
     try:
         return home.status("recorder").stat().st_mtime_ns
     except FileNotFoundError:

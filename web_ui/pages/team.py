@@ -1,4 +1,4 @@
-"""Who works with a family: letting a colleague in, letting one go, and who else is on this kit."""
+"""Who works with a family: colleagues join and leave a case, and come to this kit."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -74,14 +74,14 @@ def join(case: str) -> ResponseReturnValue:
 
 @pages.post("/cases/<id:case>/team/leave")
 def leave(case: str) -> ResponseReturnValue:
-    """A colleague leaves: what follows is sealed to another key."""
+    """A colleague leaves: the case gets a new key."""
     holder, opened = practitioner(), open_case(case)
     card = _named(opened.team, request.form.get("who", ""))
     if card is None or card == holder.card:
         return _page(case, {"leave": _("Choose who leaves.")}), 400
     if request.form.get("confirm") != "y":
         return _page(case, {"leave": _("Tick the box if they leave this case.")}), 400
-    # What the kit is armed for is sealed to the key that they know.
+    # The permit is for the key that they know.
     parts().recorder.disarm(case)
     parts().cases.release(opened, card.name, enrolled_here())
     holder.forget(case)
@@ -91,7 +91,7 @@ def leave(case: str) -> ResponseReturnValue:
 
 @pages.post("/cases/<id:case>/team/renew")
 def renew(case: str) -> ResponseReturnValue:
-    """Give the case a new key, where that could not be done by itself."""
+    """Give the case a new key, if the page could not do it by itself."""
     opened, enrolled = open_case(case), enrolled_here()
     if strangers(opened.team, enrolled):
         _renew(parts(), opened, enrolled)
@@ -101,7 +101,7 @@ def renew(case: str) -> ResponseReturnValue:
 
 @pages.post("/cases/<id:case>/team/press")
 def ask(case: str) -> ResponseReturnValue:
-    """Ask for the press by which the recorder takes the case's new key for true."""
+    """Ask for the press after which the recorder believes the case's new key."""
     opened, status = open_case(case), parts().recorder.status()
     if status is None:
         raise NotPossible(_("The recorder does not answer. Look at the kit itself."))
@@ -179,8 +179,7 @@ def bring() -> ResponseReturnValue:
 @pages.get("/practitioners/<name>.pub")
 @paired
 def card(name: str) -> ResponseReturnValue:
-    """A practitioner's card for the service: public, and worth nothing without its other
-    half."""
+    """A practitioner's public card, for the service."""
     found = _named(enrolled_here().practitioners, name)
     if found is None:
         abort(404)
@@ -199,8 +198,8 @@ def wait_colleague() -> ResponseReturnValue:
 
 
 def _tell_recorder(case: OpenCase, card: Card) -> None:
-    """From now on the recorder removes films of this family on the newcomer's word, too. Where it
-    does not hear of it, that takes the service's."""
+    """From now on the recorder also removes films of this family on the newcomer's order. If it is
+    silent and does not learn of them, the service's order is needed."""
     status = parts().recorder.status()
     if status is None:
         return

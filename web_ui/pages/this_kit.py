@@ -1,4 +1,4 @@
-"""This kit: what it is, how it is, the label for its case, and switching it off safely."""
+"""This kit: what it is, its state, its label, and switching it off safely."""
 
 import tomllib
 from importlib.metadata import version
@@ -19,7 +19,7 @@ from web_ui.system.tls import fingerprint
 from web_ui.wording.language import _
 
 _BUSY = (State.PREVIEW, State.FILMING, State.STOPPING, State.REMOVING)
-"""What a kit is not switched off in the middle of."""
+"""States in which the page does not switch the kit off."""
 
 
 pages = Blueprint("this_kit", __name__, url_prefix="/kit")
@@ -52,7 +52,7 @@ def label() -> ResponseReturnValue:
 @pages.get("/authority.crt")
 @anyone
 def authority() -> ResponseReturnValue:
-    """What a device installs so that it trusts this kit's page, and nothing else."""
+    """The certificate that a device installs to trust this kit's page and nothing else."""
     try:
         certificate = read_plain(parts().home.keys.authority)
     except FileNotFoundError:
@@ -100,7 +100,7 @@ def _fingerprint() -> str:
 
 
 def _label(path: str) -> dict[str, str]:
-    """What the first start wrote down: name, ssid, key, address. Empty where there was none."""
+    """What the first start wrote: name, ssid, key, address. Empty if it wrote nothing."""
     try:
         return {key: str(text) for key, text in tomllib.loads(Path(path).read_text()).items()}
     except (OSError, ValueError):
@@ -108,9 +108,9 @@ def _label(path: str) -> dict[str, str]:
 
 
 def _joining(network: str, key: str) -> str:
-    """What telephones read to join a network, as their makers agreed on it."""
-    for sign in '\\;,":':
-        network, key = network.replace(sign, f"\\{sign}"), key.replace(sign, f"\\{sign}")
+    """The text that phones read from a code to join a network."""
+    for mark in '\\;,":':
+        network, key = network.replace(mark, f"\\{mark}"), key.replace(mark, f"\\{mark}")
     return f"WIFI:T:WPA;S:{network};P:{key};;"
 
 

@@ -1,4 +1,4 @@
-"""Unlock and lock. Who unlocks also says what time it is: the kit itself cannot know."""
+"""Unlock and lock. Whoever unlocks also says what time it is: the kit cannot know."""
 
 import time
 from contextlib import suppress
@@ -33,7 +33,7 @@ from web_ui.wording.language import _, ngettext
 
 _FORMAT = "%Y-%m-%dT%H:%M:%S"
 _ENDING_SECONDS = 0.5
-"""How long a browser is held that unlocks while the lock before is still being carried out."""
+"""How long a browser waits that unlocks while an earlier lock is still under way."""
 
 
 class PassphraseForm(Form):
@@ -46,9 +46,9 @@ class UnlockForm(Form):
     passphrase = PasswordField()
     time = StringField(widget=DateTimeLocalInput())
     offered = HiddenField()
-    """What stood in `time` when the page was made: left as it was, it means 'the kit is right'."""
+    """What `time` was when the page was made: if unchanged, the kit is right."""
     offset = HiddenField()
-    """Minutes east of UTC, from a browser that has put its own time there."""
+    """Minutes east of UTC, from a browser that put in its own time."""
 
 
 pages = Blueprint("unlock", __name__)
@@ -90,27 +90,28 @@ def show() -> ResponseReturnValue:
 @anyone
 def open_page() -> ResponseReturnValue:
     if parts().ending.is_set():
-        # This process ends with the lock before. The browser sends the same form again, on a
-        # new connection, and meets the next process.
+        # This process ends with an earlier lock. The browser sends the same form again on a new
+        # connection, to the next process.
         time.sleep(_ENDING_SECONDS)
         answer = make_response(redirect(url_for("unlock.open_page"), 307))
         answer.headers["Connection"] = "close"
         return answer
     form = UnlockForm()
     try:
-        # Read before the passphrase is stretched, which takes a second.
+        # Read before scrypt, which takes a second.
         reading = parts().clock.read()
         moment = _moment(form, _kit_time())
         token = parts().session.begin(
             lambda: _opened(form.passphrase.data or "", moment, reading), known=g.paired
         )
     except KitError as error:
-        # Only what was tried: the delay after each keeps a stranger from filling the log.
+        # Only passphrases that were tried: the delay after each keeps a stranger from filling the
+        # log.
         if isinstance(error, NotOpened):
             parts().note("unlock-refused", code=error.code)
         return _unlock_page(_in_words(error)), status_of(error)
     holder = parts().session.of(token)
-    if holder is None:  # Locked again by somebody in this very moment.
+    if holder is None:  # Somebody locked it at this very moment.
         return redirect(url_for("unlock.show"), 303)
     answer = make_response(redirect(begin_session(token), 303))
     pair(parts(), answer)
@@ -118,7 +119,7 @@ def open_page() -> ResponseReturnValue:
     let_in(parts(), holder)
     if not is_new_card(parts().home, holder.card.name):
         _vouch(holder)
-    ours = parts()  # The work goes on in a thread, which has none.
+    ours = parts()  # For a thread, which has no `parts()`.
     holder.work.mend(
         lambda: mend_all(
             ours.home, holder.case, holder.kit, lambda: holder.now(ours.clock), ours.note
@@ -160,7 +161,7 @@ def close_page() -> ResponseReturnValue:
 
 
 def _vouch(holder: Practitioner) -> None:
-    """Give the recorder their word for the time. A card that nobody has let in has no say."""
+    """Tell the recorder the time, signed. A card that nobody has let in has no say."""
     note = sign_fact(holder.keys.signer, holder.vouch)
     parts().recorder.ask(partial(SetTime, note=note))
 
@@ -174,14 +175,14 @@ def _change(holder: Practitioner, form: PassphraseForm) -> None:
         )
     check_passphrase(new, _known_of(holder))
     sealed = parts().home.keys.of(holder.card.name).identity
-    # Whoever finds the page unlocked must not lock its owner out.
+    # Somebody who finds the page unlocked must not lock its owner out.
     parts().session.prove(
         lambda: change_passphrase(sealed, lambda: form.passphrase.data or "", new)
     )
 
 
 def _known_of(holder: Practitioner) -> list[str]:
-    """What whoever finds the kit knows, or reads off its label: no part of a passphrase."""
+    """What anybody who finds the kit could read from its label: no part of a passphrase."""
     known = ["attune", holder.vouch.kit, holder.card.name, *parts().config.names]
     with suppress(OSError, UnicodeDecodeError):
         known.append(Path(parts().config.label).read_text())
@@ -190,7 +191,7 @@ def _known_of(holder: Practitioner) -> list[str]:
 
 def _opened(passphrase: str, moment: datetime, reading: Reading) -> Practitioner:
     """The practitioner whose key this passphrase opens. Raises WrongPassphrase, NotPossible."""
-    ours = parts()  # Theirs for as long as they are unlocked, whichever thread asks.
+    ours = parts()  # For any thread, as long as they are unlocked.
     enrolled = ours.enrolled
     status = ours.recorder.last_word()
     if enrolled is None or status is None:
@@ -228,7 +229,7 @@ def _opened(passphrase: str, moment: datetime, reading: Reading) -> Practitioner
 
 
 def _fingerprint() -> str:
-    """Of the page's certificate, as the browser shows it; '' where it cannot be read."""
+    """The certificate's fingerprint, as browsers show it; '' if it cannot be read."""
     try:
         return fingerprint(parts().home.keys.certificate)
     except (OSError, ValueError):
@@ -236,7 +237,7 @@ def _fingerprint() -> str:
 
 
 def _moment(form: UnlockForm, kit_time: datetime) -> datetime:
-    """The time that is vouched for. Raises BadInput for what is no time."""
+    """The time that they vouch for. Raises BadInput."""
     given = (form.time.data or "").strip()
     if not given or given == (form.offered.data or "").strip():
         return kit_time
@@ -270,7 +271,7 @@ def _in_words(error: KitError) -> KitError:
             "Wait %(num)s seconds, then try again. Nothing has been removed.",
             seconds,
         )
-        if not g.paired:  # It may have been anybody on the kit's network.
+        if not g.paired:  # Anybody on the kit's network may have tried.
             wait += " " + _("A browser that has unlocked this kit before does not wait for others.")
         return KitError(_("The passphrase was wrong several times."), wait)
     if isinstance(error, WrongPassphrase):

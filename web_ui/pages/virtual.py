@@ -1,7 +1,6 @@
-"""The virtual kit: a button on the page, where a scene stands in for the camera.
+"""The virtual kit: a button on the page, for demonstrations with a scene instead of a camera.
 
-For demonstrations. It is registered only while the camera is a scene, and a kit's package comes
-without this file.
+The page has it only while the camera is a scene; a kit's package comes without this file.
 """
 
 import socket
@@ -27,7 +26,7 @@ pages = Blueprint("virtual", __name__, url_prefix="/virtual")
 @anyone
 @data
 def button() -> ResponseReturnValue:
-    """Move the button. Like the real one it asks nobody for a passphrase."""
+    """Move the button. Like the real one, it needs no passphrase."""
     edge = request.form.get("edge", "")
     if edge in EDGES:
         _send(edge)

@@ -1,4 +1,4 @@
-"""The visit itself: who is here today, framing, and what can be done while a film is made."""
+"""The visit: who is here today, framing, and what can be done during a film."""
 
 from functools import partial
 
@@ -31,7 +31,7 @@ def _status_of(case: str, *states: str) -> RecorderStatus | None:
 
 @pages.route("/here", methods=["GET", "POST"])
 def here(case: str) -> ResponseReturnValue:
-    """Asked once after each unlock: are those here today the ones who were asked?"""
+    """Ask once after each unlock whether everybody who is here has been asked."""
     opened = open_case(case)
     consent = consent_of(opened)
     if consent is None:
@@ -53,7 +53,7 @@ def here(case: str) -> ResponseReturnValue:
 
 @pages.get("/frame")
 def frame(case: str) -> ResponseReturnValue:
-    """What the camera sees, before anything is kept of it."""
+    """Framing: what the camera sees, before anything is recorded."""
     opened = open_case(case)
     if first := ask_for_word(case):
         return first
@@ -70,7 +70,7 @@ def frame(case: str) -> ResponseReturnValue:
 
 @pages.post("/frame")
 def look(case: str) -> ResponseReturnValue:
-    """Ask the recorder to open the camera for framing, or to close it; it judges by itself."""
+    """Ask the recorder to open the camera for framing, or to close it."""
     opened = open_case(case)
     if first := ask_for_word(case):
         return first
@@ -88,7 +88,7 @@ def look(case: str) -> ResponseReturnValue:
 @pages.get("/picture.jpg")
 @data
 def picture(case: str) -> ResponseReturnValue:
-    """What the camera sees at this moment; nothing at all when it is not this case's camera."""
+    """What the camera sees now; 404 if it is not open for this case."""
     open_case(case)
     if case not in practitioner().word_said or _status_of(case, State.PREVIEW) is None:
         abort(404)
@@ -104,7 +104,7 @@ def picture(case: str) -> ResponseReturnValue:
 
 @pages.post("/mark")
 def mark(case: str) -> ResponseReturnValue:
-    """'That was it', while it is filmed: kept as a place in the film, to be looked at later."""
+    """Mark this place in the film ('that was it'), to be looked at later."""
     opened = open_case(case)
     status = _status_of(case, State.FILMING)
     if status is not None and status.recording:
@@ -117,7 +117,7 @@ def mark(case: str) -> ResponseReturnValue:
 
 @pages.post("/enough")
 def enough(case: str) -> ResponseReturnValue:
-    """The child had enough: filming ends, and nothing is filmed by a press after it."""
+    """The child had enough: filming ends, and a press films nothing more."""
     opened = open_case(case)
     status = _status_of(case, State.FILMING)
     parts().recorder.disarm()

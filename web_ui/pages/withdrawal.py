@@ -1,7 +1,7 @@
-"""Withdrawing: everything, one film or one use ends at once, and a certificate says how far.
+"""Withdraw everything, one film or one use; a certificate says how far it has got.
 
-The certificate claims what is so and no more: what was removed here, what the service has answered
-with its signature, what waits for a hold, and what nobody can promise.
+The certificate claims what is true and no more: what was removed here, what the service has
+confirmed with its signature, what a hold still keeps, and what nobody can promise.
 """
 
 from collections.abc import Sequence
@@ -57,25 +57,25 @@ LONGEST_REVIEW = timedelta(days=400)
 
 @dataclass(frozen=True)
 class Certificate:
-    """What can be said of a withdrawal."""
+    """How far a withdrawal has got."""
 
     order: Withdrawal | None
-    """The practitioner's; None where the service closed the case."""
+    """The practitioner's order; None if the service closed the case."""
     closed: Tombstone | ServiceOrder | None
-    """The service's word by which it did."""
+    """The service's order or answer, if it closed the case."""
     key_removed: bool
     documents_removed: bool
     films: int
-    """Sealed films that still lie on the card; nothing opens them."""
+    """Sealed films that are still on the card; nothing opens them."""
     service: Tombstone | None
-    """The service's signed answer, once it is here."""
+    """The service's signed answer, once it has arrived."""
     held_until: datetime | None
-    """When the hold is looked at again that keeps all this from being removed."""
+    """When the hold that prevents removal is reviewed."""
 
 
 @dataclass(frozen=True)
 class FilmCertificate:
-    """What can be said of one film that was taken back."""
+    """How far the withdrawal of one film has got."""
 
     order: FilmWithdrawal
     removed: bool
@@ -151,11 +151,10 @@ def take_back_purposes(case: str) -> ResponseReturnValue:
     if not named or (consent is None and not unread):
         return _page(case, {"purposes": _("Tick what is taken back.")}), 400
     permit = parts().recorder.permit()
-    # In doubt what the kit films for, it ends.
+    # In doubt about what the kit films for, filming ends.
     if unread or permit is None or permit.case != case or ends_with(permit.kind) & set(named):
         parts().recorder.end_filming(case)
-    # What cannot be read allows nothing, and what was taken back stays so should it be read
-    # again one day.
+    # A consent that cannot be read allows nothing, and stays taken back if it can be read one day.
     left = consent.without(named, now) if consent else nothing_agreed(now)
     opened.write(left)
     closed = _films_closed(opened, left)
@@ -256,8 +255,8 @@ def _page(case: str, errors: dict[str, str]) -> str:
 
 
 def _films_closed(case: OpenCase, consent: Consent) -> set[str]:
-    """The films of what was shared that nobody may look at any more. One that is not on this kit
-    is taken for the kind that most can close."""
+    """The films of shared moments that nobody may watch any more. One that is not on this kit
+    counts as the kind that the most withdrawals close."""
     kinds = {film.id: film.started.kind for film in practitioner().viewing.films_of(case.id)}
     shared = {film for share in case.salvage(Share).found.values() for film in share.films}
     return {film for film in shared if taken_back(consent, kinds.get(film, "review"))}
@@ -274,14 +273,14 @@ def _known_kit() -> RecorderStatus:
 
 
 def _hold(case: OpenCase) -> Hold | None:
-    """Who decided on the hold and why; None if there is none, or nobody can read it any more."""
+    """Who decided on the hold, and why; None if there is none that can be read."""
     with suppress(*UNREADABLE):
         return case.read(Hold) if held(case.directory) else None
     return None
 
 
 def _check_ours(note: str) -> None:
-    """Whose case it was is only in the order's signature: everything else is gone."""
+    """Only the signature of the order still says whose case it was."""
     try:
         open_note(note, practitioner().verifiers)
     except BadSignature:
@@ -292,7 +291,7 @@ def _held_until(directory: CaseFolder) -> datetime | None:
     notice = hold_notice(directory)
     if notice is not None:
         return notice.review
-    # A damaged notice holds too, and asks to be looked at now.
+    # A damaged notice holds too, and is due for review now.
     return datetime.fromtimestamp(0, UTC) if held(directory) else None
 
 

@@ -1,1 +1,1 @@
-"""Films as a browser plays them: open, in ranges, and at a glance."""
+"""Films as a browser plays them: open, in ranges, as a filmstrip."""

@@ -1,4 +1,4 @@
-"""A film at a glance: its filmstrip and how loud it is when, sealed beside what was mended of it.
+"""The filmstrip of a film, and how loud it is when, sealed to its case.
 
 Both are made once, straight from the sealed film, and can always be made again.
 """
@@ -24,48 +24,47 @@ from appliance.records.files import (
 from appliance.vault.cases import OpenCase
 
 HEIGHT = 72
-"""Points: twice what a phone shows of it, for screens of small points."""
+"""Pixels: twice the height at which it is shown, for screens of high resolution."""
 MOST_PICTURES = 120
 FEWEST_PICTURES = 12
 _PICTURE_SECONDS = 2
 _PARTS_A_SECOND = 4
 MOST_PARTS = 2700
 _STRIP = 0.3
-"""The filmstrip's share of the work: sound is read from end to end."""
+"""The pictures' share of the work; the sound is read from end to end."""
 
 
-class Glance(Fact, frozen=True, kw_only=True, tag="glance/v1"):
+class Filmstrip(Fact, frozen=True, kw_only=True, tag="glance/v1"):
     """What the page draws under a film."""
 
     film: str
-    """The `etag` of the joined film: one that was mended since is looked at again."""
+    """The `etag` of the joined film: after a repair the filmstrip is made again."""
     seconds: tuple[float, ...]
-    """Of each picture: the second of the film that it shows."""
+    """The second of the film that each picture shows."""
     pictures: tuple[bytes, ...]
     """Small JPEGs from equal parts of the film, in order."""
     loud: bytes
-    """Of as many equal parts of the film as there are bytes, how loud it is: 0 to 255. Empty for a
-    film without sound."""
+    """How loud each of that many equal parts of the film is, 0 to 255; empty without sound."""
 
 
-def read_glance(case: OpenCase, recording: str, film: str) -> Glance | None:
-    """The glance of a film as it is now, or None: it was not made, or cannot be read."""
+def read_filmstrip(case: OpenCase, recording: str, film: str) -> Filmstrip | None:
+    """The filmstrip of a film as it is now; None if there is none that can be read."""
     try:
         data = unseal(read_plain(_path(case, recording)), case.identities)
-        glance = from_json(data, Glance)
+        strip = from_json(data, Filmstrip)
     except (FileNotFoundError, KitError):
         return None
-    return glance if glance.film == film else None
+    return strip if strip.film == film else None
 
 
-def make_glance(
+def make_filmstrip(
     film: JoinedFilm,
     case: OpenCase,
     recording: str,
     progress: Callable[[float], None],
     apart: Apart,
 ) -> None:
-    """Look through a film and seal what was seen and heard to its case.
+    """Make the filmstrip of a film and seal it to its case.
 
     `progress` is told how far it is, from 0 to 1; what it raises ends the work, and nothing stays.
     """
@@ -80,7 +79,7 @@ def make_glance(
     for peak in apart.peaks(film, parts):
         loud.append(peak)
         progress(_STRIP + (1 - _STRIP) * len(loud) / parts)
-    glance = Glance(
+    made = Filmstrip(
         film=film.etag,
         seconds=tuple(float(second) for second, _picture in strip),
         pictures=tuple(picture for _second, picture in strip),
@@ -90,7 +89,7 @@ def make_glance(
     for directory in (path.parent.parent, path.parent):
         directory.mkdir(mode=0o750, exist_ok=True)
         sync_directory(directory.parent)
-    save(path, seal(to_json(glance), [parse_recipient(case.record.recipient)]))
+    save(path, seal(to_json(made), [parse_recipient(case.record.recipient)]))
 
 
 def _path(case: OpenCase, recording: str) -> Path:

@@ -1,7 +1,7 @@
-"""What is open to be watched: films joined from their segments, and clips.
+"""The films and clips that are open to be watched.
 
-Openers are kept while the page is unlocked, for finding one's way in a film asks for many small
-parts. Closing a case cuts off whoever still reads from it.
+They stay open while the page is unlocked, as a player asks for many small parts. Closing a case
+ends what is still being read from it.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ _KEPT_OPEN = 6
 
 
 class Readable(Protocol):
-    """Something that plays: its length, what changes when a byte of it would, its bytes."""
+    """Something that plays. `etag` changes when a byte of it would."""
 
     @property
     def size(self) -> int: ...
@@ -45,7 +45,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True)
 class ListedFilm:
-    """A film as its manifest tells of it; nothing was opened for this."""
+    """A film by its manifest; nothing is opened for this."""
 
     id: str
     started: FilmStarted
@@ -81,8 +81,8 @@ class Viewing:
         practitioners: Sequence[Verifier],
         now: Callable[[], datetime],
     ) -> None:
-        """`kit` and `practitioners`: whose manifests are believed, of films made here and of films
-        brought from elsewhere. `now`: against which a consent is held."""
+        """`kit` and `practitioners`: whose manifests are believed, of films made here and of
+        imported films. `now`: against which a consent is held."""
         self._home = home
         self._kit = kit
         self._practitioners = practitioners
@@ -96,8 +96,8 @@ class Viewing:
         self._kinds: dict[str, FilmKind] = {}
 
     def to_hand_on(self, case: OpenCase) -> dict[str, FilmStarted]:
-        """How each film began whose moments may be copied or shared, as far as it was not taken
-        back: under a hold the film is still here."""
+        """The start of each film whose moments may be copied or shared: those that were not taken
+        back. Under a hold such a film is still here."""
         return {
             film.id: film.started
             for film in self.films_of(case.id)
@@ -105,7 +105,7 @@ class Viewing:
         }
 
     def films_of(self, case: str) -> list[ListedFilm]:
-        """The films of a case, the newest first, as far as their manifests can be read."""
+        """The films of a case whose manifests can be read, the newest first."""
         listed = []
         for directory in (self._home.recordings, self._brought(case)):
             for name in _names(directory):
@@ -113,7 +113,7 @@ class Viewing:
                     continue
                 with suppress(KitError):
                     manifest = self._manifest(directory / name)
-                    # The first line never changes, so what belongs elsewhere is read only once.
+                    # Its first line never changes, so a film of another case is read only once.
                     self._case_of[name] = manifest.started.case
                     if manifest.started.case == case:
                         listed.append(_listed(name, manifest))
@@ -127,7 +127,7 @@ class Viewing:
             written = (self._directory(case, name) / "manifest").lstat()
         except FileNotFoundError:
             raise NoMatch("There is no such film in this case.") from None
-        # A film that was cut short gets its end later: what was opened before is then out of date.
+        # A film that was cut short gets its end later; what was opened before is then out of date.
         key = (case.id, name, f"{written.st_mtime_ns} {written.st_size}")
         with self._lock:
             found = self._open.get(key)
@@ -139,7 +139,7 @@ class Viewing:
 
     @contextmanager
     def lend(self, case: OpenCase, name: str) -> Iterator[JoinedFilm]:
-        """A film opened for a longer piece of work, which playing others does not close.
+        """A film opened for a longer piece of work; it stays open while others are played.
 
         Raises as `film`; closing its case closes it too.
         """
@@ -178,7 +178,7 @@ class Viewing:
         return unseal(read_plain(case.clips / kept.file), case.identities)
 
     def close(self, case: str = "") -> None:
-        """Close what is open of one case, or everything. Who is reading gets no more."""
+        """Close what is open of one case, or everything. Whoever is reading gets no more."""
         with self._lock:
             for key in [key for key in self._open if case in ("", key[0])]:
                 self._open.pop(key).close()
@@ -201,15 +201,15 @@ class Viewing:
         )
 
     def _kind(self, case: OpenCase, film: str) -> FilmKind:
-        """What kind of film it is; read once, for it never changes. One that cannot be read is
-        taken for the kind that most can close."""
+        """The kind of film; read once, as it never changes. If it cannot be read, it counts as the
+        kind that the most withdrawals close."""
         if film not in self._kinds:
             with suppress(KitError, OSError):
                 self._kinds[film] = self._manifest(self._directory(case, film)).started.kind
         return self._kinds.get(film, "review")
 
     def _consent(self, case: OpenCase) -> Consent | None:
-        """The consent in force, opened once: the page asks again for each piece of a film."""
+        """The consent in force, opened once: each piece of a film asks for it."""
         newest = max(paths_in(case.directory.documents, _CONSENT), default=None)
         if newest is None:
             return None
@@ -245,7 +245,7 @@ class Viewing:
         return opened
 
     def _brought(self, case: str) -> Path:
-        """Where films lie that were made elsewhere and brought into a case."""
+        """Where the films are that were made elsewhere and imported into a case."""
         return self._home.case(case).imports
 
     def _directory(self, case: OpenCase, name: str) -> Path:
@@ -253,7 +253,7 @@ class Viewing:
         return brought if brought.is_dir() else self._home.recording(name)
 
     def _believed(self, directory: Path) -> Sequence[Verifier]:
-        """Whose word counts on a film: the kit's, or of one that was brought, a practitioner's."""
+        """Whose signature counts: the kit's, or a practitioner's on an imported film."""
         return self._kit if directory.parent == self._home.recordings else self._practitioners
 
     def _manifest(self, directory: Path) -> Manifest:

@@ -15,12 +15,12 @@ from web_ui.player.open_films import Readable
 
 PIECE = 1 << 18
 TABLES, AT_ONCE = 1 << 21, 1 << 19
-"""Bytes of an answer that go as fast as they can, so that a picture is seen soon: from the start of
-a film, where its tables lie, and from elsewhere, where a second of film is enough."""
+"""Bytes of an answer that are sent at full speed, so that a picture is seen soon: at the start of a
+film, where its tables lie, and elsewhere, where a second of film is enough."""
 LATER = 0.1
-"""Seconds between the pieces that follow, 2.6 MB each second: five times what a film of ours takes
-while it is played. A browser reads far ahead of every place that is sought, only to throw it away
-at the next; the kit is a small computer, on which others look at films too."""
+"""Seconds between the pieces that follow: 2.6 MB a second, five times the rate of our films. A
+browser reads far ahead and throws most of it away at the next seek; the kit is a small computer
+that serves others too."""
 _RANGE = re.compile(r"bytes=(?:(?P<first>\d{1,18})-(?P<last>\d{0,18})|-(?P<suffix>\d{1,18}))")
 
 
@@ -48,7 +48,7 @@ def play(
 
 
 def _asked_for(size: int, etag: str) -> tuple[int, int, int]:
-    """Where to start, where to end, and the status. What is not one good range is for all of it."""
+    """Start, end and status. Anything but one good range asks for the whole film."""
     found = _RANGE.fullmatch(request.headers.get("Range", "").strip())
     whole = (0, size, 200)
     if request.method == "HEAD" or not found or request.headers.get("If-Range", etag) != etag:

@@ -1,8 +1,8 @@
-"""Who may ask for what. Everything is refused unless the page is unlocked in this browser.
+"""Who may ask for what. Every request is refused unless the page is unlocked in this browser.
 
-An exception is written on its view, where a reader sees it: `@anyone`, `@paired` (a browser that
-once unlocked this kit). `@data` marks what a player or a script asks for: it is refused in words
-of one line, not sent to the passphrase, and asking for it is no sign that somebody is there.
+A view says itself if it is open to others: `@anyone`, or `@paired` (a browser that once unlocked
+this kit). Players and scripts ask for views marked `@data`: a refusal is then one line instead of
+the way to the passphrase, and such a request does not put the idle lock off.
 """
 
 import hashlib
@@ -25,18 +25,16 @@ from web_ui.session.enrolment import is_new_card
 from web_ui.wording.language import _
 
 NAMES = frozenset({"localhost", "attune.local"})
-"""Host names of any kit; its settings may add some.
-
-An address of digits is right by itself: only a name can be rebound.
-"""
+"""Host names of any kit; its settings may add some. IP addresses need no list: only a name can be
+rebound."""
 
 STRANGERS = 6
-"""Forms that are taken at once from browsers that never unlocked this kit. What is sent slowly
-holds a thread until it has come: strangers must leave some for Stop and whoever is unlocked."""
+"""Forms taken at once from browsers that never unlocked this kit. A form that is sent slowly holds
+a thread: strangers must leave some for Stop and for practitioners."""
 
 AT_ONCE = 8
-"""Requests that are answered at once for one address, from browsers that never unlocked this kit.
-Whoever asks for more is turned away in no time, and keeps nobody waiting."""
+"""Requests answered at once for one address, from browsers that never unlocked this kit. Any more
+are turned away at once and keep nobody waiting."""
 
 PAIRED_COOKIE = "__Host-attune-paired"
 _PAIRED_BROWSERS = 20
@@ -73,26 +71,26 @@ def paired(view: _View) -> _View:
 
 
 def even_new(view: _View) -> _View:
-    """This view is also for a new card that the service has not let in again yet: it was made with
-    a press by somebody who says that they forgot their passphrase, and nobody has confirmed it."""
+    """This view is also for a new card that the service has not let in yet: somebody said that they
+    forgot their passphrase and pressed the button, and nobody has confirmed who they are."""
     view.open_to_new = True  # type: ignore[attr-defined]
     return view
 
 
 def data(view: _View) -> _View:
-    """This view is asked by a player or a script, not opened by a person."""
+    """A player or a script asks for this view, not a person."""
     view.for_scripts = True  # type: ignore[attr-defined]
     return view
 
 
 class Paired(Fact, frozen=True, kw_only=True, tag="paired/v1"):
-    """Browsers that have unlocked this kit: `_digest` of each one's cookie, the newest last."""
+    """The browsers that have unlocked this kit: `_digest` of each cookie, the newest last."""
 
     digests: tuple[str, ...] = ()
 
 
 def install(app: Flask, parts: Parts) -> None:
-    """Ask these questions of every request before any view sees it, and mark every answer."""
+    """Check every request before any view sees it, and mark every answer."""
     door = _Door(app, parts)
     app.session_interface = _OwnSessions()
     app.before_request(door.admit)
@@ -138,7 +136,7 @@ class _Door:
             if not g.place:
                 abort(503, _("Too many are sending something at once. Wait a moment, try again."))
             return True
-        # Whoever sends a form slowly has one of the places above, and may look meanwhile.
+        # Whoever sends a form slowly has a place already, and may look at pages meanwhile.
         g.guest = self._guests.enter(request.remote_addr or "")
         return bool(g.guest)
 
@@ -176,7 +174,7 @@ def _mark(response: Response) -> Response:
 
 
 def look_again(parts: Parts) -> None:
-    """See who is unlocked in this browser now: an answer that goes on for long asks again."""
+    """Look who is unlocked in this browser now. An answer that goes on for long asks again."""
     if parts.session.idle:
         parts.lock("locked-idle")
     g.practitioner = parts.session.of(session.get(_SESSION, ""))
@@ -191,7 +189,7 @@ def begin_session(token: str) -> str:
 
 
 def lost_a_form() -> bool:
-    """Whether this browser came to the unlock page with a form that the lock kept out."""
+    """True if this browser sent a form that the lock refused, and came to the unlock page."""
     return bool(session.get(_LOST))
 
 
@@ -201,7 +199,7 @@ def end_session() -> None:
 
 
 def pair(parts: Parts, response: Response) -> None:
-    """Let this browser stop a film later on, even while the page is locked."""
+    """Let this browser stop a film even while the page is locked."""
     if _is_paired(parts):
         return
     cookie, path = secrets.token_urlsafe(32), parts.home.keys.paired
@@ -231,16 +229,16 @@ def _is_paired(parts: Parts) -> bool:
 
 
 def _digest(parts: Parts, cookie: str) -> str:
-    """What is kept of a paired browser. Whom the service has revoked goes into it: with a new
-    revocation every browser is forgotten at once, for nobody knows whose each one is. Whoever is
-    still a practitioner pairs theirs again with the next unlock."""
+    """What is kept of a paired browser. It depends on whom the service has revoked: a new
+    revocation forgets every browser, as nobody knows whose each one is. Practitioners pair theirs
+    again when they next unlock."""
     enrolled = parts.enrolled
     former = sorted(card.name for card in enrolled.former) if enrolled else []
     return hashlib.sha256("\n".join((cookie, *former)).encode()).hexdigest()
 
 
 def _is_our_name(host: str, names: Set[str]) -> bool:
-    """False for a name that a hostile page made lead to this kit (DNS rebinding)."""
+    """False for a name that a hostile site pointed at this kit (DNS rebinding)."""
     has_port = host.rpartition(":")[2].isdecimal()
     name = (host.rpartition(":")[0] if has_port else host).lower().rstrip(".")
     if name in names:
@@ -252,9 +250,8 @@ def _is_our_name(host: str, names: Set[str]) -> bool:
 
 
 class _OwnSessions(SecureCookieSessionInterface):
-    """Sessions that nothing of another site writes. Our cookies are not sent along with a link on
-    another site, so its answer would put a new, empty session in place of the one that is unlocked:
-    the kit would be unlocked in nobody's hands."""
+    """No request from another site writes a session. A browser does not send our cookies with such
+    a request, so the answer would replace the session that is unlocked with an empty one."""
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         if not g.get("foreign", True):
@@ -262,7 +259,7 @@ class _OwnSessions(SecureCookieSessionInterface):
 
 
 class _Guests:
-    """How many requests of each address are being answered. Any thread."""
+    """Counts the requests of each address that are being answered. Any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -287,8 +284,8 @@ class _Guests:
 
 
 def _is_from_elsewhere() -> bool:
-    """True for what another site's page sends, opens or shows: decided before anything is looked
-    at. `none` is what somebody typed or has kept."""
+    """True if another site's page sent this request. `none` means that somebody typed the address
+    or has a bookmark."""
     ours = f"https://{request.host}"
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
     if origin is not None and origin != ours:
@@ -301,8 +298,8 @@ def _is_from_elsewhere() -> bool:
 
 
 def _step_in() -> ResponseReturnValue:
-    """Answer another site. Somebody who follows a link gets a page of ours that opens the same
-    address anew: now it comes from here, with our cookies. Everything else is refused."""
+    """Answer a request from another site. Somebody who follows a link gets a page of ours that
+    opens the same address again, now with our cookies. Everything else is refused."""
     opens = request.headers.get("Sec-Fetch-Dest", "document") == "document"
     if request.method != "GET" or not opens or "Origin" in request.headers:
         abort(403, _("This came from another site."))

@@ -1,7 +1,8 @@
-"""Copies being handed out: onto a stick in the background, or as downloads while the page is open.
+"""Copies for the family: written to a stick in the background, or downloaded while the page is
+open.
 
-What is known here beyond the receipt - how far it is, the words that open locked copies - is in
-memory only, and gone when the page is locked.
+How far a copy is and the words that open locked copies are in memory only. They are gone when the
+page is locked.
 """
 
 import logging
@@ -24,26 +25,26 @@ _log = logging.getLogger(__name__)
 
 
 class Cancelled(KitError):
-    """Whoever asked for the copies does not want them any more."""
+    """The copies were cancelled."""
 
     code = "copies-cancelled"
 
 
 @dataclass
 class Handing:
-    """One handing-out of copies."""
+    """One set of copies."""
 
     receipt: Copies
     case: str
     kept: Sequence[Kept]
     words: str
-    """What opens locked copies: the family writes it down, and nobody else has it."""
+    """The passphrase of locked copies: the family writes it down, and nobody else has it."""
     device: str = ""
     state: Literal["writing", "done", "failed"] = "done"
     done: float = 0.0
     error: KitError | None = None
     not_let_go: KitError | None = None
-    """Why the stick must not be pulled out yet, though the copies are on it."""
+    """Why the stick must not be pulled out yet, although the copies are on it."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     _come: int = 0
 
@@ -53,7 +54,7 @@ class Handing:
         return dict(zip(names(self.kept, self.receipt.locked), self.kept, strict=True))
 
     def go_on(self, size: int) -> None:
-        """So many bytes come next. Raises Cancelled."""
+        """Count the bytes that come next. Raises Cancelled."""
         if self.cancelled.is_set():
             raise Cancelled("The copies were cancelled.")
         self._come += size
@@ -61,7 +62,8 @@ class Handing:
 
 
 class Copying:
-    """What one practitioner is handing out. Any thread; each stick is written by one of its own."""
+    """The copies that one practitioner hands out. Any thread; a thread of its own writes each
+    stick."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -70,7 +72,7 @@ class Copying:
         self._gone = False
 
     def find(self, name: str, case: str) -> Handing | None:
-        """What is known of these copies, None once the page was locked since."""
+        """These copies; None if the page was locked since."""
         with self._lock:
             found = self._handings.get(name)
         return found if found and found.case == case else None
@@ -91,7 +93,7 @@ class Copying:
         """
 
         def fill(folder: Folder) -> None:
-            folder.check_room(one.size for one in handing.kept)
+            folder.check_free_space(one.size for one in handing.kept)
             for name, kept in handing.files.items():
                 check(kept)
                 with opened(case(), kept) as reader:
@@ -107,7 +109,8 @@ class Copying:
                 handing.receipt = receipt
                 note(left)
             except KitError as error:
-                # Locked or withdrawn meanwhile. The receipt goes on saying "begun", which is more.
+                # Locked or withdrawn meanwhile. The receipt still says "begun": at worst, all of it
+                # is out.
                 handing.error = handing.error or error
             handing.state = "failed" if handing.error else "done"
 
@@ -138,7 +141,7 @@ class Copying:
             self._handings.clear()
 
     def wait(self, seconds: float) -> None:
-        """Wait until every stick that was written to is let go, at most so long."""
+        """Wait, at most so long, until every stick that was being written is ejected."""
         until = time.monotonic() + seconds
         for writing in self._writing:
             writing.join(max(until - time.monotonic(), 0.0))
@@ -160,7 +163,7 @@ class Copying:
 def handed(
     reader: SealedReader, handing: Handing, case: Callable[[], OpenCase]
 ) -> tuple[int, Iterator[bytes]]:
-    """How long a copy is, and its bytes as it leaves the kit. Locking or withdrawing ends it."""
+    """The size of a copy and its bytes as they leave the kit. Locking or withdrawing ends it."""
 
     def go_on(size: int) -> None:
         case()
@@ -172,7 +175,7 @@ def handed(
 
 
 def _written(handing: Handing, sticks: Sticks, fill: Callable[[Folder], None]) -> State:
-    """Fill a new folder on the stick, let the stick go, and say what is on it now."""
+    """Fill a new folder on the stick, eject the stick, and return what is on it now."""
     left: State = "nothing"
     try:
         with Folder(sticks.ready(handing.device)) as folder:

@@ -1,4 +1,4 @@
-"""Whose case and film a request is about, for whoever is unlocked."""
+"""Who is unlocked in this browser, and which case and film the request is about."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -40,7 +40,7 @@ def open_case(name: str) -> OpenCase:
 
 
 def open_to_take_back(name: str) -> OpenCase:
-    """As `open_case`, and one whose record is damaged too: the family may still take it back."""
+    """As `open_case`, but also for a damaged record: the family may still take the case back."""
     try:
         return open_case(name)
     except BadFile:
@@ -65,8 +65,8 @@ def consent_of(case: OpenCase) -> Consent | None:
 
 
 def details_of(case: OpenCase) -> Details:
-    """What the practitioner calls a case; where that cannot be read, by its id. The check word is
-    then no word that anybody can say."""
+    """The practitioner's name for a case; its id where that cannot be read, and then no check word
+    that anybody could say."""
     with suppress(*UNREADABLE):
         found = case.read(Details)
         if found is not None:
@@ -96,7 +96,7 @@ def opened_film(case: str, film: str) -> OpenedFilm:
 
 
 def again(case: str, pick: Callable[[Viewing, OpenCase], Readable]) -> Callable[[], Readable]:
-    """What opens a film or clip now and, for each piece that is sent, once more."""
+    """What opens a film or clip, once more for each piece that is sent."""
     holder = practitioner()
     open_case(case)
     return lambda: pick(holder.viewing, holder.case(case))

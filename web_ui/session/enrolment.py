@@ -1,8 +1,8 @@
-"""Setting up a kit, and bringing another practitioner: the keys, and the press that they wait for.
+"""Enrolment: the keys of a new kit or of another practitioner, and the press that makes them count.
 
-A practitioner's locked key is kept at keys/<name>/ before the button is asked for, so that a
-pulled plug between the press and the page cannot leave a kit that obeys a key nobody has. Until
-the recorder has written `kit/enrolled.json` it opens nothing.
+The page keeps a practitioner's locked key at keys/<name>/ before it asks for the button, so that no
+power cut leaves a kit that obeys a key nobody has. The key opens nothing until the recorder has
+written `kit/enrolled.json`.
 """
 
 import shutil
@@ -33,7 +33,7 @@ from appliance.vault.keys import PrivateKeys, lock, unlock
 from web_ui.recorder import Recorder
 
 BRING, MAKE = "bring", "make"
-"""How somebody comes to keys: they bring their own, or the kit makes them."""
+"""A practitioner brings keys, or the kit makes them."""
 
 Progress = Literal["nothing", "ready", "waiting", "refused", "timed-out", "done"]
 
@@ -48,8 +48,8 @@ class SecretBrought(BadInput):
 
 
 class NewCard(Fact, frozen=True, kw_only=True, tag="new-card/v1"):
-    """Beside a practitioner's locked key: it was made because they forgot the passphrase, and no
-    family is open to it yet."""
+    """Lies beside a practitioner's locked key that was made because they forgot a passphrase. It
+    opens no case yet."""
 
     practitioner: str
 
@@ -60,7 +60,7 @@ class WaitingCard:
 
     name: str
     come: bool
-    """Something of the service is here: its owner has only to unlock."""
+    """The service's answer is here: its owner has only to unlock."""
 
 
 def keep_new_card(home: Home, card: Card) -> None:
@@ -74,7 +74,7 @@ def is_new_card(home: Home, name: str) -> bool:
 
 
 def forget_new_card(home: Home, name: str) -> None:
-    """They are in. Safe to call again."""
+    """The service has let them in. Safe to call again."""
     home.keys.of(name).new_card.unlink(missing_ok=True)
 
 
@@ -88,7 +88,7 @@ def waiting_cards(home: Home, enrolled: Enrolled) -> list[WaitingCard]:
 
 
 class Enrolment:
-    """The set-up under way, if there is one. Any thread."""
+    """The enrolment under way, if there is one. Any thread."""
 
     def __init__(self, home: Home, clock: Clock, recorder: Recorder) -> None:
         self._home = home
@@ -96,7 +96,7 @@ class Enrolment:
         self._recorder = recorder
         self._lock = threading.Lock()
         self.turn = threading.Lock()
-        """Held by whoever is bringing keys just now."""
+        """Held while somebody brings keys."""
         self._cards: tuple[Card, Card] | None = None
         self._ceilings = ""
         self._request = ""
@@ -112,8 +112,8 @@ class Enrolment:
     ) -> None:
         """Keep the practitioner's locked key and remember both cards; the button is not asked yet.
 
-        `ceilings`: what the service has signed that its kits may do at most, if it has.
-        `forgotten`: the card is made because its owner forgot the passphrase of another.
+        `ceilings`: the service's signed limits for its kits, '' for none. `forgotten`: this card
+        replaces one whose passphrase its owner forgot.
 
         Raises BadInput if practitioner and service cannot seal to each other.
         """
@@ -139,7 +139,7 @@ class Enrolment:
             self._request = ""
 
     def bring_ceilings(self, service: Card, practitioner: Card, ceilings: str) -> None:
-        """Remember what the enrolled service has signed anew; the button is not asked yet."""
+        """Remember new limits that the service has signed; the button is not asked yet."""
         with self._lock:
             self._forget_earlier()
             self._cards, self._ceilings, self._request = (service, practitioner), ceilings, ""
@@ -156,7 +156,7 @@ class Enrolment:
             )
 
     def progress(self, status: RecorderStatus | None) -> Progress:
-        """How far it is."""
+        """How far the enrolment is."""
         with self._lock:
             if self._cards is None:
                 return "nothing"
@@ -181,8 +181,8 @@ class Enrolment:
 
 
 def read_service_card(data: bytes) -> tuple[Card, str]:
-    """The service's public card, and what it has signed that its kits may do at most, '' if that
-    does not stand beneath the card.
+    """The service's public card and its signed limits for its kits, '' if there are none in the
+    file.
 
     Raises SecretBrought for anything with a secret in it, BadFile.
     """

@@ -1,7 +1,7 @@
-"""What takes time: clips being made, films being looked through, in the background.
+"""Work in the background: clips, filmstrips, imported films.
 
-Each goes straight into its seal. What is under way when it is given up, the page is locked or the
-case is withdrawn comes to nothing, and nothing of it stays.
+Each result is sealed as it is made. If somebody gives a job up, locks the page or withdraws the
+case, the job ends and nothing of it stays.
 """
 
 import hashlib
@@ -23,32 +23,32 @@ from appliance.film.joined import JoinedFilm
 from appliance.media.apart import Apart
 from appliance.records.files import new_id, save
 from appliance.vault.cases import OpenCase
-from web_ui.player.filmstrip import make_glance
+from web_ui.player.filmstrip import make_filmstrip
 from web_ui.system import memory
 
 _log = logging.getLogger(__name__)
 
 Tell: TypeAlias = Callable[[float], None]
-"""Says how far a job is, from 0 to 1, and raises when nobody wants it any more."""
+"""Reports how far a job is, from 0 to 1; raises once nobody wants it any more."""
 Lend: TypeAlias = Callable[[], AbstractContextManager[JoinedFilm]]
 """Opens the film of a job when its turn comes."""
 
 
 class GivenUp(KitError):
-    """Whoever asked for it does not want it any more."""
+    """The job was given up."""
 
     code = "given-up"
 
 
 @dataclass
 class Job:
-    """One piece of work on a film: a clip from `start` to `end` in seconds, its glance, or the film
-    itself, made of one from elsewhere."""
+    """One piece of work: a clip from `start` to `end` in seconds, a filmstrip, or an imported
+    film."""
 
     id: str
     case: str
     recording: str
-    kind: Literal["clip", "glance", "film"]
+    kind: Literal["clip", "filmstrip", "film"]
     start: Fraction = Fraction(0)
     end: Fraction = Fraction(0)
     words: Words = field(default_factory=Words)
@@ -66,12 +66,12 @@ class Job:
 
 
 class Work:
-    """What one practitioner has asked for. Any thread; one clip is made at a time."""
+    """The jobs of one practitioner. Any thread; one clip is made at a time."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="clips")
-        # Of its own: a person waits for a clip, and looking through a long film takes minutes.
-        self._looking = ThreadPoolExecutor(1, thread_name_prefix="glances")
+        # One of its own: somebody waits for a clip, and the filmstrip of a long film takes minutes.
+        self._looking = ThreadPoolExecutor(1, thread_name_prefix="filmstrips")
         self._bringing = ThreadPoolExecutor(1, thread_name_prefix="imports")
         self._lock = threading.Lock()
         self._jobs: list[Job] = []
@@ -100,36 +100,37 @@ class Work:
         return job
 
     def look_through(self, case: OpenCase, recording: str, lend: Lend, apart: Apart) -> Job:
-        """Begin the glance of a film; the one that is under way, or could not be made, is given
-        back instead."""
+        """Begin the filmstrip of a film; returns the job that is under way or has failed, if there
+        is one."""
         with self._lock:
             for job in self._jobs:
-                if (job.case, job.recording, job.kind) == (case.id, recording, "glance") and (
+                if (job.case, job.recording, job.kind) == (case.id, recording, "filmstrip") and (
                     job.state != "done"
                 ):
                     return job
-        job = Job(new_id(), case.id, recording, "glance")
+        job = Job(new_id(), case.id, recording, "filmstrip")
 
         def make() -> None:
             with lend() as film:
-                make_glance(film, case, recording, job.told, apart)
+                make_filmstrip(film, case, recording, job.told, apart)
 
         self._begin(self._looking, job, make)
         return job
 
     def bring(self, case: OpenCase, recording: str, make: Callable[[Tell], None]) -> Job:
-        """Begin a film of the case that is made of one from elsewhere."""
+        """Begin to import a film into the case."""
         job = Job(new_id(), case.id, recording, "film")
         self._begin(self._bringing, job, lambda: make(job.told))
         return job
 
     def brought(self, case: str) -> list[Job]:
-        """The films from elsewhere that are being made for a case, were, or could not be."""
+        """The imports of a case: under way, done and failed."""
         with self._lock:
             return [job for job in self._jobs if (job.case, job.kind) == (case, "film")]
 
     def mend(self, mend_all: Callable[[], None]) -> None:
-        """Mend in the background what the power cut. Nobody waits for it: failures are logged."""
+        """Repair in the background what a power cut left. Nobody waits for it: failures are
+        logged."""
         self._pool.submit(self._mend, mend_all)
 
     def jobs(self, case: str, recording: str = "") -> list[Job]:
@@ -143,7 +144,7 @@ class Work:
             ]
 
     def give_up(self, case: str, name: str) -> None:
-        """End this piece of work, whether it waits, is under way, or has failed."""
+        """End this job, whether it waits, is under way or has failed."""
         with self._lock:
             for job in [job for job in self._jobs if (job.case, job.id) == (case, name)]:
                 job.given_up = True
@@ -160,7 +161,7 @@ class Work:
             return {job.id: int(100 * job.done) for job in self._jobs if job.state == "making"}
 
     def close(self) -> None:
-        """Begin nothing more, and end what is under way: its film is closed, too."""
+        """Begin nothing more, and end what is under way."""
         with self._lock:
             for job in self._jobs:
                 job.given_up = True
@@ -187,7 +188,8 @@ class Work:
             job.error = error
             job.state = "failed"
         except Exception as error:
-            # Whatever a library may raise over a film, the person is told; where, is logged.
+            # Whatever a library raises over a film: the page says that it failed, the log says
+            # where.
             _log.error("a %s failed: %s", job.kind, frames(error))
             job.error = NotPossible("It could not be made.", "Try it again.")
             job.state = "failed"

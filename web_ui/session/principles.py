@@ -1,7 +1,6 @@
 """What is said of a moment: the fields of its form, and the practitioner's list of principles.
 
-The list is the practitioner's own, sealed to their key: they may word it as they were taught, and
-what they write there is nobody else's business.
+The list is the practitioner's own and sealed to their key: they may word it as they were taught.
 """
 
 from collections.abc import Mapping
@@ -49,7 +48,7 @@ def first_principles() -> Principles:
 
 
 def words_sent(case: OpenCase, before: Words, principles: Principles) -> Words:
-    """What the form that was sent says. A field that is not in it stays as it was `before`.
+    """The words of the form that was sent. A field that is not in it stays as it was `before`.
 
     Raises BadInput, in words, for what is too long or was not there to choose.
     """
@@ -78,12 +77,12 @@ def words_sent(case: OpenCase, before: Words, principles: Principles) -> Words:
 
 
 def principles_of(parts: Parts, holder: Practitioner) -> Principles:
-    """The practitioner's list; the one it begins with until they changed it."""
+    """The practitioner's list, or the first one until they change it."""
     try:
         sealed = read_plain(_path(parts, holder))
         return from_json(unseal(sealed, [holder.keys.identity]), Principles)
     except (FileNotFoundError, KitError):
-        # Not changed yet; or damaged, and that must not keep anybody from their films.
+        # Not changed yet; or damaged, which must not keep anybody from their films.
         return first_principles()
 
 

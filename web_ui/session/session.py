@@ -1,8 +1,8 @@
 """The one session of the kit: which practitioner is unlocked, in which browser, and for how long.
 
-The unlocked key is here and nowhere else. It goes when the practitioner locks the page, when
-nothing has happened for ten minutes, and with the process. While a film is being made or watched
-the ten minutes are put off, but never for longer than ninety.
+It holds the unlocked key, which is nowhere else. The session ends when the practitioner locks the
+page, after ten minutes without use, and with the process. While somebody films or watches a film
+the ten minutes start again, but never beyond ninety.
 """
 
 import hmac
@@ -24,7 +24,7 @@ PUT_OFF_SECONDS = 5400.0
 """A film under way or a shared review puts the idle lock off, at most this long."""
 
 LONGEST_WAIT = 300.0
-"""Seconds: the delay after wrong passphrases grows to this and no further. Nothing is wiped."""
+"""Seconds: the longest delay after wrong passphrases. Nothing is ever wiped."""
 
 _T = TypeVar("_T")
 
@@ -60,13 +60,13 @@ class Session:
         self._clock = clock
         self._lock = threading.Lock()
         self._trying = threading.Lock()
-        """One passphrase is stretched at a time: that takes 128 MiB."""
+        """One passphrase at a time: scrypt takes 128 MiB."""
         self._stranger_tries = threading.Lock()
-        """One stranger waits for `_trying`, and no more: whoever else asks comes next."""
+        """One stranger at a time waits for `_trying`."""
         self._of_strangers = _Guesses()
         self._of_known = _Guesses()
-        """Apart: who has only the Wi-Fi key off the label must not keep out, by guessing again and
-        again, those who have unlocked before. What keeps a thief out is the passphrase."""
+        """Apart, so that somebody who has only the Wi-Fi key cannot keep practitioners out by
+        guessing again and again. The passphrase keeps a thief out."""
         self._holder: Practitioner | None = None
         self._token = ""
         self._used = 0.0
@@ -75,10 +75,10 @@ class Session:
     def begin(self, unlock: Callable[[], "Practitioner"], known: bool = False) -> str:
         """Unlock with `unlock`; returns the token that names this browser from now on.
 
-        `known`: this browser has unlocked this kit before. Whoever is unlocked already takes their
-        seat over: it ends in the other browser, and what they have under way goes on. Raises Taken
-        while somebody else is unlocked, TooSoon after wrong passphrases, and whatever `unlock`
-        raises. One passphrase is tried at a time, whoever asks.
+        `known`: this browser has unlocked this kit before. A practitioner who is unlocked in
+        another browser already goes on here with all they have under way. Raises Taken while
+        somebody else is unlocked, TooSoon after wrong passphrases, and whatever `unlock` raises.
+        One passphrase is tried at a time.
         """
         with nullcontext() if known else self._stranger_tries, self._trying:
             practitioner = self._tried(self._of_known if known else self._of_strangers, unlock)
@@ -118,7 +118,7 @@ class Session:
             found = attempt()
         except NotOpened:
             guesses.wrong += 1
-            # Doubled no further than it counts: no guesser makes a number too large.
+            # The exponent is bounded: no guesser makes the number too large.
             delay = min(2.0 ** min(guesses.wrong - 1, 30), LONGEST_WAIT)
             guesses.next_try = self._clock.monotonic() + delay
             raise
@@ -126,14 +126,14 @@ class Session:
         return found
 
     def of(self, token: str) -> "Practitioner | None":
-        """Who sits here, if this token is theirs."""
+        """Who is unlocked, if this token is theirs."""
         with self._lock:
             mine = self._holder and hmac.compare_digest(token.encode(), self._token.encode())
             return self._holder if mine else None
 
     @property
     def holder(self) -> "Practitioner | None":
-        """Who is unlocked, for what the kit does by itself. Not to be kept: it ends with a lock."""
+        """Who is unlocked, for what the kit does by itself. Do not keep it: it ends with a lock."""
         with self._lock:
             return self._holder
 
@@ -143,7 +143,7 @@ class Session:
             return self._holder is not None
 
     def forget(self, case: str) -> None:
-        """Whoever is unlocked loses what they have open of a case."""
+        """Close what is open of a case."""
         with self._lock:
             holder = self._holder
         if holder:
@@ -155,13 +155,13 @@ class Session:
             self._used = self._watched = self._clock.monotonic()
 
     def watched(self) -> None:
-        """A film is being made or played: put the idle lock off."""
+        """Somebody films or plays a film: put the idle lock off."""
         with self._lock:
             self._watched = self._clock.monotonic()
 
     @property
     def idle(self) -> bool:
-        """True if somebody is unlocked and nothing has happened for long enough."""
+        """True if somebody is unlocked and the time without use is over."""
         with self._lock:
             now = self._clock.monotonic()
             return self._holder is not None and (
@@ -169,8 +169,8 @@ class Session:
             )
 
     def end(self) -> "Practitioner | None":
-        """The key and everything it opened are closed here; returns who had it. The page is locked
-        by `Parts.lock`, which ends this process too."""
+        """Close the key and everything it opened; returns whose it was. `Parts.lock` locks the
+        page: it ends this process too."""
         with self._lock:
             holder, self._holder, self._token = self._holder, None, ""
         if holder:

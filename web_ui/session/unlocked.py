@@ -33,8 +33,8 @@ class Practitioner:
         clock: Clock,
         settle: Callable[["Practitioner", OpenCase], OpenCase],
     ) -> None:
-        """`kit`: the verifying key of this kit's recorder, whose films are believed. `settle`: what
-        is done with every case before anybody uses it."""
+        """`kit`: the verifying key of this kit's recorder. `settle` prepares every case before it
+        is used."""
         self.kit = tuple(kit)
         self.keys = keys
         self.card = card
@@ -47,16 +47,16 @@ class Practitioner:
         self.work = Work()
         self.copying = Copying()
         self.word_said: set[str] = set()
-        """The case whose family said its check word last, since the unlock: it alone is filmed and
-        shown."""
+        """The case whose family said its check word last since the unlock. It alone may be filmed
+        and shown."""
         self.letting_in = threading.Lock()
         """Held by whoever takes in what the service sent for them (`housekeeping.let_in`)."""
         self.let_in: set[str] = set()
-        """The cases that the service has let them into again, taken in since the unlock."""
+        """The cases that the service has let them into again since the unlock."""
         self.not_let_in: dict[int, ReadmissionRefusal] = {}
-        """The orders to let somebody in that were refused since, by their numbers."""
+        """The service's orders to let them in that were refused since, by number."""
         self.here: dict[str, str] = {}
-        """For each case, the consent of those who are here today, as was said since the unlock."""
+        """The consent of those who are here today, by case, as they said since the unlock."""
         self._home = home
         self._cases = Cases(home)
         self._settle = settle
@@ -78,7 +78,7 @@ class Practitioner:
         with self._lock:
             if self._gone:
                 raise NotOpened("The page was locked.")
-            # The order counts from the moment it is on the card, whatever is still in memory.
+            # The order counts as soon as it is on the card, whatever is still in memory.
             if is_withdrawn(self._home.case(name)):
                 self.forget(name)
                 raise CaseWithdrawn(
@@ -90,20 +90,20 @@ class Practitioner:
             return self._open[name]
 
     def settle(self) -> None:
-        """The service has revoked somebody since: what is open is looked at anew."""
+        """Prepare what is open again: the service has revoked somebody since."""
         with self._lock:
             for name, opened in self._open.items():
                 self._open[name] = self._settle(self, opened)
 
     def case_to_close(self, name: str) -> OpenCase:
-        """A case whose record is damaged, to be taken back and for nothing else. It is not kept."""
+        """A case with a damaged record, opened only to be taken back. It is not kept open."""
         with self._lock:
             if self._gone:
                 raise NotOpened("The page was locked.")
             return self._cases.open_to_close(name, self.keys, self.verifiers)
 
     def details(self, record: CaseRecord) -> Details | None:
-        """What the practitioner calls a case, or None if it is not theirs or is withdrawn."""
+        """The practitioner's name for a case; None if it is not theirs or is withdrawn."""
         with self._lock:
             try:
                 if record.id not in self._details:
@@ -123,7 +123,7 @@ class Practitioner:
         self.viewing.close(name)
 
     def close(self) -> None:
-        """Drop everything. Whoever is still at something with this object gets no further."""
+        """Drop everything. Whatever still uses this object gets no further."""
         with self._lock:
             self._gone = True
             self._open.clear()

@@ -1,7 +1,7 @@
-"""What pictures and indexes took, given back: megabytes each, on a computer of a few hundred.
+"""Give memory back to the system after pictures and indexes of megabytes.
 
-The allocator of glibc keeps what is freed, a heap a thread, unless it is told otherwise. Elsewhere
-the numbers below are unknown, and nothing happens.
+glibc's allocator keeps what is freed, in a heap for each thread, unless it is told otherwise. With
+another C library nothing happens.
 """
 
 import contextlib
@@ -10,21 +10,20 @@ import ctypes
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 """As malloc.h of glibc has them."""
 _LARGE = 1 << 17
-"""Bytes from which on a piece of memory stands by itself, and goes when it is freed: pictures, and
-the pieces in which a film is sent."""
+"""Bytes: larger blocks are given back as soon as they are freed (pictures, pieces of a film)."""
 _HEAPS = 1
-"""Python's own lock lets hardly two threads ask for memory at once."""
+"""Python's own lock leaves little use for more."""
 
 
 def settle() -> None:
-    """For the start of the process, before there are other threads."""
+    """Call at the start of the process, before there are other threads."""
     with contextlib.suppress(OSError, AttributeError):
         _allocator().mallopt(_M_MMAP_THRESHOLD, _LARGE)
         _allocator().mallopt(_M_ARENA_MAX, _HEAPS)
 
 
 def give_back() -> None:
-    """Let the system have what is free. For the end of a piece of work."""
+    """Give free memory back. Call at the end of a piece of work."""
     with contextlib.suppress(OSError, AttributeError):
         _allocator().malloc_trim(0)
 

@@ -7,7 +7,7 @@ from web_ui.wording.language import _
 
 
 def power_off() -> None:
-    """Ask systemd to switch the machine off; who may ask is in its own rules."""
+    """Ask systemd to switch the machine off; its own rules say who may."""
     manager = ("org.freedesktop.login1", "/org/freedesktop/login1")
     command = [
         "busctl",

@@ -1,9 +1,9 @@
 """The page's certificate: made by the kit itself at its first start.
 
-A leaf for this kit's names, signed by an authority of its own that may speak for those names alone
-and whose key is thrown away at once: a device that is told to trust the authority (tablets ask for
-one) trusts nothing but this leaf, for ever. Whoever trusts no authority compares the fingerprint.
-Its validity does not hang on the clock, which may wake in the wrong year.
+A leaf for this kit's names, signed by the kit's own authority. The authority is constrained to
+those names and its key is thrown away at once, so a device that trusts it (tablets ask for one)
+trusts this leaf and nothing else. Others compare the fingerprint. Its validity does not depend on
+the clock, which may wake in the wrong year.
 """
 
 import ipaddress
@@ -33,8 +33,8 @@ _USES = (
 
 
 def ensure_certificate(keys: Path, names: Iterable[str]) -> tuple[Path, Path]:
-    """The paths of certificate and key in `keys`, made if they are not both there and whole, or if
-    the kit made them itself when it was called otherwise.
+    """The paths of certificate and key in `keys`. Makes both if one is missing or damaged, or if
+    the kit made them for other names.
 
     P-256, for localhost, attune.local, the loopback addresses and `names`: host names and
     addresses. The key is 0600 and in PKCS #8, which the server asks for. RFC 5280, 4.2.1.10.
@@ -46,8 +46,8 @@ def ensure_certificate(keys: Path, names: Iterable[str]) -> tuple[Path, Path]:
     if certificate.exists() and key_file.exists():
         if _are_whole(certificate, key_file) and _speaks_for(certificate, named):
             return certificate, key_file
-        # Damaged, or of other names. First this one goes: a pulled plug must not leave it beside a
-        # key that is new.
+        # Damaged, or for other names. The certificate goes first: a power cut must not leave it
+        # beside a new key.
         certificate.unlink()
         sync_directory(keys)
     authority_key = ec.generate_private_key(ec.SECP256R1())
@@ -82,7 +82,7 @@ def _are_whole(certificate: Path, key_file: Path) -> bool:
 
 
 def _speaks_for(certificate: Path, named: list[x509.GeneralName]) -> bool:
-    """True if it has all these names, or is not of the kit's own making."""
+    """True if it has all these names, or somebody else made it."""
     leaf = x509.load_pem_x509_certificate(read_plain(certificate))
     if leaf.issuer != _called(_AUTHORITY):
         return True
@@ -104,7 +104,7 @@ def _name(text: str) -> x509.GeneralName:
 
 
 def _constraint(name: x509.GeneralName) -> x509.GeneralName:
-    """An authority speaks for networks; for one address that is the network of it alone."""
+    """A name constraint has networks instead of addresses: here a network of one address."""
     if isinstance(name, x509.IPAddress):
         return x509.IPAddress(ipaddress.ip_network(str(name.value)))
     return name

@@ -1,4 +1,4 @@
-"""USB sticks: found, mounted, written to with care, and let go.
+"""USB sticks: found, mounted, written with care, and ejected.
 
 A stick comes from outside and may be anything: before the kernel reads it, udisks2 says what lies
 on it, and only the formats of sticks are mounted, each by its name. Only a removable disk that
@@ -27,19 +27,19 @@ from appliance.records.files import lines
 READABLE = frozenset({"vfat", "exfat", "ntfs3"})
 """Formats of sticks that phones and computers read, as Linux calls them."""
 _MOUNTED_AS = {"vfat": "vfat", "exfat": "exfat", "ntfs": "ntfs3"}
-"""What is mounted at all, as udisks2 calls it and as Linux does. For anything else a file system of
-the kernel that was not written for what strangers bring would read it."""
+"""The only formats that are mounted, as udisks2 and as Linux call them. The kernel's other file
+systems were not written for what strangers bring."""
 SAME_TIME = 946_728_000
-"""Noon of 1 January 2000: the time that every file shows, so that it tells nothing."""
+"""Noon of 1 January 2000: every file shows this time, so that it says nothing."""
 FOLDER = "copies"
 
 _FOR_STICKS = ("/media/", "/run/media/")
-"""Where sticks are mounted. A disk with anything mounted elsewhere is part of the kit."""
+"""Where sticks are mounted. A disk that is mounted anywhere else is part of the kit."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SECTOR = 512
 _AT_ONCE = 1 << 20
 _CLUSTER = 64 << 10
-"""A file may take so much more than its length."""
+"""The space that a file may take beyond its length."""
 _MOST_FOLDERS = 1000
 _SLOW_SECONDS = 60
 _PLAIN_NAME = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9]+)+")
@@ -260,7 +260,7 @@ class Folder:
             os.close(self._folder)
             os.close(self._root)
 
-    def check_room(self, sizes: Iterable[int]) -> None:
+    def check_free_space(self, sizes: Iterable[int]) -> None:
         """Raise StickFailed unless files of these sizes will fit."""
         needed = sum(size + _CLUSTER for size in sizes)
         with _in_words():
@@ -326,7 +326,7 @@ def _write(file: IO[bytes], pieces: Iterable[bytes]) -> None:
         while rest:
             rest = rest[file.write(rest) :]
     os.fsync(file.fileno())
-    # What is still in memory says nothing of the stick.
+    # Read from the stick, not from the cache.
     os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     file.seek(0)
     found = hashlib.sha256()
@@ -344,7 +344,7 @@ def _write(file: IO[bytes], pieces: Iterable[bytes]) -> None:
 
 @contextlib.contextmanager
 def _in_words() -> Iterator[None]:
-    """What the system says of a stick, in words."""
+    """Put the system's errors into words."""
     try:
         yield
     except KitError:

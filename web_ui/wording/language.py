@@ -27,7 +27,7 @@ def ngettext(one: str, many: str, count: int, **values: object) -> str:
 def in_words(error: KitError) -> tuple[str, str]:
     """An error's sentence and its hint in the page's language; '' where there is no hint."""
     values = error.values
-    # What is filled in is data, but for a reason: that may be words of ours.
+    # Values are data, except `why`: it may be a sentence of ours.
     if isinstance(why := values.get("why"), str) and why:
         values = values | {"why": _(why)}
     sentence, hint = (_(words, **values) if words else "" for words in error.said)

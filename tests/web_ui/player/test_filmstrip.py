@@ -2,7 +2,7 @@
 
 from tests.support.pages import WebKit
 from tests.support.watching import place, wait_for
-from web_ui.player.filmstrip import read_glance
+from web_ui.player.filmstrip import read_filmstrip
 
 
 def test_a_film_is_looked_through_once_and_what_was_seen_is_sealed(own_kit: WebKit) -> None:
@@ -26,7 +26,7 @@ def test_a_film_that_was_mended_since_is_looked_at_again(own_kit: WebKit) -> Non
     url = f"{place(kit)}/glance.json"
     wait_for(lambda: kit.browser.get(url).status == 200)
     case, film = place(kit).split("/")[2::2]
-    assert read_glance(kit.open_case(case), film, "another film") is None
+    assert read_filmstrip(kit.open_case(case), film, "another film") is None
     (sealed,) = kit.home.cases.glob("*/derived/*/glance.age")
     sealed.write_bytes(sealed.read_bytes()[:-1])
     assert kit.browser.get(url).status == 202, "one that is damaged is made again"

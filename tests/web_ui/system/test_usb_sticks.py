@@ -328,9 +328,9 @@ def test_what_fails_while_it_is_written_never_has_its_name(socket: Socket, stick
 
 def test_too_little_room_is_told_before_anything_is_written(socket: Socket, stick: Stick) -> None:
     with Folder(stick) as folder:
-        folder.check_room([10 * MEGABYTE])
+        folder.check_free_space([10 * MEGABYTE])
         with pytest.raises(StickFailed, match="not enough room"):
-            folder.check_room([1 << 60])
+            folder.check_free_space([1 << 60])
 
 
 # --- On real block devices ----------------------------------------------------------------------
