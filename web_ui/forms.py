@@ -8,7 +8,7 @@ import flask
 from flask import Flask, request
 from flask_wtf import FlaskForm
 from werkzeug.formparser import FormDataParser
-from wtforms import Field
+from wtforms import Field, StringField
 from wtforms.validators import ValidationError
 
 from appliance.errors import BadInput
@@ -16,8 +16,6 @@ from web_ui.wording.language import _
 
 _NOT_KEPT = frozenset("\0\N{REPLACEMENT CHARACTER}")
 """Characters that no page can show: HTML has no NUL; the other marks undecodable bytes."""
-
-Validator = Callable[[Any, Field], None]
 
 
 class Form(FlaskForm):  # type: ignore[misc]
@@ -58,29 +56,22 @@ def install(app: Flask) -> None:
             )
 
 
-def needed(sentence: Callable[[], str]) -> Validator:
-    """Refuse an empty field, with a sentence that says what to do."""
+def text_field(needed: Callable[[], str] | None = None, most: int | None = None) -> StringField:
+    """A field for text of at most so many characters, without the white space around it. `needed`
+    says what to do where it is empty; without that, it may be."""
 
-    def check(form: Form, field: Field) -> None:
-        if not field.data or (isinstance(field.data, str) and not field.data.strip()):
-            raise ValidationError(sentence())
+    def check(_form: Form, field: Field) -> None:
+        if needed and not field.data:
+            raise ValidationError(needed())
+        if most and (problem := too_long(field.data, most)):
+            raise ValidationError(problem)
 
-    return check
-
-
-def at_most(characters: int) -> Validator:
-    """Refuse more than that many characters."""
-
-    def check(form: Form, field: Field) -> None:
-        if field.data and len(field.data) > characters:
-            raise ValidationError(_("Use at most %(count)s characters.", count=characters))
-
-    return check
+    return StringField(filters=[lambda sent: (sent or "").strip()], validators=[check])
 
 
-def stripped(value: str | None) -> str:
-    """A filter: text without the white space around it."""
-    return (value or "").strip()
+def too_long(text: str, most: int) -> str:
+    """What to do about a text of more than so many characters; '' if it is shorter."""
+    return _("Use at most %(count)s characters.", count=most) if len(text) > most else ""
 
 
 def page_asked() -> int:

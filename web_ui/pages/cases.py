@@ -5,7 +5,7 @@ from datetime import datetime
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from wtforms import BooleanField, StringField
+from wtforms import BooleanField
 
 from appliance.casework.clips import marks_of
 from appliance.casework.consent import Enough, may_be_made
@@ -22,7 +22,7 @@ from appliance.protocol.status import State
 from appliance.records.files import CaseFolder, names_in, new_id
 from appliance.records.signing import open_note
 from appliance.vault.cases import Details, Goal, Goals
-from web_ui.forms import Form, at_most, needed, page_asked, stripped
+from web_ui.forms import Form, page_asked, text_field
 from web_ui.parts import parts
 from web_ui.session.access import local_path
 from web_ui.session.current import case_page, consent_of, open_case, practitioner
@@ -37,30 +37,18 @@ SHOWN = 50
 
 
 class CaseForm(Form):
-    label = StringField(
-        filters=[stripped],
-        validators=[
-            needed(lambda: _("Write what you call this family, so that you find it again.")),
-            at_most(LABEL_LENGTH),
-        ],
+    label = text_field(
+        lambda: _("Write what you call this family, so that you find it again."), LABEL_LENGTH
     )
-    check_word = StringField(
-        filters=[stripped],
-        validators=[
-            needed(lambda: _("Write the word that the family chose.")),
-            at_most(LABEL_LENGTH),
-        ],
-    )
+    check_word = text_field(lambda: _("Write the word that the family chose."), LABEL_LENGTH)
 
 
 class WordForm(Form):
-    word = StringField(
-        filters=[stripped], validators=[needed(lambda: _("Write the word that the family says."))]
-    )
+    word = text_field(lambda: _("Write the word that the family says."))
 
 
 class GoalsForm(Form):
-    goal = StringField(filters=[stripped], validators=[at_most(GOAL_LENGTH)])
+    goal = text_field(most=GOAL_LENGTH)
     not_yet = BooleanField()
 
 

@@ -28,6 +28,7 @@ from appliance.errors import BadInput
 from appliance.protocol.permits import LONGEST_FILM, recipient_digest
 from appliance.records.files import new_id
 from appliance.vault.cases import OpenCase
+from web_ui.forms import too_long
 from web_ui.parts import parts
 from web_ui.session.current import case_page, consent_of, open_case, practitioner
 from web_ui.wording.language import _
@@ -147,8 +148,8 @@ class Draft:
             self.errors["witness"] = _("Write who heard it.")
         lengths = {"language": TEXT_LENGTH, "interpreter": TEXT_LENGTH, "witness": TEXT_LENGTH}
         for name, longest in (lengths | {"worries": WORRIES_LENGTH}).items():
-            if len(getattr(self, name)) > longest:
-                self.errors[name] = _("Use at most %(count)s characters.", count=longest)
+            if problem := too_long(getattr(self, name), longest):
+                self.errors[name] = problem
         if self.errors or limit is None or until is None:
             return None
         return Consent(
@@ -194,15 +195,10 @@ class Draft:
             self.errors[f"{prefix}-child"] = _("Write for which child they answer.")
         elif row.on_behalf_of and not row.authority:
             self.errors[f"{prefix}-authority"] = _("Say by what right they answer for the child.")
-        for name, words in (
-            ("name", row.name),
-            ("relation", row.relation),
-            ("child", row.on_behalf_of),
-        ):
-            if len(words) > TEXT_LENGTH:
-                self.errors[f"{prefix}-{name}"] = _(
-                    "Use at most %(count)s characters.", count=TEXT_LENGTH
-                )
+        written = {"name": row.name, "relation": row.relation, "child": row.on_behalf_of}
+        for name, words in written.items():
+            if problem := too_long(words, TEXT_LENGTH):
+                self.errors[f"{prefix}-{name}"] = problem
         return Person(
             pii_principal_id=new_id(),
             name=row.name,

@@ -18,9 +18,10 @@ from appliance.records.files import new_id
 from appliance.vault.cases import OpenCase
 from appliance.vault.passphrases import make_passphrase
 from web_ui import answers
+from web_ui.forms import too_long
 from web_ui.parts import parts
 from web_ui.session.copying import Handing, handed
-from web_ui.session.current import case_page, open_case, practitioner
+from web_ui.session.current import case_page, moments_sent, open_case, practitioner
 from web_ui.session.unlocked import Practitioner
 from web_ui.system.usb_sticks import Stick
 from web_ui.wording.language import _
@@ -103,10 +104,8 @@ def show(case: str) -> ResponseReturnValue:
 def hand_out(case: str) -> ResponseReturnValue:
     # A thread of its own writes the stick; it has no `parts()`.
     holder, opened_case, ours = practitioner(), open_case(case), parts()
-    wanted = request.form.getlist("moments")
-    kept = [one for one in shelf(opened_case).every if one.id in wanted]
-    errors = _errors()
-    if not kept or len(kept) != len(set(wanted)):
+    kept, errors = moments_sent(opened_case), _errors()
+    if not kept:
         errors["moments"] = _("Tick the clips and pictures that the family keeps.")
     if errors:
         return _page(case, errors), 400
@@ -211,8 +210,8 @@ def _errors() -> dict[str, str]:
     errors = {}
     if not to:
         errors["to"] = _("Write whom the copies are for, in the family's words.")
-    elif len(to) > TO_LENGTH:
-        errors["to"] = _("Use at most %(count)s characters.", count=TO_LENGTH)
+    elif problem := too_long(to, TO_LENGTH):
+        errors["to"] = problem
     if request.form.get("lock") not in ("plain", "locked"):
         errors["lock"] = _("Choose whether the copies are locked.")
     if way != DOWNLOAD and not _STICK.fullmatch(way):

@@ -6,13 +6,19 @@ from flask.typing import ResponseReturnValue
 from appliance.casework import course
 from appliance.casework.course import Arranged
 from appliance.casework.retention import Keeping
-from appliance.casework.reviews import Rating
 from appliance.records.files import to_json
-from appliance.vault.cases import Goal
 from web_ui.answers import download
+from web_ui.forms import too_long
 from web_ui.housekeeping import close_for_good, course_now
 from web_ui.parts import parts
-from web_ui.session.current import case_page, consent_of, goals_of, open_case, practitioner
+from web_ui.session.current import (
+    case_page,
+    consent_of,
+    goals_of,
+    open_case,
+    practitioner,
+    ratings_sent,
+)
 from web_ui.wording.language import _
 
 STEPS_LENGTH = 2000
@@ -48,9 +54,9 @@ def arrange(case: str) -> ResponseReturnValue:
     opened = open_case(case)
     place, supervisor = (request.form.get(name, "").strip() for name in ("place", "supervisor"))
     errors = {
-        name: _("Use at most %(count)s characters.", count=WORDS_LENGTH)
+        name: problem
         for name, words in (("place", place), ("supervisor", supervisor))
-        if len(words) > WORDS_LENGTH
+        if (problem := too_long(words, WORDS_LENGTH))
     }
     if errors:
         return _page(case, errors), 400
@@ -63,7 +69,7 @@ def arrange(case: str) -> ResponseReturnValue:
 def rate(case: str) -> ResponseReturnValue:
     """Rate the goals before the first film of the course."""
     opened = open_case(case)
-    given = _ratings(goals_of(opened), parts().service.ratings)
+    given = ratings_sent(goals_of(opened), parts().service.ratings)
     if not given:
         return _page(case, {"rate": _("Choose a number for at least one goal.")}), 400
     course.rate(opened, "start", practitioner().now(parts().clock), given)
@@ -75,15 +81,13 @@ def rate(case: str) -> ResponseReturnValue:
 def end(case: str) -> ResponseReturnValue:
     opened = open_case(case)
     steps = request.form.get("steps", "").strip()
-    if len(steps) > STEPS_LENGTH:
-        return _page(
-            case, {"steps": _("Use at most %(count)s characters.", count=STEPS_LENGTH)}
-        ), 400
+    if problem := too_long(steps, STEPS_LENGTH):
+        return _page(case, {"steps": problem}), 400
     if request.form.get("confirm") != "y":
         return _page(case, {"confirm": _("Tick the box if the work has ended.")}), 400
     now = practitioner().now(parts().clock)
     consent = consent_of(opened)
-    given = _ratings(goals_of(opened), parts().service.ratings)
+    given = ratings_sent(goals_of(opened), parts().service.ratings)
     keep = consent.retention_period if consent else parts().service.retention_days
     parts().recorder.disarm(case)
     course.end(opened, now, steps, keep)
@@ -121,10 +125,3 @@ def outcome(case: str) -> ResponseReturnValue:
     told = course_now(parts(), practitioner(), opened)
     data = to_json(course.outcome(opened, told.films)) + b"\n"
     return download(data, "outcome.json", "application/json")
-
-
-def _ratings(goals: tuple[Goal, ...], scale: range) -> list[Rating]:
-    """The ratings that were chosen; a goal that was left out is not rated."""
-    points = {str(value): value for value in scale}
-    sent = ((goal, request.form.get(f"goal-{goal.id}", "")) for goal in goals)
-    return [Rating(goal.id, goal.text, points[value]) for goal, value in sent if value in points]

@@ -18,6 +18,7 @@ from appliance.casework.consent import Consent, allows, may_be_made
 from appliance.casework.reviews import GoOn, Rating, Review, reviews_of
 from appliance.records.files import ID, new_id
 from appliance.vault.cases import Goal
+from web_ui.forms import too_long
 from web_ui.parts import parts
 from web_ui.session.current import (
     ask_for_word,
@@ -26,6 +27,7 @@ from web_ui.session.current import (
     goals_of,
     open_case,
     practitioner,
+    ratings_sent,
 )
 from web_ui.session.principles import turns_in_words
 from web_ui.wording.language import _
@@ -47,21 +49,15 @@ class Closing:
     @classmethod
     def sent(cls, goals: tuple[Goal, ...], scale: range) -> "Closing":
         """What was filled in, checked."""
-        points = {str(value): value for value in scale}
-        values = ((goal, request.form.get(f"goal-{goal.id}", "")) for goal in goals)
         closing = cls(
             strengths=request.form.get("strengths", "").strip(),
             next=request.form.get("next", "").strip(),
-            ratings=tuple(
-                Rating(goal.id, goal.text, points[value])
-                for goal, value in values
-                if value in points
-            ),
+            ratings=tuple(ratings_sent(goals, scale)),
             go_on=request.form.get("go_on", ""),
         )
         for name in ("strengths", "next"):
-            if len(getattr(closing, name)) > TEXT_LENGTH:
-                closing.errors[name] = _("Use at most %(count)s characters.", count=TEXT_LENGTH)
+            if problem := too_long(getattr(closing, name), TEXT_LENGTH):
+                closing.errors[name] = problem
         if not closing.strengths and not closing.next:
             closing.errors["strengths"] = _("Write what was seen, or what comes next.")
         if closing.go_on not in going_on_in_words():

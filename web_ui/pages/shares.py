@@ -17,8 +17,9 @@ from appliance.errors import BadFile, BadInput
 from appliance.protocol.cards import Card, sealing_keys
 from appliance.records.files import from_json
 from appliance.vault.cases import OpenCase
+from web_ui.forms import too_long
 from web_ui.parts import parts
-from web_ui.session.current import case_page, consent_of, open_case, practitioner
+from web_ui.session.current import case_page, consent_of, moments_sent, open_case, practitioner
 from web_ui.wording.language import _, told
 from web_ui.wording.purposes import purposes_in_words
 from web_ui.wording.times import end_of
@@ -60,15 +61,14 @@ def show(case: str) -> ResponseReturnValue:
 def share(case: str) -> ResponseReturnValue:
     holder, opened = practitioner(), open_case(case)
     now, errors = holder.now(parts().clock), dict[str, str]()
-    wanted = request.form.getlist("moments")
-    kept = [one for one in shelf(opened).every if one.id in wanted]
-    if not kept or len(kept) != len(set(wanted)):
+    kept = moments_sent(opened)
+    if not kept:
         errors["moments"] = _("Tick the clips and pictures that this person is to see.")
     who = request.form.get("who", "").strip()
     if not who:
         errors["who"] = _("Write who this person is.")
-    elif len(who) > WHO_LENGTH:
-        errors["who"] = _("Use at most %(count)s characters.", count=WHO_LENGTH)
+    elif problem := too_long(who, WHO_LENGTH):
+        errors["who"] = problem
     purpose = purpose_of(request.form.get("purpose", ""))
     if purpose is None:
         errors["purpose"] = _("Choose what it is for.")

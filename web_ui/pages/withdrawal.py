@@ -11,7 +11,6 @@ from datetime import UTC, date, datetime, timedelta
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from wtforms import StringField
 
 from appliance.casework import shares
 from appliance.casework.consent import (
@@ -42,7 +41,7 @@ from appliance.protocol.status import RecorderStatus
 from appliance.records.files import CaseFolder, names_in, read_text
 from appliance.records.signing import open_fact, open_note
 from appliance.vault.cases import UNREADABLE, OpenCase
-from web_ui.forms import Form, at_most, needed, stripped
+from web_ui.forms import Form, text_field
 from web_ui.housekeeping import close_for_good
 from web_ui.parts import parts
 from web_ui.session.current import case_page, consent_of, open_case, open_to_take_back, practitioner
@@ -87,21 +86,9 @@ class FilmCertificate:
 
 
 class HoldForm(Form):
-    role = StringField(
-        filters=[stripped],
-        validators=[
-            needed(lambda: _("Write who decided it, by their office.")),
-            at_most(ROLE_LENGTH),
-        ],
-    )
-    reason = StringField(
-        filters=[stripped],
-        validators=[needed(lambda: _("Write the reason.")), at_most(REASON_LENGTH)],
-    )
-    review = StringField(
-        filters=[stripped],
-        validators=[needed(lambda: _("Choose the day on which it is looked at again."))],
-    )
+    role = text_field(lambda: _("Write who decided it, by their office."), ROLE_LENGTH)
+    reason = text_field(lambda: _("Write the reason."), REASON_LENGTH)
+    review = text_field(lambda: _("Choose the day on which it is looked at again."))
 
 
 pages = Blueprint("withdraw", __name__, url_prefix="/cases/<id:case>")

@@ -6,7 +6,9 @@ from contextlib import suppress
 from flask import abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from appliance.casework.clips import Kept, shelf
 from appliance.casework.consent import Consent
+from appliance.casework.reviews import Rating
 from appliance.errors import BadFile, CaseWithdrawn, NoMatch
 from appliance.film.recording import OpenedFilm
 from appliance.protocol.enrolment import Enrolled
@@ -76,6 +78,20 @@ def details_of(case: OpenCase) -> Details:
 
 def goals_of(case: OpenCase) -> tuple[Goal, ...]:
     return (case.read(Goals) or Goals(goals=())).goals
+
+
+def ratings_sent(goals: tuple[Goal, ...], scale: range) -> list[Rating]:
+    """The ratings that were chosen in a form; a goal that was left out is not rated."""
+    points = {str(value): value for value in scale}
+    sent = ((goal, request.form.get(f"goal-{goal.id}", "")) for goal in goals)
+    return [Rating(goal.id, goal.text, points[value]) for goal, value in sent if value in points]
+
+
+def moments_sent(case: OpenCase) -> list[Kept]:
+    """The moments that were ticked in a form; none if one of them is not there any more."""
+    wanted = set(request.form.getlist("moments"))
+    kept = [one for one in shelf(case).every if one.id in wanted]
+    return kept if len(kept) == len(wanted) else []
 
 
 def case_page(template: str, case: OpenCase, **told: object) -> str:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.protocol.status import AT_BASE_SECONDS, AtBase
+from appliance.protocol.status import AT_BASE_SECONDS, AtBase, is_at_base
 from appliance.records.files import Home, save_fact
-from appliance.sync.place import Link, links, needs_a_network, said_at_base, why_not, within
+from appliance.sync.place import Link, links, needs_a_network, why_not, within
 from tests.support.clocks import FakeClock
 
 CABLE = Link("eth0", wireless=False)
@@ -80,19 +80,19 @@ def test_only_a_store_elsewhere_needs_a_network(store: str, needed: bool) -> Non
 
 def test_what_was_said_of_base_ends_with_the_boot_and_with_the_day(tmp_path: Path) -> None:
     home, clock = Home(tmp_path / "home", tmp_path / "run"), FakeClock()
-    assert not said_at_base(home, clock)
+    assert not is_at_base(home, clock.read())
     home.at_base.parent.mkdir(parents=True)
     now = clock.read()
     save_fact(home.at_base, AtBase(boot=now.boot, boottime=now.boottime))
-    assert said_at_base(home, clock)
+    assert is_at_base(home, clock.read())
     clock.advance(AT_BASE_SECONDS)
-    assert said_at_base(home, clock)
+    assert is_at_base(home, clock.read())
     clock.advance(1)
-    assert not said_at_base(home, clock)
+    assert not is_at_base(home, clock.read())
     save_fact(home.at_base, AtBase(boot="another", boottime=clock.seconds))
-    assert not said_at_base(home, clock)
+    assert not is_at_base(home, clock.read())
     home.at_base.write_text("{}")
-    assert not said_at_base(home, clock)
+    assert not is_at_base(home, clock.read())
 
 
 ROUTES = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n"
