@@ -106,7 +106,7 @@ def build_parts(
     cases = Cases(home)
     log = Log(home.log("web"), clock)
     recorder = Recorder(home, clock, log)
-    for case in finish_everything(home, cases):
+    for case in finish_everything(home):
         # The page starts all the same; the certificate of this case says that it is not finished.
         log.write("withdrawal-unfinished", case=case)
     clear_unfinished(home)

@@ -14,7 +14,7 @@ from appliance.casework.course import Standing
 from appliance.casework.readmission import readmit
 from appliance.casework.retention import Keeping, keeping, warn, warned_at
 from appliance.casework.shares import end_what_they_see
-from appliance.casework.withdrawal import finish_everything, hear_service
+from appliance.casework.withdrawal import finish_everything, hear_service, withdraw
 from appliance.errors import KitError
 from appliance.protocol.case_record import held, is_film_withdrawn
 from appliance.protocol.enrolment import Enrolled
@@ -26,7 +26,7 @@ from web_ui.session.unlocked import Practitioner
 
 def carry_out_service(parts: Parts) -> None:
     """Carry out the service's orders in the inbox. Any thread. Raises KitError, OSError."""
-    for done in hear_service(parts.home, parts.cases):
+    for done in hear_service(parts.home):
         if not done.film and parts.recorder.armed_case() == done.case:
             parts.recorder.disarm()
         parts.session.forget(done.case)
@@ -101,7 +101,8 @@ def close_for_good(
     """Order that everything of a case is removed, here and at the service. Any thread."""
     parts.recorder.end_filming(case.id)
     copies = (*out_of_reach(case), *shares.out_of_reach(case))
-    order = parts.cases.withdraw(case.id, holder.keys, kit, holder.now(parts.clock), copies, why)
+    now = holder.now(parts.clock)
+    order = withdraw(case.directory, holder.keys, kit, now, copies, why)
     holder.forget(case.id)
     parts.note("withdrawn" if why == "family" else "retention-over", case=case.id, order=order.id)
 
@@ -137,7 +138,7 @@ def remove_what_is_due(parts: Parts, holder: Practitioner) -> None:
 
     Failures are logged and tried again. Nothing is due while the time is in doubt. Any thread.
     """
-    for unfinished in finish_everything(parts.home, parts.cases):
+    for unfinished in finish_everything(parts.home):
         parts.note("withdrawal-unfinished", case=unfinished)
     status = parts.recorder.status()
     now = parts.recorder.now(status)

@@ -4,7 +4,7 @@ At base the service seals the case's key to the practitioner's new card, in a fi
 the store, and signs an order for the kit that has the case: which case, which card, which file.
 Sync brings both to the inbox, where the key file stays only until it was taken in, or its family
 has withdrawn. The page checks all of it again, opens the key with the new card and lets its owner
-in as a colleague is let in (`Cases.readmit`); the answer lies in the case, where sync sees it.
+in as a colleague is let in (`Cases.admit`); the answer lies in the case, where sync sees it.
 
     inbox/order-000001              the order, one among the service's orders for this kit
     inbox/key-000001                the key file it names, sealed to the new card
@@ -16,7 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.casework.withdrawal import finish_withdrawal
 from appliance.errors import BadFile, BadInput, CaseWithdrawn, Incomplete, NoMatch
+from appliance.protocol.case_record import is_withdrawn
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.orders import LARGEST, Readmission
 from appliance.protocol.readmission import (
@@ -92,14 +94,19 @@ def _take_in(
         sealed = read_plain(key_path(home, order.number), LARGEST)
         if hashlib.sha256(sealed).hexdigest() != order.sha256:
             return ReadmissionRefusal.KEY_UNREADABLE
-        cases.readmit(order.case, sealed, keys, verifiers, enrolled)
+        case = cases.open_anew(order.case, sealed, keys, verifiers)
+        cases.admit(case, keys.card(), enrolled)
     except CaseWithdrawn:
-        return ReadmissionRefusal.WITHDRAWN
+        pass
     except OtherKey:
         return ReadmissionRefusal.OTHER_KEY
     except (BadInput, Incomplete, NoMatch):
         return ReadmissionRefusal.KEY_UNREADABLE
-    return None
+    # Asked last: a withdrawal that came meanwhile may have removed the keys before this one was
+    # written.
+    if is_withdrawn(directory):
+        finish_withdrawal(directory)
+    return None if is_open(directory) else ReadmissionRefusal.WITHDRAWN
 
 
 def _answer(path: Path) -> Answer | None:

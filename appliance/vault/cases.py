@@ -21,13 +21,12 @@ recipient could seal something to a case, so the seal alone says nothing of who 
 import contextlib
 import hashlib
 import re
-import shutil
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -37,31 +36,25 @@ from appliance.age.sealing import seal
 from appliance.age.unsealing import Identity, unseal
 from appliance.errors import BadFile, BadInput, CaseWithdrawn, Incomplete, NoMatch, NotOpened
 from appliance.protocol.cards import Card, sealing_keys
-from appliance.protocol.case_record import CaseRecord, is_withdrawn, withdrawal_note
+from appliance.protocol.case_record import CaseRecord, is_withdrawn
 from appliance.protocol.enrolment import Enrolled
-from appliance.protocol.orders import CopiesOut, HoldNotice, Withdrawal
 from appliance.records.files import (
     CaseFolder,
     Fact,
     Home,
     checked_id,
-    destroy,
     from_json,
-    is_there,
     lines,
     load_fact,
-    names_in,
     new_id,
     paths_in,
     read_plain,
-    read_text,
-    save,
     save_fact,
     save_new,
     sync_directory,
     to_json,
 )
-from appliance.records.signing import Verifier, open_note, sign_fact
+from appliance.records.signing import Verifier, open_note
 from appliance.vault.keys import PrivateKeys
 
 UNREADABLE = (BadInput, Incomplete, NoMatch, OSError)
@@ -76,7 +69,6 @@ class OtherKey(BadInput):
 
 
 _IDENTITY = re.compile(r"identity-[^/]*\.age")
-_KEY_FILE = re.compile(rf"{_IDENTITY.pattern}|\.identity-.*")
 _NUMBERED = re.compile(r"(?P<name>[a-z]+(?:-[a-z2-7]{16})?)-(?P<number>[0-9]{4})\.age")
 
 
@@ -323,12 +315,7 @@ class Cases:
 
     def open(self, name: str, keys: PrivateKeys, verifiers: Iterable[Verifier]) -> OpenCase:
         """Open a case with a practitioner's key. Raises CaseWithdrawn, NoMatch or BadFile."""
-        directory = self._home.case(name)
-        record = load_fact(directory.record, CaseRecord)
-        if record is None or record.id != name:
-            raise BadFile("There is no such case on this kit.")
-        if record.state == "withdrawn" or is_withdrawn(directory):
-            raise CaseWithdrawn("The family has withdrawn. Nothing of this case opens any more.")
+        directory, record = self._not_withdrawn(name)
         identities = open_case_identities(directory, [keys.identity])
         if record.recipient not in {str(identity.recipient) for identity in identities}:
             # NoMatch if it was renewed and they are not of its team any more.
@@ -360,6 +347,34 @@ class Cases:
         record = CaseRecord(id=name, recipient=str(identities[0].recipient), state="open")
         return OpenCase(directory, record, identities, keys, tuple(verifiers))
 
+    def open_anew(
+        self, name: str, sealed: bytes, keys: PrivateKeys, verifiers: Iterable[Verifier]
+    ) -> OpenCase:
+        """Open a case with its key file as the service `sealed` it to a practitioner's new card.
+
+        Raises CaseWithdrawn, BadFile, OtherKey if it is not the key that the case is sealed to, and
+        what `unseal` does where the card does not open it.
+        """
+        directory, record = self._not_withdrawn(name)
+        identities = _in_force_first(_parsed(unseal(sealed, [keys.identity])), record.recipient)
+        if record.recipient not in {str(identity.recipient) for identity in identities}:
+            raise OtherKey("This is not the key that the case is sealed to.")
+        case = OpenCase(directory, record, identities, keys, tuple(verifiers))
+        team = case.read(Team)
+        if team is not None and team.recipient != record.recipient:
+            # The power went while somebody was leaving: what follows is sealed to another.
+            raise OtherKey("The case has a newer key than this one.")
+        return case
+
+    def _not_withdrawn(self, name: str) -> tuple[CaseFolder, CaseRecord]:
+        directory = self._home.case(name)
+        record = load_fact(directory.record, CaseRecord)
+        if record is None or record.id != name:
+            raise BadFile("There is no such case on this kit.")
+        if record.state == "withdrawn" or is_withdrawn(directory):
+            raise CaseWithdrawn("The family has withdrawn. Nothing of this case opens any more.")
+        return directory, record
+
     def admit(self, case: OpenCase, member: Card, enrolled: Enrolled) -> OpenCase:
         """Let another practitioner open the case: its secrets are sealed again, to all of them.
 
@@ -380,47 +395,6 @@ class Cases:
             _save_identities(case.directory, case.identities, [*team, member], enrolled.service)
             case.write(Team(members=(*team, member), recipient=case.record.recipient))
         return case
-
-    def readmit(
-        self,
-        name: str,
-        sealed: bytes,
-        keys: PrivateKeys,
-        verifiers: Iterable[Verifier],
-        enrolled: Enrolled,
-    ) -> None:
-        """Let a practitioner in again with a new card: `sealed` is the case's key file, which the
-        service sealed to it. From there on it is as when a colleague joins.
-
-        Safe to call again. Raises CaseWithdrawn, OtherKey if it is not the key that the case is
-        sealed to, and what `unseal` does where the card does not open it.
-        """
-        directory = self._home.case(name)
-        record = load_fact(directory.record, CaseRecord)
-        if record is None:
-            raise BadFile("There is no such case on this kit.")
-        if record.state != "withdrawn" and not is_withdrawn(directory):
-            identities = _parsed(unseal(sealed, [keys.identity]))
-            case = OpenCase(
-                directory,
-                record,
-                _in_force_first(identities, record.recipient),
-                keys,
-                tuple(verifiers),
-            )
-            if record.recipient not in {str(identity.recipient) for identity in identities}:
-                raise OtherKey("This is not the key that the case is sealed to.")
-            team = case.read(Team)
-            if team is not None and team.recipient != record.recipient:
-                # The power went while somebody was leaving: what follows is sealed to another.
-                raise OtherKey("The case has a newer key than this one.")
-            self.admit(case, keys.card(), enrolled)
-        # Asked last: a withdrawal that came meanwhile may have removed the keys before this one
-        # was written.
-        if is_withdrawn(directory):
-            self.finish_withdrawal(name)
-        if record.state == "withdrawn" or is_withdrawn(directory):
-            raise CaseWithdrawn("The family has withdrawn. Nothing of this case opens any more.")
 
     def release(self, case: OpenCase, member: str, enrolled: Enrolled) -> OpenCase:
         """A practitioner leaves: from now on everything is sealed to a new identity of the case.
@@ -454,70 +428,6 @@ class Cases:
         case.write(Team(members=stay, recipient=str(identity.recipient)))
         renewed = replace(case, identities=(identity, *case.identities))
         return _sealed_from_now_to(renewed, str(identity.recipient))
-
-    def withdraw(
-        self,
-        name: str,
-        keys: PrivateKeys,
-        kit: str,
-        at: datetime,
-        copies: tuple[CopiesOut, ...] = (),
-        why: Literal["family", "retention"] = "family",
-    ) -> Withdrawal:
-        """Close a case for good. Safe to call again after a pulled plug at any step.
-
-        First the signed order, so that a half-done withdrawal is finished and never forgotten;
-        then the key; then what the key opened. `copies` are those that nothing here can reach.
-        With a hold everything ends, but nothing is removed; once that is lifted, call it again.
-        """
-        directory = self._home.case(name)
-        held = None
-        if is_there(directory.hold):
-            with contextlib.suppress(BadFile):
-                notice = read_text(directory.hold).partition("\n")[0]
-                held = from_json(notice, HoldNotice).review
-            held = held or at
-        order = Withdrawal(
-            id=new_id(), case=name, kit=kit, at=at, why=why, copies=copies, held=held
-        )
-        before = None
-        with contextlib.suppress(BadFile):
-            before = withdrawal_note(directory)
-        if before is not None and before[0].held and not held:
-            # What was taken back stays taken back since then; now it may be removed, too.
-            order = msgspec.structs.replace(before[0], id=order.id, held=None)
-            before = None
-        if before is None:
-            note = sign_fact(keys.signer, order)
-            save(directory.withdrawal, note.encode())
-        self.finish_withdrawal(name)
-        found = withdrawal_note(directory)
-        if found is None:
-            raise BadFile("The order of the withdrawal could not be read back.")
-        return found[0]
-
-    def finish_withdrawal(self, name: str) -> None:
-        """Carry out what a withdrawal orders here: key first, then record, then all it opened."""
-        directory = self._home.case(name)
-        held = is_there(directory.hold)
-        # With those that a power cut left half-written.
-        for key_file in paths_in(directory, _KEY_FILE):
-            if not held:
-                destroy(key_file)
-        record = None
-        # One that is damaged says nothing any more; the order stands beside it.
-        with contextlib.suppress(BadFile):
-            record = load_fact(directory.record, CaseRecord)
-        if record is not None and record.state != "withdrawn":
-            save_fact(directory.record, msgspec.structs.replace(record, state="withdrawn"))
-        for part in (directory / name for name in names_in(directory)):
-            if part.is_symlink() or not part.is_dir():
-                continue
-            # The orders for single films say that they were taken back, and stay. What was shared
-            # is a copy: sharing ends at once, and a hold loses nothing by it.
-            if part == directory.shares or (not held and part != directory.film_orders):
-                shutil.rmtree(part)
-        sync_directory(directory)
 
 
 def strangers(team: Iterable[Card], enrolled: Enrolled) -> tuple[Card, ...]:

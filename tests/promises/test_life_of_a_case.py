@@ -21,7 +21,7 @@ from appliance.casework.consent import Consent, Hold, Purpose, allows
 from appliance.casework.course import CourseRefusal, course_of, standing, stops_filming
 from appliance.casework.retention import Keeping, keeping, warn, warned_at
 from appliance.casework.reviews import Review
-from appliance.casework.withdrawal import lift_hold, place_hold
+from appliance.casework.withdrawal import lift_hold, place_hold, withdraw
 from appliance.errors import CaseWithdrawn, NoMatch, NotOpened
 from appliance.protocol.case_record import held
 from appliance.protocol.enrolment import Enrolled
@@ -281,7 +281,7 @@ class Life(RuleBasedStateMachine):
         self._withdraw("family")
 
     def _withdraw(self, why: Literal["family", "retention"]) -> None:
-        self.cases.withdraw(self.id, self.team[0], new_id(), self.now, (), why)
+        withdraw(self.directory, self.team[0], new_id(), self.now, (), why)
         self.withdrawn = True
 
     @invariant()

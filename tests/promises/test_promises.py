@@ -16,6 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from appliance.age.unsealing import SealedReader
+from appliance.casework.withdrawal import withdraw
 from appliance.config import Config
 from appliance.errors import NoMatch
 from appliance.film.manifest import EndReason
@@ -25,7 +26,6 @@ from appliance.records.files import new_id, to_json
 from appliance.selftest.kit import Kit
 from appliance.selftest.rehearsal import Seen
 from appliance.selftest.visit import Visit
-from appliance.vault.cases import Cases
 from appliance.vault.keys import PrivateKeys
 
 
@@ -230,7 +230,7 @@ def test_7_a_killed_recorder_loses_a_second_at_most_and_says_so(visit: Visit) ->
 def test_9_a_withdrawal_ends_the_film_and_closes_every_copy(visit: Visit) -> None:
     visit.arm()
     began = visit.film()
-    Cases(visit.kit.home).withdraw(visit.case.id, visit.keys, visit.status.kit, datetime.now(UTC))
+    withdraw(visit.case.directory, visit.keys, visit.status.kit, datetime.now(UTC))
     assert visit.ended().ended == "withdrawn"
     visit.kit.press(0.1)
     visit.kit.recorder_shows("a refusal", lambda s: s.reason == PressRefusal.WITHDRAWN.value)

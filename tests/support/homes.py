@@ -10,6 +10,7 @@ from pathlib import Path
 
 from appliance.age.sealing import VERSION_LINE
 from appliance.base.orders import Desk, make_new
+from appliance.casework.withdrawal import withdraw
 from appliance.config import Config, write_config
 from appliance.film.manifest import (
     EndReason,
@@ -191,7 +192,7 @@ class SendingKit:
 
     def withdraw(self, case: str) -> str:
         """The family withdraws on this kit; returns the id of the order."""
-        return self.cases.withdraw(case, practitioner(), self.id, STARTED).id
+        return withdraw(self.home.case(case), practitioner(), self.id, STARTED).id
 
     def sender(self, store: Store | None = None, in_flight: int = 1) -> Sender:
         self.home.prepare(self.home.receipts, self.home.inbox)

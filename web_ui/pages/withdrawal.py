@@ -23,7 +23,13 @@ from appliance.casework.consent import (
 )
 from appliance.casework.copies import Copies
 from appliance.casework.shares import Share
-from appliance.casework.withdrawal import lift_hold, place_hold, withdraw_film
+from appliance.casework.withdrawal import (
+    finish_withdrawal,
+    lift_hold,
+    place_hold,
+    withdraw,
+    withdraw_film,
+)
 from appliance.errors import BadFile, BadInput, BadSignature, NotPossible
 from appliance.protocol.case_record import (
     closed_there,
@@ -183,11 +189,11 @@ def lift(case: str) -> ResponseReturnValue:
     lift_hold(directory)
     parts().note("hold-lifted", case=case)
     if found is not None:
-        order = parts().cases.withdraw(case, holder.keys, found[0].kit, found[0].at)
+        order = withdraw(directory, holder.keys, found[0].kit, found[0].at)
         parts().note("withdrawn", case=case, order=order.id)
         return redirect(url_for("withdraw.certificate", case=case), 303)
     if is_withdrawn(directory):
-        parts().cases.finish_withdrawal(case)
+        finish_withdrawal(directory)
         return redirect(url_for("withdraw.certificate", case=case), 303)
     for film in films_withdrawn(directory):
         kit, at = "", holder.now(parts().clock)

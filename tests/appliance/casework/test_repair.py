@@ -16,6 +16,7 @@ import pytest
 from appliance.age.sealing import seal
 from appliance.age.unsealing import unseal
 from appliance.casework.repair import mend, mend_all, waiting
+from appliance.casework.withdrawal import withdraw
 from appliance.commands.main import run
 from appliance.errors import BadFile, BadSignature, NoMatch
 from appliance.film.fragments import Fragment, FragmentSplitter, Init
@@ -347,7 +348,7 @@ def test_a_failure_is_noted_and_stops_nothing(kit: Kit) -> None:
 
 def test_a_withdrawn_case_is_not_mended(kit: Kit) -> None:
     kit.film(kit.case)
-    Cases(kit.home).withdraw(kit.case.id, KEYS, kit="c" * 16, at=NOW)
+    withdraw(kit.case.directory, KEYS, kit="c" * 16, at=NOW)
     mend_all(
         kit.home,
         lambda name: Cases(kit.home).open(name, KEYS, [KEYS.signer.verifier]),

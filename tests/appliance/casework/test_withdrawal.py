@@ -20,6 +20,7 @@ from appliance.casework.withdrawal import (
     hear_service,
     lift_hold,
     place_hold,
+    withdraw,
     withdraw_film,
 )
 from appliance.errors import CaseWithdrawn, NoMatch
@@ -38,7 +39,7 @@ from appliance.protocol.orders import FilmWithdrawal, ServiceOrder, Tombstone, W
 from appliance.records.files import Fact, Home, from_json, new_id, save, to_json
 from appliance.records.signing import Signer, open_note
 from appliance.stores import FolderStore
-from appliance.vault.cases import Cases, Details, OpenCase
+from appliance.vault.cases import Details, OpenCase
 from appliance.vault.keys import PrivateKeys
 from tests.support.homes import (
     STARTED,
@@ -255,7 +256,7 @@ def cut_everywhere(
         shutil.copytree(before, kit.home.root)
         died = steps_of(act, step, kit.home.root)
         kit.home.prepare(kit.home.cases)
-        assert finish_everything(kit.home, kit.cases) == []
+        assert finish_everything(kit.home) == []
         check(died)
         if not died:
             return step - 1
@@ -284,7 +285,7 @@ def test_a_withdrawal_cut_before_each_of_its_changes_is_not_begun_or_is_complete
             assert died and opened(kit, case.id).read(Details)
 
     steps = cut_everywhere(
-        kit, case, lambda: kit.cases.withdraw(case.id, practitioner(), kit.id, STARTED), check
+        kit, case, lambda: withdraw(case.directory, practitioner(), kit.id, STARTED), check
     )
     assert steps > 15 and seen == {"completed", "not begun"}
 
@@ -315,23 +316,23 @@ def test_a_hold_keeps_everything_from_being_removed_and_ends_everything_all_the_
 ) -> None:
     case, _ = filmed(kit)
     place_hold(case, HOLD)
-    order = kit.cases.withdraw(case.id, practitioner(), kit.id, STARTED)
+    order = withdraw(case.directory, practitioner(), kit.id, STARTED)
     assert order.held == HOLD.review
     assert (case.directory / "identity-0001.age").exists()
     assert (case.directory / "documents").exists()
     assert [record.state for record in kit.cases.records()] == ["withdrawn"]
     with pytest.raises(CaseWithdrawn):
         opened(kit, case.id)
-    assert finish_everything(kit.home, kit.cases) == []
+    assert finish_everything(kit.home) == []
     assert (case.directory / "identity-0001.age").exists()
 
 
 def test_when_the_hold_is_lifted_what_waited_is_removed_by_a_new_order(kit: SendingKit) -> None:
     case, _ = filmed(kit)
     place_hold(case, HOLD)
-    first = kit.cases.withdraw(case.id, practitioner(), kit.id, STARTED)
+    first = withdraw(case.directory, practitioner(), kit.id, STARTED)
     lift_hold(case.directory)
-    second = kit.cases.withdraw(case.id, practitioner(), kit.id, STARTED + timedelta(9))
+    second = withdraw(case.directory, practitioner(), kit.id, STARTED + timedelta(9))
     assert second.held is None and second.id != first.id and second.at == first.at
     left = sorted(path.name for path in case.directory.iterdir())
     assert left == ["case.json", "withdrawal"]
@@ -339,9 +340,9 @@ def test_when_the_hold_is_lifted_what_waited_is_removed_by_a_new_order(kit: Send
 
 def test_a_hold_after_a_withdrawal_brings_nothing_back(kit: SendingKit) -> None:
     case, _ = filmed(kit)
-    kit.cases.withdraw(case.id, practitioner(), kit.id, STARTED)
+    withdraw(case.directory, practitioner(), kit.id, STARTED)
     (case.directory / "hold").write_text("too late")
-    order = kit.cases.withdraw(case.id, practitioner(), kit.id, STARTED)
+    order = withdraw(case.directory, practitioner(), kit.id, STARTED)
     assert order.held is None
     assert not list(case.directory.glob("identity-*"))
 
@@ -369,7 +370,7 @@ def test_a_damaged_notice_of_a_hold_still_holds(kit: SendingKit) -> None:
     case, _ = filmed(kit)
     (case.directory / "hold").write_bytes(b"\xff")
     assert held(case.directory) and hold_notice(case.directory) is None
-    kit.cases.withdraw(case.id, practitioner(), kit.id, STARTED)
+    withdraw(case.directory, practitioner(), kit.id, STARTED)
     assert (case.directory / "identity-0001.age").exists()
 
 
@@ -379,7 +380,7 @@ def test_the_service_closes_a_held_case_and_keeps_its_key_until_the_hold_is_lift
     case, _ = filmed(kit)
     kit.sync()
     place_hold(case, HOLD)
-    kit.cases.withdraw(case.id, practitioner(), kit.id, STARTED)
+    withdraw(case.directory, practitioner(), kit.id, STARTED)
     kit.sync()
     store = FolderStore(kit.store)
     assert [outcome.state for outcome in desk(store).work()] == ["held"]
@@ -390,7 +391,7 @@ def test_the_service_closes_a_held_case_and_keeps_its_key_until_the_hold_is_lift
     )
     assert from_json(answer, Tombstone).held
     lift_hold(case.directory)
-    kit.cases.withdraw(case.id, practitioner(), kit.id, STARTED)
+    withdraw(case.directory, practitioner(), kit.id, STARTED)
     kit.sync()
     assert "done" in {outcome.state for outcome in desk(store).work()}
     assert key not in contents(kit.store)
@@ -414,7 +415,7 @@ def place(kit: SendingKit, name: str, data: bytes) -> None:
 
 
 def heard(kit: SendingKit) -> list[Carried]:
-    return hear_service(kit.home, kit.cases)
+    return hear_service(kit.home)
 
 
 def test_a_family_that_calls_the_service_is_heard_on_every_kit(
@@ -462,7 +463,7 @@ def test_the_service_speaks_of_a_case_that_is_not_here_and_nothing_is_made_of_it
 ) -> None:
     elsewhere = new_id()
     save(kit.home.inbox / "order-000001", signed(order_for(kit, elsewhere)))
-    assert hear_service(kit.home, kit.cases) == [] and not kit.home.case(elsewhere).exists()
+    assert hear_service(kit.home) == [] and not kit.home.case(elsewhere).exists()
 
 
 def test_films_that_the_service_takes_back_go_at_once_one_after_the_other(kit: SendingKit) -> None:
@@ -470,7 +471,7 @@ def test_films_that_the_service_takes_back_go_at_once_one_after_the_other(kit: S
     for number, film in enumerate(films, 1):
         order = order_for(kit, case.id, film=film, number=number)
         save(kit.home.inbox / f"order-{number:06}", signed(order))
-        assert hear_service(kit.home, kit.cases) == [Carried(case.id, film)]
+        assert hear_service(kit.home) == [Carried(case.id, film)]
         assert not (case.directory / "derived" / film).exists()
     assert films_withdrawn(case.directory) == sorted(films)
 
@@ -479,7 +480,7 @@ def test_an_order_for_what_is_no_film_writes_nothing_anywhere(kit: SendingKit) -
     case, _ = filmed(kit)
     before = contents(case.directory)
     save(kit.home.inbox / "order-000001", signed(order_for(kit, case.id, film="../elsewhere")))
-    assert hear_service(kit.home, kit.cases) == [] and contents(case.directory) == before
+    assert hear_service(kit.home) == [] and contents(case.directory) == before
 
 
 def test_a_case_that_is_being_withdrawn_here_is_not_taken_back_a_second_time(
@@ -488,7 +489,7 @@ def test_a_case_that_is_being_withdrawn_here_is_not_taken_back_a_second_time(
     case, _ = filmed(kit)
     save(case.directory / "withdrawal", b"cut off by a plug")
     save(kit.home.inbox / "order-000001", signed(order_for(kit, case.id)))
-    assert hear_service(kit.home, kit.cases) == []
+    assert hear_service(kit.home) == []
     assert not (case.directory / "withdrawn-there").exists()
 
 
@@ -500,7 +501,7 @@ def test_what_could_not_be_finished_is_named_and_keeps_nothing_else_back(kit: Se
     stuck, (film, _stays) = made[1]
     shutil.rmtree(stuck.directory / "derived" / film)
     (stuck.directory / "derived" / film).write_bytes(b"what a damaged card has here")
-    assert finish_everything(kit.home, kit.cases) == [stuck.id]
+    assert finish_everything(kit.home) == [stuck.id]
     for case, (film, _stays) in (made[0], made[2]):
         assert not (case.directory / "derived" / film).exists()
 
@@ -568,7 +569,7 @@ def test_films_restored_without_their_case_key_stay_closed_for_ever(kit: Sending
     sealed = case.directory / "documents" / "details-0001.age"
     saved_films = contents(kit.home.recordings)
     saved = sealed.read_bytes()
-    kit.cases.withdraw(case.id, practitioner(), kit.id, STARTED)
+    withdraw(case.directory, practitioner(), kit.id, STARTED)
     sealed.parent.mkdir()
     sealed.write_bytes(saved)
     for name, data in saved_films.items():
@@ -578,7 +579,7 @@ def test_films_restored_without_their_case_key_stay_closed_for_ever(kit: Sending
     for keys in (practitioner(), service()):
         with pytest.raises(NoMatch):
             unseal(saved, [keys.identity])
-    assert finish_everything(kit.home, kit.cases) == [] and not sealed.exists()
+    assert finish_everything(kit.home) == [] and not sealed.exists()
     assert kit.home.recording(film).exists(), "what the recorder has is for the recorder to remove"
 
 
@@ -595,7 +596,7 @@ def test_a_whole_home_restored_from_before_a_withdrawal_is_cleaned_at_the_next_c
     kit.sync()
     backup = kit.root / "backup"
     shutil.copytree(kit.home.root, backup)
-    kit.cases.withdraw(case.id, practitioner(), kit.id, STARTED)
+    withdraw(case.directory, practitioner(), kit.id, STARTED)
     kit.sync()
     desk(FolderStore(kit.store)).work()
     shutil.rmtree(kit.home.root)
@@ -615,7 +616,7 @@ def test_a_whole_home_restored_from_before_a_withdrawal_is_cleaned_at_the_next_c
 
 def test_a_kit_that_is_not_set_up_hears_nobody(tmp_path: Path) -> None:
     home = Home(tmp_path / "home", tmp_path / "run")
-    assert hear_service(home, Cases(home)) == []
+    assert hear_service(home) == []
 
 
 @pytest.mark.parametrize("missing", ["enrolled.json", "kit.json"])
@@ -623,7 +624,7 @@ def test_a_kit_that_is_half_set_up_hears_nobody(kit: SendingKit, missing: str) -
     case, _ = filmed(kit)
     save(kit.home.inbox / "order-000001", signed(order_for(kit, case.id)))
     (kit.home.kit / missing).unlink()
-    assert hear_service(kit.home, kit.cases) == []
+    assert hear_service(kit.home) == []
     assert not is_withdrawn(case.directory)
 
 

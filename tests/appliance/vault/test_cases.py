@@ -10,6 +10,7 @@ import pytest
 from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import seal
 from appliance.age.unsealing import unseal
+from appliance.casework.withdrawal import finish_withdrawal, withdraw
 from appliance.errors import BadFile, BadInput, BadSignature, CaseWithdrawn, NoMatch
 from appliance.protocol.case_record import withdrawal_note
 from appliance.protocol.enrolment import Enrolled
@@ -227,13 +228,13 @@ def test_a_withdrawal_removes_every_key_file_of_the_case(cases: Cases) -> None:
     case = cases.release(case, COLLEAGUE.card().name, ALL)
     shutil.copy(case.directory / "identity-0001.age", case.directory / ".identity-0004.age.ab.new")
     (case.directory / "derived" / new_id()).mkdir(parents=True)
-    cases.withdraw(case.id, KEYS, kit=new_id(), at=NOW)
+    withdraw(case.directory, KEYS, kit=new_id(), at=NOW)
     assert sorted(p.name for p in case.directory.iterdir()) == ["case.json", "withdrawal"]
 
 
 def test_a_withdrawal_closes_the_case_at_once_and_for_good(cases: Cases) -> None:
     case = made(cases)
-    order = cases.withdraw(case.id, KEYS, kit=new_id(), at=NOW)
+    order = withdraw(case.directory, KEYS, kit=new_id(), at=NOW)
     assert sorted(p.name for p in case.directory.iterdir()) == ["case.json", "withdrawal"]
     assert [r.state for r in cases.records()] == ["withdrawn"]
     with pytest.raises(CaseWithdrawn):
@@ -246,18 +247,18 @@ def test_a_withdrawal_closes_the_case_at_once_and_for_good(cases: Cases) -> None
 
 def test_a_withdrawal_said_twice_is_one_order(cases: Cases) -> None:
     case = made(cases)
-    first = cases.withdraw(case.id, KEYS, kit=new_id(), at=NOW)
-    assert cases.withdraw(case.id, KEYS, kit=new_id(), at=NOW) == first
+    first = withdraw(case.directory, KEYS, kit=new_id(), at=NOW)
+    assert withdraw(case.directory, KEYS, kit=new_id(), at=NOW) == first
 
 
 def test_a_withdrawal_cut_after_its_order_is_finished_later(cases: Cases, tmp_path: Path) -> None:
     case = made(cases)
     before = tmp_path / "before"
     shutil.copytree(case.directory, before)
-    cases.withdraw(case.id, KEYS, kit=new_id(), at=NOW)
+    withdraw(case.directory, KEYS, kit=new_id(), at=NOW)
     for name in ("case.json", "identity-0001.age"):
         shutil.copy(before / name, case.directory / name)
-    cases.finish_withdrawal(case.id)
+    finish_withdrawal(case.directory)
     assert sorted(p.name for p in case.directory.iterdir()) == ["case.json", "withdrawal"]
 
 
@@ -298,14 +299,17 @@ CHANGES: dict[str, Callable[[Cases, OpenCase], object]] = {
     "a colleague joins": lambda cases, case: cases.admit(case, THIRD.card(), AFTER),
     "one of it joins again": lambda cases, case: cases.admit(case, COLLEAGUE.card(), AFTER),
     "the case is renewed": lambda cases, case: cases.renew(case, AFTER),
-    "the service lets a new card in": lambda cases, case: cases.readmit(
-        case.id,
-        seal(
-            f"{case.identity.secret_text()}\n".encode(),
-            [THIRD.card().sealing_key(), SERVICE.card().sealing_key()],
+    "the service lets a new card in": lambda cases, case: cases.admit(
+        cases.open_anew(
+            case.id,
+            seal(
+                f"{case.identity.secret_text()}\n".encode(),
+                [THIRD.card().sealing_key(), SERVICE.card().sealing_key()],
+            ),
+            THIRD,
+            FOUR,
         ),
-        THIRD,
-        FOUR,
+        THIRD.card(),
         AFTER,
     ),
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from appliance.casework.importing import LARGEST
+from appliance.casework.withdrawal import withdraw
 from appliance.film.manifest import EndReason
 from appliance.film.recording import open_recording
 from appliance.records.files import new_id
@@ -155,7 +156,7 @@ def test_a_withdrawal_ends_what_comes_in_and_removes_what_is_there(
     send(kit, case, a_long_film())
     holder = kit.parts.session.of(kit.browser.token())
     assert holder
-    kit.parts.cases.withdraw(case, holder.keys, holder.vouch.kit, holder.now(kit.clock))
+    withdraw(kit.home.case(case), holder.keys, holder.vouch.kit, holder.now(kit.clock))
     holder.forget(case)
     until(lambda: not imports(kit, case))
     assert kit.browser.get(f"/cases/{case}/import").status == 410
