@@ -36,7 +36,7 @@ from appliance.film.manifest import (
     manifest_lines,
 )
 from appliance.film.segment import SealedSegment
-from appliance.media.apart import Apart, Limits
+from appliance.media.apart import Apart
 from appliance.media.structure import check_init
 from appliance.media.wire import FilmRefusal, refusal
 from appliance.records.files import ID, Home, paths_in, save, sync_directory
@@ -110,7 +110,6 @@ def import_film(
     now: Callable[[], datetime],
     apart: Apart,
     progress: Callable[[float], None] = lambda done: None,
-    limits: Limits | None = None,
 ) -> FilmEnded:
     """Make `original` into a film in `directory`, which must not be there yet.
 
@@ -127,7 +126,7 @@ def import_film(
     film = _Film(directory, started.recording, recipient)
     try:
         longest = started.limit + _TOO_LONG_BY
-        sound = apart.film(original, longest, film.take, progress, limits)
+        sound = apart.film(original, longest, film.take, progress)
         film.close_segment()
         progress(1.0)
         begun = msgspec.structs.replace(started, sound=sound, original=original.sha256)

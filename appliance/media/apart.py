@@ -107,7 +107,6 @@ class Apart:
         longest: int,
         take: Callable[[bytes], float],
         progress: Callable[[float], None],
-        limits: Limits | None = None,
     ) -> bool:
         """Make a film of others into one like ours of at most `longest` seconds, and hand it to
         `take`, which says how many seconds there are; whether there is sound in it.
@@ -115,7 +114,6 @@ class Apart:
         `progress` is told at least each second how far the work is. Raises BadFile, NotPossible,
         and what `original`, `take` and `progress` raise.
         """
-        limits = limits or self._limits
         said, sound, seconds, made, read = 0.0, False, 0.0, 0, 0
 
         def come() -> None:
@@ -123,7 +121,9 @@ class Apart:
             parts = (seconds / said if said else 0.0, read / original.size)
             progress(min(parts[0] or parts[1], 0.99))
 
-        with self._at(original, limits, limits.processor * longest, "film", longest) as talk:
+        with self._at(
+            original, self._limits, self._limits.processor * longest, "film", longest
+        ) as talk:
             for kind, data in talk.said(come):
                 if kind == Kind.FILM:
                     made += len(data)

@@ -92,15 +92,15 @@ def case_files(
             unreadable(folder)
             return []
 
-    for path in inside(directory, _KEY):
-        yield "case-key", path
-    for path in inside(directory.documents, _SEALED):
-        yield "document", path
-    for path in inside(directory.clips, _SEALED):
-        yield "clip", path
-    for share in inside(directory.shares, ID):
-        for path in inside(share, _SEALED):
-            yield "clip", path
+    folders: list[tuple[Part, Path, re.Pattern[str]]] = [
+        ("case-key", directory, _KEY),
+        ("document", directory.documents, _SEALED),
+        ("clip", directory.clips, _SEALED),
+        *(("clip", share, _SEALED) for share in inside(directory.shares, ID)),
+    ]
+    for part, folder, name in folders:
+        for path in inside(folder, name):
+            yield part, path
     for film in inside(directory.derived, ID):
         # Without its note, what is mended of a film is still being made.
         for note in inside(film, MENDED_NAME):

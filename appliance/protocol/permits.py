@@ -231,19 +231,9 @@ def judge(
     """
     if enrolled is None:
         return PressRefusal.NOT_SET_UP
-    if note is None:
-        return PressRefusal.NO_PERMIT
-    try:
-        keys = [card.verifying_key() for card in enrolled.practitioners]
-        permit, _ = open_fact(note, keys, Permit)
-        parse_recipient(permit.recipient)
-        # They go into the books, the log and the film: what is no id could fill these up.
-        checked_id(permit.id)
-        checked_id(permit.case)
-    except BadSignature:
-        return PressRefusal.PERMIT_NOT_SIGNED
-    except BadInput:
-        return PressRefusal.PERMIT_UNREADABLE
+    permit = _signed(note, enrolled)
+    if isinstance(permit, PressRefusal):
+        return permit
     if permit.kit != kit:
         return PressRefusal.OTHER_KIT
     if permit.boot != boot:
@@ -258,12 +248,8 @@ def judge(
         return PressRefusal.OVER_CEILING
     if enrolled.ceilings and not _within(permit, enrolled):
         return PressRefusal.OVER_SERVICE_CEILING
-    if clock.now is None:
-        return PressRefusal.CLOCK_NOT_TRUSTED
-    if clock.now < permit.not_before:
-        return PressRefusal.NOT_YET
-    if clock.now >= permit.not_after:
-        return PressRefusal.EXPIRED
+    if (untimely := _untimely(permit, clock)) is not None:
+        return untimely
     if books.films.get(permit.id, 0) >= permit.films:
         return PressRefusal.FILMS_USED
     if parse_recipient(permit.recipient).kind != enrolled.service.sealing_key().kind:
@@ -273,6 +259,31 @@ def judge(
     if known is not None and known != recipient_digest(permit.recipient):
         return PressRefusal.RECIPIENT_CHANGED
     return permit
+
+
+def _signed(note: str | None, enrolled: Enrolled) -> Permit | PressRefusal:
+    if note is None:
+        return PressRefusal.NO_PERMIT
+    try:
+        keys = [card.verifying_key() for card in enrolled.practitioners]
+        permit, _ = open_fact(note, keys, Permit)
+        parse_recipient(permit.recipient)
+        # They go into the books, the log and the film: what is no id could fill these up.
+        checked_id(permit.id)
+        checked_id(permit.case)
+    except BadSignature:
+        return PressRefusal.PERMIT_NOT_SIGNED
+    except BadInput:
+        return PressRefusal.PERMIT_UNREADABLE
+    return permit
+
+
+def _untimely(permit: Permit, clock: Judgement) -> PressRefusal | None:
+    if clock.now is None:
+        return PressRefusal.CLOCK_NOT_TRUSTED
+    if clock.now < permit.not_before:
+        return PressRefusal.NOT_YET
+    return PressRefusal.EXPIRED if clock.now >= permit.not_after else None
 
 
 def _within(permit: Permit, enrolled: Enrolled) -> bool:

@@ -27,7 +27,7 @@ from appliance.records.files import ID, Home, is_there, paths_in, save_fact, to_
 from appliance.stores import Access, load_access, open_store, store_url
 from appliance.sync.place import links, needs_a_network, why_not, within
 from appliance.sync.plan import Pace
-from appliance.sync.sender import Sender
+from appliance.sync.sender import Manner, Sender
 
 REST_SECONDS = 20.0
 """Between two looks at what there is to send."""
@@ -96,13 +96,15 @@ def sync(settings: Path, once: bool, as_json: bool) -> None:
                         clock,
                         log,
                         show,
-                        # A line that has just failed is a weak one: one at a time, then.
-                        in_flight=1 if failures else in_flight(config),
-                        pace=pace,
-                        still=_still_here(config, clock),
-                        last=last,
-                        rest=lambda seconds: _rest(threading.Event(), seconds, alive),
-                        alive=alive,
+                        Manner(
+                            # A line that has just failed is a weak one: one at a time, then.
+                            in_flight=1 if failures else in_flight(config),
+                            pace=pace,
+                            rest=lambda seconds: _rest(threading.Event(), seconds, alive),
+                            still=_still_here(config, clock),
+                            alive=alive,
+                        ),
+                        last,
                     )
                     status, error = _attempt(sender, config.store, why)
                     last = status.last_confirmed

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from queue import SimpleQueue
 from typing import IO, Literal
@@ -246,6 +246,21 @@ class Carried:
     how: Literal["read-back", "verified"]
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How a sender goes about it."""
+
+    in_flight: int = 1
+    """Files on their way at once, at most."""
+    pace: Pace = field(default_factory=lambda: Pace(0))
+    rest: Callable[[float], object] = time.sleep
+    still: Callable[[], bool] = lambda: True
+    """Asked before each file: is this yet the place to send?"""
+    alive: Callable[..., object] = lambda quiet=0.0: None
+    """Called by whatever gets further, in any thread, and told before a store takes a file whole
+    how many seconds that may be at most."""
+
+
 class Sender:
     """One kit and one store. Files are carried by up to `in_flight` threads; all that is written
     here, receipts and log, is written by the one that calls, and durable step by step."""
@@ -257,27 +272,18 @@ class Sender:
         clock: Clock,
         log: Log,
         show: Callable[[SyncStatus], None],
-        in_flight: int = 1,
-        pace: Pace | None = None,
-        rest: Callable[[float], object] = time.sleep,
-        still: Callable[[], bool] = lambda: True,
+        manner: Manner = Manner(),
         last: datetime | None = None,
-        alive: Callable[..., object] = lambda quiet=0.0: None,
     ) -> None:
-        """`still` is asked before each file whether this is yet the place to send; `last` is when
-        the run before had something confirmed; `alive` is called by whatever gets further, in any
-        thread, and told before a store takes a file whole how many seconds that may be at most."""
+        """`last` is when the run before had something confirmed."""
         self._home = home
         self._open_store = open_store
         self._clock = clock
         self._log = log
         self._show = show
-        self._in_flight = in_flight
-        self._slots = threading.Semaphore(in_flight)
-        self._pace = pace or Pace(0)
-        self._rest = rest
-        self._still = still
-        self._alive = alive
+        self._manner = manner
+        self._alive = manner.alive
+        self._slots = threading.Semaphore(manner.in_flight)
         self._waiting = self._waiting_bytes = 0
         self._sent = self._sent_bytes = 0
         self._began = clock.monotonic()
@@ -305,7 +311,7 @@ class Sender:
             tried: set[str] = set()
             while sends := self._next(store, kit, service, tried):
                 tried.update(sealed.object for sealed in sends)
-                if self._in_flight == 1:
+                if self._manner.in_flight == 1:
                     for sealed in sends:
                         self._make_room(sealed)
                         self._arrived(store, sealed, self._carry(store, sealed))
@@ -427,7 +433,7 @@ class Sender:
             ended.put(None)
 
         # One more than may be on their way: the next is read meanwhile.
-        carriers = min(self._in_flight + 1, len(sends))
+        carriers = min(self._manner.in_flight + 1, len(sends))
         for _ in range(carriers):
             threading.Thread(target=carry, name="sending", daemon=True).start()
         failure: BaseException | None = None
@@ -446,9 +452,9 @@ class Sender:
             raise failure
 
     def _make_room(self, sealed: Sealed) -> None:
-        if seconds := self._pace.wait(sealed.size, self._clock.monotonic()):
-            self._rest(seconds)
-        if not self._still():
+        if seconds := self._manner.pace.wait(sealed.size, self._clock.monotonic()):
+            self._manner.rest(seconds)
+        if not self._manner.still():
             raise SendInterrupted(
                 "The kit is not any more in a network in which it may send.",
                 "Nothing is lost; what is left goes at base.",

@@ -15,7 +15,7 @@ from appliance.records.audit import Log
 from appliance.records.clock import SystemClock
 from appliance.records.files import new_id, save, save_fact
 from appliance.stores import open_store, split_film_url
-from appliance.sync.sender import Sender
+from appliance.sync.sender import Manner, Sender
 from tests.stores.servers import write_access
 from tests.support.pages import WebKit, service
 
@@ -36,7 +36,12 @@ def test_a_film_in_a_store_opens_and_plays_and_is_audited_there(ceph: Ceph, tmp_
         home.prepare(home.receipts)
         log = Log(home.log("sync"), SystemClock())
         sender = Sender(
-            home, lambda: open_store(url, ceph.access()), SystemClock(), log, lambda status: None, 4
+            home,
+            lambda: open_store(url, ceph.access()),
+            SystemClock(),
+            log,
+            lambda _: None,
+            Manner(4),
         )
         assert sender.run().state == "sent"
     save(tmp_path / "service.key", service().text().encode(), mode=0o600)

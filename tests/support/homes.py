@@ -33,7 +33,7 @@ from appliance.records.clock import SystemClock
 from appliance.records.files import Home, from_json, new_id, save, save_fact, to_json
 from appliance.records.signing import Signer
 from appliance.stores import FolderStore, Store
-from appliance.sync.sender import Sender
+from appliance.sync.sender import Manner, Sender
 from appliance.vault.cases import Cases, Details, OpenCase
 from appliance.vault.keys import PrivateKeys
 
@@ -198,7 +198,7 @@ class SendingKit:
         self.home.prepare(self.home.receipts, self.home.inbox)
         log = Log(self.home.log("sync"), CLOCK)
         opened: Callable[[], Store] = lambda: store or FolderStore(self.store)  # noqa: E731
-        return Sender(self.home, opened, CLOCK, log, self.shown.append, in_flight)
+        return Sender(self.home, opened, CLOCK, log, self.shown.append, Manner(in_flight))
 
     def sync(self, store: Store | None = None, in_flight: int = 1) -> SyncStatus:
         """One run of the sender in this process."""

@@ -81,9 +81,8 @@ class Case:
                 self.identity.recipient,
                 self.signer,
                 lambda: NOW,
-                APART,
+                Apart(limits) if limits else APART,
                 progress,
-                limits,
             )
         opened = open_recording(self.directory, [self.identity], [self.signer.verifier])
         self._opened.callback(opened.close)

@@ -40,7 +40,7 @@ from appliance.selftest.kit import wait_for
 from appliance.stores import FolderStore, Measured, Put
 from appliance.stores.store import BLOCK, pieces
 from appliance.sync.__main__ import FIRST_WAIT, LONGEST_WAIT, REST_SECONDS, wait_seconds
-from appliance.sync.sender import Sender
+from appliance.sync.sender import Manner, Sender
 from appliance.vault.cases import OpenCase
 from tests.support import films
 from tests.support.homes import (
@@ -743,7 +743,7 @@ def test_a_kit_that_is_carried_away_from_base_sends_no_more(kit: SendingKit) -> 
     store = Wrapped(kit.store)
     log = Log(kit.home.log("sync"), CLOCK)
     kit.home.prepare(kit.home.receipts, kit.home.inbox)
-    sender = Sender(kit.home, lambda: store, CLOCK, log, kit.shown.append, 1, still=still)
+    sender = Sender(kit.home, lambda: store, CLOCK, log, kit.shown.append, Manner(still=still))
     with pytest.raises(SendInterrupted):
         sender.run()
     assert len(store.created) == 2
@@ -846,7 +846,7 @@ def test_a_sender_that_is_held_up_says_nothing_more(kit: SendingKit, tmp_path: P
         CLOCK,
         log,
         kit.shown.append,
-        alive=lambda quiet=0.0: pulses.append(quiet),
+        Manner(alive=lambda quiet=0.0: pulses.append(quiet)),
     )
     thread = threading.Thread(target=sender.run)
     thread.start()
