@@ -7,7 +7,7 @@ _GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 
 
 def to_bech32(prefix: str, data: bytes) -> str:
-    """`data` in Bech32 (BIP 173, without its limit of 90 characters), in small letters."""
+    """`data` in Bech32 (BIP 173, without its limit of 90 characters), in lower case."""
     groups = _regrouped(data, 8, 5)
     check = _polymod([*_expanded(prefix), *groups, 0, 0, 0, 0, 0, 0]) ^ 1
     groups += [check >> shift & 31 for shift in range(25, -1, -5)]
@@ -15,7 +15,7 @@ def to_bech32(prefix: str, data: bytes) -> str:
 
 
 def from_bech32(text: str) -> tuple[str, bytes]:
-    """The prefix (in small letters) and the data of a Bech32 string; ("", b"") if it is not one."""
+    """The prefix (in lower case) and the data of a Bech32 string; ("", b"") if it is not one."""
     lowered = text.lower()
     prefix, _, encoded = lowered.rpartition("1")
     if (

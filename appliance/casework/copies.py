@@ -43,7 +43,7 @@ _PLAYING = frozenset(
 """What a player needs. Anything else could tell more than the picture and the sound."""
 _HANDLER_NAME = 24
 _JPEG_PICTURE = frozenset({0xE0, 0xDB, 0xC0, 0xC4, 0xDD})
-"""JFIF's mark, tables, the frame's size: segments that hold the picture and no remark."""
+"""JFIF's mark, tables, the frame's size: segments that hold the picture, and no comment."""
 _JPEG_SCAN, _LONGEST_HEAD = 0xDA, 1 << 16
 
 

@@ -44,7 +44,7 @@ from appliance.media.wire import (
 FASTEST = 3 << 20
 """Bytes a second of film that our encoder never reaches."""
 _LOOK = 1.0
-"""Seconds after which it is looked whether the work is still wanted."""
+"""Seconds between looks at whether the work is still wanted."""
 _LARGEST_PICTURE = 16 << 20
 _SMALL_PICTURE = 1 << 18
 

@@ -98,7 +98,7 @@ class Footage:
         # Now: what a film says of itself changes while it is read.
         self.rate = Fraction(self.picture.average_rate or _SOME_RATE)
         self.aspect = Fraction(self.picture.codec_context.sample_aspect_ratio or 1)
-        """Of a point of the picture."""
+        """Of a pixel."""
         self.length = self._length()
 
     def on_ticks(self, seconds: Seconds) -> Fraction:

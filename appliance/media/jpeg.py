@@ -12,7 +12,7 @@ STILL, SMALL = 2, 5
 
 
 def jpeg(frame: VideoFrame, aspect: Fraction, quality: int, height: int | None = None) -> bytes:
-    """`frame` as a JPEG, upright and of square points, that says nothing but the picture."""
+    """`frame` as a JPEG, upright and of square pixels, that says nothing but the picture."""
     width, upright = frame.width * aspect, Upright(frame)
     stands = width if upright.is_sideways else frame.height
     scale = Fraction(height or stands) / stands

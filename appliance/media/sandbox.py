@@ -54,7 +54,7 @@ ANY = (
     *("sched_yield", "sched_getaffinity", "getpid", "gettid"),
     # A thread may still be in the signal by which glibc gave it another user (nptl(7), setuid).
     "rt_sigreturn",
-    # The time, chance, waiting.
+    # The time, randomness, waiting.
     *("clock_gettime", "clock_getres", "gettimeofday", "getrandom"),
     *("nanosleep", "clock_nanosleep", "restart_syscall"),
     *("exit", "exit_group"),

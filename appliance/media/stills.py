@@ -1,4 +1,4 @@
-"""What a film looks and sounds like at a glance: stills, a filmstrip, and how loud it is when.
+"""What a film looks and sounds like: stills, a filmstrip, and how loud it is when.
 
 Nothing is kept: pictures and numbers are given as they are made, and sealed by whoever asked.
 """
@@ -16,8 +16,7 @@ from appliance.media.jpeg import SMALL, STILL, jpeg
 from appliance.media.wire import FilmRefusal, refusal
 
 _EVERY, _ENOUGH = 17, 1000
-"""Of a longer piece of sound only each so-manieth sample is looked at: not a number that a tone
-could keep step with."""
+"""Of longer sound only every 17th sample is read: a prime, with which no tone keeps step."""
 
 
 def still(source: Source, at: Seconds, out: Out) -> Fraction:
@@ -41,11 +40,11 @@ def still(source: Source, at: Seconds, out: Out) -> Fraction:
 
 
 def filmstrip(source: Source, count: int, height: int) -> Iterator[tuple[Fraction, bytes]]:
-    """`count` small JPEGs, `height` points high, from the middle of as many equal parts of a film.
+    """`count` small JPEGs, `height` pixels high, from the middle of as many equal parts of a film.
 
     Each comes with the second of the film that it shows: that of the key frame before the middle,
-    for only key frames are decoded. Each is made when it is asked for; who asks no more, closes.
-    Raises BadFile if the source is not a film; what reading the source raises passes through.
+    for only key frames are decoded. Each is made when it is asked for; close the
+    iterator to stop early. Raises BadFile if the source is not a film, and what reading it raises.
     """
     with opened(source) as film:
         # One picture at a time: a decoder that works on several would wait for the others.
@@ -67,7 +66,7 @@ def peaks(source: Source, count: int) -> Iterator[float]:
     """How loud each of `count` equal parts of a film is, at most: from 0 to 1; nothing of a film
     without sound.
 
-    Each is given as soon as it is known; who asks no more, closes. Raises as `filmstrip`.
+    Each is given as soon as it is known; close the iterator to stop early. Raises as `filmstrip`.
     """
     with opened(source, whole=True) as film:
         if film.sound is None:

@@ -6,7 +6,7 @@ time and no more: it asks for pieces of the original and hands over what it made
 either: what starts it (`appliance.media.apart`) holds what comes against the same limits.
 
 What it makes is as `appliance.film.fragments` has it: H.264 without B-frames, a key frame each
-second, upright and of square points, each frame at its own time; AAC at 48 kHz, silence where there
+second, upright and of square pixels, each frame at its own time; AAC at 48 kHz, silence where there
 is none.
 """
 
@@ -44,7 +44,7 @@ DECODERS = (
 the reader open something else is not among them."""
 LONG_SIDE, SHORT_SIDE = 1920, 1080
 LARGEST = 36 << 20
-"""Points of a picture: 8K is 33 million."""
+"""Pixels of a picture: 8K is 33 million."""
 TICKS = 90_000
 
 _RATE = 48_000

@@ -59,7 +59,7 @@ class CaseRecord(Fact, frozen=True, kw_only=True, tag="case/v1"):
 
 
 def is_withdrawn(directory: CaseFolder) -> bool:
-    """True from the moment that an order is on the card, before anything of it is carried out."""
+    """True as soon as an order is on the card, before any of it is carried out."""
     return is_there(directory.withdrawal) or is_there(directory.withdrawn_there)
 
 
@@ -84,7 +84,7 @@ def film_order(directory: CaseFolder, film: str) -> _FilmOrder | None:
 
 
 def is_film_withdrawn(directory: CaseFolder, film: str) -> bool:
-    """True from the moment the order is on the card, whatever can be read of it."""
+    """True as soon as the order is on the card, readable or not."""
     return is_there(directory.film_orders / film)
 
 
@@ -106,7 +106,7 @@ def hold_notice(directory: CaseFolder) -> HoldNotice | None:
 
 
 def closed_there(directory: CaseFolder, service: Verifier) -> Tombstone | ServiceOrder | None:
-    """The service's word by which a case was closed here; None if there is none, or none of it."""
+    """The service's word that closed a case here; None if there is none that it signed."""
     try:
         return open_fact(read_plain(directory.withdrawn_there), [service], CASE_ORDER)[0]
     except (OSError, BadInput):
@@ -132,5 +132,5 @@ def is_share_ended(directory: CaseFolder, name: str) -> bool:
 
 
 def is_withdrawn_share(directory: CaseFolder, name: str) -> bool:
-    """True if nothing more of a share may be sent."""
+    """True if no more of a share may be sent."""
     return is_share_ended(directory, name) or not (directory.shares / name).exists()

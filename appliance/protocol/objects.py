@@ -79,8 +79,8 @@ def case_files(
     """What of a case that is not withdrawn the service should have, and what each file is. So it
     is sent, and so it is looked for before anything is removed for good.
 
-    `unreadable` is told of a folder that cannot be looked into, and then the others follow;
-    without it, that raises BadFile, OSError.
+    `unreadable` is called with each folder that cannot be read, and the others follow. Without it,
+    such a folder raises BadFile, OSError.
     """
 
     def inside(folder: Path, name: re.Pattern[str]) -> list[Path]:

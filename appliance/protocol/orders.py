@@ -110,7 +110,7 @@ class Readmission(Fact, frozen=True, kw_only=True, tag="readmission/v1"):
 
 
 class Reset(Fact, frozen=True, kw_only=True, tag="reset/v1"):
-    """The service asks for a kit to be set back (`appliance.factory_reset`)."""
+    """The service orders the factory reset of a kit (`appliance.factory_reset`)."""
 
     number: int
     kit: str

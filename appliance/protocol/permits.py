@@ -268,7 +268,7 @@ def _signed(note: str | None, enrolled: Enrolled) -> Permit | PressRefusal:
         keys = [card.verifying_key() for card in enrolled.practitioners]
         permit, _ = open_fact(note, keys, Permit)
         parse_recipient(permit.recipient)
-        # They go into the books, the log and the film: what is no id could fill these up.
+        # Both go into the books, the log and the film: anything but an id could fill these up.
         checked_id(permit.id)
         checked_id(permit.case)
     except BadSignature:

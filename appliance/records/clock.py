@@ -48,7 +48,7 @@ class Dated(Protocol):
 
 @dataclass(frozen=True)
 class Reading:
-    """The clocks of this machine at one moment: wall time, which boot, seconds since it."""
+    """The clocks of this machine, read together: wall time, which boot, seconds since it."""
 
     wall: datetime
     boot: str

@@ -61,13 +61,13 @@ class Fact(
 
 _F = TypeVar("_F", bound=Fact)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What is raised for data that is no record: brackets in brackets without end are none either."""
+"""What is raised for data that is no record, endlessly nested brackets among them."""
 
 
 def to_json(fact: Fact) -> bytes:
     """One line of JSON without its newline; equal facts give equal bytes.
 
-    Raises BadInput for a text with half a letter in it (a lone surrogate), which no file can hold.
+    Raises BadInput for text with half a character in it (a lone surrogate): no file can hold it.
     """
     try:
         return msgspec.json.encode(fact, order="deterministic")
@@ -79,10 +79,10 @@ def to_json(fact: Fact) -> bytes:
 
 
 def lines(text: AnyStr) -> list[AnyStr]:
-    """The lines of a text, without their newlines. Nothing else ends one.
+    """The lines of a text, without their newlines. Only a newline ends one.
 
-    `splitlines` ends a line at ten letters more, such as the line separator U+2028. JSON holds them
-    as they are and people paste them, so it would cut a record in two in the midst of their words.
+    `splitlines` also splits at ten other characters, such as the line separator U+2028. People
+    paste these and JSON keeps them, so it would cut a record in two amid somebody's words.
     """
     newline = "\n" if isinstance(text, str) else b"\n"
     found = text.split(newline)
@@ -355,11 +355,11 @@ def load_fact(path: Path, kind: type[_F]) -> _F | None:
 def read_plain(path: Path, most: int = LARGEST_FACT) -> bytes:
     """What lies at `path`, where another process may have put anything.
 
-    A huge file would fill its reader's memory: BadFile for whatever is no plain file of at most
-    `most` bytes that may be read. Raises FileNotFoundError, OSError.
+    A huge file would fill its reader's memory. So anything but a readable, plain file of at most
+    `most` bytes raises BadFile. Raises FileNotFoundError, OSError.
     """
     with open_plain(path) as file:
-        # Room for all that it might be would be asked for each of a hundred thousand receipts.
+        # A buffer of `most` bytes for each of a hundred thousand receipts would be too much.
         data = file.read(min(most, _USUAL) + 1)
         if len(data) > _USUAL:
             data += file.read(most + 1 - len(data))
@@ -369,7 +369,7 @@ def read_plain(path: Path, most: int = LARGEST_FACT) -> bytes:
 
 
 def read_text(path: Path, most: int = LARGEST_FACT) -> str:
-    """`read_plain`, as text: BadFile for what is none."""
+    """`read_plain`, as text; BadFile if it is not text."""
     try:
         return read_plain(path, most).decode()
     except UnicodeDecodeError as error:
@@ -377,15 +377,14 @@ def read_text(path: Path, most: int = LARGEST_FACT) -> str:
 
 
 def open_plain(path: Path) -> io.BufferedReader:
-    """The plain file at `path`, to be closed by whoever calls. Another process may have put a pipe
-    there, which would hold its reader up for ever, or a link to a secret of the reader's own.
-    Raises BadFile for whatever else lies there, FileNotFoundError, OSError."""
+    """The plain file at `path`; the caller closes it. Another process may have put a pipe there,
+    which would block its reader for ever, or a link to one of the reader's own secrets. Raises
+    BadFile for anything but a plain file, FileNotFoundError, OSError."""
     return open(plain_descriptor(path), "rb")
 
 
 def plain_descriptor(path: Path) -> int:
-    """`open_plain`, unbuffered: what is asked of this descriptor is asked of one and the same
-    file, whatever is put under its name meanwhile."""
+    """`open_plain`, as a descriptor: it stays the same file, whatever is put under its name."""
     return _descriptor(path, stat.S_ISREG)
 
 
@@ -399,16 +398,16 @@ def plain_size(path: Path) -> int:
 
 
 def is_there(path: Path) -> bool:
-    """True if anything has this name, a link that leads nowhere too. For what forbids something by
-    being there: in doubt, it is."""
+    """True if anything has this name, a broken link included. For files that forbid something by
+    their presence: in doubt, they are there."""
     return os.path.lexists(path)
 
 
 def names_in(directory: Path, most: int = MOST_NAMES) -> list[str]:
     """The names of what lies in a directory, in order; none where there is no directory.
 
-    Another process may have put a link in its place, which would lead its reader through the whole
-    machine, or names without end: BadFile for more than `most`. Raises OSError.
+    Another process may have put a link in its place, which would lead the reader through the whole
+    machine, or names without end. So more than `most` raises BadFile. Raises OSError.
     """
     found = _names(directory, most + 1)
     if len(found) > most:
@@ -452,8 +451,8 @@ def _descriptor(path: Path, kind: Callable[[int], bool]) -> int:
             raise _strange(path) from error
         raise
     try:
-        # A link in place of a directory on the way would have led elsewhere than was asked for.
-        # What was replaced since it was opened is still what lay there.
+        # A link in place of a directory on the way would have led elsewhere. A file that was
+        # replaced since it was opened is still the one that lay there.
         name = os.path.abspath(path)
         if not kind(os.fstat(descriptor).st_mode) or _name_of(descriptor) not in (
             name,
@@ -467,7 +466,7 @@ def _descriptor(path: Path, kind: Callable[[int], bool]) -> int:
 
 
 def _name_of(descriptor: int) -> str:
-    """The name under which the system has opened it, with no link in it; '' if it does not say."""
+    """The path of an open file as the system knows it, without links; '' if it does not say."""
     with contextlib.suppress(OSError):
         return os.readlink(f"/proc/self/fd/{descriptor}")
     return ""

@@ -137,7 +137,7 @@ def in_flight(config: Config) -> int:
 
 
 def last_stir(home: Home) -> float:
-    """When something last changed that may be there to send; it looks at folders alone."""
+    """When anything that could be sent last changed. Only folders are looked at."""
     places = [home.kit, home.cases]
     for case in _inside(home.cases):
         for folder in (case, *(case / name for name in _FOLDERS)):
@@ -187,13 +187,13 @@ def _access(config: Config) -> Access | None:
     return load_access(Path(config.store_access) if config.store_access else None)
 
 
-def wait_seconds(failures: int, chance: float) -> float:
-    """How long to rest after this many failed runs in a row; `chance` (0 to 1) keeps many kits
+def wait_seconds(failures: int, jitter: float) -> float:
+    """How long to rest after this many failed runs in a row; `jitter` (0 to 1) keeps many kits
     from coming in step."""
     if not failures:
         return REST_SECONDS
     longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(failures - 1, 10))
-    return longest * (1 + chance) / 2
+    return longest * (1 + jitter) / 2
 
 
 def _attempt(sender: Sender, store: str, why: Why | None) -> tuple[SyncStatus, KitError | None]:

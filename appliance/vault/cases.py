@@ -324,8 +324,8 @@ class Cases:
         identities = _in_force_first(identities, record.recipient)
         case = OpenCase(directory, record, identities, keys, tuple(verifiers))
         team = None
-        # Whoever wrote it last may not be enrolled any more, or it was damaged: then it is not
-        # looked into. The family must still be able to withdraw.
+        # If its author is no longer enrolled, or it is damaged, it is ignored: the family must
+        # still be able to withdraw.
         with contextlib.suppress(*UNREADABLE):
             team = case.read(Team)
         if team is not None and team.recipient != record.recipient:

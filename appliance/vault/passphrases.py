@@ -1,10 +1,10 @@
 """Passphrases: made from a published word list, and judged where somebody brings their own.
 
-Whoever has the card tries passphrases at home, as many as they can pay for. So words are made by
-chance, from EFF's long list (`appliance/words`): 7776 words, 12.9 bits each. One's own are judged
-by zxcvbn, which knows common words and passwords, walks over the keyboard, dates and repeats; of
-what it finds only what a word is worth counts, and never how the words are strung together, for
-that is what a sentence, a song or a row of days is known by.
+Whoever has the card tries passphrases at home, as many as they can pay for. So words are
+drawn at random from EFF's long list (`appliance/words`): 7776 words, 12.9 bits of entropy each. A
+passphrase that somebody brings is judged by zxcvbn, which knows common words and passwords,
+keyboard walks, dates and repeats. Only what each word is worth counts, never how the words are
+strung together: that is how a sentence, a song or the days of the week are recognised.
 """
 
 import functools
@@ -85,7 +85,7 @@ def word_list() -> tuple[str, ...]:
 
 
 def make_passphrase() -> str:
-    """Six words of the list by chance, such as `gravel cascade tepid`: 77 bits."""
+    """Six random words of the list, such as `gravel cascade tepid`: 77 bits of entropy."""
     while True:
         passphrase = " ".join(secrets.choice(word_list()) for _ in range(MADE_WORDS))
         # Of a few hundred one has a word twice, or words that could be a sentence.
