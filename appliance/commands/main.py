@@ -83,7 +83,11 @@ def _tell(arguments: Sequence[str], code: str, sentence: str, hint: str = "") ->
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="attune", message="%(version)s")
 def attune() -> None:
-    """Film what a family agreed to, sealed before it touches the card."""
+    """Film what a family agreed to, sealed before it touches the card.
+
+    A fault in Attune itself is told in one line; ATTUNE_TRACEBACK=1 in front of the command shows
+    where it is.
+    """
 
 
 _PROGRAMS = {

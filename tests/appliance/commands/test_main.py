@@ -352,3 +352,23 @@ def test_a_kit_without_settings_is_told_of_in_an_object(here: Path, command: str
     assert error_of(done)["code"] and done.returncode != 0
     words = attune(*(word for word in command.split() if word != "--json"))
     assert words.stdout == b"" and words.returncode == done.returncode
+
+
+def test_a_bug_is_one_line_and_a_traceback_for_an_engineer_who_asks(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @main.attune.command("broken")
+    def broken() -> None:
+        raise ZeroDivisionError("a bug")
+
+    try:
+        monkeypatch.delenv("ATTUNE_TRACEBACK", raising=False)
+        assert run(["broken"]) == 1
+        told = capfd.readouterr().err
+        assert "ZeroDivisionError: a bug" in told and "ATTUNE_TRACEBACK=1" in told
+        assert "Traceback" not in told
+        monkeypatch.setenv("ATTUNE_TRACEBACK", "1")
+        assert run(["broken"]) == 1
+        assert "Traceback (most recent call last)" in capfd.readouterr().err
+    finally:
+        del main.attune.commands["broken"]
