@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from appliance.casework import course, shares
+from appliance.casework.closing import withdraw
 from appliance.casework.copies import out_of_reach
 from appliance.casework.course import Standing
 from appliance.casework.readmission import readmit
 from appliance.casework.retention import Keeping, keeping, warn, warned_at
 from appliance.casework.shares import end_what_they_see
-from appliance.casework.withdrawal import finish_everything, hear_service, withdraw
+from appliance.casework.withdrawal import finish_everything, hear_service
 from appliance.errors import KitError
 from appliance.protocol.case_record import held, is_film_withdrawn
 from appliance.protocol.enrolment import Enrolled

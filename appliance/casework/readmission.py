@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.casework.withdrawal import finish_withdrawal
+from appliance.casework.closing import finish_withdrawal
 from appliance.errors import BadFile, BadInput, CaseWithdrawn, Incomplete, NoMatch
 from appliance.protocol.case_record import is_withdrawn
 from appliance.protocol.enrolment import Enrolled

@@ -3,7 +3,7 @@
 Whatever is taken back, the signed order is on the card before anything is removed, and each step
 can be done again: a pulled plug only delays. What plays is refused from the order on.
 
-    cases/<id>/withdrawal         everything: the practitioner's order (`withdraw`)
+    cases/<id>/withdrawal         everything: the practitioner's order (`casework.closing`)
     cases/<id>/withdrawn-there    everything: the service's word, a Tombstone or a ServiceOrder
     cases/<id>/withdrawn/<film>   one film: a FilmWithdrawal, or a ServiceOrder
     cases/<id>/hold               nothing of the case may be removed yet; all else ends at once
@@ -19,11 +19,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
-
-import msgspec
 
 from appliance.casework.clips import Clip, Kept, Still
+from appliance.casework.closing import finish_withdrawal
 from appliance.casework.consent import Hold
 from appliance.casework.shares import end_what_is_not_agreed, remove_what_is_over
 from appliance.errors import BadFile, BadInput
@@ -34,104 +32,33 @@ from appliance.protocol.case_record import (
     film_order,
     films_withdrawn,
     held,
-    hold_notice,
     is_film_withdrawn,
     is_withdrawn,
-    withdrawal_note,
 )
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.orders import (
-    CopiesOut,
     FilmWithdrawal,
     HoldNotice,
     ServiceOrder,
-    Withdrawal,
 )
 from appliance.records.files import (
     ID,
     CaseFolder,
     Home,
     checked_id,
-    destroy,
     is_there,
     load_fact,
-    names_in,
     new_id,
     paths_in,
     read_text,
     save,
-    save_fact,
     sync_directory,
 )
 from appliance.records.signing import open_fact, sign_fact
 from appliance.vault.cases import OpenCase
-from appliance.vault.keys import PrivateKeys
 
 _ANY = re.compile(r".+", re.DOTALL)
-_KEY_FILE = re.compile(r"identity-[^/]*\.age|\.identity-.*")
-"""A key of a case; those that a power cut left half-written begin with a dot."""
 _MOMENT = re.compile(r"(?:clip|still)-(?P<id>[a-z2-7]{16})-[0-9]{4}\.age")
-
-
-# --- Everything ---------------------------------------------------------------------------------
-
-
-def withdraw(
-    directory: CaseFolder,
-    keys: PrivateKeys,
-    kit: str,
-    at: datetime,
-    copies: tuple[CopiesOut, ...] = (),
-    why: Literal["family", "retention"] = "family",
-) -> Withdrawal:
-    """Close a case for good. Safe to call again after a pulled plug at any step.
-
-    First the signed order, so that a half-done withdrawal is finished and never forgotten; then the
-    key; then what the key opened. `copies` are those that nothing here can reach. With a hold
-    everything ends, but nothing is removed; once that is lifted, call it again.
-    """
-    until = None
-    if held(directory):
-        notice = hold_notice(directory)
-        until = notice.review if notice else at
-    order = Withdrawal(
-        id=new_id(), case=directory.name, kit=kit, at=at, why=why, copies=copies, held=until
-    )
-    before = None
-    with suppress(BadFile):
-        before = withdrawal_note(directory)
-    if before is not None and before[0].held and not until:
-        # What was taken back stays taken back since then; now it may be removed, too.
-        order = msgspec.structs.replace(before[0], id=order.id, held=None)
-        before = None
-    if before is None:
-        save(directory.withdrawal, sign_fact(keys.signer, order).encode())
-    finish_withdrawal(directory)
-    found = withdrawal_note(directory)
-    if found is None:
-        raise BadFile("The order of the withdrawal could not be read back.")
-    return found[0]
-
-
-def finish_withdrawal(directory: CaseFolder) -> None:
-    """Carry out what a withdrawal orders here: key first, then record, then all it opened."""
-    keep = held(directory)
-    for key_file in [] if keep else paths_in(directory, _KEY_FILE):
-        destroy(key_file)
-    record = None
-    # One that is damaged says nothing any more; the order stands beside it.
-    with suppress(BadFile):
-        record = load_fact(directory.record, CaseRecord)
-    if record is not None and record.state != "withdrawn":
-        save_fact(directory.record, msgspec.structs.replace(record, state="withdrawn"))
-    for part in (directory / name for name in names_in(directory)):
-        if part.is_symlink() or not part.is_dir():
-            continue
-        # The orders for single films say that they were taken back, and stay. What was shared is a
-        # copy: sharing ends at once, and a hold loses nothing by it.
-        if part == directory.shares or (not keep and part != directory.film_orders):
-            shutil.rmtree(part)
-    sync_directory(directory)
 
 
 # --- One film -----------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ ELSEWHERE = {
     # What is said of an error, on the page and in the log.
     "appliance.errors": "web_ui/test_errors",
     # Half of something that is only right as a whole.
+    "appliance.casework.closing": WITHDRAWAL,
     "appliance.base.people": READMISSION,
     "appliance.sync.orders": "appliance/base/test_orders",
     "appliance.film.segment": "firmware/test_writer",

@@ -17,11 +17,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from appliance.age.unsealing import Identity, unseal
 from appliance.casework import course, shares
 from appliance.casework.clips import shelf
+from appliance.casework.closing import withdraw
 from appliance.casework.consent import Consent, Hold, Purpose, allows
 from appliance.casework.course import CourseRefusal, course_of, standing, stops_filming
 from appliance.casework.retention import Keeping, keeping, warn, warned_at
 from appliance.casework.reviews import Review
-from appliance.casework.withdrawal import lift_hold, place_hold, withdraw
+from appliance.casework.withdrawal import lift_hold, place_hold
 from appliance.errors import CaseWithdrawn, NoMatch, NotOpened
 from appliance.protocol.case_record import held
 from appliance.protocol.enrolment import Enrolled

@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from appliance.age.unsealing import SealedReader
-from appliance.casework.withdrawal import withdraw
+from appliance.casework.closing import withdraw
 from appliance.config import Config
 from appliance.errors import NoMatch
 from appliance.film.manifest import EndReason

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from appliance.age.sealing import VERSION_LINE
 from appliance.base.orders import Desk, make_new
-from appliance.casework.withdrawal import withdraw
+from appliance.casework.closing import withdraw
 from appliance.config import Config, write_config
 from appliance.film.manifest import (
     EndReason,

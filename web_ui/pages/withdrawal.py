@@ -13,6 +13,7 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.casework import shares
+from appliance.casework.closing import finish_withdrawal, withdraw
 from appliance.casework.consent import (
     PURPOSES,
     Consent,
@@ -23,13 +24,7 @@ from appliance.casework.consent import (
 )
 from appliance.casework.copies import Copies
 from appliance.casework.shares import Share
-from appliance.casework.withdrawal import (
-    finish_withdrawal,
-    lift_hold,
-    place_hold,
-    withdraw,
-    withdraw_film,
-)
+from appliance.casework.withdrawal import lift_hold, place_hold, withdraw_film
 from appliance.errors import BadFile, BadInput, BadSignature, NotPossible
 from appliance.protocol.case_record import (
     closed_there,

@@ -15,8 +15,8 @@ import pytest
 
 from appliance.age.sealing import seal
 from appliance.age.unsealing import unseal
+from appliance.casework.closing import withdraw
 from appliance.casework.repair import mend, mend_all, waiting
-from appliance.casework.withdrawal import withdraw
 from appliance.commands.main import run
 from appliance.errors import BadFile, BadSignature, NoMatch
 from appliance.film.fragments import Fragment, FragmentSplitter, Init

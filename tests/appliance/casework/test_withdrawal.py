@@ -13,6 +13,7 @@ import pytest
 from appliance.age.sealing import VERSION_LINE, seal
 from appliance.age.unsealing import unseal
 from appliance.casework.clips import Clip, shelf
+from appliance.casework.closing import withdraw
 from appliance.casework.consent import Hold
 from appliance.casework.withdrawal import (
     Carried,
@@ -20,7 +21,6 @@ from appliance.casework.withdrawal import (
     hear_service,
     lift_hold,
     place_hold,
-    withdraw,
     withdraw_film,
 )
 from appliance.errors import CaseWithdrawn, NoMatch

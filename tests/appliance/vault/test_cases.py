@@ -10,7 +10,7 @@ import pytest
 from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import seal
 from appliance.age.unsealing import unseal
-from appliance.casework.withdrawal import finish_withdrawal, withdraw
+from appliance.casework.closing import finish_withdrawal, withdraw
 from appliance.errors import BadFile, BadInput, BadSignature, CaseWithdrawn, NoMatch
 from appliance.protocol.case_record import withdrawal_note
 from appliance.protocol.enrolment import Enrolled

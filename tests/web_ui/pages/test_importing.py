@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.casework.closing import withdraw
 from appliance.casework.importing import LARGEST
-from appliance.casework.withdrawal import withdraw
 from appliance.film.manifest import EndReason
 from appliance.film.recording import open_recording
 from appliance.records.files import new_id
