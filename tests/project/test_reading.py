@@ -20,6 +20,7 @@ from appliance.errors import BadFile
 from appliance.factory_reset import ResetRefusal, judge
 from appliance.protocol.orders import Reset
 from appliance.records.files import (
+    Below,
     Home,
     names_in,
     new_id,
@@ -431,8 +432,15 @@ def test_an_endless_key_file_at_the_service_does_not_end_its_program(kit: Sendin
 # --- Whatever lies where the page looks -----------------------------------------------------------
 
 OF_OTHERS = {
-    "kit": "enrolled.json",
+    "kit_card": "",
+    "signing_key": "",
+    "books": "",
+    "clock_mark": "",
+    "clock_kept": "",
+    "heads": "000001",
     "removed": new_id(),
+    "reset": "",
+    "former": "",
     "recordings": new_id(),
     "receipts": f"orders/{new_id()}.json",
     "inbox": new_id(),
@@ -440,31 +448,25 @@ OF_OTHERS = {
     "preview": "",
 }
 """The places of a home that another process than the page writes, and what is planted there."""
-OWN = {"keys", "cases", "permits", "web_requests"}
+OWN = {"keys", "cases", "permits", "permit", "web_requests", "at_base"}
+ELSEWHERE_PLANTED = {"kit", "enrolled"}
+"""The folder of the places above, and who may be unlocked: that has a test of its own below."""
 
 
 def test_every_place_of_a_home_is_known_to_these_tests() -> None:
     """A place that comes later is planted as well, or is the page's own."""
-    places = {name for name, what in vars(Home).items() if isinstance(what, property)}
-    assert places == set(OF_OTHERS) | OWN
+    places = {name for name, what in vars(Home).items() if isinstance(what, (property, Below))}
+    assert places == set(OF_OTHERS) | OWN | ELSEWHERE_PLANTED
 
 
 def plant(kit: WebKit, film: str, what: str) -> list[Path]:
     home = kit.home
-    places = [
-        getattr(home, place) / file
-        for place, file in OF_OTHERS.items()
-        if file and file != "enrolled.json"
-    ]
+    places = [getattr(home, place) / file for place, file in OF_OTHERS.items()]
     places += [
-        home.preview,
         home.recording(new_id()) / "manifest",
         home.recording(film) / "manifest",
         home.recording(film) / "0000.mp4.age",
         home.recording(film) / "0000.index.age",
-        home.kit / "books.json",
-        home.kit / "former",
-        home.kit / "heads" / "000001",
         home.inbox / "order-000001",
         home.inbox / "key-000001",
         home.log("sync") / "log",
