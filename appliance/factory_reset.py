@@ -83,7 +83,7 @@ class SetBack(Fact, frozen=True, kw_only=True, tag="set-back/v1"):
 
 
 class ResetRefusal(Reason):
-    """Why a kit is not set back. The page and the log use these codes."""
+    """Why a kit is not reset. The page and the log use these codes."""
 
     NOT_SET_UP = "not-set-up", "This kit belongs to no service yet. There is nothing to set back."
     UNREADABLE = (
@@ -215,7 +215,7 @@ def finish(home: Home) -> None:
 
 
 def former(home: Home) -> SetBack | None:
-    """Who this kit was before it was last set back; None where it never was.
+    """Who this kit was before its last factory reset; None where it never had one.
 
     The note has the signature of that kit, whose public key the service has.
     """
@@ -230,7 +230,7 @@ def give_way(
     anew: Callable[[], None] | None = None,
     alive: Callable[[], object] = lambda: None,
 ) -> None:
-    """For the start of page and sync: while the kit is being set back, remove what is one's own,
+    """For the start of page and sync: while a factory reset is under way, remove what is one's own,
     and do nothing else until it is over. If that begins later, the process starts anew, whatever
     it is doing: whoever is unlocked and whatever is under way ends with it. `anew` does that where
     the process has a way of its own; `alive` is called while it waits."""

@@ -1,4 +1,4 @@
-"""Other hands: a kit is set back by its service's order and a press, wholly, or not at all."""
+"""Factory reset: by its service's order and a press a kit is wholly new, or not changed at all."""
 
 import shutil
 import threading
