@@ -8,7 +8,7 @@ is put on the line that reads it back, unless /run/vm/wire-cut says that the wir
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,8 @@ class Pins(LGPIOFactory):  # type: ignore[misc]
 
 
 class Telling(SceneCamera):
-    def _in_time(self, takes: Iterator[Take]) -> Iterator[Take]:
-        for number, take in enumerate(super()._in_time(takes)):
+    def _in_time(self, takes: Iterator[Take], busy: Callable[[], bool]) -> Iterator[Take]:
+        for number, take in enumerate(super()._in_time(takes, busy)):
             os.write(1, b"%d\n" % number)
             yield take
 
