@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from flask import Response, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
+from appliance.errors import NotOpened
 from web_ui.parts import parts
+from web_ui.wording.language import _
 
 
 def press_page(ask: str, back: str, other_keys: bool = False) -> ResponseReturnValue:
@@ -38,3 +40,9 @@ def download(
 def jpeg(picture: bytes) -> Response:
     """A picture, whole."""
     return Response(picture, mimetype="image/jpeg")
+
+
+def only_where_offered(offer: str, otherwise: str) -> None:
+    """Answer with the refusal `otherwise` where the service does not do this."""
+    if offer not in parts().service.offers:
+        raise NotOpened(otherwise, _("If it should, ask whoever set this kit up."))

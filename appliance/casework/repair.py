@@ -31,7 +31,7 @@ from appliance.film.manifest import (
     segment_name,
 )
 from appliance.film.recording import SegmentSource, read_mended
-from appliance.film.segment import Measured, seal_index
+from appliance.film.segment import HashedOutput, seal_index
 from appliance.records.audit import Event
 from appliance.records.files import (
     ID,
@@ -174,7 +174,7 @@ def _mended(
             sync_directory(directory.parent)
         if isinstance(line, Tail):
             with saving(derived / segment_name(number)) as file:
-                measured = Measured(file)
+                measured = HashedOutput(file)
                 _seal_whole(segment, index, SealedWriter(measured, [recipient]))
             size, sha256 = measured.size, measured.sha256
     closed = seal_index(derived, index, recipient, size, sha256)

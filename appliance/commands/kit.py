@@ -4,18 +4,11 @@ from pathlib import Path
 
 import click
 
-from appliance.commands.options import PATH
+from appliance.commands.options import CONFIG, PATH
 
 
 @click.command()
-@click.option(
-    "--config",
-    type=PATH,
-    metavar="FILE",
-    default=Path("/etc/attune/attune.toml"),
-    show_default=True,
-    help="The kit's settings.",
-)
+@CONFIG
 @click.option("--json", "as_json", is_flag=True, help="One object: ok, findings.")
 def doctor(config: Path, as_json: bool) -> None:
     """Check each part of this kit, and say what to do.
@@ -48,14 +41,7 @@ def doctor(config: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.option(
-    "--config",
-    type=PATH,
-    metavar="FILE",
-    default=Path("/etc/attune/attune.toml"),
-    show_default=True,
-    help="The kit's settings.",
-)
+@CONFIG
 @click.option("--minutes", type=click.FloatRange(0, 45), default=45, show_default=True)
 @click.option(
     "--place",

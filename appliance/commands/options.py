@@ -31,6 +31,14 @@ KIT_KEYS = click.option(
     help="A kit's public key (name+hash+key), or a file with it or with the kit's card.",
 )
 ACCESS = click.option("--access", type=PATH, metavar="FILE", help="The access file of a store.")
+CONFIG = click.option(
+    "--config",
+    type=PATH,
+    metavar="FILE",
+    default=Path("/etc/attune/attune.toml"),
+    show_default=True,
+    help="The kit's settings.",
+)
 IN = click.argument("source", metavar="[IN]", type=PATH, default=Path("-"))
 
 _C = TypeVar("_C", bound=Callable[..., object])

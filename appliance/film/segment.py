@@ -36,7 +36,7 @@ def create(path: Path) -> NewFile:
     return open(path, "xb", buffering=0)
 
 
-class Measured:
+class HashedOutput:
     """Counts and hashes what is written through it into `file`."""
 
     def __init__(self, file: Output) -> None:
@@ -72,7 +72,7 @@ class SealedSegment:
         self._directory = directory
         self._recipient = recipient
         self._file = new_file(directory / segment_name(number))
-        self._measured = Measured(self._file)
+        self._measured = HashedOutput(self._file)
         try:
             sync_directory(directory)
             self._sealed = SealedWriter(self._measured, [recipient])

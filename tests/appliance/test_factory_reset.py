@@ -27,13 +27,14 @@ from appliance.protocol.cards import KitCard
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.orders import Reset, Withdrawal
 from appliance.protocol.receipts import receipt_path
-from appliance.protocol.requests import Enrol, FactoryReset, place_request
+from appliance.protocol.requests import FactoryReset
 from appliance.protocol.status import Pattern, State
 from appliance.records.audit import check_chain
 from appliance.records.clock import SystemClock
 from appliance.records.files import load_fact, new_id, save, save_fact, to_json
 from appliance.records.signing import Signer, open_note
 from appliance.selftest.kit import Kit, free_port, wait_for
+from appliance.selftest.visit import enrol
 from appliance.sync.sender import look
 from appliance.vault.keys import PrivateKeys
 from tests.support.fakes import SERVICE, Stage
@@ -470,22 +471,6 @@ def test_what_became_of_the_kit_can_be_read_in_the_words_of_its_people(
 # --- A whole kit ----------------------------------------------------------------------------------
 
 
-def set_up(kit: Kit, keys: PrivateKeys, owner: PrivateKeys) -> str:
-    """Enrol, with a press; returns the kit's id."""
-    now = CLOCK.read()
-    enrol = Enrol(
-        id=new_id(),
-        boot=now.boot,
-        boottime=now.boottime,
-        service=owner.card(),
-        practitioner=keys.card(),
-    )
-    place_request(kit.home, enrol)
-    kit.recorder_shows("presence asked for", lambda s: s.state == "presence")
-    kit.press()
-    return kit.recorder_shows("enrolled", lambda s: s.answers.get(enrol.id) == "done").kit
-
-
 @pytest.mark.slow
 def test_a_kit_goes_to_other_hands_through_its_page_its_button_and_pulled_plugs(
     tmp_path: Path,
@@ -505,7 +490,7 @@ def test_a_kit_goes_to_other_hands_through_its_page_its_button_and_pulled_plugs(
             kit.start(process)  # type: ignore[arg-type]
         page = kit.page()
         kit.recorder_shows("the recorder", lambda s: s.state == "idle", 20)
-        old = set_up(kit, practitioner(), service())
+        old = enrol(kit, service(), practitioner()).kit
         secret = (kit.home.kit / "signing.key").read_text()
         certificate = (kit.home.keys / "tls.crt").read_bytes()
         sealed = kit.home.case(new_id()) / "identity-0001.age"
@@ -556,6 +541,6 @@ def test_a_kit_goes_to_other_hands_through_its_page_its_button_and_pulled_plugs(
         told = page.submit("/setup", {"service_card": "x"})
         assert told.status != 200
         elsewhere = PrivateKeys.generate("service")
-        assert set_up(kit, PrivateKeys.generate("practitioner"), elsewhere) == new.id
+        assert enrol(kit, elsewhere, PrivateKeys.generate("practitioner")).kit == new.id
         told = page.submit("/kit/reset", {"confirm": "y"}, files={"order": note})
         assert told.status == 409 and "not signed by the service of this kit" in told.text

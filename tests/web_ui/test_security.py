@@ -23,13 +23,6 @@ from web_ui.session.session import IDLE_SECONDS
 # --- Another site, another browser ----------------------------------------------------------------
 
 
-@pytest.fixture
-def kit(tmp_path: Path) -> Iterator[WebKit]:
-    with WebKit(tmp_path) as made:
-        made.unlock()
-        yield made
-
-
 def with_stolen_cookies(kit: WebKit, host: str = "localhost:8443") -> Browser:
     """A browser that has everything the unlocked one has."""
     thief = kit.another_browser(host)

@@ -52,11 +52,7 @@ pages = Blueprint("copies", __name__, url_prefix="/cases/<id:case>/copies")
 
 @pages.before_request
 def only_where_the_service_does_this() -> None:
-    if "copies" not in parts().service.offers:
-        raise NotOpened(
-            _("Your service does not hand out copies."),
-            _("If it should, ask whoever set this kit up."),
-        )
+    answers.only_where_offered("copies", _("Your service does not hand out copies."))
 
 
 def _judged(

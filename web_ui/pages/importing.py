@@ -24,6 +24,7 @@ from appliance.protocol.permits import recipient_digest
 from appliance.records.files import new_id
 from appliance.vault.cases import OpenCase
 from web_ui import forms
+from web_ui.answers import only_where_offered
 from web_ui.parts import Parts, parts
 from web_ui.session.current import case_page, consent_of, open_case, practitioner
 from web_ui.session.jobs import Tell
@@ -210,11 +211,7 @@ def stop(case: str, job: str) -> ResponseReturnValue:
 
 @pages.before_request
 def _check_offered() -> None:
-    if "import" not in parts().service.offers:
-        raise NotOpened(
-            _("Your service does not bring in films made elsewhere."),
-            _("If it should, ask whoever set this kit up."),
-        )
+    only_where_offered("import", _("Your service does not bring in films made elsewhere."))
 
 
 def _gate(ours: Parts, case: OpenCase, now: datetime) -> None:

@@ -22,6 +22,7 @@ from appliance.casework.consent import (
 from appliance.errors import BadInput
 from appliance.protocol.orders import Tombstone
 from appliance.records.files import from_json, new_id, to_json
+from tests.support import consents
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=1)
@@ -41,22 +42,7 @@ def person(**changes: Any) -> Person:
 
 
 def consent(*people: Person, **changes: Any) -> Consent:
-    given = Consent(
-        record_id=new_id(),
-        privacy_notice="1",
-        people=people or (person(),),
-        limit=300,
-        valid_until=NOON + timedelta(days=30),
-        retention_period=60,
-        language="English",
-        interpreter="",
-        worries="",
-        positive_choice=True,
-        given="signed",
-        witness="",
-        event_time=NOON,
-    )
-    return msgspec.structs.replace(given, **changes)
+    return consents.consent(people or (person(),), NOON, **changes)
 
 
 VISITOR = person(name="Sam", relation="uncle", on_behalf_of="", authority="", purposes=("filming",))

@@ -5,6 +5,7 @@ import struct
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -31,7 +32,7 @@ from appliance.film.manifest import FilmStarted
 from appliance.records.files import Home, new_id
 from appliance.vault.cases import Cases, Details, OpenCase
 from appliance.vault.keys import PrivateKeys
-from tests.support import films
+from tests.support import consents, films
 from tests.support.moments import keep_clip, keep_still
 
 NOW = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
@@ -65,22 +66,8 @@ def person(name: str, *purposes: Purpose) -> Person:
     )
 
 
-def consent(*people: Person, until: datetime = NOW + timedelta(days=30)) -> Consent:
-    return Consent(
-        record_id=new_id(),
-        privacy_notice="1",
-        people=people,
-        limit=300,
-        valid_until=until,
-        retention_period=60,
-        language="English",
-        interpreter="",
-        worries="",
-        positive_choice=True,
-        given="signed",
-        witness="",
-        event_time=NOW,
-    )
+def consent(*people: Person, **changes: Any) -> Consent:
+    return consents.consent(people, NOW, **changes)
 
 
 def started(agreed: str, at: datetime = NOW) -> FilmStarted:
@@ -126,7 +113,7 @@ def test_copies_that_were_taken_back_are_not_made_of_earlier_films_either(case: 
 
 def test_an_agreement_counts_until_its_last_moment(case: OpenCase) -> None:
     until = NOW + timedelta(days=30)
-    agreed = case.write(consent(ALEX_ALL, until=until))
+    agreed = case.write(consent(ALEX_ALL, valid_until=until))
     assert judge(case, started(agreed), until - timedelta(seconds=1)) is None
     assert judge(case, started(agreed), until) is CopyRefusal.NOT_AGREED
 
@@ -156,9 +143,9 @@ def test_a_visitor_who_walked_in_must_be_asked_before_anything_of_that_film_is_c
     case.write(came, FILM)
     assert judge(case, film_of_it, NOW) is CopyRefusal.NOT_EVERYBODY
     later = NOW + timedelta(minutes=10)
-    case.write(msgspec.structs.replace(consent(ALEX_ALL, SAM_NO), event_time=later))
+    case.write(consent(ALEX_ALL, SAM_NO, event_time=later))
     assert judge(case, film_of_it, later) is CopyRefusal.NOT_AGREED
-    case.write(msgspec.structs.replace(consent(ALEX_ALL, SAM_ALL), event_time=later))
+    case.write(consent(ALEX_ALL, SAM_ALL, event_time=later))
     assert judge(case, film_of_it, later) is None
 
 
@@ -166,7 +153,7 @@ def test_a_consent_that_names_nobody_new_does_not_speak_for_the_visitor(case: Op
     then = case.write(consent(ALEX_ALL))
     case.write(Newcomer(recording=FILM, event_time=NOW), FILM)
     later = NOW + timedelta(days=7)
-    case.write(msgspec.structs.replace(consent(ALEX_ALL), event_time=later))
+    case.write(consent(ALEX_ALL, event_time=later))
     assert judge(case, started(then), later) is CopyRefusal.NOT_EVERYBODY
     assert judge(case, started(then), later, "supervisor") is not None
 
@@ -175,7 +162,7 @@ def test_who_came_in_later_does_not_speak_for_who_was_there_first(case: OpenCase
     then = case.write(consent(ALEX_NO))
     case.write(Newcomer(recording=FILM, event_time=NOW), FILM)
     later = NOW + timedelta(minutes=10)
-    case.write(msgspec.structs.replace(consent(SAM_ALL), event_time=later))
+    case.write(consent(SAM_ALL, event_time=later))
     assert judge(case, started(then), later) is CopyRefusal.NOT_EVERYBODY
 
 

@@ -1,6 +1,5 @@
 """Cases, goals, consent and arming: from what a family says to a signed order."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,13 +14,6 @@ from appliance.vault.cases import Goals
 from tests.support.pages import CONSENT, NOW, Page, WebKit, service
 from web_ui.pages.arming import permit_end
 from web_ui.pages.cases import SHOWN
-
-
-@pytest.fixture
-def kit(tmp_path: Path) -> Iterator[WebKit]:
-    with WebKit(tmp_path) as made:
-        made.unlock()
-        yield made
 
 
 def consent_of(kit: WebKit, case: str) -> Consent | None:

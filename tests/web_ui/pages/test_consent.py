@@ -1,10 +1,5 @@
 """The consent page and the family's receipt: what each person said, and nothing beside it."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from appliance.casework.consent import Consent
 from appliance.protocol.permits import recipient_digest
 from appliance.records.files import Fact, Moment
@@ -16,13 +11,6 @@ SAM: dict[str, object] = {
     "people__1__relation": "uncle",
     "people__1__purposes": ["filming"],
 }
-
-
-@pytest.fixture
-def kit(tmp_path: Path) -> Iterator[WebKit]:
-    with WebKit(tmp_path) as made:
-        made.unlock()
-        yield made
 
 
 def receipt(kit: WebKit, case: str) -> Page:

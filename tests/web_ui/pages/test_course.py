@@ -1,9 +1,7 @@
 """The course on the page: from the first goal to a top-up, and what is removed when."""
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -20,13 +18,6 @@ from tests.support.pages import NOW, Page, WebKit
 from web_ui.keeper import HOUR, Keeper
 
 DAY = 86400.0
-
-
-@pytest.fixture
-def kit(tmp_path: Path) -> Iterator[WebKit]:
-    with WebKit(tmp_path) as made:
-        made.unlock()
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 """The shared review itself is filmed: a film of its own kind, with an agreement of its own."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Literal, get_args, get_type_hints
 
 import pytest
@@ -20,13 +18,6 @@ from tests.support.places import PACKAGES, ROOT
 
 BOTH = ["filming", "filming-review"]
 KINDS: tuple[Literal["visit", "review"], ...] = ("visit", "review")
-
-
-@pytest.fixture
-def kit(tmp_path: Path) -> Iterator[WebKit]:
-    with WebKit(tmp_path) as made:
-        made.unlock()
-        yield made
 
 
 @pytest.fixture(scope="module")

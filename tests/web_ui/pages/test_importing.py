@@ -5,7 +5,7 @@ import io
 import random
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,13 +17,6 @@ from appliance.film.recording import open_recording
 from appliance.records.files import new_id
 from tests.support import films
 from tests.support.pages import Page, WebKit, practitioner
-
-
-@pytest.fixture
-def kit(tmp_path: Path) -> Iterator[WebKit]:
-    with WebKit(tmp_path) as made:
-        made.unlock()
-        yield made
 
 
 @pytest.fixture(scope="module")

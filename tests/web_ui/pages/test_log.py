@@ -1,8 +1,6 @@
 """The log in words: what happened, whether it holds, and no word of a family."""
 
 import ast
-from collections.abc import Iterator
-from pathlib import Path
 from typing import cast, get_args
 
 import msgspec
@@ -19,13 +17,6 @@ from tests.support.pages import CONSENT, NOW, WebKit
 from tests.support.places import PACKAGES, ROOT
 from tests.support.strange import STRANGE
 from web_ui.wording.log_events import WORDS
-
-
-@pytest.fixture
-def kit(tmp_path: Path) -> Iterator[WebKit]:
-    with WebKit(tmp_path) as made:
-        made.unlock()
-        yield made
 
 
 def test_the_log_says_in_words_what_was_done_and_to_which_case(kit: WebKit) -> None:

@@ -1,9 +1,7 @@
 """The service's settings on the page: what they change, and what they can never change."""
 
 import io
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -18,13 +16,6 @@ from appliance.vault.keys import PrivateKeys
 from tests.support import films
 from tests.support.moments import keep_clip
 from tests.support.pages import NOW, Page, WebKit, practitioner, service
-
-
-@pytest.fixture
-def kit(tmp_path: Path) -> Iterator[WebKit]:
-    with WebKit(tmp_path) as made:
-        made.unlock()
-        yield made
 
 
 def give(kit: WebKit, settings: str) -> Page:

@@ -1,8 +1,5 @@
 """The visit: who is here, framing, and what can be done while a film is made."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from appliance.casework.clips import Marks, marks_of
@@ -15,13 +12,6 @@ from appliance.records.signing import open_note
 from tests.support.pages import NOW, PASSPHRASE, WebKit, practitioner
 
 PICTURE = b"\xff\xd8 what the camera sees"
-
-
-@pytest.fixture
-def kit(tmp_path: Path) -> Iterator[WebKit]:
-    with WebKit(tmp_path) as made:
-        made.unlock()
-        yield made
 
 
 @pytest.fixture

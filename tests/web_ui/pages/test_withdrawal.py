@@ -1,7 +1,6 @@
 """A family takes everything back: at once, and the certificate claims no more than is so."""
 
 import shutil
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,13 +18,6 @@ from appliance.vault.cases import Details, OpenCase
 from tests.support.pages import CONSENT, LARGE, PASSPHRASE, Page, WebKit, practitioner, service
 from web_ui.keeper import Keeper
 from web_ui.player.ranges import PIECE
-
-
-@pytest.fixture
-def kit(tmp_path: Path) -> Iterator[WebKit]:
-    with WebKit(tmp_path) as made:
-        made.unlock()
-        yield made
 
 
 def withdraw(kit: WebKit, case: str) -> str:
