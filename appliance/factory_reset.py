@@ -50,7 +50,6 @@ from appliance.records.files import (
     Home,
     Moment,
     destroy,
-    from_json,
     is_there,
     load_fact,
     names_in,
@@ -61,7 +60,7 @@ from appliance.records.files import (
     save,
     sync_directory,
 )
-from appliance.records.signing import Signer, open_fact, sign_fact, split_note
+from appliance.records.signing import Signer, fact_in, open_fact, sign_fact
 
 _LOOK_SECONDS = 1.0
 _SentOrder = Withdrawal | FilmWithdrawal | ShareEnd | ServiceOrder
@@ -165,7 +164,7 @@ def begun(home: Home) -> bool:
 def begin(home: Home, note: str, signer: Signer, now: datetime) -> None:
     """Begin: from here on it goes to its end. The caller has judged, and somebody has pressed.
     Raises NotPossible."""
-    order = from_json(split_note(note)[0], Reset)
+    order = fact_in(note, Reset)
     said = SetBack(
         kit=signer.verifier.name.removeprefix("kit-"),
         at=now,
@@ -220,7 +219,7 @@ def former(home: Home) -> SetBack | None:
     The note has the signature of that kit, whose public key the service has.
     """
     with suppress(OSError, BadFile):
-        return from_json(split_note(read_plain(home.former))[0], SetBack)
+        return fact_in(read_plain(home.former), SetBack)
     return None
 
 
@@ -342,7 +341,7 @@ def _order_sent(path: Path) -> str | None:
     """What an order is called at the service; '' for one that came from there, None where that
     cannot be told."""
     try:
-        order = from_json(split_note(read_plain(path))[0], _SENT_ORDER)
+        order = fact_in(read_plain(path), _SENT_ORDER)
         return "" if isinstance(order, ServiceOrder) else order_object(order.id)
     except (BadInput, OSError):
         return None

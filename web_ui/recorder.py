@@ -19,13 +19,12 @@ from appliance.records.clock import EARLIEST, Clock, Trust
 from appliance.records.files import (
     ID,
     Home,
-    from_json,
     load_fact,
     new_id,
     read_text,
     sync_directory,
 )
-from appliance.records.signing import split_note
+from appliance.records.signing import fact_in
 from appliance.vault.cases import OpenCase, strangers
 
 
@@ -104,7 +103,7 @@ class Recorder:
         """What the kit is armed for, None if nothing. What the recorder makes of it is its own."""
         try:
             note = read_text(self._home.permit)
-            return from_json(split_note(note)[0], Permit)
+            return fact_in(note, Permit)
         except (FileNotFoundError, BadFile):
             return None
 

@@ -35,7 +35,7 @@ from appliance.records.files import (
     read_plain,
     read_text,
 )
-from appliance.records.signing import Verifier, open_note, split_note
+from appliance.records.signing import Verifier, fact_in, open_fact
 
 _COPIED_AT_ONCE = 1 << 20
 
@@ -145,8 +145,7 @@ def read_mended(
     for path in paths_in(derived, MENDED_NAME):
         with contextlib.suppress(BadInput, OSError):
             note = read_text(path)
-            text = open_note(note, menders)[0] if menders else split_note(note)[0]
-            mended = from_json(text, Mended)
+            mended = open_fact(note, menders, Mended)[0] if menders else fact_in(note, Mended)
             number = mended.segment.number
             names = (segment_name(number), index_name(number), mended_name(number))
             if (mended.segment.name, mended.segment.index, path.name) == names and (

@@ -15,8 +15,8 @@ from typing import Literal
 
 import msgspec
 
-from appliance.records.files import Fact, Home, Moment, from_json, paths_in
-from appliance.records.signing import Verifier, open_fact, split_note
+from appliance.records.files import Fact, Home, Moment, paths_in
+from appliance.records.signing import Verifier, fact_in, open_fact
 
 LARGEST = 64 * 1024
 """Bytes: no order is longer, and no key file that one names."""
@@ -139,7 +139,7 @@ _ORDER: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
 
 def read_order(note: bytes) -> Order:
     """What a note asks for, its signature not looked at. Raises BadFile."""
-    return from_json(split_note(note)[0], _ORDER)
+    return fact_in(note, _ORDER)
 
 
 def signed_order(note: bytes, service: Verifier) -> Order:

@@ -25,7 +25,7 @@ import msgspec
 from appliance.errors import BadFile, NotPossible
 from appliance.records.clock import Clock
 from appliance.records.files import Fact, Moment, from_json, lines, open_plain, to_json
-from appliance.records.signing import Verifier, open_note, split_note
+from appliance.records.signing import Verifier, fact_in, open_fact
 
 START = "0" * 64
 """What the first line holds in place of a digest."""
@@ -312,8 +312,7 @@ def check_heads(notes: Mapping[str, str], verifiers: Sequence[Verifier] = ()) ->
     before = START
     for number, name in enumerate(sorted(notes), start=1):
         note = notes[name]
-        text = open_note(note, verifiers)[0] if verifiers else split_note(note)[0]
-        heads = from_json(text, Heads)
+        heads = open_fact(note, verifiers, Heads)[0] if verifiers else fact_in(note, Heads)
         if (name, heads.number, heads.before) != (heads_name(number), number, before):
             raise BadFile("The signed heads are broken at %(name)s.", name=name)
         before = hashlib.sha256(note.encode()).hexdigest()

@@ -124,6 +124,11 @@ def open_fact(
     return from_json(text, kind), signed_by
 
 
+def fact_in(note: str | bytes, kind: type[_F] | msgspec.json.Decoder[_F]) -> _F:
+    """The fact in a note, no signature of it checked. Raises BadFile."""
+    return from_json(split_note(note)[0], kind)
+
+
 def split_note(note: str | bytes) -> tuple[str, list[tuple[str, bytes, bytes]]]:
     """A note's text and its signatures as (name, key hash, signature), none of them checked.
 

@@ -48,13 +48,12 @@ from appliance.records.files import (
     Home,
     checked_id,
     destroy,
-    from_json,
     is_there,
     paths_in,
     plain_size,
     save,
 )
-from appliance.records.signing import open_fact, split_note
+from appliance.records.signing import fact_in, open_fact
 from appliance.stores import Store, read_small
 from appliance.stores import is_there as is_stored
 from appliance.sync.plan import Rank, Reads, Sealed
@@ -94,7 +93,7 @@ def an_order(
     """One order to send, in the form that it is signed in and no other. Raises BadFile."""
 
     def fact(text: str) -> None:
-        read = from_json(split_note(text)[0], kind)
+        read = fact_in(text, kind)
         if (read.id, read.case) != (order, case):
             raise BadFile("This is another order than it was.")
 

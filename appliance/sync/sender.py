@@ -56,7 +56,7 @@ from appliance.records.files import (
     save,
     save_fact,
 )
-from appliance.records.signing import Verifier, open_fact, split_note
+from appliance.records.signing import Verifier, fact_in, open_fact
 from appliance.stores import SLOWEST, Content, Measured, Put, Store, measure, read_small
 from appliance.sync.orders import (
     an_order,
@@ -80,7 +80,7 @@ _RANKS: dict[Part, Rank] = {
 _PATIENCE = 120.0
 """Seconds in which every store has answered, but for the time that the bytes take."""
 _FACTS: Mapping[str, Reads] = {
-    ".mended": lambda text: from_json(split_note(text)[0], Mended),
+    ".mended": lambda text: fact_in(text, Mended),
     "": parse_manifest,
 }
 """What a file of a case is by the end of its name, where it is not sealed."""
