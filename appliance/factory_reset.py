@@ -48,7 +48,7 @@ from appliance.records.files import (
     ID,
     Fact,
     Home,
-    Moment,
+    Timestamp,
     destroy,
     is_there,
     load_fact,
@@ -71,7 +71,7 @@ class SetBack(Fact, frozen=True, kw_only=True, tag="set-back/v1"):
     """What became of a kit. Signed by it, as the last thing that it signed."""
 
     kit: str
-    at: Moment
+    at: Timestamp
     """As this machine's clock said."""
     order: str
     """SHA-256 (hex) of the order, as it was signed."""

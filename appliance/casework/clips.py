@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from appliance.errors import NoMatch
-from appliance.records.files import Fact, Moment, checked_id
+from appliance.records.files import Fact, Timestamp, checked_id
 from appliance.vault.cases import OpenCase
 
 Turn = Literal["", "initiative", "reception", "response"]
@@ -50,7 +50,7 @@ class Clip(Fact, frozen=True, kw_only=True, tag="clip/v1"):
     size: int
     sha256: str
     """Of the sealed file `clips/<id>.mp4.age`."""
-    made: Moment
+    made: Timestamp
     words: Words = Words()
 
     @property
@@ -79,7 +79,7 @@ class Still(Fact, frozen=True, kw_only=True, tag="still/v1"):
     size: int
     sha256: str
     """Of the sealed file `clips/<id>.jpg.age`."""
-    made: Moment
+    made: Timestamp
     words: Words = Words()
 
     @property

@@ -16,7 +16,7 @@ import msgspec
 
 from appliance.errors import BadInput
 from appliance.film.manifest import FilmKind
-from appliance.records.files import Fact, Moment, new_id
+from appliance.records.files import Fact, Timestamp, new_id
 
 Purpose = Literal[
     "filming", "supervisor", "peers", "training", "copies", "online-review", "filming-review"
@@ -77,7 +77,7 @@ class TakenBack(Fact, frozen=True, kw_only=True, tag="taken-back/v1"):
     """One purpose that is not agreed to any more, from this moment on."""
 
     purpose: Purpose
-    event_time: Moment
+    event_time: Timestamp
 
 
 class Consent(Fact, frozen=True, kw_only=True, tag="consent/v2"):
@@ -89,7 +89,7 @@ class Consent(Fact, frozen=True, kw_only=True, tag="consent/v2"):
     people: tuple[Person, ...]
     limit: int
     """Seconds of one film."""
-    valid_until: Moment
+    valid_until: Timestamp
     retention_period: int
     """Days for which films are kept after the case is closed, as the family was shown."""
     language: str
@@ -101,7 +101,7 @@ class Consent(Fact, frozen=True, kw_only=True, tag="consent/v2"):
     given: Literal["drawn", "signed", "witnessed"]
     """With a signature on the screen, on the paper form, or aloud before a witness."""
     witness: str
-    event_time: Moment
+    event_time: Timestamp
     taken_back: tuple[TakenBack, ...] = ()
 
     @property
@@ -195,14 +195,14 @@ class Newcomer(Fact, frozen=True, kw_only=True, tag="newcomer/v1"):
     """
 
     recording: str
-    event_time: Moment
+    event_time: Timestamp
 
 
 class Enough(Fact, frozen=True, kw_only=True, tag="enough/v1"):
     """The child had enough: an ordinary reason to end this film, and nobody's fault."""
 
     recording: str
-    event_time: Moment
+    event_time: Timestamp
 
 
 class Hold(Fact, frozen=True, kw_only=True, tag="hold/v1"):
@@ -211,6 +211,6 @@ class Hold(Fact, frozen=True, kw_only=True, tag="hold/v1"):
     role: str
     """Who decided it, by their office: a named role of the service."""
     reason: str
-    review: Moment
+    review: Timestamp
     """When somebody must look again whether it is still needed."""
-    at: Moment
+    at: Timestamp

@@ -23,7 +23,7 @@ from appliance.errors import BadFile, NotPossible, Reason
 from appliance.film import boxes
 from appliance.film.manifest import FilmStarted
 from appliance.protocol.orders import CopiesOut
-from appliance.records.files import Fact, Moment, open_plain
+from appliance.records.files import Fact, Timestamp, open_plain
 from appliance.vault.cases import UNREADABLE, OpenCase
 
 Way = Literal["stick", "download"]
@@ -71,7 +71,7 @@ class Copies(Fact, frozen=True, kw_only=True, tag="copies/v1"):
     """The receipt: what was handed out, to whom, and how far it got."""
 
     id: str
-    made: Moment
+    made: Timestamp
     to: str
     """In the family's words."""
     way: Way
@@ -83,7 +83,7 @@ class Copies(Fact, frozen=True, kw_only=True, tag="copies/v1"):
 
 
 def judge(
-    case: OpenCase, film: FilmStarted | None, now: Moment, purpose: Purpose = "copies"
+    case: OpenCase, film: FilmStarted | None, now: Timestamp, purpose: Purpose = "copies"
 ) -> CopyRefusal | None:
     """Whether moments of this film may be copied now, or used for another purpose; None is yes.
 

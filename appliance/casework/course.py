@@ -15,7 +15,7 @@ import msgspec
 from appliance.casework.consent import Consent
 from appliance.casework.reviews import Rating, reviews_of
 from appliance.errors import BadInput, Reason
-from appliance.records.files import Fact, Moment, new_id
+from appliance.records.files import Fact, Timestamp, new_id
 from appliance.vault.cases import Goals, OpenCase
 
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
@@ -25,9 +25,9 @@ class Course(Fact, frozen=True, kw_only=True, tag="course/v1"):
     """One course: the first begins with the case, every other one is a top-up."""
 
     number: int = 1
-    began: Moment | None = None
+    began: Timestamp | None = None
     """None: with the case."""
-    ended: Moment | None = None
+    ended: Timestamp | None = None
     next_steps: str = ""
     """What the family goes on with, in its words."""
     keep_days: int = 0
@@ -50,7 +50,7 @@ class Arranged(Fact, frozen=True, kw_only=True, tag="arranged/v1"):
 class Rated(Fact, frozen=True, kw_only=True, tag="rated/v1"):
     """How near the goals were at the start or the end of a course. Between, reviews hold it."""
 
-    at: Moment
+    at: Timestamp
     stage: Literal["start", "end"]
     ratings: tuple[Rating, ...]
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from appliance.casework.course import Standing, course_of
-from appliance.records.files import Fact, Moment
+from appliance.records.files import Fact, Timestamp
 from appliance.vault.cases import OpenCase
 
 _AFTER_A_WARNING = timedelta(days=1)
@@ -21,7 +21,7 @@ class Warned(Fact, frozen=True, kw_only=True, tag="warned/v1"):
     """The page said that the films of a course will be removed."""
 
     course: int
-    at: Moment
+    at: Timestamp
 
 
 class Keeping(Enum):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from appliance.records.files import Fact, Moment
+from appliance.records.files import Fact, Timestamp
 from appliance.vault.cases import OpenCase
 
 LOWEST, HIGHEST = 0, 10
@@ -30,7 +30,7 @@ class Review(Fact, frozen=True, kw_only=True, tag="review/v1"):
     """One shared review, as it was closed."""
 
     id: str
-    held: Moment
+    held: Timestamp
     shown: tuple[str, ...]
     """The ids of the moments that had been chosen for it, in order."""
     strengths: str

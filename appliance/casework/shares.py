@@ -35,7 +35,7 @@ from appliance.records.files import (
     ID,
     CaseFolder,
     Fact,
-    Moment,
+    Timestamp,
     new_id,
     paths_in,
     save,
@@ -54,8 +54,8 @@ class Share(Fact, frozen=True, kw_only=True, tag="share/v1"):
     """What was shared, with whom, for what and until when."""
 
     id: str
-    made: Moment
-    until: Moment
+    made: Timestamp
+    until: Timestamp
     purpose: SharedFor
     who: str
     """In the practitioner's words."""

@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from appliance.errors import BadFile
-from appliance.records.files import Fact, Moment, from_json, read_plain, to_json
+from appliance.records.files import Fact, Timestamp, from_json, read_plain, to_json
 from appliance.records.signing import Verifier, open_note, split_note
 
 MANIFEST = "manifest"
@@ -70,7 +70,7 @@ class FilmStarted(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="film
     limit: Count
     sound: bool
     boot: str
-    started: Moment
+    started: Timestamp
     original: Sha256 | None = None
 
 
@@ -103,7 +103,7 @@ class FilmEnded(Fact, frozen=True, kw_only=True, tag="ended/v1"):
     count."""
 
     why: EndReason
-    ended: Moment | None
+    ended: Timestamp | None
     segments: Count
     frames: Count
     seconds: Seconds
@@ -114,7 +114,7 @@ class FilmEnded(Fact, frozen=True, kw_only=True, tag="ended/v1"):
         cls,
         segments: Sequence[SegmentClosed],
         why: EndReason,
-        ended: Moment | None,
+        ended: Timestamp | None,
         tail: Tail | None = None,
     ) -> "FilmEnded":
         """The line behind these."""
@@ -143,7 +143,7 @@ class FilmRemoved(Fact, frozen=True, kw_only=True, tag="film-removed/v1"):
     manifest: Sha256
     why: Literal["button", "order"]
     order: str
-    at: Moment | None
+    at: Timestamp | None
 
 
 class Mended(Fact, frozen=True, kw_only=True, tag="mended/v1"):
@@ -156,7 +156,7 @@ class Mended(Fact, frozen=True, kw_only=True, tag="mended/v1"):
     recording: str
     source: Sha256
     segment: SegmentClosed
-    made: Moment
+    made: Timestamp
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Whom a kit obeys, and the service's word that somebody is a practitioner no more."""
 
 from appliance.protocol.cards import Card
-from appliance.records.files import Fact, Moment
+from appliance.records.files import Fact, Timestamp
 from appliance.records.signing import open_fact
 
 
@@ -22,7 +22,7 @@ class Revocation(Fact, frozen=True, kw_only=True, tag="revocation/v1"):
 
     practitioner: str
     """The name on their card."""
-    at: Moment
+    at: Timestamp
 
 
 def read_revocation(note: str | bytes, service: Card) -> Revocation:

@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from appliance.records.files import Fact, Home, Moment, paths_in
+from appliance.records.files import Fact, Home, Timestamp, paths_in
 from appliance.records.signing import Verifier, fact_in, open_fact
 
 LARGEST = 64 * 1024
@@ -27,7 +27,7 @@ _NAME = re.compile(r"order-(?P<number>[0-9]{6})")
 class CopiesOut(Fact, frozen=True, kw_only=True, tag="copies-out/v1"):
     """Copies that the family has: no withdrawal reaches them, and its certificate says so."""
 
-    made: Moment
+    made: Timestamp
     files: int
     """0: what was written down of them cannot be read any more, so that nobody can count them."""
     locked: bool
@@ -42,10 +42,10 @@ class Withdrawal(Fact, frozen=True, kw_only=True, tag="withdrawal/v1"):
     id: str
     case: str
     kit: str
-    at: Moment
+    at: Timestamp
     why: Literal["family", "retention"] = "family"
     copies: tuple[CopiesOut, ...] = ()
-    held: Moment | None = None
+    held: Timestamp | None = None
     """With a hold: when it is looked at again. Everything ends at once, but removing waits."""
 
 
@@ -57,7 +57,7 @@ class FilmWithdrawal(Fact, frozen=True, kw_only=True, tag="film-withdrawal/v1"):
     kit: str
     film: str
     clips: tuple[str, ...]
-    at: Moment
+    at: Timestamp
 
 
 class ShareEnd(Fact, frozen=True, kw_only=True, tag="share-end/v1"):
@@ -69,14 +69,14 @@ class ShareEnd(Fact, frozen=True, kw_only=True, tag="share-end/v1"):
     share: str
     films: tuple[str, ...]
     """What its moments were cut from: it goes with each of them."""
-    at: Moment
+    at: Timestamp
 
 
 class HoldNotice(Fact, frozen=True, kw_only=True, tag="hold-notice/v1"):
     """The public face of a hold: that there is one, and until when. Signed."""
 
     case: str
-    review: Moment
+    review: Timestamp
 
 
 class ServiceOrder(Fact, frozen=True, kw_only=True, tag="service-order/v1"):
@@ -90,7 +90,7 @@ class ServiceOrder(Fact, frozen=True, kw_only=True, tag="service-order/v1"):
     case: str
     film: str
     """One film; '' for everything."""
-    at: Moment
+    at: Timestamp
 
 
 class Readmission(Fact, frozen=True, kw_only=True, tag="readmission/v1"):
@@ -106,7 +106,7 @@ class Readmission(Fact, frozen=True, kw_only=True, tag="readmission/v1"):
     key: str
     """The key file's name in the case, at the store."""
     sha256: str
-    at: Moment
+    at: Timestamp
 
 
 class Reset(Fact, frozen=True, kw_only=True, tag="reset/v1"):
@@ -116,7 +116,7 @@ class Reset(Fact, frozen=True, kw_only=True, tag="reset/v1"):
     kit: str
     unsent: bool = False
     """What the service has not confirmed may go as well."""
-    at: Moment
+    at: Timestamp
 
 
 class Tombstone(Fact, frozen=True, kw_only=True, tag="tombstone/v1"):
@@ -124,7 +124,7 @@ class Tombstone(Fact, frozen=True, kw_only=True, tag="tombstone/v1"):
 
     order: str
     case: str
-    at: Moment
+    at: Timestamp
     removed: tuple[str, ...]
     """Names of the key files, or of one film's files, removed at the store in every version."""
     whole: bool = True

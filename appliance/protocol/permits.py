@@ -17,7 +17,7 @@ from appliance.errors import BadInput, BadSignature, Reason
 from appliance.protocol.cards import Card
 from appliance.protocol.enrolment import Enrolled
 from appliance.records.clock import Judgement
-from appliance.records.files import Fact, Moment, checked_id
+from appliance.records.files import Fact, Timestamp, checked_id
 from appliance.records.signing import open_fact
 
 OrderedFilm = Literal["visit", "review"]
@@ -148,8 +148,8 @@ class Permit(Fact, frozen=True, kw_only=True, tag="permit/v1"):
     """False: the practitioner chose to film without a microphone."""
     films: int
     boot: str
-    not_before: Moment
-    not_after: Moment
+    not_before: Timestamp
+    not_after: Timestamp
     people: tuple[str, ...] = ()
     """Verifying keys of the case's other practitioners: they may withdraw what is filmed, too."""
 
@@ -167,7 +167,7 @@ class Ceilings(Fact, frozen=True, kw_only=True, tag="ceilings/v1"):
     """Seconds from a permit's beginning to its end."""
     films: int = MOST_FILMS
     """Films under one permit."""
-    since: Moment
+    since: Timestamp
     """When it was signed: an older one never takes the place of a newer."""
 
 

@@ -10,7 +10,7 @@ import msgspec
 from appliance.errors import BadFile
 from appliance.film.manifest import EndReason
 from appliance.records.clock import Reading, Trust
-from appliance.records.files import Fact, Home, Moment, load_fact
+from appliance.records.files import Fact, Home, Timestamp, load_fact
 
 
 class State(StrEnum):
@@ -76,8 +76,8 @@ class RecorderStatus(Fact, frozen=True, kw_only=True, tag="recorder-status/v1"):
     lamp_proven: bool
     """True where a wire reads the lamp back."""
     clock: Trust
-    now: Moment | None
-    other_time: Moment | None = None
+    now: Timestamp | None
+    other_time: Timestamp | None = None
     """What a machine's clock said when somebody vouched for quite another time."""
     reason: str
     """Code of the last refusal or fault, '' when there is none to show."""

@@ -24,7 +24,7 @@ import msgspec
 
 from appliance.errors import BadFile, NotPossible
 from appliance.records.clock import Clock
-from appliance.records.files import Fact, Moment, from_json, lines, open_plain, to_json
+from appliance.records.files import Fact, Timestamp, from_json, lines, open_plain, to_json
 from appliance.records.signing import Verifier, fact_in, open_fact
 
 START = "0" * 64
@@ -143,7 +143,7 @@ Event = Literal[
 
 class Entry(Fact, frozen=True, kw_only=True, tag="log/v1"):
     number: int
-    wall: Moment
+    wall: Timestamp
     """As this machine's clock said; the log's order is its numbers, not its times."""
     boot: str
     boottime: float
@@ -165,7 +165,7 @@ class Heads(Fact, frozen=True, kw_only=True, tag="heads/v1"):
 
     kit: str
     number: int
-    wall: Moment
+    wall: Timestamp
     boot: str
     logs: dict[str, Head]
     broken: tuple[str, ...]

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from appliance.records.files import Fact, Moment
+from appliance.records.files import Fact, Timestamp
 
 EARLIEST = datetime(2026, 11, 1, tzinfo=UTC)
 """No kit ran before this software existed, so an earlier time is wrong."""
@@ -83,7 +83,7 @@ class Vouch(Fact, frozen=True, kw_only=True, tag="vouch/v1"):
     """'It was this time then': an unlocked practitioner's word, valid for one kit and one boot."""
 
     kit: str
-    time: Moment
+    time: Timestamp
     boot: str
     boottime: float
 
@@ -93,7 +93,7 @@ class Correction(Fact, frozen=True, kw_only=True, tag="clock-correction/v1"):
     word, which counts once somebody has pressed the button too."""
 
     kit: str
-    time: Moment
+    time: Timestamp
     boot: str
     boottime: float
 
@@ -102,7 +102,7 @@ class Mark(Fact, frozen=True, kw_only=True, tag="clock-mark/v1"):
     """The latest time this kit has been sure of. Time does not run backwards past it, unless it is
     corrected by presence (`Correction`)."""
 
-    highest: Moment
+    highest: Timestamp
 
 
 class Kept(Fact, frozen=True, kw_only=True, tag="clock-kept/v1"):
@@ -110,7 +110,7 @@ class Kept(Fact, frozen=True, kw_only=True, tag="clock-kept/v1"):
 
     chip: int
     """Seconds, as the chip counts them; they need not be right, only go on."""
-    time: Moment
+    time: Timestamp
 
 
 @dataclass(frozen=True)

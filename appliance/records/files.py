@@ -36,7 +36,7 @@ _TEMPORARY = ".new"
 _STRANGE = (errno.ENXIO, errno.ELOOP, errno.EACCES, errno.ENOTDIR, errno.ENAMETOOLONG)
 """What the system says where something else lies than a file: a link that leads nowhere, a pipe."""
 
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time in a fact: one without its zone is refused, since comparing it would raise."""
 
 

@@ -2,7 +2,7 @@
 
 from appliance.casework.consent import Consent
 from appliance.protocol.permits import recipient_digest
-from appliance.records.files import Fact, Moment
+from appliance.records.files import Fact, Timestamp
 from tests.support.pages import CONSENT, Page, WebKit
 
 SIGNATURE = "10,20 300,40 512,290|600,10 610,20"
@@ -107,7 +107,7 @@ class _Older(Fact, frozen=True, kw_only=True, tag="consent/v1"):
     """A consent as it was written before each person was asked for each purpose."""
 
     purposes: tuple[str, ...]
-    valid_until: Moment
+    valid_until: Timestamp
 
 
 def test_a_consent_of_an_older_form_allows_nothing_until_it_is_talked_through_again(
