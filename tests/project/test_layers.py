@@ -56,7 +56,7 @@ ROOMS = {
     "web_ui.keeper": "errors records protocol web_ui.session web_ui.housekeeping",
     "web_ui.errors": "errors web_ui.wording web_ui.session",
     "web_ui.forms": "errors web_ui.wording",
-    "web_ui.answers": "web_ui.session",
+    "web_ui.answers": "errors web_ui.wording web_ui.session",
     "web_ui.pages": "errors records age film protocol factory_reset vault casework web_ui.wording "
     "web_ui.system web_ui.player web_ui.session web_ui.housekeeping web_ui.errors "
     "web_ui.forms web_ui.answers",

@@ -53,7 +53,9 @@ def kit(tmp_path: Path, store: FolderStore) -> SendingKit:
 def case(kit: SendingKit, film: bytes) -> Iterator[OpenCase]:
     """A case in which everybody agrees to a supervisor, with a clip and a still of two films."""
     made = kit.case()
-    made.write(consent(person("Alex", "filming", "supervisor"), until=NOW + timedelta(days=60)))
+    made.write(
+        consent(person("Alex", "filming", "supervisor"), valid_until=NOW + timedelta(days=60))
+    )
     keep_clip(made, kit.film(made.id), film, NOW)
     keep_still(made, kit.film(made.id), film, NOW)
     yield made
