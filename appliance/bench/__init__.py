@@ -8,13 +8,17 @@ with a function `rows`; `attune bench` runs them, and writes what they said into
 import importlib
 import os
 import platform
+import resource
+import shutil
 import statistics
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
+from appliance.errors import NotPossible
 from appliance.records.files import lines
 
 _MODULES = {
@@ -47,12 +51,11 @@ class Row:
     met: bool
 
 
-def row(
-    name: str, against: str, ratio: float, bound: Literal["<=", ">="], limit: float, digits: int = 2
-) -> Row:
-    """A row; `met` is judged on the ratio before it is rounded to `digits`."""
-    met = ratio <= limit if bound == "<=" else ratio >= limit
-    return Row(name, against, round(ratio, digits), f"{bound} {limit:.{digits}f}", met)
+def row(name: str, against: str, ratio: float, reach: str) -> Row:
+    """A row. `met` is judged on the ratio before it is rounded to as many digits as `reach` has."""
+    bound, limit = reach.split()
+    met = ratio <= float(limit) if bound == "<=" else ratio >= float(limit)
+    return Row(name, against, round(ratio, len(limit.partition(".")[2])), reach, met)
 
 
 def find(part: str) -> Callable[..., list[Row]]:
@@ -70,6 +73,36 @@ def in_turn(*measures: Callable[[], float], times: int) -> list[list[float]]:
 def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """The median of the ratios of neighbours: what slows the machine for a while slows both."""
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+
+
+def need(program: str, packages: str = "") -> str:
+    """The path of a program that is measured against. Raises NotPossible where there is none; then
+    it says which Debian `packages` to install."""
+    found = shutil.which(program) or shutil.which(program, path="/usr/sbin")
+    if found is None:
+        raise NotPossible(
+            f"There is no {program} on this computer, and it is needed to measure.",
+            f"Install it: apt install {packages or program}.",
+        )
+    return found
+
+
+def run(*command: object, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    """Run a program to its end; `options` are those of `subprocess.run`. Raises NotPossible if it
+    fails, with the last that it said."""
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
+    words = [str(word) for word in command]
+    done = subprocess.run(words, stderr=subprocess.PIPE, **pipes | options)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()[-500:]
+        raise NotPossible(f"{words[0]} failed and said: {said or 'nothing'}")
+    return done
+
+
+def children_seconds() -> float:
+    """CPU seconds of the programs that have ended, in them and for them in the system."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def machine() -> dict[str, str]:

@@ -10,11 +10,10 @@ import secrets
 import shutil
 import subprocess
 import uuid
-from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
+from appliance.bench import need, run
 from appliance.bench.certificates import Authority
 from appliance.errors import NotPossible
 from appliance.selftest.kit import free_port, spawn, wait_for
@@ -97,10 +96,7 @@ class Ceph:
     """
 
     def __init__(self, root: Path, authority: Authority) -> None:
-        if shutil.which("radosgw") is None:
-            raise NotPossible(
-                "Ceph is not installed here.", "apt install ceph-mon ceph-osd radosgw"
-            )
+        need("radosgw", "ceph-mon ceph-osd radosgw")
         self.port = free_port()
         self._secrets = {name: secrets.token_hex(20) for name in ("kit", "service")}
         self._root = root
@@ -169,12 +165,7 @@ class Ceph:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._stop()
 
     def _start(self) -> None:
@@ -250,13 +241,5 @@ class Ceph:
             daemon.kill()
             daemon.wait()
 
-    def _do(self, *words: str) -> str:
-        done = self._run(words)
-        if done.returncode:
-            raise NotPossible(f"{words[0]} failed: {done.stderr[-500:]}")
-        return done.stdout
-
-    def _run(self, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            words, env=self._environment, capture_output=True, text=True, timeout=60, check=False
-        )
+    def _do(self, *words: object) -> str:
+        return run(*words, env=self._environment, timeout=60).stdout.decode()

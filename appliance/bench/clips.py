@@ -8,21 +8,18 @@ file, each at the same random place; what is in a clip is told by ffmpeg, not by
 import io
 import os
 import random
-import resource
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
 from appliance.age.identities import generate_identity
-from appliance.bench import Row, films, in_turn, median_ratio, row
+from appliance.bench import Row, children_seconds, films, in_turn, median_ratio, need, row, run
 from appliance.bench.films import RATE
 from appliance.errors import NotPossible
 from appliance.film.recording import OpenedFilm, open_recording, write_film
@@ -52,10 +49,7 @@ def rows() -> list[Row]:
     and stays there; where it cannot be had, its row is left out and the reason told on standard
     error. Raises NotPossible without ffmpeg.
     """
-    if shutil.which("ffmpeg") is None:
-        raise NotPossible(
-            "There is no `ffmpeg` to measure against.", "Install it: apt install ffmpeg."
-        )
+    need("ffmpeg")
     with tempfile.TemporaryDirectory(prefix="attune-bench-") as folder:
         bench = _Bench(Path(folder))
         return [*bench.times(), *bench.exactness(), bench.still(), bench.glance()]
@@ -97,21 +91,22 @@ class _Bench:
         def smart(spans: Iterator[tuple[str, str]]) -> float:
             return _seconds(smartcut, film, clip, "--keep", ",".join(next(spans)))
 
-        others: list[tuple[str, Callable[[Iterator[tuple[str, str]]], float], float]] = [
-            (f"ffmpeg {_version()} encoding it with libx264 veryfast", encoding, 0.08)
+        version = _output("ffmpeg", "-version").decode().split()[2]
+        others: list[tuple[str, Callable[[Iterator[tuple[str, str]]], float], str]] = [
+            (f"ffmpeg {version} encoding it with libx264 veryfast", encoding, "<= 0.08")
         ]
         try:
             smartcut = _smartcut()
         except (NotPossible, OSError) as error:
             print(f"Not held against {SMARTCUT}: {error}", file=sys.stderr)
         else:
-            others.append((SMARTCUT.replace("==", " "), smart, 0.6))
+            others.append((SMARTCUT.replace("==", " "), smart, "<= 0.60"))
         measures = (ours, *(measure for _, measure, _ in others))
         # Each goes through the same places.
         taken = in_turn(*(partial(measure, iter(spans)) for measure in measures), times=TIMES)
         return [
-            row(f"time of an exact cut of {CLIP} s", name, median_ratio(taken[0], seconds), "<=", r)
-            for (name, _, r), seconds in zip(others, taken[1:], strict=True)
+            row(f"time of an exact cut of {CLIP} s", name, median_ratio(taken[0], seconds), reach)
+            for (name, _, reach), seconds in zip(others, taken[1:], strict=True)
         ]
 
     # --- What is in it --------------------------------------------------------------------------
@@ -138,9 +133,9 @@ class _Bench:
                 if again:
                     worst = min(worst, _likeness(clip, self._film, first, again))
         return [
-            row("random cuts exact in every frame", f"{CUTS} cuts", exact / CUTS, ">=", 1.0),
-            row("pictures copied, identical", "the film's own", identical / copied, ">=", 1.0, 4),
-            row("worst frame encoded again, SSIM", "the film's own", worst, ">=", 0.98, 4),
+            row("random cuts exact in every frame", f"{CUTS} cuts", exact / CUTS, ">= 1.00"),
+            row("pictures copied, identical", "the film's own", identical / copied, ">= 1.0000"),
+            row("worst frame encoded again, SSIM", "the film's own", worst, ">= 0.9800"),
         ]
 
     # --- At a glance ----------------------------------------------------------------------------
@@ -154,7 +149,7 @@ class _Bench:
                 still(film, at, io.BytesIO())
                 taken.append(time.perf_counter() - started)
         ratio = statistics.median(taken) / STILL
-        return row("still at a random frame, median", f"{STILL} s", ratio, "<=", 1.0)
+        return row("still at a random frame, median", f"{STILL} s", ratio, "<= 1.00")
 
     def glance(self) -> Row:
         """Ours from the sealed film, as the page has it; ffmpeg from the plain one. Of the
@@ -169,17 +164,16 @@ class _Bench:
 
         def theirs() -> float:
             keys = ("-skip_frame", "nokey", "-i", self._long, "-map", "0:v", "-f", "null", "-")
-            before = _of_children()
-            _run(*_FFMPEG, *keys)
-            return _of_children() - before
+            before = children_seconds()
+            run(*_FFMPEG, *keys)
+            return children_seconds() - before
 
         taken = in_turn(ours, theirs, times=3)
         return row(
             f"processor time: filmstrip of {SMALL} and peaks of {LONG_MINUTES} sealed minutes",
             "one ffmpeg pass over the plain film decoding key frames",
             median_ratio(*taken),
-            "<=",
-            0.5,
+            "<= 0.50",
         )
 
 
@@ -191,7 +185,8 @@ def _numbers(clip: Path) -> list[int | None]:
     """The number burned into each frame of the file, hidden or not; None where there is none."""
     look = f"crop=iw:ih/24:0:ih/48,scale={_CELLS}:1:flags=area,format=gray"
     options = ("-fps_mode", "passthrough", "-f", "rawvideo", "-")
-    frames = _run(*_FFMPEG, "-ignore_editlist", 1, "-i", clip, "-map", "0:v", "-vf", look, *options)
+    command = (*_FFMPEG, "-ignore_editlist", 1, "-i", clip, "-map", "0:v", "-vf", look, *options)
+    frames = _output(*command)
     return [_number(frames[at : at + _CELLS]) for at in range(0, len(frames), _CELLS)]
 
 
@@ -206,7 +201,7 @@ def _packets(film: Path) -> list[str]:
     """The MD5 of each packet of the picture, in order, hidden or not; of all that is in it but
     messages, for an encoder signs in one, and a clip does not repeat that."""
     copying = ("-map", "0:v", "-c", "copy", "-bsf:v", _NO_MESSAGES, "-f", "framemd5", "-")
-    told = _run(*_FFMPEG, "-ignore_editlist", 1, "-i", film, *copying).decode()
+    told = _output(*_FFMPEG, "-ignore_editlist", 1, "-i", film, *copying).decode()
     return [line.rpartition(",")[2].strip() for line in lines(told) if not line.startswith("#")]
 
 
@@ -216,7 +211,7 @@ def _likeness(clip: Path, film: Path, first: int, count: int) -> float:
     # A little early: the first frame then is the one meant.
     start = f"{max(first / RATE - 0.01, 0):.6f}"
     compared = f"{parts};[a][b]ssim=stats_file=-"
-    told = _run(
+    told = _output(
         *_FFMPEG, "-i", clip, "-ss", start, "-i", film, "-lavfi", compared, "-f", "null", "-"
     ).decode()
     return min(float(line.partition("All:")[2].split()[0]) for line in lines(told))
@@ -236,33 +231,16 @@ def _smartcut() -> Path:
     place = cache / "attune" / "bench" / SMARTCUT
     program = place / "bin" / "smartcut"
     if not program.exists():
-        _run(sys.executable, "-m", "venv", "--clear", place)
-        _run(place / "bin" / "pip", "install", "--quiet", "--only-binary", ":all:", SMARTCUT)
+        run(sys.executable, "-m", "venv", "--clear", place)
+        run(place / "bin" / "pip", "install", "--quiet", "--only-binary", ":all:", SMARTCUT)
     return program
-
-
-def _version() -> str:
-    return _run("ffmpeg", "-version").decode().split()[2]
 
 
 def _seconds(*command: object) -> float:
     started = time.perf_counter()
-    _run(*command)
+    run(*command)
     return time.perf_counter() - started
 
 
-def _of_children() -> float:
-    """Seconds that the programs that have ended took of the processor."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def _run(*command: object) -> bytes:
-    """What a program puts out. Raises NotPossible if it fails, with the last thing it said."""
-    done = subprocess.run(
-        [str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True
-    )
-    if done.returncode:
-        said: Sequence[str] = lines(done.stderr.decode(errors="replace").strip()) or ["nothing"]
-        raise NotPossible(f"{command[0]} failed and said: {said[-1]}")
-    return done.stdout
+def _output(*command: object) -> bytes:
+    return run(*command).stdout

@@ -4,14 +4,13 @@ The pictures are its test card, which burns into each its number. A minute is en
 """
 
 import hashlib
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.age.sealing import Recipient
-from appliance.errors import NotPossible
+from appliance.bench import run
 from appliance.film.fragments import Fragment, FragmentSplitter, Init
 from appliance.film.manifest import MANIFEST, EndReason, FilmEnded, FilmStarted, manifest_lines
 from appliance.film.segment import SealedSegment
@@ -46,13 +45,8 @@ for path, minutes in zip(sys.argv[1::2], sys.argv[2::2]):
 
 def make(*films: tuple[Path, int]) -> None:
     """Write films of so many minutes, 1920 by 1080, as the muxer makes them. Raises NotPossible."""
-    words = [word for path, minutes in films for word in (str(path), str(minutes))]
     # Apart: what is shared knows nothing of the recorder.
-    done = subprocess.run(
-        [sys.executable, "-c", _MAKE, *words], stdin=subprocess.DEVNULL, capture_output=True
-    )
-    if done.returncode:
-        raise NotPossible(f"The films could not be made: {done.stderr.decode()[-300:]}")
+    run(sys.executable, "-c", _MAKE, *(word for film in films for word in film))
 
 
 def keep(

@@ -8,11 +8,7 @@ import contextlib
 import os
 import random
 import re
-import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.age.recipients import parse_recipient
-from appliance.bench import Row, films, in_turn, median_ratio, row
+from appliance.bench import Row, films, in_turn, median_ratio, need, row
 from appliance.bench.films import RATE
 from appliance.casework.consent import PURPOSES, Consent, Person
 from appliance.config import Config
@@ -30,7 +26,7 @@ from appliance.film.manifest import manifest_lines
 from appliance.film.recording import open_recording, write_film
 from appliance.records.files import new_id, save, save_fact
 from appliance.records.signing import Signer
-from appliance.selftest.kit import Kit, free_port
+from appliance.selftest.kit import Kit, free_port, is_taken, spawn, wait_for
 from appliance.selftest.visit import Visit
 from appliance.vault.cases import Cases, Details
 from appliance.vault.keys import lock
@@ -46,7 +42,6 @@ after a picture stands, and this must not count for what follows."""
 FEW, MANY, FILMS_EACH = 5, 500, 10
 HEAVIEST, MEMORY = 400, 120
 """kB that the first page may weigh, MiB that the web process may take."""
-CHROMIUM = "/usr/bin/chromium"
 
 _NGINX = """
 user root; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log; worker_processes 2;
@@ -179,8 +174,8 @@ class _Bench:
         places = sought[ours][1:], sought[theirs][1:]
         against = "the same film in clear from nginx"
         return [
-            row("first picture", against, median_ratio(*taken), "<=", 1.3),
-            row("seek to 40:00", against, median_ratio(*places), "<=", 1.3),
+            row("first picture", against, median_ratio(*taken), "<= 1.30"),
+            row("seek to 40:00", against, median_ratio(*places), "<= 1.30"),
         ]
 
     def exact(self) -> Row:
@@ -202,7 +197,7 @@ class _Bench:
             right += seen == [(frame + step) % films.MINUTE for step in (0, 1)]
         page.close()
         what = f"{EXACT} random places, and a step on from each"
-        return row("frames exact", what, right / EXACT, ">=", 1.0)
+        return row("frames exact", what, right / EXACT, ">= 1.00")
 
     def viewers_and_memory(self) -> list[Row]:
         """One viewer, in turn alone and beside another who seeks at the same moment."""
@@ -225,9 +220,9 @@ class _Bench:
         second.page.context.close()
         ratio = statistics.median(beside) / statistics.median(alone)
         return [
-            row("seek while another viewer seeks", "alone", ratio, "<=", 1.5),
-            row("memory of the web process", f"{MEMORY} MiB", after / MEMORY, "<=", 1.0),
-            row(f"memory after {STEADY} seeks more", "before", after / before, "<=", 1.05),
+            row("seek while another viewer seeks", "alone", ratio, "<= 1.50"),
+            row("memory of the web process", f"{MEMORY} MiB", after / MEMORY, "<= 1.00"),
+            row(f"memory after {STEADY} seeks more", "before", after / before, "<= 1.05"),
         ]
 
     def _viewer(self) -> Any:
@@ -257,12 +252,8 @@ class _Bench:
         """MiB of the web process and its worker; what they share counts once."""
         processes = [self._kit.pid("web")]
         for pid in processes:
-            found = subprocess.run(
-                ["pgrep", "-P", str(pid)],  # noqa: S607 - Debian's own, always there
-                capture_output=True,
-                text=True,
-            )
-            processes += [int(child) for child in found.stdout.split()]
+            for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                processes += map(int, children.read_text().split())
         rolled = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in processes]
         return sum(int(re.findall(r"^Pss: +(\d+)", text, re.M)[0]) for text in rolled) / 1024
 
@@ -280,7 +271,7 @@ class _Bench:
         context.close()
         if any(not url.startswith((self._ours, "data:")) for url in elsewhere):
             raise NotPossible("The page asked another host for something.")
-        return row("first load", f"{HEAVIEST} kB", sum(weights) / 1000 / HEAVIEST, "<=", 1.0)
+        return row("first load", f"{HEAVIEST} kB", sum(weights) / 1000 / HEAVIEST, "<= 1.00")
 
     def home_page(self) -> Row:
         """The list of cases with many, and with few."""
@@ -301,7 +292,7 @@ class _Bench:
         many = [opening() for _ in range(TIMES)]
         ratio = statistics.median(many) / statistics.median(few)
         what = f"home page with {MANY} cases and {MANY * FILMS_EACH} films"
-        return row(what, f"with {FEW}", ratio, "<=", 1.5)
+        return row(what, f"with {FEW}", ratio, "<= 1.50")
 
     def _add_cases(self, count: int) -> None:
         """More cases, each with its films; of a film what counts here is that it is listed."""
@@ -367,13 +358,12 @@ def _browser() -> Iterator[Any]:
         raise NotPossible(
             "There is no Playwright to look at the page with.", "Set up for tests: make check."
         ) from error
-    if not Path(CHROMIUM).exists():
-        raise NotPossible("There is no Chromium.", "Install it: apt install chromium.")
+    program = need("chromium")
     # Chromium refuses its own sandbox to root.
     options = ["--no-sandbox"] if os.geteuid() == 0 else []
     options += ["--autoplay-policy=no-user-gesture-required"]
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=options)
+        browser = play.chromium.launch(executable_path=program, args=options)
         try:
             yield browser
         finally:
@@ -383,33 +373,13 @@ def _browser() -> Iterator[Any]:
 @contextlib.contextmanager
 def _nginx(folder: Path, kit: Kit) -> Iterator[int]:
     """nginx with the film in clear and the kit's own certificate; gives the port it listens at."""
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if program is None:
-        raise NotPossible("There is no nginx to measure against.", "Install it: apt install nginx.")
-    port = free_port()
+    program, port = need("nginx"), free_port()
     settings = folder / "nginx.conf"
     settings.write_text(_NGINX.format(folder=folder, port=port, keys=kit.home.keys))
-    running = subprocess.Popen(
-        ["setpriv", "--pdeathsig", "TERM", program, "-c", str(settings)],  # noqa: S607
-        stdin=subprocess.DEVNULL,
-        stdout=sys.stderr,
-    )
+    running = spawn([program, "-c", str(settings)], folder / "nginx.out")
     try:
-        _wait_for_port(port, running)
+        wait_for("nginx answers", lambda: is_taken(port), 10)
         yield port
     finally:
         running.terminate()
         running.wait(10)
-
-
-def _wait_for_port(port: int, running: subprocess.Popen[bytes]) -> None:
-    for _ in range(200):
-        with (
-            contextlib.suppress(ConnectionRefusedError),
-            socket.create_connection(("127.0.0.1", port)),
-        ):
-            return
-        if running.poll() is not None:
-            break
-        time.sleep(0.05)
-    raise NotPossible("nginx did not start.", "Run it by hand to see why.")

@@ -6,22 +6,18 @@ is measured. What runs of ours runs as it is installed: with its bytecode made b
 
 import os
 import random
-import resource
 import secrets
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from appliance.age.identities import generate_identity
 from appliance.age.sealing import CHUNK, FILE_KEY, NONCE, TAG, SealedWriter, payload_cipher, seal
 from appliance.age.unsealing import SealedReader, open_header
-from appliance.bench import Row, in_turn, median_ratio, row
-from appliance.errors import NotPossible
+from appliance.bench import Row, children_seconds, in_turn, median_ratio, need, row, run
 
 SIZE = 1 << 30
 SEGMENT = 16 << 20
@@ -50,8 +46,7 @@ def rows() -> list[Row]:
 
     Raises NotPossible without Debian's `age`.
     """
-    if shutil.which("age") is None:
-        raise NotPossible("There is no `age` to measure against.", "Install it: apt install age.")
+    need("age")
     with tempfile.TemporaryDirectory(prefix="attune-bench-") as folder:
         bench = _Bench(Path(folder))
         return [*bench.processes(), bench.loop(), bench.reads(), bench.size()]
@@ -85,24 +80,24 @@ class _Bench:
         seal_it = ["seal", "-r", to, self._plain]
         open_it = ["unseal", "-i", self._key, self._sealed]
         sealing = in_turn(
-            lambda: self._cpu([sys.executable, "-c", _ATTUNE, *seal_it]),
-            lambda: self._cpu(["age", "-r", theirs, self._plain]),
+            lambda: self._cpu(sys.executable, "-c", _ATTUNE, *seal_it),
+            lambda: self._cpu("age", "-r", theirs, self._plain),
             times=TIMES,
         )
         opening = in_turn(
-            lambda: self._cpu([sys.executable, "-c", _ATTUNE, *open_it]),
-            lambda: self._cpu(["age", "-d", "-i", self._key, self._sealed]),
+            lambda: self._cpu(sys.executable, "-c", _ATTUNE, *open_it),
+            lambda: self._cpu("age", "-d", "-i", self._key, self._sealed),
             times=TIMES,
         )
         peak = max(
-            int(self._run([sys.executable, "-c", _MEMORY, *command])) << 10
+            int(self._run(sys.executable, "-c", _MEMORY, *command)) << 10
             for command in (seal_it, open_it)
         )
-        age = f"Debian's age {_said(['age', '--version'])}, X25519"
+        age = f"Debian's age {run('age', '--version').stdout.decode().strip()}, X25519"
         return [
-            row("CPU to seal 1 GiB, post-quantum", age, median_ratio(*sealing), "<=", 0.80),
-            row("CPU to open 1 GiB", age, median_ratio(*opening), "<=", 0.70),
-            row("peak memory to seal or open 1 GiB", "40 MiB", peak / MEMORY, "<=", 1.0),
+            row("CPU to seal 1 GiB, post-quantum", age, median_ratio(*sealing), "<= 0.80"),
+            row("CPU to open 1 GiB", age, median_ratio(*opening), "<= 0.70"),
+            row("peak memory to seal or open 1 GiB", "40 MiB", peak / MEMORY, "<= 1.00"),
         ]
 
     def loop(self) -> Row:
@@ -125,7 +120,7 @@ class _Bench:
 
             bare, ours = in_turn(_bare_sealing, sealing, times=3 * TIMES)
             ratios.append(median_ratio(bare, ours))
-        return row("throughput of the sealing loop", "the bare cipher", min(ratios), ">=", 0.80)
+        return row("throughput of the sealing loop", "the bare cipher", min(ratios), ">= 0.80")
 
     def reads(self) -> Row:
         """Reads from anywhere in a segment that the system has in memory, against what they must
@@ -153,38 +148,22 @@ class _Bench:
             ours, theirs = in_turn(read, bare, times=READS)
         ratio = statistics.median(ours) / statistics.median(theirs)
         return row(
-            "1,000 random reads of 256 KiB, median", "five bare chunk decryptions", ratio, "<=", 1.4
+            "1,000 random reads of 256 KiB, median", "five bare chunk decryptions", ratio, "<= 1.40"
         )
 
     def size(self) -> Row:
-        return row(
-            "size of 1 GiB sealed",
-            "the plaintext",
-            self._sealed.stat().st_size / SIZE,
-            "<=",
-            1.001,
-            digits=4,
-        )
+        ratio = self._sealed.stat().st_size / SIZE
+        return row("size of 1 GiB sealed", "the plaintext", ratio, "<= 1.0010")
 
-    def _cpu(self, command: Sequence[object]) -> float:
+    def _cpu(self, *command: object) -> float:
         """CPU seconds of a process, in it and for it in the system."""
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        self._run(command)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
+        before = children_seconds()
+        self._run(*command)
+        return children_seconds() - before
 
-    def _run(self, command: Sequence[object]) -> bytes:
+    def _run(self, *command: object) -> bytes:
         """Run a process, and give back what it said on standard error."""
-        done = subprocess.run(
-            [str(word) for word in command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=self._environment,
-        )
-        if done.returncode:
-            raise NotPossible(f"{command[0]} failed: {done.stderr.decode(errors='replace')}")
-        return done.stderr
+        return run(*command, stdout=subprocess.DEVNULL, env=self._environment).stderr
 
 
 class _Memory:
@@ -212,7 +191,3 @@ def _bare_sealing() -> float:
     for nonce in nonces:
         cipher.encrypt_into(nonce, chunk, None, sealed)
     return time.perf_counter() - started
-
-
-def _said(command: Sequence[str]) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

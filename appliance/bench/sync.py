@@ -18,14 +18,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec import structs
 
 from appliance.age.sealing import VERSION_LINE
-from appliance.bench import Row, in_turn, median_ratio, row
+from appliance.bench import Row, films, in_turn, median_ratio, need, row, run
 from appliance.bench.ceph import Ceph
 from appliance.bench.certificates import Authority
 from appliance.config import Config, write_config
@@ -33,7 +33,6 @@ from appliance.errors import NotPossible
 from appliance.film.manifest import (
     EndReason,
     FilmEnded,
-    FilmStarted,
     SegmentClosed,
     index_name,
     manifest_lines,
@@ -74,8 +73,7 @@ def rows() -> list[Row]:
 
     Raises NotPossible without Ceph and rclone.
     """
-    if shutil.which("rclone") is None:
-        raise NotPossible("There is no rclone to measure against.", "apt install rclone")
+    need("rclone")
     with tempfile.TemporaryDirectory(prefix="attune-bench-") as folder:
         root = Path(folder)
         with Ceph(root / "ceph", Authority()) as ceph:
@@ -104,26 +102,14 @@ class _Bench:
             lambda: self._send(kit, IN_FLIGHT), lambda: self._copy(kit), times=TIMES
         )
         self._send(kit, 1)
-        limits = ((IN_FLIGHT, 120), (1, 60))
-        return [
-            row(
-                "500 MB of films to S3, throughput",
-                f"rclone copy, {IN_FLIGHT} at once on both",
-                median_ratio(theirs, ours),
-                ">=",
-                0.95,
-            ),
-            *(
-                row(
-                    f"peak memory while sending, {flight} in flight",
-                    f"{limit} MiB",
-                    self._peaks[flight] / (limit << 20),
-                    "<=",
-                    1.0,
-                )
-                for flight, limit in limits
-            ),
-        ]
+        against = f"rclone copy, {IN_FLIGHT} at once on both"
+        ratio = median_ratio(theirs, ours)
+        measured = [row("500 MB of films to S3, throughput", against, ratio, ">= 0.95")]
+        for flight, limit in ((IN_FLIGHT, 120), (1, 60)):
+            what = f"peak memory while sending, {flight} in flight"
+            ratio = self._peaks[flight] / (limit << 20)
+            measured.append(row(what, f"{limit} MiB", ratio, "<= 1.00"))
+        return measured
 
     def nothing_to_do(self) -> list[Row]:
         """A run that finds everything confirmed."""
@@ -141,8 +127,8 @@ class _Bench:
             raise NotPossible(f"There was something to do after all: {said}")
         what = f"plan of {CONFIRMED:,} confirmed objects, nothing to do"
         return [
-            row(what, "5 s", seconds / 5, "<=", 1.0),
-            row(f"{what}: peak memory", "100 MiB", peak / (100 << 20), "<=", 1.0),
+            row(what, "5 s", seconds / 5, "<= 1.00"),
+            row(f"{what}: peak memory", "100 MiB", peak / (100 << 20), "<= 1.00"),
         ]
 
     def sent_again(self) -> Row:
@@ -154,9 +140,7 @@ class _Bench:
         with _counting(self._ceph.port) as (port, counted):
             config = self._config(bucket, IN_FLIGHT, f"https://127.0.0.1:{port}")
             command = kit.command(config, "--once")
-            running = subprocess.Popen(
-                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
+            running = _started(command)
             for number in range(KILLS):
                 more = kit.confirmed() + dice.randrange(1, 8)
                 running = _until(kit.has_confirmed(more), running, command)
@@ -171,13 +155,9 @@ class _Bench:
             sent = counted()
         self._compare(kit, bucket)
         again = max(0, sent - sum(map(len, kit.contents().values())))
-        return row(
-            f"bytes sent again after kill -9 of sender or store at {KILLS} random moments",
-            "the segments in flight at each",
-            again / (KILLS * IN_FLIGHT * SMALL_SEGMENT),
-            "<=",
-            1.0,
-        )
+        what = f"bytes sent again after kill -9 of sender or store at {KILLS} random moments"
+        in_flight = KILLS * IN_FLIGHT * SMALL_SEGMENT
+        return row(what, "the segments in flight at each", again / in_flight, "<= 1.00")
 
     def _send(self, kit: "SealedKit", in_flight: int) -> float:
         bucket = self._bucket(kit)
@@ -201,14 +181,11 @@ class _Bench:
             "SECRET_ACCESS_KEY": access.secret_access_key,
             "NO_CHECK_BUCKET": "true",
         }
+        environment = {f"RCLONE_CONFIG_STORE_{name}": value for name, value in settings.items()}
+        options = (f"--transfers={IN_FLIGHT}", f"--ca-cert={self._root}/pin.pem")
+        places = (kit.home.recordings, f"store:{bucket}")
         started = time.perf_counter()
-        _done(
-            [
-                "rclone", "copy", f"--transfers={IN_FLIGHT}", f"--ca-cert={self._root}/pin.pem",
-                str(kit.home.recordings), f"store:{bucket}",
-            ],
-            {f"RCLONE_CONFIG_STORE_{name}": value for name, value in settings.items()},
-        )  # fmt: skip
+        run("rclone", "copy", *options, *places, env=_environment(environment))
         seconds = time.perf_counter() - started
         self._ceph.empty(bucket)
         return seconds
@@ -235,11 +212,12 @@ class _Bench:
         started = time.perf_counter()
         # Compiled once, in the round that does not count, as the package does it on a kit.
         bytecode = str(self._root / "bytecode")
-        done = _done(command, {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": bytecode})
+        changes = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": bytecode}
+        done = run(*command, env=_environment(changes))
         seconds = time.perf_counter() - started
-        found = re.search(r"peak (\d+)", done.stderr)
+        found = re.search(rb"peak (\d+)", done.stderr)
         assert found
-        return seconds, int(found[1]) << 10, done.stdout
+        return seconds, int(found[1]) << 10, done.stdout.decode()
 
     def _compare(self, kit: "SealedKit", bucket: str) -> None:
         access = self._ceph.access("service")
@@ -276,28 +254,9 @@ class SealedKit:
         folder = self.home.recording(name)
         folder.mkdir(parents=True)
         now = datetime.now(UTC)
-        started = FilmStarted(
-            recording=name,
-            case=case,
-            kit=self._id,
-            permit=new_id(),
-            consent="0" * 64,
-            recipient="0" * 64,
-            kind="visit",
-            limit=2700,
-            sound=True,
-            boot="boot",
-            started=now,
-        )
+        started = films.beginning(name, self.service.card().sealing_key(), case, self._id)
         closed = [self._segment(folder, number, size, not receipts) for number in range(segments)]
-        ended = FilmEnded(
-            why=EndReason.BUTTON,
-            ended=now,
-            segments=segments,
-            frames=900 * segments,
-            seconds=30.0 * segments,
-            tail=None,
-        )
+        ended = FilmEnded.after(closed, EndReason.BUTTON, now)
         text = self._signer.sign(manifest_lines(started, *closed, ended))
         (folder / "manifest").write_text(text)
         files = [("manifest", len(text.encode()), hashlib.sha256(text.encode()).hexdigest())]
@@ -373,9 +332,7 @@ def _until(
                 return running
             if running.returncode == 0:
                 raise NotPossible("Everything was sent before it had been killed often enough.")
-            running = subprocess.Popen(
-                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
+            running = _started(command)
         if time.monotonic() > end:
             running.kill()
             raise NotPossible("It was not sent in five minutes.")
@@ -421,14 +378,11 @@ def _counting(target: int) -> Iterator[tuple[int, Callable[[], int]]]:
         door.shutdown(socket.SHUT_RDWR)
 
 
-def _done(
-    command: Sequence[str], environment: Mapping[str, str]
-) -> subprocess.CompletedProcess[str]:
+def _started(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _environment(changes: dict[str, str]) -> dict[str, str]:
     # What this computer says of other stores would change how rclone goes about it.
     ours = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    done = subprocess.run(
-        command, env={**ours, **environment}, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise NotPossible(f"{command[0]} failed: {done.stderr[-500:]}")
-    return done
+    return ours | changes

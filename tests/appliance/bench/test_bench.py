@@ -10,10 +10,10 @@ from appliance.commands.main import run
 
 
 def test_a_measure_is_met_up_to_its_bound_and_not_beyond() -> None:
-    assert row("a", "b", 0.8, "<=", 0.8) == Row("a", "b", 0.8, "<= 0.80", True)
-    assert not row("a", "b", 0.8001, "<=", 0.8).met
-    assert row("a", "b", 0.8, ">=", 0.8).met
-    assert not row("a", "b", 0.7999, ">=", 0.8).met
+    assert row("a", "b", 0.8, "<= 0.80") == Row("a", "b", 0.8, "<= 0.80", True)
+    assert not row("a", "b", 0.8001, "<= 0.80").met
+    assert row("a", "b", 0.8, ">= 0.80").met
+    assert not row("a", "b", 0.7999, ">= 0.80").met
 
 
 def test_measures_are_taken_in_turn_and_the_first_round_does_not_count() -> None:
@@ -33,7 +33,7 @@ def test_a_machine_that_slows_down_half_way_changes_no_ratio() -> None:
 
 
 def test_what_is_printed_is_one_object_with_the_machine_and_every_row() -> None:
-    told = json.loads(json.dumps(bench.as_object([row("a", "b", 0.5, "<=", 0.8)])))
+    told = json.loads(json.dumps(bench.as_object([row("a", "b", 0.5, "<= 0.80")])))
     assert told["rows"] == [
         {"name": "a", "against": "b", "ratio": 0.5, "reach": "<= 0.80", "met": True}
     ]
@@ -41,7 +41,7 @@ def test_what_is_printed_is_one_object_with_the_machine_and_every_row() -> None:
 
 
 def test_a_page_of_measures_is_renewed_part_by_part() -> None:
-    good, bad = row("good", "x", 0.5, "<=", 0.8), row("bad", "x", 0.9, "<=", 0.8)
+    good, bad = row("good", "x", 0.5, "<= 0.80"), row("bad", "x", 0.9, "<= 0.80")
     first = bench.report({"seal": [bad], "clips": [good]}, "2026-11-21")
     assert "| bad | x | 0.9 | <= 0.80 | no |" in first
     second = bench.report({"seal": [good]}, "2026-11-22", first)
