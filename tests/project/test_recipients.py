@@ -70,6 +70,7 @@ FROM_A_CARD = {
     "appliance.commands.keys",  # a card that is named on the command line
 }
 MEASURES = "appliance.bench"
+"""Its people and their keys are made up."""
 
 
 def programs() -> list[tuple[str, ast.Module]]:
@@ -105,6 +106,8 @@ def test_a_persons_card_becomes_a_recipient_in_one_place() -> None:
     """Elsewhere its key is only asked for its kind, or is what `sealing_keys` compares with."""
     loose = []
     for name, tree in programs():
+        if name.startswith(MEASURES):
+            continue
         allowed = set()
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and node.attr == "kind":
@@ -115,7 +118,7 @@ def test_a_persons_card_becomes_a_recipient_in_one_place() -> None:
             called = isinstance(node, ast.Call) and ast.unparse(node.func).endswith("sealing_key")
             if called and node not in allowed and name not in FROM_A_CARD:
                 loose.append(f"{name}:{node.lineno}")
-    assert not loose
+    assert not loose, f"sealing_keys compares their kinds: {', '.join(loose)}"
 
 
 def test_people_of_one_kind_share_a_file_and_a_weaker_one_is_told_what_to_do() -> None:
