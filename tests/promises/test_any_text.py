@@ -245,7 +245,7 @@ def test_every_form_of_the_page_is_tried(kit: WebKit) -> None:
     there = {
         rule.endpoint for rule in kit.app.url_map.iter_rules() if "POST" in (rule.methods or ())
     }
-    assert there == set(FORMS)
+    assert there == set(FORMS), "FORMS has what each form is sent with, at the least"
 
 
 @pytest.mark.parametrize("endpoint", FORMS)

@@ -49,7 +49,7 @@ def test_while_locked_every_page_but_the_open_ones_is_refused(kit: WebKit) -> No
         sent_away = answer.status_code == 303 and answer.location == "/unlock"
         # A form from another session fails on its token, before or after.
         refused = answer.status_code in (400, 403)
-        assert sent_away or refused, (method, path, answer.status_code)
+        assert sent_away or refused, f"{method} {path}: not in OPEN_TO_ANYONE, {answer.status}"
 
 
 def test_a_page_of_a_new_kit_leads_to_its_set_up(kit: WebKit) -> None:
