@@ -39,7 +39,7 @@ hardware: ## on a real kit, as root: try every part of it and write a report to 
 	systemctl stop attune-web attune-sync attune-recorder
 	trap 'systemctl start attune-recorder attune-web attune-sync' EXIT; attune hardware
 
-check: ## all set-up, then what a reviewer asks for, in under a minute
+check: ## all set-up, then what a reviewer asks for
 	@tools/setup test
 	@.venv/bin/python tools/tiers.py check
 
