@@ -13,8 +13,8 @@ from appliance.protocol.case_record import CaseRecord, is_withdrawn
 from appliance.protocol.permits import Permit, PressRefusal, judge
 from appliance.protocol.requests import FRESH_SECONDS, Framing
 from appliance.records.audit import Log
-from appliance.records.files import Home, checked_id, from_json, load_fact, read_plain
-from appliance.records.signing import Verifier, open_fact
+from appliance.records.files import Home, checked_id, load_fact, read_plain
+from appliance.records.signing import Verifier, fact_in, open_fact
 from firmware.books import KitBooks
 from firmware.free_space import FreeSpace
 from firmware.timekeeper import Timekeeper
@@ -116,15 +116,13 @@ class Gate:
 
     def take_away(self) -> None:
         """Whatever lies there as a permit never counts again."""
-        text, _, _ = (self._permit_note() or "").partition("\n\n")
         with suppress(BadFile):
-            self._books.disarm(checked_id(from_json(text, Permit).id))
+            self._books.disarm(checked_id(self._lying_there().id))
 
     def armed(self, permit: Permit) -> bool:
         """False once this permit was taken away, or another lies there, or one that says less."""
-        text, _, _ = (self._permit_note() or "").partition("\n\n")
         try:
-            return from_json(text, Permit) == permit
+            return self._lying_there() == permit
         except BadFile:
             return False
 
@@ -139,6 +137,10 @@ class Gate:
         # Another family's record in its place says nothing of this one.
         open_still = record is not None and record.id == case and record.state != "withdrawn"
         return withdrawn or not open_still
+
+    def _lying_there(self) -> Permit:
+        """The permit in its place, whoever signed it. Raises BadFile if there is none."""
+        return fact_in(self._permit_note() or "", Permit)
 
     def _permit_note(self) -> str | None:
         try:

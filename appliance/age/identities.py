@@ -25,8 +25,15 @@ from appliance.age.recipients import (
     x25519_cipher,
 )
 from appliance.age.sealing import WRAPPED, Stanza
-from appliance.age.unsealing import Identity, bad_stanza, file_key_in, from_base64, stanza_arguments
-from appliance.errors import BadHeader, BadInput
+from appliance.age.unsealing import (
+    Identity,
+    bad_header,
+    bad_stanza,
+    file_key_in,
+    from_base64,
+    stanza_arguments,
+)
+from appliance.errors import BadInput
 from appliance.records.files import lines
 
 
@@ -122,10 +129,7 @@ def _exchanged(key: X25519PrivateKey, share: bytes) -> bytes:
     try:
         return key.exchange(X25519PublicKey.from_public_bytes(share))
     except ValueError as error:
-        raise BadHeader(
-            "The head of this sealed file is broken: it holds a false public key.",
-            "Nothing of it can be opened. Fetch it again from where it came from.",
-        ) from error
+        raise bad_header("it holds a false public key") from error
 
 
 def identity_lines(text: str) -> list[str]:

@@ -6,6 +6,7 @@ anything: `appliance.age.identities` has the secret halves.
 """
 
 import functools
+from typing import ClassVar
 
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
@@ -26,55 +27,13 @@ X25519 = 32
 """Bytes of a public key, of what is sent with a sealed file key, and of a seed."""
 
 
-class X25519Recipient:
-    """An X25519 public key, `age1...`: every age tool knows it."""
+class _PublicKey:
+    """A public key: its bytes, and its written form."""
 
-    kind = "x25519"
-
-    def __init__(self, public: bytes) -> None:
-        self.public = public
-        self._key = X25519PublicKey.from_public_bytes(public)
-
-    def __str__(self) -> str:
-        return self._text
-
-    def __repr__(self) -> str:
-        return f"<{self._text}>"
-
-    @functools.cached_property
-    def _text(self) -> str:
-        return to_bech32("age", self.public)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, X25519Recipient) and self.public == other.public
-
-    def __hash__(self) -> int:
-        return hash(self.public)
-
-    def wrap(self, file_key: bytes) -> list[Stanza]:
-        ephemeral = X25519PrivateKey.generate()
-        share = ephemeral.public_key().public_bytes_raw()
-        try:
-            shared = ephemeral.exchange(self._key)
-        except (
-            ValueError
-        ) as error:  # A point of low order: anybody could open what is sealed to it.
-            raise BadInput("This recipient is not a real public key.") from error
-        body = x25519_cipher(shared, share, self.public).encrypt(ZERO_NONCE, file_key, None)
-        return [Stanza("X25519", (to_base64(share),), body)]
-
-
-class HybridRecipient:
-    """A post-quantum public key, `age1pq1...`: ML-KEM-768 and X25519 together."""
-
-    kind = "hybrid"
+    prefix: ClassVar[str]
 
     def __init__(self, public: bytes) -> None:
         self.public = public
-        self._key = hpke.MLKEM768X25519PublicKey(
-            MLKEM768PublicKey.from_public_bytes(public[:MLKEM_PUBLIC]),
-            X25519PublicKey.from_public_bytes(public[MLKEM_PUBLIC:]),
-        )
 
     def __str__(self) -> str:
         return self._text
@@ -85,13 +44,47 @@ class HybridRecipient:
     @functools.cached_property
     def _text(self) -> str:
         # Not before it is asked for: Bech32 in Python takes a millisecond.
-        return to_bech32("age1pq", self.public)
+        return to_bech32(self.prefix, self.public)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, HybridRecipient) and self.public == other.public
+        return isinstance(other, type(self)) and self.public == other.public
 
     def __hash__(self) -> int:
         return hash(self.public)
+
+
+class X25519Recipient(_PublicKey):
+    """An X25519 public key, `age1...`: every age tool knows it."""
+
+    kind, prefix = "x25519", "age"
+
+    def __init__(self, public: bytes) -> None:
+        super().__init__(public)
+        self._key = X25519PublicKey.from_public_bytes(public)
+
+    def wrap(self, file_key: bytes) -> list[Stanza]:
+        ephemeral = X25519PrivateKey.generate()
+        share = ephemeral.public_key().public_bytes_raw()
+        try:
+            shared = ephemeral.exchange(self._key)
+        except ValueError as error:
+            # A point of low order: anybody could open what is sealed to it.
+            raise BadInput("This recipient is not a real public key.") from error
+        body = x25519_cipher(shared, share, self.public).encrypt(ZERO_NONCE, file_key, None)
+        return [Stanza("X25519", (to_base64(share),), body)]
+
+
+class HybridRecipient(_PublicKey):
+    """A post-quantum public key, `age1pq1...`: ML-KEM-768 and X25519 together."""
+
+    kind, prefix = "hybrid", "age1pq"
+
+    def __init__(self, public: bytes) -> None:
+        super().__init__(public)
+        self._key = hpke.MLKEM768X25519PublicKey(
+            MLKEM768PublicKey.from_public_bytes(public[:MLKEM_PUBLIC]),
+            X25519PublicKey.from_public_bytes(public[MLKEM_PUBLIC:]),
+        )
 
     def wrap(self, file_key: bytes) -> list[Stanza]:
         sealed = HYBRID.encrypt(file_key, self._key, HYBRID_INFO)

@@ -237,7 +237,7 @@ def open_header(file: io.BufferedIOBase, identities: Sequence[Identity]) -> ChaC
     """
     stanzas, signed, mac = _read_header(file)
     if len(stanzas) > 1 and any(stanza.type == "scrypt" for stanza in stanzas):
-        raise _bad_header("a passphrase must be the only way in")
+        raise bad_header("a passphrase must be the only way in")
     for identity in identities:
         file_key = identity.unwrap(stanzas)
         if file_key is not None:
@@ -253,7 +253,7 @@ def open_header(file: io.BufferedIOBase, identities: Sequence[Identity]) -> ChaC
         ) from None
     nonce = _read_exactly(file, NONCE)
     if len(nonce) < NONCE:
-        raise _bad_header("it ends before its content begins")
+        raise bad_header("it ends before its content begins")
     return payload_cipher(file_key, nonce)
 
 
@@ -265,7 +265,7 @@ def from_base64(text: bytes | str) -> bytes:
     except binascii.Error:
         data = b""
     if to_base64(data).encode() != raw:
-        raise _bad_header("a field is not in its one spelling of base64")
+        raise bad_header("a field is not in its one spelling of base64")
     return data
 
 
@@ -282,20 +282,20 @@ def _read_header(file: io.BufferedIOBase) -> tuple[list[Stanza], bytes, bytes]:
         stanzas.append(_read_stanza(file, header, line))
     mac = from_base64(line[4:])
     if not line.startswith(b"--- ") or len(mac) != 32 or not stanzas:
-        raise _bad_header("its last line is not an authentication code")
+        raise bad_header("its last line is not an authentication code")
     return stanzas, bytes(header[: -len(line) - 1]) + b"---", mac
 
 
 def _read_stanza(file: io.BufferedIOBase, header: bytearray, first: bytes) -> Stanza:
     arrow, *words = first.split(b" ")
     if arrow != b"->" or not words or not all(_is_word(word) for word in words):
-        raise _bad_header("a line that should name a recipient does not")
+        raise bad_header("a line that should name a recipient does not")
     body = bytearray()
     while True:
         line = _read_line(file, header)
         body += line
         if len(line) > COLUMNS:
-            raise _bad_header("a line is too long")
+            raise bad_header("a line is too long")
         if len(line) < COLUMNS:
             break
     kind, *args = (word.decode() for word in words)
@@ -306,7 +306,7 @@ def _read_line(file: io.BufferedIOBase, header: bytearray) -> bytes:
     line = file.readline(HEADER_LIMIT - len(header))
     header += line
     if not line.endswith(b"\n"):
-        raise _bad_header("it ends in the middle, or it is absurdly long")
+        raise bad_header("it ends in the middle, or it is absurdly long")
     return line[:-1]
 
 
@@ -314,7 +314,8 @@ def _is_word(word: bytes) -> bool:
     return len(word) > 0 and all(33 <= character <= 126 for character in word)
 
 
-def _bad_header(why: str) -> BadHeader:
+def bad_header(why: str) -> BadHeader:
+    """A header that breaks the format; `why` follows a colon."""
     return BadHeader(
         "The head of this sealed file is broken: %(why)s.",
         "Nothing of it can be opened. Fetch it again from where it came from.",
@@ -415,7 +416,7 @@ def file_key_in(cipher: ChaCha20Poly1305, body: bytes) -> bytes | None:
     """The file key in a stanza, None if it is for somebody else. Raises BadHeader."""
     if len(body) != WRAPPED:
         # Before decrypting: a longer one could be made to open under two keys.
-        raise BadHeader("The head of this sealed file is broken: a file key is not 16 bytes long.")
+        raise bad_header("a file key is not 16 bytes long")
     try:
         return cipher.decrypt(ZERO_NONCE, body, None)
     except InvalidTag:
@@ -423,8 +424,4 @@ def file_key_in(cipher: ChaCha20Poly1305, body: bytes) -> bytes | None:
 
 
 def bad_stanza(stanza: Stanza) -> BadHeader:
-    return BadHeader(
-        "The head of this sealed file is broken: its %(part)s part is not in its form.",
-        "Nothing of it can be opened. Fetch it again from where it came from.",
-        part=stanza.type,
-    )
+    return bad_header(f"its {stanza.type} part is not in its form")

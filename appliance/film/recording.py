@@ -14,6 +14,7 @@ from appliance.errors import BadFile, BadInput, Incomplete, NotOpened, NotPossib
 from appliance.film.index import Plaintext, SegmentIndex, rebuild_index
 from appliance.film.joined import JoinedFilm, Part
 from appliance.film.manifest import (
+    MANIFEST,
     MENDED_NAME,
     EndReason,
     Manifest,
@@ -67,10 +68,6 @@ class OpenedFilm:
     def complete(self) -> bool:
         """True if it was ended in the ordinary way and every frame of it is here."""
         return self.manifest.ended is not None and not self.missing
-
-    def verify(self) -> list[str]:
-        """`differences` for this film: an empty list is a pass."""
-        return differences(self.directory, self.manifest)
 
     def close(self) -> None:
         self.film.close()
@@ -169,20 +166,12 @@ def differences(directory: Path, manifest: Manifest) -> list[str]:
 
     Says in a sentence each what is missing, altered or does not belong; an empty list is a pass.
     """
-    lines: list[tuple[str, int, str]] = []
-    for segment in manifest.segments:
-        lines.append((segment.name, segment.size, segment.sha256))
-        lines.append((segment.index, segment.index_size, segment.index_sha256))
-    expected = {"manifest", *(name for name, _, _ in lines)}
+    expected = {MANIFEST, *(name for name, _, _ in manifest.files)}
     if manifest.ended is None:
         following = len(manifest.segments)
         expected |= {segment_name(following), index_name(following)}
-    elif manifest.ended.tail is not None:
-        tail = manifest.ended.tail
-        lines.append((tail.name, tail.size, tail.sha256))
-        expected.add(tail.name)
     said = []
-    for name, size, sha256 in lines:
+    for name, size, sha256 in manifest.files:
         try:
             with open_plain(directory / name) as file:
                 _compare(name, file, size, sha256)

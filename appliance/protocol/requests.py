@@ -17,33 +17,35 @@ FRESH_SECONDS = 60.0
 """An older request is not carried out: it was meant for a moment that has passed."""
 
 
-class Stop(Fact, frozen=True, kw_only=True, tag="stop/v1"):
+class _Asked(Fact, frozen=True, kw_only=True):
+    """Any request: its id, and when it was made."""
+
+    id: str
+    boot: str
+    boottime: float
+
+
+class _Signed(_Asked, frozen=True, kw_only=True):
+    """A request that carries its proof, a signed note."""
+
+    note: str
+
+
+class Stop(_Asked, frozen=True, kw_only=True, tag="stop/v1"):
     """End the film now. Anyone at a paired page may ask."""
 
-    id: str
-    boot: str
-    boottime: float
 
-
-class Enrol(Fact, frozen=True, kw_only=True, tag="enrol/v1"):
+class Enrol(_Asked, frozen=True, kw_only=True, tag="enrol/v1"):
     """Obey this service and this practitioner: carried out only by a press within 60 s."""
 
-    id: str
-    boot: str
-    boottime: float
     service: Card
     practitioner: Card
     ceilings: str = ""
     """The service's signed `permits.Ceilings`; '' leaves those that are in force."""
 
 
-class Renew(Fact, frozen=True, kw_only=True, tag="renew/v1"):
+class Renew(_Signed, frozen=True, kw_only=True, tag="renew/v1"):
     """A signed `appliance.protocol.permits.Renewed`: carried out only by a press within 60 s."""
-
-    id: str
-    boot: str
-    boottime: float
-    note: str
 
 
 class Framing(Fact, frozen=True, kw_only=True, tag="framing/v1"):
@@ -54,62 +56,34 @@ class Framing(Fact, frozen=True, kw_only=True, tag="framing/v1"):
     boottime: float
 
 
-class Preview(Fact, frozen=True, kw_only=True, tag="preview/v1"):
+class Preview(_Asked, frozen=True, kw_only=True, tag="preview/v1"):
     """Open the camera for framing, or close it. It opens only with a permit in force, is closed by
     any press and after two minutes, and is seen at `Home.preview` meanwhile."""
 
-    id: str
-    boot: str
-    boottime: float
     open: bool
     note: str = ""
     """A signed `Framing`; to close it needs none. A page that is locked may not look."""
 
 
-class Remove(Fact, frozen=True, kw_only=True, tag="remove/v1"):
+class Remove(_Signed, frozen=True, kw_only=True, tag="remove/v1"):
     """Take films off the card, as a signed order says: a `Withdrawal` or a `FilmWithdrawal` of a
     practitioner of that case, or a `ServiceOrder` (all in `protocol.orders`)."""
 
-    id: str
-    boot: str
-    boottime: float
-    note: str
 
-
-class LetIn(Fact, frozen=True, kw_only=True, tag="let-in/v1"):
+class LetIn(_Signed, frozen=True, kw_only=True, tag="let-in/v1"):
     """Somebody joined a case: a signed `appliance.protocol.permits.Joined`."""
 
-    id: str
-    boot: str
-    boottime: float
-    note: str
 
-
-class SetTime(Fact, frozen=True, kw_only=True, tag="set-time/v1"):
+class SetTime(_Signed, frozen=True, kw_only=True, tag="set-time/v1"):
     """A signed `appliance.records.clock.Vouch`."""
 
-    id: str
-    boot: str
-    boottime: float
-    note: str
 
-
-class CorrectTime(Fact, frozen=True, kw_only=True, tag="correct-time/v1"):
+class CorrectTime(_Signed, frozen=True, kw_only=True, tag="correct-time/v1"):
     """A signed `appliance.records.clock.Correction`: carried out only by a press within 60 s."""
 
-    id: str
-    boot: str
-    boottime: float
-    note: str
 
-
-class FactoryReset(Fact, frozen=True, kw_only=True, tag="factory-reset/v1"):
+class FactoryReset(_Signed, frozen=True, kw_only=True, tag="factory-reset/v1"):
     """A signed `protocol.orders.Reset`: carried out only by a press within 60 s."""
-
-    id: str
-    boot: str
-    boottime: float
-    note: str
 
 
 NeedsPress = Enrol | Renew | CorrectTime | FactoryReset

@@ -79,7 +79,7 @@ class SystemClock:
         return time.monotonic()
 
 
-class Vouch(Fact, frozen=True, kw_only=True, tag="vouch/v1"):
+class _TimeSaid(Fact, frozen=True, kw_only=True):
     """'It was this time then': an unlocked practitioner's word, valid for one kit and one boot."""
 
     kit: str
@@ -88,14 +88,12 @@ class Vouch(Fact, frozen=True, kw_only=True, tag="vouch/v1"):
     boottime: float
 
 
-class Correction(Fact, frozen=True, kw_only=True, tag="clock-correction/v1"):
-    """'It was this time then, and of another the kit was sure wrongly': an unlocked practitioner's
-    word, which counts once somebody has pressed the button too."""
+class Vouch(_TimeSaid, frozen=True, kw_only=True, tag="vouch/v1"):
+    """The time, where the kit was not sure of another."""
 
-    kit: str
-    time: Timestamp
-    boot: str
-    boottime: float
+
+class Correction(_TimeSaid, frozen=True, kw_only=True, tag="clock-correction/v1"):
+    """The kit was wrongly sure of another time: it counts once somebody has pressed the button."""
 
 
 class Mark(Fact, frozen=True, kw_only=True, tag="clock-mark/v1"):

@@ -47,7 +47,7 @@ def test_a_whole_recording_opens_complete_and_writes_a_film(
     opened = open_recording(recording.directory, [recording.identity], [SIGNER.verifier])
     assert opened.complete
     assert opened.manifest.signed_by == SIGNER.verifier
-    assert opened.verify() == []
+    assert differences(opened.directory, opened.manifest) == []
     out = io.BytesIO()
     with contextlib.closing(opened):
         write_film(opened, out)
@@ -142,7 +142,8 @@ def test_a_segment_that_is_not_the_one_signed_is_refused_by_name_and_all_others_
     assert shown == [number for number in range(100) if number // 30 not in bad]
     named = [next(n for n in range(4) if segment_name(n) in sentence) for sentence in missing]
     assert named == bad
-    verified = open_recording(recording.directory, [recording.identity], check=True).verify()
+    opened = open_recording(recording.directory, [recording.identity], check=True)
+    verified = differences(opened.directory, opened.manifest)
     for number in bad:
         assert any(sentence.startswith(segment_name(number)) for sentence in verified)
     # Whoever has not looked first is shown nothing false either.
@@ -157,7 +158,9 @@ def test_a_lost_or_altered_index_is_made_again(
     harm(recording.directory / index_name(1))
     assert recording.numbers() == (list(range(100)), [])
     opened = open_recording(recording.directory, [recording.identity])
-    assert [sentence.split()[0] for sentence in opened.verify()] == [index_name(1)]
+    assert [sentence.split()[0] for sentence in differences(opened.directory, opened.manifest)] == [
+        index_name(1)
+    ]
 
 
 def test_verifying_names_what_is_missing_altered_and_strange_without_a_key(
@@ -227,7 +230,8 @@ def test_a_recovered_film_says_that_the_power_was_cut(recording: Recording) -> N
     assert shown == list(range(100))
     assert [line.partition(":")[0] for line in missing] == ["From 0"]
     assert "the power was cut" in missing[0]
-    assert open_recording(recording.directory, [recording.identity]).verify() == []
+    opened = open_recording(recording.directory, [recording.identity])
+    assert differences(opened.directory, opened.manifest) == []
     altered(recording.directory / segment_name(3))
     assert recording.numbers()[0] == list(range(90)), "a tail that was altered is not shown"
 
