@@ -1,6 +1,5 @@
 """`python -m firmware --config FILE`: build the parts, join them, run until told to end."""
 
-import argparse
 import os
 import signal
 import sys
@@ -18,8 +17,9 @@ from typing import NoReturn
 from gpiozero.pins import Factory
 from gpiozero.pins.mock import MockFactory
 
-from appliance.config import Config, load_config
-from appliance.errors import KitError, LightFailed, NotPossible, own_card
+from appliance import program
+from appliance.config import Config
+from appliance.errors import LightFailed, NotPossible
 from appliance.factory_reset import begun, finish, former, others_left, start_anew
 from appliance.film.manifest import EndReason
 from appliance.notify import notify
@@ -110,26 +110,11 @@ def pi_camera(config: Config, clock: Clock) -> Camera:
 
 
 def main(hardware: Hardware = find_hardware) -> int:
-    parser = argparse.ArgumentParser("attune recorder", description="The recorder of this kit.")
-    parser.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="the kit's settings (TOML)"
-    )
-    arguments = parser.parse_args()
     threading.excepthook = end_with_the_thread
-    try:
-        config = load_config(arguments.config)
-        with config.places.claim("recorder"):
-            _record(config, hardware)
-    except KitError as error:
-        print(error, file=sys.stderr)
-        return error.exit_status
-    except OSError as error:
-        print(own_card(error), file=sys.stderr)
-        return 1
-    return 0
+    return program.run("recorder", "The recorder of this kit.", partial(_record, hardware))
 
 
-def _record(config: Config, hardware: Hardware) -> None:
+def _record(hardware: Hardware, config: Config) -> int:
     home, clock = config.places, SystemClock()
     os.umask(0o027)
     if begun(home):
@@ -185,6 +170,7 @@ def _record(config: Config, hardware: Hardware) -> None:
     light.close()
     if begun(home):
         start_anew()
+    return 0
 
 
 def _joined(

@@ -6,7 +6,6 @@ it. A lock ends the page, and the first process forks another; requests wait in 
 meanwhile, and none is refused.
 """
 
-import argparse
 import ctypes
 import gc
 import logging
@@ -27,13 +26,13 @@ from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.log import LogLevels
 from granian.server import MPServer
 
-from appliance.config import Config, load_config
-from appliance.errors import KitError, NotPossible, own_card
+from appliance import memory, program
+from appliance.config import Config
+from appliance.errors import NotPossible
 from appliance.factory_reset import give_way
 from appliance.records.clock import SystemClock
 from web_ui.app import build_parts, create_app
 from web_ui.keeper import Keeper
-from web_ui.system import memory
 from web_ui.system.tls import ensure_certificate
 
 THREADS = 16
@@ -41,6 +40,9 @@ THREADS = 16
 
 QUEUE = 512
 """Connections that wait while the page starts again."""
+
+LARGE = 1 << 17
+"""Bytes of memory: pictures and pieces of a film are larger."""
 
 _STOP_SECONDS = 3
 _HANDSHAKE_SECONDS = 0.3
@@ -51,35 +53,20 @@ _ANEW = 75
 """Exit status of a page that is to be replaced by another."""
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> int:
     """Serve the page. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="attune web", description="The page of this kit.")
-    parser.add_argument("--config", type=Path, required=True, help="the kit's settings (TOML)")
-    options = parser.parse_args(arguments)
-    memory.settle()
+    memory.settle(LARGE)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    return _said(lambda: _keep_serving(load_config(options.config)))
-
-
-def _said(run: Callable[[], int]) -> int:
-    """The exit status of `run`; prints in words what stopped it."""
-    try:
-        return run()
-    except KitError as error:
-        print(error, file=sys.stderr)
-        return error.exit_status
-    except OSError as error:
-        print(own_card(error), file=sys.stderr)
-        return 1
+    return program.run("web", "The page of this kit.", _keep_serving)
 
 
 def _keep_serving(config: Config) -> int:
-    """Hold the home and the socket, and let one page after the other serve on it.
+    """Hold the socket, and let one page after the other serve on it.
 
     Returns the status of the first page that does not end by a lock.
     """
     signals = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
-    with config.places.claim("web"), _listen(config) as listener:
+    with _listen(config) as listener:
         session_key = secrets.token_bytes(32)
         # Processes that a page leaves behind become ours, and we end them.
         _prctl(_SET_CHILD_SUBREAPER, 1)
@@ -93,7 +80,7 @@ def _keep_serving(config: Config) -> int:
             if not page:
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
                 _prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-                os._exit(_said(lambda: _serve(config, listener, session_key)))
+                os._exit(program.said("web", lambda: _serve(config, listener, session_key)))
             while (status := _ended(page)) is None:
                 came = signal.sigwait(signals)
                 if came != signal.SIGCHLD:

@@ -61,7 +61,7 @@ _PROGRAM = """
 import re, sys
 from appliance.sync.__main__ import main
 try:
-    main()
+    sys.exit(main())
 finally:
     with open("/proc/self/status") as file:
         print("peak", re.search(r"VmHWM:\\s+(\\d+) kB", file.read())[1], file=sys.stderr)

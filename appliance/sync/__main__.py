@@ -1,7 +1,6 @@
 """`python -m appliance.sync`: send what is sealed, bring back answers, again and again."""
 
 import contextlib
-import ctypes
 import os
 import random
 import signal
@@ -11,12 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import NoReturn
 from urllib.parse import urlsplit
 
-import click
-
-from appliance.config import Config, load_config
+from appliance import memory, program
+from appliance.config import Config
 from appliance.errors import BadFile, KitError, error_json, own_card
 from appliance.factory_reset import give_way
 from appliance.notify import Pulse, notify
@@ -44,9 +41,8 @@ SHOWN_EVERY = 0.5
 
 _FOLDERS = ("documents", "clips", "shares", "ends", "derived", "imports", "withdrawn")
 
-_MMAP_THRESHOLD = -3
-_ARENA_MAX = -8
-"""M_MMAP_THRESHOLD and M_ARENA_MAX of malloc.h."""
+_LARGE = 256 * 1024
+"""Bytes of memory: twice what is read, hashed and sent at once."""
 _WAITS = {
     "not-at-base": "This network is not known as base, so nothing was sent.\n"
     "Say on the page, under Sending, that the kit is at base; or connect it by cable.",
@@ -55,70 +51,57 @@ _WAITS = {
 }
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--config",
-    "settings",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="FILE",
-    help="The kit's settings.",
-)
-@click.option("--once", is_flag=True, help="Send what is here, then end.")
-@click.option("--json", "as_json", is_flag=True, help="Print how each run ended as a JSON object.")
-def sync(settings: Path, once: bool, as_json: bool) -> None:
+def sync(config: Config, once: bool, json: bool) -> int:
     """Send sealed films to the service, each confirmed byte for byte, and bring its answers."""
-    config = load_config(settings)
     home = config.places
-    with home.claim("sync"):
-        home.prepare(home.receipts, home.inbox, home.status("sync").parent)
-        alive = Pulse()
-        notify("READY=1")
-        give_way(home, "sync", alive=alive)
-        clock = SystemClock()
-        log = Log(home.log("sync"), clock)
-        pace = Pace(config.store_kilobits * 1000 / 8)
-        # A network came or went, says the dispatcher: what failed before says nothing of it.
-        nudged = threading.Event()
-        signal.signal(signal.SIGHUP, lambda *_: nudged.set())
-        failures = 0
-        contact, seen, told, last = float("-inf"), 0.0, None, None
-        while True:
-            alive()
-            why = _why_not(config, clock)
-            stirred = last_stir(home)
-            quiet = stirred == seen and clock.monotonic() - contact < CONTACT_SECONDS
-            if once or why or failures or not quiet:
-                with _shown(home, clock, bar=once and not as_json) as show:
-                    sender = Sender(
-                        home,
-                        lambda: open_store(config.store, _access(config)),
-                        clock,
-                        log,
-                        show,
-                        Manner(
-                            # A line that has just failed is a weak one: one at a time, then.
-                            in_flight=1 if failures else in_flight(config),
-                            pace=pace,
-                            rest=lambda seconds: _rest(threading.Event(), seconds, alive),
-                            still=_still_here(config, clock),
-                            alive=alive,
-                        ),
-                        last,
-                    )
-                    status, error = _attempt(sender, config.store, why)
-                    last = status.last_confirmed
-                if not why or why != told:
-                    _say(status, error, as_json)
-                told = why
-                if once:
-                    sys.exit(0 if status.state == "sent" else 1)
-                failures = failures + 1 if error else 0
-                if not error and not why:
-                    contact, seen = clock.monotonic(), stirred
-            if _rest(nudged, wait_seconds(failures, random.random()), alive):  # noqa: S311
-                nudged.clear()
-                failures = 0
+    home.prepare(home.receipts, home.inbox, home.status("sync").parent)
+    alive = Pulse()
+    notify("READY=1")
+    give_way(home, "sync", alive=alive)
+    clock = SystemClock()
+    log = Log(home.log("sync"), clock)
+    pace = Pace(config.store_kilobits * 1000 / 8)
+    # A network came or went, says the dispatcher: what failed before says nothing of it.
+    nudged = threading.Event()
+    signal.signal(signal.SIGHUP, lambda *_: nudged.set())
+    failures = 0
+    contact, seen, told, last = float("-inf"), 0.0, None, None
+    while True:
+        alive()
+        why = _why_not(config, clock)
+        stirred = last_stir(home)
+        quiet = stirred == seen and clock.monotonic() - contact < CONTACT_SECONDS
+        if once or why or failures or not quiet:
+            with _shown(home, clock, bar=once and not json) as show:
+                sender = Sender(
+                    home,
+                    lambda: open_store(config.store, _access(config)),
+                    clock,
+                    log,
+                    show,
+                    Manner(
+                        # A line that has just failed is a weak one: one at a time, then.
+                        in_flight=1 if failures else in_flight(config),
+                        pace=pace,
+                        rest=lambda seconds: _rest(threading.Event(), seconds, alive),
+                        still=_still_here(config, clock),
+                        alive=alive,
+                    ),
+                    last,
+                )
+                status, error = _attempt(sender, config.store, why)
+                last = status.last_confirmed
+            if not why or why != told:
+                _say(status, error, json)
+            told = why
+            if once:
+                return 0 if status.state == "sent" else 1
+            failures = failures + 1 if error else 0
+            if not error and not why:
+                contact, seen = clock.monotonic(), stirred
+        if _rest(nudged, wait_seconds(failures, random.random()), alive):  # noqa: S311
+            nudged.clear()
+            failures = 0
 
 
 def _rest(until: threading.Event, seconds: float, alive: Callable[[], object]) -> bool:
@@ -236,66 +219,46 @@ def _shown(home: Home, clock: Clock, bar: bool) -> Iterator[Callable[[SyncStatus
 
 def _say(status: SyncStatus, error: KitError | None, as_json: bool) -> None:
     for problem in status.problems:
-        click.echo(f"attune sync: {problem.object}: {problem.sentence}", err=True)
+        print(f"attune sync: {problem.object}: {problem.sentence}", file=sys.stderr)
     for case in status.withdrawn_elsewhere:
-        click.echo(
+        print(
             f"attune sync: The family of case {case} has withdrawn; nothing of it is sent.\n"
             "Unlock the page: it removes the case here as well.",
-            err=True,
+            file=sys.stderr,
         )
     if error is not None:
-        click.echo(f"attune sync: {error}", err=True)
+        print(f"attune sync: {error}", file=sys.stderr)
     if status.state == "waiting":
-        click.echo(f"attune sync: {_WAITS[status.error]}", err=True)
+        print(f"attune sync: {_WAITS[status.error]}", file=sys.stderr)
     if as_json:
-        click.echo(to_json(status).decode())
+        print(to_json(status).decode(), flush=True)
     else:
         size = f"{status.sent_bytes / 1e6:.1f} MB"
         left = f"{status.waiting} wait here" if status.waiting else "nothing is waiting"
-        click.echo(f"Sent and confirmed: {status.sent} ({size}); {left}.")
+        print(f"Sent and confirmed: {status.sent} ({size}); {left}.", flush=True)
 
 
-def _tell(code: str, sentence: str, hint: str = "") -> None:
-    """For whoever reads what we print by a program, in place of the object that they asked for."""
-    click.echo(error_json(sys.argv[1:], code, sentence, hint), nl=False)
-
-
-def _interrupt(number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def main() -> NoReturn:
-    """The program: an error becomes words here and in `sync`, and nowhere else."""
+def main() -> int:
+    """The program: an error becomes words in `program.run` and in `sync`, and nowhere else."""
     # What was on its way is given back at once: otherwise the C library keeps room for each thread
     # that ever had some.
-    library = ctypes.CDLL(None)
-    library.mallopt(_MMAP_THRESHOLD, 256 * 1024)
-    library.mallopt(_ARENA_MAX, 1)
-    library.malloc_trim(0)  # A mebibyte that only the start needed.
+    memory.settle(_LARGE)
+    memory.give_back()  # A mebibyte that only the start needed.
     # So that nothing half-sent is left lying in the store when systemd ends us.
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        sync(standalone_mode=False, prog_name="attune sync")
-    except click.ClickException as error:
-        error.show()
-        _tell("usage", error.format_message())
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("attune sync: stopped; what is left goes next time.", err=True)
-        _tell("stopped", "Stopped.")
-        sys.stdout.flush()
+        return program.run(
+            "sync",
+            "Send what is sealed to the service, and bring its answers.",
+            sync,
+            once="send what is here, then end",
+            json="print how each run ended as a JSON object",
+        )
+    except KeyboardInterrupt:
+        print("attune sync: stopped; what is left goes next time.", file=sys.stderr)
+        print(error_json(sys.argv[1:], "stopped", "Stopped."), end="", flush=True)
         os._exit(1)  # What is on its way would be waited for.
-    except KitError as error:
-        click.echo(f"attune sync: {error}", err=True)
-        _tell(error.code, error.sentence, error.hint)
-        sys.exit(error.exit_status)
-    except OSError as error:
-        refused = own_card(error)
-        click.echo(f"attune sync: {refused}", err=True)
-        _tell(refused.code, refused.sentence, refused.hint)
-        sys.exit(1)
-    sys.exit(0)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

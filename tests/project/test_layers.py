@@ -22,8 +22,10 @@ ROOMS = {
     # What every process uses.
     "appliance.errors": "",
     "appliance.notify": "",
+    "appliance.memory": "",
     "appliance.records": "errors",
     "appliance.config": "errors records",
+    "appliance.program": "errors config",
     "appliance.age": "errors records",
     "appliance.stores": "errors records",
     "appliance.film": "errors records age",
@@ -34,8 +36,9 @@ ROOMS = {
     "appliance.vault": "errors records age protocol",
     "appliance.casework": "errors records age film protocol media vault",
     # Programs of their own: nothing imports one.
-    "firmware": "errors notify records config age film protocol factory_reset media",
-    "appliance.sync": "errors notify records config age stores film protocol factory_reset",
+    "firmware": "errors notify records config program age film protocol factory_reset media",
+    "appliance.sync": "errors notify memory records config program age stores film protocol "
+    "factory_reset",
     "appliance.base": "errors records age stores protocol vault",
     # For whoever is at the command line.
     "appliance.verifying": "errors records stores film protocol",
@@ -48,9 +51,9 @@ ROOMS = {
     # The page.
     "web_ui.wording": "errors records protocol",
     "web_ui.system": "errors records web_ui.wording",
-    "web_ui.player": "errors records age film protocol media vault casework web_ui.system",
+    "web_ui.player": "errors memory records age film protocol media vault casework web_ui.system",
     "web_ui.recorder": "errors records protocol vault",
-    "web_ui.session": "errors records config age film protocol media vault casework "
+    "web_ui.session": "errors memory records config age film protocol media vault casework "
     "web_ui.wording web_ui.system web_ui.player web_ui.recorder",
     "web_ui.housekeeping": "errors protocol vault casework web_ui.session",
     "web_ui.keeper": "errors records protocol web_ui.session web_ui.housekeeping",
@@ -62,7 +65,8 @@ ROOMS = {
     "web_ui.forms web_ui.answers",
     "web_ui.app": "records config vault casework web_ui.wording web_ui.system web_ui.session "
     "web_ui.recorder web_ui.errors web_ui.forms web_ui.pages",
-    "web_ui.__main__": "errors records config factory_reset web_ui.system web_ui.keeper web_ui.app",
+    "web_ui.__main__": "errors memory records config program factory_reset web_ui.system "
+    "web_ui.keeper web_ui.app",
 }
 """Room -> the rooms it may import, all of them above it; those of `appliance` by one name."""
 MAY_IMPORT = {

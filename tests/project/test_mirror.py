@@ -51,6 +51,7 @@ ELSEWHERE = {
     # Programs, started as programs.
     "appliance.base.__main__": COMMANDS,
     "appliance.sync.__main__": COMMANDS,
+    "appliance.program": COMMANDS,
     **{f"appliance.commands.{n}": COMMANDS for n in ("films", "keys", "kit", "options", "tryout")},
     # Measures are run by hand, on a machine that does nothing else; tested is their frame.
     **{

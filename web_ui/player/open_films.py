@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from appliance import memory
 from appliance.age.unsealing import SealedReader, unseal
 from appliance.casework.clips import Clip, Still
 from appliance.casework.consent import Consent, may_be_watched, taken_back
@@ -26,7 +27,6 @@ from appliance.protocol.case_record import is_film_withdrawn
 from appliance.records.files import ID, Home, checked_id, new_id, open_plain, paths_in, read_plain
 from appliance.records.signing import Verifier
 from appliance.vault.cases import OpenCase
-from web_ui.system import memory
 
 _KEPT_OPEN = 6
 

@@ -15,6 +15,7 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
+from appliance import memory
 from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import seal
 from appliance.casework.clips import Clip, Words
@@ -24,7 +25,6 @@ from appliance.media.apart import Apart
 from appliance.records.files import new_id, save
 from appliance.vault.cases import OpenCase
 from web_ui.player.filmstrip import make_filmstrip
-from web_ui.system import memory
 
 _log = logging.getLogger(__name__)
 

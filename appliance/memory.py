@@ -9,17 +9,15 @@ import ctypes
 
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 """As malloc.h of glibc has them."""
-_LARGE = 1 << 17
-"""Bytes: larger blocks are given back as soon as they are freed (pictures, pieces of a film)."""
-_HEAPS = 1
-"""Python's own lock leaves little use for more."""
 
 
-def settle() -> None:
-    """Call at the start of the process, before there are other threads."""
+def settle(large: int) -> None:
+    """Call at the start of the process, before there are other threads: blocks of more than `large`
+    bytes are given back as soon as they are freed, and all threads share one heap."""
     with contextlib.suppress(OSError, AttributeError):
-        _allocator().mallopt(_M_MMAP_THRESHOLD, _LARGE)
-        _allocator().mallopt(_M_ARENA_MAX, _HEAPS)
+        _allocator().mallopt(_M_MMAP_THRESHOLD, large)
+        # Python's own lock leaves little use for more.
+        _allocator().mallopt(_M_ARENA_MAX, 1)
 
 
 def give_back() -> None:
