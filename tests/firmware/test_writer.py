@@ -23,7 +23,7 @@ from appliance.errors import BadSignature
 from appliance.film.boxes import boxes
 from appliance.film.fragments import Fragment, FragmentSplitter, Init
 from appliance.film.manifest import EndReason, FilmStarted, Manifest, parse_manifest, segment_name
-from appliance.film.recording import OpenedFilm, open_recording
+from appliance.film.recording import OpenedFilm, differences, open_recording
 from appliance.film.segment import LONGEST_HELD, NewFile, SealedSegment, create
 from appliance.protocol.permits import recipient_digest
 from appliance.records.files import Home, new_id
@@ -202,7 +202,7 @@ def test_a_film_is_on_the_card_whole_signed_and_opens_with_the_case_alone(
     place.finish()
     assert place.faults == [None]
     with place.opened() as opened:
-        assert opened.complete and opened.verify() == []
+        assert opened.complete and differences(opened.directory, opened.manifest) == []
         assert opened.manifest.signed_by == SIGNER.verifier
         end = opened.manifest.ended
     assert end is not None
@@ -470,7 +470,7 @@ def test_after_a_power_cut_the_film_is_closed_without_any_key_and_what_was_seale
     )
     with place.opened(home) as opened:
         assert len(opened.film.frames) > 120
-        assert opened.verify() == []
+        assert differences(opened.directory, opened.manifest) == []
 
 
 def test_recovery_does_nothing_twice_and_nothing_to_films_that_are_closed(

@@ -51,7 +51,7 @@ ROOMS = {
     # The page.
     "web_ui.wording": "errors records protocol",
     "web_ui.system": "errors records web_ui.wording",
-    "web_ui.player": "errors memory records age film protocol media vault casework web_ui.system",
+    "web_ui.player": "errors memory records age film protocol media vault casework",
     "web_ui.recorder": "errors records protocol vault",
     "web_ui.session": "errors memory records config age film protocol media vault casework "
     "web_ui.wording web_ui.system web_ui.player web_ui.recorder",

@@ -13,7 +13,7 @@ import pytest
 from appliance.casework.closing import withdraw
 from appliance.casework.importing import LARGEST
 from appliance.film.manifest import EndReason
-from appliance.film.recording import open_recording
+from appliance.film.recording import differences, open_recording
 from appliance.records.files import new_id
 from tests.support import films
 from tests.support.pages import Page, WebKit, practitioner
@@ -88,7 +88,7 @@ def test_a_film_from_a_phone_becomes_a_film_of_the_case(kit: WebKit, phone_film:
     assert opened.manifest.started.kind == "imported"
     assert opened.manifest.ended
     assert opened.manifest.ended.why is EndReason.IMPORTED
-    assert opened.verify() == []
+    assert differences(opened.directory, opened.manifest) == []
     opened.close()
 
 
