@@ -12,18 +12,16 @@ Every change is on the card before a method returns.
 """
 
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TypeVar
 
 import msgspec
 
-from appliance import factory_reset
 from appliance.age.recipients import parse_recipient
 from appliance.errors import BadFile, BadInput
 from appliance.protocol.cards import Card, KitCard
 from appliance.protocol.enrolment import Enrolled, read_revocation
 from appliance.protocol.objects import revocation_name
-from appliance.protocol.orders import Reset
 from appliance.protocol.permits import (
     Books,
     Joined,
@@ -67,7 +65,6 @@ class KitBooks:
     def __init__(self, home: Home) -> None:
         """Read them, or begin them on a new kit. Raises BadFile for books that cannot be read."""
         self._home = home
-        self._inbox = home.inbox
         home.prepare(home.kit)
         self.signer = self._signer()
         self.kit = self.signer.verifier.name.removeprefix("kit-")
@@ -188,7 +185,8 @@ class KitBooks:
         """
         if self.enrolled is None:
             return ()
-        gone = tuple(card for card in self.enrolled.practitioners if self._is_revoked(card))
+        service = self.enrolled.service
+        gone = tuple(c for c in self.enrolled.practitioners if self._is_revoked(c, service))
         if gone:
             enrolled = msgspec.structs.replace(
                 self.enrolled,
@@ -199,13 +197,11 @@ class KitBooks:
             self.enrolled = enrolled
         return tuple(card.name for card in gone)
 
-    def _is_revoked(self, practitioner: Card) -> bool:
+    def _is_revoked(self, practitioner: Card, service: Card) -> bool:
         """True if the inbox has the service's word for it, under their name."""
-        if self.enrolled is None:
-            return False
         with suppress(BadInput, OSError):
-            path = self._inbox / revocation_name(practitioner.name)
-            word = read_revocation(read_text(path, _LARGEST_WORD), self.enrolled.service)
+            path = self._home.inbox / revocation_name(practitioner.name)
+            word = read_revocation(read_text(path, _LARGEST_WORD), service)
             return word.practitioner == practitioner.name
         return False
 
@@ -239,19 +235,6 @@ class KitBooks:
         """Seal this case's films to its new key from now on."""
         recipients = self.books.recipients | {renewed.case: recipient_digest(renewed.recipient)}
         self._save(msgspec.structs.replace(self.books, recipients=recipients))
-
-    def reset_order(self, note: str) -> Reset | factory_reset.ResetRefusal:
-        """The service's order to reset this kit, or why it does not count."""
-        service = self.enrolled.service if self.enrolled is not None else None
-        return factory_reset.judge(note, self.kit, service, self._home)
-
-    def begin_reset(self, note: str, now: datetime) -> None:
-        """Begin the factory reset that somebody pressed for: nothing can undo it.
-
-        The caller has checked the order, and ends the recorder, which goes on when it starts.
-        Raises NotPossible.
-        """
-        factory_reset.begin(self._home, note, self.signer, now)
 
     def keep_chip(self, judgement: Judgement, chip: int | None) -> None:
         """Remember what the clock chip counts at this trusted time, for the next boot."""

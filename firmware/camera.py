@@ -40,6 +40,13 @@ PREVIEW_WIDTH = 480
 PREVIEW_EVERY = 0.25
 """Seconds from one to the next."""
 
+Show = Callable[[bytes], None]
+"""Gets what is seen for framing, a JPEG each time."""
+Hear = Callable[["av.AudioFrame"], None]
+"""Gets sound as `Sink.sound` does."""
+OnEnd = Callable[[EndReason], None]
+"""Told, from any thread, that no more can be given or taken, and why."""
+
 
 class Sink(Protocol):
     """Takes what a camera gives, from the camera's threads; never raises, never blocks for long."""
@@ -73,18 +80,13 @@ class Camera(Protocol):
     def present(self) -> bool:
         """True if it answers. Does not switch it on."""
 
-    def start(self, sink: Sink, on_failure: Callable[[EndReason], None]) -> None:
+    def start(self, sink: Sink, on_failure: OnEnd) -> None:
         """Switch it on; pictures go to `sink`. Raises CameraFailed, SoundFailed.
 
         If it fails later, `on_failure` is called once, from any thread.
         """
 
-    def preview(
-        self,
-        show: Callable[[bytes], None],
-        hear: Callable[[av.AudioFrame], None] | None,
-        on_failure: Callable[[EndReason], None],
-    ) -> None:
+    def preview(self, show: Show, hear: Hear | None, on_failure: OnEnd) -> None:
         """Open for framing: JPEGs, about 480 px wide, about 4 a second, given to `show` in memory
         only, until `stop`. Raises CameraFailed; fails later as `start` does.
 
@@ -115,7 +117,7 @@ class GuardedSink:
         target: Sink,
         limit: float,
         clock: Clock,
-        on_end: Callable[[EndReason], None],
+        on_end: OnEnd,
         until: float = math.inf,
     ) -> None:
         """`limit` in seconds of film, `until` the monotonic second at which the agreement ends.

@@ -7,8 +7,8 @@ from appliance.film.manifest import EndReason
 from appliance.protocol.permits import Permit
 from appliance.protocol.status import State
 from appliance.records.clock import Clock
-from firmware.camera import Camera, Meter
-from firmware.filming import Film, OnClosed, OnEnd
+from firmware.camera import Camera, Meter, OnEnd
+from firmware.filming import Film, OnClosed
 from firmware.recorder import Broke, Event, FilmClosed, StopAsked
 
 LONGEST_WITHOUT_PICTURE = 2.0

@@ -8,13 +8,11 @@ from appliance.errors import BadInput
 from appliance.film.manifest import EndReason, FilmStarted
 from appliance.protocol.permits import Permit, recipient_digest
 from appliance.records.files import new_id
-from firmware.camera import GuardedSink
+from firmware.camera import GuardedSink, OnEnd
 from firmware.writer import QUEUE_SECONDS, FilmParts, FilmWriter
 
 _errors = logging.getLogger(__name__)
 
-OnEnd = Callable[[EndReason], None]
-"""Told, from any thread, that the film must stop, and why."""
 OnClosed = Callable[[EndReason | None], None]
 """Told, from the writer's thread, that the film is closed, and what went wrong."""
 

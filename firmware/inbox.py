@@ -10,6 +10,7 @@ from typing import Any
 
 from inotify_simple import INotify, flags
 
+from appliance import factory_reset
 from appliance.errors import BadFile
 from appliance.film.manifest import EndReason
 from appliance.protocol.orders import Reset
@@ -66,7 +67,7 @@ class Inbox:
         removals: Removals,
         log: Log,
     ) -> None:
-        self._directory = home.web_requests
+        self._home = home
         self._recorder = recorder
         self._capture = capture
         self._gate = gate
@@ -116,7 +117,7 @@ class Inbox:
         """
         now = self._clock.read()
         found: list[Request] = []
-        lie_there = some_of(self._directory, _MOST_LYING)
+        lie_there = some_of(self._home.web_requests, _MOST_LYING)
         self._read &= {path.name for path in lie_there}
         unread = [p for p in lie_there if p.suffix == ".json" and p.name not in self._read]
         for path in unread[:_AT_ONCE]:
@@ -232,16 +233,23 @@ class Inbox:
                 if order is None:
                     return False
                 self._log.write("reset-begun", order=f"{order.number:06}")
-                self._books.begin_reset(asked.note, self._clock.read().wall)
+                # Nothing can undo it; the recorder ends, and goes on with it when it starts.
+                now = self._clock.read().wall
+                factory_reset.begin(self._home, asked.note, self._books.signer, now)
         return True
 
     def _reset_order(self, asked: FactoryReset) -> Reset | None:
         """The order, if it counts. While a film is made it does not: checking that everything was
         sent takes long, and the button must not wait."""
-        order = self._books.reset_order(asked.note) if self._capture.closed else None
+        if not self._capture.closed:
+            self._log_once("reset-refused", reason="filming")
+            return None
+        enrolled = self._books.enrolled
+        service = enrolled.service if enrolled else None
+        order = factory_reset.judge(asked.note, self._books.kit, service, self._home)
         if isinstance(order, Reset):
             return order
-        self._log_once("reset-refused", reason=order.value if order else "filming")
+        self._log_once("reset-refused", reason=order.value)
         return None
 
     def _log_once(self, event: audit.Event, **ids: str) -> None:

@@ -9,7 +9,6 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -17,7 +16,7 @@ import av
 
 from appliance.errors import SoundFailed
 from appliance.records.clock import Clock
-from firmware.camera import SAMPLE_RATE
+from firmware.camera import SAMPLE_RATE, Hear
 
 _errors = logging.getLogger(__name__)
 
@@ -170,14 +169,14 @@ class Microphone:
         self._zero: float | None = None
         self._thread: threading.Thread | None = None
 
-    def start(self, hear: Callable[[av.AudioFrame], None]) -> None:
+    def start(self, hear: Hear) -> None:
         """Listen, as `listen` does. Raises SoundFailed if the device does not open."""
         self.listen(hear)
         if not (self._tried.wait(_OPENS_WITHIN) and self._answers):
             self.stop()
             raise SoundFailed("The microphone does not answer.", "Check its plug.")
 
-    def listen(self, hear: Callable[[av.AudioFrame], None]) -> None:
+    def listen(self, hear: Hear) -> None:
         """Return at once; `hear` gets sound as `Sink.sound` wants it, as soon as the device opens
         and `begin` has said from when on.
 
@@ -216,7 +215,7 @@ class Microphone:
             raise SoundFailed("The microphone does not stop.")
         self._thread = None
 
-    def _listen(self, hear: Callable[[av.AudioFrame], None]) -> None:
+    def _listen(self, hear: Hear) -> None:
         failed = False
         while not self._stopping.is_set():
             try:
@@ -243,9 +242,7 @@ class Microphone:
                 refused = error
         raise refused
 
-    def _hear(
-        self, device: av.container.InputContainer, hear: Callable[[av.AudioFrame], None]
-    ) -> None:
+    def _hear(self, device: av.container.InputContainer, hear: Hear) -> None:
         stream = device.streams.audio[0]
         rate, size = stream.rate, 2 * stream.channels
         sound = self._sound = self._sound or SoundClock(rate, stream.channels)

@@ -8,13 +8,11 @@ import errno
 import os
 import socket
 import time
-from collections.abc import Callable
 
 from gpiozero.pins.mock import MockFactory, MockPin
 
-from appliance.age.sealing import Bytes
 from appliance.config import Config, Fault
-from appliance.film.segment import Create, NewFile, create
+from appliance.film.segment import Create, WatchedFile, create
 from appliance.records.files import Home
 
 _CARD_SAYS: dict[Fault, int] = {
@@ -87,23 +85,10 @@ def virtual_card(config: Config) -> Create:
         return create
     well_until = time.monotonic() + config.faults.after
 
-    def write_to(file: NewFile, data: Bytes) -> int:
+    def go_wrong() -> None:
         if time.monotonic() >= well_until:
             if wrong in _CARD_SAYS:
                 raise OSError(_CARD_SAYS[wrong], os.strerror(_CARD_SAYS[wrong]))
             time.sleep(_SLOW)
-        return file.write(data)
 
-    return lambda path: _WornFile(create(path), write_to)
-
-
-class _WornFile:
-    """A file on a card that goes wrong."""
-
-    def __init__(self, file: NewFile, write_to: Callable[[NewFile, Bytes], int]) -> None:
-        self._file = file
-        self._write_to = write_to
-        self.fileno, self.close = file.fileno, file.close
-
-    def write(self, data: Bytes, /) -> int:
-        return self._write_to(self._file, data)
+    return lambda path: WatchedFile(create(path), go_wrong)

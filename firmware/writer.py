@@ -16,7 +16,7 @@ from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 
-from appliance.age.sealing import Bytes, Recipient
+from appliance.age.sealing import Recipient
 from appliance.config import Config
 from appliance.errors import BadFile, KitError, NotPossible
 from appliance.film.fragments import Fragment, FragmentSplitter, Init
@@ -30,7 +30,7 @@ from appliance.film.manifest import (
     read_manifest,
     segment_name,
 )
-from appliance.film.segment import Create, NewFile, SealedSegment, create
+from appliance.film.segment import Create, SealedSegment, WatchedFile, create
 from appliance.records.clock import Clock
 from appliance.records.files import Home, names_in, open_plain, save, sync_directory
 from appliance.records.signing import Signer
@@ -47,20 +47,6 @@ hangs."""
 
 class _TooSlow(OSError):
     """The card has had its time."""
-
-
-class _TimedFile:
-    """A file that takes nothing more once it is too late."""
-
-    def __init__(self, file: NewFile, too_late: Callable[[], bool]) -> None:
-        self._file = file
-        self._too_late = too_late
-        self.fileno, self.close = file.fileno, file.close
-
-    def write(self, data: Bytes, /) -> int:
-        if self._too_late():
-            raise _TooSlow("the card did not take in time what waited for it")
-        return self._file.write(data)
 
 
 @dataclass(frozen=True)
@@ -229,7 +215,7 @@ class FilmWriter:
                 self.segments,
                 self._init,
                 self._recipient,
-                lambda path: _TimedFile(self._new_file(path), self._too_late),
+                lambda path: WatchedFile(self._new_file(path), self._check_time),
             )
         # The first is sealed at once: from then on it can be said that there is a film.
         segment.add(fragment)
@@ -250,8 +236,9 @@ class FilmWriter:
         self._bytes_closed += closed.size
         self.frames, self.bytes = self._frames_closed, self._bytes_closed
 
-    def _too_late(self) -> bool:
-        return self._clock.monotonic() >= self._close_by
+    def _check_time(self) -> None:
+        if self._clock.monotonic() >= self._close_by:
+            raise _TooSlow("the card did not take in time what waited for it")
 
     def _next(self) -> Fragment | None:
         """The next fragment, or None when there will be none."""

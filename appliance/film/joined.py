@@ -27,11 +27,11 @@ _SAME_TIME = "Two fragments of this film claim the same time."
 class FrameTable:
     """When each frame of a film is shown, exactly, in the order they are shown."""
 
-    def __init__(self, timescale: int, times: Sequence[int], keys: Sequence[int], end: int) -> None:
-        self.timescale = timescale
-        self.ticks = array("q", times)
-        self.key_ticks = array("q", keys)
-        self.end_ticks = end
+    def __init__(self, table: boxes.Table) -> None:
+        """`table` is that of the picture."""
+        self.timescale = table.timescale
+        self.ticks = array("q", sorted(map(operator.add, table.times, table.shifts)))
+        self.end_ticks = table.end
 
     def __len__(self) -> int:
         return len(self.ticks)
@@ -95,7 +95,7 @@ class JoinedFilm:
         picture = tables[parts[0].picture]
         if not picture.times:
             raise BadFile("There is not one whole picture in this film.")
-        self.frames = _frame_table(picture)
+        self.frames = FrameTable(picture)
         self._head = boxes.progressive_head(parts[0].init, tables, sum(self._sizes))
         self._starts = [len(self._head)]
         for size in self._sizes:
@@ -210,9 +210,3 @@ def _in_a_row(tables: Sequence[boxes.Table], sizes: Sequence[int]) -> boxes.Tabl
 
 def _spread(pairs: Iterable[tuple[int, int]]) -> Iterator[int]:
     return chain.from_iterable((value,) * count for count, value in pairs)
-
-
-def _frame_table(table: boxes.Table) -> FrameTable:
-    shown = array("q", map(operator.add, table.times, table.shifts))
-    keys = [shown[key] for key in table.keys]
-    return FrameTable(table.timescale, sorted(shown), sorted(keys), table.end)

@@ -36,6 +36,19 @@ def create(path: Path) -> NewFile:
     return open(path, "xb", buffering=0)
 
 
+class WatchedFile:
+    """A new file that asks `before` each write; what that raises is raised instead."""
+
+    def __init__(self, file: NewFile, before: Callable[[], None]) -> None:
+        self._file = file
+        self._before = before
+        self.fileno, self.close = file.fileno, file.close
+
+    def write(self, data: Bytes, /) -> int:
+        self._before()
+        return self._file.write(data)
+
+
 class HashedOutput:
     """Counts and hashes what is written through it into `file`."""
 

@@ -1,19 +1,11 @@
 """A camera that is loaded when it is needed, and not before."""
 
-# Decoders are not loaded just for their types.
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from appliance.errors import CameraFailed
-from appliance.film.manifest import EndReason
-from firmware.camera import Camera, Sink
-
-if TYPE_CHECKING:
-    import av
+from firmware.camera import Camera, Hear, OnEnd, Show, Sink
 
 _errors = logging.getLogger(__name__)
 
@@ -80,15 +72,10 @@ class LateCamera:
         except CameraFailed:
             return False
 
-    def start(self, sink: Sink, on_failure: Callable[[EndReason], None]) -> None:
+    def start(self, sink: Sink, on_failure: OnEnd) -> None:
         self._camera.start(sink, on_failure)
 
-    def preview(
-        self,
-        show: Callable[[bytes], None],
-        hear: Callable[[av.AudioFrame], None] | None,
-        on_failure: Callable[[EndReason], None],
-    ) -> None:
+    def preview(self, show: Show, hear: Hear | None, on_failure: OnEnd) -> None:
         self._camera.preview(show, hear, on_failure)
 
     def stop(self) -> None:

@@ -26,7 +26,7 @@ from appliance.errors import CameraFailed
 from appliance.film.manifest import EndReason
 from appliance.media.jpeg import SMALL, jpeg
 from appliance.records.clock import Clock
-from firmware.camera import PREVIEW_EVERY, PREVIEW_WIDTH, TICKS, Sink
+from firmware.camera import PREVIEW_EVERY, PREVIEW_WIDTH, TICKS, Hear, OnEnd, Show, Sink
 from firmware.microphone import Microphone
 
 _errors = logging.getLogger(__name__)
@@ -87,9 +87,7 @@ class _Software(LibavH264Encoder):  # type: ignore[misc]
 class _Framing(Encoder):  # type: ignore[misc]
     """Makes some of the pictures small JPEGs and shows them; they go nowhere else."""
 
-    def __init__(
-        self, failed: Callable[[], None], show: Callable[[bytes], None], frame_rate: int
-    ) -> None:
+    def __init__(self, failed: Callable[[], None], show: Show, frame_rate: int) -> None:
         super().__init__(frame_rate)
         self.frame_skip_count = max(round(frame_rate * PREVIEW_EVERY), 1)
         self.closed = False
@@ -175,7 +173,7 @@ class PiCamera:
     def present(self) -> bool:
         return bool(Picamera2.global_camera_info())
 
-    def start(self, sink: Sink, on_failure: Callable[[EndReason], None]) -> None:
+    def start(self, sink: Sink, on_failure: OnEnd) -> None:
         if self._microphone is not None and sink.with_sound:
             self._microphone.start(sink.sound)
         kind = _Hardware if has_hardware_encoder() else _Software
@@ -184,12 +182,7 @@ class PiCamera:
         self._gives = output
         self._wait_for(_STARTS_WITHIN, "start", partial(self._open, encoder, output))
 
-    def preview(
-        self,
-        show: Callable[[bytes], None],
-        hear: Callable[[av.AudioFrame], None] | None,
-        on_failure: Callable[[EndReason], None],
-    ) -> None:
+    def preview(self, show: Show, hear: Hear | None, on_failure: OnEnd) -> None:
         if self._microphone is not None and hear is not None:
             self._microphone.listen(hear)
             self._microphone.begin(self._clock.monotonic())
@@ -256,7 +249,7 @@ class PiCamera:
             raise CameraFailed(f"The camera does not {what}.", "Check its cable.") from error
 
 
-def _once(on_failure: Callable[[EndReason], None]) -> Callable[[], None]:
+def _once(on_failure: OnEnd) -> Callable[[], None]:
     """Tells the first failure only, whichever of picamera2's threads it comes from."""
     lock = threading.Lock()
 

@@ -23,7 +23,16 @@ from appliance.errors import CameraFailed
 from appliance.film.manifest import EndReason
 from appliance.media.jpeg import SMALL, jpeg
 from appliance.records.clock import Clock
-from firmware.camera import PREVIEW_EVERY, PREVIEW_WIDTH, SAMPLE_RATE, TICKS, Sink
+from firmware.camera import (
+    PREVIEW_EVERY,
+    PREVIEW_WIDTH,
+    SAMPLE_RATE,
+    TICKS,
+    Hear,
+    OnEnd,
+    Show,
+    Sink,
+)
 from firmware.microphone import SoundClock
 
 _STOPS_WITHIN = 5.0
@@ -296,17 +305,12 @@ class SceneCamera:
     def present(self) -> bool:
         return "camera-missing" not in self._faults.happen
 
-    def start(self, sink: Sink, on_failure: Callable[[EndReason], None]) -> None:
+    def start(self, sink: Sink, on_failure: OnEnd) -> None:
         if "camera-does-not-start" in self._faults.happen:
             raise CameraFailed("The camera does not start, as it was asked not to.")
         self._look(partial(self._film, sink), on_failure, lambda: sink.busy)
 
-    def preview(
-        self,
-        show: Callable[[bytes], None],
-        hear: Callable[[av.AudioFrame], None] | None,
-        on_failure: Callable[[EndReason], None],
-    ) -> None:
+    def preview(self, show: Show, hear: Hear | None, on_failure: OnEnd) -> None:
         self._look(partial(self._frame, show, hear), on_failure, lambda: False)
 
     def stop(self) -> None:
@@ -321,7 +325,7 @@ class SceneCamera:
     def _look(
         self,
         give: Callable[[Iterator[Take]], None],
-        on_failure: Callable[[EndReason], None],
+        on_failure: OnEnd,
         busy: Callable[[], bool],
     ) -> None:
         """Look at the scene in a thread of its own and `give` what is seen, when it is seen; with
@@ -376,12 +380,7 @@ class SceneCamera:
         if "camera-does-not-stop" in self._faults.happen:
             threading.Event().wait(2 * _STOPS_WITHIN)
 
-    def _frame(
-        self,
-        show: Callable[[bytes], None],
-        hear: Callable[[av.AudioFrame], None] | None,
-        takes: Iterator[Take],
-    ) -> None:
+    def _frame(self, show: Show, hear: Hear | None, takes: Iterator[Take]) -> None:
         height = round(PREVIEW_WIDTH * self._scene.height / self._scene.width)
         sound = _Sound(self._faults)
         due = 0

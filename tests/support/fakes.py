@@ -29,11 +29,11 @@ from appliance.vault.keys import PrivateKeys
 from firmware.board import Equipment
 from firmware.books import KitBooks
 from firmware.button import SETTLE, Button, Debounce
-from firmware.camera import SAMPLE_RATE, Sink
+from firmware.camera import SAMPLE_RATE, OnEnd, Sink
 from firmware.cameras.scene import Scene, SceneCamera, sound_frame
 from firmware.cameras.testcard import TestCard
 from firmware.capture import Capture
-from firmware.filming import Film, OnClosed, OnEnd
+from firmware.filming import Film, OnClosed
 from firmware.free_space import FreeSpace
 from firmware.gate import Gate
 from firmware.inbox import Inbox
