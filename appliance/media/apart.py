@@ -121,9 +121,8 @@ class Apart:
             parts = (seconds / said if said else 0.0, read / original.size)
             progress(min(parts[0] or parts[1], 0.99))
 
-        with self._at(
-            original, self._limits, self._limits.processor * longest, "film", longest
-        ) as talk:
+        processor = self._limits.processor * longest
+        with self._at(original, processor, "film", longest) as talk:
             for kind, data in talk.said(come):
                 if kind == Kind.FILM:
                     made += len(data)
@@ -159,7 +158,7 @@ class Apart:
             progress(done)
 
         processor = _LOOKING + self._limits.processor * lasts
-        with self._at(film, self._limits, processor, "clip", start, end) as talk:
+        with self._at(film, processor, "clip", start, end) as talk:
             for kind, data in talk.said(so_far):
                 if kind == Kind.FILM and len(clip) + len(data) <= _most(lasts, film):
                     clip += data
@@ -203,7 +202,7 @@ class Apart:
         """How loud each of `count` equal parts of a film is, 0 to 255; nothing of a film without
         sound. Raises as `cut`; whoever wants no more closes it."""
         given = 0
-        with self._at(film, self._limits, _LOOKING, "peaks", count) as talk:
+        with self._at(film, _LOOKING, "peaks", count) as talk:
             for kind, data in talk.said():
                 if kind == Kind.LOUD and given + len(data) <= count:
                     given += len(data)
@@ -215,7 +214,7 @@ class Apart:
         self, film: Readable, largest: int, what: str, *words: object
     ) -> Generator[tuple[Fraction, bytes], None, None]:
         before = Fraction(0)
-        with self._at(film, self._limits, _LOOKING, what, *words) as talk:
+        with self._at(film, _LOOKING, what, *words) as talk:
             for kind, data in talk.said():
                 if kind == Kind.PICTURE and SHOWN.size < len(data) <= largest:
                     second = _moment(*SHOWN.unpack_from(data))
@@ -228,18 +227,16 @@ class Apart:
                     raise refusal(FilmRefusal.NOT_MADE)
 
     @contextlib.contextmanager
-    def _at(
-        self, film: Readable, limits: Limits, processor: int, what: str, *words: object
-    ) -> Iterator["_Talk"]:
+    def _at(self, film: Readable, processor: int, what: str, *words: object) -> Iterator["_Talk"]:
         """A process at work on a film, for as long as it is needed and no longer."""
         film.read_at(0, 0)
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
-                asked = [limits.memory, processor, film.size, what, *map(str, words)]
+                asked = [self._limits.memory, processor, film.size, what, *map(str, words)]
                 hold = self._begun(json.dumps(asked).encode(), theirs)
             try:
-                yield _Talk(ours, film, limits, processor)
+                yield _Talk(ours, film, self._limits, processor)
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(hold, signal.SIGKILL)

@@ -26,13 +26,14 @@ from appliance.errors import KitError
 from appliance.media import cutting, stills
 from appliance.media.footage import Source
 from appliance.media.sandbox import NoSandbox, confine
-from appliance.media.transcoding import Refused, transcode
+from appliance.media.transcoding import transcode
 from appliance.media.wire import (
     ASKED,
     HEAD,
     PIECE,
     SHOWN,
     SO_FAR,
+    FilmPipe,
     FilmRefusal,
     Kind,
     Wire,
@@ -79,15 +80,6 @@ class Remote(ReadAt):
         return self._wire.ask(offset, wanted) if wanted > 0 else b""
 
 
-class _Out:
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-
-    def write(self, data: bytes) -> None:
-        for at in range(0, len(data), PIECE):
-            self._wire.send(Kind.FILM, data[at : at + PIECE])
-
-
 def _film(source: "Remote", wire: Wire, longest: str) -> None:
     transcode(source, source.size, wire, Fraction(longest))
 
@@ -96,7 +88,9 @@ def _clip(source: Source, wire: Wire, start: str, end: str) -> None:
     def so_far(done: float) -> None:
         wire.send(Kind.DONE_SO_FAR, SO_FAR.pack(done))
 
-    done = cutting.cut(source, Fraction(start), Fraction(end), _Out(wire), so_far)
+    out = FilmPipe(wire)
+    done = cutting.cut(source, Fraction(start), Fraction(end), out, so_far)
+    out.flush()
     wire.send(Kind.CUT, done.packed())
 
 
@@ -144,8 +138,6 @@ def work(descriptor: int, memory: int, seconds: int, size: int, what: str, *word
         return
     try:
         WORK[what](Remote(wire, size), wire, *words)
-    except Refused as refused:
-        wire.send(Kind.REFUSED, coded(refusal(refused.why)))
     except MemoryError:
         wire.send(Kind.REFUSED, coded(refusal(FilmRefusal.TOO_MUCH)))
     except KitError as error:

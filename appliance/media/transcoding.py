@@ -32,7 +32,7 @@ from appliance.errors import BadFile
 from appliance.film.fragments import MUXER, MUXER_OPTIONS
 from appliance.media.footage import Sounds, Source, Upright
 from appliance.media.structure import NotKnown, check_film
-from appliance.media.wire import PIECE, TOLD, FilmRefusal, Kind, Wire
+from appliance.media.wire import TOLD, FilmPipe, FilmRefusal, Kind, Wire, refusal
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
 DECODERS = (
@@ -72,23 +72,18 @@ _ENDS_EARLY = Fraction(2)
 """Seconds that a picture may be shorter than its file says."""
 
 
-class Refused(Exception):
-    def __init__(self, why: FilmRefusal) -> None:
-        super().__init__(why.value)
-        self.why = why
-
-
 def transcode(source: Source, size: int, wire: Wire, longest: Fraction) -> None:
     """Make the film in `source`, of `size` bytes, into one like ours, and send it over `wire`.
 
-    Raises Refused.
+    Raises what `refusal` makes; av.FFmpegError, ValueError, ArithmeticError where the film is
+    broken, MemoryError.
     """
     try:
         check_film(source, size)
     except NotKnown as error:
-        raise Refused(FilmRefusal.NOT_A_FILM) from error
+        raise refusal(FilmRefusal.NOT_A_FILM) from error
     except BadFile as error:
-        raise Refused(FilmRefusal.BROKEN) from error
+        raise refusal(FilmRefusal.BROKEN) from error
     source.seek(0)
     try:
         container = av.open(
@@ -98,36 +93,31 @@ def transcode(source: Source, size: int, wire: Wire, longest: Fraction) -> None:
             metadata_errors="replace",
             options={"format_whitelist": FORMATS, "codec_whitelist": DECODERS},
         )
-    except MemoryError as error:
-        raise Refused(FilmRefusal.TOO_MUCH) from error
+    except MemoryError:
+        raise  # One of libav's errors too.
     except (av.error.FFmpegError, ValueError, OverflowError) as error:
-        raise Refused(FilmRefusal.NOT_A_FILM) from error
-    try:
-        with container:
-            _Film(container, wire, longest).make()
-    except MemoryError as error:
-        raise Refused(FilmRefusal.TOO_MUCH) from error
-    except (av.error.FFmpegError, BadFile, ValueError, OverflowError) as error:
-        raise Refused(FilmRefusal.BROKEN) from error
+        raise refusal(FilmRefusal.NOT_A_FILM) from error
+    with container:
+        _Film(container, wire, longest).make()
 
 
 class _Film:
     def __init__(self, source: InputContainer, wire: Wire, longest: Fraction) -> None:
         pictures = [track for track in source.streams.video if not _is_cover(track)]
         if not pictures:
-            raise Refused(FilmRefusal.NO_PICTURE)
+            raise refusal(FilmRefusal.NO_PICTURE)
         known = list(filter(_is_known, pictures))
         sounds = list(filter(_is_known, source.streams.audio))
         if not known or len(sounds) < len(source.streams.audio):
-            raise Refused(FilmRefusal.UNKNOWN_KIND)
+            raise refusal(FilmRefusal.UNKNOWN_KIND)
         self._source, self._wire, self._longest = source, wire, longest
         self._picture: VideoStream = known[0]
         self._sound: AudioStream | None = sounds[0] if sounds else None
         if self._picture.width * self._picture.height > LARGEST:
-            raise Refused(FilmRefusal.TOO_MANY_POINTS)
+            raise refusal(FilmRefusal.TOO_MANY_POINTS)
         self._said = _length(source, self._picture)
         if self._said > longest:
-            raise Refused(FilmRefusal.TOO_LONG)
+            raise refusal(FilmRefusal.TOO_LONG)
         wire.send(Kind.TOLD, TOLD.pack(float(self._said)) + bytes([bool(self._sound)]))
         self._broken = self._packets = 0
         self._begin: Fraction | None = None
@@ -157,23 +147,23 @@ class _Film:
             elif len(early) > 20 * _RATE // _BLOCK:
                 early.pop(0)
         if self._begin is None:
-            raise Refused(FilmRefusal.NO_PICTURE)
+            raise refusal(FilmRefusal.NO_PICTURE)
         if self._broken > max(_SOME_BROKEN, self._packets // 100):
-            raise Refused(FilmRefusal.BROKEN)
+            raise refusal(FilmRefusal.BROKEN)
         end = self._out.finish()
         if self._said and end < self._said - _ENDS_EARLY and end < self._said * Fraction(98, 100):
-            raise Refused(FilmRefusal.CUT_SHORT)
+            raise refusal(FilmRefusal.CUT_SHORT)
 
     def _show(self, frame: VideoFrame) -> None:
         if frame.pts is None or frame.time_base is None:
             return
         if frame.width * frame.height > LARGEST:
-            raise Refused(FilmRefusal.TOO_MANY_POINTS)
+            raise refusal(FilmRefusal.TOO_MANY_POINTS)
         time = frame.pts * Fraction(frame.time_base)
         if self._begin is None:
             self._begin = time
         if time - self._begin > self._longest:
-            raise Refused(FilmRefusal.TOO_LONG)
+            raise refusal(FilmRefusal.TOO_LONG)
         self._out.show(frame, time - self._begin)
 
     def _frames(
@@ -244,7 +234,7 @@ class _Out:
             "flush_packets": "1",
             "max_interleave_delta": "1000000",
         }
-        self._file = _Pipe(wire)
+        self._file = FilmPipe(wire)
         self._container = av.open(self._file, "w", format=MUXER, options=options)
         self._picture: VideoStream | None = None
         self._heard: AudioStream | None = None
@@ -369,24 +359,3 @@ def _layout(sound: AudioStream) -> str:
 
 def _even(side: Fraction) -> int:
     return max(2, 2 * round(side / 2))
-
-
-class _Pipe:
-    """What libav writes the film to."""
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-        self._held = bytearray()
-
-    def write(self, data: bytes) -> int:
-        self._held += data
-        while len(self._held) >= PIECE // 4:
-            self._wire.send(Kind.FILM, bytes(self._held[:PIECE]))
-            del self._held[:PIECE]
-        return len(data)
-
-    def flush(self) -> None:
-        """What is left."""
-        if self._held:
-            self._wire.send(Kind.FILM, bytes(self._held))
-            self._held.clear()

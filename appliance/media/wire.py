@@ -167,6 +167,27 @@ class Wire(Protocol):
     def send(self, kind: bytes, data: bytes) -> None: ...
 
 
+class FilmPipe:
+    """What a film is written to that goes over the wire, in pieces."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._held = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self._held += data
+        while len(self._held) >= PIECE // 4:
+            self._wire.send(Kind.FILM, bytes(self._held[:PIECE]))
+            del self._held[:PIECE]
+        return len(data)
+
+    def flush(self) -> None:
+        """What is left."""
+        if self._held:
+            self._wire.send(Kind.FILM, bytes(self._held))
+            self._held.clear()
+
+
 _CODES = {(why.sentence, why.hint): why for why in FilmRefusal}
 _NAME = re.compile(r"%\((\w+)\)s")
 _VALUE = re.compile(r"([a-z]{1,8})=(-?\d{1,9}\.\d{3} s)")
