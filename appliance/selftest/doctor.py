@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +29,7 @@ from appliance.errors import BadFile, BadInput, KitError, NotReached
 from appliance.protocol.cards import KitCard
 from appliance.protocol.status import STALE_SECONDS, RecorderStatus, SyncStatus
 from appliance.records.clock import EARLIEST, Clock, Trust
-from appliance.records.files import lines, load_fact, read_plain
+from appliance.records.files import lines, load_fact
 
 Verdict = Literal["good", "look", "bad"]
 """`look`: it works, but a person should know; `bad`: the kit cannot keep one of its promises."""
@@ -57,6 +58,18 @@ class Finding(msgspec.Struct, frozen=True):
     verdict: Verdict
     saw: str
     do: str = ""
+
+
+def good(what: str, saw: str) -> Finding:
+    return Finding(what, "good", saw)
+
+
+def look(what: str, saw: str, do: str = "") -> Finding:
+    return Finding(what, "look", saw, do)
+
+
+def bad(what: str, saw: str, do: str = "") -> Finding:
+    return Finding(what, "bad", saw, do)
 
 
 Ask = Callable[[Sequence[str]], str | None]
@@ -151,7 +164,7 @@ def examine(config: Config, machine: Machine) -> Iterator[Finding]:
         yield _microphone(config, machine)
         yield _pins(machine)
     else:
-        yield Finding("camera", "look", "A scene stands in for the camera: this is no kit.")
+        yield look("camera", "A scene stands in for the camera: this is no kit.")
     yield _light(config, status)
     yield _time(status, machine)
     yield from _card(config)
@@ -168,57 +181,49 @@ def examine(config: Config, machine: Machine) -> Iterator[Finding]:
 
 def _status(config: Config, machine: Machine) -> RecorderStatus | None:
     """The recorder's live status, None where it is missing or old."""
-    try:
-        data = read_plain(config.places.status("recorder"))
-        status = msgspec.json.decode(data, type=RecorderStatus)
-    except (OSError, BadFile, msgspec.DecodeError):
-        return None
-    return status if machine.clock.read().is_within(STALE_SECONDS, status) else None
+    with suppress(BadFile, OSError):
+        status = load_fact(config.places.status("recorder"), RecorderStatus)
+        if status and machine.clock.read().is_within(STALE_SECONDS, status):
+            return status
+    return None
 
 
 def _recorder(status: RecorderStatus | None) -> Finding:
     if status is None:
-        return Finding(
+        return bad(
             "recorder",
-            "bad",
             "The recorder is not answering.",
             "See why with: systemctl status attune-recorder",
         )
     if status.state == "fault":
-        return Finding(
-            "recorder", "bad", f"The recorder shows a fault: {status.reason}.", "Start it again."
-        )
-    return Finding("recorder", "good", f"The recorder is {status.state}, kit {status.kit}.")
+        return bad("recorder", f"The recorder shows a fault: {status.reason}.", "Start it again.")
+    return good("recorder", f"The recorder is {status.state}, kit {status.kit}.")
 
 
 def _camera(machine: Machine) -> Finding:
     names = [n for n in machine.all("/sys/class/video4linux/v4l-subdev*/name") if "unicam" not in n]
     if not names:
-        return Finding(
+        return bad(
             "camera",
-            "bad",
             "No camera is plugged in.",
             "Switch off, press the camera's cable home at both ends, switch on.",
         )
     encoders = machine.all("/sys/class/video4linux/video*/name")
     how = "in hardware" if "bcm2835-codec-encode" in encoders else "in software"
-    return Finding("camera", "good", f"{names[0].split()[0]}, encoded {how}.")
+    return good("camera", f"{names[0].split()[0]}, encoded {how}.")
 
 
 def _microphone(config: Config, machine: Machine) -> Finding:
     if not config.microphone:
-        return Finding(
-            "microphone", "look", "No microphone is named in the settings: films are silent."
-        )
+        return look("microphone", "No microphone is named in the settings: films are silent.")
     card = config.microphone.partition(":")[2].partition(",")[0].removeprefix("CARD=")
     listed = machine.read("/proc/asound/cards")
     known = [line.split("[")[0].strip() for line in lines(listed) if "[" in line]
     known += [line.split("[")[1].split("]")[0].strip() for line in lines(listed) if "[" in line]
     if card in known:
-        return Finding("microphone", "good", f"{config.microphone} is there.")
-    return Finding(
+        return good("microphone", f"{config.microphone} is there.")
+    return bad(
         "microphone",
-        "bad",
         f"{config.microphone} is named in the settings and not there.",
         "Plug it in, or name one of those that 'arecord -L' lists.",
     )
@@ -226,21 +231,20 @@ def _microphone(config: Config, machine: Machine) -> Finding:
 
 def _pins(machine: Machine) -> Finding:
     if machine.has("/dev/gpiochip*"):
-        return Finding("pins", "good", "The button's and the light's pins can be reached.")
-    return Finding("pins", "bad", "There are no pins here.", "Is this a Raspberry Pi?")
+        return good("pins", "The button's and the light's pins can be reached.")
+    return bad("pins", "There are no pins here.", "Is this a Raspberry Pi?")
 
 
 def _light(config: Config, status: RecorderStatus | None) -> Finding:
     if config.read_back_pin is None:
-        return Finding(
+        return look(
             "light",
-            "look",
             "The light is not read back: that the lamp itself works is unproven.",
             "Fit the read-back wire, or look at the lamp before each film.",
         )
     if status is not None and status.lamp_proven:
-        return Finding("light", "good", f"The light is read back; it shows '{status.light}'.")
-    return Finding("light", "bad", "The light is not read back.", "Mend its wire.")
+        return good("light", f"The light is read back; it shows '{status.light}'.")
+    return bad("light", "The light is not read back.", "Mend its wire.")
 
 
 def _time(status: RecorderStatus | None, machine: Machine) -> Finding:
@@ -248,10 +252,9 @@ def _time(status: RecorderStatus | None, machine: Machine) -> Finding:
     kept = chip.isdigit() and datetime.fromtimestamp(int(chip), UTC) >= EARLIEST
     by = "a clock chip keeps the time" if kept else "no clock chip keeps the time"
     if status is not None and status.clock is Trust.TRUSTED:
-        return Finding("clock", "good", f"The time is trusted; {by}.")
-    return Finding(
+        return good("clock", f"The time is trusted; {by}.")
+    return look(
         "clock",
-        "look",
         f"The time is not trusted yet; {by}.",
         "Unlock the page and say that its time is right: before that no film can begin.",
     )
@@ -262,17 +265,15 @@ def _card(config: Config) -> Iterator[Finding]:
     try:
         room = os.statvfs(home)
     except OSError as error:
-        yield Finding(
+        yield bad(
             "card",
-            "bad",
             f"{home} cannot be looked at: {error.strerror}.",
             "Is the data partition mounted?",
         )
         return
     if room.f_flag & os.ST_RDONLY:
-        yield Finding(
+        yield bad(
             "card",
-            "bad",
             f"{home} can only be read.",
             "The card may be worn out: copy it, then use a new one.",
         )
@@ -287,9 +288,8 @@ def _card(config: Config) -> Iterator[Finding]:
     try:
         speed = _written_per_second(home)
     except OSError as error:
-        yield Finding(
+        yield bad(
             "card",
-            "bad",
             f"Nothing can be written to {home}: {error.strerror}.",
             "Run this as root; if you did, use a new card.",
         )
@@ -338,17 +338,16 @@ def _partition(config: Config, machine: Machine) -> Iterator[Finding]:
     errors = machine.read(f"{counted}/errors_count")
     written = machine.read(f"{counted}/lifetime_write_kbytes")
     if errors not in ("", "0"):
-        yield Finding(
+        yield bad(
             "wear",
-            "bad",
             f"{device} has made errors: {errors}.",
             "Send what is waiting, then use a new card.",
         )
     elif written.isdigit():
         total = f"{int(written) / 1e6:.0f} GB were written to {device} so far"
-        yield Finding("wear", "good", f"{total}, without an error.")
+        yield good("wear", f"{total}, without an error.")
     else:
-        yield Finding("wear", "look", f"Nobody counts what is written to {device} ({kind}).")
+        yield look("wear", f"Nobody counts what is written to {device} ({kind}).")
 
 
 def _memory(machine: Machine) -> Iterator[Finding]:
@@ -356,31 +355,28 @@ def _memory(machine: Machine) -> Iterator[Finding]:
     to_card = [line.split()[0] for line in swap if not line.startswith("/dev/zram")]
     written_back = [n for n in machine.all("/sys/block/zram*/backing_dev") if n != "none"]
     if to_card or written_back:
-        yield Finding(
+        yield bad(
             "swap",
-            "bad",
             f"Memory may be written to {', '.join(to_card + written_back)}: a key could be in it.",
             "Turn it off: the package's settings do, or 'swapoff -a' until the next start.",
         )
     else:
-        yield Finding("swap", "good", "No memory is ever written to the card.")
+        yield good("swap", "No memory is ever written to the card.")
     pattern = machine.read("/proc/sys/kernel/core_pattern")
     yield (
-        Finding("memory dumps", "good", "A crash leaves no dump.")
+        good("memory dumps", "A crash leaves no dump.")
         if pattern in ("", "|/bin/false")
-        else Finding(
+        else bad(
             "memory dumps",
-            "bad",
             f"A crash of another program may leave its memory: {pattern}.",
             "Set kernel.core_pattern to |/bin/false, as the package does.",
         )
     )
     yield (
-        Finding("freed memory", "good", "What a process had in memory is overwritten as it ends.")
+        good("freed memory", "What a process had in memory is overwritten as it ends.")
         if "init_on_free=1" in machine.read("/proc/cmdline").split()
-        else Finding(
+        else look(
             "freed memory",
-            "look",
             "What a process had in memory waits to be overwritten by the next one that needs it.",
             "Start the kit once more: the package sets init_on_free=1 in cmdline.txt.",
         )
@@ -402,15 +398,14 @@ def _power(machine: Machine) -> Finding:
         if machine.read(str(name)) == "rpi_volt"
     ]
     if not volts:
-        return Finding("power", "look", "This computer does not say whether its power is steady.")
+        return look("power", "This computer does not say whether its power is steady.")
     if "1" in volts:
-        return Finding(
+        return bad(
             "power",
-            "bad",
             "The voltage is too low.",
             "Use a power bank and a cable for 5 V and 3 A or more.",
         )
-    return Finding("power", "good", "The voltage is as it should be.")
+    return good("power", "The voltage is as it should be.")
 
 
 class _Holds(msgspec.Struct, forbid_unknown_fields=True):
@@ -429,50 +424,41 @@ def _sandbox(machine: Machine) -> Finding:
     except msgspec.DecodeError:
         holds = _Holds(seccomp=False, landlock=False, why="what tries it does not start")
     if not holds.seccomp:
-        return Finding(
+        return bad(
             "films of others",
-            "bad",
             f"Nothing that decodes films can be set apart, so none is decoded: {holds.why}.",
             "Install libseccomp2, and use a kernel with CONFIG_SECCOMP_FILTER, on a 64-bit system.",
         )
     also = "Landlock holds too" if holds.landlock else "this kernel has no Landlock beside it"
-    return Finding("films of others", "good", f"What decodes them is held by seccomp; {also}.")
+    return good("films of others", f"What decodes them is held by seccomp; {also}.")
 
 
 def _unit(unit: str, machine: Machine) -> Finding:
     shown = machine.ask(["systemctl", "show", "-p", "ActiveState", "-p", "NRestarts", unit])
     told = dict(line.split("=", 1) for line in lines(shown or "") if "=" in line)
     if told.get("ActiveState") != "active":
-        return Finding(
-            unit,
-            "bad",
-            f"It is {told.get('ActiveState', 'not known here')}.",
-            f"systemctl status {unit}",
+        return bad(
+            unit, f"It is {told.get('ActiveState', 'not known here')}.", f"systemctl status {unit}"
         )
     restarts = int(told.get("NRestarts") or 0)
     if restarts:
-        return Finding(
-            unit, "look", f"It runs, and had to be started again {restarts} times.",
-            f"journalctl -u {unit}",
-        )  # fmt: skip
-    return Finding(unit, "good", "It runs.")
+        return look(
+            unit, f"It runs, and had to be started again {restarts} times.", f"journalctl -u {unit}"
+        )
+    return good(unit, "It runs.")
 
 
 def _package(machine: Machine) -> Iterator[Finding]:
     """Nothing where the kit was not installed from its package."""
     told = machine.ask(["dpkg-query", "--show", "--showformat=${db:Status-Status}", "attune-kit"])
     if told == "installed":
-        yield Finding("package", "good", "It is installed as it should be.")
+        yield good("package", "It is installed as it should be.")
     elif told:
         again = "apt-get install ./attune-kit_VERSION_ARCH.deb"
         if (machine.root / "opt/attune/upgrading").exists():
-            yield Finding(
-                "package", "bad", "An upgrade was cut off; this kit does not film.", again
-            )
+            yield bad("package", "An upgrade was cut off; this kit does not film.", again)
         else:
-            yield Finding(
-                "package", "look", "An upgrade was cut off; the program itself is whole.", again
-            )
+            yield look("package", "An upgrade was cut off; the program itself is whole.", again)
 
 
 def _certificate(config: Config, machine: Machine) -> Finding:
@@ -480,23 +466,21 @@ def _certificate(config: Config, machine: Machine) -> Finding:
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError):
-        return Finding(
+        return bad(
             "certificate",
-            "bad",
             "The page has no certificate that can be read.",
             "Start attune-web: it makes one, and the label must be printed again.",
         )
     print_of = certificate.fingerprint(hashes.SHA256()).hex(":").upper()
     if certificate.not_valid_after_utc < machine.clock.read().wall:
-        return Finding("certificate", "bad", f"It has run out. {print_of}", "Make a new one.")
-    return Finding("certificate", "good", print_of)
+        return bad("certificate", f"It has run out. {print_of}", "Make a new one.")
+    return good("certificate", print_of)
 
 
 def _destination(config: Config, machine: Machine) -> Finding:
     if not config.store:
-        return Finding(
+        return look(
             "destination",
-            "look",
             "No service is set: films stay on this kit.",
             "Set 'store' in the settings.",
         )
@@ -504,33 +488,29 @@ def _destination(config: Config, machine: Machine) -> Finding:
     place = urlsplit(config.store)
     where = f"Films go to {place.scheme}://{place.hostname or ''}{place.path}"
     if place.scheme not in ("s3", "az", "sftp"):
-        return Finding(
+        return look(
             "destination",
-            "look",
             f"{where}; a folder's own rights decide whether this kit could delete there.",
             "Keep copies of that folder where no kit can reach them.",
         )
     if not _is_sending(config, machine):
-        return Finding(
+        return look(
             "destination",
-            "look",
             f"{where}; whether it lets this kit delete was not tried: the kit is not sending now.",
             "Look again at base, when the page says that everything was sent.",
         )
     try:
         refused = machine.refuses(config)
     except KitError as error:
-        return Finding(
+        return look(
             "destination",
-            "look",
             f"{where}; whether it lets this kit delete could not be told: {error.sentence}",
             error.hint,
         )
     if refused:
-        return Finding("destination", "good", f"{where}. A delete was tried there, and refused.")
-    return Finding(
+        return good("destination", f"{where}. A delete was tried there, and refused.")
+    return bad(
         "destination",
-        "bad",
         f"{where}. A delete was tried there, and done: a stolen kit could take films away.",
         "Ask your service for an access file that can only create and read.",
     )
