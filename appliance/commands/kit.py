@@ -66,9 +66,10 @@ def hardware(config: Path, minutes: float, place: Path, report: Path) -> None:
     plug was pulled give the same command again; it goes on from there.
     """
     from appliance.config import load_config
-    from appliance.selftest.acceptance import Acceptance, Line, Person, Virtual
+    from appliance.selftest.acceptance import Acceptance, Person, Virtual
+    from appliance.selftest.seen import Step
 
-    def tell(line: Line) -> None:
+    def tell(line: Step) -> None:
         click.echo(f"{'ok    ' if line.ok else 'FAILED'}  {line.name}\n        {line.saw}")
 
     settings = load_config(config)

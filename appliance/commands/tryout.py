@@ -60,8 +60,9 @@ def rehearse(
     needs(*_SERVICE)
     from appliance.selftest import faults as rehearsed
     from appliance.selftest import rehearsal
+    from appliance.selftest.seen import Step
 
-    def show(step: rehearsal.Step) -> None:
+    def show(step: Step) -> None:
         if not as_json:
             click.echo(f"{'ok    ' if step.ok else 'BROKEN'}  {step.name}\n        {step.saw}")
 

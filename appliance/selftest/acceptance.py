@@ -17,18 +17,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-import av
 import msgspec
 
 from appliance.age.identities import parse_identity
 from appliance.config import Config
-from appliance.errors import KitError, NotPossible
+from appliance.errors import KitError
 from appliance.film.recording import open_recording
 from appliance.protocol.status import RecorderStatus
 from appliance.records.clock import SystemClock
 from appliance.records.files import save
 from appliance.selftest.doctor import Machine, ask, examine
 from appliance.selftest.kit import Kit
+from appliance.selftest.seen import Seen, Step, require
 from appliance.selftest.visit import Visit
 
 SHORT = 10
@@ -96,15 +96,6 @@ class _KitInHand(Kit):
         return super().recorder_shows(what, seen, seconds + self.hand.patience)
 
 
-@dataclass(frozen=True)
-class Line:
-    """One thing that was tried: whether it held, and what was seen."""
-
-    name: str
-    ok: bool
-    saw: str
-
-
 @dataclass
 class _Plug:
     """What the run must remember after the power cut. The key opens the films of this run only."""
@@ -123,8 +114,8 @@ class Acceptance:
     place: Path
     hand: Hand
     minutes: float
-    tell: Callable[[Line], None]
-    lines: list[Line] = field(default_factory=list)
+    tell: Callable[[Step], None]
+    lines: list[Step] = field(default_factory=list)
 
     def run(self) -> bool:
         """Run every test, or those left after the plug was pulled. True if all of them passed."""
@@ -132,7 +123,7 @@ class Acceptance:
         memory = self.place / "plug.json"
         if memory.exists():
             kept = json.loads(memory.read_text())
-            self.lines = [Line(**line) for line in kept["lines"]]
+            self.lines = [Step(**line) for line in kept["lines"]]
             plug = _Plug(**kept["plug"])
         else:
             self._look_over()
@@ -164,7 +155,7 @@ class Acceptance:
         here = msgspec.structs.replace(self.config, home=str(self.place))
         for found in examine(here, Machine(Path("/"), SystemClock(), ask)):
             if found.what in ("camera", "microphone", "pins", "card", "room", "swap", "power"):
-                self._done(Line(found.what, found.verdict != "bad", found.saw))
+                self._done(Step(found.what, found.verdict != "bad", found.saw))
 
     def _film_and_cut(self, memory: Path) -> _Plug:
         with self._kit() as kit:
@@ -216,20 +207,21 @@ class Acceptance:
         return bool(self.config.microphone) or self.config.camera == "scene"
 
     def _checked(self, visit: Visit, ended: RecorderStatus, why: str) -> str:
-        """What a film that ended holds, opened and decoded. Raises NotPossible if it is not so."""
-        _require(ended.ended == why, f"it ended by {ended.ended}")
+        """What a film that ended holds, opened and decoded. Raises PromiseBroken."""
+        require(ended.ended == why, f"it ended by {ended.ended}")
         directory = visit.kit.home.recording(ended.recording)
         with closing(open_recording(directory, [visit.case.identity], check=True)) as opened:
-            pictures, sound = _decoded(opened.film.open)
-        _require(opened.complete, "a part of it is missing")
-        _require(pictures == ended.frames_in, f"{ended.frames_in} frames in, {pictures} out")
-        seconds = pictures / self.config.frame_rate
+            film = Seen.of(opened.film.open())
+        require(opened.complete, "a part of it is missing")
+        require(film.frames == ended.frames_in, f"{ended.frames_in} frames in, {film.frames} out")
+        seconds = film.frames / self.config.frame_rate
         if self._hears:
-            _require(abs(sound - seconds) <= _APART, f"{sound:.2f} s of sound to {seconds:.2f} s")
+            sound = f"{film.sound_seconds:.2f} s of sound to {seconds:.2f} s"
+            require(abs(film.sound_seconds - seconds) <= _APART, sound)
         times = ", ".join(f"{name} {ms:.0f} ms" for name, ms in ended.timings_ms.items())
         return (
-            f"{pictures} frames opened of {ended.frames_in}, {ended.frames_missed} left out by the "
-            f"camera, {seconds:.1f} s of picture, {sound:.1f} s of sound; {times}"
+            f"{film.frames} frames opened of {ended.frames_in}, {ended.frames_missed} left out by "
+            f"the camera, {seconds:.1f} s of picture, {film.sound_seconds:.1f} s of sound; {times}"
         )
 
     def _after(self, plug: _Plug) -> tuple[None, str]:
@@ -238,9 +230,9 @@ class Acceptance:
             kit.recorder_shows("the recorder", lambda s: s.state in ("idle", "ready"), 30)
         directory = kit.home.recording(plug.recording)
         with closing(open_recording(directory, [parse_identity(plug.key)])) as opened:
-            pictures, _sound = _decoded(opened.film.open)
+            pictures = Seen.of(opened.film.open()).frames
         lost = max(0, plug.frames - pictures) / plug.frame_rate
-        _require(lost <= _AT_MOST_LOST, f"{lost:.2f} s are lost")
+        require(lost <= _AT_MOST_LOST, f"{lost:.2f} s are lost")
         return None, f"{plug.frames} frames were seen, {pictures} are there: {lost:.2f} s lost"
 
     def _step(self, name: str, act: Callable[[], tuple[_T, str]]) -> _T:
@@ -248,12 +240,12 @@ class Acceptance:
         try:
             given, saw = act()
         except KitError as error:
-            self._done(Line(name, False, str(error)))
+            self._done(Step(name, False, str(error)))
             raise
-        self._done(Line(name, True, saw))
+        self._done(Step(name, True, saw))
         return given
 
-    def _done(self, line: Line) -> None:
+    def _done(self, line: Step) -> None:
         self.lines.append(line)
         self.tell(line)
 
@@ -267,7 +259,7 @@ def _begin(kit: Kit) -> tuple[Visit, str]:
 def _unarmed(visit: Visit) -> tuple[None, str]:
     visit.kit.press()
     visit.kit.recorder_shows("a refusal", lambda s: s.reason == "no-permit")
-    _require(visit.status.frames_in == 0, "the camera gave pictures")
+    require(visit.status.frames_in == 0, "the camera gave pictures")
     visit.kit.recorder_shows("rest", lambda s: s.state == "idle")
     return None, "refused, and the camera stayed off"
 
@@ -275,21 +267,3 @@ def _unarmed(visit: Visit) -> tuple[None, str]:
 def _lamp(visit: Visit) -> tuple[None, str]:
     proven = visit.status.lamp_proven
     return None, "by its wire" if proven else "no: this kit's lamp is unproven, as its page says"
-
-
-def _decoded(opened: Callable[[], object]) -> tuple[int, float]:
-    """How many pictures a film has, and how many seconds of sound, decoded to the end."""
-    pictures, samples, rate = 0, 0, 1
-    with av.open(opened(), "r") as container:
-        for packet in container.demux():
-            for frame in packet.decode():
-                if isinstance(frame, av.VideoFrame):
-                    pictures += 1
-                elif isinstance(frame, av.AudioFrame):
-                    samples, rate = samples + frame.samples, frame.sample_rate
-    return pictures, samples / rate
-
-
-def _require(held: bool, otherwise: str) -> None:
-    if not held:
-        raise NotPossible(f"It is not as it should be: {otherwise}.")

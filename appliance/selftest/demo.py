@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from appliance.config import Config
 from appliance.errors import NotPossible
 from appliance.records.files import save, to_json
-from appliance.selftest.kit import Kit, free_port, is_taken, spawn
+from appliance.selftest.kit import Kit, is_taken, scene_config, spawn
 from appliance.vault.keys import PrivateKeys, lock
 from appliance.vault.passphrases import make_passphrase
 
@@ -35,15 +34,7 @@ def demonstrate(root: Path, film: Path | None, port: int, say: Callable[[str], N
     passphrase = make_passphrase()
     save(keys / "service.key", service.text().encode(), mode=0o600)
     save(keys / "practitioners" / "demonstration.pub", to_json(practitioner.card()))
-    config = Config(
-        home=str(root / "home"),
-        run=str(root / "run"),
-        camera="scene",
-        scene=str(film.resolve()) if film else "",
-        port=port or free_port(),
-        store=store.as_uri(),
-    )
-    with Kit(config, root / "logs") as kit:
+    with Kit(scene_config(root, film, store, port), root / "logs") as kit:
         say("Starting the recorder and the page ...")
         kit.start("recorder")
         kit.start("web")

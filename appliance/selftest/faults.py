@@ -26,16 +26,8 @@ from appliance.records.clock import Correction, SystemClock, Vouch
 from appliance.records.files import new_id
 from appliance.records.signing import sign_fact
 from appliance.selftest.kit import at_midday, local_time, wait_for
-from appliance.selftest.rehearsal import (
-    CHECK_WORD,
-    WORST_LOSS,
-    Rehearsal,
-    Seen,
-    Step,
-    expect,
-    films,
-    require,
-)
+from appliance.selftest.rehearsal import CHECK_WORD, WORST_LOSS, Rehearsal, expect, films
+from appliance.selftest.seen import Seen, Step, require
 from appliance.vault.keys import unlock
 
 FaultKind = Literal["light", "camera", "frames", "disk", "clock", "sound"]
@@ -68,10 +60,7 @@ class FaultRehearsal(Rehearsal):
         self.kit.configure(read_back_pin=_READ_BACK_PIN)
 
     def _visit(self) -> None:
-        self.step("keys are made", self.make_keys)
-        self.step("the processes start", self.start)
-        self.step("first set-up, with a press", self.set_up)
-        self.step("unlock, and the time is vouched for", self.unlock)
+        self._set_up()
         self.step("a case with a goal and a consent", self.make_case)
         steps: dict[FaultKind, tuple[tuple[str, Callable[[], str]], ...]] = {
             "light": (("the light goes out while filming", self.light_goes_out),),
@@ -316,12 +305,6 @@ class FaultRehearsal(Rehearsal):
         now = SystemClock().read().boottime
         self.kit.start("recorder")
         self.kit.recorder_shows("the recorder again", lambda s: s.boottime > now, 20)
-
-    def _begin(self) -> RecorderStatus:
-        self.kit.press()
-        began = self.kit.recorder_shows("filming", lambda s: s.state == "filming")
-        require(began.lit, "it filmed with the light off")
-        return began
 
     def _wait_for_film(self, seconds: float) -> None:
         self.kit.recorder_shows(

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 import msgspec
@@ -68,6 +67,18 @@ def free_port() -> int:
         return port
 
 
+def scene_config(root: Path, film: Path | None, store: Path, port: int = 0) -> Config:
+    """Settings of a kit below `root` with a scene as its camera: `film`, or the test card."""
+    return Config(
+        home=str(root / "home"),
+        run=str(root / "run"),
+        camera="scene",
+        scene=str(film.resolve()) if film else "",
+        port=port or free_port(),
+        store=store.as_uri(),
+    )
+
+
 def at_midday(now: datetime) -> str:
     """A local time, as TZ names it, by which `now` (in UTC) is within the first minute after midday
     of the same date: what is agreed to for today does not end in an hour.
@@ -118,12 +129,7 @@ class Kit:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for process in tuple(self._running):
             self.stop(process)
 

@@ -5,7 +5,6 @@ plug, looking, cutting, sending, opening at the service, withdrawing. The first 
 as promised ends the rehearsal with exit status 1. Every step checks what it claims.
 """
 
-import io
 import json
 import shlex
 import shutil
@@ -17,19 +16,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import msgspec
+from msgspec.structs import replace
 
 from appliance.age.keyfile import load_identities
-from appliance.config import Config
 from appliance.errors import KitError
 from appliance.protocol.status import RecorderStatus
 from appliance.records.files import Home, lines, save
 from appliance.selftest.browser import Answer
-from appliance.selftest.kit import Kit, at_midday, free_port, local_time, wait_for
+from appliance.selftest.kit import Kit, at_midday, local_time, scene_config, wait_for
+from appliance.selftest.seen import PromiseBroken, Seen, Step, require
 from appliance.vault.passphrases import make_passphrase
 
 LABEL = "Rehearsal: nobody's family"
@@ -47,66 +45,6 @@ WORST_LOSS = 1.0
 """Seconds of film that a pulled plug may cost."""
 
 
-class PromiseBroken(KitError):
-    code = "promise-broken"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing that was tried: what it was, whether it held, what was seen."""
-
-    name: str
-    ok: bool
-    saw: str
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a film held when it was decoded from its first frame to its last."""
-
-    times: tuple[Fraction, ...]
-    """When each frame is shown, in seconds."""
-    sound_seconds: float
-
-    @classmethod
-    def of(cls, film: bytes) -> "Seen":
-        """Decode a whole film. Raises PromiseBroken if it is none."""
-        times: list[Fraction] = []
-        sound = 0.0
-        try:
-            with av.open(io.BytesIO(film), "r") as container:
-                for packet in container.demux():
-                    for frame in packet.decode():
-                        if isinstance(frame, av.VideoFrame) and frame.time is not None:
-                            times.append(Fraction(frame.pts or 0) * (frame.time_base or 0))
-                        elif isinstance(frame, av.AudioFrame):
-                            sound += frame.samples / frame.sample_rate
-        except av.FFmpegError as error:
-            raise PromiseBroken(f"What came out is not a film: {error}.") from error
-        require(len(times) > 1, "what came out has no picture")
-        return cls(tuple(times), sound)
-
-    @property
-    def frames(self) -> int:
-        return len(self.times)
-
-    @property
-    def rate(self) -> float:
-        """Frames a second, on average."""
-        return (self.frames - 1) / float(self.times[-1] - self.times[0])
-
-    @property
-    def seconds(self) -> float:
-        """From the first frame to the end of the last."""
-        return self.frames / self.rate
-
-    def __str__(self) -> str:
-        return (
-            f"{self.frames} frames, {self.seconds:.2f} s of picture, "
-            f"{self.sound_seconds:.2f} s of sound"
-        )
-
-
 @dataclass
 class Rehearsal:
     """What a rehearsal knows as it goes along."""
@@ -119,20 +57,12 @@ class Rehearsal:
     steps: list[Step] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.home = Home(self.root / "home", self.root / "run")
         self.store = self.root / "service"
         self.keys = self.root / "service-keys"
         self.passphrase = make_passphrase()
-        config = Config(
-            home=str(self.home.root),
-            run=str(self.home.run),
-            camera="scene",
-            scene=str(self.film.resolve()) if self.film else "",
-            segment_seconds=5,
-            port=free_port(),
-            store=self.store.as_uri(),
-        )
-        self.kit = Kit(config, self.root / "logs")
+        config = scene_config(self.root, self.film, self.store)
+        self.kit = Kit(replace(config, segment_seconds=5), self.root / "logs")
+        self.home = self.kit.home
 
     def run(self) -> bool:
         """Walk through the visit. True if every promise was kept."""
@@ -144,11 +74,14 @@ class Rehearsal:
                 return self._failed(str(error))
         return True
 
-    def _visit(self) -> None:
+    def _set_up(self) -> None:
         self.step("keys are made", self.make_keys)
         self.step("the processes start", self.start)
         self.step("first set-up, with a press", self.set_up)
         self.step("unlock, and the time is vouched for", self.unlock)
+
+    def _visit(self) -> None:
+        self._set_up()
         self.step("a press without agreement films nothing", self.press_unarmed)
         self.step("a case with a goal and a consent", self.make_case)
         self.step("the kit is armed", self.arm)
@@ -452,9 +385,7 @@ class Rehearsal:
 
     def _film(self, meanwhile: Callable[[], None], why: str) -> RecorderStatus:
         self.kit.recorder_shows("ready", lambda s: s.state == "ready")
-        self.kit.press()
-        began = self.kit.recorder_shows("filming", lambda s: s.state == "filming")
-        require(began.lit, "it filmed with the light off")
+        began = self._begin()
         meanwhile()
         if why == "button":
             self.kit.press()
@@ -469,6 +400,12 @@ class Rehearsal:
             f"{ended.frames_in} frames in, {ended.frames_out} out",
         )
         return ended
+
+    def _begin(self) -> RecorderStatus:
+        self.kit.press()
+        began = self.kit.recorder_shows("filming", lambda s: s.state == "filming")
+        require(began.lit, "it filmed with the light off")
+        return began
 
     @staticmethod
     def _told(film: RecorderStatus) -> str:
@@ -530,12 +467,6 @@ def secret_of(key_file: Path, place: Path) -> bool:
     """True if a key of `key_file` lies in any file below `place`."""
     secrets = [identity.secret_text().encode() for identity in load_identities(key_file)]
     return any(s in p.read_bytes() for p in place.rglob("*") if p.is_file() for s in secrets)
-
-
-def require(held: bool, otherwise: str) -> None:
-    """Raise PromiseBroken unless it held."""
-    if not held:
-        raise PromiseBroken(f"Not as promised: {otherwise}.")
 
 
 def expect(answer: Answer, status: int) -> None:

@@ -10,7 +10,8 @@ from appliance.config import Config
 from appliance.records.files import Home
 from appliance.selftest.browser import Page
 from appliance.selftest.kit import Kit, Process
-from appliance.selftest.rehearsal import Rehearsal, Step
+from appliance.selftest.rehearsal import Rehearsal
+from appliance.selftest.seen import Step
 from tests.boot.conftest import UNITS, Booted, unit_of
 from tests.boot.probe import TRIED
 from tests.support.recorders import wait_for

@@ -51,7 +51,6 @@ ELSEWHERE = {
     # Programs, started as programs.
     "appliance.base.__main__": COMMANDS,
     "appliance.sync.__main__": COMMANDS,
-    "appliance.program": COMMANDS,
     **{f"appliance.commands.{n}": COMMANDS for n in ("films", "keys", "kit", "options", "tryout")},
     # Measures are run by hand, on a machine that does nothing else; tested is their frame.
     **{
@@ -61,7 +60,7 @@ ELSEWHERE = {
     # What tries out a whole kit is tested by trying one out.
     **{
         f"appliance.selftest.{name}": "promises"
-        for name in ("browser", "demo", "faults", "kit", "rehearsal", "visit")
+        for name in ("browser", "demo", "faults", "kit", "rehearsal", "seen", "visit")
     },
     # What pages share, tested on the page that somebody sees.
     "web_ui.app": "web_ui/test_views",

@@ -14,7 +14,7 @@ import pytest
 from appliance.film.recording import open_recording
 from appliance.protocol.permits import PressRefusal
 from appliance.selftest.faults import FAULT_KINDS, FaultRehearsal
-from appliance.selftest.rehearsal import Step
+from appliance.selftest.seen import Step
 from appliance.selftest.visit import Visit
 
 pytestmark = pytest.mark.timeout(600)

@@ -24,7 +24,7 @@ from appliance.film.recording import open_recording
 from appliance.protocol.permits import PressRefusal
 from appliance.records.files import new_id, to_json
 from appliance.selftest.kit import Kit
-from appliance.selftest.rehearsal import Seen
+from appliance.selftest.seen import Seen
 from appliance.selftest.visit import Visit
 from appliance.vault.keys import PrivateKeys
 

@@ -8,8 +8,9 @@ import pytest
 
 from appliance.config import Config
 from appliance.errors import KitError
-from appliance.selftest.acceptance import Acceptance, Line, Virtual
+from appliance.selftest.acceptance import Acceptance, Virtual
 from appliance.selftest.kit import Kit
+from appliance.selftest.seen import Step
 
 SCENE = Config(camera="scene", width=320, height=180, frame_rate=10, read_back_pin=22)
 
@@ -53,7 +54,7 @@ def test_after_the_plug_the_same_command_goes_on(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_kit_whose_lamp_goes_out_is_not_accepted(tmp_path: Path) -> None:
     faults = msgspec.structs.replace(SCENE.faults, happen=("light-goes-out",), after=2.0)
-    told: list[Line] = []
+    told: list[Step] = []
     config = msgspec.structs.replace(SCENE, faults=faults)
     with pytest.raises(KitError):
         Acceptance(config, tmp_path / "run", Virtual(), 0.0, told.append).run()
