@@ -11,24 +11,23 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import msgspec
 
 from appliance.age.identities import parse_identity
 from appliance.config import Config
-from appliance.errors import KitError
 from appliance.film.recording import open_recording
 from appliance.protocol.status import RecorderStatus
 from appliance.records.clock import SystemClock
 from appliance.records.files import save
 from appliance.selftest.doctor import Machine, ask, examine
 from appliance.selftest.kit import Kit
-from appliance.selftest.seen import Seen, Step, require
+from appliance.selftest.seen import Seen, Step, Trial, require
 from appliance.selftest.visit import Visit
 
 SHORT = 10
@@ -37,7 +36,6 @@ _AT_MOST_LOST = 1.0
 """Seconds of film that a pulled plug may cost."""
 _APART = 0.1
 """Seconds that sound may be shorter or longer than its picture at the end of a film."""
-_T = TypeVar("_T")
 
 
 class Hand(Protocol):
@@ -106,33 +104,39 @@ class _Plug:
     frames: int = 0
 
 
-@dataclass
-class Acceptance:
+class Acceptance(Trial):
     """One run, kept in `place` until it is done; `tell` hears each line as it is known."""
 
-    config: Config
-    place: Path
-    hand: Hand
-    minutes: float
-    tell: Callable[[Step], None]
-    lines: list[Step] = field(default_factory=list)
+    _visit: Visit
+    _plug: _Plug
+
+    def __init__(
+        self,
+        config: Config,
+        place: Path,
+        hand: Hand,
+        minutes: float,
+        tell: Callable[[Step], object],
+    ) -> None:
+        super().__init__(tell)
+        self._config, self._place, self._hand, self._minutes = config, place, hand, minutes
 
     def run(self) -> bool:
         """Run every test, or those left after the plug was pulled. True if all of them passed."""
-        self.place.mkdir(parents=True, exist_ok=True)
-        memory = self.place / "plug.json"
+        self._place.mkdir(parents=True, exist_ok=True)
+        memory = self._place / "plug.json"
         if memory.exists():
             kept = json.loads(memory.read_text())
-            self.lines = [Step(**line) for line in kept["lines"]]
-            plug = _Plug(**kept["plug"])
+            self.steps = [Step(**line) for line in kept["lines"]]
+            self._plug = _Plug(**kept["plug"])
         else:
             self._look_over()
-            plug = self._film_and_cut(memory)
-        self._step("a pulled plug costs a second at most", lambda: self._after(plug))
+            self._film_and_cut(memory)
+        self.step("a pulled plug costs a second at most", self._after)
         memory.unlink()
-        ok = all(line.ok for line in self.lines)
+        ok = all(step.ok for step in self.steps)
         if ok:
-            shutil.rmtree(self.place)
+            shutil.rmtree(self._place)
         return ok
 
     def report(self) -> str:
@@ -143,78 +147,95 @@ class Acceptance:
                 "kit": board.read_text().strip("\0") if board.exists() else platform.machine(),
                 "software": version("attune"),
                 "at": datetime.now(UTC).isoformat(timespec="seconds"),
-                "settings": msgspec.to_builtins(self.config),
-                "ok": all(line.ok for line in self.lines),
-                "lines": [asdict(line) for line in self.lines],
+                "settings": msgspec.to_builtins(self._config),
+                "ok": all(step.ok for step in self.steps),
+                "lines": [asdict(step) for step in self.steps],
             },
             indent=1,
         )
 
     def _look_over(self) -> None:
         # The units do not run meanwhile: what they say of themselves is left to the doctor.
-        here = msgspec.structs.replace(self.config, home=str(self.place))
+        here = msgspec.structs.replace(self._config, home=str(self._place))
         for found in examine(here, Machine(Path("/"), SystemClock(), ask)):
             if found.what in ("camera", "microphone", "pins", "card", "room", "swap", "power"):
-                self._done(Step(found.what, found.verdict != "bad", found.saw))
+                self.done(Step(found.what, found.verdict != "bad", found.saw))
 
-    def _film_and_cut(self, memory: Path) -> _Plug:
+    def _film_and_cut(self, memory: Path) -> None:
         with self._kit() as kit:
-            visit = self._step("the recorder starts, and a press sets it up", lambda: _begin(kit))
-            self._step("a press films nothing while nobody armed the kit", lambda: _unarmed(visit))
-            self._step("the light is read back", lambda: _lamp(visit))
-            self._step("a film by press", lambda: self._by_press(visit))
-            if self.minutes:
-                name = f"a film of {self.minutes:g} minutes, to its limit"
-                self._step(name, lambda: self._to_limit(visit))
-            plug = self._step("a film is begun for the plug", lambda: self._begin_plug(visit))
+            self.step("the recorder starts, and a press sets it up", lambda: self._begin(kit))
+            self.step("a press films nothing while nobody armed the kit", self._unarmed)
+            self.step("the light is read back", self._lamp)
+            self.step("a film by press", self._by_press)
+            if self._minutes:
+                self.step(f"a film of {self._minutes:g} minutes, to its limit", self._to_limit)
+            self.step("a film is begun for the plug", self._begin_plug)
             # Twice a second what the camera had given, for good: the loss is held against it.
             end = time.monotonic() + SHORT
             while time.monotonic() < end:
-                plug.frames = visit.status.frames_in
-                kept = {"plug": asdict(plug), "lines": [asdict(line) for line in self.lines]}
+                self._plug.frames = self._visit.status.frames_in
+                kept = {"plug": asdict(self._plug), "lines": [asdict(step) for step in self.steps]}
                 save(memory, json.dumps(kept).encode(), mode=0o600)
                 time.sleep(0.5)
-            self.hand.pull_the_plug(kit)
-            return plug
+            self._hand.pull_the_plug(kit)
 
     def _kit(self) -> _KitInHand:
         config = msgspec.structs.replace(
-            self.config, home=str(self.place / "home"), run=str(self.place / "run")
+            self._config, home=str(self._place / "home"), run=str(self._place / "run")
         )
-        return _KitInHand(config, self.place / "logs", self.hand)
+        return _KitInHand(config, self._place / "logs", self._hand)
 
-    def _by_press(self, visit: Visit) -> tuple[None, str]:
-        visit.arm(limit=10 * SHORT, sound=self._hears)
-        visit.film()
+    def _begin(self, kit: Kit) -> str:
+        visit = self._visit = Visit.begin(kit)
+        visit.vouch()
+        return f"{visit.status.camera}, kit {visit.status.kit}"
+
+    def _unarmed(self) -> str:
+        kit = self._visit.kit
+        kit.press()
+        kit.recorder_shows("a refusal", lambda s: s.reason == "no-permit")
+        require(self._visit.status.frames_in == 0, "the camera gave pictures")
+        kit.recorder_shows("rest", lambda s: s.state == "idle")
+        return "refused, and the camera stayed off"
+
+    def _lamp(self) -> str:
+        proven = self._visit.status.lamp_proven
+        return "by its wire" if proven else "no: this kit's lamp is unproven, as its page says"
+
+    def _by_press(self) -> str:
+        self._film(10 * SHORT)
         time.sleep(SHORT)
-        visit.kit.press()
-        return None, self._checked(visit, visit.ended(), "button")
+        self._visit.kit.press()
+        return self._checked(self._visit.ended(), "button")
 
-    def _to_limit(self, visit: Visit) -> tuple[None, str]:
-        seconds = round(60 * self.minutes)
-        visit.arm(limit=seconds, sound=self._hears)
-        visit.film()
-        return None, self._checked(visit, visit.ended(seconds + 30), "limit")
+    def _to_limit(self) -> str:
+        seconds = round(60 * self._minutes)
+        self._film(seconds)
+        return self._checked(self._visit.ended(seconds + 30), "limit")
 
-    def _begin_plug(self, visit: Visit) -> tuple[_Plug, str]:
-        visit.arm(limit=600, sound=self._hears)
-        shown = visit.film()
-        plug = _Plug(shown.recording, visit.case.identity.secret_text(), self.config.frame_rate)
-        return plug, "filming"
+    def _begin_plug(self) -> str:
+        key = self._visit.case.identity.secret_text()
+        self._plug = _Plug(self._film(600).recording, key, self._config.frame_rate)
+        return "filming"
+
+    def _film(self, limit: int) -> RecorderStatus:
+        self._visit.arm(limit=limit, sound=self._hears)
+        return self._visit.film()
 
     @property
     def _hears(self) -> bool:
-        return bool(self.config.microphone) or self.config.camera == "scene"
+        return bool(self._config.microphone) or self._config.camera == "scene"
 
-    def _checked(self, visit: Visit, ended: RecorderStatus, why: str) -> str:
+    def _checked(self, ended: RecorderStatus, why: str) -> str:
         """What a film that ended holds, opened and decoded. Raises PromiseBroken."""
         require(ended.ended == why, f"it ended by {ended.ended}")
-        directory = visit.kit.home.recording(ended.recording)
-        with closing(open_recording(directory, [visit.case.identity], check=True)) as opened:
+        directory = self._visit.kit.home.recording(ended.recording)
+        identity = self._visit.case.identity
+        with closing(open_recording(directory, [identity], check=True)) as opened:
             film = Seen.of(opened.film.open())
         require(opened.complete, "a part of it is missing")
         require(film.frames == ended.frames_in, f"{ended.frames_in} frames in, {film.frames} out")
-        seconds = film.frames / self.config.frame_rate
+        seconds = film.frames / self._config.frame_rate
         if self._hears:
             sound = f"{film.sound_seconds:.2f} s of sound to {seconds:.2f} s"
             require(abs(film.sound_seconds - seconds) <= _APART, sound)
@@ -224,7 +245,8 @@ class Acceptance:
             f"the camera, {seconds:.1f} s of picture, {film.sound_seconds:.1f} s of sound; {times}"
         )
 
-    def _after(self, plug: _Plug) -> tuple[None, str]:
+    def _after(self) -> str:
+        plug = self._plug
         with self._kit() as kit:
             kit.start("recorder")
             kit.recorder_shows("the recorder", lambda s: s.state in ("idle", "ready"), 30)
@@ -233,37 +255,4 @@ class Acceptance:
             pictures = Seen.of(opened.film.open()).frames
         lost = max(0, plug.frames - pictures) / plug.frame_rate
         require(lost <= _AT_MOST_LOST, f"{lost:.2f} s are lost")
-        return None, f"{plug.frames} frames were seen, {pictures} are there: {lost:.2f} s lost"
-
-    def _step(self, name: str, act: Callable[[], tuple[_T, str]]) -> _T:
-        """Do one thing and write down what was seen. A failure ends the run."""
-        try:
-            given, saw = act()
-        except KitError as error:
-            self._done(Step(name, False, str(error)))
-            raise
-        self._done(Step(name, True, saw))
-        return given
-
-    def _done(self, line: Step) -> None:
-        self.lines.append(line)
-        self.tell(line)
-
-
-def _begin(kit: Kit) -> tuple[Visit, str]:
-    visit = Visit.begin(kit)
-    visit.vouch()
-    return visit, f"{visit.status.camera}, kit {visit.status.kit}"
-
-
-def _unarmed(visit: Visit) -> tuple[None, str]:
-    visit.kit.press()
-    visit.kit.recorder_shows("a refusal", lambda s: s.reason == "no-permit")
-    require(visit.status.frames_in == 0, "the camera gave pictures")
-    visit.kit.recorder_shows("rest", lambda s: s.state == "idle")
-    return None, "refused, and the camera stayed off"
-
-
-def _lamp(visit: Visit) -> tuple[None, str]:
-    proven = visit.status.lamp_proven
-    return None, "by its wire" if proven else "no: this kit's lamp is unproven, as its page says"
+        return f"{plug.frames} frames were seen, {pictures} are there: {lost:.2f} s lost"

@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -49,19 +48,21 @@ _LIMIT = 90
 which the light dips."""
 
 
-@dataclass
-class FaultRehearsal(Rehearsal):
-    """A kit that is set up, and then each fault of the kinds that were asked for."""
+class FaultRehearsal:
+    """Each fault of the kinds that were asked for, on a kit that is set up."""
 
-    kinds: tuple[FaultKind, ...] = ()
+    def __init__(self, on: Rehearsal, kinds: tuple[FaultKind, ...]) -> None:
+        self._on, self._kit, self._home = on, on.kit, on.home
+        self._kinds = kinds
+        self._kit.configure(read_back_pin=_READ_BACK_PIN)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.kit.configure(read_back_pin=_READ_BACK_PIN)
+    def run(self) -> bool:
+        """True if every promise was kept."""
+        return self._on.run(self._bring_about)
 
-    def _visit(self) -> None:
-        self._set_up()
-        self.step("a case with a goal and a consent", self.make_case)
+    def _bring_about(self) -> None:
+        self._on.get_ready()
+        self._on.step("a case with a goal and a consent", self._on.make_case)
         steps: dict[FaultKind, tuple[tuple[str, Callable[[], str]], ...]] = {
             "light": (("the light goes out while filming", self.light_goes_out),),
             "camera": (
@@ -90,10 +91,10 @@ class FaultRehearsal(Rehearsal):
                 ("the sound's clock is wrong, and sound is lost", self.sound_drifts),
             ),
         }
-        for kind in self.kinds:
+        for kind in self._kinds:
             for name, act in steps[kind]:
-                self.step(name, act)
-        self.step("when all is well again, a film is whole", self.all_well)
+                self._on.step(name, act)
+        self._on.step("when all is well again, a film is whole", self.all_well)
 
     # --- steps ----------------------------------------------------------------------------------
 
@@ -101,7 +102,7 @@ class FaultRehearsal(Rehearsal):
         self._prepare("light-goes-out")
         ended, _ = self._ended_by("light-failed")
         kept = self._kept(ended)
-        dark = kept.seconds - self.kit.config.faults.after
+        dark = kept.seconds - self._kit.config.faults.after
         require(dark <= LIGHT_NOTICED, f"it filmed {dark:.2f} s without a light")
         return f"{self._saw(ended)}; filmed without a light: {max(dark, 0.0):.2f} s"
 
@@ -111,7 +112,7 @@ class FaultRehearsal(Rehearsal):
 
     def camera_does_not_start(self) -> str:
         self._prepare("camera-does-not-start")
-        self.kit.press()
+        self._kit.press()
         ended = self._fault("camera-failed", 10)
         require(ended.frames_in == 0, "there were pictures")
         return f"light: {ended.light}; {self._words('camera-failed')}; no picture was taken"
@@ -124,15 +125,15 @@ class FaultRehearsal(Rehearsal):
 
     def camera_does_not_stop(self) -> str:
         self._prepare("camera-does-not-stop")
-        began = self._begin()
-        self.kit.recorder_shows("three seconds", lambda s: s.limit - s.remaining > 3)
-        self.kit.press()
-        wait_for("the recorder to end", lambda: "recorder" in self.kit.ended(), 30)
-        status = self.kit.stop("recorder")
+        began = self._on.begin()
+        self._kit.recorder_shows("three seconds", lambda s: s.limit - s.remaining > 3)
+        self._kit.press()
+        wait_for("the recorder to end", lambda: "recorder" in self._kit.ended(), 30)
+        status = self._kit.stop("recorder")
         require(status != 0, "the recorder ended as if all were well")
-        last = self.kit.status() or began
+        last = self._kit.status() or began
         self._prepare()
-        found = Seen.of(self._video(began.recording))
+        found = Seen.of(self._on.video(began.recording))
         lost = (last.frames_in - found.frames) / found.rate
         require(lost <= WORST_LOSS, f"{lost:.2f} s of {last.frames_in} frames were lost")
         return (
@@ -144,14 +145,14 @@ class FaultRehearsal(Rehearsal):
         self._prepare("frames-stop")
         ended, lasted = self._ended_by("frames-stopped")
         self._kept(ended)
-        noticed = lasted - self.kit.config.faults.after
+        noticed = lasted - self._kit.config.faults.after
         require(noticed <= FRAMES_NOTICED + _SPARE, f"it took {noticed:.1f} s")
         return f"{self._saw(ended)}; noticed after {noticed:.1f} s"
 
     def no_room(self) -> str:
         self._prepare()
-        free = self.kit.recorder_shows("the kit", lambda s: True).minutes_free * 60
-        with self._bit_rate(round(self.kit.config.bit_rate * 2 * free / self.limit)):
+        free = self._kit.recorder_shows("the kit", lambda s: True).minutes_free * 60
+        with self._bit_rate(round(self._kit.config.bit_rate * 2 * free / self._on.limit)):
             self._prepare(in_vain=True)
             refused = self._refused(PressRefusal.CARD_FULL)
         return f"a film of twice what is free: {refused}"
@@ -170,10 +171,10 @@ class FaultRehearsal(Rehearsal):
 
     def clock_in_doubt(self) -> str:
         self._prepare()
-        for vouch in self.home.web_requests.glob("*.json"):
+        for vouch in self._home.web_requests.glob("*.json"):
             vouch.unlink()
         self._restart(Faults())
-        self.kit.recorder_shows("a clock in doubt", lambda s: s.clock == "doubtful")
+        self._kit.recorder_shows("a clock in doubt", lambda s: s.clock == "doubtful")
         refused = self._refused(PressRefusal.CLOCK_NOT_TRUSTED)
         return f"the recorder starts anew, nobody vouches: {refused}"
 
@@ -188,9 +189,9 @@ class FaultRehearsal(Rehearsal):
             self._prepare()
             before = (change - datetime.now(UTC)).total_seconds()
             require(before > 1, "the kit was not armed before the hour changed")
-            ended = self._film(lambda: self._wait_for_film(before + 2), "button")
+            ended = self._on.film_until(lambda: self._wait_for_film(before + 2), "button")
         self._kept(ended)
-        manifest = read_manifest(self.home.recording(ended.recording))
+        manifest = read_manifest(self._home.recording(ended.recording))
         require(manifest.ended is not None and manifest.ended.ended is not None, "it has no end")
         assert manifest.ended is not None and manifest.ended.ended is not None
         lasted = (manifest.ended.ended - manifest.started.started).total_seconds()
@@ -206,10 +207,10 @@ class FaultRehearsal(Rehearsal):
 
         def set_it() -> None:
             self._wait_for_film(3)
-            usual = self.kit.recorder_shows("the film", lambda s: s.state == "filming")
+            usual = self._kit.recorder_shows("the film", lambda s: s.state == "filming")
             now = datetime.now(UTC)
             require(self._say(Vouch, now + timedelta(hours=1)) == "done", "it was not believed")
-            moved = self.kit.recorder_shows(
+            moved = self._kit.recorder_shows(
                 "the other time",
                 lambda s: s.now is not None and s.now > now + timedelta(minutes=59),
             )
@@ -217,12 +218,12 @@ class FaultRehearsal(Rehearsal):
             ends = (status.boottime + status.remaining for status in (usual, moved))
             found.extend(ends)
 
-        ended = self._film(set_it, "button")
+        ended = self._on.film_until(set_it, "button")
         self._kept(ended)
         moved = abs(found[1] - found[0])
         require(moved < 0.5, f"its end moved by {moved:.1f} s")
         # Put right as a person does: with nothing armed, and a press.
-        self.home.permit.unlink()
+        self._home.permit.unlink()
         told = self._say(Correction, datetime.now(UTC))
         require(told == "done", f"the time was not put right: {told}")
         return f"an hour later: {self._saw(ended)}; its end moved by {moved:.1f} s"
@@ -231,17 +232,17 @@ class FaultRehearsal(Rehearsal):
         self._prepare("sound-stops")
         ended, lasted = self._ended_by("sound-failed")
         kept = self._kept(ended)
-        noticed = lasted - self.kit.config.faults.after
+        noticed = lasted - self._kit.config.faults.after
         require(noticed <= SOUND_NOTICED + _SPARE, f"it took {noticed:.1f} s")
         require(kept.sound_seconds < kept.seconds - 3, "the sound did not stop")
         return f"{self._saw(ended)}; noticed after {noticed:.1f} s"
 
     def sound_drifts(self) -> str:
         self._prepare(sound_ppm=1000.0, sound_lost=0.5)
-        ended = self._film(lambda: self._wait_for_film(11.5), "button")
-        if self.film:
+        ended = self._on.film_until(lambda: self._wait_for_film(11.5), "button")
+        if self._on.film:
             return f"{self._saw(ended)}; only the test card shows whether it is in time"
-        with BytesIO(self._video(ended.recording)) as film:
+        with BytesIO(self._on.video(ended.recording)) as film:
             apart = av_sync.worst(film, 7)
         require(apart <= APART, f"sound and picture are {1000 * apart:.0f} ms apart")
         return (
@@ -251,7 +252,7 @@ class FaultRehearsal(Rehearsal):
 
     def all_well(self) -> str:
         self._prepare()
-        ended = self._film(lambda: self._wait_for_film(3), "button")
+        ended = self._on.film_until(lambda: self._wait_for_film(3), "button")
         self._kept(ended)
         return self._saw(ended)
 
@@ -259,88 +260,90 @@ class FaultRehearsal(Rehearsal):
 
     def _say(self, kind: type[Vouch] | type[Correction], time: datetime) -> str:
         """What became of a practitioner's signed word for the time; a correction with a press."""
-        keys = unlock((self.root / "practitioner.key").read_bytes(), self.passphrase)
-        now, status = SystemClock().read(), self.kit.recorder_shows("the kit", lambda s: True)
+        keys = unlock((self._on.root / "practitioner.key").read_bytes(), self._on.passphrase)
+        now, status = SystemClock().read(), self._kit.recorder_shows("the kit", lambda s: True)
         word = kind(kit=status.kit, time=time, boot=now.boot, boottime=now.boottime)
         note = sign_fact(keys.signer, word)
         asks = SetTime if kind is Vouch else CorrectTime
         request = asks(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
-        place_request(self.home, request)
+        place_request(self._home, request)
         if kind is Correction:
-            self.kit.recorder_shows("presence asked for", lambda s: s.state == "presence")
-            self.kit.press()
+            self._kit.recorder_shows("presence asked for", lambda s: s.state == "presence")
+            self._kit.press()
         over = ("done", "refused", "timed-out")
-        told = self.kit.recorder_shows("an answer", lambda s: s.answers.get(request.id) in over)
+        told = self._kit.recorder_shows("an answer", lambda s: s.answers.get(request.id) in over)
         return told.answers[request.id]
 
     @contextmanager
     def _bit_rate(self, bit_rate: int) -> Iterator[None]:
         """Record at another bit rate inside."""
-        usual = self.kit.config.bit_rate
-        self.kit.configure(bit_rate=bit_rate)
+        usual = self._kit.config.bit_rate
+        self._kit.configure(bit_rate=bit_rate)
         try:
             yield
         finally:
-            self.kit.configure(bit_rate=usual)
+            self._kit.configure(bit_rate=usual)
 
     def _prepare(self, *happen: Fault, in_vain: bool = False, **sound: float) -> None:
         """Arm the kit with these faults to come; `in_vain`: it will refuse to be ready."""
         self._restart(Faults(happen=happen, **sound))
-        if self.kit.recorder_shows("its clock", lambda s: True).clock != "trusted":
-            expect(self.page.submit("/cases", {}, form="/lock"), 200)
-            expect(self.page.submit("/unlock", {"passphrase": self.passphrase}), 200)
-            expect(self.page.submit(f"/cases/{self.case}/word", {"word": CHECK_WORD}), 200)
-            expect(self.page.submit(f"/cases/{self.case}/visit/here", {"here": "these"}), 200)
-            self.kit.recorder_shows("a trusted clock", lambda s: s.clock == "trusted")
+        if self._kit.recorder_shows("its clock", lambda s: True).clock != "trusted":
+            expect(self._on.page.submit("/cases", {}, form="/lock"), 200)
+            expect(self._on.page.submit("/unlock", {"passphrase": self._on.passphrase}), 200)
+            expect(self._on.page.submit(f"/cases/{self._on.case}/word", {"word": CHECK_WORD}), 200)
+            expect(
+                self._on.page.submit(f"/cases/{self._on.case}/visit/here", {"here": "these"}), 200
+            )
+            self._kit.recorder_shows("a trusted clock", lambda s: s.clock == "trusted")
         if in_vain:
-            expect(self.page.submit(f"/cases/{self.case}/arm", {}), 200)
-            self.kit.recorder_shows("why not", lambda s: s.state == "idle" and bool(s.reason))
+            expect(self._on.page.submit(f"/cases/{self._on.case}/arm", {}), 200)
+            self._kit.recorder_shows("why not", lambda s: s.state == "idle" and bool(s.reason))
         else:
-            self.arm()
+            self._on.arm()
 
     def _restart(self, faults: Faults) -> None:
-        self.kit.configure(faults=faults)
-        if self.kit.runs("recorder"):
-            self.kit.stop("recorder")
+        self._kit.configure(faults=faults)
+        if self._kit.runs("recorder"):
+            self._kit.stop("recorder")
         now = SystemClock().read().boottime
-        self.kit.start("recorder")
-        self.kit.recorder_shows("the recorder again", lambda s: s.boottime > now, 20)
+        self._kit.start("recorder")
+        self._kit.recorder_shows("the recorder again", lambda s: s.boottime > now, 20)
 
     def _wait_for_film(self, seconds: float) -> None:
-        self.kit.recorder_shows(
+        self._kit.recorder_shows(
             f"{seconds} s of film", lambda s: s.limit - s.remaining > seconds, seconds + 10
         )
 
     def _ended_by(self, why: str, seconds: float = 20) -> tuple[RecorderStatus, float]:
         """Film until it ends by itself; how it ended, and how many seconds it took."""
-        self._begin()
+        self._on.begin()
         began = time.monotonic()
         ended = self._fault(why, seconds)
         return ended, time.monotonic() - began
 
     def _fault(self, why: str, seconds: float) -> RecorderStatus:
-        ended = self.kit.recorder_shows("a fault", lambda s: s.state == "fault", seconds)
+        ended = self._kit.recorder_shows("a fault", lambda s: s.state == "fault", seconds)
         require(ended.reason == why, f"it says {ended.reason}, not {why}")
         require(ended.light == "fault", f"the light shows {ended.light}")
         require(ended.ended == why, f"the film was ended by {ended.ended}")
         return ended
 
     def _refused(self, reason: PressRefusal) -> str:
-        before = films(self.home)
+        before = films(self._home)
         # A press while an earlier refusal is being shown is not answered anew.
-        self.kit.recorder_shows("rest", lambda s: s.state != "refused")
-        self.kit.press()
-        status = self.kit.recorder_shows(
+        self._kit.recorder_shows("rest", lambda s: s.state != "refused")
+        self._kit.press()
+        status = self._kit.recorder_shows(
             "a refusal", lambda s: s.state == "refused" and bool(s.reason)
         )
         require(status.reason == reason.value, f"the reason given was {status.reason}")
         require(status.light == "refused", f"the light shows {status.light}")
-        require(films(self.home) == before, "a film was begun")
+        require(films(self._home) == before, "a film was begun")
         return f"light: {status.light}; {self._words(reason.value)}; no film was begun"
 
     def _kept(self, ended: RecorderStatus) -> Seen:
         """The film as the page opens it, which must be what was sealed, frame by frame."""
-        found = Seen.of(self._video(ended.recording))
+        found = Seen.of(self._on.video(ended.recording))
         require(
             found.frames == ended.frames_out,
             f"{found.frames} frames open, {ended.frames_out} were sealed",
@@ -355,7 +358,7 @@ class FaultRehearsal(Rehearsal):
 
     def _words(self, code: str) -> str:
         """A code, and what the page says for it."""
-        found = re.search(r'id="line-reason"[^>]*>([^<]*)<', self.page.get("/cases").text)
+        found = re.search(r'id="line-reason"[^>]*>([^<]*)<', self._on.page.get("/cases").text)
         words = html.unescape(found[1]).strip() if found else ""
         require(len(words.split()) > 3, f"the page has no words for {code}")
         return f"{code}: {words}"
@@ -385,5 +388,5 @@ def rehearse(
     impossible; a broken promise is an answer.
     """
     with tempfile.TemporaryDirectory(prefix="attune-rehearsal-") as root:
-        rehearsal = FaultRehearsal(Path(root), film, _LIMIT, [], show, kinds=kinds)
-        return rehearsal.run(), rehearsal.steps
+        rehearsal = Rehearsal(Path(root), film, _LIMIT, [], show)
+        return FaultRehearsal(rehearsal, kinds).run(), rehearsal.steps

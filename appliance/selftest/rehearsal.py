@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from appliance.protocol.status import RecorderStatus
 from appliance.records.files import Home, lines, save
 from appliance.selftest.browser import Answer
 from appliance.selftest.kit import Kit, at_midday, local_time, scene_config, wait_for
-from appliance.selftest.seen import PromiseBroken, Seen, Step, require
+from appliance.selftest.seen import PromiseBroken, Seen, Step, Trial, require
 from appliance.vault.passphrases import make_passphrase
 
 LABEL = "Rehearsal: nobody's family"
@@ -45,18 +44,21 @@ WORST_LOSS = 1.0
 """Seconds of film that a pulled plug may cost."""
 
 
-@dataclass
-class Rehearsal:
-    """What a rehearsal knows as it goes along."""
+class Rehearsal(Trial):
+    """A visit, and what is known as it goes along."""
 
-    root: Path
-    film: Path | None
-    limit: int
-    stock_age: list[str]
-    show: Callable[[Step], None]
-    steps: list[Step] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        root: Path,
+        film: Path | None,
+        limit: int,
+        stock_age: list[str],
+        show: Callable[[Step], object],
+    ) -> None:
+        """`limit` of each film, in seconds."""
+        super().__init__(show)
+        self.root, self.film, self.limit = root, film, limit
+        self._stock_age = stock_age
         self.store = self.root / "service"
         self.keys = self.root / "service-keys"
         self.passphrase = make_passphrase()
@@ -64,24 +66,24 @@ class Rehearsal:
         self.kit = Kit(replace(config, segment_seconds=5), self.root / "logs")
         self.home = self.kit.home
 
-    def run(self) -> bool:
-        """Walk through the visit. True if every promise was kept."""
+    def run(self, visit: Callable[[], None] | None = None) -> bool:
+        """Walk through the visit, or another. True if every promise was kept."""
         with local_time(at_midday(datetime.now(UTC))), self.kit:
             try:
-                self._visit()
-            except KitError as error:
-                # The last line of `steps` names what was being tried.
-                return self._failed(str(error))
+                (visit or self._visit)()
+            except KitError:
+                return False  # The last of `steps` says why.
         return True
 
-    def _set_up(self) -> None:
+    def get_ready(self) -> None:
+        """What every visit begins with."""
         self.step("keys are made", self.make_keys)
         self.step("the processes start", self.start)
         self.step("first set-up, with a press", self.set_up)
         self.step("unlock, and the time is vouched for", self.unlock)
 
     def _visit(self) -> None:
-        self._set_up()
+        self.get_ready()
         self.step("a press without agreement films nothing", self.press_unarmed)
         self.step("a case with a goal and a consent", self.make_case)
         self.step("the kit is armed", self.arm)
@@ -98,19 +100,6 @@ class Rehearsal:
         self.step("the family withdraws", self.withdraw)
         self.step("the withdrawal reaches the service", self.withdraw_at_service)
         self.step("no copy opens any more", self.open_after_withdrawal)
-
-    def step(self, name: str, act: Callable[[], str]) -> None:
-        """Try one thing; on failure the error goes on to `run`."""
-        self._trying = name
-        self._done(Step(name, True, act()))
-
-    def _failed(self, why: str) -> bool:
-        self._done(Step(self._trying, False, why))
-        return False
-
-    def _done(self, step: Step) -> None:
-        self.steps.append(step)
-        self.show(step)
 
     # --- steps ----------------------------------------------------------------------------------
 
@@ -198,11 +187,13 @@ class Rehearsal:
         return f"light: {status.light}"
 
     def film_and_press(self) -> str:
-        self.pressed = self._film(lambda: time.sleep(min(PRESSED_FILM, self.limit * 0.6)), "button")
+        self.pressed = self.film_until(
+            lambda: time.sleep(min(PRESSED_FILM, self.limit * 0.6)), "button"
+        )
         return self._told(self.pressed)
 
     def film_to_limit(self) -> str:
-        self.whole = self._film(lambda: None, "limit")
+        self.whole = self.film_until(lambda: None, "limit")
         return self._told(self.whole)
 
     def pull_the_plug(self) -> str:
@@ -222,7 +213,7 @@ class Rehearsal:
         self.cut_short = self.home.recording(filming.recording)
         opened = self.page.get(f"/cases/{self.case}/films/{filming.recording}")
         expect(opened, 200)
-        found = Seen.of(self._video(filming.recording))
+        found = Seen.of(self.video(filming.recording))
         missing = last.frames_in / found.rate - found.seconds
         require(missing <= WORST_LOSS, f"{missing:.2f} s were lost")
         return (
@@ -231,14 +222,14 @@ class Rehearsal:
         )
 
     def mend(self) -> str:
-        before = Seen.of(self._video(self.cut_short.name))
+        before = Seen.of(self.video(self.cut_short.name))
         files = {path: path.read_bytes() for path in self.cut_short.iterdir()}
         expect(self.page.submit("/cases", {}, form="/lock"), 200)
         expect(self.page.submit("/unlock", {"passphrase": self.passphrase}), 200)
         derived = self.home.case(self.case).derived / self.cut_short.name
         wait_for("the mended end", lambda: next(iter(derived.glob("*.mended")), None), 20)
         expect(self.page.get(f"/cases/{self.case}/films/{self.cut_short.name}"), 200)
-        found = Seen.of(self._video(self.cut_short.name))
+        found = Seen.of(self.video(self.cut_short.name))
         require(found == before, f"{found.frames} frames play now, {before.frames} before")
         same = files == {path: path.read_bytes() for path in self.cut_short.iterdir()}
         require(same, "the recorder's own files were changed")
@@ -254,7 +245,7 @@ class Rehearsal:
         expect(middle, 206)
         past = self.page.get(url, {"Range": f"bytes={size + 5}-"})
         expect(past, 416)
-        data = self._video(recording)
+        data = self.video(recording)
         require(
             data[size // 2 : size // 2 + 100_000] == middle.body, "a part differs from the whole"
         )
@@ -282,7 +273,7 @@ class Rehearsal:
         answer = wait_for(
             "the clip", lambda: a if (a := self.page.get(address)).status == 200 else None, 20
         )
-        source, found = Seen.of(self._video(self.whole.recording)), Seen.of(answer.body)
+        source, found = Seen.of(self.video(self.whole.recording)), Seen.of(answer.body)
         expected = [t for t in source.times if start <= t < end]
         require(found.frames == len(expected), f"{found.frames} frames, not {len(expected)}")
         return f"{start} to {end} s: {found.frames} frames, each one inside the marks"
@@ -315,7 +306,7 @@ class Rehearsal:
         return f"{whole}; the film that the plug cut short: {part} ({lines(said)[0]})"
 
     def open_with_stock_age(self) -> str:
-        if not self.stock_age:
+        if not self._stock_age:
             return "not tried: no age 1.3 on this computer (--stock-age names one)"
         self.aside = self.root / "kept-aside"
         shutil.copytree(self._at_service(self.whole.recording), self.aside)
@@ -375,7 +366,7 @@ class Rehearsal:
             attune("open", str(place), "-i", str(service), "-o", str(out), status=1)
         require(not out.exists(), "a film was written")
         tried = "attune open refused twice"
-        if self.stock_age:
+        if self._stock_age:
             for segment in sorted(self.aside.glob("[0-9]*.mp4.age")):
                 require(self._stock(service, segment) is None, f"{segment.name} still opens")
             tried += ", stock age refused every segment"
@@ -383,9 +374,10 @@ class Rehearsal:
 
     # --- parts ----------------------------------------------------------------------------------
 
-    def _film(self, meanwhile: Callable[[], None], why: str) -> RecorderStatus:
+    def film_until(self, meanwhile: Callable[[], None], why: str) -> RecorderStatus:
+        """Film while something happens; how the film ended, which must be `why`."""
         self.kit.recorder_shows("ready", lambda s: s.state == "ready")
-        began = self._begin()
+        began = self.begin()
         meanwhile()
         if why == "button":
             self.kit.press()
@@ -401,7 +393,8 @@ class Rehearsal:
         )
         return ended
 
-    def _begin(self) -> RecorderStatus:
+    def begin(self) -> RecorderStatus:
+        """Press, and see the light of a film."""
         self.kit.press()
         began = self.kit.recorder_shows("filming", lambda s: s.state == "filming")
         require(began.lit, "it filmed with the light off")
@@ -418,7 +411,7 @@ class Rehearsal:
             f"{film.bytes_sealed:,} bytes sealed; {times_ms}; ended by {film.ended}"
         )
 
-    def _video(self, recording: str) -> bytes:
+    def video(self, recording: str) -> bytes:
         answer = self.page.get(f"/cases/{self.case}/films/{recording}/video")
         expect(answer, 200)
         return answer.body
@@ -441,7 +434,7 @@ class Rehearsal:
     def _stock(self, identity: Path, sealed: Path) -> bytes | None:
         """What a stock age gives for a sealed file, or None if it refuses."""
         done = subprocess.run(
-            [*self.stock_age, "-d", "-i", str(identity), str(sealed)],
+            [*self._stock_age, "-d", "-i", str(identity), str(sealed)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,

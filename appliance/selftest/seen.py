@@ -1,6 +1,7 @@
 """What a trial of a kit saw: its steps, what a film held, and the promise that was broken."""
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -21,6 +22,27 @@ class Step:
     name: str
     ok: bool
     saw: str
+
+
+class Trial:
+    """Tries one thing after the other; `show` hears of each."""
+
+    def __init__(self, show: Callable[[Step], object]) -> None:
+        self.steps: list[Step] = []
+        self._show = show
+
+    def step(self, name: str, act: Callable[[], str]) -> None:
+        """Try one thing, which says what was seen. An error is shown as well, and passes on."""
+        try:
+            saw = act()
+        except KitError as error:
+            self.done(Step(name, False, str(error)))
+            raise
+        self.done(Step(name, True, saw))
+
+    def done(self, step: Step) -> None:
+        self.steps.append(step)
+        self._show(step)
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class Told:
         visit.unlock()
         visit.make_case()
         visit.arm()
-        visit.whole = visit._film(lambda: time.sleep(2), "button")
+        visit.whole = visit.film_until(lambda: time.sleep(2), "button")
         self.use()
 
     def use(self) -> None:

@@ -14,6 +14,7 @@ import pytest
 from appliance.film.recording import open_recording
 from appliance.protocol.permits import PressRefusal
 from appliance.selftest.faults import FAULT_KINDS, FaultRehearsal
+from appliance.selftest.rehearsal import Rehearsal
 from appliance.selftest.seen import Step
 from appliance.selftest.visit import Visit
 
@@ -38,9 +39,10 @@ def test_a_fault_ends_in_its_promise(fault: str) -> None:
 
 def test_a_light_that_goes_out_unseen_breaks_the_promise_and_is_told(tmp_path: Path) -> None:
     steps: list[Step] = []
-    rehearsal = FaultRehearsal(tmp_path, None, 90, [], steps.append, kinds=("light",))
+    rehearsal = Rehearsal(tmp_path, None, 90, [], steps.append)
+    faults = FaultRehearsal(rehearsal, ("light",))
     rehearsal.kit.configure(read_back_pin=None)
-    assert not rehearsal.run()
+    assert not faults.run()
     assert [step.ok for step in steps].count(False) == 1
     assert not steps[-1].ok and steps[-1].name == "the light goes out while filming"
 

@@ -47,8 +47,8 @@ def test_after_the_plug_the_same_command_goes_on(tmp_path: Path) -> None:
     assert (place / "plug.json").stat().st_mode & 0o777 == 0o600
     run = acceptance(place, Virtual())
     assert run.run()
-    assert [line.ok for line in run.lines] == [True] * len(run.lines)
-    assert len(run.lines) > 5, "what was seen before the plug is in the report"
+    assert [line.ok for line in run.steps] == [True] * len(run.steps)
+    assert len(run.steps) > 5, "what was seen before the plug is in the report"
 
 
 @pytest.mark.slow

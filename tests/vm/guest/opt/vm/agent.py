@@ -83,8 +83,8 @@ def unhurried(look: Callable[..., _T]) -> Callable[..., _T]:
 class Visit(Rehearsal):
     """A rehearsal on the kit that is there."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
         self.kit = OnUnits(load_config(Path("/etc/attune/attune.toml")), self.root / "logs")
         self.home: Home = self.kit.home
 
