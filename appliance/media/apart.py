@@ -1,11 +1,10 @@
 """Films decoded in a process set apart: what whoever holds the keys calls in place of a decoder.
 
-Nothing here loads libav. Every film is decoded by a process that can only compute and speak over
-one connection (`appliance.media.decoder`, `appliance.media.sandbox`): those that others made,
-because they may be hostile; those that were made of them, because it was a decoder in the hands of
-such a film that may have written them; and our own, because then there is one way and no exception.
-It gets the bytes that it asks for, of that one film, and what it makes is believed in nothing: it
-is held against limits and, strictly, against the form that ours has (`appliance.media.structure`).
+Nothing here loads libav. Every film, our own too, is decoded by a process that can only compute and
+speak over one connection (`appliance.media.decoder`, `appliance.media.sandbox`): films of others
+may be hostile, and so may what a decoder made of them. It gets the bytes that it asks for, of that
+one film. What it makes is held against limits and, strictly, against the form that ours has
+(`appliance.media.structure`).
 """
 
 import contextlib

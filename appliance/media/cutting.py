@@ -5,7 +5,6 @@ is copied, bit for bit, if it and all that it is made from lie between the marks
 the next key frame (of our own films: half a second, in the middle), are decoded and encoded again.
 Sound is encoded again, to the sample, for that costs next to nothing. What goes into the file is
 what lies between the marks and nothing else: no hidden frame, no date, no device, no name.
-
 """
 
 # PyAV's packets are generic for the type checker and not when they run.

@@ -2,11 +2,11 @@
 
     python -m appliance.media.decoder FD
 
-This one loads what decodes, opens nothing and knows nothing: no key, no film. For each piece of
-work that comes over its socket it makes a process of itself, which is confined for good before it
-asks for the first byte (`appliance.media.sandbox`), works on that one film, and ends. So a film
-takes over a process that has only ever seen itself. It ends when nobody asked for a while, or when
-whoever started it (`appliance.media.apart`) has gone.
+This one loads what decodes, and has no key and no film. For each piece of work that comes over its
+socket it forks a process that is confined for good before it asks for the first byte
+(`appliance.media.sandbox`), works on that one film, and ends: a film can only take over a process
+that has seen nothing else. It ends when nobody asked for a while, or when whoever started it
+(`appliance.media.apart`) has gone.
 """
 
 import contextlib

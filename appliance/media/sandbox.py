@@ -89,8 +89,7 @@ def confine(connection: int, memory: int, seconds: int, *, landlock: bool = True
     """From now on this process computes and speaks over the descriptor `connection`, uses `memory`
     bytes and so much processor time at most, and does nothing else; whether Landlock holds too.
 
-    Call it once everything is loaded. Raises NoSandbox where that cannot
-    be: then nothing hostile may be read here.
+    Call it once everything is loaded. Raises NoSandbox: then nothing hostile may be read here.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     try:

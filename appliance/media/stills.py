@@ -42,9 +42,9 @@ def still(source: Source, at: Seconds, out: Out) -> Fraction:
 def filmstrip(source: Source, count: int, height: int) -> Iterator[tuple[Fraction, bytes]]:
     """`count` small JPEGs, `height` pixels high, from the middle of as many equal parts of a film.
 
-    Each comes with the second of the film that it shows: that of the key frame before the middle,
-    for only key frames are decoded. Each is made when it is asked for; close the
-    iterator to stop early. Raises BadFile if the source is not a film, and what reading it raises.
+    Each comes with the second that it shows: that of the key frame before the middle, for only key
+    frames are decoded. Each is made when it is asked for; close the iterator to stop early. Raises
+    BadFile if the source is not a film, and what reading it raises.
     """
     with opened(source) as film:
         # One picture at a time: a decoder that works on several would wait for the others.

@@ -33,40 +33,21 @@ _FIRST = (
     *(b"uuid", b"moof", b"styp", b"sidx", b"udta", b"meta", b"junk", b"pict", b"PICT", b"prfl"),
 )
 """What a film of this family may begin with; old cameras wrote no ftyp."""
-_LIES_IN: Mapping[bytes, tuple[bytes, ...]] = {
-    b"moov": (b"",),
-    b"moof": (b"",),
-    b"mdat": (b"",),
-    b"mvhd": (b"moov",),
-    b"trak": (b"moov",),
-    b"mvex": (b"moov",),
-    b"tkhd": (b"trak",),
-    b"edts": (b"trak",),
-    b"mdia": (b"trak",),
-    b"elst": (b"edts",),
-    b"mdhd": (b"mdia",),
-    b"minf": (b"mdia",),
-    b"dinf": (b"minf",),
-    b"stbl": (b"minf",),
-    b"dref": (b"dinf",),
-    b"stsd": (b"stbl",),
-    b"stts": (b"stbl",),
-    b"ctts": (b"stbl",),
-    b"stsc": (b"stbl",),
-    b"stsz": (b"stbl",),
-    b"stss": (b"stbl",),
-    b"stco": (b"stbl",),
-    b"co64": (b"stbl",),
-    b"trex": (b"mvex",),
-    b"traf": (b"moof",),
-    b"tfhd": (b"traf",),
-    b"tfdt": (b"traf",),
-    b"trun": (b"traf",),
+_HOLDS: Mapping[bytes, tuple[bytes, ...]] = {
+    b"": (b"moov", b"moof", b"mdat"),
+    b"moov": (b"mvhd", b"trak", b"mvex"),
+    b"trak": (b"tkhd", b"edts", b"mdia"),
+    b"edts": (b"elst",),
+    b"mdia": (b"mdhd", b"minf"),
+    b"minf": (b"dinf", b"stbl"),
+    b"dinf": (b"dref",),
+    b"stbl": (b"stsd", b"stts", b"ctts", b"stsc", b"stsz", b"stss", b"stco", b"co64"),
+    b"mvex": (b"trex",),
+    b"moof": (b"traf",),
+    b"traf": (b"tfhd", b"tfdt", b"trun"),
 }
+_LIES_IN = {name: parent for parent, names in _HOLDS.items() for name in names}
 """Where a box belongs; whoever puts one elsewhere means to puzzle somebody."""
-_HOLD = (
-    *(b"moov", b"trak", b"edts", b"mdia", b"minf", b"dinf", b"stbl", b"mvex", b"moof", b"traf"),
-)
 _ROWS: Mapping[bytes, int] = {
     b"stts": 8,
     b"ctts": 8,
@@ -80,12 +61,12 @@ _LEADS_ELSEWHERE = (b"cmov", b"rmra")
 _MOST_BOXES, _MOST_TRACKS, _MOST_HEAD = 200_000, 64, 128 << 20
 _AT_ONCE = 1 << 16
 
-_OURS: Mapping[bytes, tuple[bytes, ...]] = {
-    **{name: places for name, places in _LIES_IN.items() if places not in ((b"moof",), (b"traf",))},
-    b"ftyp": (b"",),
-    b"hdlr": (b"mdia",),
-    b"vmhd": (b"minf",),
-    b"smhd": (b"minf",),
+_OURS = {
+    **{name: parent for name, parent in _LIES_IN.items() if parent not in (b"moof", b"traf")},
+    b"ftyp": b"",
+    b"hdlr": b"mdia",
+    b"vmhd": b"minf",
+    b"smhd": b"minf",
 }
 _ENTRIES: Mapping[bytes, tuple[int, tuple[bytes, ...]]] = {
     b"avc1": (78, (b"avcC", b"colr", b"pasp", b"btrt")),
@@ -237,9 +218,9 @@ class _Heads:
             at += length
 
     def _box(self, parent: bytes, name: bytes, at: int, end: int) -> None:
-        if parent not in _LIES_IN.get(name, (parent,)):
+        if _LIES_IN.get(name, parent) != parent:
             raise BadFile("A box of this film lies where none of its kind belongs.")
-        if name in _HOLD:
+        if name in _HOLDS:
             self._inside(name, at, end)
         elif name in _ROWS:
             self._rows(at, end, _ROWS[name])
@@ -334,7 +315,7 @@ class _Ours(_Heads):
     def _box(self, parent: bytes, name: bytes, at: int, end: int) -> None:
         if name == b"udta" and parent == b"moov" and end - at <= 256:
             return
-        if parent not in _OURS.get(name, ()):
+        if _OURS.get(name) != parent:
             raise BadFile("This film has parts that ours do not have.")
         super()._box(parent, name, at, end)
         if name == b"stsz":

@@ -1,9 +1,4 @@
-"""A film from outside made into one like our own: the part that runs apart, with nothing in reach.
-
-A decoder is the likeliest part to be broken by a hostile file. So it works in a process that can
-compute and speak over one connection (`appliance.media.sandbox`), and may use so much memory and
-time and no more: it asks for pieces of the original and hands over what it made. It is not believed
-either: what starts it (`appliance.media.apart`) holds what comes against the same limits.
+"""A film from outside made into one like ours, in a process set apart (`appliance.media.decoder`).
 
 What it makes is as `appliance.film.fragments` has it: H.264 without B-frames, a key frame each
 second, upright and of square pixels, each frame at its own time; AAC at 48 kHz, silence where there

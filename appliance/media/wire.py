@@ -123,7 +123,7 @@ class FilmRefusal(Reason):
 
 
 class Kind:
-    """What a message is, in its first byte; then come its length (4 bytes) and its content."""
+    """What a message is."""
 
     ASK, TOLD, FILM, REFUSED, DONE = b"R", b"T", b"F", b"E", b"D"
     DONE_SO_FAR, PICTURE, LOUD, CUT = b"S", b"P", b"L", b"C"

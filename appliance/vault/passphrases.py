@@ -106,7 +106,8 @@ def passphrase_strength(passphrase: str, known: Iterable[str] = ()) -> float:
         return _without_rows(set(words), len(set(words)) * _WORD_BITS)
     else:
         most = math.inf
-    return min(most, _word_by_word(text, likely), _as_one(text, likely))
+    # Read on over its blanks as well: dates and walks over the keyboard.
+    return min(most, _word_by_word(text, likely), _matches("".join(words), likely))
 
 
 def check_passphrase(passphrase: str, known: Iterable[str] = ()) -> None:
@@ -167,11 +168,6 @@ def _part(part: str, likely: set[str]) -> float:
     if strange and _MADE_BEFORE.fullmatch(part):
         return math.log2(6400)
     return min(bits, _STRANGE_BITS if strange else _WORD_BITS)
-
-
-def _as_one(text: str, likely: set[str]) -> float:
-    """What it is worth when it is read on over its blanks: dates and walks over the keyboard."""
-    return _matches("".join(text.split()), likely)
 
 
 def _matches(text: str, likely: set[str]) -> float:
