@@ -7,7 +7,8 @@ as `Failed`, and those behind it are not carried out. The table is total: a miss
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from appliance.film.manifest import EndReason
 from appliance.protocol.permits import Permit, PressRefusal
@@ -40,31 +41,26 @@ LONGEST_OPEN = 2.0
 # --- What can happen ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     at: float
     """Monotonic seconds."""
 
 
-@dataclass(frozen=True)
-class Pressed(Event):
+class Pressed(Event, frozen=True):
     """The button went down."""
 
 
-@dataclass(frozen=True)
-class Released(Event):
+class Released(Event, frozen=True):
     """The button came up, `held` seconds after it went down."""
 
     held: float
 
 
-@dataclass(frozen=True)
-class Ticked(Event):
+class Ticked(Event, frozen=True):
     """Time has passed; comes at `Recorder.due` and now and then before."""
 
 
-@dataclass(frozen=True)
-class Judged(Event):
+class Judged(Event, frozen=True):
     """The gate's answer; `pressed` if it was asked because somebody pressed."""
 
     answer: Permit | PressRefusal
@@ -73,22 +69,19 @@ class Judged(Event):
     """Seconds until what was agreed to ends; nobody is filmed for a moment more than that."""
 
 
-@dataclass(frozen=True)
-class StopAsked(Event):
+class StopAsked(Event, frozen=True):
     """Somebody or something other than the button ends the film."""
 
     why: EndReason
 
 
-@dataclass(frozen=True)
-class PresenceAsked(Event):
+class PresenceAsked(Event, frozen=True):
     """The page asks for something that needs a press: `request` is its id."""
 
     request: str
 
 
-@dataclass(frozen=True)
-class PreviewAsked(Event):
+class PreviewAsked(Event, frozen=True):
     """The page asks to see what the camera sees; with the gate's answer."""
 
     answer: Permit | PressRefusal
@@ -96,23 +89,20 @@ class PreviewAsked(Event):
     """As in `Judged`."""
 
 
-@dataclass(frozen=True)
-class Broke(Event):
+class Broke(Event, frozen=True):
     """A part failed by itself."""
 
     fault: EndReason
 
 
-@dataclass(frozen=True)
-class Failed(Event):
+class Failed(Event, frozen=True):
     """An effect could not be carried out."""
 
     effect: "Effect"
     fault: EndReason
 
 
-@dataclass(frozen=True)
-class FilmClosed(Event):
+class FilmClosed(Event, frozen=True):
     """The film is finished on the card, or, with a `fault`, is not."""
 
     fault: EndReason | None = None
@@ -123,20 +113,17 @@ class FilmClosed(Event):
 # --- What is to be done -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Effect:
+class Effect(msgspec.Struct, frozen=True):
     """An order to the runner."""
 
 
-@dataclass(frozen=True)
-class Show(Effect):
+class Show(Effect, frozen=True):
     """Show a pattern; done when its first edge is."""
 
     pattern: Pattern
 
 
-@dataclass(frozen=True)
-class Judge(Effect):
+class Judge(Effect, frozen=True):
     """Ask the gate; it answers with `Judged` before anything else happens.
 
     After a press the space for the whole film is held, until a film has ended or did not begin.
@@ -145,27 +132,23 @@ class Judge(Effect):
     pressed: bool = False
 
 
-@dataclass(frozen=True)
-class Refuse(Effect):
+class Refuse(Effect, frozen=True):
     """Tell and log why a press was refused."""
 
     reason: PressRefusal
 
 
-@dataclass(frozen=True)
-class BeginFilm(Effect):
+class BeginFilm(Effect, frozen=True):
     """Count the film against its permit and make its place on the card, durably."""
 
     permit: Permit
 
 
-@dataclass(frozen=True)
-class OpenCamera(Effect):
+class OpenCamera(Effect, frozen=True):
     pass
 
 
-@dataclass(frozen=True)
-class OpenPreview(Effect):
+class OpenPreview(Effect, frozen=True):
     """Open the camera for framing: what it sees is shown and kept nowhere.
 
     With `sound` the microphone opens, too: how loud it is is told, and nothing of it is kept.
@@ -174,42 +157,36 @@ class OpenPreview(Effect):
     sound: bool
 
 
-@dataclass(frozen=True)
-class CloseCamera(Effect):
+class CloseCamera(Effect, frozen=True):
     """Done when the sensor is off. Nothing happens if it was not on."""
 
 
-@dataclass(frozen=True)
-class FinishFilm(Effect):
+class FinishFilm(Effect, frozen=True):
     """Seal and sign what there is; `FilmClosed` follows, also if no film had been begun."""
 
     why: EndReason
 
 
-@dataclass(frozen=True)
-class RemoveFilm(Effect):
+class RemoveFilm(Effect, frozen=True):
     """Take a film off the card: somebody who was there held the button."""
 
     recording: str
 
 
-@dataclass(frozen=True)
-class Confirm(Effect):
+class Confirm(Effect, frozen=True):
     """Somebody was there and pressed: carry out the request."""
 
     request: str
 
 
-@dataclass(frozen=True)
-class Decline(Effect):
+class Decline(Effect, frozen=True):
     """The request will not be carried out."""
 
     request: str
     timed_out: bool
 
 
-@dataclass(frozen=True)
-class Die(Effect):
+class Die(Effect, frozen=True):
     """End the process: it is the one way left to close the camera."""
 
     fault: EndReason

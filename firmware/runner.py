@@ -7,9 +7,11 @@ Any other error ends the process, and the camera with it.
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
+
+from msgspec.structs import replace
 
 from appliance.errors import KitError, LightFailed, SoundFailed
 from appliance.film.manifest import EndReason

@@ -14,6 +14,7 @@ from appliance.errors import BadFile, Incomplete
 from appliance.film import boxes
 from appliance.film.fragments import FRAGMENT_LIMIT, INIT_LIMIT, Fragment, Init, box_pair
 from appliance.records.files import Fact
+from appliance.records.reading import Readable
 
 Place = Annotated[int, msgspec.Meta(ge=0, le=1 << 48)]
 Tick = Annotated[int, msgspec.Meta(ge=0, le=boxes.LAST_TICK)]
@@ -92,8 +93,7 @@ class SegmentIndex(Fact, frozen=True, kw_only=True, tag="index/v1"):
 class IndexBuilder:
     """Gathers a segment's index while it is written.
 
-    `size` is the plaintext's length so far: tell it with `padded` what else than fragments is
-    written.
+    `size` is the plaintext's length so far: set it when something else than fragments was written.
     """
 
     def __init__(self, init: Init, recording: str, number: int) -> None:
@@ -129,10 +129,6 @@ class IndexBuilder:
                 self.frames += len(run.sizes)
                 self.seconds += Fraction(sum(run.durations), picture.timescale)
 
-    def padded(self, size: int) -> None:
-        """The plaintext is now `size` bytes long, whatever was written behind the last fragment."""
-        self.size = size
-
     def build(self) -> SegmentIndex:
         return SegmentIndex(
             recording=self._recording,
@@ -146,14 +142,8 @@ class IndexBuilder:
         )
 
 
-class Plaintext(Protocol):
+class Plaintext(Readable, Protocol):
     """A segment, opened: what `appliance.age.unsealing.SealedReader` is."""
-
-    @property
-    def size(self) -> int: ...
-
-    def read_at(self, offset: int, length: int, /) -> bytes:
-        """`length` bytes from `offset`, fewer only at the end."""
 
     def close(self) -> None: ...
 
@@ -171,7 +161,7 @@ def rebuild_index(segment: Plaintext, recording: str, number: int) -> SegmentInd
     init = Init.parse(head[:length])
     builder = IndexBuilder(init, recording, number)
     while (at := _next_fragment(segment, init, builder)) is not None:
-        builder.padded(at)
+        builder.size = at
     return builder.build()
 
 

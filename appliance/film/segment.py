@@ -152,7 +152,7 @@ class SealedSegment:
 
     def _pad(self, length: int) -> None:
         self._sealed.write(make(b"free", bytes(length - _BOX_HEAD)))
-        self._index.padded(self._index.size + length)
+        self._index.size += length
 
 
 def seal_index(

@@ -21,7 +21,7 @@ import weakref
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import IO, Protocol
+from typing import IO
 
 from appliance.errors import BadFile
 from appliance.media import structure
@@ -39,6 +39,7 @@ from appliance.media.wire import (
     decoded,
     refusal,
 )
+from appliance.records.reading import Readable
 
 FASTEST = 3 << 20
 """Bytes a second of film that our encoder never reaches."""
@@ -61,15 +62,6 @@ class Limits:
 LIMITS = Limits()
 _LOOKING = 1800
 """Seconds of the processor for looking through a film of any length, or at one picture of it."""
-
-
-class Readable(Protocol):
-    """A film that can be read from anywhere."""
-
-    @property
-    def size(self) -> int: ...
-
-    def read_at(self, offset: int, length: int, /) -> bytes: ...
 
 
 class PlainFile:

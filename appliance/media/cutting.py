@@ -32,12 +32,11 @@ from appliance.media.footage import (
     Progress,
     Seconds,
     Sounds,
-    Source,
     Span,
     opened,
     said,
 )
-from appliance.media.wire import Cut, FilmRefusal, refusal
+from appliance.media.wire import Cut, FilmRefusal, Source, refusal
 
 _PICTURE = {"bf": "0", "g": "60", "forced-idr": "1"}
 _ALL_OF_IT = {"preset": "veryfast", "crf": "17"}

@@ -24,7 +24,6 @@ import av
 
 from appliance.errors import KitError
 from appliance.media import cutting, stills
-from appliance.media.footage import Source
 from appliance.media.sandbox import NoSandbox, confine
 from appliance.media.transcoding import transcode
 from appliance.media.wire import (
@@ -36,6 +35,7 @@ from appliance.media.wire import (
     FilmPipe,
     FilmRefusal,
     Kind,
+    Source,
     Wire,
     coded,
     refusal,

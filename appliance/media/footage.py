@@ -26,7 +26,7 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from appliance.media.wire import FilmRefusal, refusal
+from appliance.media.wire import FilmRefusal, Source, refusal
 
 _BEFORE_SOUND = Fraction(1, 10)
 """Seconds. A decoder of sound needs what came before, or its first block is wrong."""
@@ -57,14 +57,6 @@ _T = TypeVar("_T")
 Seconds: TypeAlias = "Fraction | float"
 Packets: TypeAlias = "list[Packet[Any]]"
 Progress: TypeAlias = "Callable[[float], None]"
-
-
-class Source(Protocol):
-    """A film that can be read from anywhere."""
-
-    def read(self, size: int = -1, /) -> bytes | None: ...
-    def seek(self, offset: int, whence: int = 0, /) -> int: ...
-    def tell(self) -> int: ...
 
 
 class Out(Protocol):

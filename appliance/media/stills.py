@@ -11,9 +11,9 @@ from array import array
 from collections.abc import Iterator
 from fractions import Fraction
 
-from appliance.media.footage import Out, Seconds, Source, opened, said
+from appliance.media.footage import Out, Seconds, opened, said
 from appliance.media.jpeg import SMALL, STILL, jpeg
-from appliance.media.wire import FilmRefusal, refusal
+from appliance.media.wire import FilmRefusal, Source, refusal
 
 _EVERY, _ENOUGH = 17, 1000
 """Of longer sound only every 17th sample is read: a prime, with which no tone keeps step."""

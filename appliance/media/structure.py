@@ -12,16 +12,9 @@ H.264 and AAC, samples that lie in the film, a baseline JPEG and nothing beside 
 
 import struct
 from collections.abc import Mapping
-from typing import Protocol
 
 from appliance.errors import BadFile
-
-
-class Readable(Protocol):
-    """A film that can be seeked."""
-
-    def read(self, size: int = -1, /) -> bytes | None: ...
-    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+from appliance.media.wire import Source
 
 
 class NotKnown(BadFile):
@@ -77,7 +70,7 @@ _LONGEST_SIDE = 8192
 _MOST_POINTS = 36 << 20
 
 
-def check_film(source: Readable, size: int) -> None:
+def check_film(source: Source, size: int) -> None:
     """Raises NotKnown, or BadFile for a film that says of itself what cannot be."""
     head = _read(source, 0, 64)
     if head[:4] == b"\x1a\x45\xdf\xa3":
@@ -158,7 +151,7 @@ def size_of_jpeg(data: bytes) -> tuple[int, int]:
     return size
 
 
-def _read(source: Readable, at: int, length: int) -> bytes:
+def _read(source: Source, at: int, length: int) -> bytes:
     source.seek(at)
     data = bytearray()
     while len(data) < length:

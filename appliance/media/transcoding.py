@@ -25,9 +25,9 @@ from av.video.stream import VideoStream
 
 from appliance.errors import BadFile
 from appliance.film.fragments import MUXER, MUXER_OPTIONS
-from appliance.media.footage import Sounds, Source, Upright
+from appliance.media.footage import Sounds, Upright
 from appliance.media.structure import NotKnown, check_film
-from appliance.media.wire import TOLD, FilmPipe, FilmRefusal, Kind, Wire, refusal
+from appliance.media.wire import TOLD, FilmPipe, FilmRefusal, Kind, Source, Wire, refusal
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
 DECODERS = (

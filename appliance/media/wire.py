@@ -160,6 +160,14 @@ class Cut:
         return CUT.pack(self.frames, self.copied, *moments, self.sound)
 
 
+class Source(Protocol):
+    """A film that can be seeked."""
+
+    def read(self, size: int = -1, /) -> bytes | None: ...
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+    def tell(self) -> int: ...
+
+
 class Wire(Protocol):
     """What goes to and fro."""
 

@@ -129,13 +129,16 @@ def _form_of(data: bytes | str) -> str:
 
 
 class Below:
-    """A path that lies at one place below the home, or below a folder that is a path itself."""
+    """A path that lies at one place below the home (or, with `run`, below its place in memory), or
+    below a folder that is a path itself."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, run: bool = False) -> None:
+        self.name, self.run = name, run
 
     def __get__(self, place: "Home | Path", _kind: object = None) -> Path:
-        return (place.root if isinstance(place, Home) else place) / self.name
+        if isinstance(place, Home):
+            place = place.run if self.run else place.root
+        return place / self.name
 
 
 class CaseFolder(PosixPath):
@@ -211,6 +214,10 @@ class Home:
     web_requests, sync_requests = Below("requests/web"), Below("requests/sync")
     receipts = Below("receipts")
     inbox = Below("inbox")
+    at_base = Below("web/at-base.json", run=True)
+    """The practitioner's word that the kit is at base."""
+    preview = Below("recorder/preview.jpg", run=True)
+    """What the camera sees while it is open for framing, replaced whole."""
 
     def __post_init__(self) -> None:
         # Where the home lies is up to whoever set it up; below it no link is followed.
@@ -223,16 +230,6 @@ class Home:
     def status(self, process: str) -> Path:
         """The live status file of a process, replaced whole, in memory only."""
         return self.run / process / "status.json"
-
-    @property
-    def at_base(self) -> Path:
-        """The practitioner's word that the kit is at base, in memory only."""
-        return self.run / "web" / "at-base.json"
-
-    @property
-    def preview(self) -> Path:
-        """What the camera sees while it is open for framing, replaced whole, in memory only."""
-        return self.run / "recorder" / "preview.jpg"
 
     def recording(self, name: str) -> Path:
         return self.recordings / checked_id(name)
@@ -303,14 +300,9 @@ def saving(path: Path, mode: int = 0o640) -> Iterator[IO[bytes]]:
     Temporary file in the same directory, fsync, rename, fsync of the directory. Raises
     NotPossible when the disk says no; what stood there before still stands.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_TEMPORARY}")
     try:
-        with _opened_new(temporary, mode) as file:
+        with _named_at_its_end(path, mode, os.replace) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_directory(path.parent)
     except KitError:
         raise  # Some of them are OSErrors too.
     except OSError as error:
@@ -320,19 +312,27 @@ def saving(path: Path, mode: int = 0o640) -> Iterator[IO[bytes]]:
             name=path.name,
             why=error.strerror,
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_new(path: Path, data: bytes, mode: int = 0o640) -> None:
     """Like `save`, but never over something that is there. Raises FileExistsError then."""
+    with _named_at_its_end(path, mode, os.link) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def _named_at_its_end(
+    path: Path, mode: int, name: Callable[[Path, Path], None]
+) -> Iterator[IO[bytes]]:
+    """A file in the directory of `path` that is synced and gets that name when the block ends."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_TEMPORARY}")
     try:
-        with _opened_new(temporary, mode) as file:
-            file.write(data)
+        created = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
+        with os.fdopen(created, "wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        os.link(temporary, path)
+        name(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     sync_directory(path.parent)
@@ -514,7 +514,3 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _opened_new(path: Path, mode: int) -> IO[bytes]:
-    return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode), "wb")

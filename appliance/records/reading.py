@@ -1,10 +1,20 @@
 """Files that can be read from anywhere."""
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+
+
+class Readable(Protocol):
+    """What can be read from anywhere."""
+
+    @property
+    def size(self) -> int: ...
+
+    def read_at(self, offset: int, length: int, /) -> bytes:
+        """Up to `length` bytes from `offset`, fewer only at the end."""
 
 
 class ReadAt(io.RawIOBase):

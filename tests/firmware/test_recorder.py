@@ -1,6 +1,5 @@
 """The state machine: every state answers every event, and no path leads around the light."""
 
-import dataclasses
 import itertools
 import random
 from collections.abc import Callable, Iterator
@@ -708,7 +707,7 @@ def test_whatever_comes_between_keeps_the_film(event: Event) -> None:
     world.happens(Pressed(world.now))
     world.wait(HOLD_REMOVES - 0.01)
     assert world.state is State.REMOVING
-    world.happens(dataclasses.replace(event, at=world.now))
+    world.happens(msgspec.structs.replace(event, at=world.now))
     world.wait(60)
     assert world.kept == {"1"}
 

@@ -82,7 +82,7 @@ def segments_of(init: Init, fragments: list[Fragment], fill: int = 4096) -> list
         if len(found) % 2:
             empty = -(segment.size + 8) % fill
             segment.data += boxes.make(b"free", bytes(empty))
-            segment.builder.padded(segment.size)
+            segment.builder.size = segment.size
     return found
 
 

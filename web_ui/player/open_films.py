@@ -25,22 +25,18 @@ from appliance.film.manifest import EndReason, FilmKind, FilmStarted, Manifest, 
 from appliance.film.recording import OpenedFilm, open_recording
 from appliance.protocol.case_record import is_film_withdrawn
 from appliance.records.files import ID, Home, checked_id, new_id, open_plain, paths_in, read_plain
+from appliance.records.reading import Readable
 from appliance.records.signing import Verifier
 from appliance.vault.cases import OpenCase
 
 _KEPT_OPEN = 6
 
 
-class Readable(Protocol):
+class Playable(Readable, Protocol):
     """Something that plays. `etag` changes when a byte of it would."""
 
     @property
-    def size(self) -> int: ...
-
-    @property
     def etag(self) -> str: ...
-
-    def read_at(self, offset: int, length: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True)

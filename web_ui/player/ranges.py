@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from flask import Response, request
 
 from appliance.errors import KitError
-from web_ui.player.open_films import Readable
+from web_ui.player.open_films import Playable
 
 PIECE = 1 << 18
 TABLES, AT_ONCE = 1 << 21, 1 << 19
@@ -25,7 +25,7 @@ _RANGE = re.compile(r"bytes=(?:(?P<first>\d{1,18})-(?P<last>\d{0,18})|-(?P<suffi
 
 
 def play(
-    open_source: Callable[[], Readable], rest: Callable[[float], None] = time.sleep
+    open_source: Callable[[], Playable], rest: Callable[[float], None] = time.sleep
 ) -> Response:
     """Answer a player with 200, 206 or 416.
 
@@ -64,7 +64,7 @@ def _asked_for(size: int, etag: str) -> tuple[int, int, int]:
 
 
 def _pieces(
-    open_source: Callable[[], Readable],
+    open_source: Callable[[], Playable],
     etag: str,
     start: int,
     end: int,

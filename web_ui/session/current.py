@@ -14,7 +14,7 @@ from appliance.film.recording import OpenedFilm
 from appliance.protocol.enrolment import Enrolled
 from appliance.vault.cases import UNREADABLE, Details, Goal, Goals, OpenCase
 from web_ui.parts import parts
-from web_ui.player.open_films import Readable, Viewing
+from web_ui.player.open_films import Playable, Viewing
 from web_ui.session.unlocked import Practitioner
 from web_ui.wording.language import _
 
@@ -111,7 +111,7 @@ def opened_film(case: str, film: str) -> OpenedFilm:
     return practitioner().viewing.film(open_case(case), film)
 
 
-def again(case: str, pick: Callable[[Viewing, OpenCase], Readable]) -> Callable[[], Readable]:
+def again(case: str, pick: Callable[[Viewing, OpenCase], Playable]) -> Callable[[], Playable]:
     """What opens a film or clip, once more for each piece that is sent."""
     holder = practitioner()
     open_case(case)

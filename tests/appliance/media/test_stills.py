@@ -10,8 +10,9 @@ import av
 import pytest
 
 from appliance.errors import BadFile, BadInput, KitError
-from appliance.media.footage import Source, opened
+from appliance.media.footage import opened
 from appliance.media.stills import filmstrip, peaks, still
+from appliance.media.wire import Source
 from tests.support import films
 
 FRAMES = 300
