@@ -28,7 +28,7 @@ class VirtualButton:
     """Listens at a Unix datagram socket for `down` and `up` and moves the button's mock pin."""
 
     def __init__(self, home: Home, factory: MockFactory, pin: int) -> None:
-        path = home.status("recorder").with_name("virtual-button")
+        path = home.virtual_button
         self._pin = factory.pin(pin)
         path.unlink(missing_ok=True)
         self._wire = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)

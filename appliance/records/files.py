@@ -218,6 +218,8 @@ class Home:
     """The practitioner's word that the kit is at base."""
     preview = Below("recorder/preview.jpg", run=True)
     """What the camera sees while it is open for framing, replaced whole."""
+    virtual_button = Below("recorder/virtual-button", run=True)
+    """The socket at which a virtual kit's button is pressed."""
 
     def __post_init__(self) -> None:
         # Where the home lies is up to whoever set it up; below it no link is followed.

@@ -211,7 +211,7 @@ class Kit:
 
     def button(self, edge: Literal["down", "up"]) -> None:
         """Move the virtual button, which a kit has only while its camera is a scene."""
-        path = self.home.run / "recorder" / "virtual-button"
+        path = self.home.virtual_button
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wire:
             try:
                 wire.sendto(edge.encode(), str(path))

@@ -40,7 +40,7 @@ def button() -> ResponseReturnValue:
 
 
 def _send(edge: str) -> None:
-    path = parts().home.status("recorder").with_name("virtual-button")
+    path = parts().home.virtual_button
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wire:
         try:
             wire.sendto(edge.encode(), str(path))
