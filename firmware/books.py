@@ -50,9 +50,8 @@ _REMEMBERED = 200
 _LARGEST_WORD = 16 * 1024
 """Bytes of a revocation: a name and a time, signed. Ours have less than 400."""
 _CLOSED_UNFILMED = 200
-"""Closed cases that are remembered though this kit never filmed them. One that it did film is never
-forgotten: each of those took a press, and its recipient is remembered as well. The others, which a
-page that was taken over could make up, do not push out each other."""
+"""Closed cases that are remembered though this kit never filmed them: a page that was taken over
+could make up any number. One that it did film, which took a press, is never forgotten."""
 
 
 Word = TypeVar("Word", Correction, Framing, Renewed, Vouch)
@@ -73,23 +72,21 @@ class KitBooks:
         self.mark = load_fact(self._home.clock_mark, Mark)
         self.kept = load_fact(self._home.clock_kept, Kept)
 
+    @property
+    def verifiers(self) -> list[Verifier]:
+        """Whose word counts here: the practitioners'; nobody's before there is one."""
+        return [c.verifying_key() for c in self.enrolled.practitioners] if self.enrolled else []
+
     def count_film(self, permit: Permit, by: Verifier | None) -> None:
         """One more film under this permit, signed `by` a practitioner of its case; and the case's
         recipient, if it is the first seen."""
-        films = dict(self.books.films)
+        films, people = dict(self.books.films), self.books.people
         films[permit.id] = films.pop(permit.id, 0) + 1
-        recipients = {permit.case: recipient_digest(permit.recipient)} | self.books.recipients
         newest = dict(list(films.items())[-_REMEMBERED:])
-        self._save(
-            msgspec.structs.replace(
-                self.books,
-                films=newest,
-                recipients=recipients,
-                people=self._with(permit.case, str(by), *permit.people)
-                if by
-                else self.books.people,
-            )
-        )
+        recipients = {permit.case: recipient_digest(permit.recipient)} | self.books.recipients
+        if by:
+            people = self._with(permit.case, str(by), *permit.people)
+        self._change(films=newest, recipients=recipients, people=people)
 
     def is_of(self, case: str, who: Verifier) -> bool:
         """True if this practitioner works with this family, as far as the kit knows.
@@ -105,34 +102,28 @@ class KitBooks:
     def let_in(self, note: str) -> str:
         """Note that somebody joined a case, on the word of one of its people; returns the case, ''
         if it is not to be believed."""
-        if self.enrolled is None:
-            return ""
-        keys = [card.verifying_key() for card in self.enrolled.practitioners]
         try:
-            joined, by = open_fact(note, keys, Joined)
+            joined, by = open_fact(note, self.verifiers, Joined)
             checked_id(joined.case)
         except BadInput:
             return ""
-        known = joined.kit == self.kit and joined.verifier in map(str, keys)
+        known = joined.kit == self.kit and joined.verifier in map(str, self.verifiers)
         if not known or not self.is_of(joined.case, by):
             return ""
         if joined.verifier not in self.books.people.get(joined.case, ()):
-            people = self._with(joined.case, str(by), joined.verifier)
-            self._save(msgspec.structs.replace(self.books, people=people))
+            self._change(people=self._with(joined.case, str(by), joined.verifier))
         return joined.case
 
     def _with(self, case: str, *who: str) -> dict[str, tuple[str, ...]]:
         """The people of each case, with these of them who are on this kit."""
-        here = self.enrolled.practitioners if self.enrolled else ()
-        keys = {str(card.verifying_key()) for card in here}
+        keys = set(map(str, self.verifiers))
         known = self.books.people.get(case, ())
         return self.books.people | {case: tuple(dict.fromkeys((*known, *sorted(keys & set(who)))))}
 
     def disarm(self, permit: str) -> None:
         """This permit was taken away and never counts again."""
         if permit not in self.books.disarmed:
-            disarmed = (*self.books.disarmed, permit)[-_REMEMBERED:]
-            self._save(msgspec.structs.replace(self.books, disarmed=disarmed))
+            self._change(disarmed=(*self.books.disarmed, permit)[-_REMEMBERED:])
 
     def will_close(self, case: str) -> bool:
         """True if `close` would remember this case, and does not yet."""
@@ -145,7 +136,7 @@ class KitBooks:
         """Everything of this case was withdrawn: it is never filmed again, whatever the page says
         later. The caller has found that to be so."""
         if self.will_close(case):
-            self._save(msgspec.structs.replace(self.books, closed=self.books.closed | {case}))
+            self._change(closed=self.books.closed | {case})
 
     def may_enrol(self, service: Card, ceilings: str) -> bool:
         """True if these ceilings (or '', for none) are the service's, and none it took back."""
@@ -208,11 +199,8 @@ class KitBooks:
     def word(self, note: str, kind: type[Word]) -> tuple[Word, str] | None:
         """What an enrolled practitioner has signed for this kit, and who it was; None if it was
         nobody, or is of another kind."""
-        if self.enrolled is None:
-            return None
         try:
-            keys = [card.verifying_key() for card in self.enrolled.practitioners]
-            said, by = open_fact(note, keys, kind)
+            said, by = open_fact(note, self.verifiers, kind)
         except BadInput:
             return None
         return (said, by.name) if said.kit == self.kit else None
@@ -233,8 +221,8 @@ class KitBooks:
 
     def renew(self, renewed: Renewed) -> None:
         """Seal this case's films to its new key from now on."""
-        recipients = self.books.recipients | {renewed.case: recipient_digest(renewed.recipient)}
-        self._save(msgspec.structs.replace(self.books, recipients=recipients))
+        recipient = {renewed.case: recipient_digest(renewed.recipient)}
+        self._change(recipients=self.books.recipients | recipient)
 
     def keep_chip(self, judgement: Judgement, chip: int | None) -> None:
         """Remember what the clock chip counts at this trusted time, for the next boot."""
@@ -265,7 +253,8 @@ class KitBooks:
             return ""
         return self.enrolled.ceilings
 
-    def _save(self, books: Books) -> None:
+    def _change(self, **fields: object) -> None:
+        books = msgspec.structs.replace(self.books, **fields)
         save_fact(self._home.books, books)
         self.books = books
 

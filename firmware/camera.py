@@ -106,10 +106,9 @@ class Camera(Protocol):
 class GuardedSink:
     """Passes a camera's pictures on, counts them, and lets none past the agreed limit.
 
-    The second of two deadlines: the recorder's runs on the clock, this one on the film's own time,
-    whatever became of the recorder. Where the agreement ends before the limit, so does the film.
-    Nothing is ever raised into a camera's or a library's thread: the first error is told once and
-    everything after it is dropped.
+    The second of two deadlines: the recorder's runs on the clock, this one on the film's own time.
+    Where the agreement ends before the limit, so does the film. Nothing is raised into a camera's
+    thread: the first error is told once, and everything after it is dropped.
     """
 
     def __init__(

@@ -1,8 +1,7 @@
-"""The gate in front of the camera.
+"""The gate in front of the camera: it reads what another process wrote and believes none of it.
 
-It reads what another process wrote and believes none of it. `appliance.protocol.permits.judge`
-holds the rules of a permit; added here is what only this kit knows: withdrawn cases, free space,
-whether light and camera work.
+`appliance.protocol.permits.judge` holds the rules of a permit; added here is what only this kit
+knows: withdrawn cases, free space, whether light and camera work.
 """
 
 from collections.abc import Callable
@@ -99,16 +98,11 @@ class Gate:
 
     def signer(self, permit: Permit) -> Verifier | None:
         """Whose order to film this is; None if it does not lie there any more."""
-        enrolled = self._books.enrolled
         try:
-            found, by = open_fact(
-                self._permit_note() or "",
-                [card.verifying_key() for card in enrolled.practitioners] if enrolled else [],
-                Permit,
-            )
-            return by if found == permit else None
+            found, by = open_fact(self._permit_note() or "", self._books.verifiers, Permit)
         except BadInput:
             return None
+        return by if found == permit else None
 
     def left(self, answer: Permit | PressRefusal) -> float:
         """Seconds until what was agreed to ends, by the time that is trusted now."""

@@ -43,8 +43,7 @@ from firmware.removing import Removals
 _REMEMBERED = 100
 """Requests whose answers are told."""
 _MOST_LYING = 1000
-"""Requests that may lie there: the page clears them away after two minutes. What is more is not
-seen, for the button must not wait for it."""
+"""Requests that are seen: the page clears them away after two minutes, and no button waits."""
 _AT_ONCE = 10
 """Requests that are read at one look, for the same reason: the others wait for the next."""
 _MOST_WATCHED = 5000
@@ -253,8 +252,7 @@ class Inbox:
         return None
 
     def _log_once(self, event: audit.Event, **ids: str) -> None:
-        """Log once in the life of this process what a locked page could ask for without end: a log
-        that grows fills the card."""
+        """Log once in this process what a locked page could ask for until the card is full."""
         if (event, *ids.values()) not in self._refused:
             self._refused.add((event, *ids.values()))
             self._log.write(event, **ids)

@@ -141,7 +141,6 @@ class Light:
 
     @property
     def proven(self) -> bool:
-        """True where a wire reads the lamp back."""
         return self._lamp.proven
 
     def show(self, pattern: Pattern) -> None:

@@ -44,10 +44,9 @@ class _Block:
 class SoundClock:
     """Sound as a device gives it in, sound of the film out. Pure; one thread but for `begin`.
 
-    Of each block it is only known when it had arrived, which may be late but never early. A late
-    reader finds the next blocks waiting, so what counts is the earliest arrival around a block.
-    Lost samples make every later block late: then silence is put in. Everything slower than that
-    is drift, and is stretched or squeezed away, by less than an ear can tell.
+    A block may arrive late but never early, so what counts is the earliest arrival around it. Lost
+    samples make every later block late: then silence is put in. Everything slower than that is
+    drift, and is stretched or squeezed away, by less than an ear can tell.
     """
 
     def __init__(self, rate: int = SAMPLE_RATE, channels: int = 1) -> None:

@@ -338,15 +338,11 @@ class Recorder:
 
     def _close_if_due(self, event: Ticked) -> list[Effect]:
         """Framing has lasted long enough."""
-        if not self._is_due(event):
-            return []
-        return [CloseCamera(), *self._rest()]
+        return [CloseCamera(), *self._rest()] if self._is_due(event) else []
 
     def _close_if_not_agreed(self, event: Judged) -> list[Effect]:
         """Without this very permit in force: close the camera."""
-        if self.permit == event.answer:
-            return []
-        return [CloseCamera(), *self._rest()]
+        return [] if self.permit == event.answer else [CloseCamera(), *self._rest()]
 
     def _close_on_fault(self, event: Broke | Failed) -> list[Effect]:
         """A part failed: close the camera, then show the fault."""

@@ -48,8 +48,8 @@ Order = Withdrawal | FilmWithdrawal | ServiceOrder | Tombstone
 _ORDER: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
 _LARGEST_ORDER = 64 * 1024
 _MOST = 10_000
-"""Places that are looked at each second for an order: of thousands of cases, and in less than a
-second on a Pi. Whoever puts more there than that could as well take the orders away."""
+"""Places that are looked at each second for an order: those of thousands of cases. Whoever puts
+more there could as well take the orders away."""
 
 
 class Removals:
@@ -157,7 +157,7 @@ class Removals:
         if enrolled is None:
             return None
         service = enrolled.service.verifying_key()
-        practitioners = [card.verifying_key() for card in enrolled.practitioners]
+        practitioners = self._books.verifiers
         order, signed_by = open_fact(note, [service, *practitioners], _ORDER)
         checked_id(order.case)
         match order:

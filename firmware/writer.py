@@ -40,9 +40,8 @@ _errors = logging.getLogger(__name__)
 QUEUE_SECONDS = 4
 """Seconds of film that may wait for the card before it counts as too slow."""
 LONGEST_CLOSING = 8.0
-"""Seconds after a film's end in which what still waits is written. What the card has not taken by
-then is given up and the rest is signed, long before the recorder would end itself because the card
-hangs."""
+"""Seconds after a film's end in which what still waits is written. Then it is given up and the rest
+is signed, long before the recorder would end itself because the card hangs."""
 
 
 class _TooSlow(OSError):

@@ -139,11 +139,9 @@ def _stretched(passphrase: str, salt: bytes, work: int) -> bytes:
 def stretched_as_fits(
     stretch: Callable[[int], bytes], free: int, clock: Callable[[], float] = time.monotonic
 ) -> tuple[int, bytes]:
-    """The highest cost from 2^15 to 2^17 that this machine bears now, and the key it gives.
-
-    It takes at most half of `free` bytes, for a film may be running, and the next one would take
-    more than about a second. 2^15 (32 MiB) is never gone below. `stretch` gives the key at a cost.
-    """
+    """The highest cost from 2^15 to 2^17 that takes about a second and at most half of `free`
+    bytes, for a film may be running; never less than 2^15 (32 MiB). And the key that `stretch`
+    gives at it."""
     most = MOST_WORK
     while most > LEAST_WORK and (1 << most) * 1024 > free // 2:
         most -= 1

@@ -1,7 +1,5 @@
-"""Where each sample of a segment lies and when it is shown.
-
-Written as the film is made, or made again from a segment that was opened.
-"""
+"""Where each sample of a segment lies and when it is shown: written as the film is made, or made
+again from a segment that was opened."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -45,7 +43,7 @@ class TrackIndex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SegmentIndex(Fact, frozen=True, kw_only=True, tag="index/v1"):
-    """Where every sample of a segment lies and when it is shown. `size` is the plaintext's."""
+    """The index of one segment. `size` is the plaintext's."""
 
     recording: str
     number: int

@@ -52,11 +52,8 @@ class FrameTable:
 
 
 class Part:
-    """What a joined film takes from a segment's index: its samples, a few bytes each. The index
-    itself, where each number is an object, has megabytes for a film of 45 minutes.
-
-    Raises BadFile if the index contradicts itself.
-    """
+    """What a joined film takes from a segment's index: its samples, a few bytes each, where an
+    index has an object for each number. Raises BadFile if the index contradicts itself."""
 
     def __init__(self, index: SegmentIndex) -> None:
         index.check()

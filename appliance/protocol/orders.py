@@ -21,7 +21,7 @@ from appliance.records.signing import Verifier, fact_in, open_fact
 LARGEST = 64 * 1024
 """Bytes: no order is longer, and no key file that one names."""
 
-_NAME = re.compile(r"order-(?P<number>[0-9]{6})")
+_NAME = re.compile("order-[0-9]{6}")
 
 
 class CopiesOut(Fact, frozen=True, kw_only=True, tag="copies-out/v1"):
@@ -154,5 +154,4 @@ def order_path(home: Home, number: int) -> Path:
 
 def orders_in(home: Home) -> list[tuple[int, Path]]:
     """What lies in the inbox under a number, the lowest first."""
-    named = ((_NAME.fullmatch(path.name), path) for path in paths_in(home.inbox, _NAME))
-    return [(int(match["number"]), path) for match, path in named if match]
+    return [(int(path.name[-6:]), path) for path in paths_in(home.inbox, _NAME)]

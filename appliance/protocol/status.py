@@ -62,7 +62,7 @@ class SoundLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class RecorderStatus(Fact, frozen=True, kw_only=True, tag="recorder-status/v1"):
-    """What the recorder is doing, for the page. In memory only, replaced as a whole."""
+    """What the recorder is doing."""
 
     kit: str
     verifier: str
@@ -116,8 +116,8 @@ class RecorderStatus(Fact, frozen=True, kw_only=True, tag="recorder-status/v1"):
 
 
 class AtBase(Fact, frozen=True, kw_only=True, tag="at-base/v1"):
-    """The practitioner says that the kit is at base: the page's, in memory, until it is taken away,
-    the kit is switched off or `AT_BASE_SECONDS` have passed."""
+    """The practitioner says that the kit is at base: it holds until it is taken away, the kit is
+    switched off or `AT_BASE_SECONDS` have passed."""
 
     boot: str
     boottime: float
@@ -170,7 +170,7 @@ Why = Literal["not-at-base", "out-of-hours", "no-network"]
 
 
 class SyncStatus(Fact, frozen=True, kw_only=True, tag="sync-status/v1"):
-    """How the sending stands, for the page. In memory only, replaced as a whole."""
+    """How the sending stands."""
 
     state: SyncState
     waiting: int

@@ -30,8 +30,7 @@ from appliance.records.signing import Verifier, fact_in, open_fact
 START = "0" * 64
 """What the first line holds in place of a digest."""
 LARGEST_LOG = 64 << 20
-"""Bytes of another process's log that are looked at. A line has about 300: that is fifty events a
-day for ten years, and a Pi is through with it in some seconds."""
+"""Bytes of another process's log that are looked at: fifty events a day for ten years."""
 _LONGEST_LINE = 1 << 20
 
 Event = Literal[

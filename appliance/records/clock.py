@@ -97,8 +97,7 @@ class Correction(_TimeSaid, frozen=True, kw_only=True, tag="clock-correction/v1"
 
 
 class Mark(Fact, frozen=True, kw_only=True, tag="clock-mark/v1"):
-    """The latest time this kit has been sure of. Time does not run backwards past it, unless it is
-    corrected by presence (`Correction`)."""
+    """The latest time this kit has been sure of: only a `Correction` goes back behind it."""
 
     highest: Timestamp
 

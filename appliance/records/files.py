@@ -55,8 +55,8 @@ def checked_id(text: str) -> str:
 class Fact(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="attune"
 ):
-    """A record on the card or between processes. Every subclass carries its own `tag`, so that a
-    record of one kind is never taken for another, whatever file it is found in."""
+    """A record on the card or between processes. Each kind has its own `tag`, so that none is ever
+    taken for another."""
 
 
 _F = TypeVar("_F", bound=Fact)

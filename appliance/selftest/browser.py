@@ -85,7 +85,7 @@ class Answer:
 
 
 class Page:
-    """The kit's page as a person without JavaScript uses it: pages, forms, cookies."""
+    """The kit's page at `address`, by the certificate that the kit made."""
 
     def __init__(self, address: str, certificate: Path) -> None:
         self.address = address

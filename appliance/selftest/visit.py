@@ -35,8 +35,7 @@ def enrol(kit: Kit, service: PrivateKeys, practitioner: PrivateKeys) -> Recorder
 
 @dataclass(frozen=True)
 class Visit:
-    """A kit at a family's home whose recorder runs alone: what the page would write is written
-    here. A practitioner and a service are enrolled, and there is one case."""
+    """A practitioner and a service are enrolled, and there is one case."""
 
     kit: Kit
     keys: PrivateKeys

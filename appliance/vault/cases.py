@@ -376,11 +376,11 @@ class Cases:
         return directory, record
 
     def admit(self, case: OpenCase, member: Card, enrolled: Enrolled) -> OpenCase:
-        """Let another practitioner open the case: its secrets are sealed again, to all of them.
+        """Let another practitioner open the case: its secrets are sealed again, to all of them. If
+        one of its own was revoked, it gets a new key as well. Safe to call again.
 
-        Somebody of it who was revoked is no longer one of them: then it gets a new key as well.
-        Returns the case as it is now. Safe to call again. Raises BadInput for who is not obeyed
-        here, or for a key of the other type.
+        Returns the case as it is now. Raises BadInput for somebody who is not obeyed here, or for a
+        key of the other type.
         """
         if member not in enrolled.practitioners:
             raise BadInput(

@@ -12,12 +12,9 @@ _errors = logging.getLogger(__name__)
 
 class LateCamera:
     """A `Camera` that is loaded once a permit is in force: its libraries take more memory than the
-    rest of the recorder, and an idle kit does not need them.
-
-    Loading takes a Pi seconds, in which the button must be heard, so `loading` begins it in a
-    thread of its own. Any other call waits for it. A camera that cannot be loaded counts as missing
-    until the recorder starts again.
-    """
+    rest of the recorder. That takes a Pi seconds, in which the button must be heard, so `loading`
+    begins it in a thread of its own; any other call waits for it. A camera that cannot be loaded
+    counts as missing until the recorder starts again."""
 
     def __init__(self, name: str, make: Callable[[], Camera]) -> None:
         self._name = name
