@@ -85,6 +85,7 @@ ELSEWHERE = {
     "appliance/selftest/kit.py": "a kit on this computer, which it made itself",
     "appliance/selftest/faults.py": "a rehearsal, on a kit that it made itself",
     "appliance/selftest/rehearsal.py": "a rehearsal, on a kit that it made itself",
+    "appliance/selftest/seen.py": "a film of a kit that whoever tries it made",
     "appliance/records/audit.py Log.write": "adds to one's own log",
     "appliance/base/__main__.py": "the service's own folder of keys, on its own machine",
     "appliance/base/people.py": "the service's own folder of keys, on its own machine",
