@@ -447,6 +447,7 @@ OF_OTHERS = {
     "inbox": new_id(),
     "sync_requests": f"{new_id()}.json",
     "preview": "",
+    "virtual_button": "",
 }
 """The places of a home that another process than the page writes, and what is planted there."""
 OWN = {"keys", "cases", "permits", "permit", "web_requests", "at_base"}
