@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from flask import Response, redirect, render_template, url_for
+from flask import Response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.errors import NotOpened
@@ -10,19 +10,20 @@ from web_ui.parts import parts
 from web_ui.wording.language import _
 
 
-def press_page(ask: str, back: str, other_keys: bool = False) -> ResponseReturnValue:
-    """Wait for the press that `parts.enrolment` asked for, then go `back`.
-
-    `ask` and `back` are endpoints; `ask` asks for the press again. `other_keys` words the way back
-    for a set-up.
+def press_page(back: str, other_keys: bool = False) -> ResponseReturnValue:
+    """Wait for the press that `parts.enrolment` asked for, then go to the endpoint `back`. A POST
+    to the same address asks for the press, again too. `other_keys` words the way back for a set-up.
     """
+    if request.method == "POST":
+        parts().enrolment.ask()
+        return redirect(request.path, 303)
     progress = parts().enrolment.progress(parts().recorder.status())
     if progress in ("nothing", "done"):
         return redirect(url_for(back), 303)
     return render_template(
         "press.html",
         progress=progress,
-        again=url_for(ask),
+        again=request.path,
         back=url_for(back),
         other_keys=other_keys,
     )

@@ -1,6 +1,8 @@
 """What the page's forms share. WTForms checks the fields; `forms.html` draws them."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import date, datetime
 from typing import IO, Any
 from urllib.parse import parse_qsl
 
@@ -72,6 +74,14 @@ def text_field(needed: Callable[[], str] | None = None, most: int | None = None)
 def too_long(text: str, most: int) -> str:
     """What to do about a text of more than so many characters; '' if it is shorter."""
     return _("Use at most %(count)s characters.", count=most) if len(text) > most else ""
+
+
+def day_sent(text: str) -> date | None:
+    """The day that was chosen, or written as in Britain; None if it is none."""
+    for form in ("%Y-%m-%d", "%d/%m/%Y"):
+        with suppress(ValueError):
+            return datetime.strptime(text, form).date()  # noqa: DTZ007 - a day has no zone
+    return None
 
 
 def page_asked() -> int:

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Literal
 
 from appliance.age.scrypt import ScryptRecipient
@@ -173,18 +173,24 @@ def locked(
     return made.tell() + reader.size + chunks * TAG, sealed()
 
 
-def out_of_reach(case: OpenCase) -> tuple[CopiesOut, ...]:
-    """What of this case is in other hands, as an order of withdrawal may say it: no names."""
+def out_of_reach(case: OpenCase, moments: Collection[str] | None = None) -> tuple[CopiesOut, ...]:
+    """What of this case, or of some of its moments, is in other hands, as an order of withdrawal
+    may say it: no names."""
     kept = case.salvage(Copies)
     return tuple(
-        CopiesOut(made=one.made, files=len(one.moments), locked=one.locked, way=one.way)
+        CopiesOut(made=one.made, files=files, locked=one.locked, way=one.way)
         for one in sorted(kept.found.values(), key=lambda one: one.made, reverse=True)
-        if one.state != "nothing"
+        if one.state != "nothing" and (files := how_many(one.moments, moments))
     ) + tuple(
         # In doubt something was handed out.
         CopiesOut(made=kept.when(item), files=0, locked=False, way="download")
         for item in kept.lost
     )
+
+
+def how_many(handed_out: Collection[str], moments: Collection[str] | None) -> int:
+    """How many of what was handed out are among these moments, None for every one."""
+    return sum(moments is None or name in moments for name in handed_out)
 
 
 def receipts(case: OpenCase) -> Sequence[Copies]:

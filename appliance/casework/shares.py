@@ -12,7 +12,7 @@ so that it ends there although nobody unlocks this kit again.
 """
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Literal, get_args
 
@@ -188,12 +188,14 @@ def remove_what_is_over(directory: CaseFolder, now: datetime | None, film: str =
     return removed
 
 
-def out_of_reach(case: OpenCase) -> tuple[CopiesOut, ...]:
-    """What of this case others may have opened, as an order of withdrawal may say it: no names."""
+def out_of_reach(case: OpenCase, moments: Collection[str] | None = None) -> tuple[CopiesOut, ...]:
+    """What of this case, or of some of its moments, others may have opened, as an order of
+    withdrawal may say it: no names."""
     kept = case.salvage(Share)
     return tuple(
-        CopiesOut(made=one.made, files=len(one.moments), locked=True, way="share")
+        CopiesOut(made=one.made, files=files, locked=True, way="share")
         for one in sorted(kept.found.values(), key=lambda one: one.made, reverse=True)
+        if (files := copies.how_many(one.moments, moments))
     ) + tuple(
         CopiesOut(made=kept.when(item), files=0, locked=True, way="share") for item in kept.lost
     )

@@ -5,7 +5,7 @@ The kit keeps no other copy of it.
 """
 
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal, cast
 
 import segno
@@ -28,7 +28,7 @@ from appliance.errors import BadInput
 from appliance.protocol.permits import LONGEST_FILM, recipient_digest
 from appliance.records.files import new_id
 from appliance.vault.cases import OpenCase
-from web_ui.forms import too_long
+from web_ui.forms import day_sent, too_long
 from web_ui.parts import parts
 from web_ui.session.current import case_page, consent_of, open_case, practitioner
 from web_ui.wording.language import _
@@ -241,7 +241,7 @@ class Draft:
         return None
 
     def _valid_until(self, now: datetime) -> datetime | None:
-        day = _day(self.valid_until)
+        day = day_sent(self.valid_until)
         if day is None:
             self.errors["valid_until"] = _("Choose the last day on which this consent holds.")
             return None
@@ -294,8 +294,7 @@ def record(case: str) -> ResponseReturnValue:
     if consent is None:
         return _page(case, draft), 400
     # The permit was made from another consent.
-    parts().recorder.disarm(case)
-    parts().recorder.stop(case)
+    parts().recorder.end_filming(case)
     opened.write(consent)
     end_what_is_not_agreed(opened, consent.event_time)
     # Everybody here has just been asked.
@@ -345,12 +344,3 @@ def _qr(case: OpenCase, consent: Consent) -> Markup:
     code = segno.make("\n".join(lines), error="m", micro=False)
     title = _("The case, its fingerprint and how to withdraw, for a telephone")
     return Markup(code.svg_inline(scale=3, svgclass="app-qr", title=title))  # noqa: S704
-
-
-def _day(text: str) -> date | None:
-    for form in ("%Y-%m-%d", "%d/%m/%Y"):
-        try:
-            return datetime.strptime(text, form).date()  # noqa: DTZ007 - a day has no zone
-        except ValueError:
-            continue
-    return None

@@ -50,21 +50,14 @@ def make() -> ResponseReturnValue:
         parts().enrolment.bring(service, keys, sealed, forgotten=True)
     parts().note("new-card-made", practitioner=keys.card().name)
     return render_template(
-        "words.html", words=words, ask=url_for("forgotten.ask"), still_closed=True
+        "words.html", words=words, ask=url_for("forgotten.press"), still_closed=True
     )
 
 
-@pages.post("/press")
+@pages.route("/press", methods=["GET", "POST"])
 @paired
-def ask() -> ResponseReturnValue:
-    parts().enrolment.ask()
-    return redirect(url_for("forgotten.wait"), 303)
-
-
-@pages.get("/press")
-@paired
-def wait() -> ResponseReturnValue:
-    return press_page(ask="forgotten.ask", back="forgotten.show")
+def press() -> ResponseReturnValue:
+    return press_page(back="forgotten.show")
 
 
 def not_let_in(holder: Practitioner) -> list[str]:

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from appliance.errors import BadFile
 from appliance.protocol.status import AtBase, SyncStatus, is_at_base
-from appliance.records.clock import Clock
-from appliance.records.files import Home, load_fact, save_fact
+from appliance.records.files import save_fact
 from web_ui.parts import parts
 from web_ui.session.access import even_new
 from web_ui.session.current import practitioner
 from web_ui.session.enrolment import is_new_card
 from web_ui.wording.language import _, ngettext
+from web_ui.wording.status_line import last_sync
 
 SILENT_SECONDS = 15 * 60.0
 """The sender writes its status at least this often, even while it waits after a failure."""
@@ -26,12 +25,12 @@ class Told:
     doing: str
     hint: str
     """What somebody can do about it, '' for nothing."""
-    well: bool
-    moving: bool
-    percent: int
-    waiting: str
-    sent: str
-    left: str
+    well: bool = False
+    moving: bool = False
+    percent: int = 0
+    waiting: str = ""
+    sent: str = ""
+    left: str = ""
     """How long it will take, '' if that is not known."""
 
 
@@ -41,7 +40,9 @@ pages = Blueprint("sending", __name__, url_prefix="/sending")
 @pages.get("")
 @even_new
 def show() -> ResponseReturnValue:
-    status = _status(parts().home, parts().clock)
+    status = last_sync(parts().home)
+    if status is not None and not parts().clock.read().is_within(SILENT_SECONDS, status):
+        status = None
     return render_template(
         "sending.html",
         told=told(status, bool(parts().config.store)),
@@ -73,7 +74,7 @@ def told(status: SyncStatus | None, has_store: bool) -> Told:
     """A status in words; None where the sender is silent."""
     doing, hint = _doing(status) if has_store else _nowhere()
     if status is None or not has_store:
-        return Told(doing, hint, False, False, 0, "", "", "")
+        return Told(doing, hint)
     all_bytes = status.sent_bytes + status.waiting_bytes
     moving = status.state == "sending" and status.waiting > 0
     seconds = status.waiting_bytes / status.bytes_per_second if status.bytes_per_second else 0
@@ -91,14 +92,6 @@ def told(status: SyncStatus | None, has_store: bool) -> Told:
         if moving and seconds
         else "",
     )
-
-
-def _status(home: Home, clock: Clock) -> SyncStatus | None:
-    try:
-        status = load_fact(home.status("sync"), SyncStatus)
-    except BadFile:
-        return None
-    return status if status and clock.read().is_within(SILENT_SECONDS, status) else None
 
 
 def _doing(status: SyncStatus | None) -> tuple[str, str]:

@@ -61,18 +61,12 @@ def bring() -> ResponseReturnValue:
     parts().enrolment.bring_ceilings(card, practitioner().card, ceilings)
     parts().enrolment.ask()
     parts().note("ceilings-brought")
-    return redirect(url_for("service.wait"), 303)
+    return redirect(url_for("service.press"), 303)
 
 
-@pages.post("/press")
-def ask() -> ResponseReturnValue:
-    parts().enrolment.ask()
-    return redirect(url_for("service.wait"), 303)
-
-
-@pages.get("/press")
-def wait() -> ResponseReturnValue:
-    return press_page(ask="service.ask", back="service.show")
+@pages.route("/press", methods=["GET", "POST"])
+def press() -> ResponseReturnValue:
+    return press_page(back="service.show")
 
 
 @pages.post("")

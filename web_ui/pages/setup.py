@@ -58,22 +58,15 @@ def bring() -> ResponseReturnValue:
         return page, status_of(error)
     parts().note("setup-brought", practitioner=keys.card().name, service=service.name)
     if words:
-        return render_template("words.html", words=words, ask=url_for("setup.ask"))
+        return render_template("words.html", words=words, ask=url_for("setup.press"))
     parts().enrolment.ask()
-    return redirect(url_for("setup.wait"), 303)
+    return redirect(url_for("setup.press"), 303)
 
 
-@pages.get("/press")
+@pages.route("/press", methods=["GET", "POST"])
 @anyone
-def wait() -> ResponseReturnValue:
-    return press_page(ask="setup.ask", back="setup.show", other_keys=True)
-
-
-@pages.post("/press")
-@anyone
-def ask() -> ResponseReturnValue:
-    parts().enrolment.ask()
-    return redirect(url_for("setup.wait"), 303)
+def press() -> ResponseReturnValue:
+    return press_page(back="setup.show", other_keys=True)
 
 
 def _given(file: FileField, text: TextAreaField) -> bytes:

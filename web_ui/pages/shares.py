@@ -1,7 +1,7 @@
 """Share chosen clips with a supervisor or colleague: which, with whom, for what, until when."""
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from flask import Blueprint, abort, redirect, request, url_for
 from flask.typing import ResponseReturnValue
@@ -17,7 +17,7 @@ from appliance.errors import BadFile, BadInput
 from appliance.protocol.cards import Card, sealing_keys
 from appliance.records.files import from_json
 from appliance.vault.cases import OpenCase
-from web_ui.forms import too_long
+from web_ui.forms import day_sent, too_long
 from web_ui.parts import parts
 from web_ui.session.current import case_page, consent_of, moments_sent, open_case, practitioner
 from web_ui.wording.language import _, told
@@ -159,11 +159,11 @@ def _card(case: OpenCase, errors: dict[str, str]) -> Card | None:
 
 def _until(consent: Consent | None, now: datetime, errors: dict[str, str]) -> datetime | None:
     """The end of the day that was chosen; never after the consent."""
-    try:
-        until = end_of(date.fromisoformat(request.form.get("until", "")))
-    except ValueError:
+    day = day_sent(request.form.get("until", ""))
+    if day is None:
         errors["until"] = _("Choose the last day on which this person may see them.")
         return None
+    until = end_of(day)
     if not now < until <= end_of((now + LONGEST).date()):
         errors["until"] = _("Choose a day from today on, within %(days)s days.", days=LONGEST.days)
         return None

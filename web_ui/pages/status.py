@@ -46,26 +46,26 @@ _PLACES = "attune-streams"
 class Line:
     """The status line: words for people, codes for the lamp and the scripts."""
 
-    answers: bool
-    """False: the recorder is silent, and of the rest only `sent` is known."""
-    filming: bool
-    light: str
-    """The pattern's name, '' if unknown."""
     lamp: str
     doing: str
-    countdown: str
-    free: str
-    clock: str
-    trusted: bool
-    reason: str
-    unproven: str
     failing: str
     """What the page fails to do by itself, '' if nothing."""
-    removable: str
-    """How long the last film can still be removed at the kit, '' if it cannot."""
     sent: str
     follow: str
     """Changes when a page that shows more than this line is out of date."""
+    answers: bool = False
+    """False: the recorder is silent, and what follows is not known."""
+    filming: bool = False
+    light: str = ""
+    """The pattern's name, '' if unknown."""
+    countdown: str = ""
+    free: str = ""
+    clock: str = ""
+    trusted: bool = False
+    reason: str = ""
+    unproven: str = ""
+    removable: str = ""
+    """How long the last film can still be removed at the kit, '' if it cannot."""
 
 
 def line(status: RecorderStatus | None) -> Line:
@@ -75,19 +75,9 @@ def line(status: RecorderStatus | None) -> Line:
     jobs = f"{holder.work.marker()} {holder.copying.marker()}" if holder else ""
     if status is None:
         return Line(
-            answers=False,
-            filming=False,
-            light="",
             lamp=_("Unknown"),
             doing=_("The recorder does not answer. Do not film: look at the kit itself."),
-            countdown="",
-            free="",
-            clock="",
-            trusted=False,
-            reason="",
-            unproven="",
             failing=_failing(),
-            removable="",
             sent=sent_in_words(parts().home),
             follow=f"silent {progress} {jobs}",
         )

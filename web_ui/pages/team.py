@@ -169,11 +169,9 @@ def bring() -> ResponseReturnValue:
         return page, status_of(error)
     parts().note("colleague-brought", practitioner=keys.card().name)
     if words:
-        return render_template(
-            "words.html", words=words, ask=url_for("team.ask_colleague"), further=True
-        )
+        return render_template("words.html", words=words, ask=url_for("team.press"), further=True)
     parts().enrolment.ask()
-    return redirect(url_for("team.wait_colleague"), 303)
+    return redirect(url_for("team.press"), 303)
 
 
 @pages.get("/practitioners/<name>.pub")
@@ -186,15 +184,9 @@ def card(name: str) -> ResponseReturnValue:
     return download(to_json(found) + b"\n", f"{found.name}.pub")
 
 
-@pages.post("/practitioners/press")
-def ask_colleague() -> ResponseReturnValue:
-    parts().enrolment.ask()
-    return redirect(url_for("team.wait_colleague"), 303)
-
-
-@pages.get("/practitioners/press")
-def wait_colleague() -> ResponseReturnValue:
-    return press_page(ask="team.ask_colleague", back="team.colleagues")
+@pages.route("/practitioners/press", methods=["GET", "POST"])
+def press() -> ResponseReturnValue:
+    return press_page(back="team.colleagues")
 
 
 def _tell_recorder(case: OpenCase, card: Card) -> None:

@@ -7,12 +7,12 @@ confirmed with its signature, what a hold still keeps, and what nobody can promi
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from appliance.casework import shares
+from appliance.casework import copies, shares
 from appliance.casework.closing import finish_withdrawal, withdraw
 from appliance.casework.consent import (
     PURPOSES,
@@ -22,7 +22,6 @@ from appliance.casework.consent import (
     nothing_agreed,
     taken_back,
 )
-from appliance.casework.copies import Copies
 from appliance.casework.shares import Share
 from appliance.casework.withdrawal import lift_hold, place_hold, withdraw_film
 from appliance.errors import BadFile, BadInput, BadSignature, NotPossible
@@ -42,7 +41,7 @@ from appliance.protocol.status import RecorderStatus
 from appliance.records.files import CaseFolder, names_in, read_text
 from appliance.records.signing import open_fact, open_note
 from appliance.vault.cases import UNREADABLE, OpenCase
-from web_ui.forms import Form, text_field
+from web_ui.forms import Form, day_sent, text_field
 from web_ui.housekeeping import close_for_good
 from web_ui.parts import parts
 from web_ui.session.current import case_page, consent_of, open_case, open_to_take_back, practitioner
@@ -157,7 +156,7 @@ def hold(case: str) -> ResponseReturnValue:
     opened = open_case(case)
     form = HoldForm()
     now = practitioner().now(parts().clock)
-    review = _day(form.review.data or "")
+    review = day_sent(form.review.data or "")
     if form.validate_on_submit():
         if review is None or not now < end_of(review) <= now + LONGEST_REVIEW:
             form.review.errors = [_("Choose a day from today on, within the next 13 months.")]
@@ -307,33 +306,13 @@ def _film_certificate(case: OpenCase, order: FilmWithdrawal) -> FilmCertificate:
     clips = {name.partition(".")[0] for name in names_in(case.clips)}
     made = case.directory.derived, case.directory.imports
     gone = not any((part / order.film).exists() for part in made)
-    out, shown = case.salvage(Copies), case.salvage(Share)
-    copies = [
-        CopiesOut(
-            made=one.made, files=len(moments & set(one.moments)), locked=one.locked, way=one.way
-        )
-        for one in out.found.values()
-        if one.state != "nothing" and moments & set(one.moments)
-    ]
-    copies += [
-        CopiesOut(made=one.made, files=len(moments & set(one.moments)), locked=True, way="share")
-        for one in shown.found.values()
-        if moments & set(one.moments)
-    ]
-    # In doubt some of it was of this film.
-    copies += [
-        CopiesOut(made=out.when(item), files=0, locked=False, way="download") for item in out.lost
-    ]
-    copies += [
-        CopiesOut(made=shown.when(item), files=0, locked=True, way="share") for item in shown.lost
-    ]
     return FilmCertificate(
         order=order,
         removed=not parts().home.recording(order.film).exists(),
         moments_removed=gone and not moments & clips,
         service=_answer(order.id, order.case, order.id),
         held_until=_held_until(case.directory),
-        copies=copies,
+        copies=(*copies.out_of_reach(case, moments), *shares.out_of_reach(case, moments)),
     )
 
 
@@ -349,10 +328,3 @@ def _answer(name: str, case: str, order: str = "") -> Tombstone | None:
         return None
     same = answer.case == case and order in ("", answer.order)
     return answer if same and answer.whole is not bool(order) else None
-
-
-def _day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None

@@ -20,8 +20,6 @@ from appliance.errors import BadFile
 from appliance.records.clock import EARLIEST
 from appliance.records.files import KeysFolder, read_plain, save, sync_directory
 
-"""Files in `keys/`: leaf and authority in one, the leaf's key, and the authority by itself."""
-
 _AUTHORITY = "Attune kit authority"
 _LIFE = timedelta(days=3650)
 _ALWAYS = ("localhost", "attune.local", "127.0.0.1", "::1")

@@ -15,10 +15,9 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Protocol, Self
 
 from appliance.errors import KitError, StickFailed
@@ -108,7 +107,7 @@ class Sticks:
         if stick.mounted is None:
             format = _MOUNTED_AS.get(self._mounter.holds(device))
             if format is None:
-                raise _other_format()
+                raise StickFailed(*_OTHER_FORMAT)
             # By its name: were another stick there by now, it would not be mounted.
             self._mounter.mount(device, format)
             stick = self._found(device)
@@ -206,13 +205,15 @@ class Udisks:
                 timeout=_SLOW_SECONDS,
             )
         except FileNotFoundError as error:
-            raise _no_udisks() from error
+            raise StickFailed(*_NO_UDISKS) from error
         except subprocess.TimeoutExpired as error:
             raise StickFailed(
                 "The stick did not answer in time.", "Leave it in for a minute, then try again."
             ) from error
         if done.returncode:
-            raise _refused(done.stderr)
+            said = done.stderr.lower()
+            fitting = (words for mark, words in _REFUSALS.items() if mark in said)
+            raise StickFailed(*next(fitting, _REFUSED))
         return done.stdout
 
 
@@ -226,14 +227,14 @@ class Folder:
     def __init__(self, stick: Stick, formats: frozenset[str] = READABLE) -> None:
         """Make the folder. Raises StickFailed, also for a format that no phone reads."""
         if stick.mounted is None or stick.format not in formats:
-            raise _other_format()
+            raise StickFailed(*_OTHER_FORMAT)
         self._names: list[str] = []
         with _in_words():
             self._root = os.open(stick.mounted, _DIRECTORY)
         try:
             # Pulled since it was found, its place would be an empty folder on the kit's own card.
             if os.fstat(self._root).st_dev != stick.number:
-                raise _pulled()
+                raise StickFailed(*_PULLED)
             with _in_words():
                 self.name = self._made()
                 self._folder = os.open(self.name, _DIRECTORY, dir_fd=self._root)
@@ -244,12 +245,7 @@ class Folder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
         try:
             if kind is None:
                 with _in_words():
@@ -350,67 +346,51 @@ def _in_words() -> Iterator[None]:
     except KitError:
         raise  # Some of them are OSErrors too.
     except OSError as error:
-        raise _FAILURES.get(error.errno or 0, _pulled)() from error
+        raise StickFailed(*_FAILURES.get(error.errno, _PULLED)) from error
 
 
-def _other_format() -> StickFailed:
-    return StickFailed(
-        "The format of this stick is not one that every phone and computer reads.",
-        "Use a stick as it is sold: formatted as FAT or exFAT.",
-    )
-
-
-def _pulled() -> StickFailed:
-    return StickFailed(
-        "The stick does not answer: it was pulled out, or it is broken.",
-        "Plug it in again and make the copies once more. What may lie on it now is not whole.",
-    )
-
-
-def _full() -> StickFailed:
-    return StickFailed("The stick is full.", "Use another stick, or choose less.")
-
-
-def _not_writable() -> StickFailed:
-    return StickFailed(
-        "The stick cannot be written to.", "Move its small switch, if it has one, or use another."
-    )
-
-
-_FAILURES: Mapping[int, Callable[[], StickFailed]] = {
-    errno.ENOSPC: _full,
-    errno.EDQUOT: _full,
-    errno.EFBIG: _full,
-    errno.EROFS: _not_writable,
-    errno.EACCES: _not_writable,
-    errno.EPERM: _not_writable,
+_OTHER_FORMAT = (
+    "The format of this stick is not one that every phone and computer reads.",
+    "Use a stick as it is sold: formatted as FAT or exFAT.",
+)
+_PULLED = (
+    "The stick does not answer: it was pulled out, or it is broken.",
+    "Plug it in again and make the copies once more. What may lie on it now is not whole.",
+)
+_FULL = "The stick is full.", "Use another stick, or choose less."
+_NOT_WRITABLE = (
+    "The stick cannot be written to.",
+    "Move its small switch, if it has one, or use another.",
+)
+_FAILURES: Mapping[int | None, tuple[str, str]] = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: _FULL,
+    errno.EROFS: _NOT_WRITABLE,
+    errno.EACCES: _NOT_WRITABLE,
+    errno.EPERM: _NOT_WRITABLE,
 }
-
-
-def _refused(said: str) -> StickFailed:
-    """What udisks2 answered, in words."""
-    if "ServiceUnknown" in said or "not provided" in said or "connect to bus" in said.lower():
-        return _no_udisks()
-    if "busy" in said:
-        return StickFailed(
-            "The stick is still in use.", "Wait a few seconds, then try again before you pull it."
-        )
-    if "not authorized" in said.lower():
-        return StickFailed(
-            "The page may not use sticks on this kit.",
-            "Its rule for udisks2 is missing: install the kit again. A download still works.",
-        )
-    return StickFailed(
-        "The stick could not be opened, or not let go.",
-        "Do not pull it out while it blinks. Try again, or use another stick.",
-    )
-
-
-def _no_udisks() -> StickFailed:
-    return StickFailed(
-        "This kit has nothing that mounts sticks.",
-        "Install the package udisks2, or give the copies as a download.",
-    )
+_NO_UDISKS = (
+    "This kit has nothing that mounts sticks.",
+    "Install the package udisks2, or give the copies as a download.",
+)
+_BUSY = "The stick is still in use.", "Wait a few seconds, then try again before you pull it."
+_NOT_ALLOWED = (
+    "The page may not use sticks on this kit.",
+    "Its rule for udisks2 is missing: install the kit again. A download still works.",
+)
+_REFUSED = (
+    "The stick could not be opened, or not let go.",
+    "Do not pull it out while it blinks. Try again, or use another stick.",
+)
+_REFUSALS: Mapping[str, tuple[str, str]] = {
+    "serviceunknown": _NO_UDISKS,
+    "not provided": _NO_UDISKS,
+    "connect to bus": _NO_UDISKS,
+    "busy": _BUSY,
+    "not authorized": _NOT_ALLOWED,
+}
+"""What udisks2 or the bus answers has one of these in it."""
 
 
 def _block(device: str) -> str:

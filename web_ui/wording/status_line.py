@@ -157,12 +157,17 @@ def free_in_words(minutes: float) -> str:
     return ngettext("Room for %(num)s minute", "Room for %(num)s minutes", whole)
 
 
+def last_sync(home: Home) -> SyncStatus | None:
+    """The sender's last status, however old; None if there is none that can be read."""
+    try:
+        return load_fact(home.status("sync"), SyncStatus)
+    except BadFile:
+        return None
+
+
 def sent_in_words(home: Home) -> str:
     """What the service has confirmed, by the sender's word."""
-    try:
-        status = load_fact(home.status("sync"), SyncStatus)
-    except BadFile:
-        status = None
+    status = last_sync(home)
     if status is None or status.last_confirmed is None:
         return _("Nothing confirmed by the service since switching on")
     return _("Last confirmed by the service: %(when)s", when=in_words(status.last_confirmed))
