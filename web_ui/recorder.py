@@ -5,25 +5,12 @@ from datetime import datetime, timedelta
 
 from appliance.errors import BadFile
 from appliance.protocol.enrolment import Enrolled
-from appliance.protocol.permits import (
-    Books,
-    Ceilings,
-    Permit,
-    read_ceilings,
-    recipient_digest,
-)
+from appliance.protocol.permits import Books, Ceilings, Permit, read_ceilings, recipient_digest
 from appliance.protocol.requests import Request, Stop, place_request
 from appliance.protocol.status import STALE_SECONDS, RecorderStatus
 from appliance.records.audit import Log
 from appliance.records.clock import EARLIEST, Clock, Trust
-from appliance.records.files import (
-    ID,
-    Home,
-    load_fact,
-    new_id,
-    read_text,
-    sync_directory,
-)
+from appliance.records.files import ID, Home, load_fact, new_id, read_text, sync_directory
 from appliance.records.signing import fact_in
 from appliance.vault.cases import OpenCase, strangers
 

@@ -25,11 +25,7 @@ from appliance.casework.copies import CopyRefusal, names, opened, plain
 from appliance.errors import BadInput
 from appliance.film.manifest import FilmStarted
 from appliance.protocol.cards import Card, sealing_keys
-from appliance.protocol.case_record import (
-    ENDED_EARLY,
-    end_of_share,
-    is_share_ended,
-)
+from appliance.protocol.case_record import ENDED_EARLY, end_of_share, is_share_ended
 from appliance.protocol.orders import CopiesOut, ShareEnd
 from appliance.records.files import (
     ID,

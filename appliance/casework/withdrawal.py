@@ -36,11 +36,7 @@ from appliance.protocol.case_record import (
     is_withdrawn,
 )
 from appliance.protocol.enrolment import Enrolled
-from appliance.protocol.orders import (
-    FilmWithdrawal,
-    HoldNotice,
-    ServiceOrder,
-)
+from appliance.protocol.orders import FilmWithdrawal, HoldNotice, ServiceOrder
 from appliance.records.files import (
     ID,
     CaseFolder,
