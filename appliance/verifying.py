@@ -13,7 +13,7 @@ everything is at most consistent, and nobody has shown who signed.
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +26,7 @@ from appliance.protocol.cards import KitCard
 from appliance.records.audit import Heads, check_chain, check_heads, holds
 from appliance.records.files import from_json, lines, open_plain, plain_size
 from appliance.records.signing import Verifier
-from appliance.stores import Store
+from appliance.stores import Entry
 
 _PIECE = 1 << 20
 _LARGEST_TEXT = 64 << 20
@@ -41,50 +41,37 @@ State = Literal["holds", "unfinished", "broken"]
 
 
 class Place(Protocol):
-    """Where the files lie: a folder or a store."""
+    """Where the files lie: a store of any engine, or a `Folder`."""
 
-    def names(self) -> Iterable[str]:
-        """Of every file there, with slashes, in order."""
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """Every file whose name, with slashes, starts with `prefix`, in the order of names."""
 
     def open(self, name: str) -> BinaryIO | None:
         """A file to read, None if it is not there."""
 
 
 class Folder:
-    """A folder of this computer: a kit's home, a recording, a store."""
+    """A folder of this computer: a kit's home, a recording, a store. Whatever the files are called:
+    one that no kit wrote is found, too."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
 
-    def names(self) -> Iterator[str]:
+    def list(self, prefix: str) -> Iterator[Entry]:
         found = []
         for folder, _, names in os.walk(self._root):
             for path in (Path(folder, name) for name in names):
                 # What is no plain file is none of ours.
                 with suppress(BadFile, OSError):
-                    plain_size(path)
-                    found.append(path.relative_to(self._root))
-        yield from (path.as_posix() for path in sorted(found))
+                    found.append((path.relative_to(self._root), plain_size(path)))
+        entries = (Entry(path.as_posix(), size) for path, size in sorted(found))
+        yield from (entry for entry in entries if entry.name.startswith(prefix))
 
     def open(self, name: str) -> BinaryIO | None:
         try:
             return open_plain(self._root / name)
         except FileNotFoundError:
             return None
-
-
-class Stored:
-    """A service's store of any engine."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def names(self) -> Iterator[str]:
-        for entry in self._store.list(""):
-            yield entry.name
-
-    def open(self, name: str) -> BinaryIO | None:
-        return self._store.open(name)
 
 
 @dataclass(frozen=True)
@@ -132,7 +119,7 @@ def verify(place: Place, given: Sequence[Verifier] = ()) -> Verdict:
 
     Raises BadInput if nothing there can be checked.
     """
-    names = list(place.names())
+    names = [entry.name for entry in place.list("")]
     keys = given or _cards(place, names)
     if "manifest" in names:
         findings = [_film(place, names, "", "", keys)]

@@ -18,7 +18,7 @@ from appliance.bench.certificates import Authority
 from appliance.errors import NotPossible
 from appliance.selftest.kit import free_port, spawn, wait_for
 from appliance.stores import Access
-from appliance.stores.s3 import Bucket
+from appliance.stores.s3 import Answer, Bucket
 from appliance.stores.tls import pinned
 
 _SETTINGS = """[global]
@@ -137,9 +137,9 @@ class Ceph:
         """Remove what is in a bucket, so that the disk has room for more."""
         self.bucket(name).remove_versions("")
 
-    def _asked(self, answer: tuple[int, bytes]) -> None:
-        if not 200 <= answer[0] < 300:
-            raise NotPossible(f"Ceph's gateway refused: {answer[0]} {answer[1][:200]!r}")
+    def _asked(self, answer: Answer) -> None:
+        if not 200 <= answer.status < 300:
+            raise NotPossible(f"Ceph's gateway refused: {answer.status} {answer.body[:200]!r}")
 
     def start_gateway(self) -> None:
         """Start the gateway, again after `kill_gateway`, and wait until it answers."""
@@ -148,7 +148,7 @@ class Ceph:
 
         def answers() -> bool:
             with contextlib.suppress(Exception):
-                return bucket.ask("GET", "")[0] < 500
+                return bucket.ask("GET", "").status < 500
             return False
 
         wait_for("Ceph's gateway answers", answers, 60)

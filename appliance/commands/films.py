@@ -191,12 +191,12 @@ def _fetched(recording: str, access: Path | None) -> Iterator[Path]:
 
 def _place(text: str, access: Path | None) -> "Place":
     """A folder by its path or file:// URL, or another store."""
-    from appliance.verifying import Folder, Stored
+    from appliance.verifying import Folder
 
     if "://" in text and not text.startswith("file:"):
         from appliance.stores import load_access, open_store
 
-        return Stored(open_store(text, load_access(access)))
+        return open_store(text, load_access(access))
     folder = _folder(text)
     if not folder.is_dir():
         raise BadInput(f"{text} is not a folder.", "Give a recording, a kit's home or a store.")

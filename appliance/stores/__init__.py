@@ -94,17 +94,13 @@ def open_store(text: str, access: Access | None = None, patience: float = 60.0) 
         from appliance.stores.sftp import open_sftp
 
         return open_sftp(address, _needed(access, text), patience)
-    if address.scheme not in ("", "file") or address.netloc or address.query or address.fragment:
+    path = Path(unquote(address.path) if address.scheme else text)
+    other = address.scheme not in ("", "file") or address.netloc or address.query
+    if other or address.fragment or (address.scheme and not path.is_absolute()):
         raise BadInput(
             f"{text} is no place to send to.",
             "A folder is written file:///path/of/the/folder, with three slashes; other stores "
             "begin with s3://, az:// or sftp://.",
-        )
-    path = Path(unquote(address.path) if address.scheme else text)
-    if address.scheme and not path.is_absolute():
-        raise BadInput(
-            f"{text} is no place to send to.",
-            "A folder is written file:///path/of/the/folder, with three slashes.",
         )
     return FolderStore(path)
 

@@ -32,19 +32,17 @@ from appliance.errors import (
     BadInput,
     NotLetIn,
     NotPossible,
-    NotReached,
     SendFailed,
     SendInterrupted,
     SendRefused,
     StoreFull,
     StoreMissing,
-    WrongStore,
 )
 from appliance.records.reading import ReadAt
 from appliance.stores.access import Access
 from appliance.stores.s3 import Bucket
 from appliance.stores.store import NAME, SLOWEST, Entry, Measured, Put, checked_name, measure
-from appliance.stores.tls import knock, pinned
+from appliance.stores.tls import knock, not_reached, not_the_store, pinned
 
 if TYPE_CHECKING:  # obstore has these for type checkers alone.
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -273,15 +271,9 @@ class CloudStore:
                 "Ask your service for a new access file for this kit.",
             )
         if "certificate" in said or "UnknownIssuer" in said:
-            return WrongStore(
-                f"Something else than your service's store answered at {self._host}.",
-                "Are you in the right network? If it stays so, tell your service.",
-            )
+            return not_the_store(self._host)
         if "error sending request" in said and "connect" in said:
-            return NotReached(
-                f"The service's store at {self._host} does not answer.",
-                "Nothing is lost; it is tried again. Is the kit connected to the network?",
-            )
+            return not_reached(self._host)
         return SendInterrupted(
             f"Sending to the store at {self._host} was interrupted.",
             "Nothing is lost; what is missing goes with the next try.",

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import IO
+from typing import IO, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from appliance.errors import NotLetIn, NotPossible, SendInterrupted, WrongStore
@@ -26,13 +26,11 @@ from appliance.stores.tls import not_reached, not_the_store
 PROBE = "probe/wrong-checksum"
 """Where a store that takes a body with a wrong checksum keeps it, once: a kit cannot remove it."""
 
-
 _LONGEST_ANSWER = 16 << 20
 _MISMATCHES = (b"XAmzContentSHA256Mismatch", b"BadDigest", b"ContentSHA256Mismatch")
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What an engine said. `etag` is without its quotes, '' if there is none."""
 
     status: int
@@ -70,10 +68,10 @@ class Bucket:
             ("", {"content-md5": base64.b64encode(md5).decode()}),
         ):
             headers = {"if-none-match": "*", **told}
-            status, answer = self.ask(
+            answer = self.ask(
                 "PUT", f"{self.prefix}{PROBE}", body=body, signed=signed, headers=headers
             )
-            if status != 400 or not any(code in answer for code in _MISMATCHES):
+            if answer.status != 400 or not any(code in answer.body for code in _MISMATCHES):
                 return False
         return True
 
@@ -81,7 +79,7 @@ class Bucket:
         """Remove every version of every object whose name starts so; returns the names."""
         removed = set()
         for key, version in list(self._versions(f"{self.prefix}{prefix}")):
-            self._done(*self.ask("DELETE", key, {"versionId": version}))
+            self._done(self.ask("DELETE", key, {"versionId": version}))
             removed.add(key.removeprefix(self.prefix))
         return tuple(sorted(removed))
 
@@ -91,9 +89,7 @@ class Bucket:
 
         query = {"versions": "", "prefix": prefix}
         while True:
-            status, answer = self.ask("GET", "", query)
-            self._done(status, answer)
-            page = ElementTree.fromstring(answer)  # noqa: S314 - of the pinned store, and short
+            page = ElementTree.fromstring(self._done(self.ask("GET", "", query)))  # noqa: S314 - of the pinned store, and short
             marks = {}
             for element in page:
                 kind = element.tag.rpartition("}")[2]
@@ -108,21 +104,29 @@ class Bucket:
                 "version-id-marker": marks["NextVersionIdMarker"],
             }
 
-    def _done(self, status: int, answer: bytes) -> None:
-        if status in (401, 403):
+    def _done(self, answer: Answer) -> bytes:
+        """The body of an answer that says yes."""
+        if answer.status in (401, 403):
             raise NotLetIn(
                 "The store does not let this program remove anything.",
                 "Give the service's own access file, not a kit's.",
             )
-        if not 200 <= status < 300:
-            raise SendInterrupted(f"The store answered {status}.", "It is tried again.")
+        if not 200 <= answer.status < 300:
+            raise SendInterrupted(f"The store answered {answer.status}.", "It is tried again.")
+        return answer.body
 
     def put(self, name: str, source: IO[bytes], size: int, md5: bytes, sha256: str) -> Answer:
         """Send a body under a new name, as it is read, with its MD5 and, unless '', the signed
         SHA-256 (hex). Raises WrongStore, NotReached, SendInterrupted."""
         told = {"if-none-match": "*", "content-md5": base64.b64encode(md5).decode()}
         signed = sha256 or "UNSIGNED-PAYLOAD"
-        return self._ask("PUT", f"{self.prefix}{name}", {}, told, signed, source, size)
+        key = f"{self.prefix}{name}"
+        return self.ask("PUT", key, body=source, size=size, signed=signed, headers=told)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        while self._idle:
+            self._idle.pop().close()
 
     def ask(
         self,
@@ -130,37 +134,21 @@ class Bucket:
         key: str,
         query: Mapping[str, str] | None = None,
         *,
-        body: bytes = b"",
+        body: bytes | IO[bytes] = b"",
+        size: int = 0,
         signed: str = "",
         headers: Mapping[str, str] | None = None,
-    ) -> tuple[int, bytes]:
-        """One request; the status and what was answered. `signed` is the SHA-256 (hex) that is
-        told of `body`, if not its own. Raises WrongStore, NotReached, SendInterrupted."""
-        signed = signed or hashlib.sha256(body).hexdigest()
-        answer = self._ask(
-            method, key, query or {}, headers or {}, signed, io.BytesIO(body), len(body)
-        )
-        return answer.status, answer.body
-
-    def close(self) -> None:
-        """Let go of the connections."""
-        while self._idle:
-            self._idle.pop().close()
-
-    def _ask(
-        self,
-        method: str,
-        key: str,
-        query: Mapping[str, str],
-        headers: Mapping[str, str],
-        signed: str,
-        source: IO[bytes],
-        size: int,
     ) -> Answer:
+        """One request. `body`: bytes, or a file of `size` bytes. `signed` is the SHA-256 (hex) that
+        is told of it, if not that of the bytes. Raises WrongStore, NotReached, SendInterrupted."""
+        if isinstance(body, bytes):
+            signed = signed or hashlib.sha256(body).hexdigest()
+            size, body = len(body), io.BytesIO(body)
         address = urlsplit(self.endpoint)
         path = _quoted(f"{address.path.rstrip('/')}/{self.bucket}/{key}".rstrip("/"), "/")
-        words = "&".join(f"{_quoted(k)}={_quoted(v)}" for k, v in sorted(query.items()))
-        told = {"host": address.netloc, "x-amz-content-sha256": signed, **headers}
+        asked = sorted((query or {}).items())
+        words = "&".join(f"{_quoted(k)}={_quoted(v)}" for k, v in asked)
+        told = {"host": address.netloc, "x-amz-content-sha256": signed, **(headers or {})}
         told |= self._authorisation(method, path, words, told, signed, datetime.now(UTC))
         told["content-length"] = str(size)
         target = f"{path}?{words}" if words else path
@@ -169,14 +157,14 @@ class Bucket:
             try:
                 connection = self._idle.pop()
             except IndexError:
-                answer = self._exchange(self._fresh(), method, target, told, source, size)
+                answer = self._exchange(self._fresh(), method, target, told, body, size)
             else:
                 try:
-                    answer = self._exchange(connection, method, target, told, source, size)
+                    answer = self._exchange(connection, method, target, told, body, size)
                 except (ConnectionError, ssl.SSLError):
                     # The engine had let go of a connection that was kept.
-                    source.seek(0)
-                    answer = self._exchange(self._fresh(), method, target, told, source, size)
+                    body.seek(0)
+                    answer = self._exchange(self._fresh(), method, target, told, body, size)
         except (NotPossible, WrongStore):
             raise
         except (ssl.SSLError, http.client.HTTPException) as error:

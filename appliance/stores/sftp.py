@@ -22,18 +22,17 @@ from appliance.errors import (
     BadFile,
     BadInput,
     NotLetIn,
-    NotReached,
     SendFailed,
     SendInterrupted,
     SendRefused,
     StoreFull,
     StoreMissing,
-    WrongStore,
 )
 from appliance.records.files import lines
 from appliance.records.reading import ReadAt
 from appliance.stores.access import Access
 from appliance.stores.store import NAME, Entry, Put, checked_name, pieces
+from appliance.stores.tls import not_reached, not_the_store
 
 _UNFINISHED = ".unfinished"
 _READ_AHEAD = 1 << 20
@@ -263,11 +262,7 @@ class SftpStore:
         if isinstance(error, asyncssh.SFTPNoSuchFile | asyncssh.SFTPNoSuchPath):
             return _NotThere("That is not at the store.")
         if isinstance(error, asyncssh.HostKeyNotVerifiable):
-            return WrongStore(
-                f"Something else than your service's store answered at {self._host}: it does not "
-                "have the key that this kit knows. Nothing was sent.",
-                "Are you in the right network? If it stays so, tell your service.",
-            )
+            return not_the_store(self._host, "key")
         if isinstance(error, asyncssh.PermissionDenied | asyncssh.SFTPPermissionDenied):
             return NotLetIn(
                 f"The store at {self._host} does not let this kit in, or not do this.",
@@ -281,10 +276,7 @@ class SftpStore:
         if isinstance(error, ConnectionRefusedError) or (
             isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError)
         ):
-            return NotReached(
-                f"The service's store at {self._host} does not answer.",
-                "Nothing is lost; it is tried again. Is the kit connected to the network?",
-            )
+            return not_reached(self._host)
         return SendInterrupted(
             f"Sending to the store at {self._host} was interrupted.",
             "Nothing is lost; what is missing goes with the next try.",

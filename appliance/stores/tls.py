@@ -43,10 +43,10 @@ def knock(host: str, port: int, context: ssl.SSLContext, patience: float) -> Non
         raise not_reached(host) from error
 
 
-def not_the_store(host: str) -> WrongStore:
+def not_the_store(host: str, known: str = "certificate") -> WrongStore:
     return WrongStore(
         f"Something else than your service's store answered at {host}: it does not have the "
-        "certificate that this kit knows. Nothing was sent.",
+        f"{known} that this kit knows. Nothing was sent.",
         "Are you in the right network? If it has a page to sign in to, sign in there first, or "
         "use another network. If it stays so, tell your service.",
     )

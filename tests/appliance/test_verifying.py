@@ -15,7 +15,7 @@ from appliance.records.audit import Log
 from appliance.records.files import new_id
 from appliance.records.signing import Signer
 from appliance.stores import FolderStore
-from appliance.verifying import Folder, Stored, parse_key, verify
+from appliance.verifying import Folder, parse_key, verify
 from firmware.checkpoints import Checkpoints
 from tests.support.homes import CLOCK, SendingKit, new_store
 from tests.support.places import ROOT
@@ -193,12 +193,12 @@ def test_one_recording_is_checked_by_itself(kit: SendingKit) -> None:
 def test_the_services_store_is_checked_likewise(kit: SendingKit) -> None:
     kit.sync()
     store = FolderStore(kit.store)
-    verdict = verify(Stored(store), [kit.signer.verifier])
+    verdict = verify(store, [kit.signer.verifier])
     assert verdict.proven
     assert {f.what.partition(" ")[0] for f in verdict.findings} == {"film", "signed"}
     moved = next(kit.store.glob("cases/*"))
     moved.rename(kit.store / "cases" / new_id())
-    broken = verify(Stored(store), [kit.signer.verifier]).broken
+    broken = verify(store, [kit.signer.verifier]).broken
     assert broken and "another case" in broken.words
     store.close()
 
