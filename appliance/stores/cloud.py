@@ -31,7 +31,6 @@ from obstore.store import AzureStore, S3Store
 from appliance.errors import (
     BadInput,
     NotLetIn,
-    NotPossible,
     SendFailed,
     SendInterrupted,
     SendRefused,
@@ -41,7 +40,16 @@ from appliance.errors import (
 from appliance.records.reading import ReadAt
 from appliance.stores.access import Access
 from appliance.stores.s3 import Bucket
-from appliance.stores.store import NAME, SLOWEST, Entry, Measured, Put, checked_name, measure
+from appliance.stores.store import (
+    NAME,
+    SLOWEST,
+    Entry,
+    Measured,
+    Put,
+    checked_name,
+    measure,
+    pieces,
+)
 from appliance.stores.tls import knock, not_reached, not_the_store, pinned
 
 if TYPE_CHECKING:  # obstore has these for type checkers alone.
@@ -361,20 +369,12 @@ class _Object(ReadAt):
 def _content(source: IO[bytes]) -> Iterator[bytes | mmap.mmap]:
     """All of a file, mapped, so that several large ones take no memory; or what is no file."""
     try:
-        try:
-            mapped = mmap.mmap(source.fileno(), 0, prot=mmap.PROT_READ)
-        except (io.UnsupportedOperation, ValueError):  # Not a file, or an empty one.
-            yield source.read()
-            return
-        with mapped:
-            yield mapped
-    except (SendFailed, NotPossible):
-        raise
-    except OSError as error:
-        raise NotPossible(
-            f"What was to be sent could not be read here: {error.strerror}.",
-            "Look at the card: it may be worn.",
-        ) from error
+        mapped = mmap.mmap(source.fileno(), 0, prot=mmap.PROT_READ)
+    except (io.UnsupportedOperation, ValueError):  # Not a file, or an empty one.
+        yield b"".join(pieces(source))
+        return
+    with mapped:
+        yield mapped
 
 
 def _options(address: SplitResult, known: set[str]) -> dict[str, str]:

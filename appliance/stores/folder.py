@@ -86,22 +86,14 @@ class FolderStore:
 
     def remove(self, name: str) -> None:
         *folders, last = checked_name(name).split("/")
-        with (
-            self._told(),
-            contextlib.suppress(FileNotFoundError),
-            self._folders(folders) as chain,
-        ):
+        with self._told(), contextlib.suppress(FileNotFoundError), self._folders(folders) as chain:
             _destroy(last, chain[-1])
             _sync_folder(chain[-1])
 
     def purge(self, prefix: str) -> tuple[str, ...]:
         *folders, stem = prefix.split("/")
         removed = []
-        with (
-            self._told(),
-            contextlib.suppress(FileNotFoundError),
-            self._folders(folders) as chain,
-        ):
+        with self._told(), contextlib.suppress(FileNotFoundError), self._folders(folders) as chain:
             for name in sorted(os.listdir(chain[-1])):
                 unfinished = name.startswith(f".{stem}") and name.endswith(_UNFINISHED)
                 if name.startswith(stem) or unfinished:

@@ -62,7 +62,7 @@ class SftpStore:
         self._thread.start()
         self._connection: asyncssh.SSHClientConnection | None = None
         try:
-            self._client = self._run(self._connect(address, access))
+            self._client = self.run(self._connect(address, access))
         except BaseException:
             self.close()
             raise
@@ -74,28 +74,28 @@ class SftpStore:
     def create(self, name: str, source: IO[bytes]) -> Put:
         checked_name(name)
         folder, _, last = name.rpartition("/")
-        if self._run(self._client.exists(self._path(name))):
+        if self.run(self._client.exists(self._path(name))):
             return Put.ALREADY_THERE
-        self._run(self._client.makedirs(self._path(folder), exist_ok=True))
+        self.run(self._client.makedirs(self._path(folder), exist_ok=True))
         temporary = self._path(f"{folder}/.{last}.{secrets.token_hex(4)}{_UNFINISHED}")
         try:
             self._write(temporary, source)
-            return self._run(self._name(temporary, self._path(name)))
+            return self.run(self._name(temporary, self._path(name)))
         finally:
             # Where this account may not remove, the service's own program does.
             with contextlib.suppress(SendFailed):
-                self._run(self._client.remove(temporary))
+                self.run(self._client.remove(temporary))
 
     def open(self, name: str) -> BinaryIO | None:
         path = self._path(checked_name(name))
         try:
-            found = self._run(self._client.lstat(path))
+            found = self.run(self._client.lstat(path))
             if found.type != asyncssh.FILEXFER_TYPE_REGULAR:
                 raise SendRefused(
                     f"Under {name} the store holds something that is no file.",
                     "Ask the service to look at its folder.",
                 )
-            file = self._run(self._client.open(path, "rb"))
+            file = self.run(self._client.open(path, "rb"))
         except _NotThere:
             return None
         return io.BufferedReader(_Object(self, file, found.size or 0), _READ_AHEAD)
@@ -103,7 +103,7 @@ class SftpStore:
     def list(self, prefix: str) -> Iterator[Entry]:
         folder, _, stem = prefix.rpartition("/")
         try:
-            found = self._run(self._listed(folder, stem))
+            found = self.run(self._listed(folder, stem))
         except _NotThere:
             return
         for name, size in found:
@@ -114,13 +114,13 @@ class SftpStore:
 
     def remove(self, name: str) -> None:
         with contextlib.suppress(_NotThere):
-            self._run(self._client.remove(self._path(checked_name(name))))
+            self.run(self._client.remove(self._path(checked_name(name))))
 
     def purge(self, prefix: str) -> tuple[str, ...]:
         folder, _, stem = prefix.rpartition("/")
         removed = []
         try:
-            names = self._run(self._client.listdir(self._path(folder)))
+            names = self.run(self._client.listdir(self._path(folder)))
         except _NotThere:
             return ()
         for name in sorted(names):
@@ -128,7 +128,7 @@ class SftpStore:
             if not unfinished and not (name.startswith(stem) and NAME.fullmatch(name)):
                 continue
             whole = f"{folder}/{name}" if folder else name
-            self._run(self._destroy(self._path(whole)))
+            self.run(self._destroy(self._path(whole)))
             if not unfinished:
                 removed.append(whole)
         return tuple(removed)
@@ -137,7 +137,7 @@ class SftpStore:
         if self._loop.is_closed():
             return
         with contextlib.suppress(SendFailed):
-            self._run(self._leave())
+            self.run(self._leave())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -148,10 +148,6 @@ class SftpStore:
             await self._connection.wait_closed()
         # So that the loop can let go of what it holds of a connection that ended by itself.
         await asyncio.sleep(0)
-
-    def run_on(self, work: Awaitable[_T]) -> _T:
-        """What an open object of this store asks."""
-        return self._run(work)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root or "/"
@@ -190,7 +186,7 @@ class SftpStore:
         return client
 
     def _write(self, path: str, source: IO[bytes]) -> None:
-        file = self._run(
+        file = self.run(
             self._client.open(
                 path,
                 asyncssh.FXF_WRITE | asyncssh.FXF_CREAT | asyncssh.FXF_EXCL,
@@ -200,10 +196,10 @@ class SftpStore:
         )
         try:
             for piece in pieces(source):
-                self._run(file.write(piece))
-            self._run(file.fsync())
+                self.run(file.write(piece))
+            self.run(file.fsync())
         finally:
-            self._run(file.close())
+            self.run(file.close())
 
     async def _name(self, temporary: str, path: str) -> Put:
         try:
@@ -244,7 +240,7 @@ class SftpStore:
                 await file.fsync()
             await self._client.remove(path)
 
-    def _run(self, work: Awaitable[_T]) -> _T:
+    def run(self, work: Awaitable[_T]) -> _T:
         """Do something on the connection, and turn what goes wrong into what to do about it."""
 
         async def in_time() -> _T:
@@ -294,12 +290,12 @@ class _Object(ReadAt):
         self._store, self._file, self.size = store, file, size
 
     def read_at(self, offset: int, length: int, /) -> bytes:
-        data = self._store.run_on(self._file.read(length, offset))
+        data = self._store.run(self._file.read(length, offset))
         assert isinstance(data, bytes)
         return data
 
     def close(self) -> None:
         if not self.closed:
             with contextlib.suppress(SendFailed, RuntimeError):  # the store may be closed by now
-                self._store.run_on(self._file.close())
+                self._store.run(self._file.close())
         super().close()
