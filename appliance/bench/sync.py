@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
 import tempfile
@@ -343,8 +344,7 @@ def _until(
 @contextlib.contextmanager
 def _counting(target: int) -> Iterator[tuple[int, Callable[[], int]]]:
     """A port that leads to `target`, both on loopback, and how many bytes went there through it."""
-    total = 0
-    lock = threading.Lock()
+    total, lock = 0, threading.Lock()
 
     def carry(source: socket.socket, sink: socket.socket, count: bool) -> None:
         nonlocal total
@@ -358,24 +358,22 @@ def _counting(target: int) -> Iterator[tuple[int, Callable[[], int]]]:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
-    def serve() -> None:
-        while True:
-            try:
-                here, _ = door.accept()
-            except OSError:
-                return
-            try:
-                there = socket.create_connection(("127.0.0.1", target))
-            except OSError:
-                here.close()
-                continue
-            for source, sink, count in ((here, there, True), (there, here, False)):
-                threading.Thread(target=carry, args=(source, sink, count), daemon=True).start()
+    class Through(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", target)) as there,
+            ):
+                back = threading.Thread(target=carry, args=(there, self.request, False))
+                back.start()
+                carry(self.request, there, True)
+                back.join()
 
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        threading.Thread(target=serve, daemon=True).start()
-        yield door.getsockname()[1], lambda: total
-        door.shutdown(socket.SHUT_RDWR)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Through) as door:
+        door.daemon_threads = True
+        threading.Thread(target=door.serve_forever, daemon=True).start()
+        yield door.server_address[1], lambda: total
+        door.shutdown()
 
 
 def _started(command: Sequence[str]) -> subprocess.Popen[bytes]:
