@@ -188,18 +188,14 @@ def remove_own(home: Home, process: Literal["web", "sync"]) -> None:
         for path in _below(directory):
             if name in path.name:
                 destroy(path)
-    for directory in (*_own(home)[process], home.log(process)):
+    for directory in _own(home)[process]:
         _empty(directory)
 
 
 def others_left(home: Home) -> bool:
     """True while page or sync has something left, as far as the recorder may look."""
-    return any(
-        True
-        for process in ("web", "sync")
-        for directory in (*_own(home)[process], home.log(process))
-        for _ in _below(directory)
-    )
+    own = (*_own(home)["web"], *_own(home)["sync"])
+    return any(True for directory in own for _ in _below(directory))
 
 
 def finish(home: Home) -> None:
@@ -258,9 +254,10 @@ def start_anew() -> NoReturn:
 
 
 def _own(home: Home) -> dict[str, tuple[Path, ...]]:
+    """What each process has written; its log last."""
     return {
-        "web": (home.keys, home.cases, home.permits, home.web_requests),
-        "sync": (home.inbox, home.sync_requests, home.receipts),
+        "web": (home.keys, home.cases, home.permits, home.web_requests, home.log("web")),
+        "sync": (home.inbox, home.sync_requests, home.receipts, home.log("sync")),
     }
 
 

@@ -64,8 +64,7 @@ def readmit(home: Home, cases: Cases, keys: PrivateKeys) -> list[Answered]:
         if not is_for(order, keys.card()):
             continue
         path = answer_path(home, order.case, number)
-        before = _answer(path)
-        if before is not None:
+        if _answer(path) is not None:
             continue
         try:
             refusal = _take_in(home, cases, keys, enrolled, order)

@@ -21,9 +21,8 @@ from appliance.age.sealing import SealedWriter
 from appliance.casework import copies
 from appliance.casework.clips import Kept
 from appliance.casework.consent import Consent, allows
-from appliance.casework.copies import CopyRefusal, names, opened, plain
+from appliance.casework.copies import names, opened, plain
 from appliance.errors import BadInput
-from appliance.film.manifest import FilmStarted
 from appliance.protocol.cards import Card, sealing_keys
 from appliance.protocol.case_record import ENDED_EARLY, end_of_share, is_share_ended
 from appliance.protocol.orders import CopiesOut, ShareEnd
@@ -60,13 +59,6 @@ class Share(Fact, frozen=True, kw_only=True, tag="share/v1"):
     """Clips and stills, in the order of their names."""
     films: tuple[str, ...]
     """What they were cut from."""
-
-
-def judge(
-    case: OpenCase, film: FilmStarted | None, purpose: SharedFor, now: datetime
-) -> CopyRefusal | None:
-    """Whether moments of this film may be shared for a purpose now; None is yes."""
-    return copies.judge(case, film, now, purpose)
 
 
 def share(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from appliance.age.unsealing import Identity, unseal
-from appliance.casework import course, shares
+from appliance.casework import copies, course, shares
 from appliance.casework.clips import shelf
 from appliance.casework.closing import withdraw
 from appliance.casework.consent import Consent, Hold, Purpose, allows
@@ -144,7 +144,7 @@ class Life(RuleBasedStateMachine):
         found = case.read_with_digest(Consent)
         film = started(found[1], self.now) if found else None
         agreed = allows(found[0] if found else None, purpose, self.now)
-        assert (shares.judge(case, film, purpose, self.now) is None) is agreed
+        assert (copies.judge(case, film, self.now, purpose) is None) is agreed
         if agreed and kept:
             until = self.now + days * DAY
             shared = shares.share(case, kept, SUPERVISOR.card(), "S", purpose, self.now, until)

@@ -10,9 +10,9 @@ from appliance.age.recipients import parse_recipient
 from appliance.casework import shares
 from appliance.casework.clips import Kept, shelf
 from appliance.casework.consent import Consent, allows
-from appliance.casework.copies import CopyRefusal
+from appliance.casework.copies import CopyRefusal, judge
 from appliance.casework.course import Arranged
-from appliance.casework.shares import SharedFor, is_over, judge, purpose_of, shares_of
+from appliance.casework.shares import SharedFor, is_over, purpose_of, shares_of
 from appliance.errors import BadFile, BadInput
 from appliance.protocol.cards import Card, sealing_keys
 from appliance.records.files import from_json
@@ -123,7 +123,7 @@ def _refusal(
 ) -> CopyRefusal | None:
     films = practitioner().viewing.to_hand_on(case)
     names = dict.fromkeys(one.recording for one in kept)
-    found = (judge(case, films.get(name), purpose, now) for name in names)
+    found = (judge(case, films.get(name), now, purpose) for name in names)
     return next((refusal for refusal in found if refusal is not None), None)
 
 

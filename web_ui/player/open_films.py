@@ -104,7 +104,7 @@ class Viewing:
         """The films of a case whose manifests can be read, the newest first."""
         listed = []
         for directory in (self._home.recordings, self._brought(case)):
-            for name in _names(directory):
+            for name in (path.name for path in paths_in(directory, ID)):
                 if self._case_of.get(name, case) != case:
                     continue
                 with suppress(KitError):
@@ -259,10 +259,6 @@ class Viewing:
         self._open[key] = opened
         while len(self._open) > _KEPT_OPEN:
             self._open.popitem(last=False)[1].close()
-
-
-def _names(directory: Path) -> list[str]:
-    return [path.name for path in paths_in(directory, ID)]
 
 
 def _listed(name: str, manifest: Manifest) -> ListedFilm:

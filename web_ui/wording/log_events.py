@@ -135,10 +135,7 @@ def about_in_words(entry: Entry) -> str:
         for name, value in entry.ids.items()
         if name in words and value
     ]
-    reasons = {
-        "reason": reason_in_words,
-        "why": ended_in_words,
-    }
+    reasons = {"reason": reason_in_words, "why": ended_in_words}
     said = [sentence(entry.ids[name]) for name, sentence in reasons.items() if name in entry.ids]
     return ". ".join([", ".join(told), *said] if told else said)
 

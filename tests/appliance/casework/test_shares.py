@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance.age.unsealing import unseal
-from appliance.casework import shares
+from appliance.casework import copies, shares
 from appliance.casework.clips import Clip, shelf
 from appliance.casework.consent import Consent, Hold
 from appliance.casework.copies import CopyRefusal
@@ -114,8 +114,8 @@ def test_what_was_agreed_to_for_a_supervisor_is_for_nothing_else(
     agreed = case.read_with_digest(Consent)
     assert agreed
     film = started(agreed[1], NOW)
-    assert shares.judge(case, film, "supervisor", NOW) is None
-    assert shares.judge(case, film, purpose, NOW) is CopyRefusal.NOT_AGREED
+    assert copies.judge(case, film, NOW, "supervisor") is None
+    assert copies.judge(case, film, NOW, purpose) is CopyRefusal.NOT_AGREED
 
 
 def test_it_ends_on_its_day_and_not_before_without_anybodys_key(case: OpenCase) -> None:
