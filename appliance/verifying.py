@@ -26,7 +26,7 @@ from appliance.protocol.cards import KitCard
 from appliance.records.audit import Heads, check_chain, check_heads, holds
 from appliance.records.files import from_json, lines, open_plain, plain_size
 from appliance.records.signing import Verifier
-from appliance.stores import Entry
+from appliance.stores.store import Entry
 
 _PIECE = 1 << 20
 _LARGEST_TEXT = 64 << 20

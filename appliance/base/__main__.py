@@ -20,7 +20,9 @@ from appliance.protocol.objects import kit_object
 from appliance.protocol.permits import LONGEST_FILM, LONGEST_LIFE, MOST_FILMS, Ceilings
 from appliance.records.clock import SystemClock
 from appliance.records.files import load_fact, save, to_json
-from appliance.stores import ServiceStore, is_there, load_access, open_store
+from appliance.stores import open_store
+from appliance.stores.access import load_access
+from appliance.stores.store import ServiceStore, is_there
 from appliance.vault.keys import PrivateKeys, unlock
 
 REST_SECONDS = 10.0

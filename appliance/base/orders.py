@@ -42,7 +42,7 @@ from appliance.protocol.orders import (
 from appliance.records.clock import Clock
 from appliance.records.files import Fact, checked_id, new_id, to_json
 from appliance.records.signing import Signer, Verifier, open_fact, sign_fact
-from appliance.stores import Put, ServiceStore, read_small
+from appliance.stores.store import Put, ServiceStore, read_small
 from appliance.vault.keys import PrivateKeys
 
 

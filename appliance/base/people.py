@@ -28,7 +28,7 @@ from appliance.protocol.readmission import key_file
 from appliance.records.clock import Clock
 from appliance.records.files import ID, checked_id, from_json, save, to_json
 from appliance.records.signing import Verifier, sign_fact
-from appliance.stores import ServiceStore, is_there, read_small
+from appliance.stores.store import ServiceStore, is_there, read_small
 from appliance.vault.cases import Team, team_document
 from appliance.vault.keys import PrivateKeys
 

@@ -17,7 +17,7 @@ from appliance.bench import need, run
 from appliance.bench.certificates import Authority
 from appliance.errors import NotPossible
 from appliance.selftest.kit import free_port, spawn, wait_for
-from appliance.stores import Access
+from appliance.stores.access import Access
 from appliance.stores.s3 import Answer, Bucket
 from appliance.stores.tls import pinned
 

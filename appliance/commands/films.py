@@ -171,7 +171,8 @@ def _fetched(recording: str, access: Path | None) -> Iterator[Path]:
         return
     import tempfile
 
-    from appliance.stores import fetch, load_access, open_store, split_film_url
+    from appliance.stores import fetch, open_store, split_film_url
+    from appliance.stores.access import load_access
 
     url, case, film = split_film_url(recording)
     with (
@@ -194,7 +195,8 @@ def _place(text: str, access: Path | None) -> "Place":
     from appliance.verifying import Folder
 
     if "://" in text and not text.startswith("file:"):
-        from appliance.stores import load_access, open_store
+        from appliance.stores import open_store
+        from appliance.stores.access import load_access
 
         return open_store(text, load_access(access))
     folder = _folder(text)

@@ -113,7 +113,9 @@ def refuses(config: Config) -> bool:
 
 def _refuses(config: Config) -> bool:
     # Only here: it takes memory and time, and most kits are looked over far from base.
-    from appliance.stores import load_access, open_store, refuses_delete
+    from appliance.stores import open_store
+    from appliance.stores.access import load_access
+    from appliance.stores.store import refuses_delete
 
     kit = load_fact(config.places.kit_card, KitCard)
     if kit is None:

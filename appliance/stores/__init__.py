@@ -15,50 +15,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from appliance.errors import BadInput
-from appliance.stores.access import Access, load_access
+from appliance.stores.access import Access
 from appliance.stores.folder import FolderStore
-from appliance.stores.store import (
-    SLOWEST,
-    SMALL,
-    Content,
-    Entry,
-    Measured,
-    Put,
-    ServiceStore,
-    Store,
-    checked_name,
-    is_there,
-    measure,
-    pieces,
-    read_small,
-    refuses_delete,
-)
+from appliance.stores.store import ServiceStore, Store, checked_name, pieces
 
 _FILM = re.compile(r"(?P<root>.*)/cases/(?P<case>[a-z2-7]{16})/recordings/(?P<film>[a-z2-7]{16})/?")
-
-__all__ = [
-    "SLOWEST",
-    "SMALL",
-    "Access",
-    "Content",
-    "Entry",
-    "FolderStore",
-    "Measured",
-    "Put",
-    "ServiceStore",
-    "Store",
-    "checked_name",
-    "fetch",
-    "is_there",
-    "load_access",
-    "measure",
-    "open_store",
-    "pieces",
-    "read_small",
-    "refuses_delete",
-    "split_film_url",
-    "store_url",
-]
 
 
 def store_url(text: str) -> str:

@@ -21,7 +21,8 @@ from appliance.protocol.status import SyncStatus, Why, is_at_base
 from appliance.records.audit import Log
 from appliance.records.clock import Clock, SystemClock
 from appliance.records.files import ID, Home, is_there, paths_in, save_fact, to_json
-from appliance.stores import Access, load_access, open_store, store_url
+from appliance.stores import open_store, store_url
+from appliance.stores.access import Access, load_access
 from appliance.sync.place import links, needs_a_network, why_not, within
 from appliance.sync.plan import Pace
 from appliance.sync.sender import Manner, Sender

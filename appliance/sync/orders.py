@@ -54,8 +54,8 @@ from appliance.records.files import (
     save,
 )
 from appliance.records.signing import fact_in, open_fact
-from appliance.stores import Store, read_small
-from appliance.stores import is_there as is_stored
+from appliance.stores.store import Store, read_small
+from appliance.stores.store import is_there as is_stored
 from appliance.sync.plan import Rank, Reads, Sealed
 
 _Order = TypeVar("_Order", bound=Withdrawal | FilmWithdrawal | ShareEnd)

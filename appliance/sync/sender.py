@@ -57,7 +57,7 @@ from appliance.records.files import (
     save_fact,
 )
 from appliance.records.signing import Verifier, fact_in, open_fact
-from appliance.stores import SLOWEST, Content, Measured, Put, Store, measure, read_small
+from appliance.stores.store import SLOWEST, Content, Measured, Put, Store, measure, read_small
 from appliance.sync.orders import (
     an_order,
     bring_in,

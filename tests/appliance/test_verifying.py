@@ -14,7 +14,7 @@ from appliance.errors import BadInput
 from appliance.records.audit import Log
 from appliance.records.files import new_id
 from appliance.records.signing import Signer
-from appliance.stores import FolderStore
+from appliance.stores.folder import FolderStore
 from appliance.verifying import Folder, parse_key, verify
 from firmware.checkpoints import Checkpoints
 from tests.support.homes import CLOCK, SendingKit, new_store

@@ -31,7 +31,8 @@ from appliance.records.files import (
     some_of,
     to_json,
 )
-from appliance.stores import FolderStore, Measured
+from appliance.stores.folder import FolderStore
+from appliance.stores.store import Measured
 from appliance.sync.__main__ import last_stir
 from appliance.verifying import Folder, verify
 from tests.support.homes import STARTED, SendingKit, new_store, practitioner, service

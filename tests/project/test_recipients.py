@@ -20,7 +20,7 @@ from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.permits import PressRefusal, Renewed
 from appliance.records.audit import Log
 from appliance.records.files import Home, new_id, to_json
-from appliance.stores import FolderStore
+from appliance.stores.folder import FolderStore
 from appliance.vault.cases import Cases, Details
 from appliance.vault.keys import PrivateKeys
 from firmware.books import KitBooks

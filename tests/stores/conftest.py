@@ -11,7 +11,8 @@ import pytest
 from appliance.bench.ceph import Ceph
 from appliance.bench.certificates import Authority
 from appliance.errors import NotPossible
-from appliance.stores import ServiceStore, open_store
+from appliance.stores import open_store
+from appliance.stores.store import ServiceStore
 from tests.stores.servers import Server, azurite, openssh
 
 

@@ -21,7 +21,9 @@ import pytest
 
 from appliance.bench.certificates import Authority
 from appliance.selftest.kit import free_port, spawn, wait_for
-from appliance.stores import Access, ServiceStore, open_store
+from appliance.stores import open_store
+from appliance.stores.access import Access
+from appliance.stores.store import ServiceStore
 from appliance.stores.tls import pinned
 
 HERE = Path(__file__).parent

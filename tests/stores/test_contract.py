@@ -14,7 +14,7 @@ from appliance.errors import BadInput, NotLetIn, NotPossible, SendFailed, SendIn
 from appliance.protocol.cards import KitCard
 from appliance.records.files import save_fact
 from appliance.selftest.doctor import refuses
-from appliance.stores import Put, ServiceStore, Store, measure, read_small, refuses_delete
+from appliance.stores.store import Put, ServiceStore, Store, measure, read_small, refuses_delete
 from tests.stores.servers import Server, write_access
 
 NAME = "cases/abc/identity-0001.age"

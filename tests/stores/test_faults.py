@@ -23,8 +23,9 @@ from appliance.errors import NotLetIn, SendFailed, SendInterrupted, SendRefused,
 from appliance.protocol.objects import SERVICE_CARD
 from appliance.protocol.status import SyncStatus
 from appliance.records.files import new_id
-from appliance.stores import Store, open_store
+from appliance.stores import open_store
 from appliance.stores.cloud import SIGNED
+from appliance.stores.store import Store
 from tests.stores.proxy import Answer, Asked, Harm, Passing, Proxy, honest, standing_between
 from tests.stores.servers import write_access
 from tests.support.homes import SendingKit, contents, service

@@ -12,7 +12,8 @@ from appliance.bench.ceph import Ceph
 from appliance.bench.certificates import Authority
 from appliance.errors import NotLetIn, SendInterrupted
 from appliance.records.files import new_id
-from appliance.stores import Measured, Put, measure, open_store
+from appliance.stores import open_store
+from appliance.stores.store import Measured, Put, measure
 from tests.stores.proxy import Answer, Asked, Passing, standing_between
 
 NAME = "cases/a/identity-0001.age"

@@ -32,7 +32,8 @@ from appliance.records.audit import Log
 from appliance.records.clock import SystemClock
 from appliance.records.files import Home, from_json, new_id, save, save_fact, to_json
 from appliance.records.signing import Signer
-from appliance.stores import FolderStore, Store
+from appliance.stores.folder import FolderStore
+from appliance.stores.store import Store
 from appliance.sync.sender import Manner, Sender
 from appliance.vault.cases import Cases, Details, OpenCase
 from appliance.vault.keys import PrivateKeys

@@ -20,7 +20,8 @@ from appliance.protocol.orders import Reset, Tombstone, Withdrawal, signed_order
 from appliance.protocol.permits import read_ceilings
 from appliance.records.files import from_json, new_id, save, to_json
 from appliance.records.signing import Signer, open_note
-from appliance.stores import FolderStore, Put
+from appliance.stores.folder import FolderStore
+from appliance.stores.store import Put
 from appliance.vault.cases import Details, open_case_identities
 from appliance.vault.keys import PrivateKeys, lock
 from tests.support.homes import (

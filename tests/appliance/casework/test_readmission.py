@@ -36,7 +36,7 @@ from appliance.protocol.readmission import (
 )
 from appliance.records.files import load_fact, new_id, save, save_fact, to_json
 from appliance.selftest.rehearsal import Rehearsal, attune, expect, films
-from appliance.stores import FolderStore
+from appliance.stores.folder import FolderStore
 from appliance.vault.cases import Cases, OpenCase
 from appliance.vault.keys import PrivateKeys
 from tests.support.homes import (

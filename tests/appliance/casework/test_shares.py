@@ -18,7 +18,7 @@ from appliance.casework.withdrawal import finish_film, lift_hold, place_hold, wi
 from appliance.errors import BadInput, NoMatch, NotPossible
 from appliance.protocol.orders import ServiceOrder
 from appliance.records.files import save, to_json
-from appliance.stores import FolderStore
+from appliance.stores.folder import FolderStore
 from appliance.vault.cases import OpenCase
 from appliance.vault.keys import PrivateKeys
 from tests.appliance.casework.test_copies import consent, person, started

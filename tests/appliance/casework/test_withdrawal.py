@@ -38,7 +38,7 @@ from appliance.protocol.objects import order_object, service_order_object, tombs
 from appliance.protocol.orders import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
 from appliance.records.files import Fact, Home, from_json, new_id, save, to_json
 from appliance.records.signing import Signer, open_note
-from appliance.stores import FolderStore
+from appliance.stores.folder import FolderStore
 from appliance.vault.cases import Details, OpenCase
 from appliance.vault.keys import PrivateKeys
 from tests.support.homes import (

@@ -9,7 +9,8 @@ import pytest
 
 from appliance.bench.certificates import Authority
 from appliance.errors import BadFile, BadInput
-from appliance.stores import Access, load_access, open_store
+from appliance.stores import open_store
+from appliance.stores.access import Access, load_access
 
 SECRET = "not-to-be-seen-anywhere"
 PIN = Authority().pem
@@ -59,7 +60,7 @@ def test_nothing_shows_what_it_holds() -> None:
 
 def test_systemd_hands_it_over(tmp_path: Path) -> None:
     write(tmp_path / "attune-store", 'pin = "x"\n', 0o440)
-    program = "from appliance.stores import load_access; print(load_access(None).pin)"
+    program = "from appliance.stores.access import load_access; print(load_access(None).pin)"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={"CREDENTIALS_DIRECTORY": str(tmp_path)},

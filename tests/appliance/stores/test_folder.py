@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import BadInput, SendRefused
-from appliance.stores import FolderStore, Put, open_store
+from appliance.stores import open_store
+from appliance.stores.folder import FolderStore
+from appliance.stores.store import Put
 
 NAME = "cases/abc/identity-0001.age"
 
@@ -180,7 +182,7 @@ def traced(program: str, *options: str) -> subprocess.CompletedProcess[str]:
 _PUT = """
 import io
 from pathlib import Path
-from appliance.stores import FolderStore
+from appliance.stores.folder import FolderStore
 store = FolderStore(Path({folder!r}))
 for data in {data!r}:
     print(store.create({name!r}, io.BytesIO(data)).value)

@@ -37,8 +37,8 @@ from appliance.records.audit import Log, check_chain
 from appliance.records.files import load_fact, new_id, save, save_fact, to_json
 from appliance.records.signing import Signer
 from appliance.selftest.kit import wait_for
-from appliance.stores import FolderStore, Measured, Put
-from appliance.stores.store import BLOCK, pieces
+from appliance.stores.folder import FolderStore
+from appliance.stores.store import BLOCK, Measured, Put, pieces
 from appliance.sync.__main__ import FIRST_WAIT, LONGEST_WAIT, REST_SECONDS, wait_seconds
 from appliance.sync.sender import Manner, Sender
 from appliance.vault.cases import OpenCase
