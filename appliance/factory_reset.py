@@ -1,11 +1,11 @@
-"""Setting a kit back, for other hands: whatever it holds of a service, its people and its families
-goes, and it is a new kit.
+"""Factory reset, for a kit that goes to other hands: everything that it holds of a service, its
+people and its families is removed, and it is a new kit.
 
 It takes an order that the service has signed for this very kit, and a press of the button at it.
 Everything must be with the service, each file confirmed, unless the order itself says that what is
 not may go as well; what a hold keeps never goes so.
 
-    kit/reset     the recorder's signed word that it has begun: from here on nothing turns it round
+    kit/reset     the recorder's signed word that it has begun: from here on nothing stops it
     kit/former    the same file, once nothing is left: what was removed, and on whose order
 
 Then each process removes what is its own and begins anew: the page, whose keys go before all else,
@@ -137,7 +137,7 @@ def judge(note: str, kit: str, service: Card | None, home: Home) -> Reset | Rese
 
 
 def ordered(home: Home) -> str:
-    """The newest order of this kind that came in from the service, not looked into; '' for none."""
+    """The newest order for a reset that the service sent, not checked yet; '' if there is none."""
     for _, path in reversed(orders_in(home)):
         with suppress(OSError, BadFile):
             note = read_plain(path, LARGEST)
@@ -147,9 +147,9 @@ def ordered(home: Home) -> str:
 
 
 def unsent(home: Home) -> Iterator[tuple[str, str]]:
-    """What is not confirmed by the service, each with its case ('' where nobody can say whose it
-    is). Of a case that was withdrawn the order must be there. Films that an order removes are gone
-    by now, for the recorder carries it out at once: what still lies here must be there."""
+    """What the service has not confirmed, each with its case ('' where nobody can say whose it is).
+    Of a withdrawn case the order must be confirmed. Films that an order removes are gone by now,
+    as the recorder carries it out at once; all that still lies here must be confirmed."""
     for name in _ids(home.recordings):
         yield from _film(home, name)
     for name in _ids(home.cases):
@@ -162,8 +162,8 @@ def begun(home: Home) -> bool:
 
 
 def begin(home: Home, note: str, signer: Signer, now: datetime) -> None:
-    """Begin: from here on it goes to its end. The caller has judged, and somebody has pressed.
-    Raises NotPossible."""
+    """Begin; from here on nothing stops it. The caller has judged, and somebody has pressed. Raises
+    NotPossible."""
     order = fact_in(note, Reset)
     said = SetBack(
         kit=signer.verifier.name.removeprefix("kit-"),
@@ -171,7 +171,7 @@ def begin(home: Home, note: str, signer: Signer, now: datetime) -> None:
         order=hashlib.sha256(note.encode()).hexdigest(),
         films=len(_ids(home.recordings)),
         cases=len(_ids(home.cases)),
-        # Of every other order it was found that there are none; to look again takes long.
+        # Without that, the order counted only because there are none; to count takes long.
         unconfirmed=sum(1 for _ in unsent(home)) if order.unsent else 0,
     )
     save(home.reset, sign_fact(signer, said).encode())
@@ -226,9 +226,9 @@ def give_way(
     alive: Callable[[], object] = lambda: None,
 ) -> None:
     """For the start of page and sync: while a factory reset is under way, remove what is one's own,
-    and do nothing else until it is over. If that begins later, the process starts anew, whatever
-    it is doing: whoever is unlocked and whatever is under way ends with it. `anew` does that where
-    the process has a way of its own; `alive` is called while it waits."""
+    and do nothing else until it is over. If a reset begins later, the process starts anew, whatever
+    it is doing, and locks by that. `anew` is the process's own way to start anew, if it has one;
+    `alive` is called while it waits."""
     if begun(home):
         remove_own(home, process)
     while begun(home):

@@ -33,7 +33,7 @@ TIMES = 7
 CUTS, LONGEST = 200, 120
 """Random cuts, and the frames of the longest of them, but for each tenth: that is a whole clip."""
 LOOKED_AT = 20
-"""Clips of which also every packet and the picture encoded again are held against the film."""
+"""Clips of which also every packet and the picture encoded again are compared with the film's."""
 LONG_MINUTES, SMALL, PARTS = 45, 120, 2700
 STILL = 0.25
 """Seconds that a still may take."""
@@ -52,7 +52,7 @@ def rows() -> list[Row]:
     need("ffmpeg")
     with tempfile.TemporaryDirectory(prefix="attune-bench-") as folder:
         bench = _Bench(Path(folder))
-        return [*bench.times(), *bench.exactness(), bench.still(), bench.glance()]
+        return [*bench.times(), *bench.exactness(), bench.still(), bench.filmstrip()]
 
 
 class _Bench:
@@ -98,7 +98,7 @@ class _Bench:
         try:
             smartcut = _smartcut()
         except (NotPossible, OSError) as error:
-            print(f"Not held against {SMARTCUT}: {error}", file=sys.stderr)
+            print(f"Not compared with {SMARTCUT}: {error}", file=sys.stderr)
         else:
             others.append((SMARTCUT.replace("==", " "), smart, "<= 0.60"))
         measures = (ours, *(measure for _, measure, _ in others))
@@ -138,7 +138,7 @@ class _Bench:
             row("worst frame encoded again, SSIM", "the film's own", worst, ">= 0.9800"),
         ]
 
-    # --- At a glance ----------------------------------------------------------------------------
+    # --- Its pictures ----------------------------------------------------------------------------
 
     def still(self) -> Row:
         taken = []
@@ -151,7 +151,7 @@ class _Bench:
         ratio = statistics.median(taken) / STILL
         return row("still at a random frame, median", f"{STILL} s", ratio, "<= 1.00")
 
-    def glance(self) -> Row:
+    def filmstrip(self) -> Row:
         """Ours from the sealed film, as the page has it; ffmpeg from the plain one. Of the
         processor: on a busy machine a clock says most of how many threads each of them has."""
         film = self._sealed.film
@@ -206,7 +206,7 @@ def _packets(film: Path) -> list[str]:
 
 
 def _likeness(clip: Path, film: Path, first: int, count: int) -> float:
-    """The SSIM of the worst of the first `count` frames of a clip, held against the film's."""
+    """The SSIM of the worst of the first `count` frames of a clip, beside the film's."""
     parts = f"[0:v]trim=end_frame={count},setpts=N[a];[1:v]trim=end_frame={count},setpts=N[b]"
     # A little early: the first frame then is the one meant.
     start = f"{max(first / RATE - 0.01, 0):.6f}"

@@ -1,4 +1,4 @@
-"""Filming, held against the same pictures encoded without a seal, and against what it must reach.
+"""Filming, compared with the same pictures encoded without a seal, and with what it must reach.
 
 The recorder runs as a process of its own, with the test card before it. Latencies are what it says
 of itself. The long film is made as fast as the card takes it, unless it is asked for in real time.
@@ -36,7 +36,7 @@ PRESSES = 9
 LONG = 45 * 60
 """Seconds of the long film."""
 PLACES = (0, LONG // 2 // 60 * 60, LONG - 5)
-"""Seconds of it near which sound and picture are held against each other."""
+"""Seconds of it near which sound and picture are compared."""
 SKEW, LOST = 200.0, 0.5
 """Millionths that the long film's sound clock is off, and seconds of sound lost in each minute."""
 

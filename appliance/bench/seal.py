@@ -1,4 +1,4 @@
-"""Sealing and opening, held against Debian's `age` and against the bare cipher.
+"""Sealing and opening, compared with Debian's `age` and with the bare cipher.
 
 CPU seconds are those of a whole process, its start included, from file to nowhere, so that no disk
 is measured. What runs of ours runs as it is installed: with its bytecode made before.

@@ -1,4 +1,4 @@
-"""Sending, held against rclone and against what a kit and a slow line can bear.
+"""Sending, compared with rclone and with what a kit and a slow line can bear.
 
 Against Ceph's S3 gateway, started for it on this computer, over TLS, in the same run. What runs of
 ours is the program itself, from its start to its end, each file confirmed and with its receipt.

@@ -57,13 +57,13 @@ if TYPE_CHECKING:  # obstore has these for type checkers alone.
 
 SIGNED = 1 << 20
 """Bytes: up to here an S3 engine is told a body's SHA-256 as well as its MD5. It has to work out
-the MD5 anyway, and to do both takes a fifth of what a small machine can send."""
+the MD5 anyway, and both together cost a small machine a fifth of its sending rate."""
 
 _CHUNK = 1 << 20
 _SMALLEST = 16 << 20
 _BUSY = (409, 429, 500, 502, 503, 504)
 _RESTS = (0.2, 1.0, 4.0)
-"""Seconds at most, after an answer that says so or a line that broke; then it is left for later."""
+"""Seconds at most from a busy answer or a broken line to the next try. After that, it waits."""
 _RETRY: "RetryConfig" = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
 _T = TypeVar("_T")
 _Make = Callable[["ClientConfig"], "ObjectStore"]
@@ -206,8 +206,8 @@ class CloudStore:
         self._clients.clear()
 
     def _client(self, size: int) -> "ObjectStore":
-        """A client with as much time for a request as `size` bytes may take. The size counts by
-        its power of two, so that connections are used again."""
+        """A client with as much time for a request as `size` bytes may take. The size is rounded up
+        to a power of two, so that connections are used again."""
         step = max(size, _SMALLEST).bit_length()
         with self._lock:
             if step not in self._clients:
@@ -289,7 +289,7 @@ class CloudStore:
 
 
 class BucketStore(CloudStore):
-    """A bucket at an S3 engine. What it takes, it takes only as it was told it."""
+    """A bucket at an S3 engine, which is told the digest of what it is to take."""
 
     def __init__(
         self, url: str, host: str, make: _Make, pin: str, patience: float, bucket: Bucket

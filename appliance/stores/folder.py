@@ -1,8 +1,8 @@
 """A folder as a store: the service's disk, or an encrypted share of its office.
 
-It is written without help of a library: the object must be on the disk before its name appears.
-obstore (0.12) links first and never syncs, so that a power cut leaves an empty object under a name
-that may not be written again.
+No library does this: the object must be on the disk before its name appears. obstore (0.12) links
+first and never syncs, so that a power cut leaves an empty object under a name that may not be
+written again.
 """
 
 import contextlib
@@ -199,8 +199,8 @@ def _is_there(name: str, folder: int) -> bool:
 
 
 def _clear(name: str, folder: int) -> None:
-    """Remove what a try that was killed left of an object. Should another kit be at it this very
-    moment, it will fail to give its half a name and try again."""
+    """Remove what a killed try left of an object. If another kit is writing it at this very moment,
+    that kit cannot name its file, and tries again."""
     for leftover in os.listdir(folder):
         if leftover.startswith(f".{name}.") and leftover.endswith(_UNFINISHED):
             _unlink(leftover, folder)

@@ -26,7 +26,7 @@ BLOCK = 128 << 10
 """Bytes that are read, hashed and sent at once."""
 _PIECE = 1 << 20
 SLOWEST = 16 * 1024
-"""Bytes a second of one object: below, a line counts as broken."""
+"""Bytes a second of one object: a slower line counts as broken."""
 
 
 class Put(Enum):
@@ -36,7 +36,7 @@ class Put(Enum):
     """Created, and the store has shown that it holds just these bytes: it refuses a body with
     another checksum than the signed one, and it answered with the digest of what it got."""
     CREATED = "created"
-    """It says so. Whether it holds these bytes is known when they were read back."""
+    """The store says so. Only reading back shows that it holds these bytes."""
     ALREADY_THERE = "already-there"
     """Perhaps with the same content, from an answer that was lost: compare before judging."""
 
@@ -76,7 +76,7 @@ class ServiceStore(Store, Protocol):
     """What the service's own program can do besides."""
 
     def remove(self, name: str) -> None:
-        """Remove one object as whoever has this way in may. Raises NotLetIn where they may not."""
+        """Remove one object. Raises NotLetIn where this credential may not."""
 
     def purge(self, prefix: str) -> tuple[str, ...]:
         """Remove every object whose name starts with `prefix`, with every version of it and every
@@ -91,7 +91,7 @@ def checked_name(name: str) -> str:
 
 
 def refuses_delete(store: ServiceStore, kit: str) -> bool:
-    """True if a kit's way in cannot delete, seen by trying on an object that is made for it.
+    """True if a kit's credential cannot delete. Tries it on an object that is made for this.
 
     Raises SendInterrupted, SendRefused.
     """
@@ -166,7 +166,7 @@ def measure(source: IO[bytes], alive: Callable[[], object] = lambda: None) -> Co
 
 class Measured(io.FileIO):
     """A file to send that was read once to its end before it goes: what it held then is its
-    `content`. What is asked of it is asked of what is sent, whatever lies under its name by then.
+    `content`. What is checked is what is sent, whatever lies under its name by then.
 
     Raises BadFile for what is no plain file, does not begin as it should, or has holes in it: what
     was sealed has none, and a terabyte of nothing would hold up all that follows. Raises OSError.
@@ -175,7 +175,7 @@ class Measured(io.FileIO):
     def __init__(
         self, path: Path, begins: bytes = b"", alive: Callable[[], object] = lambda: None
     ) -> None:
-        """`alive` is called whenever something was read: by that, who sends it gets on."""
+        """`alive` is called at each read: it shows that the sender gets on."""
         super().__init__(plain_descriptor(path))
         self._alive = alive
         try:

@@ -106,7 +106,7 @@ def sync(config: Config, once: bool, json: bool) -> int:
 
 
 def _rest(until: threading.Event, seconds: float, alive: Callable[[], object]) -> bool:
-    """Wait for an event, at most so long; True if it came. To rest is to go on, too."""
+    """Wait for an event, at most so long; True if it came. The watchdog hears of it meanwhile."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         alive()

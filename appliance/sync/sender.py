@@ -257,8 +257,8 @@ class Manner:
     still: Callable[[], bool] = lambda: True
     """Asked before each file: is this yet the place to send?"""
     alive: Callable[..., object] = lambda quiet=0.0: None
-    """Called by whatever gets further, in any thread, and told before a store takes a file whole
-    how many seconds that may be at most."""
+    """Called in any thread whenever something got further; before a store takes a whole file, with
+    the seconds that this may last at most."""
 
 
 class Sender:
@@ -294,7 +294,7 @@ class Sender:
         self._last = last
 
     def run(self) -> SyncStatus:
-        """Send until nothing new is left; once for each object of this sender.
+        """Send until nothing new is left; each file is tried once.
 
         Raises SendInterrupted, SendRefused, BadInput (what is set wrongly), NotPossible (this
         kit's own card).
