@@ -10,7 +10,7 @@ is ordered in `appliance.protocol.orders`, readable without a key.
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -21,15 +21,7 @@ from appliance.records.files import Fact, Timestamp, new_id
 Purpose = Literal[
     "filming", "supervisor", "peers", "training", "copies", "online-review", "filming-review"
 ]
-PURPOSES: tuple[Purpose, ...] = (
-    "filming",
-    "supervisor",
-    "peers",
-    "training",
-    "copies",
-    "online-review",
-    "filming-review",
-)
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 
 AGREED: Mapping[FilmKind, Purpose] = {
     "visit": "filming",

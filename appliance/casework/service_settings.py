@@ -7,7 +7,7 @@ can do, never more: consent, the recorder's ceilings and withdrawal know nothing
 """
 
 from importlib import resources
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
@@ -15,7 +15,7 @@ from appliance.errors import BadFile
 from appliance.records.files import Home, read_plain, save
 
 Offer = Literal["import", "copies", "online-review"]
-OFFERS: tuple[Offer, ...] = ("import", "copies", "online-review")
+OFFERS: tuple[Offer, ...] = get_args(Offer)
 
 _Title = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
 _Minutes = Annotated[int, msgspec.Meta(ge=1, le=60)]

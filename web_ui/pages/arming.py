@@ -53,16 +53,7 @@ def arm(case: str) -> ResponseReturnValue:
     if request.method == "POST" and not 1 <= films <= most.films:
         form.films.errors = [_("Choose from 1 to %(most)s films.", most=most.films)]
     elif form.validate_on_submit() and not stops and status and now and found:
-        permit = _permit(
-            opened,
-            found[1],
-            status,
-            (now, permit_end(found[0], now, most)),
-            kind=kind,
-            limit=found[0].limit,
-            films=films,
-            sound=not form.silent.data,
-        )
+        permit = _permit(opened, found, status, now, kind, films, sound=not form.silent.data)
         note = sign_fact(practitioner().keys.signer, permit)
         save(parts().home.permit, note.encode())
         parts().note("armed", case=case, permit=permit.id)
@@ -185,27 +176,27 @@ def permit_end(consent: Consent, now: datetime, most: Ceilings) -> datetime:
 
 def _permit(
     case: OpenCase,
-    consent: str,
+    found: tuple[Consent, str],
     status: RecorderStatus,
-    holds: tuple[datetime, datetime],
-    *,
+    now: datetime,
     kind: OrderedFilm,
-    limit: int,
     films: int,
     sound: bool,
 ) -> Permit:
+    """A permit from now on; `found` is the consent and its digest."""
+    consent, digest = found
     return Permit(
         id=new_id(),
         kit=status.kit,
         case=case.id,
         recipient=case.record.recipient,
-        consent=consent,
+        consent=digest,
         kind=kind,
-        limit=limit,
+        limit=consent.limit,
         sound=sound,
         films=films,
         boot=status.boot,
-        not_before=holds[0],
-        not_after=holds[1],
+        not_before=now,
+        not_after=permit_end(consent, now, parts().recorder.ceilings()),
         people=tuple(str(card.verifying_key()) for card in case.team),
     )
