@@ -255,7 +255,7 @@ class SealedKit:
         folder = self.home.recording(name)
         folder.mkdir(parents=True)
         now = datetime.now(UTC)
-        started = films.beginning(name, self.service.card().sealing_key(), case, self._id)
+        started = films.beginning(name, self.service.identity.recipient, case, self._id)
         closed = [self._segment(folder, number, size, not receipts) for number in range(segments)]
         ended = FilmEnded.after(closed, EndReason.BUTTON, now)
         text = self._signer.sign(manifest_lines(started, *closed, ended))
