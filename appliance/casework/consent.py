@@ -17,6 +17,7 @@ import msgspec
 from appliance.errors import BadInput
 from appliance.film.manifest import FilmKind
 from appliance.records.files import Fact, Timestamp, new_id
+from appliance.vault.cases import UNREADABLE, OpenCase
 
 Purpose = Literal[
     "filming", "supervisor", "peers", "training", "copies", "online-review", "filming-review"
@@ -118,6 +119,15 @@ class Consent(Fact, frozen=True, kw_only=True, tag="consent/v2"):
         gone = {taken.purpose for taken in self.taken_back}
         new = (TakenBack(purpose=p, event_time=at) for p in PURPOSES if p in set(purposes) - gone)
         return msgspec.structs.replace(self, taken_back=(*self.taken_back, *new))
+
+
+def consent_of(case: OpenCase) -> Consent | None:
+    """The consent in force. None where there is none, or one that cannot be read: it allows nothing
+    then, and is talked through and recorded again."""
+    try:
+        return case.read(Consent)
+    except UNREADABLE:
+        return None
 
 
 def nothing_agreed(at: datetime) -> Consent:

@@ -18,13 +18,20 @@ from appliance.age.scrypt import ScryptRecipient
 from appliance.age.sealing import CHUNK, TAG, SealedWriter
 from appliance.age.unsealing import SealedReader
 from appliance.casework.clips import Kept, Still, sealed_file
-from appliance.casework.consent import Consent, Newcomer, Purpose, allows, may_be_watched
+from appliance.casework.consent import (
+    Consent,
+    Newcomer,
+    Purpose,
+    allows,
+    consent_of,
+    may_be_watched,
+)
 from appliance.errors import BadFile, NotPossible, Reason
 from appliance.film import boxes
 from appliance.film.manifest import FilmStarted
 from appliance.protocol.orders import CopiesOut
 from appliance.records.files import Fact, Timestamp, open_plain
-from appliance.vault.cases import UNREADABLE, OpenCase
+from appliance.vault.cases import OpenCase
 
 Way = Literal["stick", "download"]
 State = Literal["begun", "done", "partly", "nothing"]
@@ -90,9 +97,7 @@ def judge(
     Everybody who was in the room counts: either the film was made under an agreement to that, or
     each of them is named in the one in force, and agrees.
     """
-    agreed = None
-    with contextlib.suppress(*UNREADABLE):  # One that cannot be read allows nothing.
-        agreed = case.read(Consent)
+    agreed = consent_of(case)
     if agreed is None or not allows(agreed, purpose, now):
         return CopyRefusal.NOT_AGREED
     if film is not None and not may_be_watched(agreed, now, film.kind):

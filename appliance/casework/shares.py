@@ -20,7 +20,7 @@ from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import SealedWriter
 from appliance.casework import copies
 from appliance.casework.clips import Kept
-from appliance.casework.consent import Consent, allows
+from appliance.casework.consent import allows, consent_of
 from appliance.casework.copies import names, opened, plain
 from appliance.errors import BadInput
 from appliance.protocol.cards import Card, sealing_keys
@@ -38,7 +38,7 @@ from appliance.records.files import (
     sync_directory,
 )
 from appliance.records.signing import sign_fact
-from appliance.vault.cases import UNREADABLE, OpenCase, Salvaged
+from appliance.vault.cases import OpenCase, Salvaged
 
 SharedFor = Literal["supervisor", "peers", "training"]
 """What others may watch chosen clips for: each is asked and agreed to by itself."""
@@ -125,7 +125,7 @@ def end_what_is_not_agreed(case: OpenCase, now: datetime, films: Iterable[str] =
     """End every share whose purpose is not agreed to any more, or that has a moment of one of these
     `films`, which were taken back. Returns their ids."""
     kept = case.salvage(Share)
-    agreed, gone, ended = _agreed(case), set(films), _end_what_is_lost(case, kept, now)
+    agreed, gone, ended = consent_of(case), set(films), _end_what_is_lost(case, kept, now)
     for found in kept.found.values():
         goes = not allows(agreed, found.purpose, now) or gone.intersection(found.films)
         if goes and not is_over(case.directory, found, now):
@@ -208,13 +208,6 @@ def _remove(directory: CaseFolder, name: str) -> None:
     if (directory.shares / name).exists():
         shutil.rmtree(directory.shares / name)
         sync_directory(directory.shares)
-
-
-def _agreed(case: OpenCase) -> Consent | None:
-    try:
-        return case.read(Consent)
-    except UNREADABLE:  # One that cannot be read allows nothing.
-        return None
 
 
 def purpose_of(text: str) -> SharedFor | None:

@@ -7,7 +7,14 @@ from flask.typing import ResponseReturnValue
 from wtforms import BooleanField, IntegerField
 from wtforms.validators import Optional
 
-from appliance.casework.consent import AGREED, Consent, Newcomer, may_be_made, taken_back
+from appliance.casework.consent import (
+    AGREED,
+    Consent,
+    Newcomer,
+    consent_of,
+    may_be_made,
+    taken_back,
+)
 from appliance.casework.course import course_of, stops_filming
 from appliance.protocol.permits import Ceilings, OrderedFilm, Permit
 from appliance.protocol.status import RecorderStatus
@@ -16,7 +23,7 @@ from appliance.records.signing import sign_fact
 from appliance.vault.cases import Goals, OpenCase
 from web_ui.forms import Form
 from web_ui.parts import parts
-from web_ui.session.current import ask_for_word, case_page, consent_of, open_case, practitioner
+from web_ui.session.current import ask_for_word, case_page, open_case, practitioner
 from web_ui.wording.language import _
 from web_ui.wording.times import end_of, length
 

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from wtforms import BooleanField
 
 from appliance.casework.clips import marks_of
-from appliance.casework.consent import Enough, may_be_made
+from appliance.casework.consent import Enough, consent_of, may_be_made
 from appliance.casework.course import course_of
 from appliance.errors import BadInput, BadSignature, Incomplete, NotOpened
 from appliance.protocol.case_record import (
@@ -25,7 +25,7 @@ from appliance.vault.cases import Details, Goal, Goals
 from web_ui.forms import Form, page_asked, text_field
 from web_ui.parts import parts
 from web_ui.session.access import local_path
-from web_ui.session.current import case_page, consent_of, open_case, practitioner
+from web_ui.session.current import case_page, open_case, practitioner
 from web_ui.wording.language import _
 from web_ui.wording.status_line import heard
 

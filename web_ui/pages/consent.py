@@ -21,6 +21,7 @@ from appliance.casework.consent import (
     Person,
     Purpose,
     checked_strokes,
+    consent_of,
 )
 from appliance.casework.service_settings import OFFERS, Service
 from appliance.casework.shares import end_what_is_not_agreed
@@ -30,7 +31,7 @@ from appliance.records.files import new_id
 from appliance.vault.cases import OpenCase
 from web_ui.forms import day_sent, too_long
 from web_ui.parts import parts
-from web_ui.session.current import case_page, consent_of, open_case, practitioner
+from web_ui.session.current import case_page, open_case, practitioner
 from web_ui.wording.language import _
 from web_ui.wording.purposes import purposes_in_words
 from web_ui.wording.times import end_of, last_day_before

@@ -4,6 +4,7 @@ from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.casework import course
+from appliance.casework.consent import consent_of
 from appliance.casework.course import Arranged
 from appliance.casework.retention import Keeping
 from appliance.records.files import to_json
@@ -11,14 +12,7 @@ from web_ui.answers import download
 from web_ui.forms import too_long
 from web_ui.housekeeping import close_for_good, course_now
 from web_ui.parts import parts
-from web_ui.session.current import (
-    case_page,
-    consent_of,
-    goals_of,
-    open_case,
-    practitioner,
-    ratings_sent,
-)
+from web_ui.session.current import case_page, goals_of, open_case, practitioner, ratings_sent
 from web_ui.wording.language import _
 
 STEPS_LENGTH = 2000

@@ -15,7 +15,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest
 
 from appliance.age.recipients import parse_recipient
-from appliance.casework.consent import Consent, may_be_made
+from appliance.casework.consent import Consent, consent_of, may_be_made
 from appliance.casework.course import course_of, stops_filming
 from appliance.casework.importing import LARGEST, Original, import_film
 from appliance.errors import BadInput, NotOpened, NotPossible
@@ -26,7 +26,7 @@ from appliance.vault.cases import OpenCase
 from web_ui import forms
 from web_ui.answers import only_where_offered
 from web_ui.parts import Parts, parts
-from web_ui.session.current import case_page, consent_of, open_case, practitioner
+from web_ui.session.current import case_page, open_case, practitioner
 from web_ui.session.jobs import Tell
 from web_ui.wording.language import _
 

@@ -14,7 +14,7 @@ from flask.typing import ResponseReturnValue
 
 from appliance.casework import clips
 from appliance.casework.clips import Clip, shelf
-from appliance.casework.consent import Consent, allows, may_be_made
+from appliance.casework.consent import Consent, allows, consent_of, may_be_made
 from appliance.casework.reviews import GoOn, Rating, Review, reviews_of
 from appliance.records.files import ID, new_id
 from appliance.vault.cases import Goal
@@ -23,7 +23,6 @@ from web_ui.parts import parts
 from web_ui.session.current import (
     ask_for_word,
     case_page,
-    consent_of,
     goals_of,
     open_case,
     practitioner,

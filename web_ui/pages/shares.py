@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from appliance.age.recipients import parse_recipient
 from appliance.casework import shares
 from appliance.casework.clips import Kept, shelf
-from appliance.casework.consent import Consent, allows
+from appliance.casework.consent import Consent, allows, consent_of
 from appliance.casework.copies import CopyRefusal, judge
 from appliance.casework.course import Arranged
 from appliance.casework.shares import SharedFor, is_over, purpose_of, shares_of
@@ -19,7 +19,7 @@ from appliance.records.files import from_json
 from appliance.vault.cases import OpenCase
 from web_ui.forms import day_sent, too_long
 from web_ui.parts import parts
-from web_ui.session.current import case_page, consent_of, moments_sent, open_case, practitioner
+from web_ui.session.current import case_page, moments_sent, open_case, practitioner
 from web_ui.wording.language import _, told
 from web_ui.wording.purposes import purposes_in_words
 from web_ui.wording.times import end_of

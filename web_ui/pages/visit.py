@@ -6,7 +6,7 @@ from flask import Blueprint, abort, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.casework.clips import mark_while_filming
-from appliance.casework.consent import Enough
+from appliance.casework.consent import Enough, consent_of
 from appliance.errors import BadFile
 from appliance.protocol.requests import Framing, Preview
 from appliance.protocol.status import RecorderStatus, State
@@ -15,7 +15,7 @@ from appliance.records.signing import sign_fact
 from web_ui.answers import jpeg
 from web_ui.parts import parts
 from web_ui.session.access import data
-from web_ui.session.current import ask_for_word, case_page, consent_of, open_case, practitioner
+from web_ui.session.current import ask_for_word, case_page, open_case, practitioner
 from web_ui.wording.language import _
 from web_ui.wording.status_line import heard
 

@@ -18,6 +18,7 @@ from appliance.casework.consent import (
     PURPOSES,
     Consent,
     Hold,
+    consent_of,
     ends_with,
     nothing_agreed,
     taken_back,
@@ -44,7 +45,7 @@ from appliance.vault.cases import UNREADABLE, OpenCase
 from web_ui.forms import Form, day_sent, text_field
 from web_ui.housekeeping import close_for_good
 from web_ui.parts import parts
-from web_ui.session.current import case_page, consent_of, open_case, open_to_take_back, practitioner
+from web_ui.session.current import case_page, open_case, open_to_take_back, practitioner
 from web_ui.wording.language import _
 from web_ui.wording.purposes import purposes_in_words
 from web_ui.wording.times import end_of

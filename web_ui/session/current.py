@@ -7,7 +7,6 @@ from flask import abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.casework.clips import Kept, shelf
-from appliance.casework.consent import Consent
 from appliance.casework.reviews import Rating
 from appliance.errors import BadFile, CaseWithdrawn, NoMatch
 from appliance.film.recording import OpenedFilm
@@ -55,15 +54,6 @@ def enrolled_here() -> Enrolled:
     if enrolled is None:
         abort(404)
     return enrolled
-
-
-def consent_of(case: OpenCase) -> Consent | None:
-    """The consent in force. None where there is none, or one that cannot be read: it allows nothing
-    then, and is talked through and recorded again."""
-    try:
-        return case.read(Consent)
-    except UNREADABLE:
-        return None
 
 
 def details_of(case: OpenCase) -> Details:
