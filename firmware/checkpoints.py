@@ -35,10 +35,8 @@ class Checkpoints:
         self._last = self._latest()
 
     def sign(self) -> Heads | None:
-        """Sign the heads as they are now; None if nothing was written since the last time.
-
-        Raises NotPossible or OSError when the card says no.
-        """
+        """Sign the heads as they are now; None if nothing was written since the last time. Raises
+        NotPossible or OSError when the card says no."""
         with self._lock:
             logs, broken = self._look()
             known = (self._last.logs, self._last.broken) if self._last else ({}, ())

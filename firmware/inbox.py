@@ -95,10 +95,8 @@ class Inbox:
         }
 
     def look(self, handle: Handle) -> bool:
-        """Carry out what came since; returns whether there was a request.
-
-        Raises KitError or OSError if that cannot be done.
-        """
+        """Carry out what came since; returns whether there was a request. Raises KitError or
+        OSError if that cannot be done."""
         for name in self._books.revoke():
             self._log.write("revoked", practitioner=name)
             # A permit may lie there for a case whose key they have kept.

@@ -202,10 +202,8 @@ class Microphone:
         self._stopping.set()
 
     def stop(self) -> None:
-        """Return when it is closed and `hear` has its last sound. Safe to call twice.
-
-        Raises SoundFailed if it cannot be sure.
-        """
+        """Return when it is closed and `hear` has its last sound. Safe to call twice. Raises
+        SoundFailed if it cannot be sure."""
         if self._thread is None:
             return
         self.end()

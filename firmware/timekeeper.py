@@ -113,10 +113,8 @@ class Timekeeper:
         return (vouch, by) if fresh and right else None
 
     def correct(self, vouch: Vouch, signed_by: str) -> None:
-        """Put the time right, however sure of another this kit was: somebody pressed for it.
-
-        Raises NotPossible.
-        """
+        """Put the time right, however sure of another this kit was: somebody pressed for it. Raises
+        NotPossible."""
         self._log.write("clock-corrected", practitioner=signed_by)
         judged = judge(self.clock.read(), vouch, None)
         self._books.correct_time(judged)

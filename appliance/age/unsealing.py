@@ -65,10 +65,8 @@ class Identity(Protocol):
         """Whom to seal to, so that this opens it."""
 
     def unwrap(self, stanzas: Sequence[Stanza]) -> bytes | None:
-        """The file key, if one of the stanzas is for this identity.
-
-        Raises BadHeader for a stanza of its type that breaks the format.
-        """
+        """The file key, if one of the stanzas is for this identity. Raises BadHeader for a stanza
+        of its type that breaks the format."""
 
     def secret_text(self) -> str:
         """The secret in its written form; for key files only."""
@@ -210,10 +208,8 @@ class SealedReader(ReadAt):
 
 
 def unseal(data: bytes, identities: Sequence[Identity]) -> bytes:
-    """The whole of a complete sealed file, armored or not.
-
-    Raises BadFile (as BadHeader, BadPayload, BadArmor), Incomplete, NoMatch, WrongPassphrase.
-    """
+    """The whole of a complete sealed file, armored or not. Raises BadFile (as BadHeader,
+    BadPayload, BadArmor), Incomplete, NoMatch, WrongPassphrase."""
     return b"".join(unsealed(io.BufferedReader(io.BytesIO(data)), identities))
 
 

@@ -149,9 +149,7 @@ class Footage:
 
     def frames(self, packets: Iterable[Packet[Any]]) -> Iterator[tuple[Fraction, VideoFrame]]:
         """The frames in these packets, as they are shown, and the second at which each appears.
-
-        Raises BadFile.
-        """
+        Raises BadFile."""
         context = self.picture.codec_context
         context.flush_buffers()
         with reading():

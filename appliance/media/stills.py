@@ -21,9 +21,7 @@ _EVERY, _ENOUGH = 17, 1000
 
 def still(source: Source, at: Seconds, out: Out) -> Fraction:
     """Write the frame that is seen at `at` seconds to `out` as a JPEG, and say when it appeared.
-
-    Raises BadInput if `at` is not in the film, BadFile if the source is not a film.
-    """
+    Raises BadInput if `at` is not in the film, BadFile if the source is not a film."""
     with opened(source) as film:
         at = film.on_ticks(at)
         film.check(at)

@@ -1,10 +1,9 @@
 """What is ordered, and what the service answers: signed notes that hold random ids and no word of a
 family, so that they can travel and be checked without opening anything.
 
-A practitioner signs what a family takes back. What a service asks of one kit and of no other is
-numbered in one row: it lies at the store for the kit that it names, and sync brings each into the
-inbox once, in turn. Whoever carries one out looks at its signature anew: sync may have been taken
-over.
+A practitioner signs what a family takes back. What a service asks of one kit is numbered: it lies
+at the store for the kit that it names, and sync brings each into the inbox once, in turn. Whoever
+carries one out checks its signature again: sync may have been taken over.
 
     inbox/order-000001
 """

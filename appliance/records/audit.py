@@ -304,9 +304,7 @@ def holds(data: bytes, head: Head) -> bool:
 
 def check_heads(notes: Mapping[str, str], verifiers: Sequence[Verifier] = ()) -> list[Heads]:
     """The recorder's notes, in order, by their names. Without `verifiers` nobody vouches for them.
-
-    Raises BadFile, BadSignature, naming the first that is missing or does not follow.
-    """
+    Raises BadFile, BadSignature, naming the first that is missing or does not follow."""
     found: list[Heads] = []
     before = START
     for number, name in enumerate(sorted(notes), start=1):

@@ -65,10 +65,8 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def to_json(fact: Fact) -> bytes:
-    """One line of JSON without its newline; equal facts give equal bytes.
-
-    Raises BadInput for text with half a character in it (a lone surrogate): no file can hold it.
-    """
+    """One line of JSON without its newline; equal facts give equal bytes. Raises BadInput for text
+    with half a character in it (a lone surrogate): no file can hold it."""
     try:
         return msgspec.json.encode(fact, order="deterministic")
     except UnicodeEncodeError as error:
@@ -287,10 +285,8 @@ class Home:
 
 
 def save(path: Path, data: bytes, mode: int = 0o640) -> None:
-    """Put `data` under `path`, whole or not at all; on the card when this returns.
-
-    Raises NotPossible when the disk says no; what stood there before still stands.
-    """
+    """Put `data` under `path`, whole or not at all; on the card when this returns. Raises
+    NotPossible when the disk says no; what stood there before still stands."""
     with saving(path, mode) as file:
         file.write(data)
 

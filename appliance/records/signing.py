@@ -130,10 +130,8 @@ def fact_in(note: str | bytes, kind: type[_F] | msgspec.json.Decoder[_F]) -> _F:
 
 
 def split_note(note: str | bytes) -> tuple[str, list[tuple[str, bytes, bytes]]]:
-    """A note's text and its signatures as (name, key hash, signature), none of them checked.
-
-    Raises BadFile if it is not in the form of a note.
-    """
+    """A note's text and its signatures as (name, key hash, signature), none of them checked. Raises
+    BadFile if it is not in the form of a note."""
     try:
         note = note if isinstance(note, str) else note.decode()
     except UnicodeDecodeError as error:

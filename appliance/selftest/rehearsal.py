@@ -1,8 +1,7 @@
 """A whole visit without a family, through the real processes, saying what was seen at each step.
 
-The steps are those of a visit: keys, set-up, a case, a goal, a consent, arming, filming, a pulled
-plug, looking, cutting, sending, opening at the service, withdrawing. The first thing that is not
-as promised ends the rehearsal with exit status 1. Every step checks what it claims.
+Every step checks what it claims. The first thing that is not as promised ends the rehearsal with
+exit status 1.
 """
 
 import json

@@ -159,10 +159,8 @@ class OpenCase:
         return found[0] if found else None
 
     def read_with_digest(self, kind: type[_F], item: str = "") -> tuple[_F, str] | None:
-        """The document in force and the SHA-256 (hex) of its signed text.
-
-        Raises BadFile or BadSignature when what lies there is not what its name says.
-        """
+        """The document in force and the SHA-256 (hex) of its signed text. Raises BadFile or
+        BadSignature when what lies there is not what its name says."""
         name = _name(kind, item)
         newest = max(((n, p) for found, n, p in self._numbered() if found == name), default=None)
         return self._open(newest[1], name, newest[0], kind) if newest else None
@@ -475,10 +473,8 @@ def team_document(
     case: str,
     number: int,
 ) -> Team:
-    """Who works in a case, as its sealed document `team-<number>.age` says.
-
-    Raises what `unseal` does, BadSignature, BadFile.
-    """
+    """Who works in a case, as its sealed document `team-<number>.age` says. Raises what `unseal`
+    does, BadSignature, BadFile."""
     note = unseal(sealed, identities).decode(errors="replace")
     heading = _Heading(case=case, name=_name(Team, ""), number=number)
     return _signed(note, verifiers, heading, Team)
