@@ -75,7 +75,7 @@ class Capture:
 
         sound = permit.sound and self.camera.has_sound
         film = self._make_film(permit, sound, self._on_end, closed)
-        film.begin()
+        film.writer.begin()
         self.film, self.closed = film, False
         return film
 

@@ -58,10 +58,6 @@ class Film:
         until = clock.monotonic() + permit.left(started)
         self.sink = GuardedSink(self._muxer, permit.limit, clock, on_end, until)
 
-    def begin(self) -> None:
-        """Make its place on the card, durably. Raises NotPossible."""
-        self.writer.begin()
-
     def finish(self, why: EndReason) -> None:
         """Take nothing more, write what is held back and close it. `on_closed` follows."""
         self.sink.close()

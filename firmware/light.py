@@ -128,7 +128,7 @@ class Light:
     """
 
     def __init__(self, lamp: Lamp, clock: Clock, on_failure: Callable[[], None]) -> None:
-        self._lamp = lamp
+        self.lamp = lamp
         self._clock = clock
         self._on_failure = on_failure
         self._changed = threading.Condition()
@@ -138,10 +138,6 @@ class Light:
         self.lit = False
         self.broken = False
         """True from a failure until a pattern could be shown again."""
-
-    @property
-    def proven(self) -> bool:
-        return self._lamp.proven
 
     def show(self, pattern: Pattern) -> None:
         """Begin a pattern. Raises LightFailed if the lamp does not follow."""
@@ -167,7 +163,7 @@ class Light:
                 if lit is not self.lit:
                     self._set(lit)
                 else:
-                    self._lamp.check()
+                    self.lamp.check()
             except LightFailed:
                 self.broken = True
                 self._on_failure()
@@ -185,8 +181,8 @@ class Light:
         with self._changed:
             self._ended = True
             self._changed.notify()
-            self._lamp.close()
+            self.lamp.close()
 
     def _set(self, lit: bool) -> None:
-        self._lamp.set(lit)
+        self.lamp.set(lit)
         self.lit = lit

@@ -118,7 +118,7 @@ class Removals:
         if isinstance(order, Tombstone) and (order.held or not order.removed):
             return False
         meant = self._meant(order)
-        if not meant and _film(order) in self._recordings():
+        if not meant and _film(order) in names_in(self._home.recordings):
             # It is here, and not of this case.
             return False
         ordered_here = isinstance(order, Withdrawal | FilmWithdrawal)
@@ -174,12 +174,9 @@ class Removals:
         film = _film(order)
         return [
             name
-            for name in self._recordings()
+            for name in names_in(self._home.recordings)
             if film in ("", name) and name not in self._failed and self._case(name) == order.case
         ]
-
-    def _recordings(self) -> list[str]:
-        return names_in(self._home.recordings)
 
     def _case(self, recording: str) -> str | None:
         """Whose film it is; None where that cannot be told."""

@@ -126,7 +126,7 @@ class Parts:
             state=recorder.state,
             light=self.light.pattern,
             lit=self.light.lit,
-            lamp_proven=self.light.proven,
+            lamp_proven=self.light.lamp.proven,
             clock=time.trust,
             now=time.now,
             other_time=self.gate.time.disagrees,

@@ -5,6 +5,7 @@ exit status 1.
 """
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -491,9 +492,8 @@ def stock_age(named: str | None) -> list[str]:
     if not found:
         return []
     said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
-    digits = "".join(c if c.isdigit() or c == "." else " " for c in said).split()
-    version = tuple(int(n) for n in digits[0].split(".")[:2] if n) if digits else (0,)
-    return [found] if version >= (1, 3) else []
+    version = re.search(r"(\d+)\.(\d+)", said)
+    return [found] if version and (int(version[1]), int(version[2])) >= (1, 3) else []
 
 
 def rehearse(

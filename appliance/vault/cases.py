@@ -269,27 +269,18 @@ class Cases:
 
         A damaged one must not hide the others. The recorder takes it for withdrawn.
         """
-        found = (self._record(name) for name in self._names())
+        found = map(_record, self._home.case_folders())
         return [record for record in found if isinstance(record, CaseRecord)]
 
     def unreadable(self, keys: PrivateKeys) -> list[str]:
         """The cases of this practitioner whose public face cannot be read, a newer form's too."""
         found = []
-        for name in self._names():
-            if isinstance(self._record(name), BadFile):
+        for folder in self._home.case_folders():
+            if isinstance(_record(folder), BadFile):
                 with contextlib.suppress(NotOpened, BadFile, Incomplete):
-                    open_case_identities(self._home.case(name), [keys.identity])
-                    found.append(name)
+                    open_case_identities(folder, [keys.identity])
+                    found.append(folder.name)
         return found
-
-    def _names(self) -> list[str]:
-        return [folder.name for folder in self._home.case_folders()]
-
-    def _record(self, name: str) -> CaseRecord | BadFile | None:
-        try:
-            return load_fact(self._home.case(name).record, CaseRecord)
-        except BadFile as error:
-            return error
 
     def create(
         self, details: Details, keys: PrivateKeys, service: Card, verifiers: Iterable[Verifier]
@@ -317,7 +308,7 @@ class Cases:
         identities = open_case_identities(directory, [keys.identity])
         if record.recipient not in {str(identity.recipient) for identity in identities}:
             # NoMatch if it was renewed and they are not of its team any more.
-            _secrets(_identity_files(directory)[-1], [keys.identity])
+            _secrets(paths_in(directory, _IDENTITY)[-1], [keys.identity])
             raise BadFile("The key of this case and its record do not belong together.")
         identities = _in_force_first(identities, record.recipient)
         case = OpenCase(directory, record, identities, keys, tuple(verifiers))
@@ -439,7 +430,7 @@ def open_case_identities(directory: Path, identities: Sequence[Identity]) -> tup
     All that these may have, the newest first. Raises CaseWithdrawn if there is no key file,
     NoMatch if none of the keys opens one.
     """
-    files = _identity_files(directory)
+    files = paths_in(directory, _IDENTITY)
     if not files:
         raise CaseWithdrawn(
             "The key of this case is not here.",
@@ -492,6 +483,13 @@ def _signed(note: str, verifiers: Sequence[Verifier], heading: _Heading, kind: t
     return from_json(parts[1], kind)
 
 
+def _record(folder: CaseFolder) -> CaseRecord | BadFile | None:
+    try:
+        return load_fact(folder.record, CaseRecord)
+    except BadFile as error:
+        return error
+
+
 def _secrets(path: Path, identities: Sequence[Identity]) -> list[Identity]:
     return _parsed(unseal(read_plain(path), identities))
 
@@ -516,15 +514,11 @@ def _new_identity(service: Card) -> Identity:
     return generate_identity(x25519=service.sealing_key().kind == "x25519")
 
 
-def _identity_files(directory: Path) -> list[Path]:
-    return paths_in(directory, _IDENTITY)
-
-
 def _save_identities(
     directory: CaseFolder, identities: Sequence[Identity], team: Sequence[Card], service: Card
 ) -> None:
     """The case's secrets as the next key file, an identity file of age once it is opened."""
-    files = _identity_files(directory)
+    files = paths_in(directory, _IDENTITY)
     number = int(files[-1].stem.rpartition("-")[2]) + 1 if files else 1
     secrets = "".join(f"{identity.secret_text()}\n" for identity in identities)
     recipients = sealing_keys(service.sealing_key(), *team, service)
