@@ -130,7 +130,6 @@ class GuardedSink:
         self._lock = threading.Lock()
         self._ended = False
         self.pictures = 0
-        """Pictures taken."""
         self.missed = 0
         """Pictures that should have stood between those that were taken."""
         self._next = 0
@@ -139,7 +138,6 @@ class GuardedSink:
         self.last_sound = self.last_picture
         """Likewise of the last sound."""
         self.meter = Meter(clock)
-        """How loud it is."""
 
     @property
     def with_sound(self) -> bool:

@@ -37,7 +37,6 @@ class Capture:
         self._post = post
         self._show = show
         self.film: Film | None = None
-        """The film under way, or the last one."""
         self.closed = True
         """That film is closed, or there is none."""
         self._meter: Meter | None = None

@@ -23,7 +23,6 @@ from appliance.records.files import Fact, Timestamp, from_json, read_plain, to_j
 from appliance.records.signing import Verifier, open_note, split_note
 
 MANIFEST = "manifest"
-"""The name of the file."""
 
 
 class EndReason(StrEnum):

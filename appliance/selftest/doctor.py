@@ -149,9 +149,6 @@ class Machine:
         found = (self.read(str(path)) for path in self.paths(pattern))
         return [text for text in found if text]
 
-    def has(self, pattern: str) -> bool:
-        return any(True for _ in self.paths(pattern))
-
     def paths(self, pattern: str) -> Iterator[Path]:
         for path in sorted(self.root.glob(pattern.lstrip("/"))):
             yield Path("/") / path.relative_to(self.root)
@@ -232,7 +229,7 @@ def _microphone(config: Config, machine: Machine) -> Finding:
 
 
 def _pins(machine: Machine) -> Finding:
-    if machine.has("/dev/gpiochip*"):
+    if any(machine.paths("/dev/gpiochip*")):
         return good("pins", "The button's and the light's pins can be reached.")
     return bad("pins", "There are no pins here.", "Is this a Raspberry Pi?")
 

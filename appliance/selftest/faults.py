@@ -152,9 +152,13 @@ class FaultRehearsal:
     def no_room(self) -> str:
         self._prepare()
         free = self._kit.recorder_shows("the kit", lambda s: True).minutes_free * 60
-        with self._bit_rate(round(self._kit.config.bit_rate * 2 * free / self._on.limit)):
+        usual = self._kit.config.bit_rate
+        self._kit.configure(bit_rate=round(usual * 2 * free / self._on.limit))
+        try:
             self._prepare(in_vain=True)
             refused = self._refused(PressRefusal.CARD_FULL)
+        finally:
+            self._kit.configure(bit_rate=usual)
         return f"a film of twice what is free: {refused}"
 
     def card_refuses(self, fault: Fault) -> str:
@@ -273,16 +277,6 @@ class FaultRehearsal:
         over = ("done", "refused", "timed-out")
         told = self._kit.recorder_shows("an answer", lambda s: s.answers.get(request.id) in over)
         return told.answers[request.id]
-
-    @contextmanager
-    def _bit_rate(self, bit_rate: int) -> Iterator[None]:
-        """Record at another bit rate inside."""
-        usual = self._kit.config.bit_rate
-        self._kit.configure(bit_rate=bit_rate)
-        try:
-            yield
-        finally:
-            self._kit.configure(bit_rate=usual)
 
     def _prepare(self, *happen: Fault, in_vain: bool = False, **sound: float) -> None:
         """Arm the kit with these faults to come; `in_vain`: it will refuse to be ready."""

@@ -12,8 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -316,11 +315,13 @@ class Rehearsal(Trial):
         identity = self._stock(service, next(iter(sorted(case.glob("identity-*.age")))))
         if identity is None:
             raise PromiseBroken("Stock age did not open the case's key.")
-        with self._secret(identity) as case_key:
+        with tempfile.NamedTemporaryFile(dir=self.root) as case_key:
+            case_key.write(identity)
+            case_key.flush()
             frames = 0
             segments = sorted(self.aside.glob("[0-9]*.mp4.age"))
             for segment in segments:
-                film = self._stock(case_key, segment)
+                film = self._stock(Path(case_key.name), segment)
                 if film is None:
                     raise PromiseBroken(f"Stock age did not open {segment.name}.")
                 frames += Seen.of(film).frames
@@ -440,15 +441,6 @@ class Rehearsal(Trial):
             check=False,
         )
         return done.stdout if done.returncode == 0 else None
-
-    @contextmanager
-    def _secret(self, text: bytes) -> Iterator[Path]:
-        path = self.root / "case.key"
-        save(path, text, mode=0o600)
-        try:
-            yield path
-        finally:
-            path.unlink()
 
 
 def films(home: Home) -> list[Path]:
