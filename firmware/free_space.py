@@ -1,8 +1,7 @@
 """Free space on the card, and a film's share of it, held before the film begins.
 
-A file of that size, `kit/room`, holds it and shrinks a little ahead of the film. So a film that may
-begin can be finished although the page and the logs write meanwhile: a margin covers what was given
-back ahead.
+A file of that size, `kit/room`, holds it and shrinks a little ahead of the film, which a margin
+covers. So a film that may begin can be finished although the page and the logs write meanwhile.
 """
 
 import os

@@ -1,7 +1,6 @@
 """What the page and the service wrote for the recorder, and what becomes of it.
 
-Each request is read once, believed only as far as it proves itself, and answered in the recorder's
-status.
+Each request is read once, believed as far as it proves itself, and answered in the live status.
 """
 
 from collections.abc import Callable, Mapping

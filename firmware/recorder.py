@@ -1,9 +1,8 @@
 """The state machine: every rule of when the camera may run stands in this file and nowhere else.
 
 Pure: no thread, no clock, no pin. Events say what happened and when (monotonic seconds); `handle`
-answers with effects, which the runner carries out in their order. An effect that fails comes back
-as `Failed`, and those behind it are not carried out. The table is total: a missing row is a bug,
-"nothing" is a row.
+answers with effects, which the runner carries out in order. One that fails comes back as `Failed`,
+and those behind it are left undone. The table is total: a missing row is a bug, "nothing" is a row.
 """
 
 from collections.abc import Callable

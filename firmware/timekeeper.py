@@ -113,8 +113,7 @@ class Timekeeper:
         return (vouch, by) if fresh and right else None
 
     def correct(self, vouch: Vouch, signed_by: str) -> None:
-        """Put the time right, however sure of another this kit was: somebody pressed for it. Raises
-        NotPossible."""
+        """Put the time right, however sure this kit was: somebody pressed. Raises NotPossible."""
         self._log.write("clock-corrected", practitioner=signed_by)
         judged = judge(self.clock.read(), vouch, None)
         self._books.correct_time(judged)

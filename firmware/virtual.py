@@ -1,7 +1,6 @@
 """The virtual kit: a button without hardware, a lamp with an eye on it, a card that goes wrong.
 
-Only where the camera is a scene; a kit with a lens has no such door, and nothing that goes wrong on
-demand.
+Only where the camera is a scene: on a kit with a lens nothing goes wrong on demand.
 """
 
 import errno

@@ -59,8 +59,7 @@ class FilmParts:
     now: Callable[[], datetime | None]
     """The time, where it is trusted."""
     on_growth: Callable[[int], None] = lambda size: None
-    """Told, from the writer's thread, how many bytes of the film are on the card. May raise
-    OSError."""
+    """Told, by the writer's thread, how many bytes are on the card. May raise OSError."""
     card: Callable[[], Create] = lambda: create
     """Gives each film what makes its files."""
 
@@ -82,8 +81,7 @@ class FilmWriter:
         on_failure: Callable[[EndReason], None],
         on_closed: Callable[[EndReason | None], None],
     ) -> None:
-        """`most_waiting`: bytes that may wait for the card, whatever time they last: a bound for
-        memory."""
+        """`most_waiting`: bytes that may wait for the card, as a bound for memory."""
         self._parts = parts
         self._directory = parts.home.recording(started.recording)
         self._started = started
@@ -267,8 +265,7 @@ class FilmWriter:
 def end_film(directory: Path, why: EndReason, ended: datetime | None, signer: Signer) -> FilmEnded:
     """Write a film's last line and sign its manifest; a segment without its line is the tail.
 
-    Needs no key that opens anything. Raises BadFile if the manifest cannot be read, NotPossible if
-    the card refuses.
+    Needs no key that opens anything. Raises BadFile for an unreadable manifest, NotPossible.
     """
     manifest = read_manifest(directory)
     segments = manifest.segments

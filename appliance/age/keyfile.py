@@ -12,8 +12,7 @@ from appliance.errors import BadFile, BadInput, NotPossible
 def load_identities(path: Path, ask: Callable[[], str] | None = None) -> list[Identity]:
     """The identities in a file: plain lines as `age-keygen` writes them, or under a passphrase.
 
-    `ask` is called for the passphrase if the file has one. Raises BadFile, WrongPassphrase,
-    NotPossible.
+    `ask` is called for the passphrase, if any. Raises BadFile, WrongPassphrase, NotPossible.
     """
     try:
         data = path.read_bytes()

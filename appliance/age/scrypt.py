@@ -139,9 +139,8 @@ def _stretched(passphrase: str, salt: bytes, work: int) -> bytes:
 def stretched_as_fits(
     stretch: Callable[[int], bytes], free: int, clock: Callable[[], float] = time.monotonic
 ) -> tuple[int, bytes]:
-    """The highest cost from 2^15 to 2^17 that takes about a second and at most half of `free`
-    bytes, for a film may be running; never less than 2^15 (32 MiB). And the key that `stretch`
-    gives at it."""
+    """The highest cost from 2^15 (32 MiB) to 2^17 that takes about a second and, above the lowest,
+    half of `free` bytes, for a film may be running. And the key that `stretch` gives at it."""
     most = MOST_WORK
     while most > LEAST_WORK and (1 << most) * 1024 > free // 2:
         most -= 1

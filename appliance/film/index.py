@@ -164,8 +164,7 @@ def rebuild_index(segment: Plaintext, recording: str, number: int) -> SegmentInd
 
 
 def _next_fragment(segment: Plaintext, init: Init, builder: IndexBuilder) -> int | None:
-    """Take in the fragment (or filling) behind what `builder` has: where it ends, None if it does
-    not."""
+    """Take in the fragment (or filling) behind what `builder` has; where it ends, if it does."""
     at = builder.size
     found = boxes.header(segment.read_at(at, 16))
     if found is None:

@@ -98,8 +98,7 @@ class Tail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class FilmEnded(Fact, frozen=True, kw_only=True, tag="ended/v1"):
     """The last line. `ended` is None where no trusted clock saw it; `segments`, `frames` and
-    `seconds` are the sums over the lines above, without the tail, which only the case's key can
-    count."""
+    `seconds` are sums over the lines above: only the case's key can count the tail."""
 
     why: EndReason
     ended: Timestamp | None

@@ -148,8 +148,7 @@ class Footage:
         return span
 
     def frames(self, packets: Iterable[Packet[Any]]) -> Iterator[tuple[Fraction, VideoFrame]]:
-        """The frames in these packets, as they are shown, and the second at which each appears.
-        Raises BadFile."""
+        """The frames in these packets, and the second at which each is shown. Raises BadFile."""
         context = self.picture.codec_context
         context.flush_buffers()
         with reading():
@@ -360,8 +359,7 @@ def _turns(frame: VideoFrame) -> tuple[str, ...]:
 
 
 class Sounds:
-    """Samples in one line, from number `start` of a film on: each where it belongs, silence where
-    nothing does."""
+    """Samples of a film from number `start` on, each where it belongs, and silence in between."""
 
     def __init__(self, layout: str, rate: int, start: int, stop: int | None = None) -> None:
         """`layout` is mono or stereo; nothing is kept from `stop` on."""

@@ -70,8 +70,7 @@ _ENDS_EARLY = Fraction(2)
 def transcode(source: Source, size: int, wire: Wire, longest: Fraction) -> None:
     """Make the film in `source`, of `size` bytes, into one like ours, and send it over `wire`.
 
-    Raises what `refusal` makes; av.FFmpegError, ValueError, ArithmeticError where the film is
-    broken, MemoryError.
+    Raises what `refusal` makes, MemoryError; av.FFmpegError, ValueError, ArithmeticError if broken.
     """
     try:
         check_film(source, size)

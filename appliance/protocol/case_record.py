@@ -74,8 +74,7 @@ def withdrawal_note(directory: CaseFolder) -> tuple[Withdrawal, str] | None:
 
 
 def film_order(directory: CaseFolder, film: str) -> _FilmOrder | None:
-    """The order for a film in a case's directory, its signature not checked. Raises BadFile,
-    OSError."""
+    """The order for a film of a case, its signature not checked. Raises BadFile, OSError."""
     try:
         data = read_plain(directory.film_orders / checked_id(film))
     except FileNotFoundError:

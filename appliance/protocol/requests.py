@@ -90,8 +90,7 @@ NeedsPress = Enrol | Renew | CorrectTime | FactoryReset
 Request = Stop | NeedsPress | SetTime | Preview | Remove | LetIn
 _REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _LARGEST_REQUEST = 256 * 1024
-"""Bytes. The largest we write carries two cards, of 3 KiB each, or a signed order with the copies
-that a family has."""
+"""Bytes. Our largest carry two cards, of 3 KiB each, or an order with the copies a family has."""
 
 
 def read_request(path: Path) -> Request:

@@ -247,8 +247,7 @@ def links(path: Path, most: int = LARGEST_LOG) -> Iterator[Link]:
     """The log at `path` as it is now, link by link, one in memory at a time; none if there is none.
 
     Another process may have put anything there. A line that is being written just now is left out.
-    Raises BadFile naming the first link that does not hold, or for what is no log of at most `most`
-    bytes; OSError.
+    Raises OSError; BadFile naming the first link that does not hold, or for more than `most` bytes.
     """
     head, end = Head(0, START), 0
     try:

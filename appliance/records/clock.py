@@ -4,8 +4,7 @@ A kit without a network may wake in the wrong year, so a permit is only believed
 *trusted*: someone unlocked has vouched for it since this boot; or the kit stands at base and its
 wall clock was set from the network; or a clock chip has kept on counting since a trusted reading.
 From then on the kit reckons by the boot clock, which nobody can set; the wall clock is not asked
-again and never changed. Limits of a film do not use any of this: they run on the monotonic clock
-alone.
+again and never changed. Limits of a film run on the monotonic clock alone.
 """
 
 import time

@@ -69,16 +69,14 @@ class PrivateKeys:
 def lock(keys: PrivateKeys, passphrase: str, work: int | None = None) -> bytes:
     """The keys under a passphrase: an age file that `age --decrypt` opens with it too.
 
-    Takes about a second and up to 128 MiB, in a child process. Raises BadInput for a passphrase
-    that is too weak.
+    Takes about a second and up to 128 MiB, in a child process. Raises BadInput for a weak one.
     """
     check_passphrase(passphrase)
     return seal(keys.text().encode(), [ScryptRecipient(normalised(passphrase), work)])
 
 
 def unlock(data: bytes, passphrase: str) -> PrivateKeys:
-    """The keys that `lock` put under this passphrase. Raises WrongPassphrase, BadFile,
-    Incomplete."""
+    """The keys that `lock` put there. Raises WrongPassphrase, BadFile, Incomplete."""
     return PrivateKeys.parse(
         unseal(data, [ScryptIdentity(normalised(passphrase))]).decode(errors="replace")
     )

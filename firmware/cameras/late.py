@@ -25,8 +25,7 @@ class LateCamera:
         """It is loaded, or cannot be."""
 
     def loading(self, loaded: Callable[[], None]) -> bool:
-        """True until it is loaded. The first call begins that; `loaded` is called when it is over,
-        however it went."""
+        """True until it is loaded. The first call begins that; `loaded` is called at its end."""
         if self._loader is None:
             self._loader = threading.Thread(
                 target=self._load, args=(loaded,), name="camera", daemon=True

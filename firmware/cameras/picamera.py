@@ -139,8 +139,7 @@ class _ToSink(Output):  # type: ignore[misc]
 
 
 class PiCamera:
-    """A `Camera`: the first one the Pi finds. It is opened for each film or framing and closed
-    after it."""
+    """A `Camera`: the first one the Pi finds, open only for a film or for framing."""
 
     name = "Raspberry Pi camera"
 
