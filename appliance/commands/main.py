@@ -25,7 +25,7 @@ def main() -> NoReturn:
     """The console script."""
     # So that what was half written is cleared away, as it is after Ctrl-C.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+        signal.signal(number, signal.default_int_handler)
     status = run(sys.argv[1:])
     # Everything is written and closed. An orderly exit of Python takes as long as sealing 15 MiB.
     os._exit(status)
@@ -137,7 +137,3 @@ def _say(text: str) -> None:
 def _os_sentence(error: OSError) -> str:
     name = f"{error.filename}: " if error.filename else ""
     return f"{name}{error.strerror or error}.\nCheck the name, the disk and who may write there."
-
-
-def _interrupt(number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
