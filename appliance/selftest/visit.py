@@ -17,6 +17,22 @@ from appliance.vault.cases import Cases, Details, OpenCase
 from appliance.vault.keys import PrivateKeys
 
 
+def enrol(kit: Kit, service: PrivateKeys, practitioner: PrivateKeys) -> RecorderStatus:
+    """Set a new kit up for a service and its practitioner, with a press."""
+    now = SystemClock().read()
+    asked = Enrol(
+        id=new_id(),
+        boot=now.boot,
+        boottime=now.boottime,
+        service=service.card(),
+        practitioner=practitioner.card(),
+    )
+    place_request(kit.home, asked)
+    kit.recorder_shows("presence asked for", lambda s: s.state == "presence")
+    kit.press(0.1)
+    return kit.recorder_shows("enrolled", lambda s: s.answers.get(asked.id) == "done")
+
+
 @dataclass(frozen=True)
 class Visit:
     """A practitioner and a service are enrolled, and there is one case."""
@@ -33,18 +49,7 @@ class Visit:
         kit.start("recorder")
         kit.recorder_shows("the recorder", lambda s: s.state == "idle", 20)
         keys, service = PrivateKeys.generate("practitioner"), PrivateKeys.generate("service")
-        now = SystemClock().read()
-        asked = Enrol(
-            id=new_id(),
-            boot=now.boot,
-            boottime=now.boottime,
-            service=service.card(),
-            practitioner=keys.card(),
-        )
-        place_request(kit.home, asked)
-        kit.recorder_shows("presence asked for", lambda s: s.state == "presence")
-        kit.press(0.1)
-        kit.recorder_shows("enrolled", lambda s: s.answers.get(asked.id) == "done")
+        enrol(kit, service, keys)
         details = Details(label="nobody's family", check_word="harbour")
         case = Cases(kit.home).create(details, keys, service.card(), [keys.signer.verifier])
         return cls(kit, keys, service, case)
