@@ -65,6 +65,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     port: int = 8443
     names: tuple[str, ...] = ()
     """What else the page is called: host names and addresses of the kit's own networks."""
+    language: str = "en"
+    """What the page speaks: English, or a language whose catalogue the page has."""
     label: str = "/etc/attune/label.toml"
     """What the first start wrote down for the kit's label; see `systemd/first-boot`."""
     store: str = ""

@@ -34,6 +34,7 @@ from appliance.records.clock import SystemClock
 from web_ui.app import build_parts, create_app
 from web_ui.keeper import Keeper
 from web_ui.system.tls import ensure_certificate
+from web_ui.wording import language
 
 THREADS = 16
 """Requests answered at once: a few players, the status line of a few browsers, and a form."""
@@ -65,6 +66,7 @@ def _keep_serving(config: Config) -> int:
 
     Returns the status of the first page that does not end by a lock.
     """
+    language.check(config.language)
     signals = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
     with _listen(config) as listener:
         session_key = secrets.token_bytes(32)
@@ -169,7 +171,7 @@ def _load(config: Config, end: "_End", session_key: bytes) -> Flask:
     end.watch()
     parts = build_parts(config, SystemClock(), start_anew=end.anew)
     Keeper(parts).start()
-    app = create_app(parts)
+    app = create_app(parts, config.language)
     # So that a form that was open during a lock can still be sent; the session itself is in memory.
     app.secret_key = session_key
     return app

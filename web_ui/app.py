@@ -55,7 +55,7 @@ from web_ui.session.session import Session
 from web_ui.system.power import power_off
 from web_ui.system.usb_sticks import Sticks, Udisks
 from web_ui.wording import times
-from web_ui.wording.language import locale, told
+from web_ui.wording.language import CATALOGUES, locale, told
 from web_ui.wording.status_line import ended_in_words
 
 HERE = Path(__file__).parent
@@ -125,9 +125,7 @@ def build_parts(
     )
 
 
-def create_app(
-    parts: Parts, language: str = "en", translations: Path = HERE / "translations"
-) -> Flask:
+def create_app(parts: Parts, language: str = "en", translations: Path = CATALOGUES) -> Flask:
     """The page of one kit, in a language whose catalogue is in `translations`."""
     app = Flask(__name__, static_folder=None)
     app.config.update(

@@ -65,8 +65,8 @@ ROOMS = {
     "web_ui.forms web_ui.answers",
     "web_ui.app": "records config vault casework web_ui.wording web_ui.system web_ui.session "
     "web_ui.recorder web_ui.errors web_ui.forms web_ui.pages",
-    "web_ui.__main__": "errors memory records config program factory_reset web_ui.system "
-    "web_ui.keeper web_ui.app",
+    "web_ui.__main__": "errors memory records config program factory_reset web_ui.wording "
+    "web_ui.system web_ui.keeper web_ui.app",
 }
 """Room -> the rooms it may import, all of them above it; those of `appliance` by one name."""
 MAY_IMPORT = {

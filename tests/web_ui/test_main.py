@@ -26,6 +26,7 @@ from appliance.config import Config, write_config
 from appliance.records.clock import EARLIEST
 from appliance.records.files import save_fact
 from appliance.selftest.kit import Kit, command, free_port, wait_for
+from tests.support import pseudo
 from web_ui.pages.status import STREAMS
 from web_ui.session.access import PAIRED_COOKIE, Paired
 from web_ui.system.tls import ensure_certificate, fingerprint
@@ -319,6 +320,21 @@ def test_settings_that_are_wrong_are_refused_by_name(tmp_path: Path) -> None:
     ended = subprocess.run(command("web", path), capture_output=True, text=True, timeout=30)
     assert ended.returncode == 1
     assert "camrea" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_a_language_is_spoken_when_its_catalogue_is_there_and_else_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(tmp_path, language=pseudo.LANGUAGE)
+    refused = started(settings, tmp_path)
+    assert refused.returncode == 1 and "Traceback" not in refused.stderr
+    assert f"does not speak {pseudo.LANGUAGE}" in refused.stderr and "may be: en." in refused.stderr
+    # Python looks for the program first where it is started.
+    shutil.copytree(Path(web_ui.__file__).parent, tmp_path / "web_ui")
+    pseudo.catalogue(tmp_path / "web_ui" / "translations")
+    monkeypatch.chdir(tmp_path)
+    with serving(settings, tmp_path / "logs") as kit:
+        assert pseudo.OPEN in kit.page().get("/setup").text
 
 
 def test_nobody_else_looks_into_the_memory_that_has_an_unlocked_key() -> None:

@@ -3,10 +3,26 @@
 English is what stands in the source; other languages lie in translations/ as gettext catalogues.
 """
 
+from pathlib import Path
+
 import flask_babel
 from babel import Locale
 
-from appliance.errors import KitError
+from appliance.errors import BadFile, KitError
+
+CATALOGUES = Path(__file__).resolve().parent.parent / "translations"
+
+
+def check(language: str) -> None:
+    """Raise BadFile if the page has no catalogue of this language."""
+    found = {file.parent.parent.name for file in CATALOGUES.glob("*/LC_MESSAGES/messages.mo")}
+    if language not in (known := sorted({"en", *found})):
+        raise BadFile(
+            "The page does not speak %(language)s.",
+            "In the settings, `language` may be: %(known)s.",
+            language=language,
+            known=", ".join(known),
+        )
 
 
 def _(sentence: str, **values: object) -> str:
