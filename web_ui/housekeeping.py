@@ -71,18 +71,19 @@ def without_the_revoked(parts: Parts, holder: Practitioner, case: OpenCase) -> O
     try:
         for share in end_what_they_see(case, enrolled.former, holder.now(parts.clock)):
             parts.note("share-ended", case=case.id, share=share)
-        return _renew(parts, case, enrolled) if strangers(case.team, enrolled) else case
+        return renewed(parts, case, enrolled) if strangers(case.team, enrolled) else case
     except (KitError, OSError):
         parts.note("new-key-waits", case=case.id)
         return case
 
 
-def _renew(parts: Parts, case: OpenCase, enrolled: Enrolled) -> OpenCase:
+def renewed(parts: Parts, case: OpenCase, enrolled: Enrolled) -> OpenCase:
+    """The case with a new key, which nobody has whom the service revoked."""
     # The permit is for the key that they know.
     parts.recorder.disarm(case.id)
-    renewed = parts.cases.renew(case, enrolled)
+    found = parts.cases.renew(case, enrolled)
     parts.note("new-key", case=case.id)
-    return renewed
+    return found
 
 
 def end_what_is_over(parts: Parts, now: datetime | None) -> None:

@@ -43,14 +43,11 @@ def open_store(text: str, access: Access | None = None, patience: float = 60.0) 
             "Set `store` in its settings to the service's store, such as file:///srv/attune.",
         )
     # Imported only where they are used: each takes memory and a tenth of a second.
-    if address.scheme == "s3":
-        from appliance.stores.cloud import open_s3
+    if address.scheme in ("s3", "az"):
+        from appliance.stores.cloud import open_azure, open_s3
 
-        return open_s3(address, _needed(access, text), patience)
-    if address.scheme == "az":
-        from appliance.stores.cloud import open_azure
-
-        return open_azure(address, _needed(access, text), patience)
+        engine = open_s3 if address.scheme == "s3" else open_azure
+        return engine(address, _needed(access, text), patience)
     if address.scheme == "sftp":
         from appliance.stores.sftp import open_sftp
 

@@ -19,7 +19,7 @@ from appliance.vault.passphrases import make_passphrase
 from web_ui.answers import download, press_page
 from web_ui.errors import status_of
 from web_ui.forms import Form
-from web_ui.housekeeping import _renew
+from web_ui.housekeeping import renewed
 from web_ui.parts import parts
 from web_ui.session.access import paired
 from web_ui.session.current import case_page, enrolled_here, open_case, practitioner
@@ -94,7 +94,7 @@ def renew(case: str) -> ResponseReturnValue:
     """Give the case a new key, if the page could not do it by itself."""
     opened, enrolled = open_case(case), enrolled_here()
     if strangers(opened.team, enrolled):
-        _renew(parts(), opened, enrolled)
+        renewed(parts(), opened, enrolled)
         practitioner().forget(case)
     return redirect(url_for("team.show", case=case), 303)
 
@@ -105,8 +105,8 @@ def ask(case: str) -> ResponseReturnValue:
     opened, status = open_case(case), parts().recorder.status()
     if status is None:
         raise NotPossible(_("The recorder does not answer. Look at the kit itself."))
-    renewed = Renewed(kit=status.kit, case=case, recipient=opened.record.recipient)
-    note = sign_fact(practitioner().keys.signer, renewed)
+    said = Renewed(kit=status.kit, case=case, recipient=opened.record.recipient)
+    note = sign_fact(practitioner().keys.signer, said)
     asked = parts().recorder.ask(partial(Renew, note=note))
     parts().note("new-key-asked", case=case)
     return redirect(url_for("team.wait", case=case, asked=asked), 303)
