@@ -154,7 +154,7 @@ def sealed_file(case: OpenCase, kept: Kept) -> Path:
 
 
 def say(case: OpenCase, name: str, words: Words) -> None:
-    """Put down these words for a moment, in place of those before. Raises NoMatch."""
+    """Write these words for a moment, in place of those before. Raises NoMatch."""
     with case.changing:
         case.write(msgspec.structs.replace(moment(case, name), words=words), name)
 

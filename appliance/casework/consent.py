@@ -131,8 +131,8 @@ def consent_of(case: OpenCase) -> Consent | None:
 
 
 def nothing_agreed(at: datetime) -> Consent:
-    """What is put down where the consent in force cannot be read and something is taken back: that
-    nothing is agreed to any more, should it be read again one day."""
+    """What is written where something is taken back and the consent in force cannot be read: that
+    nothing is agreed to any more, in case it can be read again one day."""
     return Consent(
         record_id=new_id(),
         privacy_notice="",

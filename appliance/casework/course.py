@@ -138,7 +138,7 @@ def top_up(case: OpenCase, at: datetime) -> None:
 def rate(
     case: OpenCase, stage: Literal["start", "end"], at: datetime, ratings: Sequence[Rating]
 ) -> None:
-    """Put down how near the goals are at the start or the end."""
+    """Write down how near the goals are at the start or the end."""
     case.write(Rated(at=at, stage=stage, ratings=tuple(ratings)), new_id())
 
 

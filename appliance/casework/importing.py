@@ -68,7 +68,7 @@ class Original:
         self._writer = SealedWriter(self._file, [self._identity.recipient])
 
     def write(self, data: Bytes) -> int:
-        """Take some more of it. Raises BadInput when it gets too large, NotPossible."""
+        """Take the next part of it. Raises BadInput when it gets too large, NotPossible."""
         if self.size + len(data) > self._largest:
             raise BadInput(
                 "The film is larger than %(size)s GiB.",

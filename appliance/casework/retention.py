@@ -65,6 +65,6 @@ def warned_at(case: OpenCase) -> datetime | None:
 
 
 def warn(case: OpenCase, now: datetime) -> None:
-    """Put down that it is said now. Safe to call again: the first time counts."""
+    """Note that the page says so now. Safe to call again: the first time counts."""
     if warned_at(case) is None:
         case.write(Warned(course=course_of(case).number, at=now))

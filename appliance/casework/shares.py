@@ -146,8 +146,8 @@ def end_what_they_see(case: OpenCase, people: Iterable[Card], now: datetime) -> 
 
 
 def _end_what_is_lost(case: OpenCase, kept: Salvaged[Share], now: datetime) -> list[str]:
-    """Nobody can tell any more what these were for, for whom, or of what: they are copies, and they
-    end."""
+    """End shares whose documents are lost. Nobody can tell any more what they were for, for whom or
+    of what; they are copies, so nothing is lost with them."""
     ended = [item for item in kept.lost if not is_share_ended(case.directory, item)]
     for item in ended:
         order = end_of_share(case.directory, item)

@@ -86,8 +86,8 @@ def withdraw_film(case: OpenCase, film: str, kit: str, at: datetime) -> FilmWith
 
 
 def _cut_from(case: OpenCase, film: str) -> tuple[str, ...]:
-    """Every moment that was cut from a film, and each of which nobody can tell any more what it was
-    cut from: the family must not be shown it again. Its film is there to cut it once more."""
+    """Every moment that was cut from a film, or of which nobody can tell any more what it was cut
+    from: the family must not be shown it again. It can be cut once more from its film."""
     clips, stills = case.salvage(Clip), case.salvage(Still)
     every: list[Kept] = [*clips.found.values(), *stills.found.values()]
     sure = {one.id for one in every if one.recording == film}
