@@ -119,7 +119,7 @@ class Life(RuleBasedStateMachine):
         case = self.case()
         self.now += MINUTE
         self.agreed_at = self.now
-        agreed = consent(person("Alex", *sorted(said)), until=self.now + 90 * DAY)
+        agreed = consent(person("Alex", *sorted(said)), valid_until=self.now + 90 * DAY)
         case.write(msgspec.structs.replace(agreed, event_time=self.now))
         shares.end_what_is_not_agreed(case, self.now)
 
