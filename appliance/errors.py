@@ -24,9 +24,11 @@
         |   +-- NotReached               nothing answered
         +-- SendRefused (PermissionError)       not worth trying again until something changes
             +-- WrongStore               what answered is not the service's store
+            +-- WrongTime                its certificate is not valid on this day
             +-- NotLetIn                 the store does not let this kit in
             +-- StoreMissing
             +-- StoreFull
+            +-- NotAFile                 something else than a file lies under a name
 
 An error is for a person: what happened and why (the sentence), what to do (the hint). Between
 processes only its `code` travels. A refusal to film is not an error but an answer: see
@@ -169,6 +171,13 @@ class WrongStore(SendRefused):
     code = "wrong-store"
 
 
+class WrongTime(SendRefused):
+    """The store has the certificate that is known here, and it is not valid now: it has run out, or
+    this kit's clock is wrong."""
+
+    code = "wrong-time"
+
+
 class NotLetIn(SendRefused):
     code = "not-let-in"
 
@@ -179,6 +188,13 @@ class StoreMissing(SendRefused):
 
 class StoreFull(SendRefused):
     code = "store-full"
+
+
+class NotAFile(SendRefused):
+    """Whoever has a kit's way into a folder can make a directory under any name. It concerns that
+    name alone: everything else goes on."""
+
+    code = "not-a-file"
 
 
 def own_card(error: OSError) -> NotPossible:

@@ -13,7 +13,7 @@ everything is at most consistent, and nobody has shown who signed.
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -90,6 +90,8 @@ class Verdict:
     findings: tuple[Finding, ...]
     keys: tuple[Verifier, ...]
     """The kits' keys against which all was checked, as they were given."""
+    others: int = 0
+    """Files there that no finding is about: case keys, documents, orders, answers."""
 
     @property
     def broken(self) -> Finding | None:
@@ -98,7 +100,7 @@ class Verdict:
 
     @property
     def proven(self) -> bool:
-        """True if everything holds and was signed with the key that was given."""
+        """True if all that was looked at holds and was signed with the key that was given."""
         return bool(self.keys) and all(finding.state == "holds" for finding in self.findings)
 
     @property
@@ -111,7 +113,10 @@ class Verdict:
         if unfinished:
             return f"Consistent, but {len(unfinished)} not signed to the end yet."
         names = ", ".join(key.name for key in self.keys)
-        return f"Everything here holds, and was signed by {names}."
+        sentence = f"What was looked at holds, and was signed by {names}."
+        if self.others:
+            sentence += f" Not looked at: {self.others} other files, and whether a film is missing."
+        return sentence
 
 
 def verify(place: Place, given: Sequence[Verifier] = ()) -> Verdict:
@@ -135,7 +140,9 @@ def verify(place: Place, given: Sequence[Verifier] = ()) -> Verdict:
             "There is nothing here that can be checked.",
             "Give a recording (recordings/<id>), a kit's home, or a store.",
         )
-    return Verdict(tuple(findings), tuple(given))
+    films = {match["folder"] + "/" for name in names if (match := _MANIFEST.fullmatch(name))}
+    others = [name for name in names if not _looked_at(name, films)]
+    return Verdict(tuple(findings), tuple(given), 0 if "manifest" in names else len(others))
 
 
 def parse_key(text: str) -> Verifier:
@@ -149,6 +156,11 @@ def _cards(place: Place, names: Sequence[str]) -> list[Verifier]:
     """The kits' cards that lie there, for want of a key that is known from elsewhere."""
     cards = (from_json(_text(place, name), KitCard) for name in names if _CARD.fullmatch(name))
     return [card.verifying_key() for card in cards]
+
+
+def _looked_at(name: str, films: Collection[str]) -> bool:
+    folder, slash, _ = name.rpartition("/")
+    return folder + slash in films or any(one.fullmatch(name) for one in (_LOG, _HEADS, _CARD))
 
 
 def _film(

@@ -63,9 +63,11 @@ HELD_BY = {
     "appliance/age/test_interop firmware/test_writer",
     "appliance.casework.closing": "appliance/vault/test_cases appliance/casework/test_withdrawal",
     "appliance.casework.withdrawal": "appliance/casework/test_withdrawal "
-    "appliance/casework/test_shares appliance/base/test_orders web_ui/pages/test_withdrawal",
+    "appliance/casework/test_shares appliance/base/test_orders appliance/base/test_holds "
+    "web_ui/pages/test_withdrawal",
     "appliance.protocol.case_record": "appliance/casework/test_withdrawal "
     "appliance/casework/test_shares firmware/test_removing appliance/sync/test_sender "
+    "appliance/base/test_holds "
     f"web_ui/pages/test_withdrawal {TAKEN_OVER}",
     "firmware.removing": f"firmware/test_removing firmware/test_runner {TAKEN_OVER}",
     "firmware.gate": "firmware/test_runner firmware/test_removing firmware/test_renewing "

@@ -8,16 +8,15 @@ order lets them in on their kit (`appliance.casework.readmission`).
 
 import hashlib
 import io
-import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.age.identities import identity_lines, parse_identity
 from appliance.age.sealing import seal
-from appliance.age.unsealing import unseal
-from appliance.base.orders import place_order
+from appliance.base.cases import every_case, newest_key, numbered
+from appliance.base.ledger import Ledger
+from appliance.base.orders import place_order, put_note
 from appliance.errors import BadFile, BadInput, Incomplete, NoMatch
 from appliance.protocol.cards import Card, KitCard, sealing_keys
 from appliance.protocol.enrolment import Revocation
@@ -26,13 +25,11 @@ from appliance.protocol.orders import Readmission
 from appliance.protocol.permits import Ceilings, recipient_digest
 from appliance.protocol.readmission import key_file
 from appliance.records.clock import Clock
-from appliance.records.files import ID, checked_id, from_json, save, to_json
+from appliance.records.files import checked_id, from_json, save, to_json
 from appliance.records.signing import Verifier, sign_fact
 from appliance.stores.store import ServiceStore, is_there, read_small
 from appliance.vault.cases import Team, team_document
 from appliance.vault.keys import PrivateKeys
-
-_NUMBER = re.compile("[0-9]{4}")
 
 
 def enrol(data: bytes, keys: Path) -> Path:
@@ -77,21 +74,27 @@ def sign_ceilings(keys: PrivateKeys, folder: Path, ceilings: Ceilings) -> Path:
     return path
 
 
-def revoke(store: ServiceStore, keys: PrivateKeys, name: str, folder: Path, clock: Clock) -> Path:
-    """Sign for every kit that a practitioner is none any more, then take their card away: their
-    orders count no more. Raises BadInput, SendInterrupted, SendRefused."""
+def revoke(
+    store: ServiceStore, keys: PrivateKeys, name: str, folder: Path, clock: Clock, ledger: Ledger
+) -> Path:
+    """Sign for every kit that a practitioner is none any more, then take their card away: what
+    they sign from now on counts no more. Raises BadInput, SendInterrupted, SendRefused."""
+    path = card_of(name, folder)
+    fact = Revocation(practitioner=name, at=clock.read().wall)
+    note = sign_fact(keys.signer, fact)
+    ledger.write("revoked", name, note=note)
+    put_note(store, revocation_object(name), note.encode())
+    away = folder / "revoked" / path.name
+    away.parent.mkdir(mode=0o700, exist_ok=True)
+    path.replace(away)
+    return away
+
+
+def card_of(name: str, folder: Path) -> Path:
+    """Where the card of a practitioner of this name lies. Raises BadInput."""
     for path in sorted((folder / "practitioners").glob("*.pub")):
         if _named(path) == name:
-            fact = Revocation(practitioner=name, at=clock.read().wall)
-            note = sign_fact(keys.signer, fact).encode()
-            where = revocation_object(name)
-            # In place of what somebody else may have put there.
-            store.purge(where)
-            store.create(where, io.BytesIO(note))
-            away = folder / "revoked" / path.name
-            away.parent.mkdir(mode=0o700, exist_ok=True)
-            path.replace(away)
-            return away
+            return path
     raise BadInput(f"There is no practitioner {name} here.", "Their names are in the .pub files.")
 
 
@@ -120,6 +123,8 @@ class Recovered:
     """Name of the new key file at the store, '' where there is none."""
     order: int = 0
     """Number of the order for the kit, 0 where none was named."""
+    kit: str = ""
+    """The kit that it is for."""
     why: str = ""
     """A sentence, where nothing was done."""
 
@@ -136,9 +141,9 @@ def cases_of(
     cards = [*(folder / "practitioners").glob("*.pub"), *(folder / "revoked").glob("*.pub")]
     believed = [from_json(path.read_bytes(), Card).verifying_key() for path in cards]
     found, unknown = [], []
-    for case in _cases(store):
+    for case in every_case(store):
         try:
-            opened = _newest_key(store, keys, case)
+            opened = newest_key(store, keys, case)
             team = _team(store, believed, case, opened[1]) if opened else None
         except (BadInput, Incomplete, NoMatch) as error:
             unknown.append(Recovered(case, why=f"Who works in it cannot be known: {error.args[0]}"))
@@ -155,6 +160,7 @@ def recover(
     cases: Sequence[str],
     kit: str,
     clock: Clock,
+    ledger: Ledger,
 ) -> list[Recovered]:
     """Seal the keys of these cases to a practitioner's new card as well, and order the kit of this
     id, if one is named, to let them in.
@@ -171,14 +177,20 @@ def recover(
             f"No kit {kit} has ever sent to this store.",
             "Its number stands on its page, under This kit.",
         )
-    return [_recover(store, keys, to, case, kit, clock) for case in cases]
+    return [_recover(store, keys, to, case, kit, clock, ledger) for case in cases]
 
 
 def _recover(
-    store: ServiceStore, keys: PrivateKeys, to: Card, case: str, kit: str, clock: Clock
+    store: ServiceStore,
+    keys: PrivateKeys,
+    to: Card,
+    case: str,
+    kit: str,
+    clock: Clock,
+    ledger: Ledger,
 ) -> Recovered:
     try:
-        found = _newest_key(store, keys, case)
+        found = newest_key(store, keys, case)
     except NoMatch as error:
         return Recovered(case, why=error.sentence)
     if found is None:
@@ -200,6 +212,7 @@ def _recover(
     order = place_order(
         store,
         keys.signer,
+        ledger,
         kit,
         lambda n: Readmission(
             number=n,
@@ -212,47 +225,19 @@ def _recover(
             at=now,
         ),
     )
-    return Recovered(case, name, order)
-
-
-def _newest_key(store: ServiceStore, keys: PrivateKeys, case: str) -> tuple[int, bytes] | None:
-    """Number and content of the newest key file that a kit sent of a case; None if there is none,
-    or the family has withdrawn. Whoever has a kit's way in can put rubbish on top: it is passed by.
-    Raises NoMatch where none opens."""
-    names = _numbered(store, case, "identity-")
-    if not names or is_there(store, tombstone_object(case)):
-        return None
-    for number, name in reversed(names):
-        with suppress(BadInput, Incomplete, NoMatch):
-            return number, unseal(read_small(store, name) or b"", [keys.identity])
-    raise NoMatch("The service's keys do not open it.", "Give the keys it was made with.")
+    return Recovered(case, name, order, kit)
 
 
 def _team(
     store: ServiceStore, believed: Sequence[Verifier], case: str, secrets: bytes
 ) -> Team | None:
     """Who works in a case, None where that has not come yet."""
-    names = _numbered(store, case, "documents/team-")
+    names = numbered(store, case, "documents/team-")
     if not names:
         return None
     number, name = names[-1]
     identities = [parse_identity(line) for line in identity_lines(secrets.decode())]
     return team_document(read_small(store, name) or b"", identities, believed, case, number)
-
-
-def _numbered(store: ServiceStore, case: str, stem: str) -> list[tuple[int, str]]:
-    prefix = case_object(case, stem)
-    names = [entry.name for entry in store.list(prefix)]
-    return [
-        (int(number), name)
-        for name in sorted(names)
-        if _NUMBER.fullmatch(number := name.removeprefix(prefix).removesuffix(".age"))
-    ]
-
-
-def _cases(store: ServiceStore) -> list[str]:
-    names = {entry.name.split("/")[1] for entry in store.list("cases/")}
-    return sorted(name for name in names if ID.fullmatch(name))
 
 
 def _named(path: Path) -> str:

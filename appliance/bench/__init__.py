@@ -22,6 +22,7 @@ from appliance.errors import NotPossible
 from appliance.records.files import lines
 
 _MODULES = {
+    "base": "appliance.bench.base",
     "clips": "appliance.bench.clips",
     "page": "appliance.bench.page",
     "record": "appliance.bench.record",

@@ -11,28 +11,35 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+Valid = tuple[timedelta, timedelta]
+"""From when and until when, from now."""
+TODAY: Valid = (timedelta(hours=-1), timedelta(days=1))
+
 
 class Authority:
-    """Signs certificates for a day; its own is `pem`."""
+    """Signs certificates for a day; its own is `pem`. With `above`, that one has signed it."""
 
-    def __init__(self) -> None:
+    def __init__(self, above: "Authority | None" = None) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _named("Attune throwaway authority")
+        self._name = _named("Attune throwaway authority" + (" below" if above else ""))
+        issuer, key = (above._name, above._key) if above else (self._name, self._key)
         self._certificate = (
-            _builder(self._name, self._name, self._key.public_key())
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .sign(self._key, hashes.SHA256())
+            _builder(self._name, issuer, self._key.public_key(), TODAY)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(key, hashes.SHA256())
         )
 
     @property
     def pem(self) -> str:
         return self._certificate.public_bytes(Encoding.PEM).decode()
 
-    def issue(self, folder: Path, name: str, hosts: Sequence[str]) -> tuple[Path, Path]:
+    def issue(
+        self, folder: Path, name: str, hosts: Sequence[str], valid: Valid = TODAY
+    ) -> tuple[Path, Path]:
         """A certificate for these hosts and its key, as files in `folder`."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
-            _builder(_named(name), self._name, key.public_key())
+            _builder(_named(name), self._name, key.public_key(), valid)
             .add_extension(x509.SubjectAlternativeName([_host(h) for h in hosts]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -49,7 +56,7 @@ def _named(text: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, valid: Valid
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
@@ -58,8 +65,8 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now + valid[0])
+        .not_valid_after(now + valid[1])
     )
 
 

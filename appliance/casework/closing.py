@@ -12,11 +12,12 @@ from typing import Literal
 import msgspec
 
 from appliance.errors import BadFile
-from appliance.protocol.case_record import CaseRecord, held, hold_notice, withdrawal_note
+from appliance.protocol.case_record import CaseRecord, held, hold_notice, ordered, withdrawal_note
 from appliance.protocol.orders import CopiesOut, Withdrawal
 from appliance.records.files import (
     CaseFolder,
     destroy,
+    is_there,
     load_fact,
     names_in,
     new_id,
@@ -47,9 +48,9 @@ def withdraw(
     everything ends, but nothing is removed; once that is lifted, call it again.
     """
     until = None
-    if held(directory):
+    if is_there(directory.hold):
         notice = hold_notice(directory)
-        until = notice.review if notice else at
+        until = notice.until if notice else at
     order = Withdrawal(
         id=new_id(), case=directory.name, kit=kit, at=at, why=why, copies=copies, held=until
     )
@@ -85,6 +86,6 @@ def finish_withdrawal(directory: CaseFolder) -> None:
             continue
         # The orders for single films say that they were taken back, and stay. What was shared is a
         # copy: sharing ends at once, and a hold loses nothing by it.
-        if part == directory.shares or (not keep and part != directory.film_orders):
+        if part == directory.shares or (not keep and part not in ordered(directory)):
             shutil.rmtree(part)
     sync_directory(directory)

@@ -7,6 +7,7 @@ can be done again: a pulled plug only delays. What plays is refused from the ord
     cases/<id>/withdrawn-there    everything: the service's word, a Tombstone or a ServiceOrder
     cases/<id>/withdrawn/<film>   one film: a FilmWithdrawal, or a ServiceOrder
     cases/<id>/hold               nothing of the case may be removed yet; all else ends at once
+    cases/<id>/holds/<hold>       one that was lifted, and `<hold>-lifted`
 
 The recorder removes its own films when it sees these orders; the service removes its key files, or
 its copies of the film, and answers with a signed tombstone.
@@ -36,7 +37,13 @@ from appliance.protocol.case_record import (
     is_withdrawn,
 )
 from appliance.protocol.enrolment import Enrolled
-from appliance.protocol.orders import FilmWithdrawal, HoldNotice, ServiceOrder
+from appliance.protocol.orders import (
+    FilmWithdrawal,
+    HoldEnd,
+    HoldNotice,
+    ServiceOrder,
+    hold_name,
+)
 from appliance.records.files import (
     ID,
     CaseFolder,
@@ -50,7 +57,7 @@ from appliance.records.files import (
     save,
     sync_directory,
 )
-from appliance.records.signing import open_fact, sign_fact
+from appliance.records.signing import Signer, open_fact, sign_fact
 from appliance.vault.cases import OpenCase
 
 _ANY = re.compile(r".+", re.DOTALL)
@@ -128,13 +135,27 @@ def finish_film(directory: CaseFolder, film: str) -> None:
 def place_hold(case: OpenCase, hold: Hold) -> None:
     """Postpone every removal of this case. Its reason is sealed; that there is one is public."""
     case.write(hold)
-    notice = HoldNotice(case=case.id, review=hold.review)
+    by = case.keys.signer.verifier.name
+    notice = HoldNotice(case=case.id, signer=by, since=hold.at, until=hold.review)
     note = sign_fact(case.keys.signer, notice)
     save(case.directory.hold, note.encode())
 
 
-def lift_hold(directory: CaseFolder) -> None:
-    """From now on removal goes on where it waited. Safe to call again."""
+def lift_hold(directory: CaseFolder, signer: Signer, at: datetime) -> None:
+    """From now on removal goes on where it waited, here and at the service. Safe to call again.
+
+    The notice and its signed end stay: the service may have been told of the hold, or is yet to be.
+    """
+    note = ""
+    with suppress(FileNotFoundError, BadFile):
+        note = read_text(directory.hold)
+    if note:
+        name = hold_name(note.encode())
+        by = signer.verifier.name
+        end = sign_fact(signer, HoldEnd(case=directory.name, hold=name, signer=by, at=at))
+        directory.lifted.mkdir(mode=0o750, exist_ok=True)
+        save(directory.lifted / name, note.encode())
+        save(directory.lifted / f"{name}-lifted", end.encode())
     directory.hold.unlink(missing_ok=True)
     sync_directory(directory)
 
@@ -190,7 +211,13 @@ def _take_in(directory: CaseFolder, film: str, note: str) -> bool:
         save(directory.film_orders / film, note.encode())
         return True
     record = load_fact(directory.record, CaseRecord)
-    if is_there(directory.withdrawal) or (record and record.state == "withdrawn"):
+    if is_there(directory.withdrawal):
+        return False
+    # Closed under a hold, it waits for the service's word that it may be removed.
+    waited = held(directory) and not is_there(directory.hold)
+    if record and record.state == "withdrawn" and not waited:
+        return False
+    if waited and read_text(directory.withdrawn_there) == note:
         return False
     save(directory.withdrawn_there, note.encode())
     return True

@@ -9,6 +9,7 @@ says so.
     cases/<id>/withdrawn/<film>   one film: a FilmWithdrawal, or a ServiceOrder
     cases/<id>/ends/<share>       what was shared ends at its day; `<share>-now`: before that
     cases/<id>/hold               nothing of the case may be removed yet; all else ends at once
+    cases/<id>/holds/<hold>       one that was lifted; `<hold>-lifted`: who lifted it
 """
 
 import re
@@ -26,6 +27,7 @@ from appliance.protocol.orders import (
     ShareEnd,
     Tombstone,
     Withdrawal,
+    read_hold,
 )
 from appliance.records.files import (
     ID,
@@ -92,15 +94,26 @@ def films_withdrawn(directory: CaseFolder) -> list[str]:
     return [path.name for path in paths_in(directory.film_orders, ID)]
 
 
+def ordered(directory: CaseFolder) -> tuple[Path, ...]:
+    """What stays of a case that was withdrawn, beside its record: signed notes."""
+    return directory.film_orders, directory.lifted
+
+
 def held(directory: CaseFolder) -> bool:
-    """True while nothing may be removed. A damaged notice holds too: only lifting it ends it."""
-    return is_there(directory.hold)
+    """True while nothing may be removed: by a hold that was placed here, or as the service says. A
+    damaged notice holds too: only lifting it ends it."""
+    if is_there(directory.hold):
+        return True
+    with suppress(OSError, BadFile):
+        order = from_json(read_text(directory.withdrawn_there).partition("\n")[0], CASE_ORDER)
+        return isinstance(order, Tombstone) and order.held
+    return False
 
 
 def hold_notice(directory: CaseFolder) -> HoldNotice | None:
     """The public face of a hold; None if there is none, or it cannot be read."""
     with suppress(FileNotFoundError, BadFile):
-        return from_json(read_text(directory.hold).partition("\n")[0], HoldNotice)
+        return read_hold(read_text(directory.hold).partition("\n")[0])
     return None
 
 

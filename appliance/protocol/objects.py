@@ -1,10 +1,12 @@
 """What the service holds of ours, and under which names.
 
 service/card.json                                   whose store this is (`cards.Card`)
+service/ledger                                      how far its ledger had come, signed
 kits/<kit>/card.json                                KitCard, as in the kit's kit/kit.json
 kits/<kit>/heads/000001                             how far its logs had come, signed
 kits/<kit>/orders/000001                            what the service asks this kit to do
 revoked/<practitioner>                              the service's word that they are none
+holds/<case>/<hold>, <hold>-lifted                  nothing of it is removed; that has ended
 orders/<order>                                      a withdrawal as it stands in its case
 tombstones/<case>                                   the service's signed answer
 tombstones/<order>                                  the same to an order for one film
@@ -49,6 +51,11 @@ def revocation_name(practitioner: str) -> str:
     return f"revoked-{practitioner}"
 
 
+def hold_object(case: str, hold: str) -> str:
+    """A hold on a case or on a film of it. Where it was lifted, `-lifted` follows."""
+    return f"holds/{checked_id(case)}/{hold}"
+
+
 def order_object(order: str) -> str:
     return f"orders/{checked_id(order)}"
 
@@ -67,9 +74,10 @@ def film_object(case: str, recording: str, file: str) -> str:
     return f"cases/{checked_id(case)}/recordings/{checked_id(recording)}/{file}"
 
 
-Part = Literal["case-key", "document", "clip", "manifest", "film"]
+Part = Literal["case-key", "team", "document", "clip", "manifest", "film"]
 _KEY = re.compile(r"identity-[a-z0-9._-]+\.age")
 _SEALED = re.compile(r"[a-z0-9][a-z0-9._-]*\.age")
+_TEAM = re.compile(r"team-[0-9]{4}\.age")
 """A name with a dot before it is a file that is being written."""
 
 
@@ -100,7 +108,7 @@ def case_files(
     ]
     for part, folder, name in folders:
         for path in inside(folder, name):
-            yield part, path
+            yield "team" if _TEAM.fullmatch(path.name) else part, path
     for film in inside(directory.derived, ID):
         # Without its note, what is mended of a film is still being made.
         for note in inside(film, MENDED_NAME):

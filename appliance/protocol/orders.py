@@ -8,13 +8,14 @@ carries one out checks its signature again: sync may have been taken over.
     inbox/order-000001
 """
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from appliance.records.files import Fact, Home, Timestamp, paths_in
+from appliance.records.files import Fact, Home, Timestamp, checked_id, from_json, paths_in
 from appliance.records.signing import Verifier, fact_in, open_fact
 
 LARGEST = 64 * 1024
@@ -71,11 +72,36 @@ class ShareEnd(Fact, frozen=True, kw_only=True, tag="share-end/v1"):
     at: Timestamp
 
 
-class HoldNotice(Fact, frozen=True, kw_only=True, tag="hold-notice/v1"):
-    """The public face of a hold: that there is one, and until when. Signed."""
+class HoldNotice(Fact, frozen=True, kw_only=True, tag="hold-notice/v2"):
+    """The public face of a hold: nothing of a case, or of one film, may be removed. Signed. It does
+    not run out: it ends when it is lifted (`HoldEnd`)."""
+
+    case: str
+    film: str = ""
+    """'' for everything of the case."""
+    signer: str
+    """The name of the key that signs it; '' where an older kit wrote it."""
+    since: Timestamp | None
+    """None where an older kit wrote it."""
+    until: Timestamp
+    """When somebody must look again whether it is still needed."""
+
+
+class _FirstHoldNotice(Fact, frozen=True, kw_only=True, tag="hold-notice/v1"):
+    """The same as it was written first."""
 
     case: str
     review: Timestamp
+
+
+class HoldEnd(Fact, frozen=True, kw_only=True, tag="hold-end/v1"):
+    """A hold is lifted. Signed."""
+
+    case: str
+    hold: str
+    """Its name (`hold_name`)."""
+    signer: str
+    at: Timestamp
 
 
 class ServiceOrder(Fact, frozen=True, kw_only=True, tag="service-order/v1"):
@@ -130,6 +156,24 @@ class Tombstone(Fact, frozen=True, kw_only=True, tag="tombstone/v1"):
     """False: it answers an order for a part of the case, which itself stays open."""
     held: bool = False
     """True: the case is closed, and its keys wait at the service for the end of a hold."""
+
+
+_Hold = HoldNotice | _FirstHoldNotice
+_HOLD: msgspec.json.Decoder[_Hold] = msgspec.json.Decoder(_Hold)
+
+
+def read_hold(text: str) -> HoldNotice:
+    """The public face of a hold, in either form. Raises BadFile."""
+    hold = from_json(text, _HOLD)
+    checked_id(hold.case)
+    if isinstance(hold, HoldNotice):
+        return hold
+    return HoldNotice(case=hold.case, signer="", since=None, until=hold.review)
+
+
+def hold_name(note: bytes) -> str:
+    """What a hold is called: its content says so, and nobody else chooses it."""
+    return hashlib.sha256(note).hexdigest()[:16]
 
 
 Order = Readmission | ServiceOrder | Reset

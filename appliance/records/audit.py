@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -82,14 +82,15 @@ Event = Literal[
     "locked",
     "locked-idle",
     "locked-revoked",
+    "lost-there",
     "marked",
     "mend-failed",
     "mended",
     "moment-placed",
     "moment-worded",
     "new-card-made",
-    "new-key-asked",
     "new-key",
+    "new-key-asked",
     "new-key-waits",
     "newcomer",
     "other-content",
@@ -186,12 +187,25 @@ def heads_name(number: int) -> str:
 class Log:
     """Append events to one process's log, each on the card before `write` returns. Any thread."""
 
-    def __init__(self, directory: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        clock: Clock,
+        seen: Callable[[Entry], object] = lambda entry: None,
+        last: int | None = None,
+    ) -> None:
+        """`seen` is told of each event that is in it already. What follows the event numbered
+        `last` is dropped: for whoever signs how far a log has come and went no further."""
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._path = directory / "log"
         self._clock = clock
         self._lock = threading.Lock()
-        self._number, self._head = self._recover()
+        self._number, self._head = self._recover(seen, last)
+
+    @property
+    def head(self) -> Head:
+        """How far it has come."""
+        return Head(self._number, self._head)
 
     @property
     def begun(self) -> bool:
@@ -200,6 +214,10 @@ class Log:
 
     def write(self, event: Event, **ids: str) -> None:
         """Add one event. Raises NotPossible when the card says no."""
+        self.append(event, ids)
+
+    def append(self, event: str, ids: dict[str, str]) -> Entry:
+        """`write`, for a chain that has events of its own; returns what was written."""
         with self._lock:
             now = self._clock.read()
             entry = Entry(
@@ -221,12 +239,16 @@ class Log:
                     "The log could not be written: %(why)s.", why=error.strerror
                 ) from error
             self._number, self._head = entry.number, hashlib.sha256(line).hexdigest()
+            return entry
 
-    def _recover(self) -> tuple[int, str]:
+    def _recover(self, seen: Callable[[Entry], object], last: int | None) -> tuple[int, str]:
         """Where the chain stands; a last line that a power cut left torn is dropped."""
         head, end = Head(0, START), 0
         # One's own is read however long it has become.
         for link in links(self._path, most=sys.maxsize):
+            if link.entry.number - 1 == last:
+                break
+            seen(link.entry)
             head, end = link.head, link.end
         with contextlib.suppress(FileNotFoundError):
             if end < self._path.stat().st_size:

@@ -149,7 +149,8 @@ class CaseFolder(PosixPath):
     """Everything is taken back: the service's word."""
     film_orders = Below("withdrawn")
     """The orders for single films, each under its recording's name."""
-    hold = Below("hold")
+    hold, lifted = Below("hold"), Below("holds")
+    """A hold, and those that were lifted."""
     documents, clips = Below("documents"), Below("clips")
     derived, imports = Below("derived"), Below("imports")
     """A folder a recording: what was made of it here, and films from elsewhere."""

@@ -47,6 +47,7 @@ from appliance.stores.store import (
     Measured,
     Put,
     checked_name,
+    in_turn,
     measure,
     pieces,
 )
@@ -198,8 +199,7 @@ class CloudStore:
 
     def purge(self, prefix: str) -> tuple[str, ...]:
         names = tuple(entry.name for entry in self.list(prefix))
-        for name in names:
-            self.remove(name)
+        in_turn(self.remove, names)
         return names
 
     def close(self) -> None:

@@ -17,10 +17,10 @@ from typing import IO, BinaryIO
 
 from appliance.errors import (
     KitError,
+    NotAFile,
     NotLetIn,
     SendFailed,
     SendInterrupted,
-    SendRefused,
     StoreFull,
     StoreMissing,
 )
@@ -49,7 +49,9 @@ class FolderStore:
         with self._told(), self._folders(folders, make=True) as chain:
             _clear(last, chain[-1])
             put = (
-                Put.ALREADY_THERE if _is_there(last, chain[-1]) else _write(last, chain[-1], source)
+                Put.ALREADY_THERE
+                if _is_there(last, chain[-1])
+                else _write(last, chain[-1], source, self._root)
             )
             # Again even if nothing was made: the last try may have been cut just before this.
             for folder in reversed(chain):
@@ -63,7 +65,7 @@ class FolderStore:
                 file = os.open(last, _READ, dir_fd=chain[-1])
             if not stat.S_ISREG(os.fstat(file).st_mode):
                 os.close(file)
-                raise SendRefused(
+                raise NotAFile(
                     f"Under {name} the store holds something that is no file.",
                     "Ask the service to look at its folder.",
                 )
@@ -92,14 +94,27 @@ class FolderStore:
 
     def purge(self, prefix: str) -> tuple[str, ...]:
         *folders, stem = prefix.split("/")
-        removed = []
+        removed: list[str] = []
+        failed: OSError | None = None
         with self._told(), contextlib.suppress(FileNotFoundError), self._folders(folders) as chain:
             for name in sorted(os.listdir(chain[-1])):
                 unfinished = name.startswith(f".{stem}") and name.endswith(_UNFINISHED)
-                if name.startswith(stem) or unfinished:
+                if not name.startswith(stem) and not unfinished:
+                    continue
+                whole = "/".join([*folders, name])
+                inside: list[str] = []
+                try:
+                    if _is_folder(name, chain[-1]):
+                        inside = [entry.name for entry in self.list(f"{whole}/")]
                     _destroy(name, chain[-1])
-                    removed.append("/".join([*folders, name]))
+                except OSError as error:
+                    # One that stays must not keep the others.
+                    failed = error
+                else:
+                    removed += inside or [whole]
             _sync_folder(chain[-1])
+            if failed is not None:
+                raise failed
         return tuple(name for name in removed if not name.endswith(_UNFINISHED))
 
     def close(self) -> None:
@@ -114,10 +129,10 @@ class FolderStore:
         chain = [self._root]
         try:
             for name in names:
-                if make:
-                    with contextlib.suppress(FileExistsError):
-                        os.mkdir(name, 0o770, dir_fd=chain[-1])
+                made = make and _make(name, chain[-1])
                 chain.append(os.open(name, _READ | os.O_DIRECTORY, dir_fd=chain[-1]))
+                if made:
+                    _open_to_all_who_use_it(chain[-1], self._root)
             yield chain
         finally:
             for folder in chain[1:]:
@@ -142,7 +157,7 @@ class FolderStore:
                 "would lie on this kit's own card.",
             )
         if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.EISDIR):
-            return SendRefused(
+            return NotAFile(
                 f"In the service's folder {self._path}, something lies where a folder or a file "
                 "should be.",
                 "Ask the service to look at it; nothing is ever sent through a link.",
@@ -198,6 +213,12 @@ def _is_there(name: str, folder: int) -> bool:
     return False
 
 
+def _is_folder(name: str, folder: int) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    return False
+
+
 def _clear(name: str, folder: int) -> None:
     """Remove what a killed try left of an object. If another kit is writing it at this very moment,
     that kit cannot name its file, and tries again."""
@@ -206,7 +227,28 @@ def _clear(name: str, folder: int) -> None:
             _unlink(leftover, folder)
 
 
-def _write(name: str, folder: int, source: IO[bytes]) -> Put:
+def _make(name: str, folder: int) -> bool:
+    """Make a folder; False if it is there."""
+    try:
+        os.mkdir(name, 0o770, dir_fd=folder)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _open_to_all_who_use_it(made: int, root: int) -> None:
+    """Give what was made here the rights of the store's own folder, and a folder its owner too: the
+    service and its kits come as different users. Where the file system knows no such thing, what
+    mounted it decides."""
+    like, mine = os.fstat(root), os.fstat(made)
+    folder = stat.S_ISDIR(mine.st_mode)
+    with contextlib.suppress(OSError):
+        if folder and os.geteuid() == 0:
+            os.fchown(made, like.st_uid, like.st_gid)
+        os.fchmod(made, stat.S_IMODE(like.st_mode) & (0o7777 if folder else 0o666))
+
+
+def _write(name: str, folder: int, source: IO[bytes], root: int) -> Put:
     """Write under another name, sync, and only then give it its own, if nobody has it by now."""
     temporary = f".{name}.{secrets.token_hex(4)}{_UNFINISHED}"
     try:
@@ -214,6 +256,7 @@ def _write(name: str, folder: int, source: IO[bytes]) -> Put:
         with open(descriptor, "wb") as file:
             file.writelines(pieces(source))
             file.flush()
+            _open_to_all_who_use_it(file.fileno(), root)
             os.fsync(file.fileno())
         return _name(temporary, name, folder)
     finally:
@@ -256,8 +299,18 @@ def _entries(folder: int, stem: str) -> list[tuple[str, int | None]]:
 
 
 def _destroy(name: str, folder: int) -> None:
-    """Overwrite a file, sync, unlink. Anything else than a file is only unlinked."""
+    """Overwrite a file, sync, unlink; a folder with all that is in it. Anything else is only
+    unlinked."""
     with contextlib.suppress(FileNotFoundError):
+        if _is_folder(name, folder):
+            inner = os.open(name, _READ | os.O_DIRECTORY, dir_fd=folder)
+            try:
+                for inside in os.listdir(inner):
+                    _destroy(inside, inner)
+            finally:
+                os.close(inner)
+            os.rmdir(name, dir_fd=folder)
+            return
         if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             with open(os.open(name, _WRITE, dir_fd=folder), "wb", buffering=0) as file:
                 found = os.fstat(file.fileno())

@@ -20,7 +20,7 @@ from typing import IO, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from appliance.errors import NotLetIn, NotPossible, SendInterrupted, WrongStore
-from appliance.stores.store import BLOCK, SLOWEST, pieces
+from appliance.stores.store import BLOCK, SLOWEST, in_turn, pieces
 from appliance.stores.tls import not_reached, not_the_store
 
 PROBE = "probe/wrong-checksum"
@@ -77,11 +77,9 @@ class Bucket:
 
     def remove_versions(self, prefix: str) -> tuple[str, ...]:
         """Remove every version of every object whose name starts so; returns the names."""
-        removed = set()
-        for key, version in list(self._versions(f"{self.prefix}{prefix}")):
-            self._done(self.ask("DELETE", key, {"versionId": version}))
-            removed.add(key.removeprefix(self.prefix))
-        return tuple(sorted(removed))
+        found = list(self._versions(f"{self.prefix}{prefix}"))
+        in_turn(lambda one: self._done(self.ask("DELETE", one[0], {"versionId": one[1]})), found)
+        return tuple(sorted({key.removeprefix(self.prefix) for key, _ in found}))
 
     def _versions(self, prefix: str) -> Iterator[tuple[str, str]]:
         # Only the service's program needs it, and every import costs a kit memory.
@@ -108,8 +106,9 @@ class Bucket:
         """The body of an answer that says yes."""
         if answer.status in (401, 403):
             raise NotLetIn(
-                "The store does not let this program remove anything.",
-                "Give the service's own access file, not a kit's.",
+                "The store does not let this program remove something.",
+                "Give the service's own access file, not a kit's. If it is that, the engine keeps "
+                "an object on purpose, as under a legal hold: its operator can end that.",
             )
         if not 200 <= answer.status < 300:
             raise SendInterrupted(f"The store answered {answer.status}.", "It is tried again.")
@@ -188,7 +187,7 @@ class Bucket:
         try:
             connection.connect()
         except ssl.SSLError as error:
-            raise not_the_store(address.hostname or "") from error
+            raise not_the_store(address.hostname or "", error=error) from error
         return connection
 
     def _exchange(

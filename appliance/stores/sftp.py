@@ -21,6 +21,7 @@ import asyncssh
 from appliance.errors import (
     BadFile,
     BadInput,
+    NotAFile,
     NotLetIn,
     SendFailed,
     SendInterrupted,
@@ -31,11 +32,13 @@ from appliance.errors import (
 from appliance.records.files import lines
 from appliance.records.reading import ReadAt
 from appliance.stores.access import Access
-from appliance.stores.store import NAME, Entry, Put, checked_name, pieces
+from appliance.stores.store import NAME, Entry, Put, checked_name, in_turn, pieces
 from appliance.stores.tls import not_reached, not_the_store
 
 _UNFINISHED = ".unfinished"
 _READ_AHEAD = 1 << 20
+_FULL = 1 << 20
+"""Bytes: with less left, a write that failed is told as a full disk."""
 _T = TypeVar("_T")
 
 
@@ -91,7 +94,7 @@ class SftpStore:
         try:
             found = self.run(self._client.lstat(path))
             if found.type != asyncssh.FILEXFER_TYPE_REGULAR:
-                raise SendRefused(
+                raise NotAFile(
                     f"Under {name} the store holds something that is no file.",
                     "Ask the service to look at its folder.",
                 )
@@ -118,19 +121,23 @@ class SftpStore:
 
     def purge(self, prefix: str) -> tuple[str, ...]:
         folder, _, stem = prefix.rpartition("/")
-        removed = []
+        removed: list[str] = []
+
+        def destroy(name: str) -> None:
+            whole = f"{folder}/{name}" if folder else name
+            inside = [entry.name for entry in self.list(f"{whole}/")] if whole in folders else []
+            for one in (*inside, whole):
+                self.run(self._destroy(self._path(one)))
+            if not name.startswith("."):
+                removed.extend(inside or [whole])
+
         try:
-            names = self.run(self._client.listdir(self._path(folder)))
+            names = sorted(self.run(self._client.listdir(self._path(folder))))
+            listed = self.run(self._listed(folder, stem))
+            folders = {name for name, size in listed if size is None}
         except _NotThere:
             return ()
-        for name in sorted(names):
-            unfinished = name.startswith(f".{stem}") and name.endswith(_UNFINISHED)
-            if not unfinished and not (name.startswith(stem) and NAME.fullmatch(name)):
-                continue
-            whole = f"{folder}/{name}" if folder else name
-            self.run(self._destroy(self._path(whole)))
-            if not unfinished:
-                removed.append(whole)
+        in_turn(destroy, [name for name in names if _goes_with(name, stem)])
         return tuple(removed)
 
     def close(self) -> None:
@@ -196,10 +203,23 @@ class SftpStore:
         )
         try:
             for piece in pieces(source):
-                self.run(file.write(piece))
-            self.run(file.fsync())
+                self.run(self._told(file.write(piece)))
+            self.run(self._told(file.fsync()))
         finally:
             self.run(file.close())
+
+    async def _told(self, writing: Awaitable[_T]) -> _T:
+        """What is written. OpenSSH has no word for a full disk but "Failure": so it is asked."""
+        try:
+            return await writing
+        except asyncssh.SFTPFailure as error:
+            left = _FULL
+            with contextlib.suppress(asyncssh.Error):
+                found = await self._client.statvfs(self._path(""))
+                left = found.bavail * found.frsize
+            if left < _FULL:
+                raise asyncssh.SFTPNoSpaceOnFilesystem("") from error
+            raise
 
     async def _name(self, temporary: str, path: str) -> Put:
         try:
@@ -233,8 +253,12 @@ class SftpStore:
     async def _destroy(self, path: str) -> None:
         """Overwrite a file, sync, remove."""
         with contextlib.suppress(asyncssh.SFTPNoSuchFile):
+            found = await self._client.lstat(path)
+            if found.type == asyncssh.FILEXFER_TYPE_DIRECTORY:
+                await self._client.rmtree(path)
+                return
             await self._client.chmod(path, 0o600)
-            size = (await self._client.lstat(path)).size or 0
+            size = found.size or 0
             async with self._client.open(path, "r+b") as file:
                 await file.write(secrets.token_bytes(size), 0)
                 await file.fsync()
@@ -277,6 +301,13 @@ class SftpStore:
             f"Sending to the store at {self._host} was interrupted.",
             "Nothing is lost; what is missing goes with the next try.",
         )
+
+
+def _goes_with(name: str, stem: str) -> bool:
+    """True if this is purged with names that start so, or is a try at one that was cut short."""
+    if name.endswith(_UNFINISHED):
+        return name.startswith(f".{stem}")
+    return name.startswith(stem) and NAME.fullmatch(name) is not None
 
 
 class _NotThere(SendRefused):

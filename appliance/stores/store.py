@@ -9,17 +9,19 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import IO, BinaryIO, NamedTuple, Protocol
+from typing import IO, BinaryIO, NamedTuple, Protocol, TypeVar
 
-from appliance.errors import BadFile, BadInput, KitError, NotLetIn, NotPossible
+from appliance.errors import BadFile, BadInput, KitError, NotLetIn, NotPossible, SendRefused
 from appliance.records.files import plain_descriptor
 
 SMALL = 64 * 1024
 """No card, order or tombstone is longer than this, whatever a store may hold under its name."""
+
+_T = TypeVar("_T")
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
 BLOCK = 128 << 10
@@ -110,6 +112,19 @@ def is_there(store: Store, name: str) -> bool:
     if found is not None:
         found.close()
     return found is not None
+
+
+def in_turn(remove: Callable[[_T], object], what: Iterable[_T]) -> None:
+    """Remove each. One that may not be removed keeps none of the others: what went wrong with it is
+    raised when all were tried. Raises SendInterrupted at once."""
+    failed = None
+    for one in what:
+        try:
+            remove(one)
+        except SendRefused as error:
+            failed = error
+    if failed is not None:
+        raise failed
 
 
 def read_small(store: Store, name: str) -> bytes | None:

@@ -40,7 +40,7 @@ PULSE_SECONDS = 20.0
 SHOWN_EVERY = 0.5
 """Seconds between two writings of the status, which the page reads."""
 
-_FOLDERS = ("documents", "clips", "shares", "ends", "derived", "imports", "withdrawn")
+_FOLDERS = ("documents", "clips", "shares", "ends", "derived", "imports", "withdrawn", "holds")
 
 _LARGE = 256 * 1024
 """Bytes of memory: twice what is read, hashed and sent at once."""
@@ -90,7 +90,9 @@ def sync(config: Config, once: bool, json: bool) -> int:
                     ),
                     last,
                 )
-                status, error = _attempt(sender, config.store, why)
+                # The store may have lost something while this kit was away.
+                compare = not once and contact == float("-inf")
+                status, error = _attempt(sender, config.store, why, compare)
                 last = status.last_confirmed
             if not why or why != told:
                 _say(status, error, json)
@@ -180,14 +182,16 @@ def wait_seconds(failures: int, jitter: float) -> float:
     return longest * (1 + jitter) / 2
 
 
-def _attempt(sender: Sender, store: str, why: Why | None) -> tuple[SyncStatus, KitError | None]:
+def _attempt(
+    sender: Sender, store: str, why: Why | None, compare: bool
+) -> tuple[SyncStatus, KitError | None]:
     try:
-        return (sender.waits(store_url(store), why) if why else sender.run()), None
+        return (sender.waits(store_url(store), why) if why else sender.run(compare)), None
     except KitError as error:
-        return sender.ended(error), error
+        ended = error
     except OSError as error:
-        refused = own_card(error)
-        return sender.ended(refused), refused
+        ended = own_card(error)
+    return sender.ended(ended, store_url(store)), ended
 
 
 @contextlib.contextmanager

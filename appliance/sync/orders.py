@@ -6,12 +6,14 @@ file that lets a practitioner in again lies there only until the page has taken 
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from appliance.errors import BadFile, BadInput
+from appliance.errors import BadFile, BadInput, NotAFile
 from appliance.protocol.cards import Card, KitCard
 from appliance.protocol.case_record import (
     SHARE_END_NAME,
@@ -24,6 +26,7 @@ from appliance.protocol.case_record import (
 from appliance.protocol.enrolment import Enrolled, read_revocation
 from appliance.protocol.objects import (
     case_object,
+    hold_object,
     order_object,
     revocation_name,
     revocation_object,
@@ -32,15 +35,21 @@ from appliance.protocol.objects import (
 )
 from appliance.protocol.orders import (
     FilmWithdrawal,
+    HoldEnd,
     Reset,
+    ServiceOrder,
     ShareEnd,
     Tombstone,
     Withdrawal,
+    hold_name,
     order_path,
     orders_in,
+    read_hold,
+    read_order,
     signed_order,
 )
 from appliance.protocol.readmission import KEY_NAME, key_path, open_orders
+from appliance.protocol.receipts import receipt_path
 from appliance.protocol.status import Problem
 from appliance.records.audit import Log
 from appliance.records.files import (
@@ -51,13 +60,15 @@ from appliance.records.files import (
     is_there,
     paths_in,
     plain_size,
+    read_text,
     save,
 )
-from appliance.records.signing import fact_in, open_fact
+from appliance.records.signing import fact_in, open_fact, split_note
 from appliance.stores.store import Store, read_small
 from appliance.stores.store import is_there as is_stored
 from appliance.sync.plan import Rank, Reads, Sealed
 
+_HOLD_NAME = re.compile(r"[0-9a-f]{16}(?:-lifted)?")
 _Order = TypeVar("_Order", bound=Withdrawal | FilmWithdrawal | ShareEnd)
 
 
@@ -82,6 +93,30 @@ def film_orders(home: Home, case: str, unreadable: Callable[[str], object]) -> I
                 unreadable(f"cases/{case}/{folder.name}/{path.name}")
 
 
+def hold_notices(home: Home, case: str, unreadable: Callable[[str], object]) -> Iterator[Sealed]:
+    """The holds that were placed on a case here, and how they ended."""
+    directory = home.case(case)
+
+    def placed(text: str) -> None:
+        if read_hold(split_note(text)[0]).case != case:
+            raise BadFile("This is another hold than it was.")
+
+    def ended(text: str) -> None:
+        if fact_in(text, HoldEnd).case != case:
+            raise BadFile("This is another end of a hold than it was.")
+
+    try:
+        for path in [directory.hold, *paths_in(directory.lifted, _HOLD_NAME)]:
+            if is_there(path):
+                over = path.name.endswith("-lifted")
+                name = path.name if over else hold_name(read_text(path).encode())
+                fact = ended if over else placed
+                where = hold_object(case, name)
+                yield from sized(home, where, path, Rank.ORDER, case, fact, unreadable)
+    except (BadFile, OSError):
+        unreadable(f"cases/{case}/hold")
+
+
 def an_order(
     home: Home,
     path: Path,
@@ -97,7 +132,9 @@ def an_order(
         if (read.id, read.case) != (order, case):
             raise BadFile("This is another order than it was.")
 
-    yield from sized(home, order_object(order), path, Rank.ORDER, case, fact, unreadable)
+    # After a hold: nothing that it keeps may be removed in between.
+    for sealed in sized(home, order_object(order), path, Rank.ORDER, case, fact, unreadable):
+        yield replace(sealed, place="order")
 
 
 def sized(
@@ -133,6 +170,17 @@ def taken_back(home: Home, sealed: Sealed) -> bool:
     return gone and bool(films_withdrawn(home.case(sealed.case)))
 
 
+def asked_back(home: Home) -> set[str]:
+    """Films that the service has ordered this kit to take back, carried out here by now or not."""
+    films = set()
+    for _number, path in orders_in(home):
+        with suppress(BadFile, OSError):
+            order = read_order(read_text(path).encode())
+            if isinstance(order, ServiceOrder) and order.film:
+                films.add(order.film)
+    return films
+
+
 def bring_in(home: Home, store: Store, kit: KitCard, enrolled: Enrolled, log: Log) -> list[Problem]:
     """Fetch the service's orders for this kit with the keys that they name, and its answers for
     single films.
@@ -141,17 +189,20 @@ def bring_in(home: Home, store: Store, kit: KitCard, enrolled: Enrolled, log: Lo
     SendInterrupted, SendRefused.
     """
     service = enrolled.service
-    for case in _cases(home):
-        for order in _unanswered(home, case):
-            note = read_small(store, tombstone_object(order))
-            if note is not None and _answers(note, order, case, service):
+    for case in cases_here(home):
+        for order in _film_orders(home, case):
+            known = (home.inbox / order).exists()
+            note = read_there(store, tombstone_object(order))
+            if note is None and known:
+                offer_again(home, order)
+            elif note is not None and not known and _answers(note, order, case, service):
                 save(home.inbox / order, note)
                 log.write("tombstone-received", case=case, order=order)
     problems = []
     number = len(orders_in(home)) + 1
-    while is_stored(store, service_order_object(kit.id, number)):
-        # What is too long to be one is false, and never taken for none.
-        note = read_small(store, service_order_object(kit.id, number)) or b""
+    while something_at(store, service_order_object(kit.id, number)):
+        # What is too long to be one, or no file, is false, and never taken for none.
+        note = read_there(store, service_order_object(kit.id, number)) or b""
         asked = None
         with suppress(BadInput):
             asked = signed_order(note, service.verifying_key())
@@ -183,10 +234,10 @@ def _bring_keys(
     for order in open_orders(home, kit.id, enrolled):
         path = key_path(home, order.number)
         # A family that has withdrawn elsewhere goes before every order.
-        if path.exists() or is_stored(store, tombstone_object(order.case)):
+        if path.exists() or something_at(store, tombstone_object(order.case)):
             continue
         name = case_object(order.case, order.key)
-        sealed = read_small(store, name)
+        sealed = read_there(store, name)
         if sealed is not None and hashlib.sha256(sealed).hexdigest() == order.sha256:
             save(path, sealed)
             log.write("case-key-received", case=order.case, order=f"{order.number:06}")
@@ -204,7 +255,7 @@ def hear_revocations(home: Home, store: Store, enrolled: Enrolled, log: Log) -> 
     for name in [card.name for card in enrolled.practitioners]:
         if (home.inbox / revocation_name(name)).exists():
             continue
-        note = read_small(store, revocation_object(name))
+        note = read_there(store, revocation_object(name))
         if note is None:
             continue
         try:
@@ -219,7 +270,37 @@ def hear_revocations(home: Home, store: Store, enrolled: Enrolled, log: Log) -> 
     return problems
 
 
-def _unanswered(home: Home, case: str) -> list[str]:
+def read_there(store: Store, name: str) -> bytes | None:
+    """A small object, None if there is none. What is no file is none of ours, as b"": whoever has a
+    kit's way into a folder can make a directory there, and it must hold nothing else up."""
+    try:
+        return read_small(store, name)
+    except NotAFile:
+        return b""
+
+
+def something_at(store: Store, name: str) -> bool:
+    """True if anything has this name at the store."""
+    try:
+        return is_stored(store, name)
+    except NotAFile:
+        return True
+
+
+def is_answered(home: Home, order: str) -> bool:
+    """True if the service's answer is here, and waits for no hold to end."""
+    with suppress(FileNotFoundError, BadFile):
+        return not fact_in(read_text(home.inbox / order), Tombstone).held
+    return False
+
+
+def offer_again(home: Home, order: str) -> None:
+    """Send an order once more, whose answer was here and is at the store no more: it was restored
+    from a copy, or somebody removed both."""
+    receipt_path(home, order_object(order)).unlink(missing_ok=True)
+
+
+def _film_orders(home: Home, case: str) -> list[str]:
     ids = []
     with suppress(BadFile, OSError):
         for film in films_withdrawn(home.case(case)):
@@ -228,10 +309,10 @@ def _unanswered(home: Home, case: str) -> list[str]:
                 order = film_order(home.case(case), film)
                 if isinstance(order, FilmWithdrawal):
                     ids.append(checked_id(order.id))
-    return [order for order in ids if not (home.inbox / order).exists()]
+    return ids
 
 
-def _cases(home: Home) -> list[str]:
+def cases_here(home: Home) -> list[str]:
     """Where that cannot be told, `look` says so."""
     with suppress(BadFile, OSError):
         return [path.name for path in paths_in(home.cases, ID)]

@@ -12,16 +12,18 @@ Reads = Callable[[str], object]
 class Rank(IntEnum):
     """The smallest valuable thing first: a line that drops should have carried what matters most.
 
-    A withdrawal before all else; then what opens films, then what proves them, then the films.
+    A withdrawal before all else; then what opens films, and whose word counts for them; then what
+    proves them, then the films.
     """
 
     ORDER = 0
     CASE_KEY = 1
-    KIT = 2
-    MANIFEST = 3
-    DOCUMENT = 4
-    CLIP = 5
-    FILM = 6
+    TEAM = 2
+    KIT = 3
+    MANIFEST = 4
+    DOCUMENT = 5
+    CLIP = 6
+    FILM = 7
 
 
 @dataclass(frozen=True, slots=True)

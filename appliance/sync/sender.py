@@ -21,6 +21,7 @@ from appliance.errors import (
     BadInput,
     BadSignature,
     KitError,
+    NotAFile,
     SendFailed,
     SendInterrupted,
     SendRefused,
@@ -52,6 +53,7 @@ from appliance.records.files import (
     is_there,
     load_fact,
     paths_in,
+    read_plain,
     read_text,
     save,
     save_fact,
@@ -60,10 +62,16 @@ from appliance.records.signing import Verifier, fact_in, open_fact
 from appliance.stores.store import SLOWEST, Content, Measured, Put, Store, measure, read_small
 from appliance.sync.orders import (
     an_order,
+    asked_back,
     bring_in,
+    cases_here,
     clear_keys,
     film_orders,
     hear_revocations,
+    hold_notices,
+    is_answered,
+    offer_again,
+    read_there,
     sized,
     taken_back,
 )
@@ -71,6 +79,7 @@ from appliance.sync.plan import Pace, Rank, Reads, Sealed, confirmed, plan
 
 _RANKS: dict[Part, Rank] = {
     "case-key": Rank.CASE_KEY,
+    "team": Rank.TEAM,
     "document": Rank.DOCUMENT,
     "clip": Rank.CLIP,
     "manifest": Rank.MANIFEST,
@@ -159,6 +168,7 @@ def _case(
 ) -> Iterator[Sealed]:
     """What can be told of a case goes, whatever else lies there: one file must not keep another."""
     directory = home.case(name)
+    yield from hold_notices(home, name, unreadable)
     if is_there(directory.withdrawal):
         # Noted before it is read: whatever it says, nothing else of this case goes.
         orders[name] = ""
@@ -285,6 +295,7 @@ class Sender:
         self._alive = manner.alive
         self._slots = threading.Semaphore(manner.in_flight)
         self._waiting = self._waiting_bytes = 0
+        self._counted = False
         self._sent = self._sent_bytes = 0
         self._began = clock.monotonic()
         self._problems: dict[str, Problem] = {}
@@ -293,8 +304,9 @@ class Sender:
         self._elsewhere: set[str] = set()
         self._last = last
 
-    def run(self) -> SyncStatus:
-        """Send until nothing new is left; each file is tried once.
+    def run(self, compare: bool = False) -> SyncStatus:
+        """Send until nothing new is left; each file is tried once. With `compare`, receipts are
+        first held against what the store lists.
 
         Raises SendInterrupted, SendRefused, BadInput (what is set wrongly), NotPossible (this
         kit's own card).
@@ -307,6 +319,8 @@ class Sender:
             problems = hear_revocations(self._home, store, enrolled, self._log)
             for problem in [*problems, *bring_in(self._home, store, kit, enrolled, self._log)]:
                 self._problems[problem.object] = problem
+            if compare:
+                self._compare(store, kit)
             self._began = self._clock.monotonic()
             tried: set[str] = set()
             while sends := self._next(store, kit, service, tried):
@@ -319,19 +333,52 @@ class Sender:
                     self._send_several(store, sends)
         return self._tell("incomplete" if self._problems else "sent")
 
+    def _compare(self, store: Store, kit: KitCard) -> None:
+        """Forget the receipt of whatever the store has lost, so that it goes once more. What a
+        store lists may disprove a receipt, and never makes one."""
+        cases = [case_object(case, "") for case in cases_here(self._home)]
+        there = set()
+        try:
+            for place in (f"kits/{kit.id}/", *cases):
+                for entry in store.list(place):
+                    self._alive()
+                    there.add((entry.name, entry.size))
+        except SendRefused:
+            return  # What a kit may not list disproves nothing.
+        asked_for = asked_back(self._home)
+
+        def lost(sealed: Sealed) -> bool:
+            if sealed.rank is Rank.ORDER or (sealed.object, sealed.size) in there:
+                return False
+            # A share ends at the service on its day, and a film on its order.
+            parts = set(sealed.object.split("/"))
+            receipt = self._receipt(sealed.object)
+            return not parts & {"shares", *asked_for} and confirmed(sealed, receipt, store.url)
+
+        for sealed in look(self._home, kit, lost).here:
+            receipt_path(self._home, sealed.object).unlink(missing_ok=True)
+            self._log.write("lost-there", object=sealed.object)
+
     def waits(self, store: str, why: Why) -> SyncStatus:
         """Show what waits for `store` while nothing may be sent. Reaches for no network."""
         kit, enrolled = self._whose()
         clear_keys(self._home, kit, enrolled)
+        self._count(kit, store)
+        return self._tell("waiting", why)
+
+    def ended(self, error: KitError, store: str) -> SyncStatus:
+        """Show that a run was ended by `error`, and what waits for `store`."""
+        if not self._counted:
+            # The store did not let it in, so that nobody has looked what waits.
+            with contextlib.suppress(KitError, OSError):
+                self._count(self._whose()[0], store)
+        interrupted = isinstance(error, SendInterrupted)
+        return self._tell("interrupted" if interrupted else "refused", error.code)
+
+    def _count(self, kit: KitCard, store: str) -> None:
         found = look(self._home, kit, self._unconfirmed(store))
         sends = plan(found.here, self._receipt, store, found.orders)
         self._waiting, self._waiting_bytes = len(sends), sum(sealed.size for sealed in sends)
-        return self._tell("waiting", why)
-
-    def ended(self, error: KitError) -> SyncStatus:
-        """Show that a run was ended by `error`."""
-        interrupted = isinstance(error, SendInterrupted)
-        return self._tell("interrupted" if interrupted else "refused", error.code)
 
     def _whose(self) -> tuple[KitCard, Enrolled]:
         kit = load_fact(self._home.kit_card, KitCard)
@@ -349,13 +396,15 @@ class Sender:
         found = look(self._home, kit, self._unconfirmed(store.url))
         for problem in found.problems:
             self._problems[problem.object] = problem
-        self._hear(store, found, service)
+        if self._hear(store, found, service):
+            found = look(self._home, kit, self._unconfirmed(store.url))
         self._closed.update(found.orders)
         sends = [
             sealed
             for sealed in plan(found.here, self._receipt, store.url, self._closed)
             if sealed.object not in tried
         ]
+        self._counted = True
         self._waiting += len(sends)
         self._waiting_bytes += sum(sealed.size for sealed in sends)
         self._tell("sending")
@@ -368,7 +417,7 @@ class Sender:
             raise SendRefused(
                 f"{store.url} is not the store of a service: its card is not there.",
                 "Is the share mounted? If this is a new store, the service makes it ready once "
-                "with: attune base STORE -i KEYS --new --once",
+                "with: attune base STORE -i KEYS init",
             )
         try:
             known = from_json(data, Card) == service
@@ -380,16 +429,19 @@ class Sender:
                 "Correct `store` in the kit's settings, or set the kit up for that service.",
             )
 
-    def _hear(self, store: Store, found: Found, service: Card) -> None:
-        """Bring in what the service says of the cases here, before anything of them is sent."""
+    def _hear(self, store: Store, found: Found, service: Card) -> bool:
+        """Bring in what the service says of the cases here, before anything of them is sent. True
+        if an order goes once more: its answer was here, and is at the store no more."""
+        offered = False
         for case in sorted(found.cases - self._heard):
             self._alive()
             self._heard.add(case)
             order = found.orders.get(case)
-            if order and (self._home.inbox / order).exists():
-                continue
-            note = read_small(store, tombstone_object(case))
-            if note is None:
+            note = read_there(store, tombstone_object(case))
+            if note is None and order and is_there(self._home.inbox / order):
+                offer_again(self._home, order)
+                offered = True
+            if note is None or (order and is_answered(self._home, order)):
                 continue
             try:
                 tombstone, _ = open_fact(note, [service.verifying_key()], Tombstone)
@@ -401,11 +453,15 @@ class Sender:
                 self._closed.add(case)
                 self._fault(tombstone_object(case), "false-tombstone")
                 continue
-            save(self._home.inbox / (order or answered), note)
+            answer = self._home.inbox / (order or answered)
+            if case in found.orders and is_there(answer) and read_plain(answer) == note:
+                continue  # It is here, and waits for the end of a hold.
+            save(answer, note)
             self._log.write("tombstone-received", case=case, order=answered)
             if case not in found.orders:
                 self._closed.add(case)
                 self._elsewhere.add(case)
+        return offered
 
     def _send_several(self, store: Store, sends: Sequence[Sealed]) -> None:
         """Carry several at once, each thread the next as soon as its last is there, while this one
@@ -474,6 +530,8 @@ class Sender:
                 with self._slots:
                     self._alive(_PATIENCE + 2 * here.size / SLOWEST)
                     put = store.create(sealed.object, source)
+        except NotAFile:
+            return "other-content"
         except SendFailed:
             raise
         except BadInput:
@@ -484,8 +542,11 @@ class Sender:
             return None if self._gone(sealed) else "damaged-here"
         if put is Put.VERIFIED:
             return Carried(here, "verified")
-        with self._slots:
-            there = _read_back(store, sealed.object, self._alive)
+        try:
+            with self._slots:
+                there = _read_back(store, sealed.object, self._alive)
+        except NotAFile:
+            return "other-content"
         return Carried(here, "read-back") if there == here else "other-content"
 
     def _arrived(self, store: Store, sealed: Sealed, carried: Carried | Fault | None) -> None:

@@ -38,7 +38,15 @@ from appliance.selftest.visit import enrol
 from appliance.sync.sender import look
 from appliance.vault.keys import PrivateKeys
 from tests.support.fakes import SERVICE, Stage
-from tests.support.homes import STARTED, SendingKit, contents, new_store, practitioner, service
+from tests.support.homes import (
+    STARTED,
+    SendingKit,
+    contents,
+    ledger_of,
+    new_store,
+    practitioner,
+    service,
+)
 from tests.support.pages import Browser, WebKit
 from tests.support.pages import service as page_service
 from tests.support.pseudo import LANGUAGE, catalogue, not_translated
@@ -220,7 +228,8 @@ def test_the_order_comes_with_the_next_contact_and_is_found(kit: SendingKit) -> 
     case = kit.case()
     store = new_store(kit.root.parent / "other")
     kit.store = kit.root.parent / "other"
-    number, note = order_reset(store, service().signer, kit.id, False, STARTED)
+    with ledger_of(store) as ledger:
+        number, note = order_reset(store, service().signer, ledger, kit.id, False, STARTED)
     assert number == 1
     assert ordered(kit.home) == ""
     assert kit.sync(store).state == "sent"

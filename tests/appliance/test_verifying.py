@@ -17,7 +17,7 @@ from appliance.records.signing import Signer
 from appliance.stores.folder import FolderStore
 from appliance.verifying import Folder, parse_key, verify
 from firmware.checkpoints import Checkpoints
-from tests.support.homes import CLOCK, SendingKit, new_store
+from tests.support.homes import CLOCK, SendingKit, contents, new_store
 from tests.support.places import ROOT
 
 DOCS = ROOT / "docs" / "verifying.md"
@@ -203,6 +203,18 @@ def test_the_services_store_is_checked_likewise(kit: SendingKit) -> None:
     store.close()
 
 
+def test_of_what_was_not_looked_at_nothing_is_said(kit: SendingKit) -> None:
+    kit.sync()
+    unseen = {name for name in contents(kit.store) if "/recordings/" not in name}
+    unseen -= {name for name in unseen if re.search(r"kits/.*(card.json|heads/\d+)$", name)}
+    assert any("identity-" in name for name in unseen) and any("documents/" in n for n in unseen)
+    store = FolderStore(kit.store)
+    said = verify(store, [kit.signer.verifier]).sentence
+    assert f"Not looked at: {len(unseen)} other files, and whether a film is missing." in said
+    assert "Not looked at" not in verify(Folder(film(kit)), [kit.signer.verifier]).sentence
+    store.close()
+
+
 def test_a_place_with_nothing_to_check_is_no_proof(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="nothing here"):
         verify(Folder(tmp_path))
@@ -218,7 +230,7 @@ def test_the_command_ends_with_0_only_when_it_is_proven(
 ) -> None:
     home, key = str(kit.home.root), str(kit.signer.verifier)
     assert run(["verify", home, "--kit-key", key]) == 0
-    assert "Everything here holds" in capsys.readouterr().out
+    assert f"What was looked at holds, and was signed by kit-{kit.id}." in capsys.readouterr().out
     assert run(["verify", kit.home.root.as_uri()]) == 3
     assert "Consistent, signer unproven." in capsys.readouterr().err
     (film(kit) / "0000.mp4.age").unlink()

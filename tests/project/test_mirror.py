@@ -8,6 +8,7 @@ SMALL = 60
 """Lines. A module that is no longer is tested where it is used."""
 
 COMMANDS, ARMING = "appliance/commands/test_main", "web_ui/pages/test_cases"
+VERBS = "appliance/base/test_verbs"
 SENDER = "appliance/sync/test_sender"
 WITHDRAWAL, READMISSION = (f"appliance/casework/test_{n}" for n in ("withdrawal", "readmission"))
 FORGOTTEN, STATUS = (f"web_ui/pages/test_{n}" for n in ("forgotten_passphrase", "status"))
@@ -32,6 +33,7 @@ ELSEWHERE = {
     # Half of something that is only right as a whole.
     "appliance.casework.closing": WITHDRAWAL,
     "appliance.base.people": READMISSION,
+    "appliance.base.desk": "appliance/base/test_orders",
     "appliance.sync.orders": "appliance/base/test_orders",
     "appliance.film.segment": "firmware/test_writer",
     "appliance.media.decoder": "appliance/media/test_apart",
@@ -50,12 +52,18 @@ ELSEWHERE = {
     **{f"appliance.stores.{name}": "stores" for name in ("cloud", "s3", "sftp", "store")},
     # Programs, started as programs.
     "appliance.base.__main__": COMMANDS,
+    "appliance.base.service": VERBS,
+    "appliance.base.commands.ledger": "appliance/base/test_audit",
+    **{f"appliance.base.commands.{n}": VERBS for n in ("families", "kits", "people", "serving")},
     "appliance.sync.__main__": COMMANDS,
     **{f"appliance.commands.{n}": COMMANDS for n in ("films", "keys", "kit", "options", "tryout")},
     # Measures are run by hand, on a machine that does nothing else; tested is their frame.
     **{
         f"appliance.bench.{name}": "appliance/bench/test_bench"
-        for name in ("ceph", "certificates", "clips", "films", "page", "record", "seal", "sync")
+        for name in (
+            *("base", "ceph", "certificates", "clips", "films"),
+            *("page", "record", "seal", "sync"),
+        )
     },
     # What tries out a whole kit is tested by trying one out.
     **{

@@ -12,6 +12,7 @@ import pytest
 from appliance.age.identities import generate_identity
 from appliance.age.recipients import parse_recipient
 from appliance.base import people
+from appliance.base.ledger import Ledger
 from appliance.casework.importing import Original
 from appliance.casework.shares import share
 from appliance.errors import BadInput
@@ -173,7 +174,8 @@ def test_the_service_lets_nobody_in_again_with_a_weaker_key(
     kit.case()
     store = FolderStore(tmp_path / "service")
     with pytest.raises(BadInput, match="not of the type"):
-        people.recover(store, service(), WEAKER, [new_id()], "", CLOCK)
+        ledger = Ledger(tmp_path, service().signer, CLOCK)
+        people.recover(store, service(), WEAKER, [new_id()], "", CLOCK, ledger)
 
 
 def test_no_practitioner_is_brought_with_a_weaker_key_than_the_services(tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def hold_or_lift(self) -> None:
         if held(self.directory):
-            lift_hold(self.directory)
+            lift_hold(self.directory, PEOPLE[0].signer, self.now)
         else:
             hold = Hold(role="lead", reason="x", review=self.now + 30 * DAY, at=self.now)
             place_hold(self.case(), hold)

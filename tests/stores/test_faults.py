@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from obstore.store import S3Store
 
@@ -319,6 +320,16 @@ def test_a_man_in_the_middle_hears_nothing(
         kit.sync(open_store(ceph.url(bucket, elsewhere.endpoint), ceph.access(), 3.0))
     assert elsewhere.asked == []
     assert kit.receipts() == {}
+
+
+def test_the_pin_may_be_the_authority_in_the_middle_which_signs_the_stores_certificate(
+    ceph: Ceph, bucket: str, authority: Authority, kit: SendingKit, tmp_path: Path
+) -> None:
+    middle = Authority(above=Authority())
+    (tmp_path / "between").mkdir()
+    with standing_between(ceph.endpoint, middle, tmp_path / "between", authority) as standing:
+        access = msgspec.structs.replace(ceph.access(), pin=middle.pem)
+        assert kit.sync(open_store(ceph.url(bucket, standing.endpoint), access)).state == "sent"
 
 
 def test_obstore_alone_would_not_speak_to_him_either(

@@ -1,15 +1,20 @@
 """Homes full of sealed files, as the recorder and the page leave them, for the tests of sending."""
 
+import contextlib
 import functools
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from appliance.age.sealing import VERSION_LINE
-from appliance.base.orders import Desk, make_new
+from appliance.base.desk import Desk, Outcome
+from appliance.base.ledger import Ledger
+from appliance.base.orders import make_new
+from appliance.base.voices import Voices
 from appliance.casework.closing import withdraw
 from appliance.config import Config, write_config
 from appliance.film.manifest import (
@@ -23,7 +28,7 @@ from appliance.film.manifest import (
     manifest_lines,
     segment_name,
 )
-from appliance.protocol.cards import KitCard
+from appliance.protocol.cards import Card, KitCard
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.permits import recipient_digest
 from appliance.protocol.receipts import Receipt
@@ -233,6 +238,31 @@ def new_store(folder: Path) -> FolderStore:
     return store
 
 
-def desk(store: FolderStore) -> Desk:
+@contextlib.contextmanager
+def ledger_of(store: FolderStore) -> Iterator[Ledger]:
+    """The service's ledger, held. It is in keys/, beside the store."""
+    keys = Path(unquote(urlsplit(store.url).path)).parent / "keys"
+    keys.mkdir(exist_ok=True)
+    ledger = Ledger(keys, service().signer, CLOCK)
+    with ledger.at_work():
+        yield ledger
+
+
+@contextlib.contextmanager
+def desk(store: FolderStore, former: Sequence[Card] = ()) -> Iterator[Desk]:
     """The service at work, with one practitioner whose orders count."""
-    return Desk(store, service(), [practitioner().card()], CLOCK)
+    with ledger_of(store) as ledger:
+        voices = Voices(store, service(), [practitioner().card()], former, ledger)
+        yield Desk(store, service(), voices, ledger, CLOCK)
+
+
+def served(store: FolderStore, former: Sequence[Card] = ()) -> list[Outcome]:
+    """A round of the service's program."""
+    with desk(store, former) as at_work:
+        return at_work.work()
+
+
+def withdraw_at_service(store: FolderStore, case: str) -> str:
+    """A family rang the service itself. Returns the order's id."""
+    with desk(store) as at_work:
+        return at_work.withdraw_case(case)

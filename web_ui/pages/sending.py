@@ -140,6 +140,10 @@ def _reasons() -> dict[str, tuple[str, str]]:
             _("Something else than your service's store answered. Nothing was sent to it."),
             _("Are you in the right network? Perhaps it has a page to sign in to."),
         ),
+        "wrong-time": (
+            _("The store's certificate is not valid on the kit's date. Nothing was sent."),
+            _("Is the kit's clock right? It is shown under This kit. If it is, tell your service."),
+        ),
         "not-let-in": (
             _("The service's store does not let this kit in."),
             _("Ask your service for a new access file."),

@@ -34,6 +34,7 @@ from appliance.protocol.case_record import (
     hold_notice,
     is_film_withdrawn,
     is_withdrawn,
+    ordered,
     withdrawal_note,
 )
 from appliance.protocol.orders import CopiesOut, FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
@@ -181,7 +182,7 @@ def lift(case: str) -> ResponseReturnValue:
         _check_ours(found[1])
     elif closed_there(directory, holder.service.verifying_key()) is None:
         open_case(case)
-    lift_hold(directory)
+    lift_hold(directory, holder.keys.signer, holder.now(parts().clock))
     parts().note("hold-lifted", case=case)
     if found is not None:
         order = withdraw(directory, holder.keys, found[0].kit, found[0].at)
@@ -278,8 +279,8 @@ def _check_ours(note: str) -> None:
 def _held_until(directory: CaseFolder) -> datetime | None:
     notice = hold_notice(directory)
     if notice is not None:
-        return notice.review
-    # A damaged notice holds too, and is due for review now.
+        return notice.until
+    # A damaged notice holds too, and asks to be looked at now.
     return datetime.fromtimestamp(0, UTC) if held(directory) else None
 
 
@@ -289,7 +290,8 @@ def _certificate(
     directory = parts().home.case(case)
     answer = closed if isinstance(closed, Tombstone) else None
     here = names_in(directory)
-    left = {name for name in here if (directory / name).is_dir()} - {directory.film_orders.name}
+    kept = {path.name for path in ordered(directory)}
+    left = {name for name in here if (directory / name).is_dir()} - kept
     return Certificate(
         order=order,
         closed=closed,

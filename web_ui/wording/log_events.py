@@ -56,6 +56,7 @@ WORDS: Mapping[Event, str] = {
     "locked": N_("The page was locked"),
     "locked-idle": N_("The page locked itself"),
     "locked-revoked": N_("Locked: the service revoked whoever was unlocked"),
+    "lost-there": N_("The store had lost a file, and it goes once more"),
     "marked": N_("A moment was marked while filming"),
     "mend-failed": N_("A film that the power had cut could not be mended"),
     "mended": N_("A film that the power had cut was mended"),

@@ -10,9 +10,11 @@ from typing import IO
 
 import pytest
 
-from appliance.base.orders import Outcome, choose_keys, make_new
+from appliance.base.desk import Outcome
+from appliance.base.ledger import LEDGER
+from appliance.base.orders import choose_keys, make_new
 from appliance.casework.withdrawal import withdraw_film
-from appliance.errors import CaseWithdrawn, NoMatch, SendInterrupted, SendRefused
+from appliance.errors import CaseWithdrawn, NoMatch, SendRefused
 from appliance.protocol.cards import Card, KitCard
 from appliance.protocol.case_record import CaseRecord
 from appliance.protocol.objects import SERVICE_CARD, order_object, tombstone_object
@@ -28,9 +30,9 @@ from tests.support.homes import (
     STARTED,
     SendingKit,
     contents,
-    desk,
     new_store,
     practitioner,
+    served,
     service,
 )
 
@@ -115,30 +117,30 @@ def test_a_withdrawal_removes_the_keys_signs_for_it_and_leaves_the_sealed_films(
 ) -> None:
     case, order = withdrawn(kit)
     before = contents(kit.store)
-    outcomes = desk(store).work()
+    outcomes = served(store)
     key = f"cases/{case}/identity-0001.age"
     assert outcomes == [Outcome(order, "done", case, (key,))]
     answer = tombstone(kit, case)
     assert (answer.order, answer.case, answer.removed) == (order, case, (key,))
     after = contents(kit.store)
     assert set(before) - set(after) == {key}
-    assert set(after) - set(before) == {tombstone_object(case)}
+    assert set(after) - set(before) == {tombstone_object(case), LEDGER}
     with pytest.raises(CaseWithdrawn):
         open_case_identities(kit.store / "cases" / case, [service().identity])
 
 
 def test_an_order_is_carried_out_once(kit: SendingKit, store: FolderStore) -> None:
     case, order = withdrawn(kit)
-    desk(store).work()
+    served(store)
     after = contents(kit.store)
-    assert desk(store).work() == [Outcome(order, "done-before", case)]
+    assert served(store) == [Outcome(order, "done-before", case)]
     assert contents(kit.store) == after
 
 
 def test_other_cases_keep_their_keys(kit: SendingKit, store: FolderStore) -> None:
     other = kit.case().id
     withdrawn(kit)
-    desk(store).work()
+    served(store)
     assert open_case_identities(kit.store / "cases" / other, [service().identity])
 
 
@@ -146,11 +148,11 @@ def test_a_key_that_a_restored_kit_brought_back_is_removed_again(
     kit: SendingKit, store: FolderStore
 ) -> None:
     case, order = withdrawn(kit)
-    desk(store).work()
+    served(store)
     signed = contents(kit.store)[tombstone_object(case)]
     key = f"cases/{case}/identity-0001.age"
     (kit.store / key).write_bytes(b"from a copy")
-    assert desk(store).work() == [Outcome(order, "done", case, (key,))]
+    assert served(store) == [Outcome(order, "done", case, (key,))]
     assert identities(kit) == []
     assert contents(kit.store)[tombstone_object(case)] == signed
 
@@ -161,7 +163,7 @@ def test_an_order_for_a_case_that_never_came_is_answered_without_claiming_more(
     case = kit.case().id
     kit.withdraw(case)
     kit.sync()
-    desk(store).work()
+    served(store)
     assert tombstone(kit, case).removed == ()
 
 
@@ -195,7 +197,7 @@ def test_what_is_no_order_of_a_practitioner_is_refused_listed_and_changes_nothin
     name, data = list(forged(kit, case))[number]
     place(kit, name, data)
     before = contents(kit.store)
-    (outcome,) = desk(store).work()
+    (outcome,) = served(store)
     assert (outcome.order, outcome.state) == (name, "refused")
     assert outcome.why
     assert contents(kit.store) == before
@@ -204,7 +206,7 @@ def test_what_is_no_order_of_a_practitioner_is_refused_listed_and_changes_nothin
 def test_a_forged_order_does_not_hold_up_a_true_one(kit: SendingKit, store: FolderStore) -> None:
     case, order = withdrawn(kit)
     place(kit, "a" * 16, b"not an order")
-    assert {o.order: o.state for o in desk(store).work()} == {"a" * 16: "refused", order: "done"}
+    assert {o.order: o.state for o in served(store)} == {"a" * 16: "refused", order: "done"}
     assert tombstone(kit, case).order == order
 
 
@@ -216,7 +218,7 @@ def test_a_tombstone_that_somebody_else_put_there_is_replaced(
     (kit.store / "tombstones").mkdir()
     note = practitioner().signer.sign(to_json(planted).decode() + "\n")
     (kit.store / tombstone_object(case)).write_text(note)
-    desk(store).work()
+    served(store)
     assert tombstone(kit, case).removed == (f"cases/{case}/identity-0001.age",)
 
 
@@ -267,21 +269,21 @@ def test_cut_between_any_two_steps_the_next_run_finishes_and_the_answer_names_ev
             second.write_bytes(b"a second key")
             store = CutStore(kit.store, step, after)
             try:
-                desk(store).work()
+                served(store)
             except Cut:
                 steps += 1
             names = tuple(f"cases/{case}/identity-000{n}.age" for n in (1, 2))
             if (kit.store / tombstone_object(case)).exists():
                 # It is the last thing that is said.
                 assert not any((kit.store / name).exists() for name in names)
-            desk(FolderStore(kit.store)).work()
+            served(FolderStore(kit.store))
             assert not any((kit.store / name).exists() for name in names)
             assert tombstone(kit, case).removed == names
             assert tombstone(kit, case).order == order
             assert not any(name.startswith("begun/") for name in contents(kit.store))
             if not store.cut:
                 break
-    assert steps == 2 * 5
+    assert steps == 2 * 6
 
 
 def test_the_answer_for_a_film_names_what_was_removed_in_every_run_also_in_those_that_were_cut(
@@ -300,8 +302,8 @@ def test_the_answer_for_a_film_names_what_was_removed_in_every_run_also_in_those
         kit.sync()
         store = CutStore(kit.store, step, after=True)
         with suppress(Cut):
-            desk(store).work()
-        desk(FolderStore(kit.store)).work()
+            served(store)
+        served(FolderStore(kit.store))
         note = (kit.store / tombstone_object(order.id)).read_text()
         answer = from_json(open_note(note, [service().signer.verifier])[0], Tombstone)
         told.add(set(answer.removed) == names and not answer.whole)
@@ -324,10 +326,10 @@ class Racing(FolderStore):
 
 def test_nothing_is_signed_while_a_key_is_still_there(kit: SendingKit, store: FolderStore) -> None:
     case, _ = withdrawn(kit)
-    with pytest.raises(SendInterrupted, match="came back"):
-        desk(Racing(kit.store)).work()
+    (outcome,) = served(Racing(kit.store))
+    assert (outcome.state, "came back" in outcome.why) == ("failed", True)
     assert not (kit.store / tombstone_object(case)).exists()
-    desk(store).work()
+    served(store)
     assert tombstone(kit, case).removed == (f"cases/{case}/identity-0001.age",)
 
 
@@ -339,7 +341,7 @@ def test_another_kit_that_has_the_same_case_learns_of_it_before_it_sends(
     order = Withdrawal(id=new_id(), case=case, kit=kit.id, at=STARTED)
     note = practitioner().signer.sign(to_json(order).decode() + "\n")
     place(kit, order.id, note.encode())
-    desk(store).work()
+    served(store)
     status = restored.sync()
     assert status.withdrawn_elsewhere == (case,)
     assert (restored.home.inbox / order.id).exists()
@@ -417,7 +419,7 @@ def test_the_program_makes_a_new_store_only_when_told_to(keys: Path, tmp_path: P
     assert done.returncode == 1
     assert "is not there" in done.stderr
     new.store.mkdir()
-    assert "--new" in run(new, keys).stderr
+    assert "the verb init" in run(new, keys).stderr
     assert contents(new.store) == {}
     for _ in range(2):
         done = run(new, keys, "--new")
@@ -476,7 +478,7 @@ def test_a_practitioner_who_forgot_the_passphrase_opens_their_cases_again(
     kit.sync()
     kit.withdraw(closed)
     kit.sync()
-    desk(FolderStore(kit.store)).work()
+    served(FolderStore(kit.store))
     new, card = new_card(tmp_path)
     with pytest.raises(NoMatch):
         open_case_identities(kit.store / "cases" / case, [new.identity])
@@ -647,15 +649,15 @@ def test_a_practitioner_is_enrolled_with_a_card_and_revoked_by_name(
     card = keys / "practitioners" / "one.pub"
     elsewhere = keys.parent / "one.pub"
     card.rename(elsewhere)
-    _, order = withdrawn(kit)
+    withdrawn(kit)
     assert run(kit, keys).returncode == 1
     done = run(kit, keys, "--enrol", str(elsewhere))
     assert done.returncode == 0, done.stderr
     assert "1 now" in done.stdout
     name = practitioner().card().name
     done = run(kit, keys, "--revoke", name)
-    assert done.returncode == 1
-    assert f"Order {order} was refused" in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert "1 before" in done.stdout
     assert (keys / "revoked" / f"{name}.pub").exists()
     assert run(kit, keys, "--revoke", name).returncode == 1
 

@@ -44,10 +44,12 @@ from tests.support.homes import (
     STARTED,
     SendingKit,
     contents,
-    desk,
+    ledger_of,
     new_store,
     practitioner,
+    served,
     service,
+    withdraw_at_service,
 )
 
 
@@ -63,8 +65,10 @@ class Forgot:
 
     def recover(self) -> people.Recovered:
         """What `attune base --recover` does."""
-        cases = [self.case.id]
-        return people.recover(self.store, service(), self.new.card(), cases, self.kit.id, CLOCK)[0]
+        new, cases = self.new.card(), [self.case.id]
+        with ledger_of(self.store) as ledger:
+            (done,) = people.recover(self.store, service(), new, cases, self.kit.id, CLOCK, ledger)
+        return done
 
     def order(self, sealed: bytes, **changes: Any) -> Readmission:
         """An order that is right in every field, but for `changes`."""
@@ -423,8 +427,8 @@ def test_a_withdrawn_case_stays_closed_and_its_key_leaves_the_inbox(forgot: Forg
 def test_a_case_that_was_withdrawn_elsewhere_stays_closed(forgot: Forgot) -> None:
     """The service's tombstone goes before every order of its own."""
     forgot.recover()
-    desk(forgot.store).withdraw_case(forgot.case.id)
-    desk(forgot.store).work()
+    withdraw_at_service(forgot.store, forgot.case.id)
+    served(forgot.store)
     assert (forgot.kit.store / tombstone_object(forgot.case.id)).exists()
     forgot.kit.sync()
     assert list(forgot.kit.home.inbox.glob("key-*")) == []

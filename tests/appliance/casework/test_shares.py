@@ -23,7 +23,15 @@ from appliance.vault.cases import OpenCase
 from appliance.vault.keys import PrivateKeys
 from tests.appliance.casework.test_copies import consent, person, started
 from tests.support import films
-from tests.support.homes import CLOCK, SendingKit, contents, desk, new_store, practitioner, service
+from tests.support.homes import (
+    CLOCK,
+    SendingKit,
+    contents,
+    new_store,
+    practitioner,
+    served,
+    service,
+)
 from tests.support.moments import keep_clip, keep_still
 from tests.support.places import ROOT
 
@@ -184,11 +192,12 @@ def test_sharing_ends_at_once_with_a_withdrawal_even_under_a_hold(
     kit.withdraw(case.id)
     assert not folder(case, found).exists() and case.clips.exists()
     kit.sync()
-    assert [one.state for one in desk(store).work() if not one.share] == ["held"]
+    assert [one.state for one in served(store) if not one.share] == ["held"]
     assert at_service(kit) == []
-    lift_hold(case.directory)
+    lift_hold(case.directory, practitioner().signer, NOW)
     kit.withdraw(case.id)
-    assert sorted(p.name for p in case.directory.iterdir()) == ["case.json", "withdrawal"]
+    left = sorted(path.name for path in case.directory.iterdir())
+    assert left == ["case.json", "holds", "withdrawal"]
 
 
 def test_it_travels_with_the_order_that_ends_it_and_goes_there_on_its_day(
@@ -197,13 +206,13 @@ def test_it_travels_with_the_order_that_ends_it_and_goes_there_on_its_day(
     found = shared(case)
     assert kit.sync().state == "sent"
     assert {name.rpartition("/")[2] for name in at_service(kit)} == {"1.mp4.age", "1.jpg.age"}
-    assert desk(store).work() == []
+    assert served(store) == []
     over = shared(case, until=NOW - timedelta(seconds=1))
     kit.sync()
-    (done,) = desk(store).work()
+    (done,) = served(store)
     assert (done.state, done.share, len(done.removed)) == ("done", over.id, 2)
     assert {name.split("/")[3] for name in at_service(kit)} == {found.id}
-    (again,) = desk(store).work()
+    (again,) = served(store)
     assert again.state == "done-before"
 
 
@@ -214,7 +223,7 @@ def test_ended_before_its_day_it_goes_at_the_service_too(
     kit.sync()
     shares.end(case, found, NOW)
     kit.sync()
-    (done,) = desk(store).work()
+    (done,) = served(store)
     assert (done.share, at_service(kit)) == (found.id, [])
 
 
@@ -228,7 +237,7 @@ def test_an_order_for_a_share_that_nobody_of_the_service_signed_removes_nothing(
     text = text.replace(str(UNTIL.year), "2020")
     path.write_text(SUPERVISOR.signer.sign(text))
     kit.sync()
-    assert not [one for one in desk(store).work() if one.state == "done"]
+    assert not [one for one in served(store) if one.state == "done"]
     assert len(at_service(kit)) == 2
 
 

@@ -49,7 +49,9 @@ from tests.support.homes import (
     mended_note,
     new_store,
     practitioner,
+    served,
     service,
+    withdraw_at_service,
 )
 
 HOLD = Hold(
@@ -179,7 +181,7 @@ def test_the_service_removes_its_copies_of_a_film_and_nothing_else_and_signs_for
     order = withdraw_film(case, gone, kit.id, STARTED)
     kit.sync()
     store = FolderStore(kit.store)
-    (outcome,) = desk(store).work()
+    (outcome,) = served(store)
     assert (outcome.state, outcome.film) == ("done", gone)
     after = contents(kit.store)
     removed = {name for name in before if name not in after}
@@ -193,7 +195,7 @@ def test_the_service_removes_its_copies_of_a_film_and_nothing_else_and_signs_for
     assert from_json(answer, Tombstone).order == order.id
     # The answer for one film closes nothing else.
     assert heard(kit) == [] and opened(kit, case.id)
-    assert desk(store).work()[0].state == "done-before"
+    assert served(store)[0].state == "done-before"
     assert kit.sync().state == "sent"
     assert not [name for name in contents(kit.store) if f"/recordings/{gone}/" in name]
 
@@ -331,11 +333,11 @@ def test_when_the_hold_is_lifted_what_waited_is_removed_by_a_new_order(kit: Send
     case, _ = filmed(kit)
     place_hold(case, HOLD)
     first = withdraw(case.directory, practitioner(), kit.id, STARTED)
-    lift_hold(case.directory)
+    lift_hold(case.directory, practitioner().signer, STARTED)
     second = withdraw(case.directory, practitioner(), kit.id, STARTED + timedelta(9))
     assert second.held is None and second.id != first.id and second.at == first.at
     left = sorted(path.name for path in case.directory.iterdir())
-    assert left == ["case.json", "withdrawal"]
+    assert left == ["case.json", "holds", "withdrawal"]
 
 
 def test_a_hold_after_a_withdrawal_brings_nothing_back(kit: SendingKit) -> None:
@@ -353,7 +355,9 @@ def test_a_hold_postpones_the_removal_of_one_film_too(kit: SendingKit) -> None:
     withdraw_film(case, film, kit.id, STARTED)
     assert is_film_withdrawn(case.directory, film) and about(case.directory, film, case)
     for _again in range(2):
-        lift_hold(case.directory)
+        lift_hold(case.directory, practitioner().signer, STARTED)
+    place_hold(case, HOLD)
+    lift_hold(case.directory, practitioner().signer, STARTED)
     withdraw_film(case, film, kit.id, STARTED)
     assert about(case.directory, film, case) == []
 
@@ -362,7 +366,7 @@ def test_a_hold_says_its_reason_to_nobody_without_a_key(kit: SendingKit) -> None
     case, _ = filmed(kit)
     place_hold(case, HOLD)
     notice = hold_notice(case.directory)
-    assert notice and notice.review == HOLD.review and case.read(Hold) == HOLD
+    assert notice and notice.until == HOLD.review and case.read(Hold) == HOLD
     assert not [n for n, data in contents(case.directory).items() if b"words of the hold" in data]
 
 
@@ -383,17 +387,17 @@ def test_the_service_closes_a_held_case_and_keeps_its_key_until_the_hold_is_lift
     withdraw(case.directory, practitioner(), kit.id, STARTED)
     kit.sync()
     store = FolderStore(kit.store)
-    assert [outcome.state for outcome in desk(store).work()] == ["held"]
+    assert [outcome.state for outcome in served(store)] == ["held"]
     key = f"cases/{case.id}/identity-0001.age"
     assert key in contents(kit.store)
     answer, _ = open_note(
         (kit.store / tombstone_object(case.id)).read_text(), [service().signer.verifier]
     )
     assert from_json(answer, Tombstone).held
-    lift_hold(case.directory)
+    lift_hold(case.directory, practitioner().signer, STARTED)
     withdraw(case.directory, practitioner(), kit.id, STARTED)
     kit.sync()
-    assert "done" in {outcome.state for outcome in desk(store).work()}
+    assert "done" in {outcome.state for outcome in served(store)}
     assert key not in contents(kit.store)
     answer, _ = open_note(
         (kit.store / tombstone_object(case.id)).read_text(), [service().signer.verifier]
@@ -424,8 +428,8 @@ def test_a_family_that_calls_the_service_is_heard_on_every_kit(
     case, _ = filmed(kit)
     kit.sync()
     store = FolderStore(kit.store)
-    desk(store).withdraw_case(case.id)
-    assert [outcome.state for outcome in desk(store).work()] == ["done"]
+    withdraw_at_service(store, case.id)
+    assert [outcome.state for outcome in served(store)] == ["done"]
     assert not [name for name in contents(kit.store) if "identity" in name]
     kit.sync()
     assert heard(kit) == [Carried(case.id, "")]
@@ -440,8 +444,9 @@ def test_the_services_order_for_one_film_comes_in_once_and_is_carried_out(kit: S
     case, (gone, stays) = filmed(kit)
     kit.sync()
     store = FolderStore(kit.store)
-    assert desk(store).withdraw_film(kit.id, case.id, gone) == 1
-    desk(store).work()
+    with desk(store) as at_work:
+        assert at_work.withdraw_film(kit.id, case.id, gone)
+    served(store)
     kit.sync()
     assert heard(kit) == [Carried(case.id, gone)]
     assert films_withdrawn(case.directory) == [gone]
@@ -598,7 +603,7 @@ def test_a_whole_home_restored_from_before_a_withdrawal_is_cleaned_at_the_next_c
     shutil.copytree(kit.home.root, backup)
     withdraw(case.directory, practitioner(), kit.id, STARTED)
     kit.sync()
-    desk(FolderStore(kit.store)).work()
+    served(FolderStore(kit.store))
     shutil.rmtree(kit.home.root)
     shutil.copytree(backup, kit.home.root)
     assert opened(kit, case.id), "until it hears of it, the old home opens what it opened"
@@ -631,7 +636,7 @@ def test_a_kit_that_is_half_set_up_hears_nobody(kit: SendingKit, missing: str) -
 def test_the_orders_of_the_service_itself_are_kept_apart_by_their_name(kit: SendingKit) -> None:
     case, _ = filmed(kit)
     store = FolderStore(kit.store)
-    name = desk(store).withdraw_case(case.id)
+    name = withdraw_at_service(store, case.id)
     note = (kit.store / order_object(name)).read_text()
     text, _ = open_note(note, [service().signer.verifier])
     assert from_json(text, Withdrawal).case == case.id and withdrawal_note(case.directory) is None

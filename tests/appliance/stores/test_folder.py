@@ -6,12 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from appliance.errors import BadInput, SendRefused
+from appliance.errors import BadInput, SendFailed, SendRefused
 from appliance.stores import open_store
 from appliance.stores.folder import FolderStore
 from appliance.stores.store import Put
@@ -84,6 +85,80 @@ def test_a_key_that_was_only_half_sent_is_purged_too(store: FolderStore, tmp_pat
     assert list(store.list("")) == []
     store.purge("cases/abc/identity-")
     assert files(tmp_path / "service") == []
+
+
+def test_a_key_that_cannot_be_removed_keeps_no_other(mounted: Callable[..., Path]) -> None:
+    folder = mounted("-t", "tmpfs", "-o", "size=128k", "tmpfs")
+    with contextlib.closing(FolderStore(folder)) as store:
+        for number in (1, 3):
+            put(store, f"cases/abc/identity-000{number}.age", b"x")
+        stays = folder / "cases" / "abc" / "identity-0002.age"
+        stays.mkdir()
+        subprocess.run(["mount", "--bind", stays, stays], check=True)
+        try:
+            with pytest.raises(SendFailed):
+                store.purge("cases/abc/identity-")
+        finally:
+            subprocess.run(["umount", stays], check=True)
+        assert [path.name for path in stays.parent.iterdir()] == [stays.name]
+        assert store.purge("cases/abc/identity-") == ("cases/abc/identity-0002.age",)
+
+
+def test_a_folder_in_place_of_a_key_is_purged_with_all_that_is_in_it(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    put(store, f"{NAME}/deep/inside", b"x")
+    assert store.purge("cases/abc/identity-") == (f"{NAME}/deep/inside",)
+    assert list((tmp_path / "service" / "cases" / "abc").iterdir()) == []
+
+
+_ANOTHER_USER = """
+import io, os, sys
+from pathlib import Path
+from appliance.stores.folder import FolderStore
+from appliance.stores.store import read_small
+
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+store = FolderStore(Path(sys.argv[1]))
+assert read_small(store, "service/card.json") == b"card"
+assert read_small(store, "tombstones/abc") == b"answer"
+store.create("orders/second", io.BytesIO(b"order"))
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user as well")
+def test_a_folders_owner_reads_what_the_service_writes_and_writes_beside_it() -> None:
+    """The service's program comes as root, and kits as a user of their own."""
+    # What pytest gives is closed to other users.
+    place = Path(tempfile.mkdtemp())
+    try:
+        place.chmod(0o755)
+        (place / "service").mkdir(mode=0o755)
+        os.chown(place / "service", 65534, 65534)
+        umask = os.umask(0o077)
+        try:
+            with contextlib.closing(FolderStore(place / "service")) as store:
+                put(store, "service/card.json", b"card")
+                put(store, "tombstones/abc", b"answer")
+                put(store, "orders/first", b"order")
+        finally:
+            os.umask(umask)
+        command = [sys.executable, "-c", _ANOTHER_USER, str(place / "service")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "orders/second" in files(place / "service")
+    finally:
+        shutil.rmtree(place)
+
+
+def test_nobody_is_let_at_what_is_written_whom_the_folder_keeps_out(tmp_path: Path) -> None:
+    folder = tmp_path / "private"
+    folder.mkdir()
+    folder.chmod(0o700)
+    with contextlib.closing(FolderStore(folder)) as store:
+        put(store, NAME, b"x")
+    for path in folder.rglob("*"):
+        assert not path.stat().st_mode & 0o077
 
 
 def test_what_a_killed_try_left_is_cleared_by_the_next(store: FolderStore, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def nothing(name: str) -> None:
 VISIT = [
     sealed("orders/o", Rank.ORDER, case="w"),
     sealed("cases/a/identity-0001.age", Rank.CASE_KEY),
+    sealed("cases/a/documents/team-0001.age", Rank.TEAM),
     sealed("kits/k/card.json", Rank.KIT, case=""),
     sealed("cases/a/recordings/r/manifest", Rank.MANIFEST),
     sealed("cases/a/documents/details-0001.age", Rank.DOCUMENT, size=5),

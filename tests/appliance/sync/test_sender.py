@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from appliance.age.sealing import VERSION_LINE
 from appliance.casework.clips import sealed_file
 from appliance.casework.importing import Original, import_film
 from appliance.casework.reviews import Review
-from appliance.errors import KitError, SendInterrupted, SendRefused
+from appliance.errors import KitError, NotLetIn, SendInterrupted, SendRefused
 from appliance.film.manifest import FilmStarted, index_name, segment_name
 from appliance.media.apart import Apart
 from appliance.notify import Pulse
@@ -38,7 +38,7 @@ from appliance.records.files import load_fact, new_id, save, save_fact, to_json
 from appliance.records.signing import Signer
 from appliance.selftest.kit import wait_for
 from appliance.stores.folder import FolderStore
-from appliance.stores.store import BLOCK, Measured, Put, pieces
+from appliance.stores.store import BLOCK, Entry, Measured, Put, pieces
 from appliance.sync.__main__ import FIRST_WAIT, LONGEST_WAIT, REST_SECONDS, wait_seconds
 from appliance.sync.sender import Manner, Sender
 from appliance.vault.cases import OpenCase
@@ -52,7 +52,9 @@ from tests.support.homes import (
     mended_note,
     new_store,
     practitioner,
+    served,
     service,
+    withdraw_at_service,
 )
 from tests.support.moments import keep_still
 
@@ -212,8 +214,9 @@ def test_case_keys_and_manifests_go_before_films_and_the_older_film_first(kit: S
     kit.sync(store)
     films = [n.split("/")[3] for n in store.created if n.endswith((".mp4.age", ".index.age"))][1:]
     assert films == [early] * 4 + [late] * 4
-    order = [n for n in store.created if n.rpartition("/")[2].startswith(("identity", "manifest"))]
-    assert order == store.created[:1] + store.created[2:4]
+    first = ("identity", "team", "manifest")
+    order = [n for n in store.created if n.rpartition("/")[2].startswith(first)]
+    assert order == store.created[:2] + store.created[3:5]
 
 
 def test_a_film_that_is_not_finished_waits_and_goes_when_it_is(kit: SendingKit) -> None:
@@ -468,6 +471,84 @@ def test_what_waits_is_told_without_reaching_for_a_network(kit: SendingKit) -> N
     assert late not in "".join(arrived(kit))
 
 
+# --- What the store has lost ----------------------------------------------------------------------
+
+
+def compared(kit: SendingKit) -> SyncStatus:
+    """The first contact of a kit that was switched on."""
+    return kit.sender().run(compare=True)
+
+
+def test_what_the_store_has_lost_goes_once_more(kit: SendingKit) -> None:
+    case = kit.case().id
+    film = kit.film(case)
+    kit.sync()
+    before = arrived(kit)
+    lost = [f"cases/{case}/identity-0001.age", f"cases/{case}/recordings/{film}/0000.mp4.age"]
+    cut = f"cases/{case}/recordings/{film}/manifest"
+    for name in lost:
+        (kit.store / name).unlink()
+    # A receipt alone would say for ever that all is there.
+    assert (kit.sync().sent, set(before) - set(arrived(kit))) == (0, set(lost))
+    assert compared(kit).sent == len(lost)
+    assert arrived(kit) == before
+    log = check_chain((kit.home.log("sync") / "log").read_bytes())
+    assert sorted(e.ids["object"] for e in log if e.event == "lost-there") == lost
+    # What is another now is told, and nothing there is written over.
+    (kit.store / cut).chmod(0o600)
+    (kit.store / cut).write_bytes(b"cut short")
+    status = compared(kit)
+    assert [(p.object, p.code) for p in status.problems] == [(cut, "other-content")]
+
+
+def test_a_kit_that_is_switched_on_sees_what_the_store_has_lost(kit: SendingKit) -> None:
+    case = kit.case().id
+    kit.sync()
+    lost = kit.store / "cases" / case / "identity-0001.age"
+    lost.unlink()
+    with subprocess.Popen(command(kit)[:-1], stderr=subprocess.DEVNULL) as running:
+        try:
+            wait_for("what was lost to come back", lost.exists, 60)
+        finally:
+            running.kill()
+
+
+def test_a_listing_confirms_nothing(kit: SendingKit) -> None:
+    kit.film(kit.case().id)
+    kit.sync()
+    for receipt in kit.home.receipts.rglob("*.json"):
+        receipt.unlink()
+    store = Wrapped(kit.store)
+    assert kit.sender(store).run(compare=True).sent == len(kit.receipts())
+    assert set(kit.receipts()) == set(arrived(kit)) == set(store.created)
+
+
+def test_a_store_that_lists_nothing_to_a_kit_disproves_nothing(kit: SendingKit) -> None:
+    class Closed(FolderStore):
+        def list(self, prefix: str) -> Iterator[Entry]:
+            raise NotLetIn("Kits may not list here.")
+
+    kit.case()
+    kit.sync()
+    assert kit.sender(Closed(kit.store)).run(compare=True).sent == 0
+    assert set(kit.receipts()) == set(arrived(kit))
+
+
+def test_what_was_removed_at_the_store_on_purpose_is_not_taken_for_lost(kit: SendingKit) -> None:
+    case, other = kit.case().id, kit.case().id
+    film = kit.film(case)
+    kit.sync()
+    withdraw_at_service(FolderStore(kit.store), other)
+    with desk(FolderStore(kit.store)) as at_work:
+        at_work.withdraw_film(kit.id, case, film)
+    served(FolderStore(kit.store))
+    # Nobody has unlocked the kit since: all of it still lies here.
+    for _again in range(2):
+        compared(kit)
+        assert not [name for name in arrived(kit) if film in name]
+        assert f"cases/{other}/identity-0001.age" not in arrived(kit)
+
+
 # --- Withdrawals --------------------------------------------------------------------------------
 
 
@@ -508,10 +589,11 @@ def test_a_withdrawal_in_the_middle_stops_what_had_not_gone_and_goes_itself(
     assert set(arrived(kit)) == {
         f"kits/{kit.id}/card.json",
         f"cases/{case.id}/identity-0001.age",
+        f"cases/{case.id}/documents/team-0001.age",
         f"cases/{case.id}/recordings/{film}/manifest",
         f"orders/{orders[0]}",
     }
-    desk(FolderStore(kit.store)).work()
+    served(FolderStore(kit.store))
     assert not any("identity" in name for name in arrived(kit))
 
 
@@ -521,7 +603,7 @@ def test_the_services_answer_comes_back_and_is_not_asked_for_again(kit: SendingK
     order = kit.withdraw(case.id)
     kit.sync()
     assert not (kit.home.inbox / order).exists()
-    desk(FolderStore(kit.store)).work()
+    served(FolderStore(kit.store))
     kit.sync()
     answer = (kit.home.inbox / order).read_bytes()
     assert answer == (kit.store / tombstone_object(case.id)).read_bytes()
@@ -614,6 +696,9 @@ def test_a_missing_folder_is_told_in_words_and_never_made(kit: SendingKit) -> No
     status = load_fact(kit.home.status("sync"), SyncStatus)
     assert status is not None
     assert (status.state, status.error) == ("refused", "store-missing")
+    # What waits is told, although nobody was let in.
+    waiting = len(kit.sendable())
+    assert status.waiting == waiting and f"{waiting} wait here" in done.stdout
 
 
 def test_a_problem_is_told_in_words_and_the_status_is_1(kit: SendingKit) -> None:
@@ -668,7 +753,7 @@ def test_ended_says_whether_to_try_again(kit: SendingKit) -> None:
         (SendRefused("x"), "refused"),
     ]
     for error, state in errors:
-        status = sender.ended(error)
+        status = sender.ended(error, kit.store.as_uri())
         assert (status.state, status.error) == (state, error.code)
         assert kit.shown[-1] == status
 

@@ -75,6 +75,7 @@ def test_when_all_is_there_it_says_so(kit: WebKit) -> None:
         ("waiting", "out-of-hours", "hours in which"),
         ("interrupted", "not-reached", "does not answer"),
         ("refused", "wrong-store", "Something else than"),
+        ("refused", "wrong-time", "not valid on the kit's date"),
         ("refused", "not-let-in", "does not let this kit in"),
         ("refused", "store-full", "is full"),
         ("refused", "new-code", "(new-code)"),

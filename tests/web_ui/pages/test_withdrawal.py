@@ -345,7 +345,7 @@ def test_a_hold_is_named_on_the_certificate_and_lifting_it_removes_everything(ki
     assert kit.browser.get(f"/cases/{case}/goals").status == 410
     page = kit.browser.submit(f"/cases/{case}/certificate", f"/cases/{case}/hold/lift")
     assert "The key of the case was overwritten and removed." in page.words
-    assert {p.name for p in kit.home.case(case).iterdir()} == {"case.json", "withdrawal"}
+    assert {p.name for p in kit.home.case(case).iterdir()} == {"case.json", "holds", "withdrawal"}
 
 
 def test_a_hold_that_is_lifted_in_time_changes_nothing(kit: WebKit) -> None:

@@ -1,0 +1,1 @@
+"""The verbs of `attune base`, a module a family of them."""

@@ -1,0 +1,71 @@
+"""`ceilings` and `reset`: what the service lays down for its kits."""
+
+import click
+
+from appliance.base import people
+from appliance.base.commands.telling import AS_JSON, DRY_RUN, tell
+from appliance.base.orders import order_reset
+from appliance.base.service import Service
+from appliance.protocol.objects import kit_object
+from appliance.protocol.permits import LONGEST_FILM, LONGEST_LIFE, MOST_FILMS, Ceilings
+from appliance.records.clock import SystemClock
+from appliance.records.files import save
+from appliance.stores.store import is_there
+
+MINUTES = click.IntRange(1, int(LONGEST_FILM.total_seconds()) // 60)
+FILMS = click.IntRange(1, MOST_FILMS)
+HOURS = click.IntRange(1, int(LONGEST_LIFE.total_seconds()) // 3600)
+
+
+@click.command()
+@click.argument("minutes", type=MINUTES)
+@click.argument("films", type=FILMS)
+@click.argument("hours", type=HOURS)
+@AS_JSON
+@click.pass_obj
+def ceilings(service: Service, minutes: int, films: int, hours: int, as_json: bool) -> None:
+    """Sign what a kit may do at most: MINUTES of a film, FILMS and HOURS of one arming.
+
+    It is written to service-setup.pub, which a new kit takes in place of service.pub.
+
+    \b
+    Example:
+      attune base /srv/attune/store -i KEYS ceilings 20 4 12
+    """
+    most = Ceilings(
+        limit=60 * minutes, films=films, life=3600 * hours, since=SystemClock().read().wall
+    )
+    path = people.sign_ceilings(service.only, service.folder, most)
+    tell(as_json, f"Signed: {path}", signed=str(path))
+
+
+@click.command()
+@click.argument("kit", metavar="KIT")
+@click.option(
+    "--even-unsent",
+    is_flag=True,
+    help="What was never sent goes as well. It may exist nowhere else.",
+)
+@DRY_RUN
+@AS_JSON
+@click.pass_obj
+def reset(service: Service, kit: str, even_unsent: bool, rehearse: bool, as_json: bool) -> None:
+    """Order a kit to be set back, for other hands.
+
+    Everything on it goes, once all is sent and somebody at the kit presses for it. The order is
+    also written to reset-KIT.order, for a kit that does not send any more.
+
+    \b
+    Example:
+      attune base /srv/attune/store -i KEYS reset KIT
+    """
+    with service.at_work(rehearse) as work:
+        now, signer = SystemClock().read().wall, work.keys.signer
+        number, note = order_reset(work.store, signer, work.ledger, kit, even_unsent, now)
+        known = is_there(work.store, kit_object(kit))
+    if not rehearse:
+        save(service.folder / f"reset-{kit}.order", note)
+    words = f"Order {number} for kit {kit}: it is to be set back."
+    if not known:
+        words += f"\nNo kit {kit} has ever sent here. Is that its number?"
+    tell(as_json, words, kit=kit, order=number, known=known, dry_run=rehearse)

@@ -1,0 +1,120 @@
+"""Holds at base: while one is on a case or a film, nothing of it is removed.
+
+A hold is public as far as case, film, signer, since and until. Kits send theirs before any order
+under it; the service places its own with the verb `hold`. It does not run out by itself: on its day
+somebody looks at it again, and it ends when it is lifted.
+
+    holds/<case>/<hold>          a HoldNotice, named by its content
+    holds/<case>/<hold>-lifted   a HoldEnd
+"""
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from appliance.base.ledger import Ledger
+from appliance.base.orders import put_note, read_or_none
+from appliance.base.voices import Voices, Waits
+from appliance.errors import BadFile, BadInput, BadSignature, KitError, NotAFile
+from appliance.protocol.orders import HoldEnd, HoldNotice, hold_name, read_hold
+from appliance.records.files import ID, from_json
+from appliance.records.signing import Signer, sign_fact
+from appliance.stores.store import ServiceStore, read_small
+
+_NAME = re.compile(rf"holds/(?P<hold>{ID.pattern}/[0-9a-f]{{16}})(?P<lifted>-lifted)?")
+
+
+@dataclass
+class Holds:
+    """What is held now."""
+
+    store: ServiceStore
+    voices: Voices
+    ledger: Ledger
+    refused: list[tuple[str, KitError]] = field(default_factory=list)
+    """Objects that look like a hold and are none that counts, and why."""
+
+    def hear(self) -> None:
+        """Take in what kits have sent. Raises SendInterrupted, SendRefused."""
+        self.refused.clear()
+        # A hold's name sorts before that of its end.
+        for name in [entry.name for entry in self.store.list("holds/")]:
+            found = _NAME.fullmatch(name)
+            if found is None:
+                self.refused.append((name, BadFile("This is not the name of a hold.")))
+                continue
+            hold, lifted = found["hold"], bool(found["lifted"])
+            if hold in self.ledger.of("lifted" if lifted else "held"):
+                continue
+            try:
+                note = read_small(self.store, name) or b""
+                self._lift(hold, note) if lifted else self._place(hold, note)
+            except (BadInput, NotAFile, Waits) as error:
+                self.refused.append((name, error))
+
+    def on(self, case: str, film: str = "") -> list[HoldNotice]:
+        """What keeps a film, or anything of a case where none is named."""
+        return [
+            hold
+            for hold in self.all().values()
+            if hold.case == case and (not film or hold.film in ("", film))
+        ]
+
+    def all(self) -> dict[str, HoldNotice]:
+        """Every hold that is not lifted, by its name."""
+        return {
+            name: read_hold(line.ids["note"].partition("\n")[0])
+            for name, line in self.ledger.of("held").items()
+            if name not in self.ledger.of("lifted")
+        }
+
+    def place(self, signer: Signer, case: str, film: str, now: datetime, until: datetime) -> str:
+        """Place the service's own hold, or one that is looked at again on another day. Returns its
+        name."""
+        by = signer.verifier.name
+        notice = HoldNotice(case=case, film=film, signer=by, since=now, until=until)
+        note = sign_fact(signer, notice).encode()
+        hold = f"{case}/{hold_name(note)}"
+        self._place(hold, note)
+        put_note(self.store, f"holds/{hold}", note)
+        return hold
+
+    def lift(self, signer: Signer, hold: str, now: datetime) -> None:
+        """End a hold in the service's name."""
+        case, _, name = hold.partition("/")
+        end = HoldEnd(case=case, hold=name, signer=signer.verifier.name, at=now)
+        note = sign_fact(signer, end).encode()
+        self._lift(hold, note)
+        put_note(self.store, f"holds/{hold}-lifted", note)
+
+    def put_back(self) -> None:
+        """Put every hold and every end of one where the store has lost it."""
+        for kind, after in (("held", ""), ("lifted", "-lifted")):
+            for hold, line in self.ledger.of(kind).items():  # type: ignore[arg-type]
+                note = line.ids["note"].encode()
+                where = f"holds/{hold}{after}"
+                if read_or_none(self.store, where) != note:
+                    put_note(self.store, where, note)
+
+    def _place(self, hold: str, note: bytes) -> None:
+        text, by = self.voices.opened(note)
+        notice = read_hold(text)
+        if hold != f"{notice.case}/{hold_name(note)}" or notice.signer not in ("", by):
+            raise BadFile("This hold belongs elsewhere.")
+        if notice.since is not None:
+            self.voices.check_was_here(by, notice.since)
+        self.ledger.write("held", hold, note=note.decode(), by=by)
+
+    def _lift(self, hold: str, note: bytes) -> None:
+        text, by = self.voices.opened(note)
+        end = from_json(text, HoldEnd)
+        placed = self.ledger.of("held").get(hold)
+        if hold != f"{end.case}/{end.hold}" or end.signer != by or placed is None:
+            raise BadFile("This end of a hold belongs elsewhere.")
+        self.voices.check_was_here(by, end.at)
+        if not self.voices.is_service(by) and (
+            self.voices.is_service(placed.ids["by"])
+            or (by != placed.ids["by"] and not self.voices.works_in(end.case, by))
+        ):
+            raise BadSignature(f"{by} may not lift this hold.")
+        self.ledger.write("lifted", hold, note=note.decode(), by=by)

@@ -1,0 +1,55 @@
+"""A store at which nothing is changed, for `--dry-run`: what would be removed is named."""
+
+import io
+from collections.abc import Iterator
+from typing import IO, BinaryIO
+
+from appliance.stores.store import Entry, Put, ServiceStore
+
+
+class Rehearsal:
+    """Answers as the store would after each step, and changes nothing there."""
+
+    def __init__(self, store: ServiceStore) -> None:
+        self._store = store
+        self._made: dict[str, bytes] = {}
+        self._gone: set[str] = set()
+
+    @property
+    def url(self) -> str:
+        return self._store.url
+
+    def create(self, name: str, source: IO[bytes]) -> Put:
+        there = self.open(name)
+        if there is not None:
+            there.close()
+            return Put.ALREADY_THERE
+        self._made[name] = source.read()
+        return Put.CREATED
+
+    def open(self, name: str) -> BinaryIO | None:
+        if name in self._made:
+            return io.BytesIO(self._made[name])
+        return None if name in self._gone else self._store.open(name)
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        found = {e.name: e for e in self._store.list(prefix) if e.name not in self._gone}
+        found |= {
+            name: Entry(name, len(data))
+            for name, data in self._made.items()
+            if name.startswith(prefix)
+        }
+        yield from (found[name] for name in sorted(found))
+
+    def remove(self, name: str) -> None:
+        self.purge(name)
+
+    def purge(self, prefix: str) -> tuple[str, ...]:
+        names = tuple(entry.name for entry in self.list(prefix))
+        self._gone.update(names)
+        for name in names:
+            self._made.pop(name, None)
+        return names
+
+    def close(self) -> None:
+        """The store itself is closed by whoever opened it."""

@@ -1,0 +1,177 @@
+"""What every verb is given: which store, whose keys, and what lies beside them.
+
+The service's folder of keys has its *.key, practitioners/ (cards of those whose orders count),
+revoked/ (cards of those who left) and kits/.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import click
+
+from appliance.base.desk import Desk
+from appliance.base.ledger import Ledger
+from appliance.base.orders import choose_keys
+from appliance.base.rehearsal import Rehearsal
+from appliance.base.voices import Voices
+from appliance.errors import BadFile, BadInput
+from appliance.protocol.cards import Card, KitCard
+from appliance.records.clock import SystemClock
+from appliance.records.files import load_fact
+from appliance.stores import open_store
+from appliance.stores.access import load_access
+from appliance.stores.store import ServiceStore
+from appliance.vault.keys import PrivateKeys, unlock
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a verb works with."""
+
+    store: ServiceStore
+    keys: PrivateKeys
+    ledger: Ledger
+    desk: Desk
+
+
+@dataclass
+class Service:
+    """A service at its store. Keys are read, and a passphrase is asked for, once."""
+
+    store: str
+    keys: Path | None
+    access: Path | None = None
+    passphrase_file: Path | None = None
+    _ledgers: dict[str, Ledger] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of keys."""
+        return self._keys if self._keys.is_dir() else self._keys.parent
+
+    @cached_property
+    def own(self) -> list[PrivateKeys]:
+        """Every key of the service that was given. Raises BadInput, BadFile, WrongPassphrase."""
+        paths = sorted(self._keys.glob("*.key")) if self._keys.is_dir() else [self._keys]
+        if not paths:
+            raise BadInput(
+                f"There is no key file (*.key) in {self._keys}.",
+                "Make the service's keys with: attune keygen --role service -o service.key",
+            )
+        return [self._read(path) for path in paths]
+
+    @property
+    def only(self) -> PrivateKeys:
+        """The key, where it must not be in doubt which is meant. Raises BadInput."""
+        if len(self.own) > 1:
+            raise BadInput(
+                f"There are {len(self.own)} key files in {self._keys}.",
+                "Name the one that it is done with.",
+            )
+        return self.own[0]
+
+    def practitioners(self) -> list[Card]:
+        """The cards of those who work here now. Raises BadFile."""
+        return self._cards("practitioners")
+
+    def former(self) -> list[Card]:
+        """The cards of those who were revoked. Raises BadFile."""
+        return self._cards("revoked")
+
+    def kits(self) -> list[KitCard]:
+        """The cards of the service's kits. Raises BadFile."""
+        cards = [load_fact(path, KitCard) for path in sorted((self.folder / "kits").glob("*.pub"))]
+        return [card for card in cards if card is not None]
+
+    @contextlib.contextmanager
+    def opened(self, rehearse: bool = False) -> Iterator[ServiceStore]:
+        """The store; with `rehearse`, one at which nothing is changed."""
+        with contextlib.closing(open_store(self.store, load_access(self.access))) as store:
+            yield Rehearsal(store) if rehearse else store
+
+    @contextlib.contextmanager
+    def at_store(self, rehearse: bool = False) -> Iterator[tuple[ServiceStore, PrivateKeys]]:
+        """The store, and the key that it belongs to. Raises SendInterrupted, SendRefused."""
+        own = self.own
+        with self.opened(rehearse) as store:
+            yield store, choose_keys(store, own)
+
+    @contextlib.contextmanager
+    def at_work(self, rehearse: bool = False, anew: bool = False) -> Iterator["Work"]:
+        """The same with the ledger, which no other program of this service has meanwhile; the
+        store is mended by it first. With `anew`, one that cannot be believed is put aside."""
+        with self.at_store(rehearse) as (store, keys):
+            name = keys.signer.verifier.name
+            if rehearse or name not in self._ledgers:
+                clock = SystemClock()
+                self._ledgers[name] = Ledger(self.folder, keys.signer, clock, keep=not rehearse)
+            ledger = self._ledgers[name]
+            if anew:
+                _put_aside_if_broken(ledger)
+            with ledger.at_work():
+                voices = Voices(store, keys, self.practitioners(), self.former(), ledger)
+                desk = Desk(store, keys, voices, ledger, SystemClock())
+                if not anew:
+                    desk.mend()
+                yield Work(store, keys, ledger, desk)
+                desk.tell_how_far()
+
+    @property
+    def _keys(self) -> Path:
+        if self.keys is None:
+            raise click.UsageError("Say where the service's keys are: -i KEYS, before the verb.")
+        return self.keys
+
+    def _read(self, path: Path) -> PrivateKeys:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise BadInput(f"{path} could not be read: {error.strerror}.") from error
+        if data.startswith(b"age-encryption.org/"):
+            own = unlock(data, self._passphrase)
+        else:
+            try:
+                own = PrivateKeys.parse(data.decode())
+            except UnicodeDecodeError as error:
+                raise BadFile(f"{path} is not a key file.") from error
+        if own.card().role != "service":
+            raise BadInput(
+                f"{path} holds a practitioner's keys.", "Give the keys of the service itself."
+            )
+        return own
+
+    @cached_property
+    def _passphrase(self) -> str:
+        file = self.passphrase_file
+        if file is None:
+            return str(click.prompt("Passphrase of the service's keys", hide_input=True, err=True))
+        try:
+            return file.read_text().partition("\n")[0].rstrip("\r")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"The passphrase could not be read from {file}.") from error
+
+    def _cards(self, folder: str) -> list[Card]:
+        cards = []
+        for path in sorted((self.folder / folder).glob("*.pub")):
+            try:
+                card = load_fact(path, Card)
+            except BadInput:
+                card = None
+            if card is None or card.role != "practitioner":
+                raise BadFile(
+                    f"{path} is not the card of a practitioner.",
+                    "Put the .pub file there that `attune keygen` made for them.",
+                )
+            cards.append(card)
+        return cards
+
+
+def _put_aside_if_broken(ledger: Ledger) -> None:
+    try:
+        with ledger.at_work():
+            return
+    except BadInput as error:
+        click.echo(f"{error.sentence} It lies now in {ledger.set_aside()}.", err=True)

@@ -1,0 +1,175 @@
+"""Whose word counts at base, and for what.
+
+What somebody signed while they were of the service counts, whenever it arrives: a family decided
+it, and their practitioner has merely left since. The end of a share always counts. A withdrawal
+counts from a person of that case's team, as the case's own sealed list says. Any other waits for
+the service's yes: an order of its own, `withdraw`. So do several cases a day of one signer.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+import msgspec
+
+from appliance.age.identities import identity_lines, parse_identity
+from appliance.age.unsealing import Identity, unseal
+from appliance.base.cases import numbered
+from appliance.base.ledger import Ledger
+from appliance.errors import (
+    BadFile,
+    BadInput,
+    BadSignature,
+    Incomplete,
+    KitError,
+    NoMatch,
+    NotAFile,
+)
+from appliance.protocol.cards import Card
+from appliance.protocol.enrolment import read_revocation
+from appliance.protocol.objects import case_object, revocation_object
+from appliance.protocol.orders import FilmWithdrawal, ShareEnd, Withdrawal
+from appliance.records.clock import Clock
+from appliance.records.files import checked_id, from_json
+from appliance.records.signing import Verifier, open_note
+from appliance.stores.store import ServiceStore, read_small
+from appliance.vault.cases import team_document
+from appliance.vault.keys import PrivateKeys
+
+Asked = Withdrawal | FilmWithdrawal | ShareEnd
+_ASKED: msgspec.json.Decoder[Asked] = msgspec.json.Decoder(Asked)
+
+MOST_A_DAY = 3
+"""Cases that one signer may end within a day before the service is asked."""
+_DAY = timedelta(days=1)
+
+
+class Waits(KitError):
+    """An order that may be right, and that the service itself must say yes to."""
+
+    code = "asks"
+
+
+class Voices:
+    """The people of a service, and what each may ask for."""
+
+    def __init__(
+        self,
+        store: ServiceStore,
+        keys: PrivateKeys,
+        here: Sequence[Card],
+        former: Sequence[Card],
+        ledger: Ledger,
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._service = keys.signer.verifier
+        self._people: list[Verifier] = [card.verifying_key() for card in (*here, *former)]
+        self._former = {card.name for card in former} - {card.name for card in here}
+        self._ledger = ledger
+
+    def opened(self, note: bytes) -> tuple[str, str]:
+        """What a note says, and the name of who signed it. Raises BadFile, BadSignature."""
+        text, by = open_note(note, [*self._people, self._service])
+        return text, by.name
+
+    def order(self, name: str, note: bytes | None) -> tuple[Asked, str]:
+        """What is asked for under this name, and who asks. Raises BadFile, BadSignature."""
+        if note is None:
+            raise BadFile("This order is too long to be one.")
+        text, by = self.opened(note)
+        order = parse_order(text)
+        if order.id != name:
+            raise BadFile("This order carries another name inside.")
+        if not isinstance(order, ShareEnd):
+            self.check_was_here(by, order.at)
+        return order, by
+
+    def check_was_here(self, name: str, at: datetime | None) -> None:
+        """Raises BadSignature where somebody had left before they signed, Waits where nobody knows
+        when they left."""
+        if name not in self._former:
+            return
+        left = self._left(name)
+        if left is None or at is None:
+            raise Waits(f"Nobody knows whether {name} had left when it was signed.")
+        if at > left:
+            raise BadSignature(f"{name} had left the service when this was signed.")
+
+    def check(self, order: Withdrawal | FilmWithdrawal, by: str, clock: Clock) -> None:
+        """Raises Waits where this signer's word alone is not enough."""
+        if self.is_service(by):
+            return
+        if not self.works_in(order.case, by):
+            raise Waits(f"{by} is not known to work with this family.")
+        if not isinstance(order, Withdrawal):
+            return
+        since = clock.read().wall - _DAY
+        decided = [*self._ledger.of("accepted").values(), *self._ledger.of("waits").values()]
+        recent = {
+            line.ids["name"]
+            for line in decided
+            if line.ids["by"] == by and line.ids["film"] == "" and line.at > since
+        }
+        if len(recent - {order.id}) >= MOST_A_DAY:
+            raise Waits(f"{by} has ended {MOST_A_DAY} cases within a day already.")
+
+    def is_service(self, name: str) -> bool:
+        return name == self._service.name
+
+    def works_in(self, case: str, name: str) -> bool:
+        """True if this person is of the case's team, as its lists at the store say or because the
+        service let them in; or if there is nothing of the case here that could be removed."""
+        if f"{case}/{name}" in self._ledger.of("let-in"):
+            return True
+        keys = numbered(self._store, case, "identity-")
+        if not keys:
+            return not any(True for _ in self._store.list(case_object(case, "")))
+        identities: list[Identity] = []
+        for _number, key in keys:
+            # Whoever has a kit's way in can put rubbish there, sealed to the service if need be.
+            with suppress(BadInput, Incomplete, NoMatch, NotAFile, UnicodeDecodeError):
+                secrets = unseal(read_small(self._store, key) or b"", [self._keys.identity])
+                identities += [parse_identity(line) for line in identity_lines(secrets.decode())]
+        return name in self._team(case, identities)
+
+    def _team(self, case: str, identities: Sequence[Identity]) -> set[str]:
+        """Everybody who ever worked in a case: those of its first list, and of each that one of
+        them signed. A list of their own that somebody else put there makes them none of it."""
+        known: set[str] = set()
+        for number, name in numbered(self._store, case, "documents/team-"):
+            with suppress(BadInput, Incomplete, NoMatch, NotAFile):
+                sealed = read_small(self._store, name) or b""
+
+                def members(by: Sequence[Verifier]) -> set[str]:
+                    team = team_document(sealed, identities, by, case, number)  # noqa: B023
+                    return {card.name for card in team.members}
+
+                may = known or members(self._people)
+                known |= members([one for one in self._people if one.name in may])
+        return known
+
+    def _left(self, name: str) -> datetime | None:
+        service = self._keys.card()
+        known = self._ledger.of("revoked").get(name)
+        with suppress(BadInput):
+            note = known.ids["note"] if known else self._revocation(name)
+            revoked = read_revocation(note, service)
+            return revoked.at if revoked.practitioner == name else None
+        return None
+
+    def _revocation(self, name: str) -> bytes:
+        return read_small(self._store, revocation_object(name)) or b""
+
+
+def parse_order(text: str) -> Asked:
+    """What an order's text asks for, whoever signed it. Raises BadFile."""
+    order = from_json(text, _ASKED)
+    ids = [order.id, order.case]
+    if isinstance(order, ShareEnd):
+        ids.append(order.share)
+    elif isinstance(order, FilmWithdrawal):
+        ids += [order.film, *order.clips]
+    for one in ids:
+        checked_id(one)
+    return order

@@ -1,0 +1,101 @@
+"""What a round of the service's program costs once thousands of orders are finished.
+
+The program itself, at a folder of orders and answers as kits and it left them. What it asks of the
+store is counted as an S3 engine counts: a listing of a thousand names is one request.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from appliance.bench import Row, row, run
+from appliance.errors import NotPossible
+from appliance.protocol.objects import SERVICE_CARD, order_object, tombstone_object
+from appliance.protocol.orders import Tombstone, Withdrawal
+from appliance.records.clock import SystemClock
+from appliance.records.files import new_id, to_json
+from appliance.records.signing import sign_fact
+from appliance.vault.keys import PrivateKeys
+
+FINISHED = 12_000
+"""300 kits after two years: each course that has ended is one."""
+REQUESTS = 20
+SECONDS = 2.0
+
+_PROGRAM = """
+import json, sys, time
+from pathlib import Path
+from appliance.base.service import Service
+from appliance.stores.folder import FolderStore
+
+asked = 0
+
+def counted(name):
+    plain = getattr(FolderStore, name)
+    def method(self, *given):
+        global asked
+        asked += 1
+        return plain(self, *given)
+    setattr(FolderStore, name, method)
+
+def listed(self, prefix, plain=FolderStore.list):
+    global asked
+    found = list(plain(self, prefix))
+    asked += max(1, -(-len(found) // 1000))
+    return iter(found)
+
+for name in ("open", "create", "purge"):
+    counted(name)
+FolderStore.list = listed
+service = Service(sys.argv[1], Path(sys.argv[2]))
+service.own
+before = time.process_time()
+with service.at_work() as work:
+    outcomes = work.desk.work()
+seconds = time.process_time() - before
+states = {outcome.state for outcome in outcomes}
+told = {"asked": asked, "seconds": seconds, "orders": len(outcomes), "states": sorted(states)}
+print(json.dumps(told))
+"""
+
+
+def rows() -> list[Row]:
+    """Every measure of the part. Raises NotPossible where the service's program is not here."""
+    with tempfile.TemporaryDirectory(prefix="attune-bench-") as folder:
+        store, keys = Path(folder) / "store", Path(folder) / "keys"
+        _finished(store, keys)
+        # Once for what was there before: it takes up every answer, and is through with it.
+        run(sys.executable, "-m", "appliance.base", store, "-i", keys, "serve", "--once")
+        told = json.loads(run(sys.executable, "-c", _PROGRAM, store, keys).stdout)
+    if (told["orders"], told["states"]) != (FINISHED, ["done-before"]):
+        raise NotPossible(f"The round was not one with nothing to do: {told}.")
+    what = f"a round with {FINISHED} finished orders and nothing to do"
+    return [
+        row(f"{what}: requests", f"{REQUESTS}", told["asked"] / REQUESTS, "<= 1.00"),
+        row(f"{what}: processor", f"{SECONDS:.0f} s", told["seconds"] / SECONDS, "<= 1.00"),
+    ]
+
+
+def _finished(store: Path, keys: Path) -> None:
+    """A store and a folder of keys, with orders that were carried out."""
+    service = PrivateKeys.generate("service")
+    practitioner = PrivateKeys.generate("practitioner")
+    for folder in (
+        store / "orders",
+        store / "tombstones",
+        store / "service",
+        keys / "practitioners",
+    ):
+        folder.mkdir(parents=True)
+    (keys / "service.key").touch(mode=0o600)
+    (keys / "service.key").write_text(service.text())
+    (keys / "practitioners" / "one.pub").write_bytes(to_json(practitioner.card()))
+    (store / SERVICE_CARD).write_bytes(to_json(service.card()) + b"\n")
+    now, kit = SystemClock().read().wall, new_id()
+    for _ in range(FINISHED):
+        order = Withdrawal(id=new_id(), case=new_id(), kit=kit, at=now)
+        key = f"cases/{order.case}/identity-0001.age"
+        answer = Tombstone(order=order.id, case=order.case, at=now, removed=(key,))
+        (store / order_object(order.id)).write_text(sign_fact(practitioner.signer, order))
+        (store / tombstone_object(order.case)).write_text(sign_fact(service.signer, answer))

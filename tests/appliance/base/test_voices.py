@@ -1,0 +1,227 @@
+"""Whose word counts at base: families decide, and nobody else's signature ends what is theirs."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from appliance.age.identities import generate_identity
+from appliance.age.sealing import seal
+from appliance.base.voices import MOST_A_DAY
+from appliance.errors import NotLetIn
+from appliance.protocol.objects import order_object, tombstone_object
+from appliance.protocol.orders import FilmWithdrawal, ShareEnd, Withdrawal
+from appliance.records.files import new_id, save, to_json
+from appliance.stores.folder import FolderStore
+from appliance.vault.cases import Team, _Heading
+from tests.support.bases import Base
+from tests.support.homes import CLOCK, contents, practitioner, served, service
+
+
+@pytest.fixture
+def at_base(tmp_path: Path) -> Base:
+    return Base(tmp_path)
+
+
+def withdrawal(at_base: Base, case: str, **fields: object) -> Withdrawal:
+    now = CLOCK.read().wall
+    told = {"id": new_id(), "case": case, "kit": at_base.kit.id, "at": now, **fields}
+    return Withdrawal(**told)  # type: ignore[arg-type]
+
+
+def states(at_base: Base, status: int = 0) -> dict[str, str]:
+    orders = at_base.told("serve", "--once", status=status)["orders"]
+    return {order["order"]: order["state"] for order in orders}
+
+
+# --- Who has left (F4) --------------------------------------------------------------------------
+
+
+def test_what_a_family_decided_counts_although_its_practitioner_left_before_base_ran(
+    at_base: Base,
+) -> None:
+    case, order = at_base.withdrawn()
+    at_base.told("revoke", practitioner().card().name)
+    assert states(at_base) == {order: "done"}
+    assert at_base.identities(case) == []
+
+
+def test_it_counts_also_when_it_arrives_long_after(at_base: Base) -> None:
+    case = at_base.sent()
+    at_base.kit.withdraw(case)
+    at_base.told("revoke", practitioner().card().name)
+    at_base.kit.sync()
+    assert set(states(at_base).values()) == {"done"}
+    assert at_base.identities(case) == []
+
+
+def test_what_somebody_signs_after_they_left_is_refused(at_base: Base) -> None:
+    case = at_base.sent()
+    at_base.told("revoke", practitioner().card().name)
+    order = withdrawal(at_base, case, at=CLOCK.read().wall + timedelta(seconds=5))
+    at_base.place(order, practitioner())
+    assert states(at_base, 1) == {order.id: "refused"}
+    assert at_base.identities(case)
+
+
+def test_what_was_shared_ends_on_its_day_whoever_has_left_by_then(at_base: Base) -> None:
+    case = at_base.sent()
+    share = at_base.store / "cases" / case / "shares" / new_id()
+    share.mkdir(parents=True)
+    (share / "1.mp4.age").write_bytes(b"sealed")
+    at_base.told("revoke", practitioner().card().name)
+    end = ShareEnd(id=new_id(), case=case, share=share.name, films=(), at=CLOCK.read().wall)
+    at_base.place(end, practitioner())
+    assert states(at_base) == {end.id: "done"}
+    assert not list(share.glob("*"))
+
+
+# --- Whose family it is (F6) --------------------------------------------------------------------
+
+
+def test_a_practitioner_ends_no_family_that_they_do_not_work_with(at_base: Base) -> None:
+    stranger = at_base.enrolled()
+    cases = [at_base.sent() for _ in range(3)]
+    orders = [withdrawal(at_base, case) for case in cases]
+    film = FilmWithdrawal(
+        id=new_id(), case=cases[0], kit="", film=new_id(), clips=(), at=CLOCK.read().wall
+    )
+    for order in (*orders, film):
+        at_base.place(order, stranger)
+    before = contents(at_base.store / "cases")
+    assert set(states(at_base, 1).values()) == {"asks"}
+    assert contents(at_base.store / "cases") == before
+    assert not (at_base.store / "tombstones").exists()
+    # It stays so, and costs nothing more; and somebody is told what to do.
+    done = at_base.run("serve", "--once")
+    assert "is not known to work with this family" in done.stderr
+    assert "order it yourself, with the verb withdraw" in done.stderr
+    assert "4 waiting for your yes" in done.stdout
+
+
+def test_the_services_yes_carries_out_what_waited(at_base: Base) -> None:
+    case, stranger = at_base.sent(), at_base.enrolled()
+    order = withdrawal(at_base, case)
+    at_base.place(order, stranger)
+    assert states(at_base, 1) == {order.id: "asks"}
+    at_base.told("withdraw", case)
+    assert at_base.identities(case) == []
+    assert states(at_base)[order.id] in ("done", "done-before")
+
+
+def test_a_person_of_the_team_is_believed_whatever_lies_on_top(at_base: Base) -> None:
+    case, order = at_base.withdrawn()
+    for name in ("identity-0009.age", "documents/team-0009.age"):
+        (at_base.store / "cases" / case / name).write_bytes(b"rubbish")
+    assert states(at_base) == {order: "done"}
+    assert at_base.identities(case) == []
+
+
+def test_an_order_for_a_case_of_which_nothing_can_be_read_waits(at_base: Base) -> None:
+    case, order = at_base.withdrawn()
+    (at_base.store / "cases" / case / "identity-0001.age").write_bytes(b"rubbish")
+    assert states(at_base, 1) == {order: "asks"}
+
+
+def test_more_cases_in_a_day_than_families_end_wait_for_the_service(at_base: Base) -> None:
+    orders = []
+    for _ in range(MOST_A_DAY + 2):
+        case, order = at_base.withdrawn()
+        orders.append((case, order))
+    found = states(at_base, 1)
+    assert sorted(found.values()) == sorted(["done"] * MOST_A_DAY + ["asks"] * 2)
+    # Another day, and another round, make no yes of it.
+    assert sorted(states(at_base, 1).values()) == sorted(
+        ["done-before"] * MOST_A_DAY + ["asks"] * 2
+    )
+    for case, order in orders:
+        assert bool(at_base.identities(case)) is (found[order] == "asks")
+
+
+# --- Each by itself (F7) ------------------------------------------------------------------------
+
+
+def test_folders_where_files_belong_stop_no_family(at_base: Base) -> None:
+    """Whoever has a kit's way in can make folders, and no engine forbids it."""
+    case, order = at_base.withdrawn()
+    other, second = at_base.withdrawn()
+    (at_base.store / tombstone_object(case) / "planted").mkdir(parents=True)
+    (at_base.store / tombstone_object(case) / "file").write_bytes(b"planted")
+    (at_base.store / "cases" / case / "identity-0002.age").mkdir()
+    (at_base.store / "cases" / case / "shares").write_bytes(b"no folder")
+    (at_base.store / "orders" / new_id()).mkdir()
+    found = states(at_base)
+    assert (found[order], found[second]) == ("done", "done")
+    assert at_base.identities(case) == at_base.identities(other) == []
+    assert (at_base.store / tombstone_object(case)).is_file()
+    # What made way for an answer stands in the ledger.
+    assert f'"name":"{tombstone_object(case)}"' in (at_base.keys / "ledger" / "log").read_text()
+
+
+def test_a_key_that_the_engine_keeps_is_told_and_keeps_no_other_family(at_base: Base) -> None:
+    """As under an engine's legal hold."""
+    case, order = at_base.withdrawn()
+    other, second = at_base.withdrawn()
+
+    class Keeping(FolderStore):
+        def purge(self, prefix: str) -> tuple[str, ...]:
+            if prefix == f"cases/{case}/identity-":
+                raise NotLetIn("The engine keeps it.")
+            return super().purge(prefix)
+
+    found = {outcome.order: outcome for outcome in served(Keeping(at_base.store))}
+    assert (found[order].state, found[order].why) == ("failed", "The engine keeps it.")
+    assert found[second].state == "done" and at_base.identities(other) == []
+    assert at_base.identities(case) and not (at_base.store / tombstone_object(case)).exists()
+    assert states(at_base)[order] == "done"
+    assert at_base.identities(case) == []
+
+
+def test_a_kit_passes_over_folders_where_files_belong_and_sends_all_else(at_base: Base) -> None:
+    kit = at_base.kit
+    case, other = at_base.sent(), kit.case().id
+    (at_base.store / "kits" / kit.id / "orders" / "000001").mkdir(parents=True)
+    (at_base.store / "revoked" / practitioner().card().name).mkdir(parents=True)
+    (at_base.store / "tombstones" / case).mkdir(parents=True)
+    (at_base.store / "cases" / other / "identity-0001.age").mkdir(parents=True)
+    late = kit.case().id
+    status = kit.sync()
+    assert status.state == "incomplete"
+    codes = {problem.object: problem.code for problem in status.problems}
+    assert codes[f"kits/{kit.id}/orders/000001"] == "false-order"
+    assert codes[f"revoked/{practitioner().card().name}"] == "false-order"
+    assert codes[f"tombstones/{case}"] == "false-tombstone"
+    assert codes[f"cases/{other}/identity-0001.age"] == "other-content"
+    assert at_base.identities(late) == ["identity-0001.age"]
+    order = kit.withdraw(late)
+    kit.sync()
+    assert (at_base.store / order_object(order)).exists()
+
+
+def test_nobody_writes_themselves_into_a_familys_team(at_base: Base) -> None:
+    """A practitioner who has a kit's way into the store as well plants a key and a list of their
+    own on top: both open, and both are signed by somebody of this service."""
+    case, stranger = at_base.sent(), at_base.enrolled()
+    identity = generate_identity()
+    folder = at_base.store / "cases" / case
+    secret = f"{identity.secret_text()}\n".encode()
+    (folder / "identity-0042.age").write_bytes(seal(secret, [service().card().sealing_key()]))
+    (folder / "identity-0043.age").write_bytes(seal(b"\xff", [service().card().sealing_key()]))
+    heading = to_json(_Heading(case=case, name="team", number=42)).decode()
+    team = to_json(Team(members=(stranger.card(),), recipient=str(identity.recipient))).decode()
+    note = stranger.signer.sign(f"{heading}\n{team}\n").encode()
+    (folder / "documents" / "team-0042.age").write_bytes(seal(note, [identity.recipient]))
+    order = withdrawal(at_base, case)
+    at_base.place(order, stranger)
+    assert states(at_base, 1) == {order.id: "asks"}
+    assert "identity-0001.age" in at_base.identities(case)
+
+
+def test_whom_the_service_let_in_is_of_the_team(at_base: Base) -> None:
+    case, new = at_base.sent(), at_base.enrolled()
+    card = at_base.root / "new.pub"
+    save(card, to_json(new.card()))
+    at_base.told("let-in", str(card), "--case", case)
+    order = withdrawal(at_base, case)
+    at_base.place(order, new)
+    assert states(at_base) == {order.id: "done"}
