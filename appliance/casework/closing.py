@@ -4,7 +4,6 @@ Each step can be done again: a pulled plug only delays. What leads to it is `cas
 """
 
 import re
-import shutil
 from contextlib import suppress
 from datetime import datetime
 from typing import Literal
@@ -22,6 +21,7 @@ from appliance.records.files import (
     names_in,
     new_id,
     paths_in,
+    remove_tree,
     save,
     save_fact,
     sync_directory,
@@ -87,5 +87,5 @@ def finish_withdrawal(directory: CaseFolder) -> None:
         # The orders for single films say that they were taken back, and stay. What was shared is a
         # copy: sharing ends at once, and a hold loses nothing by it.
         if part == directory.shares or (not keep and part not in ordered(directory)):
-            shutil.rmtree(part)
+            remove_tree(part)
     sync_directory(directory)

@@ -11,7 +11,6 @@ so that it ends there although nobody unlocks this kit again.
     cases/<id>/ends/<share>-now           the signed order that it has ended before that
 """
 
-import shutil
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Literal, get_args
@@ -33,6 +32,7 @@ from appliance.records.files import (
     Timestamp,
     new_id,
     paths_in,
+    remove_tree,
     save,
     saving,
     sync_directory,
@@ -206,7 +206,7 @@ def _order(case: OpenCase, name: str, films: tuple[str, ...], at: datetime, endi
 
 def _remove(directory: CaseFolder, name: str) -> None:
     if (directory.shares / name).exists():
-        shutil.rmtree(directory.shares / name)
+        remove_tree(directory.shares / name)
         sync_directory(directory.shares)
 
 

@@ -14,7 +14,6 @@ its copies of the film, and answers with a signed tombstone.
 """
 
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -54,6 +53,7 @@ from appliance.records.files import (
     new_id,
     paths_in,
     read_text,
+    remove_tree,
     save,
     sync_directory,
 )
@@ -123,7 +123,7 @@ def finish_film(directory: CaseFolder, film: str) -> None:
             path.unlink(missing_ok=True)
     for made in (directory.derived / film, directory.imports / film):
         if made.exists():
-            shutil.rmtree(made)
+            remove_tree(made)
     for part in (directory.clips, directory.documents, directory.derived, directory.imports):
         if part.exists():
             sync_directory(part)

@@ -13,6 +13,7 @@ import io
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -486,6 +487,18 @@ def destroy(path: Path) -> None:
     except FileNotFoundError:
         return
     sync_directory(path.parent)
+
+
+def remove_tree(directory: Path) -> None:
+    """Remove a directory and all in it, sealed as it is, whoever removes or writes there meanwhile.
+    Safe to call again."""
+    while is_there(directory):
+        try:
+            shutil.rmtree(directory)
+        except OSError as error:
+            # Somebody else was quicker, or wrote one more file: what is left is looked at again.
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                raise
 
 
 def erase(file: IO[bytes]) -> None:

@@ -1,6 +1,7 @@
 """Durable writes, strict facts, and where things lie."""
 
 import ast
+import contextlib
 import errno
 import io
 import os
@@ -8,7 +9,9 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,7 @@ from appliance.records.files import (
     from_json,
     load_fact,
     new_id,
+    remove_tree,
     save,
     save_fact,
     save_new,
@@ -87,6 +91,29 @@ def test_a_file_that_a_pulled_plug_left_under_two_names_keeps_its_bytes(tmp_path
     assert {p.name: p.read_bytes() for p in home.kit.iterdir()} == {
         "identity-0001.age": b"the only key"
     }
+
+
+def test_a_folder_goes_although_others_remove_and_write_in_it(tmp_path: Path) -> None:
+    """A withdrawal, while an import writes into its folder and then clears it away itself."""
+    folder = tmp_path / "imports"
+    for number in range(300):
+        (folder / str(number)).mkdir(parents=True)
+    writing = threading.Event()
+
+    def write() -> None:
+        writing.set()
+        with contextlib.suppress(FileNotFoundError):
+            for number in range(3000):
+                (folder / "0" / f"segment-{number}").touch()
+
+    with ThreadPoolExecutor() as threads:
+        writer = threads.submit(write)
+        writing.wait()
+        for done in [threads.submit(remove_tree, folder) for _ in range(3)]:
+            done.result()
+        writer.result()
+    assert not folder.exists()
+    remove_tree(folder)
 
 
 def test_a_destroyed_key_file_is_gone_for_whoever_has_it_open(tmp_path: Path) -> None:
