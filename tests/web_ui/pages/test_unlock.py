@@ -1,11 +1,11 @@
 """Unlock, lock, one at a time, and the time that is vouched for."""
 
-import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from flask import Flask, request_finished
 
 from appliance.errors import WrongPassphrase
 from appliance.protocol.enrolment import Enrolled
@@ -328,8 +328,12 @@ def test_whoever_unlocks_while_the_lock_before_is_carried_out_is_let_in_by_the_n
     """The browser sends the same form again, passphrase and all, on a new connection."""
     form = kit.browser.get("/unlock").form("/unlock")
     kit.parts.ending.set()
-    threading.Timer(0.1, kit.parts.ending.clear).start()
-    page = kit.browser.post("/unlock", {**form, "passphrase": PASSPHRASE})
+
+    def is_the_next_process_now(_app: Flask, **_response: object) -> None:
+        kit.parts.ending.clear()
+
+    with request_finished.connected_to(is_the_next_process_now, kit.app):
+        page = kit.browser.post("/unlock", {**form, "passphrase": PASSPHRASE})
     (sent_on,) = page.response.history
     assert (sent_on.status_code, sent_on.location) == (307, "/unlock")
     assert sent_on.headers["Connection"] == "close"
