@@ -18,6 +18,7 @@ from tests.support import films
 
 PLACES = [Path("/tmp"), Path("/dev/shm"), Path("/run"), Path("/var/tmp")]
 LENGTH = 24
+_AT_ONCE = 4 << 20
 
 
 def pieces(data: bytes, count: int = 100) -> list[bytes]:
@@ -64,10 +65,18 @@ def holders(visit: Visit, since: float, canaries: list[bytes], spare: Path) -> l
         with contextlib.suppress(OSError):
             if path.samefile(spare):
                 continue
-            data = path.read_bytes()
-            if any(canary in data for canary in canaries):
+            if any(canary in data for data in read(path) for canary in canaries):
                 found.append(f"{path} -> {path.resolve()}")
     return found
+
+
+def read(path: Path) -> Iterator[bytes]:
+    """A file, perhaps another program's and larger than the memory, in pieces that overlap."""
+    before = b""
+    with open(path, "rb") as file:
+        while piece := file.read(_AT_ONCE):
+            yield before + piece
+            before = piece[-LENGTH:]
 
 
 def filmed(visit: Visit, recording: str) -> bytes:
