@@ -483,10 +483,12 @@ def _destination(config: Config, machine: Machine) -> Finding:
             "No service is set: films stay on this kit.",
             "Set 'store' in the settings.",
         )
+    from appliance.stores import REMOTE
+
     # Without what may stand before an @ or behind a question mark: a secret is shown to nobody.
     place = urlsplit(config.store)
     where = f"Films go to {place.scheme}://{place.hostname or ''}{place.path}"
-    if place.scheme not in ("s3", "az", "sftp"):
+    if place.scheme not in REMOTE:
         return look(
             "destination",
             f"{where}; a folder's own rights decide whether this kit could delete there.",

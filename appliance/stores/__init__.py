@@ -19,13 +19,15 @@ from appliance.stores.access import Access
 from appliance.stores.folder import FolderStore
 from appliance.stores.store import ServiceStore, Store, checked_name, pieces
 
+REMOTE = ("s3", "az", "sftp")
+"""Schemes of the stores to which a network leads."""
 _FILM = re.compile(r"(?P<root>.*)/cases/(?P<case>[a-z2-7]{16})/recordings/(?P<film>[a-z2-7]{16})/?")
 
 
 def store_url(text: str) -> str:
     """The address as receipts have it, without looking whether anything is there."""
     address = urlsplit(text)
-    if address.scheme in ("s3", "az", "sftp"):
+    if address.scheme in REMOTE:
         return address.geturl()
     return Path(unquote(address.path) if address.scheme else text).absolute().as_uri()
 

@@ -21,7 +21,7 @@ from appliance.protocol.status import SyncStatus, Why, is_at_base
 from appliance.records.audit import Log
 from appliance.records.clock import Clock, SystemClock
 from appliance.records.files import ID, Home, is_there, paths_in, save_fact, to_json
-from appliance.stores import open_store, store_url
+from appliance.stores import REMOTE, open_store, store_url
 from appliance.stores.access import Access, load_access
 from appliance.sync.place import links, needs_a_network, why_not, within
 from appliance.sync.plan import Pace
@@ -119,7 +119,7 @@ def _rest(until: threading.Event, seconds: float, alive: Callable[[], object]) -
 
 def in_flight(config: Config) -> int:
     """How many files are on their way at once. A disk gains nothing by several."""
-    return config.store_in_flight if urlsplit(config.store).scheme in ("s3", "az", "sftp") else 1
+    return config.store_in_flight if urlsplit(config.store).scheme in REMOTE else 1
 
 
 def last_stir(home: Home) -> float:

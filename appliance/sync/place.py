@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from appliance.protocol.status import Why
 from appliance.records.files import lines
+from appliance.stores import REMOTE
 
 _ON_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
@@ -62,7 +63,7 @@ def needs_a_network(store: str) -> bool:
     host = address.hostname if address.scheme == "sftp" else None
     if address.scheme in ("s3", "az"):
         host = urlsplit(dict(parse_qsl(address.query)).get("endpoint", "")).hostname
-    return address.scheme in ("s3", "az", "sftp") and host not in _ON_THIS_MACHINE
+    return address.scheme in REMOTE and host not in _ON_THIS_MACHINE
 
 
 def links(system: Path = Path("/")) -> list[Link]:
