@@ -70,8 +70,8 @@ def sync(config: Config, once: bool, json: bool) -> int:
     while True:
         alive()
         why = _why_not(config, clock)
-        stirred = last_stir(home)
-        quiet = stirred == seen and clock.monotonic() - contact < CONTACT_SECONDS
+        changed = last_change(home)
+        quiet = changed == seen and clock.monotonic() - contact < CONTACT_SECONDS
         if once or why or failures or not quiet:
             with _shown(home, clock, bar=once and not json) as show:
                 sender = Sender(
@@ -101,7 +101,7 @@ def sync(config: Config, once: bool, json: bool) -> int:
                 return 0 if status.state == "sent" else 1
             failures = failures + 1 if error else 0
             if not error and not why:
-                contact, seen = clock.monotonic(), stirred
+                contact, seen = clock.monotonic(), changed
         if _rest(nudged, wait_seconds(failures, random.random()), alive):  # noqa: S311
             nudged.clear()
             failures = 0
@@ -122,7 +122,7 @@ def in_flight(config: Config) -> int:
     return config.store_in_flight if urlsplit(config.store).scheme in REMOTE else 1
 
 
-def last_stir(home: Home) -> float:
+def last_change(home: Home) -> float:
     """When anything that could be sent last changed. Only folders are looked at."""
     places = [home.kit, home.cases]
     for case in _inside(home.cases):

@@ -33,7 +33,7 @@ from appliance.records.files import (
 )
 from appliance.stores.folder import FolderStore
 from appliance.stores.store import Measured
-from appliance.sync.__main__ import last_stir
+from appliance.sync.__main__ import last_change
 from appliance.verifying import Folder, verify
 from tests.support.homes import STARTED, SendingKit, new_store, practitioner, service
 from tests.support.pages import WebKit
@@ -314,7 +314,7 @@ def test_whatever_lies_where_the_sender_looks_all_else_is_sent(kit: SendingKit, 
     STRANGE[what](withdrawn.directory / "withdrawal")
     (closed.directory / "case.json").unlink()
     STRANGE[what](closed.directory / "case.json")
-    in_time(lambda: last_stir(kit.home))
+    in_time(lambda: last_change(kit.home))
     in_time(kit.sync)
     there = {path.relative_to(kit.store).as_posix() for path in kit.store.rglob("*.*")}
     for family in (case, other):

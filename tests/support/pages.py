@@ -267,7 +267,7 @@ class Browser:
     def token(self) -> str:
         """The token of this browser's session."""
         with self._client.session_transaction(base_url=f"https://{self._host}") as session:
-            return str(session.get("seat", ""))
+            return str(session.get("session", ""))
 
     def cookie(self, name: str) -> str:
         found = self._client.get_cookie(name, domain=self._host.partition(":")[0])

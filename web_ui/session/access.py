@@ -38,7 +38,7 @@ are turned away at once and keep nobody waiting."""
 
 PAIRED_COOKIE = "__Host-attune-paired"
 _PAIRED_BROWSERS = 20
-_SESSION = "seat"
+_SESSION = "session"
 _NEXT = "next"
 _LOST = "lost"
 
