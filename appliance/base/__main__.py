@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from appliance.base.commands import families, kits, ledger, people, serving
+from appliance.base.commands import families, kits, ledger, overview, people, serving
 from appliance.base.commands.telling import PATH
 from appliance.base.service import Service
 from appliance.errors import KitError, error_json
@@ -155,6 +155,8 @@ def _as_verbs(**given: Any) -> Iterator[list[str]]:
 for _verb in (
     serving.init,
     serving.serve,
+    overview.status,
+    overview.kits,
     people.enrol,
     people.revoke,
     people.recover,

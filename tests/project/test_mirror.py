@@ -54,6 +54,7 @@ ELSEWHERE = {
     "appliance.base.__main__": COMMANDS,
     "appliance.base.service": VERBS,
     "appliance.base.commands.ledger": "appliance/base/test_audit",
+    "appliance.base.commands.overview": "appliance/base/test_status",
     **{f"appliance.base.commands.{n}": VERBS for n in ("families", "kits", "people", "serving")},
     "appliance.sync.__main__": COMMANDS,
     **{f"appliance.commands.{n}": COMMANDS for n in ("films", "keys", "kit", "options", "tryout")},

@@ -1,0 +1,74 @@
+"""`status` and `kits`: how the service stands, and what somebody should look at."""
+
+import sys
+
+import click
+
+from appliance.base import people
+from appliance.base.cases import every_case
+from appliance.base.commands.serving import in_words
+from appliance.base.commands.telling import AS_JSON, tell
+from appliance.base.service import Service
+from appliance.base.status import KitSeen, findings
+from appliance.base.status import kits as seen_kits
+from appliance.records.clock import SystemClock
+
+
+@click.command()
+@AS_JSON
+@click.pass_obj
+def status(service: Service, as_json: bool) -> None:
+    """Say how the service stands, and what somebody should look at. Nothing is changed.
+
+    What waits for your yes or could not be carried out, holds whose day has come, kits that are
+    silent or strange: each with what it is, since when, and what to do. It ends with status 1 if
+    there is anything, so that whatever runs it each morning can tell somebody.
+
+    \b
+    Example:
+      attune base /srv/attune/store -i KEYS status
+    """
+    with service.at_work(rehearse=True) as work:
+        asked = {
+            outcome: in_words(outcome)
+            for outcome in work.desk.work()
+            if outcome.state in ("asks", "failed", "refused")
+        }
+        unknown = people.unknown_kits(work.store, service.folder)
+        seen = seen_kits(work.store, service.kits(), unknown)
+        now = SystemClock().read().wall
+        found = list(findings(seen, asked, work.desk.holds.all(), work.ledger, now))
+        cases = every_case(work.store)
+        ended = [case for case in cases if work.ledger.closing(case)]
+    lines = [
+        *(finding.sentence for finding in found),
+        f"Kits: {len(seen)}. Families' cases: {len(cases)}, of them withdrawn: {len(ended)}. "
+        f"To be looked at: {len(found)}.",
+    ]
+    counts = {"kits": len(seen), "cases": len(cases), "withdrawn": len(ended)}
+    tell(as_json, "\n".join(lines), ok=not found, findings=found, counts=counts)
+    sys.exit(bool(found))
+
+
+@click.command()
+@AS_JSON
+@click.pass_obj
+def kits(service: Service, as_json: bool) -> None:
+    """List the service's kits, and when each was last heard of.
+
+    \b
+    Example:
+      attune base /srv/attune/store -i KEYS kits
+    """
+    with service.at_store() as (store, _keys):
+        seen = seen_kits(store, service.kits(), people.unknown_kits(store, service.folder))
+    told = "\n".join(map(_in_words, seen)) or "No kit is enrolled, and none has sent here."
+    tell(as_json, told, kits=seen)
+
+
+def _in_words(kit: KitSeen) -> str:
+    if not kit.enrolled:
+        return f"{kit.id}  not enrolled"
+    return f"{kit.id}  " + (
+        f"last heard of on {kit.heard:%d %B %Y}" if kit.heard else "nothing has come"
+    )

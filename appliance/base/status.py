@@ -1,0 +1,131 @@
+"""How a service stands: what is heard of its kits, and what somebody should look at.
+
+A kit's recorder signs how far its logs have come, with the kit's own time, and the kit sends that.
+Whoever has a kit's way in may put anything there: what this kit did not sign is passed by.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from appliance.base.desk import Outcome
+from appliance.base.ledger import Ledger
+from appliance.base.orders import read_or_none
+from appliance.errors import BadInput
+from appliance.protocol.cards import KitCard
+from appliance.protocol.orders import HoldNotice
+from appliance.records.audit import HEADS_NAME, Heads
+from appliance.records.files import ID
+from appliance.records.signing import open_fact
+from appliance.stores.store import ServiceStore
+
+SILENT = timedelta(days=14)
+"""A kit that nobody has heard of for so long may be lost, or may not get through."""
+_HEADS = re.compile(rf"kits/(?P<kit>{ID.pattern})/heads/{HEADS_NAME.pattern}")
+_PASSED_BY = 20
+"""So many notes that a kit did not sign hide what it did."""
+
+
+@dataclass(frozen=True)
+class KitSeen:
+    """What the store shows of a kit."""
+
+    id: str
+    enrolled: bool
+    """With the key that it shows here."""
+    heard: datetime | None
+    """When it last signed how far its logs had come, by its own clock; None if it never did, or is
+    not enrolled."""
+    rewritten: tuple[str, ...] = ()
+    """Its processes whose log no longer holds what it once held."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that somebody should look at."""
+
+    what: str
+    since: datetime | None
+    to_do: str
+
+    @property
+    def sentence(self) -> str:
+        since = f" Since {self.since:%d %B %Y}." if self.since else ""
+        return f"{self.what}{since} {self.to_do}"
+
+
+def kits(
+    store: ServiceStore, enrolled: Sequence[KitCard], unknown: Collection[str]
+) -> list[KitSeen]:
+    """Every kit that was enrolled or has sent here; `unknown` are those that show another key than
+    they were enrolled with, or never were. Raises SendInterrupted, SendRefused."""
+    cards = {card.id: card for card in enrolled if card.id not in unknown}
+    heads: dict[str, list[str]] = {kit: [] for kit in cards}
+    for entry in store.list("kits/"):
+        found = _HEADS.fullmatch(entry.name)
+        if found and found["kit"] in heads:
+            heads[found["kit"]].append(entry.name)
+    seen = [_seen(store, card, heads[card.id]) for card in cards.values()]
+    seen += [KitSeen(kit, enrolled=False, heard=None) for kit in unknown]
+    return sorted(seen, key=lambda kit: kit.id)
+
+
+def findings(
+    seen: Sequence[KitSeen],
+    asked: Mapping[Outcome, str],
+    holds: Mapping[str, HoldNotice],
+    ledger: Ledger,
+    now: datetime,
+) -> Iterator[Finding]:
+    """What somebody should look at, the weightiest first. `asked` has the orders that are not
+    carried out, each with its sentence."""
+    for outcome, sentence in asked.items():
+        line = ledger.of("waits").get(outcome.order)
+        yield Finding(sentence, line.at if line else None, "")
+    for kit in seen:
+        if kit.rewritten:
+            logs = ", ".join(kit.rewritten)
+            yield Finding(
+                f"Kit {kit.id} found that a log of its own was rewritten: {logs}.",
+                kit.heard,
+                "Take it out of use, and have somebody look who can: attune verify on its card.",
+            )
+    for hold in holds.values():
+        if hold.until <= now:
+            yield Finding(
+                f"The hold on case {hold.case} is to be looked at again.",
+                hold.until,
+                f"Ask whoever placed it. Then: hold {hold.case} --until DAY, or --lift.",
+            )
+    for kit in seen:
+        if not kit.enrolled:
+            yield Finding(
+                f"Kit {kit.id} is not enrolled with the key that it shows here.",
+                None,
+                "If it is yours: enrol kit.json, as its page gives it.",
+            )
+        elif kit.heard is None:
+            yield Finding(
+                f"Nothing has come from kit {kit.id}.",
+                None,
+                "Is it new? Otherwise look at its page, under Sending.",
+            )
+        elif now - kit.heard > SILENT:
+            yield Finding(
+                f"Kit {kit.id} is silent.",
+                kit.heard,
+                "Where is it? Its films lie on its card alone until it sends. If it is lost: "
+                f"reset {kit.id}.",
+            )
+
+
+def _seen(store: ServiceStore, card: KitCard, heads: Sequence[str]) -> KitSeen:
+    for name in sorted(heads, reverse=True)[:_PASSED_BY]:
+        with suppress(BadInput):
+            note = read_or_none(store, name) or b""
+            told, _ = open_fact(note, [card.verifying_key()], Heads)
+            if told.kit == card.id:
+                return KitSeen(card.id, True, told.wall, told.broken)
+    return KitSeen(card.id, enrolled=True, heard=None)

@@ -1,0 +1,133 @@
+"""How a service stands: each thing that somebody should look at, and nothing is changed."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.base.status import SILENT
+from appliance.protocol.objects import heads_object, hold_object
+from appliance.protocol.orders import HoldNotice, Withdrawal, hold_name
+from appliance.records.audit import Heads
+from appliance.records.files import new_id, save
+from appliance.records.signing import Signer, sign_fact
+from tests.support.bases import Base
+from tests.support.homes import contents, practitioner
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+def at_base(tmp_path: Path) -> Base:
+    """A service whose one kit is enrolled and sent a family's case just now."""
+    made = Base(tmp_path)
+    made.told("enrol", str(made.kit.home.kit / "kit.json"))
+    heard(made, NOW)
+    made.sent()
+    return made
+
+
+def heard(
+    at_base: Base, at: datetime, number: int = 1, signer: Signer | None = None, **changed: Any
+) -> None:
+    """The kit has signed how far its logs have come."""
+    told = {"kit": at_base.kit.id, "number": number, "wall": at, "boot": "boot", "logs": {},
+            "broken": (), "before": ""}  # fmt: skip
+    note = sign_fact(signer or at_base.kit.signer, Heads(**(told | changed)))
+    path = at_base.store / heads_object(at_base.kit.id, f"{number:06}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(path, note.encode())
+
+
+def status(at_base: Base) -> list[dict[str, Any]]:
+    """What is to be looked at, if anything; nothing was changed."""
+    before = contents(at_base.root)
+    done = at_base.run("status")
+    told = at_base.told("status", status=done.returncode)
+    assert contents(at_base.root) == before
+    found: list[dict[str, Any]] = told["findings"]
+    assert (told["ok"], done.returncode) == ((False, 1) if found else (True, 0))
+    for finding in found:
+        assert finding["what"] in done.stderr and finding["to_do"] in done.stderr
+    return found
+
+
+def test_where_all_is_well_there_is_nothing_to_look_at(at_base: Base) -> None:
+    assert status(at_base) == []
+    counts = at_base.told("status")["counts"]
+    assert counts == {"kits": 1, "cases": 1, "withdrawn": 0}
+
+
+def test_a_case_that_was_withdrawn_is_counted_so(at_base: Base) -> None:
+    at_base.withdrawn()
+    assert at_base.run("serve", "--once").returncode == 0
+    assert at_base.told("status")["counts"] == {"kits": 1, "cases": 2, "withdrawn": 1}
+
+
+def test_an_order_that_waits_for_a_yes_is_named_with_the_day_since_when(at_base: Base) -> None:
+    other = at_base.enrolled()
+    case = at_base.sent()
+    at_base.place(Withdrawal(id=new_id(), case=case, kit=at_base.kit.id, at=NOW), other)
+    assert at_base.run("serve", "--once").returncode == 1
+    (found,) = status(at_base)
+    assert "waits for your yes" in found["what"] and case in found["what"]
+    assert abs(datetime.fromisoformat(found["since"]) - NOW) < timedelta(minutes=10)
+
+
+def test_a_kit_that_nobody_has_heard_of_for_long_is_named(at_base: Base) -> None:
+    last = NOW - SILENT - timedelta(days=1)
+    heard(at_base, NOW - SILENT + timedelta(days=1))
+    assert status(at_base) == []
+    heard(at_base, last)
+    (found,) = status(at_base)
+    assert (found["what"], datetime.fromisoformat(found["since"])) == (
+        f"Kit {at_base.kit.id} is silent.", last,
+    )  # fmt: skip
+    assert f"{last:%d %B %Y}" in at_base.run("kits").stderr
+
+
+def test_what_a_kit_did_not_sign_says_nothing_of_it(at_base: Base) -> None:
+    """Attack: whoever has a stolen kit's way in writes that it was heard of only yesterday."""
+    heard(at_base, NOW - SILENT - timedelta(days=1))
+    heard(at_base, NOW, 2, Signer.generate(f"kit-{at_base.kit.id}"))
+    heard(at_base, NOW, 3, kit=new_id())
+    (at_base.store / heads_object(at_base.kit.id, "000004")).write_bytes(b"\xff\0")
+    (at_base.store / heads_object(at_base.kit.id, "000005")).mkdir()
+    (found,) = status(at_base)
+    assert "is silent" in found["what"]
+
+
+def test_a_kit_whose_log_was_rewritten_is_named_first(at_base: Base) -> None:
+    heard(at_base, NOW - SILENT - timedelta(days=1), 2, broken=("web",))
+    first, second = status(at_base)
+    assert "a log of its own was rewritten: web" in first["what"]
+    assert "is silent" in second["what"]
+
+
+def test_a_kit_that_never_came_and_one_that_is_not_enrolled_are_told_apart(at_base: Base) -> None:
+    kit = at_base.kit.id
+    (at_base.store / heads_object(kit, "000001")).unlink()
+    (found,) = status(at_base)
+    assert found["what"] == f"Nothing has come from kit {kit}."
+    (at_base.keys / "kits" / f"{kit}.pub").unlink()
+    (found,) = status(at_base)
+    assert f"Kit {kit} is not enrolled" in found["what"]
+    assert at_base.told("kits")["kits"] == [
+        {"id": kit, "enrolled": False, "heard": None, "rewritten": []}
+    ]
+
+
+def test_a_hold_whose_day_has_come_is_to_be_looked_at_again(at_base: Base) -> None:
+    case = at_base.sent()
+    at_base.told("hold", case, "--until", f"{NOW + timedelta(days=2):%Y-%m-%d}")
+    assert status(at_base) == []
+    long_ago = NOW - timedelta(days=3)
+    notice = HoldNotice(case=case, signer="", since=None, until=long_ago)
+    note = sign_fact(practitioner().signer, notice).encode()
+    path = at_base.store / hold_object(case, hold_name(note))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(path, note)
+    (found,) = status(at_base)
+    assert found["what"] == f"The hold on case {case} is to be looked at again."
+    assert datetime.fromisoformat(found["since"]) == long_ago
