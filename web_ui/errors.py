@@ -60,7 +60,7 @@ def install(app: Flask, parts: Parts) -> None:
             503,
             _("The card did not take it"),
             _("Nothing was changed: %(why)s.", why=error.strerror or type(error).__name__),
-            _("Is the card full or worn? Send what is waiting, then try again."),
+            _("Is the card full or worn? Tell whoever looks after this kit."),
         )
 
     @app.errorhandler(CSRFError)

@@ -215,6 +215,6 @@ class _Film:
 def _card(error: OSError) -> NotPossible:
     return NotPossible(
         "The card did not take the film: %(why)s.",
-        "Is it full? Send what is waiting, then try again.",
+        "Is it full or worn? Tell whoever looks after this kit.",
         why=error.strerror,
     )

@@ -98,8 +98,8 @@ class PressRefusal(Reason):
     )
     CARD_FULL = (
         "card-full",
-        "There is not enough room for a film of the agreed length. Send what is waiting, then try "
-        "again.",
+        "There is not enough room for a film of the agreed length. Agree on a shorter one, or use "
+        "another kit: sending does not make room.",
     )
     LIGHT_BROKEN = (
         "light-broken",

@@ -282,7 +282,9 @@ def _card(config: Config) -> Iterator[Finding]:
         "room",
         "good" if minutes >= 60 else "look" if minutes >= 5 else "bad",
         f"Room for about {minutes:.0f} minutes of film.",
-        "" if minutes >= 60 else "Send what is waiting: nothing is deleted to make room.",
+        ""
+        if minutes >= 60
+        else "Sending deletes nothing: use a larger card, or reset the kit when all is sent.",
     )
     try:
         speed = _written_per_second(home)

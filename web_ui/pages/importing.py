@@ -87,7 +87,7 @@ def _admit() -> None:
     if shutil.disk_usage(parts().home.cases).free < 2 * length + _LEFT_FREE:
         raise NotPossible(
             _("There is not enough room on the card for this film."),
-            _("Send what is waiting, then try again."),
+            _("Sending does not make room. Tell whoever looks after this kit."),
         )
     request.max_content_length = length + _AROUND
     g.original = Original(parts().home.cases)
