@@ -61,7 +61,8 @@ HELD_BY = {
     "web_ui/pages/test_consent web_ui/pages/test_visit web_ui/pages/test_withdrawal",
     "appliance.age.sealing": "appliance/age/test_sealing appliance/age/test_unsealing "
     "appliance/age/test_interop firmware/test_writer",
-    "appliance.casework.closing": "appliance/vault/test_cases appliance/casework/test_withdrawal",
+    "appliance.casework.closing": "appliance/vault/test_cases appliance/casework/test_withdrawal "
+    "appliance/casework/test_shares",
     "appliance.casework.withdrawal": "appliance/casework/test_withdrawal "
     "appliance/casework/test_shares appliance/base/test_orders appliance/base/test_holds "
     "web_ui/pages/test_withdrawal",

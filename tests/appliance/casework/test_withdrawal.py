@@ -310,6 +310,25 @@ def test_a_films_withdrawal_cut_before_each_of_its_changes_is_not_begun_or_is_co
     assert steps > 5 and seen == {True, False}
 
 
+@pytest.mark.parametrize("record", [b"", b"{", b"\xff"])
+def test_a_damaged_record_and_a_link_in_the_case_stop_no_withdrawal(
+    kit: SendingKit, tmp_path: Path, record: bytes
+) -> None:
+    """Attack: a page that was taken over leaves a link, so that a withdrawal ends in the midst, or
+    takes away what lies elsewhere."""
+    case, _ = filmed(kit)
+    elsewhere = tmp_path / "elsewhere"
+    save_under(elsewhere, "kept", b"another's")
+    case.directory.record.write_bytes(record)
+    # Before and after all that is to go.
+    for name in ("aaa", "zzz"):
+        (case.directory / name).symlink_to(elsewhere)
+    withdraw(case.directory, practitioner(), kit.id, STARTED)
+    left = sorted(path.name for path in case.directory.iterdir())
+    assert left == ["aaa", "case.json", "withdrawal", "zzz"]
+    assert (elsewhere / "kept").read_bytes() == b"another's"
+
+
 # Holds.
 
 
@@ -338,6 +357,14 @@ def test_when_the_hold_is_lifted_what_waited_is_removed_by_a_new_order(kit: Send
     assert second.held is None and second.id != first.id and second.at == first.at
     left = sorted(path.name for path in case.directory.iterdir())
     assert left == ["case.json", "holds", "withdrawal"]
+
+
+def test_what_is_taken_back_twice_under_a_hold_was_taken_back_once(kit: SendingKit) -> None:
+    case, _ = filmed(kit)
+    place_hold(case, HOLD)
+    first = withdraw(case.directory, practitioner(), kit.id, STARTED)
+    again = withdraw(case.directory, practitioner(), kit.id, STARTED + timedelta(1))
+    assert again == first and first.held
 
 
 def test_a_hold_after_a_withdrawal_brings_nothing_back(kit: SendingKit) -> None:
