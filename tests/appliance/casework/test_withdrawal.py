@@ -35,7 +35,7 @@ from appliance.protocol.case_record import (
 )
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.objects import order_object, service_order_object, tombstone_object
-from appliance.protocol.orders import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
+from appliance.protocol.orders import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal, hold_name
 from appliance.records.files import Fact, Home, from_json, new_id, save, to_json
 from appliance.records.signing import Signer, open_note
 from appliance.stores.folder import FolderStore
@@ -352,8 +352,13 @@ def test_when_the_hold_is_lifted_what_waited_is_removed_by_a_new_order(kit: Send
     case, _ = filmed(kit)
     place_hold(case, HOLD)
     first = withdraw(case.directory, practitioner(), kit.id, STARTED)
+    notice = case.directory.hold.read_bytes()
     lift_hold(case.directory, practitioner().signer, STARTED)
+    # For the service, which may not have heard of either.
+    kept = case.directory.lifted / hold_name(notice)
+    assert kept.read_bytes() == notice
     second = withdraw(case.directory, practitioner(), kit.id, STARTED + timedelta(9))
+    assert sorted(case.directory.lifted.iterdir()) == [kept, kept.with_name(f"{kept.name}-lifted")]
     assert second.held is None and second.id != first.id and second.at == first.at
     left = sorted(path.name for path in case.directory.iterdir())
     assert left == ["case.json", "holds", "withdrawal"]
