@@ -171,19 +171,20 @@ class Carried:
     film: str
 
 
-def hear_service(home: Home) -> list[Carried]:
-    """Carry out what the service has signed and the inbox holds; returns what was new.
+def hear_service(home: Home) -> Iterator[Carried]:
+    """Carry out what the service has signed and the inbox holds; yields what was new.
 
     A tombstone closes a case that is still open here: another kit withdrew it, or this home was
     restored from before its withdrawal. An order counts for the kit it names. Whatever is not
-    signed by the service of this kit is left alone. Safe to call again.
+    signed by the service of this kit is left alone. Safe to call again. What cannot be finished of
+    one order keeps no other: it is raised after the last of them.
     """
     enrolled = load_fact(home.enrolled, Enrolled)
     kit = load_fact(home.kit_card, KitCard)
     if enrolled is None or kit is None:
-        return []
+        return
     service = enrolled.service.verifying_key()
-    done = []
+    failed: BadInput | OSError | None = None
     for note in _notes(home.inbox):
         try:
             order, _ = open_fact(note, [service], CASE_ORDER)
@@ -193,13 +194,18 @@ def hear_service(home: Home) -> list[Carried]:
         if not (order.kit == kit.id if isinstance(order, ServiceOrder) else order.whole):
             continue
         film = order.film if isinstance(order, ServiceOrder) else ""
-        if directory.record.exists() and _take_in(directory, film, note):
+        try:
+            if not (directory.record.exists() and _take_in(directory, film, note)):
+                continue
             if film:
                 finish_film(directory, film)
             else:
                 finish_withdrawal(directory)
-            done.append(Carried(order.case, film))
-    return done
+        except (BadInput, OSError) as error:
+            failed = error
+        yield Carried(order.case, film)
+    if failed:
+        raise failed
 
 
 def _take_in(directory: CaseFolder, film: str, note: str) -> bool:
@@ -210,17 +216,20 @@ def _take_in(directory: CaseFolder, film: str, note: str) -> bool:
         directory.film_orders.mkdir(mode=0o750, exist_ok=True)
         save(directory.film_orders / film, note.encode())
         return True
-    record = load_fact(directory.record, CaseRecord)
     if is_there(directory.withdrawal):
         return False
+    done = False
+    with suppress(FileNotFoundError, BadFile):
+        done = read_text(directory.withdrawn_there) == note
     # Closed under a hold, it waits for the service's word that it may be removed.
-    waited = held(directory) and not is_there(directory.hold)
-    if record and record.state == "withdrawn" and not waited:
-        return False
-    if waited and read_text(directory.withdrawn_there) == note:
-        return False
-    save(directory.withdrawn_there, note.encode())
-    return True
+    if not held(directory) or is_there(directory.hold):
+        # A damaged record says nothing any more; the order stands beside it.
+        with suppress(BadFile):
+            record = load_fact(directory.record, CaseRecord)
+            done = record is not None and record.state == "withdrawn"
+    if not done:
+        save(directory.withdrawn_there, note.encode())
+    return not done
 
 
 def _notes(inbox: Path) -> Iterator[str]:

@@ -451,7 +451,7 @@ def place(kit: SendingKit, name: str, data: bytes) -> None:
 
 
 def heard(kit: SendingKit) -> list[Carried]:
-    return hear_service(kit.home)
+    return list(hear_service(kit.home))
 
 
 def test_a_family_that_calls_the_service_is_heard_on_every_kit(
@@ -470,6 +470,40 @@ def test_a_family_that_calls_the_service_is_heard_on_every_kit(
     with pytest.raises(CaseWithdrawn):
         opened(kit, case.id)
     assert heard(kit) == []
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_case_whose_record_is_damaged_is_taken_back_and_so_is_every_other(
+    kit: SendingKit, first: bool
+) -> None:
+    """Attack: one record that nobody can read, and no family's call is heard any more."""
+    cases = sorted((filmed(kit)[0] for _ in range(2)), key=lambda case: case.id, reverse=first)
+    kit.sync()
+    for case in cases:
+        withdraw_at_service(FolderStore(kit.store), case.id)
+    served(FolderStore(kit.store))
+    kit.sync()
+    cases[0].directory.record.write_bytes(b"{")
+    assert {done.case for done in heard(kit)} == {case.id for case in cases}
+    for case in cases:
+        assert not list(case.directory.glob("identity-*"))
+    assert heard(kit) == []
+
+
+def test_an_order_that_cannot_be_carried_out_keeps_no_other_and_is_told(kit: SendingKit) -> None:
+    stuck, (film,) = filmed(kit, 1)
+    case, _ = filmed(kit)
+    for number, order in enumerate(
+        (order_for(kit, stuck.id, film=film), order_for(kit, case.id, number=2))
+    ):
+        save_under(kit.home.inbox, f"order-{number + 1:06}", signed(order))
+    # A file where a folder belongs.
+    stuck.directory.film_orders.write_bytes(b"")
+    carried = hear_service(kit.home)
+    assert [done.case for done in (next(carried), next(carried))] == [stuck.id, case.id]
+    with pytest.raises(OSError):
+        next(carried)
+    assert not list(case.directory.glob("identity-*"))
 
 
 def test_the_services_order_for_one_film_comes_in_once_and_is_carried_out(kit: SendingKit) -> None:
@@ -500,7 +534,7 @@ def test_the_service_speaks_of_a_case_that_is_not_here_and_nothing_is_made_of_it
 ) -> None:
     elsewhere = new_id()
     save(kit.home.inbox / "order-000001", signed(order_for(kit, elsewhere)))
-    assert hear_service(kit.home) == [] and not kit.home.case(elsewhere).exists()
+    assert list(hear_service(kit.home)) == [] and not kit.home.case(elsewhere).exists()
 
 
 def test_films_that_the_service_takes_back_go_at_once_one_after_the_other(kit: SendingKit) -> None:
@@ -508,7 +542,7 @@ def test_films_that_the_service_takes_back_go_at_once_one_after_the_other(kit: S
     for number, film in enumerate(films, 1):
         order = order_for(kit, case.id, film=film, number=number)
         save(kit.home.inbox / f"order-{number:06}", signed(order))
-        assert hear_service(kit.home) == [Carried(case.id, film)]
+        assert list(hear_service(kit.home)) == [Carried(case.id, film)]
         assert not (case.directory / "derived" / film).exists()
     assert films_withdrawn(case.directory) == sorted(films)
 
@@ -517,7 +551,7 @@ def test_an_order_for_what_is_no_film_writes_nothing_anywhere(kit: SendingKit) -
     case, _ = filmed(kit)
     before = contents(case.directory)
     save(kit.home.inbox / "order-000001", signed(order_for(kit, case.id, film="../elsewhere")))
-    assert hear_service(kit.home) == [] and contents(case.directory) == before
+    assert list(hear_service(kit.home)) == [] and contents(case.directory) == before
 
 
 def test_a_case_that_is_being_withdrawn_here_is_not_taken_back_a_second_time(
@@ -526,7 +560,7 @@ def test_a_case_that_is_being_withdrawn_here_is_not_taken_back_a_second_time(
     case, _ = filmed(kit)
     save(case.directory / "withdrawal", b"cut off by a plug")
     save(kit.home.inbox / "order-000001", signed(order_for(kit, case.id)))
-    assert hear_service(kit.home) == []
+    assert list(hear_service(kit.home)) == []
     assert not (case.directory / "withdrawn-there").exists()
 
 
@@ -653,7 +687,7 @@ def test_a_whole_home_restored_from_before_a_withdrawal_is_cleaned_at_the_next_c
 
 def test_a_kit_that_is_not_set_up_hears_nobody(tmp_path: Path) -> None:
     home = Home(tmp_path / "home", tmp_path / "run")
-    assert hear_service(home) == []
+    assert list(hear_service(home)) == []
 
 
 @pytest.mark.parametrize("missing", ["enrolled.json", "kit.json"])
@@ -661,7 +695,7 @@ def test_a_kit_that_is_half_set_up_hears_nobody(kit: SendingKit, missing: str) -
     case, _ = filmed(kit)
     save(kit.home.inbox / "order-000001", signed(order_for(kit, case.id)))
     (kit.home.kit / missing).unlink()
-    assert hear_service(kit.home) == []
+    assert list(hear_service(kit.home)) == []
     assert not is_withdrawn(case.directory)
 
 
