@@ -16,6 +16,7 @@ from appliance.casework.copies import CopyRefusal
 from appliance.casework.shares import Share, is_over, remove_what_is_over, shares_of
 from appliance.casework.withdrawal import finish_film, lift_hold, place_hold, withdraw_film
 from appliance.errors import BadInput, NoMatch, NotPossible
+from appliance.protocol.case_record import is_withdrawn_share
 from appliance.protocol.orders import ServiceOrder
 from appliance.records.files import save, to_json
 from appliance.stores.folder import FolderStore
@@ -214,6 +215,18 @@ def test_it_travels_with_the_order_that_ends_it_and_goes_there_on_its_day(
     assert {name.split("/")[3] for name in at_service(kit)} == {found.id}
     (again,) = served(store)
     assert again.state == "done-before"
+
+
+def test_nothing_more_of_a_share_is_sent_once_it_has_ended_or_is_gone(case: OpenCase) -> None:
+    ended, over = shared(case), shared(case, until=NOW - timedelta(seconds=1))
+    assert not is_withdrawn_share(case.directory, ended.id)
+    assert not is_withdrawn_share(case.directory, over.id)
+    shares.end(case, ended, NOW)
+    # The power went before it was removed.
+    folder(case, ended).mkdir()
+    assert is_withdrawn_share(case.directory, ended.id)
+    remove_what_is_over(case.directory, NOW)
+    assert is_withdrawn_share(case.directory, over.id)
 
 
 def test_ended_before_its_day_it_goes_at_the_service_too(
