@@ -27,11 +27,14 @@ from web_ui.session.unlocked import Practitioner
 
 def carry_out_service(parts: Parts) -> None:
     """Carry out the service's orders in the inbox. Any thread. Raises KitError, OSError."""
-    for done in hear_service(parts.home):
+    heard = hear_service(parts.home)
+    for done in heard.new:
         if not done.film and parts.recorder.armed_case() == done.case:
             parts.recorder.disarm()
         parts.session.forget(done.case)
         parts.note("service-order-done", case=done.case, recording=done.film)
+    if heard.failed:
+        raise heard.failed
 
 
 def let_in(parts: Parts, holder: Practitioner) -> None:

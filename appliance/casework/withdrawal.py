@@ -165,25 +165,35 @@ def lift_hold(directory: CaseFolder, signer: Signer, at: datetime) -> None:
 
 @dataclass(frozen=True)
 class Carried:
-    """An order of the service that was carried out just now."""
+    """An order of the service that counts from now on, and is carried out."""
 
     case: str
     film: str
 
 
-def hear_service(home: Home) -> Iterator[Carried]:
-    """Carry out what the service has signed and the inbox holds; yields what was new.
+@dataclass(frozen=True)
+class Heard:
+    """What came of the service's orders."""
+
+    new: list[Carried]
+    failed: BadInput | OSError | None = None
+    """Why one of them could not be carried out to its end."""
+
+
+def hear_service(home: Home) -> Heard:
+    """Carry out what the service has signed and the inbox holds.
 
     A tombstone closes a case that is still open here: another kit withdrew it, or this home was
     restored from before its withdrawal. An order counts for the kit it names. Whatever is not
-    signed by the service of this kit is left alone. Safe to call again. What cannot be finished of
-    one order keeps no other: it is raised after the last of them.
+    signed by the service of this kit is left alone. Safe to call again. One order that cannot
+    be finished keeps no other, and is finished at the next start (`finish_everything`).
     """
     enrolled = load_fact(home.enrolled, Enrolled)
     kit = load_fact(home.kit_card, KitCard)
     if enrolled is None or kit is None:
-        return
+        return Heard([])
     service = enrolled.service.verifying_key()
+    new: list[Carried] = []
     failed: BadInput | OSError | None = None
     for note in _notes(home.inbox):
         try:
@@ -197,15 +207,14 @@ def hear_service(home: Home) -> Iterator[Carried]:
         try:
             if not (directory.record.exists() and _take_in(directory, film, note)):
                 continue
+            new.append(Carried(order.case, film))
             if film:
                 finish_film(directory, film)
             else:
                 finish_withdrawal(directory)
         except (BadInput, OSError) as error:
             failed = error
-        yield Carried(order.case, film)
-    if failed:
-        raise failed
+    return Heard(new, failed)
 
 
 def _take_in(directory: CaseFolder, film: str, note: str) -> bool:
