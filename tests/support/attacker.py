@@ -205,11 +205,10 @@ def _tried(place: Path, number: int, mode: str) -> tuple[str, bool]:
     with open(ours, "rb") as report:
         said = report.read()
     os.waitpid(pid, 0)
-    lives = os.waitpid(victim, os.WNOHANG) == (0, 0)
-    if lives:
-        os.kill(victim, signal.SIGKILL)
-        os.waitpid(victim, 0)
-    return said.decode(), lives
+    # Whoever was killed before this does not die of it, even if it has not come to dying yet.
+    os.kill(victim, signal.SIGTERM)
+    _pid, status = os.waitpid(victim, 0)
+    return said.decode(), os.WTERMSIG(status) == signal.SIGTERM
 
 
 def main(place: str, mode: str) -> None:
