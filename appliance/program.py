@@ -17,7 +17,9 @@ class _NotUnderstood(BadInput):
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise _NotUnderstood(f"{message}.", f"{self.prog} --help says what there is.")
+        raise _NotUnderstood(
+            "%(why)s.", "%(program)s --help says what there is.", why=message, program=self.prog
+        )
 
 
 def run(process: str, promise: str, start: Callable[..., int], **flags: str) -> int:
