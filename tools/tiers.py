@@ -7,8 +7,6 @@
 
 All tiers run, whatever failed before them: one run tells everything. A tier that finds no test
 is a failure, so that none is ever lost by a renamed folder. Exit 0 if nothing failed, else 1.
-Where every tier is run, some are run beside one that leaves half of the machine idle; what these
-print comes when they have ended.
 
 Each run of --again is a line in build/again.jsonl: begun again, it does the runs that are missing,
 as long as the code is the same. A run that fails ends the row, and the next row begins anew.
@@ -18,19 +16,16 @@ import argparse
 import hashlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
@@ -40,13 +35,13 @@ ENVIRONMENT = {
     name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
 }
 """Each test of a whole kit starts processes: compiled anew, each takes twice as long to start."""
-REPORTS = ROOT / "build"
+REPORT = ROOT / "build" / "tests.xml"
 FOLDERS_WITH_A_TIER = ("promises", "browser", "rig", "boot", "vm", "stores")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One command. `tests` says that it is pytest, or hands on to it, and its counts are taken."""
+    """One command. `tests` says that it is pytest, whose own counts are taken."""
 
     name: str
     command: tuple[str, ...]
@@ -58,7 +53,8 @@ def tool(name: str, *arguments: str) -> Step:
 
 
 def tests(name: str, *arguments: str) -> Step:
-    return Step(name, (str(BIN / "pytest"), "-q", *arguments), tests=True)
+    pytest = (str(BIN / "pytest"), "-q", f"--junitxml={REPORT}", *arguments)
+    return Step(name, pytest, tests=True)
 
 
 IN_ONE_PROCESS = tuple(
@@ -67,54 +63,46 @@ IN_ONE_PROCESS = tuple(
                  "only_what_is_agreed", "taken_over", "unreadable")
 )  # fmt: skip
 """Promises that start no kit and wait for no time: side by side. The others have the machine."""
-AT_ONCE = str(1 + (os.cpu_count() or 1))
-"""Processes of tests side by side: each now and then waits for a process that it has started."""
 MODULES = ("tests", *(f"--ignore=tests/{folder}" for folder in FOLDERS_WITH_A_TIER))
 TIERS = {
     "check": (
         tool("ruff", "format", "--check", "--quiet", "."),
         tool("ruff", "check", "--quiet", "."),
         tool("mypy"),
-        tests("unit", *MODULES, "-n", AT_ONCE, "-m", "not interop and not slow"),
-    ),
-    "promises": (
-        tests("promises", *IN_ONE_PROCESS, "-n", AT_ONCE),
-        tests("promises", "tests/promises", *(f"--ignore={name}" for name in IN_ONE_PROCESS)),
+        tests("unit", *MODULES, "-n", "auto", "-m", "not interop and not slow"),
     ),
     "interop": (tests("interop", *MODULES, "-m", "interop or slow"),),
     # Real servers on loopback: Ceph, OpenSSH, Azurite.
     "stores": (tests("stores", "tests/stores"),),
+    "promises": (
+        tests("promises", *IN_ONE_PROCESS, "-n", "auto"),
+        tests("promises", "tests/promises", *(f"--ignore={name}" for name in IN_ONE_PROCESS)),
+    ),
     "browser": (tests("browser", "tests/browser"),),
     # In a root of its own, where picamera2 is; the script adds which tests.
-    "rig": (Step("rig", (f"{ROOT}/tests/rig/pytest.sh",), tests=True),),
+    "rig": (Step("rig", (f"{ROOT}/tests/rig/pytest.sh", f"--junitxml={REPORT}"), tests=True),),
     # The package on a system that boots.
-    "boot": (Step("boot", (f"{ROOT}/tests/rig/boot.sh",), tests=True),),
+    "boot": (Step("boot", (f"{ROOT}/tests/rig/boot.sh", f"--junitxml={REPORT}"), tests=True),),
     # The package on a kernel of its own: pins, limits that only a kernel enforces, pulled plugs.
-    "vm": (Step("vm", (f"{ROOT}/tests/rig/vm.sh",), tests=True),),
+    "vm": (Step("vm", (f"{ROOT}/tests/rig/vm.sh", f"--junitxml={REPORT}"), tests=True),),
     "rehearse": (tool("attune", "rehearse", "--stock-age", f"node {ROOT}/tests/typage/age.mjs"),),
 }
-BESIDE = {"promises": ("interop", "stores", "rehearse")}
-"""A tier that mostly waits, and those that are run beside it, one after the other."""
 
 
-def run(step: Step, reports: Path = REPORTS, out: IO[str] | None = None) -> Counter[str]:
+def run(step: Step, report: Path = REPORT) -> Counter[str]:
     """Run one step and count what passed, failed and was skipped; a tool counts as one test."""
-    print(f"\n--- {' '.join(step.command).replace(f'{ROOT}/', '')}", file=out, flush=True)
-    report = reports / f"tests-{step.name}.xml"
+    print(f"\n--- {' '.join(step.command).replace(f'{ROOT}/', '')}", flush=True)
     report.unlink(missing_ok=True)
     try:
         status = subprocess.run(
-            [*step.command, *([f"--junitxml={report}"] if step.tests else [])],
+            step.command,
             cwd=ROOT,
             env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
             timeout=LONGEST_STEP,
         ).returncode
     except subprocess.TimeoutExpired:
-        late = f"{step.name} was still running after {LONGEST_STEP // 60} minutes."
-        print(late, file=out, flush=True)
+        print(f"{step.name} was still running after {LONGEST_STEP // 60} minutes.", flush=True)
         status = 1
     counts = Counter({"passed": int(status == 0 and not step.tests)})
     if step.tests and report.exists():
@@ -131,34 +119,31 @@ def run(step: Step, reports: Path = REPORTS, out: IO[str] | None = None) -> Coun
     return counts
 
 
-def run_tier(name: str, out: IO[str] | None = None) -> tuple[Counter[str], float]:
-    """What its steps came to, and the seconds that it took. What they print goes to `out`."""
-    began = time.monotonic()
-    counts = sum((run(step, out=out) for step in TIERS[name]), Counter[str]())
-    return counts, time.monotonic() - began
+def run_tier(name: str) -> tuple[Counter[str], float, float]:
+    """What its steps came to, the seconds that it took, and how many processors it kept busy."""
+    began, busy = time.monotonic(), _processor()
+    counts = sum((run(step) for step in TIERS[name]), Counter[str]())
+    seconds = time.monotonic() - began
+    return counts, seconds, (_processor() - busy) / seconds
 
 
-def line(name: str, counts: Counter[str], seconds: float) -> str:
+def _processor() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def line(name: str, counts: Counter[str], seconds: float, busy: float) -> str:
     told = ", ".join(f"{counts[key]} {key}" for key in ("passed", "failed", "skipped"))
-    return f"{name:10} {seconds:6.0f} s   {told}"
+    return f"{name:10} {seconds:6.0f} s   {busy:.1f} processors busy   {told}"
 
 
-def once(names: Sequence[str], beside: Mapping[str, Sequence[str]]) -> int:
-    """Run each tier, and beside it those that go along."""
+def once(names: Sequence[str]) -> int:
     total: Counter[str] = Counter()
     lines = []
     for name in names:
-        if any(name in others for others in beside.values()):
-            continue
-        others = beside.get(name, ())
-        with TemporaryFile("w+") as out, ThreadPoolExecutor(1) as lane:
-            along = lane.map(partial(run_tier, out=out), others)
-            ran = [run_tier(name), *along]
-            out.seek(0)
-            print(out.read(), end="")
-        for it, (counts, seconds) in zip((name, *others), ran, strict=True):
-            total += counts
-            lines.append(line(it, counts, seconds))
+        counts, seconds, busy = run_tier(name)
+        total += counts
+        lines.append(line(name, counts, seconds, busy))
     print("\n" + "\n".join(lines))
     print(f"=== {', '.join(f'{total[key]} {key}' for key in ('passed', 'failed', 'skipped'))} ===")
     return 1 if total["failed"] else 0
@@ -208,11 +193,11 @@ def again(names: Sequence[str], times: int, kept: Path) -> int:
     for name in names:
         while len(in_a_row(name, now, kept)) < times:
             with full_load():
-                counts, seconds = run_tier(name)
+                counts, seconds, busy = run_tier(name)
             one = {"tier": name, "code": now, "seconds": round(seconds, 1), **counts}
             with open(kept, "a") as file:
                 file.write(json.dumps({"failed": 0, **one}) + "\n")
-            print(line(name, counts, seconds), flush=True)
+            print(line(name, counts, seconds, busy), flush=True)
             if counts["failed"]:
                 return 1
     print()
@@ -236,11 +221,9 @@ def main() -> int:
     if unknown := [name for name in asked.tiers if name not in TIERS]:
         print(f"There is no tier {unknown[0]}; there are: {', '.join(TIERS)}.", file=sys.stderr)
         return 2
-    REPORTS.mkdir(exist_ok=True)
+    REPORT.parent.mkdir(exist_ok=True)
     names = asked.tiers or list(TIERS)
-    if asked.again:
-        return again(names, asked.again, REPORTS / "again.jsonl")
-    return once(names, {} if asked.tiers else BESIDE)
+    return again(names, asked.again, ROOT / "build" / "again.jsonl") if asked.again else once(names)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.places import ROOT
-from tools.tiers import TIERS, Step, in_a_row, once, run
+from tools.tiers import Step, in_a_row, run
 
 LOCKS = [*sorted((ROOT / "requirements").glob("*.txt")), ROOT / "package-lock.json"]
 PIN = re.compile(
@@ -65,26 +65,14 @@ def test_a_tier_that_finds_no_test_or_falls_over_has_failed(
     tmp_path: Path, source: str, counted: dict[str, int]
 ) -> None:
     (tmp_path / "test_it.py").write_text(source)
+    report = tmp_path / "report.xml"
     alone = ("env", "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1", sys.executable, "-m", "pytest")
     command = (*alone, "-q", "-c", "/dev/null", "--rootdir", str(tmp_path))
-    step = Step("tier", (*command, "-p", "no:cacheprovider", str(tmp_path)), True)
-    counts = run(step, tmp_path)
+    step = Step(
+        "tier", (*command, "-p", "no:cacheprovider", f"--junitxml={report}", str(tmp_path)), True
+    )
+    counts = run(step, report)
     assert {key: counts[key] for key in counted} == counted
-
-
-def test_a_tier_that_fails_beside_another_fails_the_run_and_is_read_afterwards(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(TIERS, "calm", (Step("calm", ("true",)),))
-    monkeypatch.setitem(TIERS, "busy", (Step("busy", ("sh", "-c", "echo it fell; exit 3")),))
-    assert once(["calm", "busy"], {"calm": ["busy"]}) == 1
-    said = [line.split() for line in capfd.readouterr().out.splitlines()]
-    assert ["it", "fell"] in said
-    assert [(line[0], line[3:5]) for line in said if line[2:3] == ["s"]] == [
-        ("calm", ["1", "passed,"]), ("busy", ["0", "passed,"]),
-    ]  # fmt: skip
-    assert said[-1] == ["===", "1", "passed,", "1", "failed,", "0", "skipped", "==="]
-    assert once(["calm"], {}) == 0
 
 
 def test_a_row_of_runs_goes_on_where_it_was_left_and_begins_anew_after_a_failure(
