@@ -16,7 +16,6 @@ import argparse
 import hashlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -119,31 +118,25 @@ def run(step: Step, report: Path = REPORT) -> Counter[str]:
     return counts
 
 
-def run_tier(name: str) -> tuple[Counter[str], float, float]:
-    """What its steps came to, the seconds that it took, and how many processors it kept busy."""
-    began, busy = time.monotonic(), _processor()
+def run_tier(name: str) -> tuple[Counter[str], float]:
+    """What its steps came to, and the seconds that it took."""
+    began = time.monotonic()
     counts = sum((run(step) for step in TIERS[name]), Counter[str]())
-    seconds = time.monotonic() - began
-    return counts, seconds, (_processor() - busy) / seconds
+    return counts, time.monotonic() - began
 
 
-def _processor() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def line(name: str, counts: Counter[str], seconds: float, busy: float) -> str:
+def line(name: str, counts: Counter[str], seconds: float) -> str:
     told = ", ".join(f"{counts[key]} {key}" for key in ("passed", "failed", "skipped"))
-    return f"{name:10} {seconds:6.0f} s   {busy:.1f} processors busy   {told}"
+    return f"{name:10} {seconds:6.0f} s   {told}"
 
 
 def once(names: Sequence[str]) -> int:
     total: Counter[str] = Counter()
     lines = []
     for name in names:
-        counts, seconds, busy = run_tier(name)
+        counts, seconds = run_tier(name)
         total += counts
-        lines.append(line(name, counts, seconds, busy))
+        lines.append(line(name, counts, seconds))
     print("\n" + "\n".join(lines))
     print(f"=== {', '.join(f'{total[key]} {key}' for key in ('passed', 'failed', 'skipped'))} ===")
     return 1 if total["failed"] else 0
@@ -193,11 +186,11 @@ def again(names: Sequence[str], times: int, kept: Path) -> int:
     for name in names:
         while len(in_a_row(name, now, kept)) < times:
             with full_load():
-                counts, seconds, busy = run_tier(name)
+                counts, seconds = run_tier(name)
             one = {"tier": name, "code": now, "seconds": round(seconds, 1), **counts}
             with open(kept, "a") as file:
                 file.write(json.dumps({"failed": 0, **one}) + "\n")
-            print(line(name, counts, seconds, busy), flush=True)
+            print(line(name, counts, seconds), flush=True)
             if counts["failed"]:
                 return 1
     print()
