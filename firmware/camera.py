@@ -40,7 +40,7 @@ PREVIEW_WIDTH = 480
 PREVIEW_EVERY = 0.25
 """Seconds from one to the next."""
 
-Show = Callable[[bytes], None]
+See = Callable[[bytes], None]
 """Gets what is seen for framing, a JPEG each time."""
 Hear = Callable[["av.AudioFrame"], None]
 """Gets sound as `Sink.sound` does."""
@@ -86,7 +86,7 @@ class Camera(Protocol):
         If it fails later, `on_failure` is called once, from any thread.
         """
 
-    def preview(self, show: Show, hear: Hear | None, on_failure: OnEnd) -> None:
+    def preview(self, show: See, hear: Hear | None, on_failure: OnEnd) -> None:
         """Open for framing: JPEGs, about 480 px wide, about 4 a second, given to `show` in memory
         only, until `stop`. Raises CameraFailed; fails later as `start` does.
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 
 from appliance.errors import CameraFailed
-from firmware.camera import Camera, Hear, OnEnd, Show, Sink
+from firmware.camera import Camera, Hear, OnEnd, See, Sink
 
 _errors = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class LateCamera:
     def start(self, sink: Sink, on_failure: OnEnd) -> None:
         self._camera.start(sink, on_failure)
 
-    def preview(self, show: Show, hear: Hear | None, on_failure: OnEnd) -> None:
+    def preview(self, show: See, hear: Hear | None, on_failure: OnEnd) -> None:
         self._camera.preview(show, hear, on_failure)
 
     def stop(self) -> None:

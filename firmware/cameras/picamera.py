@@ -26,7 +26,7 @@ from appliance.errors import CameraFailed
 from appliance.film.manifest import EndReason
 from appliance.media.jpeg import SMALL, jpeg
 from appliance.records.clock import Clock
-from firmware.camera import PREVIEW_EVERY, PREVIEW_WIDTH, TICKS, Hear, OnEnd, Show, Sink
+from firmware.camera import PREVIEW_EVERY, PREVIEW_WIDTH, TICKS, Hear, OnEnd, See, Sink
 from firmware.microphone import Microphone
 
 _errors = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class _Software(LibavH264Encoder):  # type: ignore[misc]
 class _Framing(Encoder):  # type: ignore[misc]
     """Makes some of the pictures small JPEGs and shows them; they go nowhere else."""
 
-    def __init__(self, failed: Callable[[], None], show: Show, frame_rate: int) -> None:
+    def __init__(self, failed: Callable[[], None], show: See, frame_rate: int) -> None:
         super().__init__(frame_rate)
         self.frame_skip_count = max(round(frame_rate * PREVIEW_EVERY), 1)
         self.closed = False
@@ -181,7 +181,7 @@ class PiCamera:
         self._gives = output
         self._wait_for(_STARTS_WITHIN, "start", partial(self._open, encoder, output))
 
-    def preview(self, show: Show, hear: Hear | None, on_failure: OnEnd) -> None:
+    def preview(self, show: See, hear: Hear | None, on_failure: OnEnd) -> None:
         if self._microphone is not None and hear is not None:
             self._microphone.listen(hear)
             self._microphone.begin(self._clock.monotonic())

@@ -30,7 +30,7 @@ from firmware.camera import (
     TICKS,
     Hear,
     OnEnd,
-    Show,
+    See,
     Sink,
 )
 from firmware.microphone import SoundClock
@@ -310,7 +310,7 @@ class SceneCamera:
             raise CameraFailed("The camera does not start, as it was asked not to.")
         self._look(partial(self._film, sink), on_failure, lambda: sink.busy)
 
-    def preview(self, show: Show, hear: Hear | None, on_failure: OnEnd) -> None:
+    def preview(self, show: See, hear: Hear | None, on_failure: OnEnd) -> None:
         self._look(partial(self._frame, show, hear), on_failure, lambda: False)
 
     def stop(self) -> None:
@@ -380,7 +380,7 @@ class SceneCamera:
         if "camera-does-not-stop" in self._faults.happen:
             threading.Event().wait(2 * _STOPS_WITHIN)
 
-    def _frame(self, show: Show, hear: Hear | None, takes: Iterator[Take]) -> None:
+    def _frame(self, show: See, hear: Hear | None, takes: Iterator[Take]) -> None:
         height = round(PREVIEW_WIDTH * self._scene.height / self._scene.width)
         sound = _Sound(self._faults)
         due = 0
