@@ -16,6 +16,7 @@ from appliance.base.ledger import Ledger
 from appliance.base.orders import put_note, read_or_none
 from appliance.base.voices import Voices, Waits
 from appliance.errors import BadFile, BadInput, BadSignature, KitError, NotAFile
+from appliance.protocol.objects import hold_object
 from appliance.protocol.orders import HoldEnd, HoldNotice, hold_name, read_hold
 from appliance.records.files import ID, from_json
 from appliance.records.signing import Signer, sign_fact
@@ -76,7 +77,7 @@ class Holds:
         note = sign_fact(signer, notice).encode()
         hold = f"{case}/{hold_name(note)}"
         self._place(hold, note)
-        put_note(self.store, f"holds/{hold}", note)
+        put_note(self.store, _where(hold), note)
         return hold
 
     def lift(self, signer: Signer, hold: str, now: datetime) -> None:
@@ -85,14 +86,14 @@ class Holds:
         end = HoldEnd(case=case, hold=name, signer=signer.verifier.name, at=now)
         note = sign_fact(signer, end).encode()
         self._lift(hold, note)
-        put_note(self.store, f"holds/{hold}-lifted", note)
+        put_note(self.store, f"{_where(hold)}-lifted", note)
 
     def put_back(self) -> None:
         """Put every hold and every end of one where the store has lost it."""
         for kind, after in (("held", ""), ("lifted", "-lifted")):
             for hold, line in self.ledger.of(kind).items():  # type: ignore[arg-type]
                 note = line.ids["note"].encode()
-                where = f"holds/{hold}{after}"
+                where = f"{_where(hold)}{after}"
                 if read_or_none(self.store, where) != note:
                     put_note(self.store, where, note)
 
@@ -118,3 +119,8 @@ class Holds:
         ):
             raise BadSignature(f"{by} may not lift this hold.")
         self.ledger.write("lifted", hold, note=note.decode(), by=by)
+
+
+def _where(hold: str) -> str:
+    """The object of a hold, which the ledger calls by its case and its name."""
+    return hold_object(*hold.split("/"))

@@ -8,7 +8,7 @@ order lets them in on their kit (`appliance.casework.readmission`).
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,19 +98,17 @@ def card_of(name: str, folder: Path) -> Path:
     raise BadInput(f"There is no practitioner {name} here.", "Their names are in the .pub files.")
 
 
-def unknown_kits(store: ServiceStore, keys: Path) -> list[str]:
-    """Kits that have sent here and are not enrolled with the key that they show.
-
-    Raises SendInterrupted, SendRefused.
-    """
+def unknown_kits(store: ServiceStore, names: Iterable[str], keys: Path) -> list[str]:
+    """Kits that have sent here and are not enrolled with the key that they show; `names` is what
+    the store lists under kits/. Raises SendInterrupted, SendRefused."""
     unknown = []
-    for entry in store.list("kits/"):
-        if not entry.name.endswith("/card.json"):
+    for name in names:
+        if not name.endswith("/card.json"):
             continue
-        name = entry.name.split("/")[1]
-        path = keys / "kits" / f"{name}.pub"
-        if not path.exists() or path.read_bytes() != read_small(store, entry.name):
-            unknown.append(name)
+        kit = name.split("/")[1]
+        path = keys / "kits" / f"{kit}.pub"
+        if not path.exists() or path.read_bytes() != read_small(store, name):
+            unknown.append(kit)
     return unknown
 
 

@@ -5,14 +5,16 @@ Whoever has a kit's way in may put anything there: what this kit did not sign is
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from appliance.base.desk import Outcome
 from appliance.base.ledger import Ledger
 from appliance.base.orders import read_or_none
+from appliance.base.people import unknown_kits
 from appliance.errors import BadInput
 from appliance.protocol.cards import KitCard
 from appliance.protocol.orders import HoldNotice
@@ -49,25 +51,25 @@ class Finding:
     what: str
     since: datetime | None
     to_do: str
+    """'' where `what` says it already."""
 
     @property
     def sentence(self) -> str:
-        since = f" Since {self.since:%d %B %Y}." if self.since else ""
-        return f"{self.what}{since} {self.to_do}"
+        since = f"Since {self.since:%d %B %Y}." if self.since else ""
+        return " ".join(filter(None, (self.what, since, self.to_do)))
 
 
-def kits(
-    store: ServiceStore, enrolled: Sequence[KitCard], unknown: Collection[str]
-) -> list[KitSeen]:
-    """Every kit that was enrolled or has sent here; `unknown` are those that show another key than
-    they were enrolled with, or never were. Raises SendInterrupted, SendRefused."""
-    cards = {card.id: card for card in enrolled if card.id not in unknown}
-    heads: dict[str, list[str]] = {kit: [] for kit in cards}
-    for entry in store.list("kits/"):
-        found = _HEADS.fullmatch(entry.name)
+def kits(store: ServiceStore, enrolled: Sequence[KitCard], keys: Path) -> list[KitSeen]:
+    """Every kit that was enrolled or has sent here; `keys` is the folder of keys. Raises
+    SendInterrupted, SendRefused."""
+    names = [entry.name for entry in store.list("kits/")]
+    unknown = unknown_kits(store, names, keys)
+    heads = {card.id: list[str]() for card in enrolled}
+    for name in names:
+        found = _HEADS.fullmatch(name)
         if found and found["kit"] in heads:
-            heads[found["kit"]].append(entry.name)
-    seen = [_seen(store, card, heads[card.id]) for card in cards.values()]
+            heads[found["kit"]].append(name)
+    seen = [_seen(store, card, heads[card.id]) for card in enrolled if card.id not in unknown]
     seen += [KitSeen(kit, enrolled=False, heard=None) for kit in unknown]
     return sorted(seen, key=lambda kit: kit.id)
 

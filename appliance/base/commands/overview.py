@@ -4,9 +4,8 @@ import sys
 
 import click
 
-from appliance.base import people
 from appliance.base.cases import every_case
-from appliance.base.commands.serving import in_words
+from appliance.base.commands.serving import UNFINISHED, in_words
 from appliance.base.commands.telling import AS_JSON, tell
 from appliance.base.service import Service
 from appliance.base.status import KitSeen, findings
@@ -32,10 +31,9 @@ def status(service: Service, as_json: bool) -> None:
         asked = {
             outcome: in_words(outcome)
             for outcome in work.desk.work()
-            if outcome.state in ("asks", "failed", "refused")
+            if outcome.state in UNFINISHED
         }
-        unknown = people.unknown_kits(work.store, service.folder)
-        seen = seen_kits(work.store, service.kits(), unknown)
+        seen = seen_kits(work.store, service.kits(), service.folder)
         now = SystemClock().read().wall
         found = list(findings(seen, asked, work.desk.holds.all(), work.ledger, now))
         cases = every_case(work.store)
@@ -61,7 +59,7 @@ def kits(service: Service, as_json: bool) -> None:
       attune base /srv/attune/store -i KEYS kits
     """
     with service.at_store() as (store, _keys):
-        seen = seen_kits(store, service.kits(), people.unknown_kits(store, service.folder))
+        seen = seen_kits(store, service.kits(), service.folder)
     told = "\n".join(map(_in_words, seen)) or "No kit is enrolled, and none has sent here."
     tell(as_json, told, kits=seen)
 

@@ -19,7 +19,7 @@ REST_SECONDS = 10.0
 _KITS_EVERY = 360
 """Rounds between two looks whether a kit sends that nobody enrolled: it reads every kit's card."""
 
-_UNFINISHED = ("refused", "failed", "asks")
+UNFINISHED = ("refused", "failed", "asks")
 """What somebody should look at."""
 _STAYS = (
     "The sealed films stay in the store; without these keys nobody can open them, the service "
@@ -70,7 +70,8 @@ def serve(service: Service, once: bool, rehearse: bool, as_json: bool) -> None:
             with service.at_work(rehearse) as work:
                 outcomes = work.desk.work()
                 if rounds % _KITS_EVERY == 0:
-                    found = people.unknown_kits(work.store, service.folder)
+                    names = [entry.name for entry in work.store.list("kits/")]
+                    found = people.unknown_kits(work.store, names, service.folder)
         except SendFailed as error:
             if once:
                 raise
@@ -83,13 +84,13 @@ def serve(service: Service, once: bool, rehearse: bool, as_json: bool) -> None:
             unknown = found
             shown.update(outcomes)
             if once:
-                sys.exit(any(outcome.state in _UNFINISHED for outcome in outcomes))
+                sys.exit(any(outcome.state in UNFINISHED for outcome in outcomes))
         rounds += 1
         time.sleep(REST_SECONDS)
 
 
 def _print(outcomes: Sequence[Outcome], as_json: bool, once: bool) -> None:
-    unfinished = [outcome for outcome in outcomes if outcome.state in _UNFINISHED]
+    unfinished = [outcome for outcome in outcomes if outcome.state in UNFINISHED]
     if as_json:
         answer = {"ok": not unfinished, "orders": [asdict(outcome) for outcome in outcomes]}
         if once or outcomes:
