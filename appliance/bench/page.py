@@ -250,11 +250,13 @@ class _Bench:
 
     def _memory(self) -> float:
         """MiB of the web process and its worker; what they share counts once."""
-        processes = [self._kit.pid("web")]
+        processes, rolled = [self._kit.pid("web")], []
         for pid in processes:
-            for children in Path(f"/proc/{pid}/task").glob("*/children"):
-                processes += map(int, children.read_text().split())
-        rolled = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in processes]
+            # A decoder of a filmstrip may end meanwhile.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                rolled.append(Path(f"/proc/{pid}/smaps_rollup").read_text())
+                for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                    processes += map(int, children.read_text().split())
         return sum(int(re.findall(r"^Pss: +(\d+)", text, re.M)[0]) for text in rolled) / 1024
 
     # --- Pages ----------------------------------------------------------------------------------
