@@ -250,13 +250,18 @@ class _Bench:
 
     def _memory(self) -> float:
         """MiB of the web process and its worker; what they share counts once."""
-        processes, rolled = [self._kit.pid("web")], []
+        web = self._kit.pid("web")
+        processes, rolled = [web], []
         for pid in processes:
-            # A decoder of a filmstrip may end meanwhile.
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            try:
                 rolled.append(Path(f"/proc/{pid}/smaps_rollup").read_text())
                 for children in Path(f"/proc/{pid}/task").glob("*/children"):
                     processes += map(int, children.read_text().split())
+            except (FileNotFoundError, ProcessLookupError):
+                # A decoder of a filmstrip may end meanwhile. Without the web process nothing is
+                # measured.
+                if pid == web:
+                    raise
         return sum(int(re.findall(r"^Pss: +(\d+)", text, re.M)[0]) for text in rolled) / 1024
 
     # --- Pages ----------------------------------------------------------------------------------
