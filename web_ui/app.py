@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, abort, redirect, request, url_for
+from flask import Flask, Response, abort, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import Babel
 from flask_wtf import CSRFProtect
@@ -160,6 +160,13 @@ def create_app(parts: Parts, language: str = "en", translations: Path = CATALOGU
         from web_ui.pages import virtual as virtual_kit
 
         app.register_blueprint(virtual_kit.pages)
+
+    @app.before_request
+    def remember() -> None:
+        # The kit may change while a page is made of it. Such a page is out of date as it arrives,
+        # and its marker has to say so: it is older than whatever the view looks at.
+        if not access.is_for_scripts(app):
+            g.follow = status.marker(parts.recorder.status())
 
     @app.context_processor
     def common() -> dict[str, Any]:

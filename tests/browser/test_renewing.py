@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 
 from appliance.casework.copies import Copies
 from appliance.records.files import new_id
@@ -99,3 +99,40 @@ def test_a_clip_plays_to_its_end_while_others_are_kept_and_put_in_order(
         lambda: page.evaluate("window.watched.isConnected && window.watched.ended"),
         PATIENCE,
     )
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["late", "lost"])
+def test_a_page_ends_up_as_new_as_the_kit_whatever_became_of_an_older_answer(
+    chromium: Browser, tmp_path: Path, lost: bool
+) -> None:
+    with WebKit(tmp_path / "kit") as made:
+        ensure_certificate(made.home.keys, ())
+        case, _ = fill(made, None)
+        with served(made) as address, seated(chromium, made, address) as visitor:
+            made.recorder.show()
+            visitor.go(f"/cases/{case}/visit/frame")
+            page, held = visitor.page, list[Route]()
+
+            def answer(route: Route) -> None:
+                # The first stays on its way, with what was so when it was asked for.
+                if held or route.request.resource_type != "fetch":
+                    route.continue_()
+                    return
+                held.append(route)
+
+            page.route("**/visit/frame", answer)
+            made.recorder.show(state="preview", light="preview", case=case)
+            page.wait_for_selector("#lamp[data-light=preview]")
+            wait_for("the page to be asked for", lambda: held or page.wait_for_timeout(50), 10)
+            old = page.request.get(page.url).text()
+            made.recorder.show(state="filming", light="filming", case=case, recording=new_id())
+            page.wait_for_selector("#lamp[data-light=filming]")
+            # Time enough to ask for it meanwhile, for a page that does not wait.
+            page.wait_for_timeout(500)
+            if lost:
+                held[0].abort()
+            else:
+                held[0].fulfill(body=old, content_type="text/html; charset=utf-8")
+            page.get_by_role("button", name="Go to the visit").wait_for()
+            page.wait_for_timeout(500)
+            assert page.get_by_role("button", name="Go to the visit").is_visible()

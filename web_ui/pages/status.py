@@ -70,16 +70,13 @@ class Line:
 
 def line(status: RecorderStatus | None) -> Line:
     """The status line, from the recorder's fresh word."""
-    progress = parts().enrolment.progress(status) if parts().enrolled is None else "enrolled"
-    holder = g.get("practitioner")
-    jobs = f"{holder.work.marker()} {holder.copying.marker()}" if holder else ""
     if status is None:
         return Line(
             lamp=_("Unknown"),
             doing=_("The recorder does not answer. Do not film: look at the kit itself."),
             failing=_failing(),
             sent=sent_in_words(parts().home),
-            follow=f"silent {progress} {jobs}",
+            follow=marker(status),
         )
     filming = status.state is State.FILMING
     return Line(
@@ -97,8 +94,20 @@ def line(status: RecorderStatus | None) -> Line:
         failing=_failing(),
         removable=removable_in_words(status.removable),
         sent=sent_in_words(parts().home),
-        follow=f"{status.state} {status.clock} {status.permit} {status.recording} {status.ended} "
-        f"{status.reason} {progress} {jobs}",
+        follow=marker(status),
+    )
+
+
+def marker(status: RecorderStatus | None) -> str:
+    """What changes when a page that shows more than the line is out of date."""
+    progress = parts().enrolment.progress(status) if parts().enrolled is None else "enrolled"
+    holder = g.get("practitioner")
+    jobs = f"{holder.work.marker()} {holder.copying.marker()}" if holder else ""
+    if status is None:
+        return f"silent {progress} {jobs}"
+    return (
+        f"{status.state} {status.clock} {status.permit} {status.recording} {status.ended} "
+        f"{status.reason} {progress} {jobs}"
     )
 
 

@@ -83,6 +83,11 @@ def data(view: _View) -> _View:
     return view
 
 
+def is_for_scripts(app: Flask) -> bool:
+    """Whether a player or a script asks now, and not a person."""
+    return getattr(app.view_functions.get(request.endpoint or ""), "for_scripts", False)
+
+
 class Paired(Fact, frozen=True, kw_only=True, tag="paired/v1"):
     """The browsers that have unlocked this kit: `_digest` of each cookie, the newest last."""
 
@@ -143,7 +148,7 @@ class _Door:
     def _stop_at_view(self) -> ResponseReturnValue | None:
         """The answer to a request that this view is not open to, None if it is."""
         view = self._app.view_functions.get(request.endpoint or "")
-        for_scripts = getattr(view, "for_scripts", False)
+        for_scripts = is_for_scripts(self._app)
         if g.practitioner and not for_scripts:
             self._parts.session.used()
         open_to = getattr(view, "open_to", "practitioner")

@@ -19,12 +19,31 @@ showFraming();
 // --- The kit's line, as the kit sends it ----------------------------------------------------------
 
 function followKit() {
-  let known = main.dataset.follow;
-  let silence, locking = false;
+  let known = main.dataset.follow, newest = known;
+  let silence, locking = false, asking = false;
   document.querySelector("form[action='/lock']")?.addEventListener("submit", () => (locking = true));
+  // One at a time: of two answers on their way the older one may come last. Where the kit answers that
+  // there is no such page, it is not asked again until something changes: each time it is asked puts
+  // the idle lock off.
+  const keepUp = async () => {
+    if (asking || !known) return;
+    asking = true;
+    while (known !== newest) {
+      const wanted = newest;
+      try {
+        known = await refresh() ?? wanted;
+      } catch {
+        showSilence();
+        setTimeout(keepUp, SILENCE);
+        break;
+      }
+      if (wanted === newest) break;
+    }
+    asking = false;
+  };
   const follow = () => {
     const events = new EventSource(line.dataset.events);
-    events.onmessage = async (event) => {
+    events.onmessage = (event) => {
       clearTimeout(silence);
       silence = setTimeout(showSilence, SILENCE);
       if (event.data === "same") return;
@@ -33,9 +52,9 @@ function followKit() {
       if (unlocked && told.locked) {
         // Whoever locks it here is on the way already, and not to this page.
         if (!locking) location.assign(location.pathname);
-      } else if (known && told.follow !== known) {
-        known = told.follow;
-        await refresh().catch(showSilence);
+      } else {
+        newest = told.follow;
+        keepUp();
       }
     };
     events.onerror = () => {
@@ -90,14 +109,17 @@ function text(id, words) {
 }
 
 // What the page shows beyond the line is out of date: fetch it, and put in the parts that changed.
+// Gives what the fetched page is known by, undefined if there is none.
 async function refresh() {
   const answer = await fetch(location.href, { cache: "no-store" });
-  if (!answer.ok) return;
+  if (!answer.ok) return undefined;
   if (new URL(answer.url).pathname !== location.pathname) {
     location.assign(answer.url);
-    return;
+    return undefined;
   }
-  renew(new DOMParser().parseFromString(await answer.text(), "text/html"));
+  const told = new DOMParser().parseFromString(await answer.text(), "text/html");
+  renew(told);
+  return told.getElementById("maincontent").dataset.follow;
 }
 
 // --- Framing: the picture of this moment, four times a second -------------------------------------

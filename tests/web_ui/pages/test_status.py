@@ -1,6 +1,7 @@
 """The kit's line on every page, Stop, and the button of the virtual kit."""
 
 import json
+import re
 import socket
 from collections.abc import Iterator
 from contextvars import copy_context
@@ -237,3 +238,24 @@ def test_a_virtual_button_without_a_recorder_says_so(kit: WebKit) -> None:
     form = kit.browser.get("/unlock").form("/virtual/button")
     page = kit.browser.post("/virtual/button", dict(form) | {"edge": "down"})
     assert page.status == 503 and "does not answer" in page.words
+
+
+@pytest.mark.parametrize("path", ["/cases", "/cases/%s", "/cases/%s/visit/frame"])
+def test_a_page_that_the_kit_overtook_while_it_was_made_is_known_to_be_out_of_date(
+    kit: WebKit, path: str
+) -> None:
+    # The view had seen that the camera is off, the marker that it is on: the page with the button
+    # "Turn the camera on" then stayed as it was, until something else changed.
+    kit.unlock()
+    where = path.replace("%s", kit.make_case())
+    before = kit.browser.get(where).text
+
+    def goes_on() -> dict[str, object]:
+        kit.recorder.show(state="preview", light="preview")
+        return {}
+
+    kit.app.template_context_processors[None].insert(0, goes_on)
+    overtaken = kit.browser.get(where).text
+    follow = re.compile('data-follow="([^"]+)"')
+    assert follow.findall(overtaken) == follow.findall(before)
+    assert follow.findall(kit.browser.get(where).text) == [str(told(kit)["follow"])]
