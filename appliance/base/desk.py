@@ -14,7 +14,8 @@ The service may order a withdrawal itself: a family may have called it, not its 
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from appliance.base.holds import Holds
@@ -39,7 +40,7 @@ from appliance.protocol.orders import (
     Withdrawal,
 )
 from appliance.records.clock import Clock
-from appliance.records.files import Fact, checked_id, new_id
+from appliance.records.files import ID, Fact, checked_id, new_id
 from appliance.records.signing import fact_in, open_fact, sign_fact, split_note
 from appliance.stores.store import ServiceStore, read_small
 from appliance.vault.keys import PrivateKeys
@@ -70,6 +71,8 @@ class Outcome:
     code: str = ""
     why: str = ""
     """A sentence, where it was not carried out."""
+    kit: str = ""
+    """The kit that an order names which waits for the service's yes."""
 
 
 class _Begun(Fact, frozen=True, kw_only=True, tag="begun/v1"):
@@ -174,7 +177,9 @@ class Desk:
             kit,
             lambda n: ServiceOrder(number=n, kit=kit, case=case, film=film, at=now),
         )
-        own = FilmWithdrawal(id=new_id(), case=case, kit=kit, film=film, clips=(), at=now)
+        # The moments that an order which waits for this yes names go as well.
+        clips = self._clips_waiting(case, film)
+        own = FilmWithdrawal(id=new_id(), case=case, kit=kit, film=film, clips=clips, at=now)
         put(self._store, self._signer, order_object(own.id), own)
         return own.id
 
@@ -271,16 +276,15 @@ class Desk:
 
     def _new(self, name: str) -> Outcome:
         note = read_or_none(self._store, order_object(name))
-        try:
-            order, by = self._voices.order(name, note)
-        except Waits as error:
-            return Outcome(name, "asks", code=error.code, why=error.sentence)
+        order, by = self._voices.order(name, note)
         text = (note or b"").decode()
         if isinstance(order, ShareEnd):
             return self._share(order, text)
         asks = self._asks(order, by)
         if asks:
-            return Outcome(name, "asks", order.case, code=Waits.code, why=asks)
+            kit = order.kit if ID.fullmatch(order.kit) else ""
+            found = Outcome(name, "asks", order.case, film=_film(order), kit=kit)
+            return replace(found, code=Waits.code, why=asks)
         if isinstance(order, FilmWithdrawal):
             return self._film(order, text)
         return self._case(order, text)
@@ -289,10 +293,12 @@ class Desk:
         """Why an order waits for the service's yes, '' if it counts; said once, it stands."""
         if order.id in self._ledger.of("accepted") or self._closed(order.case):
             return ""
+        ids = {"case": order.case, "film": _film(order), "by": by}
+        if self._said_yes(order):
+            self._ledger.write("accepted", order.id, **ids)
+            return ""
         if order.id in self._ledger.of("waits"):
             return self._ledger.of("waits")[order.id].ids["why"]
-        film = order.film if isinstance(order, FilmWithdrawal) else ""
-        ids = {"case": order.case, "film": film, "by": by}
         try:
             self._voices.check(order, by, self._clock)
         except Waits as error:
@@ -300,6 +306,20 @@ class Desk:
             return error.sentence
         self._ledger.write("accepted", order.id, **ids)
         return ""
+
+    def _said_yes(self, order: Withdrawal | FilmWithdrawal) -> bool:
+        """True if the service has ordered as much itself, and so said yes to this."""
+        for name, line in self._ledger.of("accepted").items():
+            if line.ids["case"] != order.case or not self._voices.is_service(line.ids["by"]):
+                continue
+            if not line.ids["film"]:
+                return True
+            if line.ids["film"] == _film(order) and isinstance(order, FilmWithdrawal):
+                asked = self._ledger.of("answered").get(name)
+                own = _part(asked.ids["asked"]) if asked and asked.ids["asked"] else None
+                if isinstance(own, FilmWithdrawal) and set(order.clips) <= set(own.clips):
+                    return True
+        return False
 
     def _case(self, order: Withdrawal, note: str) -> Outcome:
         # What was shared are copies: sharing ends at once, a hold or not.
@@ -419,11 +439,22 @@ class Desk:
                 continue
             try:
                 order, _by = self._voices.order(name, read_or_none(self._store, entry.name))
-            except (BadInput, Waits):
+            except BadInput:
                 continue
             if isinstance(order, ShareEnd) and order.case == case and film in order.films:
                 found.add(order.share)
         return found
+
+    def _clips_waiting(self, case: str, film: str) -> tuple[str, ...]:
+        """The moments that orders name which wait for the service's yes to this film."""
+        clips: set[str] = set()
+        for name, line in self._ledger.of("waits").items():
+            if (line.ids["case"], line.ids["film"]) == (case, film):
+                with suppress(BadInput):
+                    note = read_or_none(self._store, order_object(name))
+                    order, _by = self._voices.order(name, note)
+                    clips.update(order.clips if isinstance(order, FilmWithdrawal) else ())
+        return tuple(sorted(clips))
 
     def _signed(self, note: str, kind: type[_F]) -> _F | None:
         """What this service has signed. What is no answer of ours counts as nothing."""
@@ -444,7 +475,7 @@ def _answered(
     return {
         "name": told.order if order is None else order.id,
         "case": told.case,
-        "film": order.film if isinstance(order, FilmWithdrawal) else "",
+        "film": _film(order) if order else "",
         "share": order.share if isinstance(order, ShareEnd) else "",
         "whole": "yes" if told.whole else "",
         "held": held,
@@ -457,6 +488,11 @@ def _part(asked: str) -> FilmWithdrawal | ShareEnd:
     order = parse_order(split_note(asked)[0])
     assert not isinstance(order, Withdrawal), "a withdrawal is of a whole case"
     return order
+
+
+def _film(order: Asked) -> str:
+    """The film that is taken back, '' for a whole case."""
+    return order.film if isinstance(order, FilmWithdrawal) else ""
 
 
 def _of_case(case: str, held: str) -> list[str]:

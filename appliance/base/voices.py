@@ -19,7 +19,6 @@ from appliance.base.ledger import Ledger
 from appliance.errors import (
     BadFile,
     BadInput,
-    BadSignature,
     Incomplete,
     KitError,
     NoMatch,
@@ -81,25 +80,24 @@ class Voices:
         order = parse_order(text)
         if order.id != name:
             raise BadFile("This order carries another name inside.")
-        if not isinstance(order, ShareEnd):
-            self.check_was_here(by, order.at)
         return order, by
 
     def check_was_here(self, name: str, at: datetime | None) -> None:
-        """Raises BadSignature where somebody had left before they signed, Waits where nobody knows
-        when they left."""
+        """Raises Waits where somebody had left before they signed, or nobody knows that. A kit may
+        not have heard of it, and the family meant what it said."""
         if name not in self._former:
             return
         left = self._left(name)
         if left is None or at is None:
             raise Waits(f"Nobody knows whether {name} had left when it was signed.")
         if at > left:
-            raise BadSignature(f"{name} had left the service when this was signed.")
+            raise Waits(f"{name} had left the service when this was signed.")
 
     def check(self, order: Withdrawal | FilmWithdrawal, by: str, clock: Clock) -> None:
         """Raises Waits where this signer's word alone is not enough."""
         if self.is_service(by):
             return
+        self.check_was_here(by, order.at)
         if not self.works_in(order.case, by):
             raise Waits(f"{by} is not known to work with this family.")
         if not isinstance(order, Withdrawal):

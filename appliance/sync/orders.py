@@ -183,18 +183,22 @@ def asked_back(home: Home) -> set[str]:
 
 def bring_in(home: Home, store: Store, kit: KitCard, enrolled: Enrolled, log: Log) -> list[Problem]:
     """Fetch the service's orders for this kit with the keys that they name, and its answers for
-    single films.
+    single films and for shares. What it has not answered, and the store holds no more, goes again.
 
     The orders are numbered: each comes in once, in turn, and an old one never again. Raises
     SendInterrupted, SendRefused.
     """
     service = enrolled.service
     for case in cases_here(home):
-        for order in _film_orders(home, case):
+        for sealed in hold_notices(home, case, lambda name: None):
+            offer_if_lost(home, store, sealed.object, log)
+        for order in _orders_for_a_part(home, case):
             known = (home.inbox / order).exists()
             note = read_there(store, tombstone_object(order))
             if note is None and known:
                 offer_again(home, order)
+            elif note is None:
+                offer_if_lost(home, store, order_object(order), log)
             elif note is not None and not known and _answers(note, order, case, service):
                 save(home.inbox / order, note)
                 log.write("tombstone-received", case=case, order=order)
@@ -300,15 +304,32 @@ def offer_again(home: Home, order: str) -> None:
     receipt_path(home, order_object(order)).unlink(missing_ok=True)
 
 
-def _film_orders(home: Home, case: str) -> list[str]:
+def offer_if_lost(home: Home, store: Store, name: str, log: Log) -> bool:
+    """Send an order or a hold once more that went, and is at the store no more: it came back from a
+    copy of before, and the service may never have seen this. True if it goes again."""
+    receipt = receipt_path(home, name)
+    if not receipt.exists() or something_at(store, name):
+        return False
+    log.write("lost-there", object=name)
+    receipt.unlink(missing_ok=True)
+    return True
+
+
+def _orders_for_a_part(home: Home, case: str) -> list[str]:
+    """The ids of a case's orders for single films, and for what was shared."""
+    directory = home.case(case)
     ids = []
     with suppress(BadFile, OSError):
-        for film in films_withdrawn(home.case(case)):
+        for film in films_withdrawn(directory):
             # One that cannot be read must not keep the answers to the others away.
             with suppress(BadFile, OSError):
-                order = film_order(home.case(case), film)
+                order = film_order(directory, film)
                 if isinstance(order, FilmWithdrawal):
                     ids.append(checked_id(order.id))
+    with suppress(BadFile, OSError):
+        for path in paths_in(directory.share_ends, SHARE_END_NAME):
+            with suppress(BadFile, OSError):
+                ids.append(checked_id(share_end(path).id))
     return ids
 
 

@@ -38,6 +38,7 @@ from appliance.protocol.objects import (
     film_object,
     heads_object,
     kit_object,
+    order_object,
     tombstone_object,
 )
 from appliance.protocol.orders import Tombstone, Withdrawal
@@ -71,6 +72,7 @@ from appliance.sync.orders import (
     hold_notices,
     is_answered,
     offer_again,
+    offer_if_lost,
     read_there,
     sized,
     taken_back,
@@ -431,7 +433,7 @@ class Sender:
 
     def _hear(self, store: Store, found: Found, service: Card) -> bool:
         """Bring in what the service says of the cases here, before anything of them is sent. True
-        if an order goes once more: its answer was here, and is at the store no more."""
+        if an order goes once more: it or its answer was there, and is at the store no more."""
         offered = False
         for case in sorted(found.cases - self._heard):
             self._alive()
@@ -441,7 +443,10 @@ class Sender:
             if note is None and order and is_there(self._home.inbox / order):
                 offer_again(self._home, order)
                 offered = True
-            if note is None or (order and is_answered(self._home, order)):
+            answered_before = order and is_answered(self._home, order)
+            if order and not answered_before:
+                offered |= offer_if_lost(self._home, store, order_object(order), self._log)
+            if note is None or answered_before:
                 continue
             try:
                 tombstone, _ = open_fact(note, [service.verifying_key()], Tombstone)

@@ -124,10 +124,11 @@ def in_words(outcome: Outcome) -> str:
         return f"Order {outcome.order} could not be carried out yet: {outcome.why}"
     if outcome.state == "asks":
         what = f"film {outcome.film} of case" if outcome.film else "case"
+        film = f" --film {outcome.film} --kit {outcome.kit or 'KIT'}" if outcome.film else ""
         return (
             f"Order {outcome.order} for {what} {outcome.case} waits for your yes: {outcome.why} "
             "Ask the family's practitioner. If it is right, order it yourself, with the verb "
-            "withdraw."
+            f"withdraw: withdraw {outcome.case}{film}"
         )
     if outcome.state == "held" and outcome.film:
         return f"Film {outcome.film} is withdrawn, and held: it is removed when the hold ends."

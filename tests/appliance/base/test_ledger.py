@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from appliance.base.ledger import LEDGER, Ledger, Standing
-from appliance.casework.withdrawal import hear_service, withdraw_film
+from appliance.casework.consent import Hold
+from appliance.casework.withdrawal import hear_service, lift_hold, place_hold, withdraw_film
 from appliance.protocol.case_record import films_withdrawn
 from appliance.protocol.objects import (
     order_object,
@@ -15,8 +16,9 @@ from appliance.protocol.objects import (
     service_order_object,
     tombstone_object,
 )
+from appliance.protocol.orders import ShareEnd
 from appliance.records.files import new_id
-from appliance.records.signing import Signer
+from appliance.records.signing import Signer, sign_fact
 from appliance.stores.folder import FolderStore
 from appliance.vault.keys import PrivateKeys
 from tests.support.bases import Base
@@ -63,6 +65,45 @@ def test_a_store_restored_from_yesterday_is_mended_although_no_kit_says_anything
     said = [name for name in told if name.startswith(("tombstones/", "revoked/"))]
     assert {name: mended[name] for name in said} == {name: told[name] for name in said}
     assert mended[revocation_object(away)] == told[revocation_object(away)]
+
+
+def test_what_was_lost_before_base_saw_it_is_sent_again(at_base: Base) -> None:
+    """Orders, holds and their ends: the store came back from before they arrived, or somebody took
+    them away."""
+    kit = at_base.kit
+    case, other, kept = at_base.sent(), at_base.sent(), at_base.sent()
+    film = kit.film(other)
+    kit.sync()
+    shared = at_base.opened(other)
+    kit.withdraw(case)
+    withdraw_film(shared, film, kit.id, STARTED)
+    end = ShareEnd(id=new_id(), case=other, share=new_id(), films=(), at=STARTED)
+    shared.directory.share_ends.mkdir()
+    note = sign_fact(practitioner().signer, end).encode()
+    (shared.directory.share_ends / end.share).write_bytes(note)
+    hold = Hold(role="lead", reason="enquiry", at=STARTED, review=STARTED)
+    place_hold(at_base.opened(kept), hold)
+    kit.sync()
+    told = {"orders/": 3, "holds/": 1}
+    for more in (False, True):
+        if more:
+            lift_hold(at_base.opened(kept).directory, practitioner().signer, STARTED)
+            kit.sync()
+            told["holds/"] = 2
+        for name, many in told.items():
+            assert (
+                len([there for there in contents(at_base.store) if there.startswith(name)]) == many
+            )
+            shutil.rmtree(at_base.store / name)
+        assert kit.sync().state == "sent"
+        for name, many in told.items():
+            assert (
+                len([there for there in contents(at_base.store) if there.startswith(name)]) == many
+            )
+    assert {outcome.state for outcome in served(at_base.folder)} == {"done"}
+    assert at_base.identities(case) == []
+    # What is answered is asked of the store no more, and nothing goes twice.
+    assert kit.sync().sent == kit.sync().sent == 0
 
 
 def test_nothing_of_a_restored_store_is_read_before_it_is_mended(at_base: Base) -> None:

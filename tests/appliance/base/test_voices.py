@@ -55,13 +55,29 @@ def test_it_counts_also_when_it_arrives_long_after(at_base: Base) -> None:
     assert at_base.identities(case) == []
 
 
-def test_what_somebody_signs_after_they_left_is_refused(at_base: Base) -> None:
+def test_what_somebody_signs_after_they_left_waits_for_the_service(at_base: Base) -> None:
+    """Their kit may not have heard of it, and the family meant what it said."""
     case = at_base.sent()
     at_base.told("revoke", practitioner().card().name)
     order = withdrawal(at_base, case, at=CLOCK.read().wall + timedelta(seconds=5))
     at_base.place(order, practitioner())
-    assert states(at_base, 1) == {order.id: "refused"}
+    assert states(at_base, 1) == {order.id: "asks"}
     assert at_base.identities(case)
+    at_base.told("withdraw", case)
+    assert set(states(at_base).values()) == {"done-before"}
+
+
+def test_an_order_of_somebody_of_whom_nobody_knows_when_they_left_is_over_with_the_yes(
+    at_base: Base,
+) -> None:
+    case, order = at_base.withdrawn()
+    # Their card was moved by hand, and nothing was signed.
+    (at_base.keys / "revoked").mkdir()
+    (at_base.keys / "practitioners" / "one.pub").rename(at_base.keys / "revoked" / "one.pub")
+    (told,) = at_base.told("serve", "--once", status=1)["orders"]
+    assert (told["order"], told["state"], told["case"]) == (order, "asks", case)
+    at_base.told("withdraw", case)
+    assert set(states(at_base).values()) == {"done-before"}
 
 
 def test_what_was_shared_ends_on_its_day_whoever_has_left_by_then(at_base: Base) -> None:
@@ -107,6 +123,49 @@ def test_the_services_yes_carries_out_what_waited(at_base: Base) -> None:
     at_base.told("withdraw", case)
     assert at_base.identities(case) == []
     assert states(at_base)[order.id] in ("done", "done-before")
+
+
+def test_the_services_yes_under_a_hold_is_one_as_well(at_base: Base) -> None:
+    case, stranger = at_base.sent(), at_base.enrolled()
+    order = withdrawal(at_base, case)
+    at_base.place(order, stranger)
+    assert states(at_base, 1) == {order.id: "asks"}
+    at_base.told("hold", case, "--until", f"{CLOCK.read().wall + timedelta(days=9):%Y-%m-%d}")
+    at_base.told("withdraw", case)
+    assert set(states(at_base).values()) == {"held"}
+    assert at_base.identities(case)
+
+
+def test_the_yes_to_one_film_ends_the_order_that_waited_with_what_it_names(at_base: Base) -> None:
+    case, stranger = at_base.sent(), at_base.enrolled()
+    film, clip = at_base.kit.film(case), new_id()
+    at_base.kit.sync()
+    sealed = at_base.store / "cases" / case / "clips" / f"{clip}.mp4.age"
+    sealed.write_bytes(b"sealed")
+
+    def taken_back(*clips: str) -> FilmWithdrawal:
+        now = CLOCK.read().wall
+        order = FilmWithdrawal(
+            id=new_id(), case=case, kit=at_base.kit.id, film=film, clips=clips, at=now
+        )
+        at_base.place(order, stranger)
+        return order
+
+    order = taken_back(clip)
+    (told,) = at_base.told("serve", "--once", status=1)["orders"]
+    assert (told["state"], told["case"], told["film"]) == ("asks", case, film)
+    # What is said can be typed as it stands.
+    command = f"withdraw {case} --film {film} --kit {at_base.kit.id}"
+    assert f"film {film} of case {case} waits" in at_base.run("serve", "--once").stderr
+    assert command in at_base.run("serve", "--once").stderr
+    at_base.told(*command.split())
+    assert states(at_base)[order.id] in ("done", "done-before")
+    assert set(states(at_base).values()) == {"done-before"} and not sealed.exists()
+    assert at_base.identities(case)
+    # Nobody said yes to more than that.
+    other = next((at_base.store / "cases" / case / "clips").iterdir())
+    late = taken_back(other.name.partition(".")[0])
+    assert states(at_base, 1)[late.id] == "asks" and other.exists()
 
 
 def test_a_person_of_the_team_is_believed_whatever_lies_on_top(at_base: Base) -> None:
