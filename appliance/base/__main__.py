@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from appliance.base.commands import families, kits, ledger, overview, people, serving
+from appliance.base.commands import families, keeping, kits, ledger, overview, people, serving
 from appliance.base.commands.telling import PATH
 from appliance.base.service import Service
 from appliance.errors import KitError, error_json
@@ -166,7 +166,7 @@ for _verb in (
     kits.ceilings,
     kits.reset,
     ledger.ledger,
-    ledger.audit,
+    keeping.audit,
 ):
     base.add_command(_verb)
 

@@ -1,5 +1,6 @@
 """A store at which nothing is changed, for `--dry-run`: what would be removed is named."""
 
+import heapq
 import io
 from collections.abc import Iterator
 from typing import IO, BinaryIO
@@ -33,13 +34,17 @@ class Rehearsal:
         return None if name in self._gone else self._store.open(name)
 
     def list(self, prefix: str) -> Iterator[Entry]:
-        found = {e.name: e for e in self._store.list(prefix) if e.name not in self._gone}
-        found |= {
-            name: Entry(name, len(data))
-            for name, data in self._made.items()
+        made = [
+            Entry(name, len(data))
+            for name, data in sorted(self._made.items())
             if name.startswith(prefix)
-        }
-        yield from (found[name] for name in sorted(found))
+        ]
+        there = (
+            entry
+            for entry in self._store.list(prefix)
+            if entry.name not in self._gone and entry.name not in self._made
+        )
+        yield from heapq.merge(made, there, key=lambda entry: entry.name)
 
     def remove(self, name: str) -> None:
         self.purge(name)

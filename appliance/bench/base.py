@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from appliance.bench import Row, row, run
+from appliance.bench import Row, audit, row, run
 from appliance.errors import NotPossible
 from appliance.protocol.objects import SERVICE_CARD, order_object, tombstone_object
 from appliance.protocol.orders import Tombstone, Withdrawal
@@ -60,8 +60,9 @@ print(json.dumps(told))
 """
 
 
-def rows() -> list[Row]:
-    """Every measure of the part. Raises NotPossible where the service's program is not here."""
+def rows(objects: int = audit.OBJECTS) -> list[Row]:
+    """Every measure of the part; `objects` lie in the store that is audited. Raises NotPossible
+    where the service's program is not here."""
     with tempfile.TemporaryDirectory(prefix="attune-bench-") as folder:
         store, keys = Path(folder) / "store", Path(folder) / "keys"
         _finished(store, keys)
@@ -74,6 +75,7 @@ def rows() -> list[Row]:
     return [
         row(f"{what}: requests", f"{REQUESTS}", told["asked"] / REQUESTS, "<= 1.00"),
         row(f"{what}: processor", f"{SECONDS:.0f} s", told["seconds"] / SECONDS, "<= 1.00"),
+        *audit.rows(objects),
     ]
 
 

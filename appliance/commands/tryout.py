@@ -100,7 +100,12 @@ def demo(film: Path | None, port: int) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One object with the machine and every row.")
 @click.option("--write", "page", type=PATH, metavar="FILE", help="Update this page of measures.")
 @click.option("--real-time", is_flag=True, help="With record: take as long as the film lasts.")
-def bench(part: str | None, as_json: bool, page: Path | None, real_time: bool) -> None:
+@click.option(
+    "--objects", type=click.IntRange(100), metavar="N", help="With base: audit a store of so many."
+)
+def bench(
+    part: str | None, as_json: bool, page: Path | None, real_time: bool, objects: int | None
+) -> None:
     """Measure PART (default: every part) on this machine, as ratios in one run.
 
     Ends with status 1 if a row does not reach what it must.
@@ -115,7 +120,10 @@ def bench(part: str | None, as_json: bool, page: Path | None, real_time: bool) -
         raise click.UsageError(f"There is no part {part}; there are: {', '.join(bench.PARTS)}.")
     if real_time and part != "record":
         raise click.UsageError("Only record can be measured in real time.")
-    options = {"real_time": True} if real_time else {}
+    if objects and part != "base":
+        raise click.UsageError("--objects goes with base.")
+    given = {"real_time": real_time, "objects": objects}
+    options = {name: value for name, value in given.items() if value}
     names = [part] if part else bench.PARTS
     measured = {name: bench.find(name)(**options) for name in names}
     rows = [row for found in measured.values() for row in found]

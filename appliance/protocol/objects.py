@@ -7,6 +7,7 @@ kits/<kit>/heads/000001                             how far its logs had come, s
 kits/<kit>/orders/000001                            what the service asks this kit to do
 revoked/<practitioner>                              the service's word that they are none
 holds/<case>/<hold>, <hold>-lifted                  nothing of it is removed; that has ended
+audits/000001                                       what the service found when it looked through
 orders/<order>                                      a withdrawal as it stands in its case
 tombstones/<case>                                   the service's signed answer
 tombstones/<order>                                  the same to an order for one film
@@ -54,6 +55,11 @@ def revocation_name(practitioner: str) -> str:
 def hold_object(case: str, hold: str) -> str:
     """A hold on a case or on a film of it. Where it was lifted, `-lifted` follows."""
     return f"holds/{checked_id(case)}/{hold}"
+
+
+def audit_object(number: int) -> str:
+    """What the service found when it looked through its store, counting up from 1."""
+    return f"audits/{number:06}"
 
 
 def order_object(order: str) -> str:

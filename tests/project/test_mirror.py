@@ -53,8 +53,8 @@ ELSEWHERE = {
     # Programs, started as programs.
     "appliance.base.__main__": COMMANDS,
     "appliance.base.service": VERBS,
-    "appliance.base.commands.ledger": "appliance/base/test_audit",
     "appliance.base.commands.overview": "appliance/base/test_status",
+    "appliance.base.commands.keeping": "appliance/base/keeping/test_auditing",
     **{f"appliance.base.commands.{n}": VERBS for n in ("families", "kits", "people", "serving")},
     "appliance.sync.__main__": COMMANDS,
     **{f"appliance.commands.{n}": COMMANDS for n in ("films", "keys", "kit", "options", "tryout")},
@@ -62,7 +62,7 @@ ELSEWHERE = {
     **{
         f"appliance.bench.{name}": "appliance/bench/test_bench"
         for name in (
-            *("base", "ceph", "certificates", "clips", "films"),
+            *("audit", "base", "ceph", "certificates", "clips", "films"),
             *("page", "record", "seal", "sync"),
         )
     },

@@ -61,3 +61,10 @@ def test_only_what_lasts_as_long_as_a_film_can_be_measured_in_real_time(
 ) -> None:
     assert run(["bench", "seal", "--real-time"]) == 2
     assert "Only record" in capsys.readouterr().err
+
+
+def test_how_many_objects_are_audited_is_a_word_for_base_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["bench", "seal", "--objects", "1000"]) == 2
+    assert "goes with base" in capsys.readouterr().err

@@ -1,0 +1,294 @@
+"""Whether a store holds what it should. Nothing is changed.
+
+By its listing, every file that a signed manifest names is there, in its size; of a sample, byte for
+byte. Each case has a key that the service's own opens, unless it was withdrawn: then it has none.
+Each answer is the one that the ledger knows, and nothing lies there that belongs to nothing.
+
+The listing is gone through once, in the order of names, and no more of it is kept than one film.
+Without an opening key, of a case's key it is seen only that it is sealed to somebody: a sealed file
+does not say to whom.
+
+It cannot miss a film whose manifest is gone as well, nor a document: that a kit sees, which holds
+its receipts against the store.
+"""
+
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from typing import Literal
+
+from appliance.age.unsealing import Identity, unseal
+from appliance.base.ledger import Ledger
+from appliance.base.orders import put_note, read_or_none
+from appliance.errors import BadInput, Incomplete, NoMatch
+from appliance.film.manifest import parse_manifest
+from appliance.protocol.audits import NAMED, StoreAudit
+from appliance.protocol.objects import audit_object, tombstone_object
+from appliance.records.files import ID
+from appliance.records.signing import Signer, Verifier, open_fact, sign_fact
+from appliance.stores.store import Entry, ServiceStore, measure
+
+Code = Literal[
+    "missing",
+    "size",
+    "content",
+    "manifest",
+    "no-manifest",
+    "key",
+    "key-left",
+    "film-left",
+    "answer",
+    "orphan",
+]
+SENTENCES: dict[Code, str] = {
+    "missing": "is named by its film's manifest and is not there: it is on its way, or was lost.",
+    "size": "has another size than its film's manifest says.",
+    "content": "is not what its film's manifest says.",
+    "manifest": "cannot be believed: it is damaged, or no kit or person of this service signed it.",
+    "no-manifest": "is a film whose manifest was lost.",
+    "key": "has no key that the service can use, so that nobody here can open its films.",
+    "key-left": "is a key of a case that was withdrawn.",
+    "film-left": "is of a film that was taken back.",
+    "answer": "is not the answer that the ledger knows.",
+    "orphan": "belongs to nothing: no manifest names it, and nothing of this kind is kept there.",
+}
+LOST: frozenset[Code] = frozenset(("missing", "size", "content", "manifest", "no-manifest", "key"))
+"""What means that the store does not hold what it was given."""
+
+_ID = ID.pattern
+_FILM = re.compile(rf"(?P<film>cases/(?P<case>{_ID})/(recordings|imports)/(?P<id>{_ID})/)[^/]+")
+_KEY = re.compile(rf"cases/(?P<case>{_ID})/identity-.+")
+_NUMBERED = re.compile(r"cases/[^/]+/identity-[0-9]{4}\.age")
+_CASE = re.compile(rf"cases/(?P<case>{_ID})/.+")
+_OURS = re.compile(
+    rf"cases/{_ID}/([^/]+|(documents|clips|derived/{_ID}|shares/{_ID}|(recordings|imports)/{_ID})"
+    r"/[^/]+)|(audits|begun|holds|kits|orders|purged|revoked|service|tombstones)/.+"
+)
+_SEALED_TO = re.compile(rb"^-> (X25519|mlkem768x25519) ", re.MULTILINE)
+_LARGEST = 64 << 20
+"""Bytes: no manifest is longer."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as it should be."""
+
+    object: str
+    code: Code
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.object} {SENTENCES[self.code]}"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was looked at, and what was found."""
+
+    objects: int
+    cases: int
+    films: int
+    read: int
+    """Files of films that were read and compared byte for byte."""
+    opened: bool
+    """Keys were opened."""
+    findings: tuple[Finding, ...]
+
+
+@dataclass
+class Auditor:
+    """One look through a store."""
+
+    store: ServiceStore
+    identities: Sequence[Identity]
+    """What opens the service's keys of cases; none for a machine that has nothing that opens."""
+    signers: Sequence[Verifier]
+    """Kits and people whose manifests count."""
+    ledger: Ledger
+    sample: float = 0.0
+    """Which part of the files of films is read, from 0 to 1."""
+    chance: Callable[[], float] = random.SystemRandom().random
+    _taken_back: set[tuple[str, str]] = field(default_factory=set)
+    _to_read: list[tuple[str, str]] = field(default_factory=list)
+    _cases: int = 0
+    _films: int = 0
+    _objects: int = 0
+
+    def and_read(self, store: ServiceStore, findings: Iterable[Finding]) -> Audit:
+        """Read the sample that `listed` has drawn, from `store`: this may take hours. Raises
+        SendInterrupted, SendRefused."""
+        found = list(findings)
+        for name, sha256 in self._to_read:
+            if not _holds(store, name, sha256):
+                found.append(Finding(name, "content"))
+        return Audit(
+            self._objects,
+            self._cases,
+            self._films,
+            len(self._to_read),
+            bool(self.identities),
+            tuple(found),
+        )
+
+    def listed(self) -> Iterator[Finding]:
+        """What the listing, manifests, keys and answers show. Raises SendInterrupted,
+        SendRefused."""
+        self._taken_back = {
+            (line.ids["case"], line.ids["film"])
+            for line in self.ledger.of("answered").values()
+            if line.ids["film"]
+        }
+        answers: list[str] = []
+        for case, entries in groupby(self.store.list(""), _case_of):
+            if case:
+                self._cases += 1
+                yield from self._case(case, entries)
+                continue
+            for entry in entries:
+                self._objects += 1
+                if entry.name.startswith("tombstones/"):
+                    answers.append(entry.name)
+                elif not _OURS.fullmatch(entry.name):
+                    yield Finding(entry.name, "orphan")
+        yield from self._answers(answers)
+
+    def _case(self, case: str, entries: Iterable[Entry]) -> Iterator[Finding]:
+        keys: list[str] = []
+        for film, files in groupby(entries, _film_of):
+            if film:
+                sizes = {entry.name: entry.size for entry in files}
+                self._objects += len(sizes)
+                self._films += 1
+                yield from self._film(film, sizes)
+                continue
+            for entry in files:
+                self._objects += 1
+                if _KEY.fullmatch(entry.name):
+                    keys.append(entry.name)
+                elif not _OURS.fullmatch(entry.name):
+                    yield Finding(entry.name, "orphan")
+        yield from self._keys(case, keys)
+
+    def _film(self, film: str, sizes: dict[str, int]) -> Iterator[Finding]:
+        match = _FILM.fullmatch(f"{film}manifest")
+        if match and (match["case"], match["id"]) in self._taken_back:
+            yield Finding(film, "film-left")
+            return
+        if f"{film}manifest" not in sizes:
+            yield Finding(film, "no-manifest")
+            return
+        try:
+            manifest = parse_manifest(self._text(f"{film}manifest"), self.signers)
+        except BadInput:
+            manifest = None
+        # Only what is finished and signed is ever sent.
+        if manifest is None or manifest.signed_by is None:
+            yield Finding(f"{film}manifest", "manifest")
+            return
+        left = set(sizes) - {f"{film}manifest"}
+        for name, size, sha256 in manifest.files:
+            left.discard(film + name)
+            there = sizes.get(film + name)
+            if there is None:
+                yield Finding(film + name, "missing")
+            elif there != size:
+                yield Finding(film + name, "size")
+            elif self.chance() < self.sample:
+                self._to_read.append((film + name, sha256))
+        for name in sorted(left):
+            yield Finding(name, "orphan")
+
+    def _keys(self, case: str, keys: Sequence[str]) -> Iterator[Finding]:
+        closing = self.ledger.closing(case)
+        if closing is not None and not closing.ids["held"]:
+            for name in keys:
+                yield Finding(name, "key-left")
+        # Whoever has a kit's way in can put rubbish on top: it is passed by.
+        elif not any(self._works(name) for name in reversed(keys) if _NUMBERED.fullmatch(name)):
+            yield Finding(f"Case {case}", "key")
+
+    def _works(self, name: str) -> bool:
+        sealed = read_or_none(self.store, name) or b""
+        if not self.identities:
+            return bool(_SEALED_TO.search(sealed.partition(b"\n---")[0]))
+        with suppress(BadInput, Incomplete, NoMatch):
+            unseal(sealed, self.identities)
+            return True
+        return False
+
+    def _answers(self, lie: Sequence[str]) -> Iterator[Finding]:
+        known = {}
+        for order, line in self.ledger.of("answered").items():
+            where = tombstone_object(line.ids["case"] if line.ids["whole"] else order)
+            if not line.ids["whole"] or self.ledger.closing(line.ids["case"]) is line:
+                known[where] = line.ids["answer"].encode()
+        there = set(lie)
+        for name in sorted(there | set(known)):
+            if name not in there or read_or_none(self.store, name) != known.get(name):
+                yield Finding(name, "answer")
+
+    def _text(self, name: str) -> str:
+        file = self.store.open(name)
+        if file is None:
+            return ""
+        with file:
+            return file.read(_LARGEST).decode(errors="replace")
+
+
+def newest_audit(store: ServiceStore, service: Verifier) -> StoreAudit | None:
+    """The newest audit that this service signed, None if there is none. Raises SendInterrupted,
+    SendRefused."""
+    for entry in sorted(store.list("audits/"), key=lambda entry: entry.name, reverse=True):
+        # Whoever has a kit's way in may have put anything there.
+        with suppress(BadInput):
+            found, _ = open_fact(read_or_none(store, entry.name) or b"", [service], StoreAudit)
+            if audit_object(found.number) == entry.name:
+                return found
+    return None
+
+
+def sign_audit(
+    store: ServiceStore, signer: Signer, audit: Audit, waiting: int, began: datetime
+) -> StoreAudit:
+    """Put what an audit found at the store, signed, under the next number. Raises SendInterrupted,
+    SendRefused."""
+    before = newest_audit(store, signer.verifier)
+    lost = [finding.object for finding in audit.findings if finding.code in LOST]
+    told = StoreAudit(
+        number=before.number + 1 if before else 1,
+        at=began,
+        objects=audit.objects,
+        cases=audit.cases,
+        films=audit.films,
+        read=audit.read,
+        opened=audit.opened,
+        waiting=waiting,
+        found=dict(Counter(finding.code for finding in audit.findings)),
+        lost=tuple(lost[:NAMED]),
+        more=len(lost[NAMED:]),
+    )
+    put_note(store, audit_object(told.number), sign_fact(signer, told).encode())
+    return told
+
+
+def _case_of(entry: Entry) -> str:
+    found = _CASE.fullmatch(entry.name)
+    return found["case"] if found else ""
+
+
+def _film_of(entry: Entry) -> str:
+    found = _FILM.fullmatch(entry.name)
+    return found["film"] if found else ""
+
+
+def _holds(store: ServiceStore, name: str, sha256: str) -> bool:
+    file = store.open(name)
+    if file is None:
+        return False
+    with file:
+        return measure(file).sha256 == sha256

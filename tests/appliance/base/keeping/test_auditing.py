@@ -1,0 +1,180 @@
+"""An audit names whatever of a store is not as it should be, and changes nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.base.keeping.auditing import Auditor, Finding, newest_audit
+from appliance.protocol.audits import StoreAudit
+from appliance.protocol.objects import audit_object, tombstone_object
+from appliance.records.signing import Signer, open_fact
+from tests.support.bases import Base
+from tests.support.homes import contents, ledger_of, practitioner, service
+
+
+@pytest.fixture
+def at_base(tmp_path: Path) -> Base:
+    """A service whose one kit is enrolled, with a family."""
+    made = Base(tmp_path)
+    made.told("enrol", str(made.kit.home.kit / "kit.json"))
+    return made
+
+
+def audit(at_base: Base, *words: str, status: int = 0) -> dict[str, Any]:
+    return at_base.told("audit", *words, status=status)
+
+
+def found(at_base: Base, *words: str) -> list[tuple[str, str]]:
+    findings = audit(at_base, *words, status=1)["audit"]["findings"]
+    return [(finding["object"], finding["code"]) for finding in findings]
+
+
+def test_a_store_that_is_whole_is_looked_through_and_nothing_is_changed(at_base: Base) -> None:
+    at_base.sent()
+    at_base.withdrawn()
+    assert at_base.run("serve", "--once").returncode == 0
+    before = contents(at_base.root)
+    told = audit(at_base, "--sample", "100", "--dry-run")
+    assert (told["ok"], told["audit"]["findings"], told["waiting"]) == (True, [], [])
+    assert told["audit"]["films"] == 2 and told["audit"]["read"] == 2 * FILES
+    assert audit(at_base, "--dry-run")["audit"]["read"] == 0
+    assert contents(at_base.root) == before
+
+
+FILES = 4
+"""Segments and indexes of a film."""
+
+
+def lost(path: Path) -> None:
+    path.unlink()
+
+
+def cut(path: Path) -> None:
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def altered(path: Path) -> None:
+    path.chmod(0o600)
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+
+def planted(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"age-encryption.org/v1\n")
+
+
+@pytest.mark.parametrize(
+    ("file", "fault", "code"),
+    [
+        ("recordings/FILM/0000.mp4.age", lost, "missing"),
+        ("recordings/FILM/0001.index.age", cut, "size"),
+        ("recordings/FILM/0000.index.age", altered, "content"),
+        ("recordings/FILM/manifest", altered, "manifest"),
+        ("recordings/FILM/manifest", lost, "no-manifest"),
+        ("identity-0001.age", lost, "key"),
+        ("identity-0001.age", altered, "key"),
+        ("recordings/FILM/0009.mp4.age", planted, "orphan"),
+        ("documents/deep/inside.age", planted, "orphan"),
+    ],
+)
+def test_what_is_lost_or_altered_is_named(
+    at_base: Base, file: str, fault: Callable[[Path], None], code: str
+) -> None:
+    case = at_base.sent()
+    (film,) = (path.name for path in at_base.kit.home.recordings.iterdir())
+    path = at_base.store / "cases" / case / file.replace("FILM", film)
+    fault(path)
+    ((name, told),) = found(at_base, "--sample", "100")
+    assert told == code
+    assert path.is_relative_to(at_base.store / name) or name == f"Case {case}"
+
+
+def test_a_key_that_came_back_and_an_answer_that_is_another_are_named(at_base: Base) -> None:
+    case, _ = at_base.withdrawn()
+    other, _ = at_base.withdrawn()
+    assert at_base.run("serve", "--once").returncode == 0
+    planted = at_base.store / tombstone_object(at_base.kit.case().id)
+    planted.write_bytes(b"forged")
+    assert (tombstone_object(planted.name), "answer") in found(at_base)
+    assert at_base.identities(case) == at_base.identities(other) == []
+
+
+def test_what_waits_to_be_done_is_told(at_base: Base) -> None:
+    case, order = at_base.withdrawn()
+    told = audit(at_base, status=1)
+    assert [outcome["order"] for outcome in told["waiting"]] == [order]
+    assert at_base.identities(case)
+    done = at_base.run("audit")
+    assert f"Not done yet: Case {case} is withdrawn." in done.stderr
+
+
+def test_films_of_a_kit_that_is_not_enrolled_are_not_believed(at_base: Base) -> None:
+    at_base.sent()
+    (at_base.keys / "kits" / f"{at_base.kit.id}.pub").unlink()
+    assert [code for _, code in found(at_base)] == ["manifest"]
+
+
+def signed(at_base: Base, number: int) -> StoreAudit:
+    note = (at_base.store / audit_object(number)).read_bytes()
+    return open_fact(note, [service().signer.verifier], StoreAudit)[0]
+
+
+def test_what_an_audit_found_is_signed_and_each_has_the_next_number(at_base: Base) -> None:
+    case = at_base.sent()
+    assert audit(at_base)["signed"] == 1
+    whole = signed(at_base, 1)
+    assert (whole.cases, whole.films, whole.found, whole.lost, whole.more) == (1, 1, {}, (), 0)
+    assert whole.opened and whole.objects == len(contents(at_base.store)) - 1
+    (segment,) = (at_base.store / "cases" / case).glob("recordings/*/0001.mp4.age")
+    segment.unlink()
+    at_base.withdrawn()
+    assert audit(at_base, status=1)["signed"] == 2
+    broken = signed(at_base, 2)
+    assert broken.found == {"missing": 1} and broken.waiting == 1
+    assert broken.lost == (segment.relative_to(at_base.store).as_posix(),)
+
+
+def test_what_a_kit_puts_among_the_audits_is_none_and_takes_no_number(at_base: Base) -> None:
+    forger = Signer.generate("service-" + "a" * 16)
+    audit(at_base)
+    text = (at_base.store / audit_object(1)).read_text().partition("\n\n")[0] + "\n"
+    (at_base.store / audit_object(2)).write_text(forger.sign(text))
+    (at_base.store / audit_object(9)).mkdir()
+    assert audit(at_base)["signed"] == 2
+    newest = newest_audit(at_base.folder, service().signer.verifier)
+    assert newest is not None and newest.number == 2
+
+
+def looked_through(at_base: Base) -> list[Finding]:
+    """By a machine that has nothing that opens."""
+    signers = [at_base.kit.signer.verifier, practitioner().signer.verifier]
+    with ledger_of(at_base.folder) as ledger:
+        return list(Auditor(at_base.folder, [], signers, ledger).listed())
+
+
+def test_without_an_opening_key_a_case_needs_a_key_that_is_sealed_to_somebody(
+    at_base: Base,
+) -> None:
+    case = at_base.sent()
+    assert looked_through(at_base) == []
+    key = at_base.store / "cases" / case / "identity-0001.age"
+    key.chmod(0o600)
+    key.write_bytes(b"age-encryption.org/v1\n--- and nobody\n-> X25519 \n")
+    assert looked_through(at_base) == [Finding(f"Case {case}", "key")]
+
+
+def test_a_film_that_was_taken_back_and_lies_there_again_is_named(at_base: Base) -> None:
+    case = at_base.sent()
+    (film,) = (at_base.store / "cases" / case / "recordings").iterdir()
+    kept = contents(film)
+    order = at_base.told("withdraw", case, "--film", film.name, "--kit", at_base.kit.id)
+    assert order["outcome"]["state"] == "done" and not film.exists()
+    film.mkdir()
+    for name, data in kept.items():
+        (film / name).write_bytes(data)
+    name = film.relative_to(at_base.store).as_posix()
+    assert looked_through(at_base) == [Finding(f"{name}/", "film-left")]
