@@ -88,6 +88,7 @@ class Ledger:
         self._keep = keep
         self._log: Log | None = None
         self._note = ""
+        self._size = 0
         self._sha256 = [START]
         self._lines: dict[Kind, dict[str, Line]] = defaultdict(dict)
         self._closing: dict[str, list[Line]] = defaultdict(list)
@@ -99,7 +100,7 @@ class Ledger:
         Raises BadFile for one that was cut short or altered, BadSignature for another service's.
         """
         with self._locked():
-            if self._log is None or self._note != self._signed_head():
+            if self._log is None or self._note != self._signed_head() or self._size != self._end:
                 self._read()
             yield
 
@@ -211,6 +212,15 @@ class Ledger:
                 "--from-store",
             ) from error
         self._sha256[-1] = head.sha256
+        self._size = self._end
+
+    @property
+    def _end(self) -> int:
+        """Bytes of the log as it lies there: another program may have been killed after it had
+        written a line and before it had signed for it."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self._directory / "log").stat().st_size
+        return 0
 
     def _seen(self, entry: Entry) -> None:
         self._take_in(entry)
@@ -229,7 +239,7 @@ class Ledger:
     def _save_head(self) -> None:
         note = sign_fact(self._signer, self.head)
         save(self._directory / "head", note.encode(), mode=0o600)
-        self._note = note
+        self._note, self._size = note, self._end
 
     def _signed_head(self) -> str:
         with contextlib.suppress(FileNotFoundError):

@@ -276,6 +276,23 @@ def test_two_programs_of_one_service_write_in_turn_and_see_what_the_other_wrote(
                 ledger.write("accepted", f"{number}-{id(ledger)}", case="", film="", by="")
 
 
+def test_a_program_that_was_killed_between_line_and_signature_breaks_no_ledger_of_another(
+    tmp_path: Path,
+) -> None:
+    one, other, third = (Ledger(tmp_path, service().signer, CLOCK) for _ in range(3))
+    with one.at_work():
+        one.write("accepted", "first", case="", film="", by="")
+    head = (tmp_path / "ledger" / "head").read_bytes()
+    with other.at_work():
+        other.write("accepted", "never signed for", case="", film="", by="")
+    (tmp_path / "ledger" / "head").write_bytes(head)
+    with one.at_work():
+        one.write("accepted", "second", case="", film="", by="")
+    for ledger in (one, third):
+        with ledger.at_work():
+            assert list(ledger.of("accepted")) == ["first", "second"]
+
+
 def test_a_head_at_the_store_that_somebody_else_put_there_counts_for_nothing(
     at_base: Base,
 ) -> None:
