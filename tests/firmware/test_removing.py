@@ -488,6 +488,21 @@ def test_a_colleague_of_other_families_removes_no_film_of_this_one(
     assert here(kit) == set()
 
 
+def test_an_order_that_is_still_being_written_removes_no_film(kit: Stage) -> None:
+    film = make_film(kit)
+    directory = kit.home.case(kit.case).film_orders
+    note = signed(PRACTITIONER.signer, film_withdrawal(kit, film))
+    directory.mkdir()
+    half_named = directory / f".{film}.0123abcd.new"
+    save(half_named, note.encode())
+    kit.advance(1.1)
+    # The page may be killed before it gives it its name; then nobody has ordered anything.
+    assert here(kit) == {film}
+    half_named.rename(directory / film)
+    kit.advance(1.1)
+    assert here(kit) == set()
+
+
 def test_the_service_removes_films_whoever_made_them(shared: Stage) -> None:
     film = make_film(shared)
     assert ask(shared, signed(SERVICE.signer, service_order(shared, film))) == "done"
