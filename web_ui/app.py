@@ -103,9 +103,9 @@ def build_parts(
 ) -> Parts:
     """The parts of the page for these settings. Finishes what a power cut left undone."""
     home = config.places
-    cases = Cases(home)
     log = Log(home.log("web"), clock)
     recorder = Recorder(home, clock, log)
+    cases = Cases(home, lambda: recorder.now(recorder.status()) or clock.read().wall)
     for case in finish_everything(home):
         # The page starts all the same; the certificate of this case says that it is not finished.
         log.write("withdrawal-unfinished", case=case)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from appliance.age.identities import identity_lines, parse_identity
 from appliance.age.sealing import seal
-from appliance.base.cases import every_case, newest_key, numbered
+from appliance.base.cases import every_case, newest_key, teams_there
 from appliance.base.ledger import Ledger
 from appliance.base.orders import place_order, put_note
 from appliance.errors import BadFile, BadInput, Incomplete, NoMatch
@@ -28,7 +28,7 @@ from appliance.records.clock import Clock
 from appliance.records.files import checked_id, from_json, save, to_json
 from appliance.records.signing import Verifier, sign_fact
 from appliance.stores.store import ServiceStore, is_there, read_small
-from appliance.vault.cases import Team, team_document
+from appliance.vault.cases import Team, teams_in_force
 from appliance.vault.keys import PrivateKeys
 
 
@@ -142,11 +142,11 @@ def cases_of(
     for case in every_case(store):
         try:
             opened = newest_key(store, keys, case)
-            team = _team(store, believed, case, opened[1]) if opened else None
+            teams = _teams(store, believed, case, opened[1]) if opened else []
         except (BadInput, Incomplete, NoMatch) as error:
             unknown.append(Recovered(case, why=f"Who works in it cannot be known: {error.args[0]}"))
             continue
-        if team is not None and name in [card.name for card in team.members]:
+        if any(name == card.name for team in teams for card in team.members):
             found.append(case)
     return found, unknown
 
@@ -226,16 +226,16 @@ def _recover(
     return Recovered(case, name, order, kit)
 
 
-def _team(
+def _teams(
     store: ServiceStore, believed: Sequence[Verifier], case: str, secrets: bytes
-) -> Team | None:
-    """Who works in a case, None where that has not come yet."""
-    names = numbered(store, case, "documents/team-")
-    if not names:
-        return None
-    number, name = names[-1]
+) -> list[Team]:
+    """Who works in a case, as each of its homes says; none where that has not come yet."""
     identities = [parse_identity(line) for line in identity_lines(secrets.decode())]
-    return team_document(read_small(store, name) or b"", identities, believed, case, number)
+    lists = {
+        name: read_small(store, case_object(case, f"documents/{name.file}")) or b""
+        for name in teams_there(store, case)
+    }
+    return teams_in_force(lists, identities, believed, case)
 
 
 def _named(path: Path) -> str:

@@ -14,7 +14,7 @@ import msgspec
 
 from appliance.age.identities import identity_lines, parse_identity
 from appliance.age.unsealing import Identity, unseal
-from appliance.base.cases import numbered
+from appliance.base.cases import keys_there, teams_there
 from appliance.base.ledger import Ledger
 from appliance.errors import (
     BadFile,
@@ -26,6 +26,7 @@ from appliance.errors import (
 )
 from appliance.protocol.cards import Card
 from appliance.protocol.enrolment import read_revocation
+from appliance.protocol.names import Numbered
 from appliance.protocol.objects import case_object, revocation_object
 from appliance.protocol.orders import FilmWithdrawal, ShareEnd, Withdrawal
 from appliance.records.clock import Clock
@@ -120,27 +121,40 @@ class Voices:
         service let them in; or if there is nothing of the case here that could be removed."""
         if f"{case}/{name}" in self._ledger.of("let-in"):
             return True
-        keys = numbered(self._store, case, "identity-")
+        keys = keys_there(self._store, case)
         if not keys:
             return not any(True for _ in self._store.list(case_object(case, "")))
         identities: list[Identity] = []
-        for _number, key in keys:
+        for key in keys:
             # Whoever has a kit's way in can put rubbish there, sealed to the service if need be.
             with suppress(BadInput, Incomplete, NoMatch, NotAFile, UnicodeDecodeError):
-                secrets = unseal(read_small(self._store, key) or b"", [self._keys.identity])
+                sealed = read_small(self._store, case_object(case, key.file)) or b""
+                secrets = unseal(sealed, [self._keys.identity])
                 identities += [parse_identity(line) for line in identity_lines(secrets.decode())]
         return name in self._team(case, identities)
 
     def _team(self, case: str, identities: Sequence[Identity]) -> set[str]:
         """Everybody who ever worked in a case: those of its first list, and of each that one of
-        them signed. A list of their own that somebody else put there makes them none of it."""
+        them signed. A list of their own that somebody else put there makes them none of it; where
+        several are the first, nobody can tell which is, and only who is known by each counts."""
+        lists = teams_there(self._store, case)
+        same = [one for one in lists if one.number == lists[0].number]
+        later = lists[len(same) :]
+        # Rubbish that was put beside it must not have the family wait.
+        first = [one for one in same if self._known(case, identities, [one])]
+        lines = [[one, *later] for one in first] or [later]
+        return set.intersection(*(self._known(case, identities, line) for line in lines))
+
+    def _known(
+        self, case: str, identities: Sequence[Identity], lists: Sequence[Numbered]
+    ) -> set[str]:
         known: set[str] = set()
-        for number, name in numbered(self._store, case, "documents/team-"):
+        for name in lists:
             with suppress(BadInput, Incomplete, NoMatch, NotAFile):
-                sealed = read_small(self._store, name) or b""
+                sealed = read_small(self._store, case_object(case, f"documents/{name.file}")) or b""
 
                 def members(by: Sequence[Verifier]) -> set[str]:
-                    team = team_document(sealed, identities, by, case, number)  # noqa: B023
+                    team = team_document(sealed, identities, by, case, name)  # noqa: B023
                     return {card.name for card in team.members}
 
                 may = known or members(self._people)

@@ -36,6 +36,7 @@ from appliance.protocol.case_record import (
     is_withdrawn,
 )
 from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.names import numbered
 from appliance.protocol.orders import (
     FilmWithdrawal,
     HoldEnd,
@@ -61,7 +62,7 @@ from appliance.records.signing import Signer, open_fact, sign_fact
 from appliance.vault.cases import OpenCase
 
 _ANY = re.compile(r".+", re.DOTALL)
-_MOMENT = re.compile(r"(?:clip|still)-(?P<id>[a-z2-7]{16})-[0-9]{4}\.age")
+_MOMENT = re.compile(r"(?:clip|still)-(?P<id>[a-z2-7]{16})")
 
 
 # --- One film -----------------------------------------------------------------------------------
@@ -119,7 +120,9 @@ def finish_film(directory: CaseFolder, film: str) -> None:
             path.unlink(missing_ok=True)
     for path in paths_in(directory.documents, _ANY):
         of_it = path.name.startswith((f"marks-{film}-", f"enough-{film}-"))
-        if of_it or ((match := _MOMENT.fullmatch(path.name)) and match["id"] in moments):
+        name = numbered(path.name)
+        match = _MOMENT.fullmatch(name.stem) if name else None
+        if of_it or (match and match["id"] in moments):
             path.unlink(missing_ok=True)
     for made in (directory.derived / film, directory.imports / film):
         if made.exists():

@@ -23,6 +23,7 @@ from typing import Literal
 
 from appliance.errors import BadFile
 from appliance.film.manifest import MENDED_NAME
+from appliance.protocol.names import numbered
 from appliance.records.files import ID, CaseFolder, checked_id, paths_in
 
 SERVICE_CARD = "service/card.json"
@@ -83,7 +84,6 @@ def film_object(case: str, recording: str, file: str) -> str:
 Part = Literal["case-key", "team", "document", "clip", "manifest", "film"]
 _KEY = re.compile(r"identity-[a-z0-9._-]+\.age")
 _SEALED = re.compile(r"[a-z0-9][a-z0-9._-]*\.age")
-_TEAM = re.compile(r"team-[0-9]{4}\.age")
 """A name with a dot before it is a file that is being written."""
 
 
@@ -114,7 +114,8 @@ def case_files(
     ]
     for part, folder, name in folders:
         for path in inside(folder, name):
-            yield "team" if _TEAM.fullmatch(path.name) else part, path
+            is_team = (name_of := numbered(path.name)) is not None and name_of.stem == "team"
+            yield "team" if is_team else part, path
     for film in inside(directory.derived, ID):
         # Without its note, what is mended of a film is still being made.
         for note in inside(film, MENDED_NAME):

@@ -11,7 +11,9 @@ recipient could seal something to a case, so the seal alone says nothing of who 
 
     cases/<id>/case.json                    public: recipient, state
     cases/<id>/identity-0001.age            the case's secret; the highest number has all of them
-    cases/<id>/documents/consent-0001.age   numbered; the highest is in force, none is overwritten
+    cases/<id>/documents/consent-0001-<home>.age
+                                            numbered by the home that wrote it, none is overwritten;
+                                            in force is what nothing replaces (`vault.versions`)
     cases/<id>/clips/                       the moments that were chosen (`casework.clips`)
     cases/<id>/derived/<recording>/         what was mended of a film (`casework.repair`)
     cases/<id>/withdrawal                   the signed order, once the family has withdrawn
@@ -19,14 +21,14 @@ recipient could seal something to a case, so the seal alone says nothing of who 
 """
 
 import contextlib
-import hashlib
 import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import reduce
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, Self, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -35,10 +37,12 @@ from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import seal
 from appliance.age.unsealing import Identity, unseal
 from appliance.errors import BadFile, BadInput, CaseWithdrawn, Incomplete, NoMatch, NotOpened
-from appliance.protocol.cards import Card, sealing_keys
+from appliance.protocol.cards import Card, KitCard, sealing_keys
 from appliance.protocol.case_record import CaseRecord, is_withdrawn
 from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.names import Numbered, numbered, numbered_name
 from appliance.records.files import (
+    ID,
     CaseFolder,
     Fact,
     Home,
@@ -52,10 +56,18 @@ from appliance.records.files import (
     save_fact,
     save_new,
     sync_directory,
-    to_json,
 )
 from appliance.records.signing import Verifier, open_note
+from appliance.vault.documents import (
+    Document,
+    Heading,
+    digest_of,
+    open_document,
+    text_of,
+    unreadable,
+)
 from appliance.vault.keys import PrivateKeys
+from appliance.vault.versions import Replaced, Version, in_force, only_in_force
 
 UNREADABLE = (BadInput, Incomplete, NoMatch, OSError)
 """What reading a document raises where it was damaged, written by another version or signed by
@@ -69,7 +81,8 @@ class OtherKey(BadInput):
 
 
 _IDENTITY = re.compile(r"identity-[^/]*\.age")
-_NUMBERED = re.compile(r"(?P<name>[a-z]+(?:-[a-z2-7]{16})?)-(?P<number>[0-9]{4})\.age")
+_SEALED = re.compile(r"[a-z].*\.age")
+_KEY_NUMBER = re.compile(r"identity-(?P<number>[0-9]{4})[-.].*")
 
 
 class Details(Fact, frozen=True, kw_only=True, tag="details/v1"):
@@ -98,15 +111,29 @@ class Goals(Fact, frozen=True, kw_only=True, tag="goals/v1"):
     not_yet: bool = False
 
 
-class _Heading(Fact, frozen=True, kw_only=True, tag="document/v1"):
-    """First line of every document: a signed one cannot be moved to another place or case."""
+@runtime_checkable
+class Joins(Protocol):
+    """A fact of which two, in force side by side, count as one: the more restrictive of both, or
+    all that is in either. Of any other kind the later counts, and a page shows both."""
 
-    case: str
-    name: str
-    number: int
+    def joined(self, other: Self) -> Self:
+        """What this and another count as together, whichever is asked first."""
 
 
 _F = TypeVar("_F", bound=Fact)
+
+
+@dataclass(frozen=True)
+class Written(Generic[_F]):
+    """A version of a document that is in force."""
+
+    fact: _F
+    digest: str
+    """SHA-256 (hex) of its signed text."""
+    home: str
+    """The home that wrote it; '' for one from before homes had names."""
+    at: datetime | None
+    """When, by that home's clock; None for one from before."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +147,13 @@ class OpenCase:
     keys: PrivateKeys
     verifiers: tuple[Verifier, ...]
     """Whose documents are believed."""
+    home: str = ""
+    """The name of the home that it is opened in, which its documents carry."""
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), compare=False)
     changing: threading.RLock = field(default_factory=threading.RLock, compare=False, repr=False)
     """Held by whoever reads a document in order to write it anew."""
+    _known: dict[str, Version] = field(default_factory=dict, compare=False, repr=False)
+    """The headings that were read, by their files' names: no file is ever written anew."""
 
     @property
     def id(self) -> str:
@@ -139,70 +171,107 @@ class OpenCase:
         return found.members if found else (self.keys.card(),)
 
     def write(self, fact: Fact, item: str = "") -> str:
-        """Seal `fact` as the next of its name (its tag, and `item` where there are many).
+        """Seal `fact` as the next of its name (its tag, and `item` where there are many), in place
+        of all that is in force.
 
         Returns the SHA-256 (hex) of the signed text, by which other records refer to it.
         """
-        name = _name(type(fact), item)
+        stem = _name(type(fact), item)
         with self.changing:
-            number = max((n for found, n, _ in self._numbered() if found == name), default=0) + 1
-            heading = _Heading(case=self.id, name=name, number=number)
-            text = f"{to_json(heading).decode()}\n{to_json(fact).decode()}\n"
-            note = self.keys.signer.sign(text)
-            path = self.directory.documents / f"{name}-{number:04}.age"
+            names = self._names(stem)
+            number = max((one.number for one in names), default=0) + 1
+            standing = [self._version(one.name) for one in self._in_force(names)]
+            heading = Heading(
+                case=self.id,
+                name=stem,
+                number=number,
+                home=self.home,
+                after=tuple(Replaced(one.name.file, one.digest) for one in standing),
+                at=self.now(),
+            )
+            note = self.keys.signer.sign(text_of(heading, fact))
+            path = self.directory.documents / numbered_name(stem, number, self.home)
             save_new(path, seal(note.encode(), [parse_recipient(self.record.recipient)]))
-        return hashlib.sha256(note.encode()).hexdigest()
+        return digest_of(note)
 
     def read(self, kind: type[_F], item: str = "") -> _F | None:
-        """The document of this kind in force, or None."""
-        found = self.read_with_digest(kind, item)
-        return found[0] if found else None
+        """The document of this kind in force, or None. Where two homes left a fork, what both count
+        as together (`Joins`), or else the later. Raises as `versions` does."""
+        found = self.versions(kind, item)
+        return _together([one.fact for one in found]) if found else None
 
     def read_with_digest(self, kind: type[_F], item: str = "") -> tuple[_F, str] | None:
-        """The document in force and the SHA-256 (hex) of its signed text. Raises BadFile or
-        BadSignature when what lies there is not what its name says."""
-        name = _name(kind, item)
-        newest = max(((n, p) for found, n, p in self._numbered() if found == name), default=None)
-        return self._open(newest[1], name, newest[0], kind) if newest else None
+        """The document in force and the SHA-256 (hex) of its signed text. What two count as
+        together is written for that, in place of both. Raises as `versions` does."""
+        found = self.versions(kind, item)
+        if not found:
+            return None
+        if len(found) > 1 and isinstance(found[0].fact, Joins):
+            with self.changing:
+                fact = _together([one.fact for one in self.versions(kind, item)])
+                return fact, self.write(fact, item)
+        return found[0].fact, found[0].digest
+
+    def versions(self, kind: type[_F], item: str = "") -> list[Written[_F]]:
+        """What is in force of a document, the latest first: more than one where two homes that did
+        not know of each other left a fork.
+
+        Raises BadFile or BadSignature when what lies there is not what its name says. In a fork,
+        one that cannot be read is passed over where the later counts; where both count together,
+        it is in doubt.
+        """
+        return self._written(self._names(_name(kind, item)), kind)
+
+    def keep(self, kind: type[Fact], digest: str, item: str = "") -> None:
+        """Settle a fork: this one of those in force is written anew, in place of all. Raises
+        NoMatch if it is none of them any more, and as `versions` does."""
+        with self.changing:
+            for one in self.versions(kind, item):
+                if one.digest == digest:
+                    self.write(one.fact, item)
+                    return
+        raise NoMatch("This was settled already.", "Look at what stands there now.")
 
     def read_by_digest(self, kind: type[_F], digest: str) -> _F | None:
         """The document whose signed text has this SHA-256 (hex), in force or not; or None.
 
         One that cannot be read, or was signed by somebody who is not believed any more, is none.
         """
-        name = _name(kind, "")
-        for found, number, path in self._numbered():
-            if found == name:
-                with contextlib.suppress(BadInput, Incomplete, NoMatch):
-                    fact, its_digest = self._open(path, name, number, kind)
-                    if its_digest == digest:
-                        return fact
+        for name in self._names(_name(kind, "")):
+            with contextlib.suppress(BadInput, Incomplete, NoMatch):
+                found = self._read(name, kind)
+                if found.digest == digest:
+                    return found.fact
         return None
 
     def read_all(self, kind: type[_F]) -> list[_F]:
         """Every item of a kind that there are many of, each as it is in force."""
         return [
-            self._open(versions[0][1], _name(kind, item), versions[0][0], kind)[0]
-            for item, versions in sorted(self._items(kind).items())
+            _together([one.fact for one in self._written(names, kind)])
+            for _, names in sorted(self._items(kind).items())
         ]
 
     def has(self, kind: type[Fact]) -> bool:
         """True if there is a document of this kind, whatever can be read of it."""
-        return any(name == _name(kind, "") for name, _, _ in self._numbered())
+        return bool(self._names(_name(kind, "")))
+
+    def files(self, kind: type[Fact]) -> tuple[str, ...]:
+        """The names of all versions of a document: while they are the same, so is what they say."""
+        return tuple(sorted(name.file for name in self._names(_name(kind, ""))))
 
     def salvage(self, kind: type[_F]) -> "Salvaged[_F]":
         """`read_all` for what must be ended or taken back whatever the card has lost: each item as
         it is in force or, where that cannot be read, as it was before. Raises nothing."""
         found: dict[str, _F] = {}
         lost: dict[str, Path] = {}
-        for item, versions in self._items(kind).items():
-            name = _name(kind, item)
-            for number, path in versions:
+        for item, names in self._items(kind).items():
+            standing = [one.name for one in self._in_force(names)]
+            for name in [*standing, *(one for one in names if one not in standing)]:
                 with contextlib.suppress(*UNREADABLE):
-                    found[item] = self._open(path, name, number, kind)[0]
+                    found[item] = self._read(name, kind).fact
                     break
             else:
-                lost[item] = versions[0][1]
+                lost[item] = self.directory.documents / names[0].file
         return Salvaged(found, lost)
 
     def recording_of(self, path: Path) -> str:
@@ -217,29 +286,56 @@ class OpenCase:
     def clips(self) -> Path:
         return self.directory.clips
 
-    def _items(self, kind: type[Fact]) -> dict[str, list[tuple[int, Path]]]:
-        """The numbers and files of each item of a kind, the newest first: one look at the card."""
-        stem = _name(kind, "") + "-"
-        found: dict[str, list[tuple[int, Path]]] = {}
-        for name, number, path in sorted(self._numbered(), reverse=True):
-            if name.startswith(stem):
-                found.setdefault(name.removeprefix(stem), []).append((number, path))
+    def _items(self, kind: type[Fact]) -> dict[str, list[Numbered]]:
+        """The files of each item of a kind, the newest first: one look at the card."""
+        start = _name(kind, "") + "-"
+        found: dict[str, list[Numbered]] = {}
+        for name in self._names():
+            if name.stem.startswith(start):
+                found.setdefault(name.stem.removeprefix(start), []).append(name)
         return found
 
-    def _numbered(self) -> list[tuple[str, int, Path]]:
-        return [
-            (match["name"], int(match["number"]), path)
-            for path in paths_in(self.directory.documents, _NUMBERED)
-            if (match := _NUMBERED.fullmatch(path.name))
-        ]
+    def _names(self, stem: str = "") -> list[Numbered]:
+        """Every document, or those of a name, the newest first."""
+        files = paths_in(self.directory.documents, _SEALED)
+        names = [name for path in files if (name := numbered(path.name))]
+        found = [name for name in names if stem in ("", name.stem)]
+        return sorted(found, key=lambda name: (name.number, name.file), reverse=True)
 
-    def _open(self, path: Path, name: str, number: int, kind: type[_F]) -> tuple[_F, str]:
-        try:
-            note = unseal(read_plain(path), self.identities).decode()
-        except UnicodeDecodeError as error:
-            raise BadFile("The document %(name)s is not text.", name=path.name) from error
-        fact = _signed(note, self.verifiers, _Heading(case=self.id, name=name, number=number), kind)
-        return fact, hashlib.sha256(note.encode()).hexdigest()
+    def _written(self, names: Sequence[Numbered], kind: type[_F]) -> list[Written[_F]]:
+        found: list[Written[_F]] = []
+        damaged: Exception | None = None
+        for one in self._in_force(names):
+            try:
+                found.append(self._read(one.name, kind))
+            except UNREADABLE as error:
+                damaged = damaged or error
+        if damaged and (not found or issubclass(kind, Joins)):
+            raise damaged
+        return found
+
+    def _in_force(self, names: Sequence[Numbered]) -> list[Version]:
+        """What of these versions is in force, the latest first; of the only one, no heading."""
+        only = only_in_force(names)
+        return [Version(only)] if only else in_force(self._version(name) for name in names)
+
+    def _version(self, name: Numbered) -> Version:
+        if name.file not in self._known:
+            try:
+                self._known[name.file] = self._document(name).version
+            except UNREADABLE:
+                return unreadable(name)
+        return self._known[name.file]
+
+    def _read(self, name: Numbered, kind: type[_F]) -> Written[_F]:
+        document = self._document(name)
+        version = document.version
+        fact = from_json(document.body, kind)
+        return Written(fact, version.digest, version.name.home, version.at)
+
+    def _document(self, name: Numbered) -> Document:
+        sealed = read_plain(self.directory.documents / name.file)
+        return open_document(sealed, self.identities, self.verifiers, self.id, name)
 
 
 @dataclass(frozen=True)
@@ -261,8 +357,10 @@ class Salvaged(Generic[_F]):
 class Cases:
     """The cases on this kit. Only the web process writes here."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, now: Callable[[], datetime] | None = None) -> None:
+        """`now` is the time that documents carry: without it, this computer's."""
         self._home = home
+        self._now = now or (lambda: datetime.now(UTC))
 
     def records(self) -> list[CaseRecord]:
         """The public face of every case that can be read, in no meaningful order.
@@ -297,7 +395,7 @@ class Cases:
         _save_identities(directory, [identity], [keys.card()], service)
         save_fact(directory.record, record)
         sync_directory(self._home.cases)
-        case = OpenCase(directory, record, (identity,), keys, tuple(verifiers))
+        case = self._opened(directory, record, (identity,), keys, verifiers)
         case.write(Team(members=(keys.card(),), recipient=record.recipient))
         case.write(details)
         return case
@@ -311,15 +409,20 @@ class Cases:
             _secrets(paths_in(directory, _IDENTITY)[-1], [keys.identity])
             raise BadFile("The key of this case and its record do not belong together.")
         identities = _in_force_first(identities, record.recipient)
-        case = OpenCase(directory, record, identities, keys, tuple(verifiers))
-        team = None
+        case = self._opened(directory, record, identities, keys, verifiers)
+        teams: list[Team] = []
         # If its author is no longer enrolled, or it is damaged, it is ignored: the family must
         # still be able to withdraw.
         with contextlib.suppress(*UNREADABLE):
-            team = case.read(Team)
+            teams = [one.fact for one in case.versions(Team)]
+        here = {str(identity.recipient) for identity in identities}
+        # The key of another home's may be there alone.
+        team = next((one for one in teams if one.recipient in here), teams[0] if teams else None)
         if team is not None and team.recipient != record.recipient:
             if keys.card() not in team.members:
                 raise NoMatch("This case is not open to you any more.")
+            if team.recipient not in here:
+                raise BadFile("The newest key of this case is not here.")
             # The power went while somebody was leaving: what follows is not for them.
             return _sealed_from_now_to(case, team.recipient)
         return case
@@ -334,7 +437,7 @@ class Cases:
             raise CaseWithdrawn("The family has withdrawn. Nothing of this case opens any more.")
         identities = open_case_identities(directory, [keys.identity])
         record = CaseRecord(id=name, recipient=str(identities[0].recipient), state="open")
-        return OpenCase(directory, record, identities, keys, tuple(verifiers))
+        return self._opened(directory, record, identities, keys, verifiers)
 
     def open_anew(
         self, name: str, sealed: bytes, keys: PrivateKeys, verifiers: Iterable[Verifier]
@@ -348,12 +451,27 @@ class Cases:
         identities = _in_force_first(_parsed(unseal(sealed, [keys.identity])), record.recipient)
         if record.recipient not in {str(identity.recipient) for identity in identities}:
             raise OtherKey("This is not the key that the case is sealed to.")
-        case = OpenCase(directory, record, identities, keys, tuple(verifiers))
-        team = case.read(Team)
-        if team is not None and team.recipient != record.recipient:
+        case = self._opened(directory, record, identities, keys, verifiers)
+        teams = [one.fact.recipient for one in case.versions(Team)]
+        if teams and record.recipient not in teams:
             # The power went while somebody was leaving: what follows is sealed to another.
             raise OtherKey("The case has a newer key than this one.")
         return case
+
+    def _opened(
+        self,
+        directory: CaseFolder,
+        record: CaseRecord,
+        identities: tuple[Identity, ...],
+        keys: PrivateKeys,
+        verifiers: Iterable[Verifier],
+    ) -> OpenCase:
+        kit = None
+        # Whatever became of that, the family must still be able to withdraw.
+        with contextlib.suppress(BadFile, OSError):
+            kit = load_fact(self._home.kit_card, KitCard)
+        home = kit.id if kit is not None and ID.fullmatch(kit.id) else ""
+        return OpenCase(directory, record, identities, keys, tuple(verifiers), home, self._now)
 
     def _not_withdrawn(self, name: str) -> tuple[CaseFolder, CaseRecord]:
         directory = self._home.case(name)
@@ -462,25 +580,43 @@ def team_document(
     identities: Sequence[Identity],
     verifiers: Sequence[Verifier],
     case: str,
-    number: int,
+    name: Numbered,
 ) -> Team:
-    """Who works in a case, as its sealed document `team-<number>.age` says. Raises what `unseal`
-    does, BadSignature, BadFile."""
-    note = unseal(sealed, identities).decode(errors="replace")
-    heading = _Heading(case=case, name=_name(Team, ""), number=number)
-    return _signed(note, verifiers, heading, Team)
+    """Who works in a case, as one of its sealed lists says. Raises what `open_document` does."""
+    return from_json(open_document(sealed, identities, verifiers, case, name).body, Team)
 
 
-def _signed(note: str, verifiers: Sequence[Verifier], heading: _Heading, kind: type[_F]) -> _F:
-    text, _ = open_note(note, verifiers)
-    parts = lines(text)
-    if len(parts) != 2 or from_json(parts[0], _Heading) != heading:
-        raise BadFile(
-            "The document %(name)s-%(number)s belongs elsewhere.",
-            name=heading.name,
-            number=f"{heading.number:04}",
-        )
-    return from_json(parts[1], kind)
+def teams_in_force(
+    sealed: Mapping[Numbered, bytes],
+    identities: Sequence[Identity],
+    verifiers: Sequence[Verifier],
+    case: str,
+) -> list[Team]:
+    """Who works in a case, as those of its sealed lists say that nothing replaces. Raises what
+    `open_document` does where none of these can be read."""
+    known: dict[Version, Team] = {}
+    versions = []
+    damaged: BadInput | Incomplete | NoMatch | None = None
+    for name, data in sealed.items():
+        try:
+            document = open_document(data, identities, verifiers, case, name)
+            versions.append(document.version)
+            known[document.version] = from_json(document.body, Team)
+        except (BadInput, Incomplete, NoMatch) as error:
+            versions.append(unreadable(name))
+            damaged = error
+    found = [known[one] for one in in_force(versions) if one in known]
+    if damaged is not None and not found:
+        raise damaged
+    return found
+
+
+def _together(facts: Sequence[_F]) -> _F:
+    """What several in force count as, the latest first."""
+    first = facts[0]
+    if isinstance(first, Joins):
+        return reduce(lambda one, other: one.joined(other), facts[1:], first)
+    return first
 
 
 def _record(folder: CaseFolder) -> CaseRecord | BadFile | None:
@@ -518,8 +654,11 @@ def _save_identities(
     directory: CaseFolder, identities: Sequence[Identity], team: Sequence[Card], service: Card
 ) -> None:
     """The case's secrets as the next key file, an identity file of age once it is opened."""
-    files = paths_in(directory, _IDENTITY)
-    number = int(files[-1].stem.rpartition("-")[2]) + 1 if files else 1
+    names = [path.name for path in paths_in(directory, _IDENTITY)]
+    number = 1 + max(
+        (int(match["number"]) for name in names if (match := _KEY_NUMBER.fullmatch(name))),
+        default=0,
+    )
     secrets = "".join(f"{identity.secret_text()}\n" for identity in identities)
     recipients = sealing_keys(service.sealing_key(), *team, service)
     save_new(directory.identity(number), seal(secrets.encode(), recipients))

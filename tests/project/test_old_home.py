@@ -88,6 +88,17 @@ def test_its_case_opens_with_its_documents_and_its_moment(case: OpenCase) -> Non
     assert numbers(cut) == list(range(3, 12))
 
 
+def test_what_is_written_in_it_now_carries_its_name_and_replaces_what_it_had(
+    home: Home, case: OpenCase
+) -> None:
+    known = case.read(Goals)
+    assert known is not None
+    case.write(msgspec.structs.replace(known, goals=(*known.goals, *known.goals)))
+    assert (case.directory.documents / f"goals-0002-{kit_of(home).id}.age").exists()
+    (version,) = case.versions(Goals)
+    assert version.home == kit_of(home).id and len(version.fact.goals) == 2
+
+
 def test_its_film_is_whole_and_every_frame_of_it_is_seen(home: Home, case: OpenCase) -> None:
     signed_by = [kit_of(home).verifying_key()]
     opening = open_recording(home.recording(FILM), case.identities, signed_by, check=True)

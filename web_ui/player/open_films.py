@@ -5,7 +5,6 @@ ends what is still being read from it.
 """
 
 import hashlib
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -51,9 +50,6 @@ class ListedFilm:
     """None: it is being made just now, or the power went and the recorder has not looked yet."""
 
 
-_CONSENT = re.compile(r"consent-[0-9]{4}\.age")
-
-
 class OpenedClip(SealedReader):
     """A sealed clip that plays."""
 
@@ -83,7 +79,7 @@ class Viewing:
         self._kit = kit
         self._practitioners = practitioners
         self._now = now
-        self._consents: dict[Path, Consent] = {}
+        self._consents: dict[tuple[str, tuple[str, ...]], Consent] = {}
         self._cut_from: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
         self._open: OrderedDict[tuple[str, str, str], OpenedFilm | OpenedClip] = OrderedDict()
@@ -206,15 +202,13 @@ class Viewing:
 
     def _consent(self, case: OpenCase) -> Consent | None:
         """The consent in force, opened once: each piece of a film asks for it."""
-        newest = max(paths_in(case.directory.documents, _CONSENT), default=None)
-        if newest is None:
-            return None
-        if newest not in self._consents:
+        said = case.id, case.files(Consent)
+        if said not in self._consents:
             with suppress(BadFile):
                 found = case.read(Consent)
                 if found is not None:
-                    self._consents[newest] = found
-        return self._consents.get(newest)
+                    self._consents[said] = found
+        return self._consents.get(said)
 
     def _film_of(self, case: OpenCase, clip: str) -> str:
         if (case.id, clip) not in self._cut_from:

@@ -58,7 +58,7 @@ class Practitioner:
         self.here: dict[str, str] = {}
         """The consent of those who are here today, by case, as they said since the unlock."""
         self._home = home
-        self._cases = Cases(home)
+        self._cases = Cases(home, lambda: self.now(clock))
         self._settle = settle
         self._open: dict[str, OpenCase] = {}
         self._details: dict[str, Details] = {}

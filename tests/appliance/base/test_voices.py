@@ -9,11 +9,14 @@ from appliance.age.identities import generate_identity
 from appliance.age.sealing import seal
 from appliance.base.voices import MOST_A_DAY
 from appliance.errors import NotLetIn
+from appliance.protocol.names import numbered_name
 from appliance.protocol.objects import order_object, tombstone_object
 from appliance.protocol.orders import FilmWithdrawal, ShareEnd, Withdrawal
 from appliance.records.files import new_id, save, to_json
 from appliance.stores.folder import FolderStore
-from appliance.vault.cases import Team, _Heading
+from appliance.vault.cases import Team
+from appliance.vault.documents import Heading, text_of
+from appliance.vault.keys import PrivateKeys
 from tests.support.bases import Base
 from tests.support.homes import CLOCK, contents, practitioner, served, service
 
@@ -257,23 +260,48 @@ def test_a_kit_passes_over_folders_where_files_belong_and_sends_all_else(at_base
     assert (at_base.store / order_object(order)).exists()
 
 
-def test_nobody_writes_themselves_into_a_familys_team(at_base: Base) -> None:
-    """A practitioner who has a kit's way into the store as well plants a key and a list of their
-    own on top: both open, and both are signed by somebody of this service."""
-    case, stranger = at_base.sent(), at_base.enrolled()
+def planted(at_base: Base, case: str, who: PrivateKeys, number: int, home: str = "") -> Path:
+    """A list of a family's practitioners that somebody else of the service has put at the store,
+    under a key of their own that opens."""
     identity = generate_identity()
     folder = at_base.store / "cases" / case
     secret = f"{identity.secret_text()}\n".encode()
-    (folder / "identity-0042.age").write_bytes(seal(secret, [service().card().sealing_key()]))
-    (folder / "identity-0043.age").write_bytes(seal(b"\xff", [service().card().sealing_key()]))
-    heading = to_json(_Heading(case=case, name="team", number=42)).decode()
-    team = to_json(Team(members=(stranger.card(),), recipient=str(identity.recipient))).decode()
-    note = stranger.signer.sign(f"{heading}\n{team}\n").encode()
-    (folder / "documents" / "team-0042.age").write_bytes(seal(note, [identity.recipient]))
+    key = seal(secret, [service().card().sealing_key()])
+    (folder / f"identity-{number:04}-{'z' * 16}-{'0' * 16}.age").write_bytes(key)
+    heading = Heading(
+        case=case, name="team", number=number, home=home, after=(), at=CLOCK.read().wall
+    )
+    team = Team(members=(who.card(),), recipient=str(identity.recipient))
+    note = who.signer.sign(text_of(heading, team)).encode()
+    path = folder / "documents" / numbered_name("team", number, home)
+    path.write_bytes(seal(note, [identity.recipient]))
+    return path
+
+
+@pytest.mark.parametrize("number", [0, 1, 42])
+@pytest.mark.parametrize("home", ["", "a" * 16, "z" * 16])
+def test_nobody_writes_themselves_into_a_familys_team(
+    at_base: Base, number: int, home: str
+) -> None:
+    """A practitioner who has a kit's way into the store as well plants a key and a list of their
+    own, below or on top: both open, and both are signed by somebody of this service."""
+    case, stranger = at_base.sent(), at_base.enrolled()
+    planted(at_base, case, stranger, number, home)
+    rubbish = at_base.store / "cases" / case / "identity-0043.age"
+    rubbish.write_bytes(seal(b"\xff", [service().card().sealing_key()]))
     order = withdrawal(at_base, case)
     at_base.place(order, stranger)
     assert states(at_base, 1) == {order.id: "asks"}
     assert "identity-0001.age" in at_base.identities(case)
+
+
+def test_a_person_of_the_team_is_believed_although_rubbish_has_the_name_of_its_first_list(
+    at_base: Base,
+) -> None:
+    case, order = at_base.withdrawn()
+    rubbish = at_base.store / "cases" / case / "documents" / f"team-0001-{'a' * 16}.age"
+    rubbish.write_bytes(b"rubbish")
+    assert states(at_base) == {order: "done"}
 
 
 def test_whom_the_service_let_in_is_of_the_team(at_base: Base) -> None:

@@ -156,7 +156,7 @@ def test_films_from_elsewhere_pictures_and_reviews_go_as_well(kit: SendingKit) -
     assert there == kit.sendable()
     assert {
         f"{folder}/clips/{sealed_file(case, still).name}",
-        f"{folder}/documents/review-{review.id}-0001.age",
+        f"{folder}/documents/review-{review.id}-0001-{kit.id}.age",
         f"{folder}/imports/{brought}/manifest",
         f"{folder}/imports/{brought}/{segment_name(0)}",
         f"{folder}/imports/{brought}/{index_name(0)}",
@@ -589,7 +589,7 @@ def test_a_withdrawal_in_the_middle_stops_what_had_not_gone_and_goes_itself(
     assert set(arrived(kit)) == {
         f"kits/{kit.id}/card.json",
         f"cases/{case.id}/identity-0001.age",
-        f"cases/{case.id}/documents/team-0001.age",
+        f"cases/{case.id}/documents/team-0001-{kit.id}.age",
         f"cases/{case.id}/recordings/{film}/manifest",
         f"orders/{orders[0]}",
     }

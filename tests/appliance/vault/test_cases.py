@@ -2,7 +2,8 @@
 
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ from appliance.age.sealing import seal
 from appliance.age.unsealing import unseal
 from appliance.casework.closing import finish_withdrawal, withdraw
 from appliance.errors import BadFile, BadInput, BadSignature, CaseWithdrawn, NoMatch
+from appliance.protocol.cards import KitCard
 from appliance.protocol.case_record import withdrawal_note
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.orders import Withdrawal
-from appliance.records.files import Home, new_id
+from appliance.records.files import Home, new_id, save_fact, to_json
 from appliance.records.signing import Signer, open_note
 from appliance.vault.cases import Cases, Details, Goal, Goals, OpenCase, open_case_identities
 from appliance.vault.keys import PrivateKeys
@@ -368,3 +370,168 @@ def test_who_was_revoked_while_unlocked_gives_no_case_a_new_key(cases: Cases) ->
         with pytest.raises(NoMatch):
             ask()
     assert key_files(case) == before
+
+
+# --- Two homes with one case ----------------------------------------------------------------------
+
+OURS, THEIRS = "a" * 16, "b" * 16
+
+
+@dataclass
+class Kit:
+    """A kit's home, with the case that both have."""
+
+    id: str
+    home: Home
+    now: datetime = NOW
+
+    def case(self, name: str) -> OpenCase:
+        cases = Cases(self.home, lambda: self.now)
+        return cases.open(name, KEYS, BOTH)
+
+    def says(self, name: str, text: str) -> None:
+        self.case(name).write(goals(text))
+
+    def documents(self, name: str) -> Path:
+        return self.home.case(name).documents
+
+    def sees(self, other: "Kit", name: str) -> None:
+        """What another kit wrote of a case arrives here."""
+        for path in other.documents(name).iterdir():
+            there = self.documents(name) / path.name
+            if not there.exists():
+                shutil.copy(path, there)
+
+
+def named(path: Path, kit: str) -> Kit:
+    home = Home(path / "home", path / "run")
+    home.kit.mkdir(parents=True, exist_ok=True)
+    verifier = str(Signer.generate(f"kit-{kit}").verifier)
+    save_fact(home.kit_card, KitCard(id=kit, verifier=verifier))
+    return Kit(kit, home)
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[Kit, Kit, str]:
+    """Two kits with one case: the card of one was copied, and got a kit of its own."""
+    ours = named(tmp_path / "ours", OURS)
+    case = made(Cases(ours.home, lambda: NOW))
+    case.write(goals("what both knew"))
+    shutil.copytree(ours.home.root, tmp_path / "theirs" / "home")
+    return ours, named(tmp_path / "theirs", THEIRS), case.id
+
+
+def texts(case: OpenCase) -> list[str]:
+    return [one.fact.goals[0].text for one in case.versions(Goals)]
+
+
+def test_each_homes_documents_carry_its_name_so_that_two_never_write_one(
+    two: tuple[Kit, Kit, str],
+) -> None:
+    ours, theirs, case = two
+    ours.says(case, "ours")
+    theirs.says(case, "theirs")
+    for kit in (ours, theirs):
+        (written,) = kit.documents(case).glob("goals-0002*")
+        assert written.name == f"goals-0002-{kit.id}.age"
+
+
+def test_of_what_two_homes_wrote_at_once_the_later_counts_and_both_are_there(
+    two: tuple[Kit, Kit, str],
+) -> None:
+    ours, theirs, case = two
+    ours.now, theirs.now = NOW + timedelta(hours=2), NOW + timedelta(hours=1)
+    ours.says(case, "ours")
+    theirs.says(case, "theirs")
+    for kit, other in ((ours, theirs), (theirs, ours)):
+        kit.sees(other, case)
+        opened = kit.case(case)
+        assert texts(opened) == ["ours", "theirs"]
+        found = opened.read(Goals)
+        assert found and found.goals[0].text == "ours"
+        assert [(one.home, one.at) for one in opened.versions(Goals)] == [
+            (OURS, ours.now),
+            (THEIRS, theirs.now),
+        ]
+
+
+@pytest.mark.parametrize("kept", ["ours", "theirs"])
+def test_one_of_both_is_kept_and_counts_wherever_that_arrives(
+    two: tuple[Kit, Kit, str], kept: str
+) -> None:
+    ours, theirs, case = two
+    ours.says(case, "ours")
+    theirs.says(case, "theirs")
+    ours.sees(theirs, case)
+    opened = ours.case(case)
+    (digest,) = [one.digest for one in opened.versions(Goals) if one.fact.goals[0].text == kept]
+    opened.keep(Goals, digest)
+    theirs.sees(ours, case)
+    assert texts(opened) == texts(theirs.case(case)) == [kept]
+    with pytest.raises(NoMatch, match="settled"):
+        opened.keep(Goals, digest)
+
+
+def test_what_is_written_after_both_were_seen_replaces_both(two: tuple[Kit, Kit, str]) -> None:
+    ours, theirs, case = two
+    ours.says(case, "ours")
+    theirs.says(case, "theirs")
+    theirs.sees(ours, case)
+    theirs.says(case, "after a talk")
+    ours.sees(theirs, case)
+    assert texts(ours.case(case)) == texts(theirs.case(case)) == ["after a talk"]
+
+
+def test_a_damaged_version_of_another_home_keeps_nothing_for_ever(
+    two: tuple[Kit, Kit, str],
+) -> None:
+    ours, theirs, case = two
+    ours.says(case, "ours")
+    theirs.says(case, "theirs")
+    ours.sees(theirs, case)
+    (ours.documents(case) / f"goals-0002-{THEIRS}.age").write_bytes(b"damaged")
+    assert texts(ours.case(case)) == ["ours"]
+    ours.says(case, "anew")
+    assert texts(ours.case(case)) == ["anew"]
+
+
+def test_what_a_kit_of_before_wrote_under_a_number_alone_is_read_and_replaced(
+    tmp_path: Path,
+) -> None:
+    old = Kit("", Home(tmp_path / "kit" / "home", tmp_path / "run"))
+    case = made(Cases(old.home)).id
+    recipient = parse_recipient(old.case(case).record.recipient)
+
+    def written_before(number: int, text: str) -> None:
+        heading = f'{{"attune":"document/v1","case":"{case}","name":"goals","number":{number}}}'
+        note = KEYS.signer.sign(f"{heading}\n{to_json(goals(text)).decode()}\n")
+        path = old.documents(case) / f"goals-{number:04}.age"
+        path.write_bytes(seal(note.encode(), [recipient]))
+
+    written_before(1, "first")
+    written_before(2, "before")
+    assert texts(old.case(case)) == ["before"]
+    new = named(tmp_path / "kit", OURS)
+    assert texts(new.case(case)) == ["before"]
+    new.says(case, "since")
+    assert (new.documents(case) / f"goals-0003-{OURS}.age").exists()
+    assert texts(new.case(case)) == ["since"]
+    # What a copy of the card, never updated, wrote on meanwhile is not lost either.
+    written_before(3, "elsewhere")
+    assert texts(new.case(case)) == ["since", "elsewhere"]
+
+
+def test_the_key_of_another_home_that_is_not_here_closes_nothing(
+    two: tuple[Kit, Kit, str],
+) -> None:
+    """Somebody left there, so that the case has a new key; here a colleague joined meanwhile."""
+    ours, theirs, case = two
+    ours.now, theirs.now = NOW + timedelta(hours=1), NOW + timedelta(hours=2)
+    Cases(ours.home).admit(ours.case(case), COLLEAGUE.card(), ALL)
+    there = Cases(theirs.home)
+    there.renew(there.admit(theirs.case(case), COLLEAGUE.card(), ALL), obeyed(KEYS))
+    ours.sees(theirs, case)
+    opened = ours.case(case)
+    assert opened.record.recipient == str(opened.identity.recipient)
+    opened.write(goals("still open"))
+    assert texts(ours.case(case)) == ["still open"]
