@@ -103,6 +103,10 @@ class Choice(Fact, frozen=True, kw_only=True, tag="choice/v1"):
 
     kept: tuple[str, ...] = ()
 
+    def joined(self, other: "Choice") -> "Choice":
+        """All that was chosen in either of two homes (`vault.cases.Joins`), this one's first."""
+        return Choice(kept=tuple(dict.fromkeys((*self.kept, *other.kept))))
+
 
 class Marks(Fact, frozen=True, kw_only=True, tag="marks/v1"):
     """Places in a film at which somebody said 'that was it' while it was made."""

@@ -3,12 +3,13 @@
 Consent is several consents: each person speaks for themselves, each purpose stands alone, and none
 is assumed. Where ISO/IEC TS 27560 (consent records and receipts) has a name for a field, the field
 has that name; `limit`, `valid_until` and what VIG asks for besides have plain ones. The records lie
-sealed in the case, numbered: what is taken back is a new one, and none is ever changed. What ends
-is ordered in `appliance.protocol.orders`, readable without a key.
+sealed in the case: what is taken back is a new one, and none is ever changed. Of two that two homes
+recorded at once, the more restrictive counts. What ends is ordered in `appliance.protocol.orders`,
+readable without a key.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, get_args
 
@@ -120,6 +121,58 @@ class Consent(Fact, frozen=True, kw_only=True, tag="consent/v2"):
         new = (TakenBack(purpose=p, event_time=at) for p in PURPOSES if p in set(purposes) - gone)
         return msgspec.structs.replace(self, taken_back=(*self.taken_back, *new))
 
+    def joined(self, other: "Consent") -> "Consent":
+        """What this consent and one that another home recorded count as (`vault.cases.Joins`)."""
+        return stricter(self, other)
+
+
+def stricter(one: Consent, other: Consent) -> Consent:
+    """The more restrictive of two consents that did not know of each other: it allows what both
+    allow, and takes back what either took back.
+
+    Everybody who was asked in either is among the people; who was in both agrees to what they said
+    yes to twice. The shorter film, the shorter keeping, the earlier end; as old as the older, so
+    that whatever waits for a newer consent waits on. Words are those of the newer.
+    """
+    older, newer = sorted((one, other), key=lambda consent: (consent.event_time, consent.record_id))
+    everyone = () if not (older.people and newer.people) else _everyone(older.people, newer.people)
+    if not (older.responsible and newer.responsible):
+        everyone = tuple(msgspec.structs.replace(person, authority="") for person in everyone)
+    first: dict[Purpose, TakenBack] = {}
+    for taken in sorted((*one.taken_back, *other.taken_back), key=lambda taken: taken.event_time):
+        first.setdefault(taken.purpose, taken)
+    return msgspec.structs.replace(
+        newer,
+        people=everyone,
+        limit=min(one.limit, other.limit),
+        valid_until=min(one.valid_until, other.valid_until),
+        retention_period=min(one.retention_period, other.retention_period),
+        worries=newer.worries or older.worries,
+        positive_choice=one.positive_choice and other.positive_choice,
+        event_time=older.event_time,
+        taken_back=tuple(first[purpose] for purpose in PURPOSES if purpose in first),
+    )
+
+
+def _everyone(older: Sequence[Person], newer: Sequence[Person]) -> tuple[Person, ...]:
+    left, both = list(older), []
+    for person in newer:
+        then = next((one for one in left if _same(one, person)), None)
+        if then is not None:
+            left.remove(then)
+            said = tuple(purpose for purpose in person.purposes if purpose in then.purposes)
+            right = person.authority if then.authority and then.on_behalf_of else ""
+            both.append(msgspec.structs.replace(person, purposes=said, authority=right))
+        else:
+            both.append(person)
+    return (*both, *left)
+
+
+def _same(one: Person, other: Person) -> bool:
+    """Each consent gives its people ids of its own, so that a name has to do."""
+    named = one.name.casefold() == other.name.casefold()
+    return one.pii_principal_id == other.pii_principal_id or named
+
 
 def consent_of(case: OpenCase) -> Consent | None:
     """The consent in force. None where there is none, or one that cannot be read: it allows nothing
@@ -216,3 +269,7 @@ class Hold(Fact, frozen=True, kw_only=True, tag="hold/v1"):
     review: Timestamp
     """When somebody must look again whether it is still needed."""
     at: Timestamp
+
+    def joined(self, other: "Hold") -> "Hold":
+        """The longer of two that two homes placed (`vault.cases.Joins`)."""
+        return self if self.review >= other.review else other

@@ -117,7 +117,7 @@ class Joins(Protocol):
     all that is in either. Of any other kind the later counts, and a page shows both."""
 
     def joined(self, other: Self) -> Self:
-        """What this and another count as together, whichever is asked first."""
+        """What this, the later, and another count as together."""
 
 
 _F = TypeVar("_F", bound=Fact)

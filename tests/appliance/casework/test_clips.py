@@ -161,3 +161,10 @@ def test_nothing_of_it_can_be_read_without_the_key_of_the_case(case: OpenCase) -
             data = path.read_bytes()
             assert b"canary" not in data
             assert path.suffix != ".age" or clip.id.encode() not in data
+
+
+def test_of_what_two_homes_chose_all_is_chosen_the_laters_first() -> None:
+    one, two, three = new_id(), new_id(), new_id()
+    later, earlier = Choice(kept=(two, one)), Choice(kept=(one, three))
+    assert later.joined(earlier) == Choice(kept=(two, one, three))
+    assert Choice().joined(earlier) == earlier

@@ -12,12 +12,14 @@ from appliance.casework.consent import (
     LONGEST_SIGNATURE,
     PURPOSES,
     Consent,
+    Hold,
     Person,
     allows,
     checked_strokes,
     may_be_made,
     may_be_watched,
     nothing_agreed,
+    stricter,
 )
 from appliance.errors import BadInput
 from appliance.protocol.orders import Tombstone
@@ -158,3 +160,82 @@ def test_an_answer_from_before_parts_could_be_taken_back_answers_for_the_whole_c
     text = to_json(answer).decode().replace(',"whole":true', "")
     assert '"whole"' not in text
     assert from_json(text, Tombstone) == answer and from_json(text, Tombstone).whole
+
+
+# --- Two homes that each recorded one -------------------------------------------------------------
+
+PEOPLE = st.lists(
+    st.builds(
+        Person,
+        pii_principal_id=st.sampled_from(["a" * 16, "b" * 16, "c" * 16]),
+        name=st.sampled_from(["Alex", "alex", "Sam"]),
+        relation=st.just("mother"),
+        speaks_as=st.just("adult"),
+        on_behalf_of=st.sampled_from(["", "Robin"]),
+        authority=st.sampled_from(["", "parent"]),
+        purposes=st.sets(st.sampled_from(PURPOSES[:3])).map(lambda said: tuple(sorted(said))),
+    ),
+    max_size=3,
+).map(tuple)
+CONSENTS = st.builds(
+    lambda people, minutes, days, limit, positive, back: consents.consent(
+        people,
+        NOON + timedelta(minutes=minutes),
+        limit=limit,
+        valid_until=NOON + timedelta(days=days),
+        retention_period=days,
+        positive_choice=positive,
+    ).without(back, NOON + timedelta(minutes=minutes)),
+    PEOPLE,
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.integers(1, 300),
+    st.booleans(),
+    st.sets(st.sampled_from(PURPOSES[:3])),
+)
+
+
+@given(one=CONSENTS, other=CONSENTS)
+def test_of_two_consents_nothing_counts_that_one_of_them_does_not_allow(
+    one: Consent, other: Consent
+) -> None:
+    both = stricter(one, other)
+    for at in (NOON, NOON + timedelta(days=1), NOON + timedelta(days=2)):
+        for purpose in PURPOSES:
+            if allows(both, purpose, at):
+                assert allows(one, purpose, at) and allows(other, purpose, at)
+        for kind in ("visit", "review", "imported"):
+            if may_be_watched(both, at, kind):
+                assert may_be_watched(one, at, kind) and may_be_watched(other, at, kind)
+    for each in (one, other):
+        assert both.limit <= each.limit and both.valid_until <= each.valid_until
+        assert both.retention_period <= each.retention_period
+        assert both.event_time <= each.event_time
+        assert {taken.purpose for taken in each.taken_back} <= {t.purpose for t in both.taken_back}
+    assert stricter(other, one) == both
+    again = stricter(both, one)
+    assert (again.purposes, again.valid_until) == (both.purposes, both.valid_until)
+
+
+def test_who_was_asked_in_both_agrees_to_what_they_said_yes_to_twice() -> None:
+    ours = consent(person(purposes=("filming", "copies")), VISITOR)
+    theirs = consent(person(name="alex", purposes=("filming", "training")))
+    both = stricter(ours, theirs)
+    assert sorted((one.name.casefold(), one.purposes) for one in both.people) == [
+        ("alex", ("filming",)),
+        ("sam", ("filming",)),
+    ]
+    assert allows(both, "filming", NOON)
+
+
+def test_what_one_home_heard_taken_back_stays_so_beside_a_newer_consent() -> None:
+    ours = consent().without(["filming"], NOON)
+    theirs = msgspec.structs.replace(consent(), event_time=LATER)
+    for both in (stricter(ours, theirs), stricter(theirs, ours)):
+        assert not allows(both, "filming", LATER) and not may_be_watched(both, LATER)
+
+
+def test_of_two_holds_the_longer_counts() -> None:
+    one = Hold(role="lead", reason="a", review=LATER, at=NOON)
+    other = Hold(role="lead", reason="b", review=NOON, at=LATER)
+    assert one.joined(other) == other.joined(one) == one

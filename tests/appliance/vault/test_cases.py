@@ -17,7 +17,7 @@ from appliance.protocol.cards import KitCard
 from appliance.protocol.case_record import withdrawal_note
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.orders import Withdrawal
-from appliance.records.files import Home, new_id, save_fact, to_json
+from appliance.records.files import Fact, Home, new_id, save_fact, to_json
 from appliance.records.signing import Signer, open_note
 from appliance.vault.cases import Cases, Details, Goal, Goals, OpenCase, open_case_identities
 from appliance.vault.keys import PrivateKeys
@@ -535,3 +535,49 @@ def test_the_key_of_another_home_that_is_not_here_closes_nothing(
     assert opened.record.recipient == str(opened.identity.recipient)
     opened.write(goals("still open"))
     assert texts(ours.case(case)) == ["still open"]
+
+
+def counts(case: OpenCase) -> tuple[str, ...]:
+    found = case.read(Ticked)
+    return found.ticks if found else ()
+
+
+class Ticked(Fact, frozen=True, kw_only=True, tag="ticked/v1"):
+    """A document of which two count together."""
+
+    ticks: tuple[str, ...]
+
+    def joined(self, other: "Ticked") -> "Ticked":
+        return Ticked(ticks=tuple(sorted({*self.ticks, *other.ticks})))
+
+
+def test_of_what_counts_together_both_count_and_are_written_once_a_digest_is_asked_for(
+    two: tuple[Kit, Kit, str],
+) -> None:
+    ours, theirs, case = two
+    ours.case(case).write(Ticked(ticks=("ours",)))
+    theirs.case(case).write(Ticked(ticks=("theirs",)))
+    ours.sees(theirs, case)
+    opened = ours.case(case)
+    assert counts(opened) == ("ours", "theirs") and len(opened.versions(Ticked)) == 2
+    found = opened.read_with_digest(Ticked)
+    assert found and found[0].ticks == ("ours", "theirs")
+    (only,) = opened.versions(Ticked)
+    assert only.digest == found[1] and opened.read_by_digest(Ticked, found[1]) == only.fact
+    assert opened.read_with_digest(Ticked) == found
+    theirs.sees(ours, case)
+    assert counts(theirs.case(case)) == ("ours", "theirs")
+
+
+def test_of_what_counts_together_one_that_cannot_be_read_leaves_it_in_doubt_until_it_is_written(
+    two: tuple[Kit, Kit, str],
+) -> None:
+    ours, theirs, case = two
+    ours.case(case).write(Ticked(ticks=("ours",)))
+    theirs.case(case).write(Ticked(ticks=("theirs",)))
+    ours.sees(theirs, case)
+    (ours.documents(case) / f"ticked-0001-{THEIRS}.age").write_bytes(b"damaged")
+    with pytest.raises(BadFile):
+        counts(ours.case(case))
+    ours.case(case).write(Ticked(ticks=("anew",)))
+    assert counts(ours.case(case)) == ("anew",)
