@@ -25,14 +25,16 @@ from appliance.film.manifest import EndReason, Manifest, index_name, parse_manif
 from appliance.protocol.cards import KitCard
 from appliance.records.audit import Heads, check_chain, check_heads, holds
 from appliance.records.files import from_json, lines, open_plain, plain_size
-from appliance.records.signing import Verifier
+from appliance.records.signing import Verifier, open_fact
 from appliance.stores.store import Entry
 
 _PIECE = 1 << 20
 _LARGEST_TEXT = 64 << 20
 _MANIFEST = re.compile(r"(?P<folder>(?:.*/)?(?P<recording>[a-z2-7]{16}))/manifest")
 _LOG = re.compile(r"(?:.*/)?log/(?P<process>[a-z]+)/log")
-_HEADS = re.compile(r"(?P<folder>.*/)?heads/(?P<name>[0-9]{6})")
+_HEADS = re.compile(
+    r"(?P<folder>.*/)?heads/(?P<name>[0-9]{6})(?P<beside>-[a-z2-7]{16}-[0-9a-f]{16})?"
+)
 _CARD = re.compile(r"kit/kit\.json|kits/[a-z2-7]{16}/card\.json")
 _OF_KIT = re.compile(r"kits/(?P<kit>[a-z2-7]{16})/")
 _CASE = re.compile(r"(?:.*/)?cases/(?P<case>[a-z2-7]{16})/recordings/")
@@ -229,13 +231,30 @@ def _logs(place: Place, names: Sequence[str], keys: Sequence[Verifier]) -> list[
         logs[match["process"]] = data
         findings.append(_checked(what, partial(_chain, data)))
     notes: dict[str, dict[str, str]] = {}
+    copies = []
     for name in names:
-        if match := _HEADS.fullmatch(name):
+        match = _HEADS.fullmatch(name)
+        if match and not match["beside"]:
             notes.setdefault(match["folder"] or "", {})[match["name"]] = _text(place, name)
+        elif match:
+            copies.append(name)
     for folder, found in sorted(notes.items()):
         what = f"signed heads in {folder}heads"
         findings.append(_checked(what, partial(_heads, found, folder, logs, keys)))
-    return findings
+    return [*findings, *(found for name in copies for found in _copied(place, name, keys))]
+
+
+def _copied(place: Place, name: str, keys: Sequence[Verifier]) -> Iterator[Finding]:
+    """A note that a kit has signed and that lies beside another of the same number: its card was
+    copied, or came back from a copy, and its logs went two ways. Nobody else's is one."""
+    with suppress(BadInput):
+        open_fact(_text(place, name), keys, Heads)
+        yield Finding(
+            f"signed heads in {name}",
+            "broken",
+            "The kit has signed two notes of this number: its card was copied, or restored from a "
+            "copy, and what its logs say from here on is not the only thing they said.",
+        )
 
 
 def _checked(what: str, check: Callable[[], str]) -> Finding:

@@ -1,11 +1,12 @@
 """What of a case the service can read at its store: its key, and what is numbered in it."""
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from appliance.age.identities import identity_lines
 from appliance.age.unsealing import unseal
 from appliance.errors import BadInput, Incomplete, NoMatch
-from appliance.protocol.names import Numbered, numbered
+from appliance.protocol.names import Numbered, case_key, numbered
 from appliance.protocol.objects import case_object, tombstone_object
 from appliance.records.files import ID
 from appliance.stores.store import ServiceStore, is_there, read_small
@@ -32,19 +33,20 @@ def newest_key(store: ServiceStore, keys: PrivateKeys, case: str) -> tuple[int, 
 
 
 def keys_there(store: ServiceStore, case: str) -> list[Numbered]:
-    """The key files that kits sent of a case, the oldest first; not those that the service itself
-    sealed to somebody's new card (`protocol.readmission`)."""
-    return [one for one in _numbered(store, case, "", "identity") if one.digest or not one.home]
+    """The key files that kits sent of a case, the oldest first."""
+    return _numbered(store, case, "", "identity", case_key)
 
 
 def teams_there(store: ServiceStore, case: str) -> list[Numbered]:
     """Every version of the list of who works in a case, the oldest first."""
-    return _numbered(store, case, "documents/", "team")
+    return _numbered(store, case, "documents/", "team", numbered)
 
 
-def _numbered(store: ServiceStore, case: str, folder: str, stem: str) -> list[Numbered]:
+def _numbered(
+    store: ServiceStore, case: str, folder: str, stem: str, read: Callable[[str], Numbered | None]
+) -> list[Numbered]:
     names = [entry.name for entry in store.list(case_object(case, f"{folder}{stem}-"))]
-    found = (numbered(name.removeprefix(case_object(case, folder))) for name in names)
+    found = (read(name.removeprefix(case_object(case, folder))) for name in names)
     # They are counted from 1: nothing comes before the first.
     real = [one for one in found if one is not None and one.stem == stem and one.number]
     return sorted(real, key=lambda one: (one.number, one.file))

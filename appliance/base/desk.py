@@ -379,7 +379,7 @@ class Desk:
                 case_object(case, f"{folder}/{film}")
                 for folder in ("recordings", "imports", "derived")
             ),
-            *(case_object(case, f"clips/{clip}.") for clip in order.clips),
+            *(case_object(case, f"clips/{clip}") for clip in order.clips),
             *(case_object(case, f"documents/clip-{clip}-") for clip in order.clips),
             *(case_object(case, f"documents/still-{clip}-") for clip in order.clips),
         ]

@@ -16,6 +16,7 @@ class Receipt(Fact, frozen=True, kw_only=True, tag="receipt/v1"):
     """The store at `store` held exactly these bytes under this name, at this time."""
 
     object: str
+    """Its name there: the file's own, or one beside it where that was taken (`protocol.names`)."""
     size: int
     sha256: str
     store: str
@@ -26,6 +27,7 @@ class Receipt(Fact, frozen=True, kw_only=True, tag="receipt/v1"):
 
 
 def receipt_path(home: Home, name: str) -> Path:
+    """Where the receipt lies for the file whose own name at the store is this."""
     return home.receipts / f"{name}.json"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
+from appliance.protocol.names import is_beside
 from appliance.protocol.receipts import Receipt
 
 Reads = Callable[[str], object]
@@ -44,6 +45,15 @@ class Sealed:
     """What reads it, where it is a public fact, strictly and at the moment of sending: raises
     BadInput for what is another, or more. None where it is sealed."""
 
+    @property
+    def may_lie_beside(self) -> bool:
+        """True for what two homes may each have made under one name, of a case that both have or as
+        copies of one card: it goes beside what is there. A film is only ever one."""
+        place = self.object.split("/")
+        if place[0] == "cases":
+            return place[2] not in ("recordings", "imports")
+        return place[0] == "kits" and place[2] == "heads"
+
 
 def plan(
     here: Iterable[Sealed],
@@ -70,7 +80,8 @@ def confirmed(sealed: Sealed, receipt: Receipt | None, store: str) -> bool:
     """True if this receipt says that `store` holds what is here."""
     return (
         receipt is not None
-        and (receipt.object, receipt.size, receipt.store) == (sealed.object, sealed.size, store)
+        and (receipt.size, receipt.store) == (sealed.size, store)
+        and (receipt.object == sealed.object or is_beside(receipt.object, sealed.object))
         and (not sealed.sha256 or receipt.sha256 == sealed.sha256)
     )
 

@@ -30,6 +30,7 @@ from appliance.film.manifest import Mended, parse_manifest
 from appliance.protocol.cards import Card, KitCard
 from appliance.protocol.case_record import CaseRecord, is_withdrawn, withdrawal_note
 from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.names import beside
 from appliance.protocol.objects import (
     SERVICE_CARD,
     Part,
@@ -254,8 +255,18 @@ def _film(home: Home, name: str, verifier: Verifier) -> list[Sealed]:
 class Carried:
     """What a store was shown to hold."""
 
+    name: str
+    """Of the object: the file's own name there, or one beside another's."""
     content: Content
     how: Literal["read-back", "verified"]
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """What a file held, and what the store said of it."""
+
+    here: Content
+    put: Put
 
 
 @dataclass(frozen=True)
@@ -350,12 +361,14 @@ class Sender:
         asked_for = asked_back(self._home)
 
         def lost(sealed: Sealed) -> bool:
-            if sealed.rank is Rank.ORDER or (sealed.object, sealed.size) in there:
-                return False
             # A share ends at the service on its day, and a film on its order.
             parts = set(sealed.object.split("/"))
+            if sealed.rank is Rank.ORDER or parts & {"shares", *asked_for}:
+                return False
             receipt = self._receipt(sealed.object)
-            return not parts & {"shares", *asked_for} and confirmed(sealed, receipt, store.url)
+            if receipt is None or not confirmed(sealed, receipt, store.url):
+                return False
+            return (receipt.object, sealed.size) not in there
 
         for sealed in look(self._home, kit, lost).here:
             receipt_path(self._home, sealed.object).unlink(missing_ok=True)
@@ -522,10 +535,28 @@ class Sender:
             )
 
     def _carry(self, store: Store, sealed: Sealed) -> Carried | Fault | None:
-        """Send one file, and see that it is there; None if its family has withdrawn by now.
+        """Send one file, and see that it is there; None if its family has withdrawn by now. Where
+        another home has taken its name, it goes beside that.
 
         Any thread. Raises SendInterrupted, SendRefused.
         """
+        name = sealed.object
+        while True:
+            sent = self._put(store, sealed, name)
+            if not isinstance(sent, _Sent):
+                return sent
+            if sent.put is Put.VERIFIED:
+                return Carried(name, sent.here, "verified")
+            with contextlib.suppress(NotAFile), self._slots:
+                if _read_back(store, name, self._alive) == sent.here:
+                    return Carried(name, sent.here, "read-back")
+            # What was put there just now and reads otherwise was damaged on its way.
+            taken = sent.put is Put.ALREADY_THERE and sealed.may_lie_beside
+            if not taken or name != sealed.object:
+                return "other-content"
+            name = beside(name, self._whose()[0].id, sent.here.sha256)
+
+    def _put(self, store: Store, sealed: Sealed, name: str) -> "_Sent | Fault | None":
         try:
             with _to_send(self._home, sealed, self._alive) as (source, here):
                 if self._gone(sealed):
@@ -534,9 +565,10 @@ class Sender:
                     return "damaged-here"
                 with self._slots:
                     self._alive(_PATIENCE + 2 * here.size / SLOWEST)
-                    put = store.create(sealed.object, source)
-        except NotAFile:
-            return "other-content"
+                    try:
+                        return _Sent(here, store.create(name, source))
+                    except NotAFile:
+                        return _Sent(here, Put.ALREADY_THERE)
         except SendFailed:
             raise
         except BadInput:
@@ -545,14 +577,6 @@ class Sender:
             return "damaged-here" if sealed.sha256 else "unreadable"
         except OSError:
             return None if self._gone(sealed) else "damaged-here"
-        if put is Put.VERIFIED:
-            return Carried(here, "verified")
-        try:
-            with self._slots:
-                there = _read_back(store, sealed.object, self._alive)
-        except NotAFile:
-            return "other-content"
-        return Carried(here, "read-back") if there == here else "other-content"
 
     def _arrived(self, store: Store, sealed: Sealed, carried: Carried | Fault | None) -> None:
         if isinstance(carried, Carried):
@@ -567,14 +591,14 @@ class Sender:
     def _confirm(self, store: Store, name: str, carried: Carried) -> None:
         now = self._clock.read().wall
         receipt = Receipt(
-            object=name,
+            object=carried.name,
             size=carried.content.size,
             sha256=carried.content.sha256,
             store=store.url,
             at=now,
             how=carried.how,
         )
-        self._log.write("confirmed", object=name, sha256=carried.content.sha256)
+        self._log.write("confirmed", object=carried.name, sha256=carried.content.sha256)
         path = receipt_path(self._home, name)
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         save_fact(path, receipt)

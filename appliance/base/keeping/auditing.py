@@ -28,6 +28,7 @@ from appliance.base.orders import put_note, read_or_none
 from appliance.errors import BadInput, Incomplete, NoMatch
 from appliance.film.manifest import parse_manifest
 from appliance.protocol.audits import NAMED, StoreAudit
+from appliance.protocol.names import case_key
 from appliance.protocol.objects import audit_object, tombstone_object
 from appliance.records.files import ID
 from appliance.records.signing import Signer, Verifier, open_fact, sign_fact
@@ -63,7 +64,6 @@ LOST: frozenset[Code] = frozenset(("missing", "size", "content", "manifest", "no
 _ID = ID.pattern
 _FILM = re.compile(rf"(?P<film>cases/(?P<case>{_ID})/(recordings|imports)/(?P<id>{_ID})/)[^/]+")
 _KEY = re.compile(rf"cases/(?P<case>{_ID})/identity-.+")
-_NUMBERED = re.compile(r"cases/[^/]+/identity-[0-9]{4}\.age")
 _CASE = re.compile(rf"cases/(?P<case>{_ID})/.+")
 _OURS = re.compile(
     rf"cases/{_ID}/([^/]+|(documents|clips|derived/{_ID}|shares/{_ID}|(recordings|imports)/{_ID})"
@@ -209,7 +209,9 @@ class Auditor:
             for name in keys:
                 yield Finding(name, "key-left")
         # Whoever has a kit's way in can put rubbish on top: it is passed by.
-        elif not any(self._works(name) for name in reversed(keys) if _NUMBERED.fullmatch(name)):
+        elif not any(
+            self._works(name) for name in reversed(keys) if case_key(name.rpartition("/")[2])
+        ):
             yield Finding(f"Case {case}", "key")
 
     def _works(self, name: str) -> bool:
@@ -274,6 +276,10 @@ def sign_audit(
     )
     put_note(store, audit_object(told.number), sign_fact(signer, told).encode())
     return told
+
+
+def _is_own(name: str) -> bool:
+    return case_key(name.rpartition("/")[2]) is not None
 
 
 def _case_of(entry: Entry) -> str:

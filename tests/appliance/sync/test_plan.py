@@ -98,3 +98,32 @@ def test_on_average_no_more_goes_than_was_allowed() -> None:
 def test_without_a_limit_nothing_waits() -> None:
     pace = Pace(0)
     assert [pace.wait(1 << 40, now=1.0) for _ in range(3)] == [0, 0, 0]
+
+
+def test_a_receipt_for_a_name_beside_another_counts_for_the_file_that_went_there() -> None:
+    home, other = "h" * 16, "o" * 16
+    name = f"cases/a/documents/goals-0002-{home}.age"
+    waiting = [sealed(name, Rank.DOCUMENT)]
+    for there, counts in (
+        (f"cases/a/documents/goals-0002-{home}-{'0' * 16}.age", True),
+        (f"cases/a/documents/goals-0003-{home}-{'0' * 16}.age", False),
+        (f"cases/a/documents/goals-0002-{other}-{'0' * 16}.age", False),
+        (f"cases/b/documents/goals-0002-{home}-{'0' * 16}.age", False),
+    ):
+        found = plan(waiting, {name: receipt(there)}.get, STORE)
+        assert found == ([] if counts else waiting)
+
+
+def test_only_what_two_homes_may_each_have_made_goes_beside_another() -> None:
+    beside = {one.object for one in VISIT if one.may_lie_beside}
+    assert beside == {
+        "cases/a/identity-0001.age",
+        "cases/a/documents/team-0001.age",
+        "cases/a/documents/details-0001.age",
+        "cases/a/documents/consent-0001.age",
+        "cases/a/clips/c.mp4.age",
+    }
+    assert sealed("kits/k/heads/000001", Rank.KIT, case="").may_lie_beside
+    assert sealed("cases/a/derived/r/0000.mp4.age", Rank.FILM).may_lie_beside
+    assert not sealed("cases/a/imports/r/manifest", Rank.MANIFEST).may_lie_beside
+    assert not sealed("holds/a/0", Rank.ORDER).may_lie_beside
