@@ -22,7 +22,7 @@ from appliance.base.holds import Holds
 from appliance.base.ledger import LEDGER, Kind, Ledger, Line, Standing
 from appliance.base.orders import place_order, put, put_note, read_or_none
 from appliance.base.voices import Asked, Voices, Waits, parse_order
-from appliance.errors import BadInput, SendFailed, SendInterrupted
+from appliance.errors import BadInput, SendFailed, SendInterrupted, SendRefused
 from appliance.protocol.enrolment import Revocation
 from appliance.protocol.objects import (
     SERVICE_CARD,
@@ -50,6 +50,10 @@ State = Literal["done", "done-before", "held", "waits", "asks", "refused", "fail
 
 _LOOKED_AT_AGAIN = 4
 """Finished orders that a round looks at again, in turn; fewer where there are thousands."""
+_TOLD_AGAIN = 2
+"""Words for kits, likewise."""
+_CHANCE = random.SystemRandom()
+"""What is looked at again: this program may be started anew for each round."""
 _PAGE = 1000
 """Names that an engine lists in one answer."""
 
@@ -138,6 +142,10 @@ class Desk:
         if not found:
             again = [self._by_itself(name, self._again) for name in self._in_turn(len(names))]
             found = {outcome.order: outcome for outcome in again}
+            told = self._for_kits()
+            for where in _CHANCE.sample(sorted(told), min(len(told), _TOLD_AGAIN)):
+                with suppress(SendRefused):  # One that cannot be put keeps no order.
+                    self._keep(where, told[where])
         answered = self._ledger.of("answered")
         for name in names:
             line = answered.get(name)
@@ -230,24 +238,30 @@ class Desk:
 
     def _again_all(self) -> list[Outcome]:
         """Do again everything that the ledger knows of."""
-        for name, line in self._ledger.of("revoked").items():
-            note = line.ids["note"].encode()
-            if read_or_none(self._store, revocation_object(name)) != note:
-                self._put(revocation_object(name), note)
-        for name, line in self._ledger.of("ordered").items():
-            kit, _, number = name.partition("/")
-            where = service_order_object(kit, int(number))
-            if read_or_none(self._store, where) != line.ids["note"].encode():
-                self._put(where, line.ids["note"].encode())
+        for where, note in self._for_kits().items():
+            self._keep(where, note)
         self.holds.put_back()
         return [self._by_itself(name, self._again) for name in sorted(self._ledger.of("answered"))]
+
+    def _for_kits(self) -> dict[str, bytes]:
+        """What kits are to hear of, by where it lies: revocations, and orders of their own."""
+        told = {}
+        for name, line in self._ledger.of("revoked").items():
+            told[revocation_object(name)] = line.ids["note"].encode()
+        for name, line in self._ledger.of("ordered").items():
+            kit, _, number = name.partition("/")
+            told[service_order_object(kit, int(number))] = line.ids["note"].encode()
+        return told
+
+    def _keep(self, where: str, note: bytes) -> None:
+        if read_or_none(self._store, where) != note:
+            self._put(where, note)
 
     def _in_turn(self, orders: int) -> list[str]:
         """A few finished orders, for this round to look at again."""
         every = sorted(self._ledger.of("answered"))
         most = min(len(every), max(1, _LOOKED_AT_AGAIN - orders // _PAGE))
-        # By chance: this program may be started anew for each round.
-        return random.SystemRandom().sample(every, most)
+        return _CHANCE.sample(every, most)
 
     def _again(self, name: str) -> Outcome:
         """Remove once more what was removed for an order: a restored store, or a kit that was

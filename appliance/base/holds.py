@@ -9,13 +9,21 @@ somebody looks at it again, and it ends when it is lifted.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from appliance.base.ledger import Ledger
 from appliance.base.orders import put_note, read_or_none
 from appliance.base.voices import Voices, Waits
-from appliance.errors import BadFile, BadInput, BadSignature, KitError, NotAFile
+from appliance.errors import (
+    BadFile,
+    BadInput,
+    BadSignature,
+    KitError,
+    NotAFile,
+    SendRefused,
+)
 from appliance.protocol.objects import hold_object
 from appliance.protocol.orders import HoldEnd, HoldNotice, hold_name, read_hold
 from appliance.records.files import ID, from_json
@@ -36,10 +44,13 @@ class Holds:
     """Objects that look like a hold and are none that counts, and why."""
 
     def hear(self) -> None:
-        """Take in what kits have sent. Raises SendInterrupted, SendRefused."""
+        """Take in what kits have sent, and put back what the store has lost. Raises
+        SendInterrupted, SendRefused."""
         self.refused.clear()
+        names = [entry.name for entry in self.store.list("holds/")]
+        self.put_back(set(names))
         # A hold's name sorts before that of its end.
-        for name in [entry.name for entry in self.store.list("holds/")]:
+        for name in names:
             found = _NAME.fullmatch(name)
             if found is None:
                 self.refused.append((name, BadFile("This is not the name of a hold.")))
@@ -88,14 +99,25 @@ class Holds:
         self._lift(hold, note)
         put_note(self.store, f"{_where(hold)}-lifted", note)
 
-    def put_back(self) -> None:
-        """Put every hold and every end of one where the store has lost it."""
+    def put_back(self, listed: Collection[str] | None = None) -> None:
+        """Put every hold and every end of one where the store has lost it: by what it lists, or by
+        what it holds where that is not given."""
+        again = set()
         for kind, after in (("held", ""), ("lifted", "-lifted")):
             for hold, line in self.ledger.of(kind).items():  # type: ignore[arg-type]
                 note = line.ids["note"].encode()
                 where = f"{_where(hold)}{after}"
-                if read_or_none(self.store, where) != note:
-                    put_note(self.store, where, note)
+                try:
+                    # When a hold is put there, its end makes way as well.
+                    if listed is None or hold in again:
+                        lost = read_or_none(self.store, where) != note
+                    else:
+                        lost = where not in listed
+                    if lost:
+                        put_note(self.store, where, note)
+                        again.add(hold)
+                except SendRefused as error:
+                    self.refused.append((where, error))
 
     def _place(self, hold: str, note: bytes) -> None:
         text, by = self.voices.opened(note)

@@ -134,7 +134,10 @@ def look(home: Home, kit: KitCard, wanted: Callable[[Sealed], bool] = lambda sea
     for name in ids("cases"):
         cases.add(name)
         here += filter(wanted, _case(home, name, orders, unreadable))
+    asked = asked_back(home)
     for name in ids("recordings"):
+        if name in asked:
+            continue  # It came with this contact, and the page has not carried it out yet.
         try:
             film = _film(home, name, verifier)
         except (BadInput, OSError):

@@ -14,7 +14,7 @@ from appliance.protocol.orders import HoldEnd, HoldNotice, Tombstone, hold_name,
 from appliance.records.signing import open_fact, sign_fact
 from appliance.vault.keys import PrivateKeys
 from tests.support.bases import Base
-from tests.support.homes import CLOCK, contents, practitioner, service
+from tests.support.homes import CLOCK, contents, practitioner, served, service
 
 NOW = CLOCK.read().wall
 LATER = NOW + timedelta(days=30)
@@ -183,3 +183,19 @@ def test_a_hold_outlives_the_store_that_knew_of_it(at_base: Base) -> None:
     (at_base.store / "service" / "ledger").unlink()
     assert at_base.told("withdraw", case)["outcome"]["state"] == "held"
     assert path.exists()
+
+
+def test_a_hold_and_its_end_that_the_store_has_lost_are_put_back_in_the_next_round(
+    at_base: Base,
+) -> None:
+    case = at_base.sent()
+    at_base.told("hold", case, "--until", f"{LATER:%Y-%m-%d}")
+    at_base.told("hold", case, "--lift")
+    at_base.run("serve", "--once")
+    folder = at_base.store / "holds" / case
+    there = contents(folder)
+    assert len(there) == 2
+    for name in there:
+        (folder / name).unlink()
+        served(at_base.folder)
+        assert contents(folder) == there

@@ -11,6 +11,7 @@ from appliance.casework.consent import Hold
 from appliance.casework.withdrawal import hear_service, lift_hold, place_hold, withdraw_film
 from appliance.protocol.case_record import films_withdrawn
 from appliance.protocol.objects import (
+    film_object,
     order_object,
     revocation_object,
     service_order_object,
@@ -370,6 +371,32 @@ def test_what_the_service_ordered_of_a_kit_outlives_the_store_and_its_number_is_
     assert (at_base.store / service_order_object(kit.id, 2)).exists()
     assert sorted(taken_back()) == sorted(films)
     assert at_base.told("reset", kit.id)["order"] == 3
+
+
+def test_what_the_store_has_lost_of_the_services_word_to_kits_is_put_back_round_by_round(
+    at_base: Base,
+) -> None:
+    kit = at_base.kit
+    case = at_base.sent()
+    at_base.told("withdraw", case, "--film", kit.film(case), "--kit", kit.id)
+    at_base.run("revoke", practitioner().card().name)
+    told = (service_order_object(kit.id, 1), revocation_object(practitioner().card().name))
+    notes = [(at_base.store / name).read_bytes() for name in told]
+    for name in told:
+        (at_base.store / name).unlink()
+    served(at_base.folder)
+    assert [(at_base.store / name).read_bytes() for name in told] == notes
+
+
+def test_a_film_that_the_service_asks_back_is_not_sent_in_the_same_contact(at_base: Base) -> None:
+    kit = at_base.kit
+    case = at_base.sent()
+    film = kit.film(case)
+    at_base.told("withdraw", case, "--film", film, "--kit", kit.id)
+    kit.sync()
+    assert not (at_base.store / film_object(case, film, "manifest")).exists()
+    hear_service(kit.home)
+    assert kit.sync().waiting == 0
 
 
 def test_a_kit_offers_its_order_again_when_the_answer_is_gone(at_base: Base) -> None:
