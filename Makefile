@@ -43,8 +43,9 @@ check: ## all set-up, then what a reviewer asks for
 	@tools/setup test
 	@.venv/bin/python tools/tiers.py check
 
-long: ## all set-up, then what takes hours: every rule of the gate broken on purpose
+long: ## all set-up, then what takes hours: a thousand sequences, every rule of the gate broken
 	@tools/setup test
+	@.venv/bin/python tools/sequences.py
 	@.venv/bin/python tools/mutants.py
 
 format: ## put the code into its form

@@ -5,8 +5,21 @@ from typing import Any
 
 import msgspec
 
-from appliance.casework.consent import Consent, Person
+from appliance.casework.consent import Consent, Person, Purpose
 from appliance.records.files import new_id
+
+
+def person(name: str, *purposes: Purpose) -> Person:
+    """A parent who agrees to this."""
+    return Person(
+        pii_principal_id=new_id(),
+        name=name,
+        relation="parent",
+        speaks_as="adult",
+        on_behalf_of="Robin",
+        authority="parent",
+        purposes=purposes,
+    )
 
 
 def consent(people: tuple[Person, ...], at: datetime, **changes: Any) -> Consent:

@@ -154,7 +154,7 @@ class SendingKit:
         ]
         dice = random.Random(name)
         for number in range(segments):
-            film, index = sealed_looking(dice, size), sealed_looking(dice, 400)
+            film, index = self.sealed(case, dice, size), self.sealed(case, dice, 400)
             (directory / segment_name(number)).write_bytes(film)
             (directory / index_name(number)).write_bytes(index)
             lines.append(
@@ -172,7 +172,7 @@ class SendingKit:
             )
         left = None
         if tail or not ended:
-            loose = sealed_looking(dice, size // 2)
+            loose = self.sealed(case, dice, size // 2)
             (directory / segment_name(segments)).write_bytes(loose)
             left = Tail(
                 name=segment_name(segments),
@@ -195,6 +195,10 @@ class SendingKit:
             text = (signer or self.signer).sign(text)
         (directory / "manifest").write_text(text)
         return name
+
+    def sealed(self, case: str, dice: random.Random, size: int) -> bytes:
+        """What its recorder makes of so many bytes of a film."""
+        return sealed_looking(dice, size)
 
     def withdraw(self, case: str) -> str:
         """The family withdraws on this kit; returns the id of the order."""

@@ -13,7 +13,7 @@ import pytest
 from appliance.age.scrypt import ScryptIdentity
 from appliance.age.unsealing import unseal
 from appliance.casework.clips import Kept, sealed_file
-from appliance.casework.consent import Consent, Newcomer, Person, Purpose
+from appliance.casework.consent import Consent, Newcomer, Person
 from appliance.casework.copies import (
     Copies,
     CopyRefusal,
@@ -33,6 +33,7 @@ from appliance.records.files import Home, new_id
 from appliance.vault.cases import Cases, Details, OpenCase
 from appliance.vault.keys import PrivateKeys
 from tests.support import consents, films
+from tests.support.consents import person
 from tests.support.moments import keep_clip, keep_still
 
 NOW = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
@@ -52,18 +53,6 @@ def case(tmp_path: Path) -> OpenCase:
     home.prepare(home.cases)
     details = Details(label="the family", check_word="lantern")
     return Cases(home).create(details, KEYS, SERVICE.card(), [KEYS.signer.verifier])
-
-
-def person(name: str, *purposes: Purpose) -> Person:
-    return Person(
-        pii_principal_id=new_id(),
-        name=name,
-        relation="parent",
-        speaks_as="adult",
-        on_behalf_of="Robin",
-        authority="parent",
-        purposes=purposes,
-    )
 
 
 def consent(*people: Person, **changes: Any) -> Consent:

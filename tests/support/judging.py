@@ -1,0 +1,466 @@
+"""What must hold of a service whatever happens to it (`tests.support.sequences`): after each step,
+and once each kit and base have been in contact.
+
+Nothing goes that nobody took back, and nothing under a hold. In the end nothing withdrawn opens
+with any key that there is, every other film is at the store and opens, every order is answered, and
+every hold is known.
+"""
+
+import hashlib
+import random
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.age.identities import identity_lines, parse_identity
+from appliance.age.unsealing import Identity, unseal
+from appliance.base.desk import Outcome
+from appliance.base.keeping.auditing import Auditor
+from appliance.base.ledger import Ledger
+from appliance.errors import BadInput, Incomplete, NoMatch
+from appliance.film.manifest import read_manifest
+from appliance.protocol.case_record import (
+    film_order,
+    films_withdrawn,
+    held,
+    hold_notice,
+    is_withdrawn,
+    share_end,
+    withdrawal_note,
+)
+from appliance.protocol.objects import case_files, revocation_object
+from appliance.protocol.orders import FilmWithdrawal, ServiceOrder, ShareEnd, Withdrawal, hold_name
+from appliance.records.files import names_in, read_plain
+from appliance.records.signing import fact_in
+from appliance.stores.store import is_there
+from appliance.sync.orders import is_answered
+from tests.support.chance import chance_of, in_a_child
+from tests.support.sequences import (
+    STEPS,
+    Act,
+    Kit,
+    Shelf,
+    World,
+    beginning,
+    names_below,
+    people,
+    service,
+)
+
+_DISASTERS = ("restore", "lose")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How it stands at one moment."""
+
+    store: set[str]
+    kits: list[set[str]]
+    held: set[tuple[str, str]]
+    """Cases, and films ('' for all), that base knows to be held."""
+    ever_held: set[str]
+    """Holds that base has ever known, by their names."""
+    held_here: list[set[str]]
+    """Cases that each kit holds."""
+    closed: set[str]
+    """Cases that base has closed for good."""
+    gone: set[str]
+    """Films that base has removed."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a family asked for on a kit."""
+
+    kit: Kit
+    asked: Withdrawal | FilmWithdrawal | ShareEnd
+
+
+class Judge:
+    """Looks at a world after each step. What is wrong is an AssertionError."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.orders: dict[str, Order] = {}
+        """Every order that was ever on the card of a kit."""
+        self.films: dict[str, str] = {}
+        """Every film that ever was, and whose it is."""
+        self.by_service: set[tuple[str, str]] = set()
+        """Cases, and films of them, that the service itself has ordered to be withdrawn."""
+        self.told_kits: set[tuple[str, str]] = set()
+        """Films that the service has asked a kit to take back."""
+        self._before = self.look()
+
+    def look(self) -> Seen:
+        """See how it stands, and remember what was asked for and filmed."""
+        world = self._world
+        for kit in world.kits:
+            self.films.update(kit.films())
+            for folder in kit.home.case_folders():
+                found = withdrawal_note(folder)
+                asked: list[object] = [found[0]] if found else []
+                asked += [film_order(folder, film) for film in films_withdrawn(folder)]
+                asked += [
+                    share_end(folder.share_ends / name) for name in names_in(folder.share_ends)
+                ]
+                for one in asked:
+                    if isinstance(one, Withdrawal | FilmWithdrawal | ShareEnd):
+                        self.orders[one.id] = Order(kit, one)
+        with world.base.seen() as (desk, ledger):
+            for line in ledger.of("accepted").values():
+                if line.ids["by"] == service().signer.verifier.name:
+                    self.by_service.add((line.ids["case"], line.ids["film"]))
+            for line in ledger.of("ordered").values():
+                order = fact_in(line.ids["note"], ServiceOrder)
+                self.told_kits.add((order.case, order.film))
+            held_at_base = {(one.case, one.film) for one in desk.holds.all().values()}
+            ever_held = set(ledger.of("held"))
+            answered = list(ledger.of("answered").values())
+            closed = {
+                line.ids["case"] for line in answered if line.ids["whole"] and not line.ids["held"]
+            }
+            gone = {line.ids["film"] for line in answered if line.ids["film"]}
+        return Seen(
+            names_below(world.store),
+            [names_below(kit.home.root) for kit in world.kits],
+            held_at_base,
+            ever_held,
+            [
+                {folder.name for folder in kit.home.case_folders() if folder.hold.exists()}
+                for kit in world.kits
+            ],
+            closed,
+            gone,
+        )
+
+    def step(self, name: str, killed: bool) -> None:
+        """See that nothing went with the last step that should not have."""
+        before, now = self._before, self.look()
+        if name not in _DISASTERS:
+            for gone in sorted(before.store - now.store):
+                self._check_gone_there(gone, before, now, killed)
+        for number, (here, left) in enumerate(zip(before.kits, now.kits, strict=True)):
+            keeps = before.held_here[number] & now.held_here[number]
+            for gone in sorted(here - left):
+                self._check_gone_here(gone, keeps)
+        self._before = now
+
+    def _check_gone_there(self, name: str, before: Seen, now: Seen, killed: bool) -> None:
+        room, case, *rest = name.split("/")
+        if room != "cases":
+            # What base signs anew makes way first.
+            assert killed, f"{name} is gone from the store"
+            return
+        film = rest[1] if rest[0] == "recordings" else ""
+        assert self._taken_back(case, rest, film), f"{name} is gone, and nobody took it back"
+        if rest[0] == "shares" or case in before.closed or film in before.gone - {""}:
+            return
+        keeps = {one for one in before.held & now.held if one[0] == case}
+        if rest[0] != "recordings" and not rest[0].startswith("identity-"):
+            keeps = {one for one in keeps if not one[1]}
+        elif film:
+            keeps = {one for one in keeps if one[1] in ("", film)}
+        assert not keeps, f"{name} is gone, and held"
+
+    def _check_gone_here(self, name: str, keeps: set[str]) -> None:
+        room, part, *rest = name.split("/")
+        if room == "recordings":
+            case = self.films[part]
+            assert self._taken_back(case, [], part), f"{name} is gone, and nobody took it back"
+            assert case not in keeps, f"{name} is gone from a kit, and held"
+        elif room == "cases" and (rest[0].startswith("identity") or len(rest) > 1):
+            if rest[0] in ("shares", "withdrawn", "holds", "ends"):
+                return
+            assert self._taken_back(part, rest, ""), f"{name} is gone, and nobody took it back"
+            assert part not in keeps, f"{name} is gone from a kit, and held"
+
+    def _taken_back(self, case: str, rest: Sequence[str], film: str) -> bool:
+        """True if somebody asked for a case, a film or what was cut from it to be removed."""
+        if (case, "") in self.by_service or (case, film) in self.by_service | self.told_kits:
+            return True
+        name = "/".join(rest)
+        for order in (one.asked for one in self.orders.values() if one.asked.case == case):
+            match order:
+                case Withdrawal():
+                    return True
+                case FilmWithdrawal() if order.film == film or order.film in name:
+                    return True
+                case FilmWithdrawal() if any(clip in name for clip in order.clips):
+                    return True
+                case ShareEnd() if order.share in name:
+                    return True
+        return False
+
+    # --- In the end ---------------------------------------------------------------------------
+
+    def is_genuine(self, outcome: Outcome) -> bool:
+        """True if a family asked for this, so that the service says yes to it."""
+        return outcome.order in self.orders
+
+    def in_the_end(self) -> None:
+        """See that each kit and base have come to what was asked for."""
+        now = self.look()
+        closed = {
+            one.asked.case for one in self.orders.values() if isinstance(one.asked, Withdrawal)
+        }
+        closed |= {case for case, film in self.by_service if not film} | now.closed
+        films_back = {
+            one.asked.film for one in self.orders.values() if isinstance(one.asked, FilmWithdrawal)
+        } | {film for _case, film in self.by_service}
+        self._check_holds(now)
+        self._check_closed(closed, now)
+        for film, case in sorted(self.films.items()):
+            if film in films_back and case not in closed:
+                self._check_film_gone(film, case, now)
+            elif case not in closed and (case, film) not in self.told_kits:
+                self._check_film_there(film, case)
+        self._check_documents(closed)
+        self._check_answers(now)
+
+    def _check_holds(self, now: Seen) -> None:
+        for kit in self._world.kits:
+            for folder in kit.home.case_folders():
+                notice = hold_notice(folder)
+                if notice is None or not self._was_here(notice.signer, notice.since):
+                    continue
+                name = f"{folder.name}/{hold_name(read_plain(folder.hold))}"
+                assert name in now.ever_held, f"base knows nothing of the hold {name}"
+
+    def _was_here(self, name: str, at: object) -> bool:
+        left = self._world.left.get(name)
+        return left is None or (at is not None and at <= left)  # type: ignore[operator]
+
+    def _check_closed(self, closed: set[str], now: Seen) -> None:
+        world = self._world
+        kept = {case for case, _film in now.held}
+        for case in sorted(closed):
+            there = {name for name in now.store if name.startswith(f"cases/{case}/")}
+            assert not [name for name in there if "/shares/" in name], f"shares of {case} are left"
+            if case not in kept:
+                keys = [name for name in there if "/identity-" in name]
+                assert not keys, f"the store has keys of {case}: {keys}"
+            for kit in world.kits:
+                folder = kit.home.case(case)
+                if not folder.exists():
+                    continue
+                assert is_withdrawn(folder), f"{kit.root.name} does not know that {case} is closed"
+                if held(folder):
+                    kept.add(case)
+                    continue
+                left = [name for name in names_in(folder) if name.startswith("identity")]
+                assert not left, f"{kit.root.name} has keys of {case}: {left}"
+        every = self._every_key()
+        for case in sorted(closed - kept):
+            for name in sorted(now.store):
+                if name.startswith(f"cases/{case}/") and name.endswith(".age"):
+                    _check_shut(world.store / name, every)
+            # Sealed films may stay on a card, where the service had no key to remove.
+            for kit in world.kits:
+                for film in (film for film, of in kit.films().items() if of == case):
+                    for path in sorted(kit.home.recording(film).glob("*.age")):
+                        _check_shut(path, every)
+
+    def _every_key(self) -> list[Identity]:
+        """Every key that anybody has, and that these open."""
+        found: list[Identity] = [service().identity, *(keys.identity for keys in people())]
+        known = {str(one.recipient) for one in found}
+        for folder in (self._world.store, *(kit.home.root for kit in self._world.kits)):
+            for path in sorted(folder.rglob("*.age")):
+                if path.name.startswith("identity-") or path.parent.name == "inbox":
+                    with suppress(BadInput, Incomplete, NoMatch):
+                        for one in _identities(path, found[: len(people()) + 1]):
+                            if str(one.recipient) not in known:
+                                known.add(str(one.recipient))
+                                found.append(one)
+        return found
+
+    def _check_film_gone(self, film: str, case: str, now: Seen) -> None:
+        if (case, "") in now.held or (case, film) in now.held:
+            return
+        left = [name for name in now.store if f"/recordings/{film}/" in name]
+        assert not left, f"the store has a film that was taken back: {left}"
+        for kit in self._world.kits:
+            if not held(kit.home.case(case)):
+                assert film not in kit.films(), f"{kit.root.name} has {film}, which was taken back"
+
+    def _check_film_there(self, film: str, case: str) -> None:
+        shared = self._world.shared
+        folder = self._world.store / "cases" / case
+        keys: list[Identity] = []
+        for path in sorted(folder.glob("identity-*.age")):
+            with suppress(BadInput, Incomplete, NoMatch):
+                keys += _identities(path, [service().identity])
+        manifest = read_manifest(folder / "recordings" / film)
+        assert manifest is not None, f"the store has no film {film}"
+        for name, _size, sha256 in manifest.files:
+            data = (folder / "recordings" / film / name).read_bytes()
+            assert hashlib.sha256(data).hexdigest() == sha256, f"{name} of {film} is another"
+            if case not in shared:
+                unseal(data, keys)
+
+    def _check_documents(self, closed: set[str]) -> None:
+        shared = self._world.shared
+        for kit in self._world.kits:
+            for folder in kit.home.case_folders():
+                if folder.name in closed or folder.name in shared:
+                    continue
+                for _part, path in case_files(folder):
+                    inside = path.relative_to(folder).as_posix()
+                    there = self._world.store / "cases" / folder.name / inside
+                    if "/shares/" in str(there) and not there.exists():
+                        continue  # Its day may have come there first.
+                    assert there.exists(), f"the store has lost {inside} of {folder.name}"
+                    assert there.read_bytes() == path.read_bytes(), f"{there} is another"
+
+    def _check_answers(self, now: Seen) -> None:
+        wall = self._world.clock.read().wall
+        for kit in self._world.kits:
+            for folder in kit.home.case_folders():
+                found = withdrawal_note(folder)
+                asked: list[object] = [found[0]] if found else []
+                if not is_withdrawn(folder):
+                    asked += [film_order(folder, film) for film in films_withdrawn(folder)]
+                    ends = [
+                        share_end(folder.share_ends / one) for one in names_in(folder.share_ends)
+                    ]
+                    asked += [one for one in ends if one.at <= wall]
+                for order in asked:
+                    if not isinstance(order, Withdrawal | FilmWithdrawal | ShareEnd):
+                        continue
+                    film = order.film if isinstance(order, FilmWithdrawal) else ""
+                    keeps = [
+                        one
+                        for one in now.held
+                        if one[0] == order.case and (not film or one[1] in ("", film))
+                    ]
+                    if isinstance(order, ShareEnd) or not (keeps or held(folder)):
+                        assert is_answered(kit.home, order.id), (
+                            f"{kit.root.name} has no answer to {order}"
+                        )
+
+
+WEIGHTS = {
+    "contact": 12, "round": 10, "film": 4, "withdraw": 4, "withdraw_film": 3, "hold": 3, "lift": 3,
+    "share": 3, "end_share": 2, "second_home": 2, "base_hold": 2, "base_lift": 2,
+    "base_withdraw": 2, "revoke": 1, "stranger": 1, "stale_base": 1, "back_up": 3, "restore": 2,
+    "lose": 3,
+}  # fmt: skip
+"""How often each step comes up."""
+_KILLED = 0.25
+_MOST_ROUNDS = 60
+
+
+@dataclass(frozen=True)
+class Played:
+    """What came of one sequence."""
+
+    steps: list[str]
+    """What was done, in turn."""
+    wrong: str
+    """What did not hold, '' if all did."""
+
+
+def replay(seed: int) -> Played:
+    """Play the sequence of a seed, in a process of its own: one seed is one sequence."""
+    where, _cases = beginning()
+    with tempfile.TemporaryDirectory(dir=where.parent) as folder:
+        told = Path(folder, "told")
+        wrong = in_a_child(lambda: _play(seed, Path(folder, "world"), told))
+        return Played(told.read_text().splitlines() if told.exists() else [], wrong)
+
+
+def _play(seed: int, root: Path, told: Path) -> None:
+    dice = random.Random(seed)
+    with open(told, "w") as say, chance_of(f"{seed}"):
+        world = World(root, dice)
+        judge = Judge(world)
+        for number in range(STEPS):
+            world.clock.advance(dice.choice((60, 3600, 20 * 3600)))
+            name = dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+            dies_at = int(1 + dice.expovariate(1 / 15)) if dice.random() < _KILLED else 0
+            act: Act | None = getattr(world, name)()
+            if act is None:
+                continue
+            print(
+                f"{number} {name}", f"killed at {dies_at}" if dies_at else "", file=say, flush=True
+            )
+            with chance_of(f"{seed} {number}"):
+                if dies_at and name not in ("restore", "lose", "back_up"):
+                    wrong = in_a_child(act, dies_at)
+                    assert not wrong, wrong
+                else:
+                    act()
+            judge.step(name, dies_at > 0)
+        for part in ("as it is", "with every hold lifted"):
+            print(part, file=say, flush=True)
+            _settle(world, judge)
+            judge.in_the_end()
+            _lift_all(world)
+
+
+def _settle(world: World, judge: Judge) -> None:
+    """One contact of each kit with base, there and back."""
+    for kit in world.kits:
+        kit.contact(world.clock, compare=True)
+        judge.step("contact", killed=False)
+    for _ in range(_MOST_ROUNDS):
+        with world.base.at_work() as (store, desk, ledger):
+            asks = [one for one in desk.work() if one.state == "asks" and judge.is_genuine(one)]
+            for one in asks:
+                with suppress(BadInput):  # Under a hold.
+                    if one.film:
+                        desk.withdraw_film(one.kit, one.case, one.film)
+                    else:
+                        desk.withdraw_case(one.case)
+            settled = _is_settled(store, ledger)
+        judge.step("round", killed=False)
+        if settled and not asks:
+            break
+    for kit in world.kits:
+        kit.contact(world.clock, compare=True)
+        judge.step("contact", killed=False)
+
+
+def _is_settled(store: Shelf, ledger: Ledger) -> bool:
+    """True once nothing is left of what was to go, and all that was signed lies there: a round
+    looks at some of it only."""
+    found = Auditor(store, [], [], ledger).listed()
+    said = [
+        *(revocation_object(name) for name in ledger.of("revoked")),
+        *(f"kits/{kit}/orders/{number}" for kit, number in _numbered(ledger)),
+    ]
+    left = [one for one in found if one.code in ("answer", "key-left", "film-left")]
+    return not left and all(is_there(store, name) for name in said)
+
+
+def _numbered(ledger: Ledger) -> list[list[str]]:
+    return [name.split("/") for name in ledger.of("ordered")]
+
+
+def _lift_all(world: World) -> None:
+    for kit in world.kits:
+        for folder in kit.home.case_folders():
+            if kit.may_lift(folder.name):
+                kit.lift(folder.name, world.clock)
+    for kit in world.kits:
+        kit.contact(world.clock)
+    with world.base.at_work() as (_store, desk, _ledger):
+        desk.holds.hear()
+        for hold in sorted(desk.holds.all()):
+            desk.holds.lift(service().signer, hold, world.clock.read().wall)
+
+
+def _identities(path: Path, keys: Sequence[Identity]) -> list[Identity]:
+    return [
+        parse_identity(line) for line in identity_lines(unseal(path.read_bytes(), keys).decode())
+    ]
+
+
+def _check_shut(path: Path, keys: Sequence[Identity]) -> None:
+    try:
+        unseal(path.read_bytes(), keys)
+    except NoMatch:
+        return
+    raise AssertionError(f"{path} opens, and its family has withdrawn")
