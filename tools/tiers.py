@@ -56,13 +56,10 @@ def tests(name: str, *arguments: str) -> Step:
     return Step(name, pytest, tests=True)
 
 
-IN_ONE_PROCESS = tuple(
-    f"tests/promises/test_{name}.py"
-    for name in ("any_text", "copies", "every_effect_may_fail", "life_of_a_case",
-                 "only_what_is_agreed", "taken_over", "unreadable")
-)  # fmt: skip
-"""Promises that start no kit and wait for no time: side by side. The others have the machine."""
 MODULES = ("tests", *(f"--ignore=tests/{folder}" for folder in FOLDERS_WITH_A_TIER))
+SHARED = ("-n", "auto", "--dist", "worksteal")
+"""Tests that mostly wait, the browser for the page and the page for the kit: a process for each
+processor, and whichever is done first takes over what the other has left."""
 TIERS = {
     "check": (
         tool("ruff", "format", "--check", "--quiet", "."),
@@ -70,14 +67,11 @@ TIERS = {
         tool("mypy"),
         tests("unit", *MODULES, "-n", "auto", "-m", "not interop and not slow"),
     ),
-    "interop": (tests("interop", *MODULES, "-m", "interop or slow"),),
+    "interop": (tests("interop", *MODULES, *SHARED, "-m", "interop or slow"),),
     # Real servers on loopback: Ceph, OpenSSH, Azurite.
     "stores": (tests("stores", "tests/stores"),),
-    "promises": (
-        tests("promises", *IN_ONE_PROCESS, "-n", "auto"),
-        tests("promises", "tests/promises", *(f"--ignore={name}" for name in IN_ONE_PROCESS)),
-    ),
-    "browser": (tests("browser", "tests/browser"),),
+    "promises": (tests("promises", "tests/promises", *SHARED),),
+    "browser": (tests("browser", "tests/browser", *SHARED),),
     # In a root of its own, where picamera2 is; the script adds which tests.
     "rig": (Step("rig", (f"{ROOT}/tests/rig/pytest.sh", f"--junitxml={REPORT}"), tests=True),),
     # The package on a system that boots.
