@@ -24,10 +24,16 @@
         |   +-- NotReached               nothing answered
         +-- SendRefused (PermissionError)       not worth trying again until something changes
             +-- WrongStore               what answered is not the service's store
+            |   +-- PortalPage           but a network's page to sign in to
             +-- WrongTime                its certificate is not valid on this day
+            +-- WrongClock               it says that the clock is wrong here
+            +-- WrongPlace               no such bucket, or not in this region
             +-- NotLetIn                 the store does not let this kit in
+            |   +-- AccessEnded          any more: the credential has run out
             +-- StoreMissing
             +-- StoreFull
+            +-- TooLarge                 for the store, one file is
+            +-- NotSupported             the engine cannot do what is needed
             +-- NotAFile                 something else than a file lies under a name
 
 An error is for a person: what happened and why (the sentence), what to do (the hint). Between
@@ -171,6 +177,10 @@ class WrongStore(SendRefused):
     code = "wrong-store"
 
 
+class PortalPage(WrongStore):
+    code = "portal-page"
+
+
 class WrongTime(SendRefused):
     """The store has the certificate that is known here, and it is not valid now: it has run out, or
     this kit's clock is wrong."""
@@ -178,8 +188,20 @@ class WrongTime(SendRefused):
     code = "wrong-time"
 
 
+class WrongClock(SendRefused):
+    code = "wrong-clock"
+
+
+class WrongPlace(SendRefused):
+    code = "wrong-place"
+
+
 class NotLetIn(SendRefused):
     code = "not-let-in"
+
+
+class AccessEnded(NotLetIn):
+    code = "access-ended"
 
 
 class StoreMissing(SendRefused):
@@ -188,6 +210,14 @@ class StoreMissing(SendRefused):
 
 class StoreFull(SendRefused):
     code = "store-full"
+
+
+class TooLarge(SendRefused):
+    code = "too-large"
+
+
+class NotSupported(SendRefused):
+    code = "not-supported"
 
 
 class NotAFile(SendRefused):

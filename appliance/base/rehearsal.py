@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator
 from typing import IO, BinaryIO
 
+from appliance.stores.endings import Ending
 from appliance.stores.store import Entry, Put, ServiceStore
 
 
@@ -19,6 +20,10 @@ class Rehearsal:
     @property
     def url(self) -> str:
         return self._store.url
+
+    @property
+    def ends(self) -> tuple[Ending, ...]:
+        return self._store.ends
 
     def create(self, name: str, source: IO[bytes]) -> Put:
         there = self.open(name)

@@ -21,11 +21,26 @@ from appliance.protocol.orders import HoldNotice
 from appliance.records.audit import HEADS_NAME, Heads
 from appliance.records.files import ID
 from appliance.records.signing import open_fact
+from appliance.stores.endings import Ending, soon
 from appliance.stores.store import ServiceStore
 
 SILENT = timedelta(days=14)
 """A kit that nobody has heard of for so long may be lost, or may not get through."""
 _HEADS = re.compile(rf"kits/(?P<kit>{ID.pattern})/heads/{HEADS_NAME.pattern}")
+_ENDS = {
+    "credential": (
+        "The credential in base's access file",
+        "Make a new one. Those of kits may end on the same day: each needs a new access file.",
+    ),
+    "pin": (
+        "The authority that is pinned in base's access file",
+        "Put the new one below the old one in `pin`, here and in every kit's access file.",
+    ),
+    "certificate": (
+        "The store's certificate",
+        "Renew it at the store. Kits believe the new one if the pinned authority signed it.",
+    ),
+}
 _PASSED_BY = 20
 """So many notes that a kit did not sign hide what it did."""
 
@@ -121,6 +136,13 @@ def findings(
                 "Where is it? Its films lie on its card alone until it sends. If it is lost: "
                 f"reset {kit.id}.",
             )
+
+
+def ends_soon(endings: Sequence[Ending], now: datetime) -> Iterator[Finding]:
+    """What of base's own way to the store ends before long."""
+    for ending in soon(endings, now):
+        what, to_do = _ENDS[ending.what]
+        yield Finding(f"{what} ends on {ending.at:%d %B %Y}.", None, to_do)
 
 
 def _seen(store: ServiceStore, card: KitCard, heads: Sequence[str]) -> KitSeen:

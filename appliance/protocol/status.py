@@ -135,7 +135,13 @@ def is_at_base(home: Home, now: Reading) -> bool:
 
 
 Fault = Literal[
-    "unreadable", "damaged-here", "other-content", "false-tombstone", "false-order", "false-key"
+    "unreadable",
+    "damaged-here",
+    "other-content",
+    "too-large",
+    "false-tombstone",
+    "false-order",
+    "false-key",
 ]
 _SENTENCES: dict[Fault, str] = {
     "unreadable": "It could not be read as what it should be, so it waits here. Ask your service.",
@@ -143,6 +149,8 @@ _SENTENCES: dict[Fault, str] = {
     "Look at the card, and ask your service.",
     "other-content": "The service's store holds something else under this name, so it waits here. "
     "Ask your service to look at its store.",
+    "too-large": "The service's store does not take a file as large as this one, so it waits here. "
+    "Ask your service to raise the limit of its store.",
     "false-tombstone": "The store says that this family withdrew, but the service did not sign it. "
     "Nothing of this family is sent. Ask your service.",
     "false-order": "The store holds an order for this kit that the service did not sign for it. "
@@ -162,6 +170,27 @@ class Problem(Fact, frozen=True, kw_only=True, tag="sync-problem/v1"):
     def sentence(self) -> str:
         """What it means and what to do, for a person."""
         return _SENTENCES[self.code]
+
+
+_ENDS: dict[str, str] = {
+    "credential": "This kit's access to the service's store ends soon. Ask your service for a new "
+    "access file.",
+    "pin": "What this kit knows the service's store by ends soon. Ask your service for a new "
+    "access file.",
+    "certificate": "The certificate of the service's store ends soon. Tell your service.",
+}
+
+
+class EndsSoon(Fact, frozen=True, kw_only=True, tag="ends-soon/v1"):
+    """Something of the way to the store that ends by itself before long."""
+
+    what: Literal["credential", "pin", "certificate"]
+    at: Timestamp
+
+    @property
+    def sentence(self) -> str:
+        """What it means and what to do, for a person."""
+        return _ENDS[self.what]
 
 
 SyncState = Literal["sending", "sent", "incomplete", "interrupted", "refused", "waiting"]
@@ -184,6 +213,8 @@ class SyncStatus(Fact, frozen=True, kw_only=True, tag="sync-status/v1"):
     problems: tuple[Problem, ...]
     withdrawn_elsewhere: tuple[str, ...]
     """Cases open here that the service has closed: the note is in the inbox, nothing is sent."""
+    ends: tuple[EndsSoon, ...] = ()
+    """What of the way to the store ends before long, as the last contact showed."""
     last_confirmed: datetime | None
     bytes_per_second: float = 0.0
     """How fast this run goes, as far as is confirmed."""

@@ -11,11 +11,12 @@ import contextlib
 import io
 import mmap
 import random
+import re
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import IO, TYPE_CHECKING, BinaryIO, TypeVar
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
@@ -23,8 +24,6 @@ import obstore
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
-    PermissionDeniedError,
-    UnauthenticatedError,
 )
 from obstore.store import AzureStore, S3Store
 
@@ -33,12 +32,18 @@ from appliance.errors import (
     NotLetIn,
     SendFailed,
     SendInterrupted,
-    SendRefused,
-    StoreFull,
-    StoreMissing,
 )
 from appliance.records.reading import ReadAt
 from appliance.stores.access import Access
+from appliance.stores.answers import (
+    access_ended,
+    meaning,
+    missing,
+    names_no_store,
+    not_reached,
+    not_the_store,
+)
+from appliance.stores.endings import Ending, of_token
 from appliance.stores.s3 import Bucket
 from appliance.stores.store import (
     NAME,
@@ -51,7 +56,7 @@ from appliance.stores.store import (
     measure,
     pieces,
 )
-from appliance.stores.tls import knock, not_reached, not_the_store, pinned
+from appliance.stores.tls import knock, pinned
 
 if TYPE_CHECKING:  # obstore has these for type checkers alone.
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -62,6 +67,7 @@ the MD5 anyway, and both together cost a small machine a fifth of its sending ra
 
 _CHUNK = 1 << 20
 _SMALLEST = 16 << 20
+_STATUS = re.compile(r"status code: (\d{3})")
 _BUSY = (409, 429, 500, 502, 503, 504)
 _RESTS = (0.2, 1.0, 4.0)
 """Seconds at most from a busy answer or a broken line to the next try. After that, it waits."""
@@ -106,8 +112,8 @@ def open_s3(address: SplitResult, access: Access, patience: float) -> "BucketSto
             retry_config=_RETRY,
         )
 
-    host = _knock(options["endpoint"], context, patience)
-    return BucketStore(address.geturl(), host, make, access.pin, patience, bucket)
+    host, ends = _knock(options["endpoint"], context, patience)
+    return BucketStore(address.geturl(), host, make, access.pin, patience, ends, bucket)
 
 
 def open_azure(address: SplitResult, access: Access, patience: float) -> "CloudStore":
@@ -121,10 +127,11 @@ def open_azure(address: SplitResult, access: Access, patience: float) -> "CloudS
     _needed(access.sas_token or access.account_key, "sas_token")
     endpoint = options.get("endpoint", f"https://{options['account']}.blob.core.windows.net")
     prefix = address.path.strip("/")
-    host = _knock(endpoint, pinned(access.pin), patience)
+    host, ends = _knock(endpoint, pinned(access.pin), patience)
     secret = {"account_key": access.account_key} if access.account_key else {}
     if access.sas_token:
         secret = {"sas_key": access.sas_token.lstrip("?")}
+        ends = (*ends, *of_token(access.sas_token))
 
     def make(client: "ClientConfig") -> "ObjectStore":
         return AzureStore(
@@ -135,13 +142,22 @@ def open_azure(address: SplitResult, access: Access, patience: float) -> "CloudS
             retry_config=_RETRY,
         )
 
-    return CloudStore(address.geturl(), host, make, access.pin, patience)
+    return CloudStore(address.geturl(), host, make, access.pin, patience, ends)
 
 
 class CloudStore:
     """A bucket or container. `host` is named in errors."""
 
-    def __init__(self, url: str, host: str, make: _Make, pin: str, patience: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        host: str,
+        make: _Make,
+        pin: str,
+        patience: float,
+        ends: Sequence[Ending],
+    ) -> None:
+        self._ends = tuple(ends)
         self._url = url
         self._host = host
         self._make = make
@@ -153,6 +169,10 @@ class CloudStore:
     @property
     def url(self) -> str:
         return self._url
+
+    @property
+    def ends(self) -> tuple[Ending, ...]:
+        return self._ends
 
     def create(self, name: str, source: IO[bytes]) -> Put:
         with _content(source) as data:
@@ -179,7 +199,9 @@ class CloudStore:
                 self._client(0), name, options={"range": {"offset": start}} if start else None
             )
             return found.meta["size"], self._told(iter(found.stream(_CHUNK)))
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if names_no_store(str(error)):
+                raise missing(self._host) from None
             return None
         except (BaseError, OSError) as error:
             raise self._failure(error) from None
@@ -248,53 +270,41 @@ class CloudStore:
 
     def _failure(self, error: Exception) -> SendFailed:
         """What an error of obstore's means for sending."""
-        said = str(error)
-        status = 0
-        if isinstance(error, FileNotFoundError):
-            status = 404
-        elif isinstance(error, PermissionDeniedError | UnauthenticatedError) or "code: 403" in said:
-            status = 403
-        return self._answered(status, said)
+        # What follows is for those who look for a fault in obstore.
+        whole = str(error)
+        said = whole.partition("Debug source:")[0]
+        if found := _STATUS.search(said):
+            return self._answered(int(found[1]), said)
+        if "certificate" in whole or "UnknownIssuer" in whole:
+            return not_the_store(self._host)
+        if "error sending request" in whole and "connect" in whole:
+            return not_reached(self._host)
+        return self._answered(0, said)
 
     def _answered(self, status: int, said: str) -> SendFailed:
-        """What an engine's answer means for sending. Its own words are not repeated."""
-        if any(word in said for word in ("RequestTimeTooSkewed", "RequestExpired")):
-            return SendRefused(
-                "The store says that the time of this kit is wrong, and refuses what it sends.",
-                "Set the time on the page, or connect the kit to a network that tells the time.",
-            )
-        if any(word in said for word in ("QuotaExceeded", "507 ", "InsufficientStorage")):
-            return StoreFull(
-                f"The service's store at {self._host} is full.",
-                "Ask the service to make room, then send again. Nothing was removed here.",
-            )
-        if status == 404:
-            return StoreMissing(
-                f"At {self._host} there is no such store as this kit was told of.",
-                "Ask your service for the right address of its store.",
-            )
-        if status in (401, 403):
-            return NotLetIn(
-                f"The store at {self._host} does not let this kit in.",
-                "Ask your service for a new access file for this kit.",
-            )
-        if "certificate" in said or "UnknownIssuer" in said:
-            return not_the_store(self._host)
-        if "error sending request" in said and "connect" in said:
-            return not_reached(self._host)
-        return SendInterrupted(
-            f"Sending to the store at {self._host} was interrupted.",
-            "Nothing is lost; what is missing goes with the next try.",
-        )
+        """What an engine's answer means for sending."""
+        failure = meaning(self._host, status, said)
+        if isinstance(failure, NotLetIn) and any(
+            ending.what == "credential" and ending.at <= datetime.now(UTC) for ending in self._ends
+        ):
+            return access_ended(self._host)
+        return failure
 
 
 class BucketStore(CloudStore):
     """A bucket at an S3 engine, which is told the digest of what it is to take."""
 
     def __init__(
-        self, url: str, host: str, make: _Make, pin: str, patience: float, bucket: Bucket
+        self,
+        url: str,
+        host: str,
+        make: _Make,
+        pin: str,
+        patience: float,
+        ends: Sequence[Ending],
+        bucket: Bucket,
     ) -> None:
-        super().__init__(url, host, make, pin, patience)
+        super().__init__(url, host, make, pin, patience, ends)
         self._bucket = bucket
         self._verifies: bool | None = None
 
@@ -395,13 +405,14 @@ def _needed(value: str, names: str) -> None:
         raise BadInput(f"The access file lacks {names}.", "Ask your service for another one.")
 
 
-def _knock(endpoint: str, context: ssl.SSLContext, patience: float) -> str:
-    """The host of an endpoint, once it has shown the pinned certificate."""
+def _knock(
+    endpoint: str, context: ssl.SSLContext, patience: float
+) -> tuple[str, tuple[Ending, ...]]:
+    """The host of an endpoint, once it has shown the pinned certificate, and what of it ends."""
     address = urlsplit(endpoint)
     if address.scheme != "https" or not address.hostname or address.username is not None:
         raise BadInput(
             "The address of the store is not one that begins with https://.",
             "Nothing is sent over an open line: give its https address.",
         )
-    knock(address.hostname, address.port or 443, context, patience)
-    return address.hostname
+    return address.hostname, knock(address.hostname, address.port or 443, context, patience)

@@ -21,9 +21,10 @@ from appliance.errors import (
     NotLetIn,
     SendFailed,
     SendInterrupted,
-    StoreFull,
     StoreMissing,
 )
+from appliance.stores.answers import full, too_large
+from appliance.stores.endings import Ending
 from appliance.stores.store import NAME, Entry, Put, checked_name, pieces
 
 
@@ -43,6 +44,10 @@ class FolderStore:
     @property
     def url(self) -> str:
         return self._path.as_uri()
+
+    @property
+    def ends(self) -> tuple[Ending, ...]:
+        return ()
 
     def create(self, name: str, source: IO[bytes]) -> Put:
         *folders, last = checked_name(name).split("/")
@@ -168,11 +173,10 @@ class FolderStore:
                 f"({error.strerror}).",
                 "Ask the service to let this kit write there, then send again.",
             )
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return StoreFull(
-                f"The service's folder {self._path} is full ({error.strerror}).",
-                "Ask the service to make room, then send again. Nothing was removed here.",
-            )
+        if error.errno == errno.EFBIG:
+            return too_large(str(self._path))
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return full(str(self._path))
         return SendInterrupted(
             f"Sending to {self._path} was interrupted ({error.strerror}).",
             "Nothing is lost; what is missing goes with the next try.",

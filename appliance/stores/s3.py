@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 from typing import IO, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from appliance.errors import NotLetIn, NotPossible, SendInterrupted, WrongStore
+from appliance.errors import NotLetIn, NotPossible, SendInterrupted, WrongPlace, WrongStore
+from appliance.stores.answers import meaning, not_reached, not_the_store
 from appliance.stores.store import BLOCK, SLOWEST, in_turn, pieces
-from appliance.stores.tls import not_reached, not_the_store
 
 PROBE = "probe/wrong-checksum"
 """Where a store that takes a body with a wrong checksum keeps it, once: a kit cannot remove it."""
@@ -111,7 +111,8 @@ class Bucket:
                 "an object on purpose, as under a legal hold: its operator can end that.",
             )
         if not 200 <= answer.status < 300:
-            raise SendInterrupted(f"The store answered {answer.status}.", "It is tried again.")
+            host = urlsplit(self.endpoint).hostname or ""
+            raise meaning(host, answer.status, answer.body.decode(errors="replace"))
         return answer.body
 
     def put(self, name: str, source: IO[bytes], size: int, md5: bytes, sha256: str) -> Answer:
@@ -173,6 +174,9 @@ class Bucket:
         except OSError as error:
             raise not_reached(host) from error
         if 300 <= answer.status < 400:
+            told_why = meaning(host, answer.status, answer.body.decode(errors="replace"))
+            if isinstance(told_why, WrongPlace):
+                raise told_why
             raise WrongStore(
                 f"The store at {host} wanted to send this kit elsewhere. Nothing was sent there.",
                 "Ask your service for the right address of its store.",

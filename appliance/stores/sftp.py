@@ -22,18 +22,23 @@ from appliance.errors import (
     BadFile,
     BadInput,
     NotAFile,
-    NotLetIn,
     SendFailed,
-    SendInterrupted,
     SendRefused,
-    StoreFull,
     StoreMissing,
 )
 from appliance.records.files import lines
 from appliance.records.reading import ReadAt
 from appliance.stores.access import Access
+from appliance.stores.answers import (
+    full,
+    interrupted,
+    not_let_in,
+    not_reached,
+    not_supported,
+    not_the_store,
+)
+from appliance.stores.endings import Ending
 from appliance.stores.store import NAME, Entry, Put, checked_name, in_turn, pieces
-from appliance.stores.tls import not_reached, not_the_store
 
 _UNFINISHED = ".unfinished"
 _READ_AHEAD = 1 << 20
@@ -73,6 +78,10 @@ class SftpStore:
     @property
     def url(self) -> str:
         return self._url
+
+    @property
+    def ends(self) -> tuple[Ending, ...]:
+        return ()  # A key of OpenSSH's has no end.
 
     def create(self, name: str, source: IO[bytes]) -> Put:
         checked_name(name)
@@ -284,23 +293,16 @@ class SftpStore:
         if isinstance(error, asyncssh.HostKeyNotVerifiable):
             return not_the_store(self._host, "key")
         if isinstance(error, asyncssh.PermissionDenied | asyncssh.SFTPPermissionDenied):
-            return NotLetIn(
-                f"The store at {self._host} does not let this kit in, or not do this.",
-                "Ask your service for a new access file for this kit.",
-            )
+            return not_let_in(self._host)
         if isinstance(error, asyncssh.SFTPNoSpaceOnFilesystem | asyncssh.SFTPQuotaExceeded):
-            return StoreFull(
-                f"The service's store at {self._host} is full.",
-                "Ask the service to make room, then send again. Nothing was removed here.",
-            )
+            return full(self._host)
+        if isinstance(error, asyncssh.SFTPOpUnsupported):
+            return not_supported(self._host)
         if isinstance(error, ConnectionRefusedError) or (
             isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError)
         ):
             return not_reached(self._host)
-        return SendInterrupted(
-            f"Sending to the store at {self._host} was interrupted.",
-            "Nothing is lost; what is missing goes with the next try.",
-        )
+        return interrupted(self._host)
 
 
 def _goes_with(name: str, stem: str) -> bool:

@@ -17,6 +17,7 @@ from typing import IO, BinaryIO, NamedTuple, Protocol, TypeVar
 
 from appliance.errors import BadFile, BadInput, KitError, NotLetIn, NotPossible, SendRefused
 from appliance.records.files import plain_descriptor
+from appliance.stores.endings import Ending
 
 SMALL = 64 * 1024
 """No card, order or tombstone is longer than this, whatever a store may hold under its name."""
@@ -58,6 +59,10 @@ class Store(Protocol):
     @property
     def url(self) -> str:
         """Which store this is, without anything secret."""
+
+    @property
+    def ends(self) -> tuple[Ending, ...]:
+        """What of the way in ends by itself, and when."""
 
     def create(self, name: str, source: IO[bytes]) -> Put:
         """Put all of `source`, a seekable file, under a new name: whole or not at all, durable on

@@ -5,10 +5,9 @@ import os
 import socket
 import ssl
 
-from appliance.errors import BadFile, NotReached, WrongStore, WrongTime
-
-_NOT_YET, _RUN_OUT = 9, 10
-"""X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL's x509_vfy.h."""
+from appliance.errors import BadFile
+from appliance.stores.answers import not_reached, not_the_store
+from appliance.stores.endings import Ending, of_certificate, of_pin
 
 
 def pinned(pin: str) -> ssl.SSLContext:
@@ -35,44 +34,16 @@ def pinned(pin: str) -> ssl.SSLContext:
     return context
 
 
-def knock(host: str, port: int, context: ssl.SSLContext, patience: float) -> None:
-    """See who answers, and tell them nothing. Raises WrongStore or NotReached."""
+def knock(host: str, port: int, context: ssl.SSLContext, patience: float) -> tuple[Ending, ...]:
+    """See who answers, and tell them nothing; returns when the pin and the store's certificate end.
+    Raises WrongStore, WrongTime or NotReached."""
     try:
         with (
             socket.create_connection((host, port), timeout=patience) as wire,
-            context.wrap_socket(wire, server_hostname=host),
+            context.wrap_socket(wire, server_hostname=host) as spoken,
         ):
-            return
+            return (*of_pin(context), *of_certificate(spoken.getpeercert()))
     except ssl.SSLError as error:
         raise not_the_store(host, error=error) from error
     except OSError as error:
         raise not_reached(host) from error
-
-
-def not_the_store(
-    host: str, known: str = "certificate", error: Exception | None = None
-) -> WrongStore | WrongTime:
-    """What it means that who answered at `host` could not show what is `known` of the store."""
-    # OpenSSL looks at the dates last: who signed it was right.
-    code = getattr(error, "verify_code", 0)
-    if code in (_NOT_YET, _RUN_OUT):
-        when = "is not valid yet" if code == _NOT_YET else "has run out"
-        return WrongTime(
-            f"The certificate of the service's store at {host} {when}, by this computer's clock. "
-            "Nothing was sent.",
-            "Is the date right here? If it is, tell your service: its store needs a new "
-            "certificate.",
-        )
-    return WrongStore(
-        f"Something else than your service's store answered at {host}: it does not have the "
-        f"{known} that this kit knows. Nothing was sent.",
-        "Are you in the right network? If it has a page to sign in to, sign in there first, or "
-        "use another network. If it stays so, tell your service.",
-    )
-
-
-def not_reached(host: str) -> NotReached:
-    return NotReached(
-        f"The service's store at {host} does not answer.",
-        "Nothing is lost; it is tried again. Is the kit connected to the network?",
-    )

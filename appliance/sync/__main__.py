@@ -17,7 +17,7 @@ from appliance.config import Config
 from appliance.errors import BadFile, KitError, error_json, own_card
 from appliance.factory_reset import give_way
 from appliance.notify import Pulse, notify
-from appliance.protocol.status import SyncStatus, Why, is_at_base
+from appliance.protocol.status import EndsSoon, SyncStatus, Why, is_at_base
 from appliance.records.audit import Log
 from appliance.records.clock import Clock, SystemClock
 from appliance.records.files import ID, Home, is_there, paths_in, save_fact, to_json
@@ -66,6 +66,7 @@ def sync(config: Config, once: bool, json: bool) -> int:
     nudged = threading.Event()
     signal.signal(signal.SIGHUP, lambda *_: nudged.set())
     failures = 0
+    warned: set[EndsSoon] = set()
     contact, seen, told, last = float("-inf"), 0.0, None, None
     while True:
         alive()
@@ -96,6 +97,7 @@ def sync(config: Config, once: bool, json: bool) -> int:
                 last = status.last_confirmed
             if not why or why != told:
                 _say(status, error, json)
+                _warn(status, warned, log)
             told = why
             if once:
                 return 0 if status.state == "sent" else 1
@@ -239,8 +241,18 @@ def _say(status: SyncStatus, error: KitError | None, as_json: bool) -> None:
         print(to_json(status).decode(), flush=True)
     else:
         size = f"{status.sent_bytes / 1e6:.1f} MB"
-        left = f"{status.waiting} wait here" if status.waiting else "nothing is waiting"
-        print(f"Sent and confirmed: {status.sent} ({size}); {left}.", flush=True)
+        left = f"; {status.waiting} wait here" if status.waiting else ""
+        if status.state == "sent":
+            left = "; nothing is waiting"
+        print(f"Sent and confirmed: {status.sent} ({size}){left}.", flush=True)
+
+
+def _warn(status: SyncStatus, warned: set[EndsSoon], log: Log) -> None:
+    """Say of each thing that ends soon, once while this process lives, and write it down."""
+    for ending in set(status.ends) - warned:
+        warned.add(ending)
+        log.write("ends-soon", what=ending.what, at=f"{ending.at:%Y-%m-%d}")
+        print(f"attune sync: {ending.sentence} ({ending.at:%d %B %Y})", file=sys.stderr)
 
 
 def main() -> int:

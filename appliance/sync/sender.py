@@ -25,6 +25,7 @@ from appliance.errors import (
     SendFailed,
     SendInterrupted,
     SendRefused,
+    TooLarge,
 )
 from appliance.film.manifest import Mended, parse_manifest
 from appliance.protocol.cards import Card, KitCard
@@ -44,7 +45,7 @@ from appliance.protocol.objects import (
 )
 from appliance.protocol.orders import Tombstone, Withdrawal
 from appliance.protocol.receipts import Receipt, receipt_of, receipt_path
-from appliance.protocol.status import Fault, Problem, SyncState, SyncStatus, Why
+from appliance.protocol.status import EndsSoon, Fault, Problem, SyncState, SyncStatus, Why
 from appliance.records.audit import HEADS_NAME, MOST_HEADS, Heads, Log
 from appliance.records.clock import Clock
 from appliance.records.files import (
@@ -61,6 +62,7 @@ from appliance.records.files import (
     save_fact,
 )
 from appliance.records.signing import Verifier, fact_in, open_fact
+from appliance.stores.endings import soon
 from appliance.stores.store import SLOWEST, Content, Measured, Put, Store, measure, read_small
 from appliance.sync.orders import (
     an_order,
@@ -319,6 +321,7 @@ class Sender:
         self._closed: set[str] = set()
         self._elsewhere: set[str] = set()
         self._last = last
+        self._ends: tuple[EndsSoon, ...] = ()
 
     def run(self, compare: bool = False) -> SyncStatus:
         """Send until nothing new is left; each file is tried once. With `compare`, receipts are
@@ -331,6 +334,10 @@ class Sender:
         service = enrolled.service
         clear_keys(self._home, kit, enrolled)
         with contextlib.closing(self._open_store()) as store:
+            self._ends = tuple(
+                EndsSoon(what=ending.what, at=ending.at)
+                for ending in soon(store.ends, self._clock.read().wall)
+            )
             self._check_store(store, service)
             problems = hear_revocations(self._home, store, enrolled, self._log)
             for problem in [*problems, *bring_in(self._home, store, kit, enrolled, self._log)]:
@@ -572,6 +579,8 @@ class Sender:
                         return _Sent(here, store.create(name, source))
                     except NotAFile:
                         return _Sent(here, Put.ALREADY_THERE)
+        except TooLarge:
+            return "too-large"
         except SendFailed:
             raise
         except BadInput:
@@ -641,6 +650,7 @@ class Sender:
             error=error,
             problems=tuple(self._problems[name] for name in sorted(self._problems)),
             withdrawn_elsewhere=tuple(sorted(self._elsewhere)),
+            ends=self._ends,
             last_confirmed=self._last,
             bytes_per_second=self._sent_bytes / max(self._clock.monotonic() - self._began, 0.1),
             boot=now.boot,

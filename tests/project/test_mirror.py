@@ -52,6 +52,7 @@ ELSEWHERE = {
     **{f"appliance.stores.{name}": "stores" for name in ("cloud", "s3", "sftp", "store")},
     # Programs, started as programs.
     "appliance.base.__main__": COMMANDS,
+    "appliance.base.rehearsal": VERBS,
     "appliance.base.service": VERBS,
     "appliance.base.commands.overview": "appliance/base/test_status",
     "appliance.base.commands.keeping": "appliance/base/keeping/test_auditing",

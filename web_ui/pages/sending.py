@@ -48,6 +48,7 @@ def show() -> ResponseReturnValue:
         told=told(status, bool(parts().config.store)),
         status=status,
         problems=[_(problem.sentence) for problem in status.problems] if status else [],
+        ends=[(_(one.sentence), one.at) for one in status.ends] if status else [],
         at_base=is_at_base(parts().home, parts().clock.read()),
         may_say=not is_new_card(parts().home, practitioner().card.name),
     )
@@ -136,13 +137,35 @@ def _reasons() -> dict[str, tuple[str, str]]:
         ),
         "send-interrupted": (_("The line broke off."), wait),
         "not-reached": (_("The service's store does not answer."), wait),
+    } | _refusals()
+
+
+def _refusals() -> dict[str, tuple[str, str]]:
+    """What lasts until somebody has done something."""
+    return {
         "wrong-store": (
             _("Something else than your service's store answered. Nothing was sent to it."),
             _("Are you in the right network? Perhaps it has a page to sign in to."),
         ),
+        "portal-page": (
+            _("A page to sign in to answered instead of your service's store. Nothing was sent."),
+            _("Sign in to this network first, or use another one."),
+        ),
         "wrong-time": (
             _("The store's certificate is not valid on the kit's date. Nothing was sent."),
             _("Is the kit's clock right? It is shown under This kit. If it is, tell your service."),
+        ),
+        "wrong-clock": (
+            _("The service's store says that the kit's clock is wrong. Nothing was sent."),
+            _("Look at the kit's clock under This kit, and put it right."),
+        ),
+        "wrong-place": (
+            _("The service's store is not where this kit was told, or in another region."),
+            _("Ask your service for the right address of its store."),
+        ),
+        "access-ended": (
+            _("This kit's access to the service's store has run out."),
+            _("Ask your service for a new access file."),
         ),
         "not-let-in": (
             _("The service's store does not let this kit in."),
@@ -155,6 +178,14 @@ def _reasons() -> dict[str, tuple[str, str]]:
         "store-full": (
             _("The service's store is full. Everything stays here."),
             _("Ask your service to make room."),
+        ),
+        "not-supported": (
+            _("The service's store cannot do what this kit needs. Everything stays here."),
+            _("Tell your service: its store is of a kind that does not do."),
+        ),
+        "send-refused": (
+            _("The service's store refuses what it is asked. Everything stays here."),
+            _("Tell your service: it will not be otherwise with the next try."),
         ),
         "not-possible": (
             _("The kit's own card refused something."),

@@ -8,7 +8,7 @@ from appliance.base.cases import every_case
 from appliance.base.commands.serving import UNFINISHED, in_words
 from appliance.base.commands.telling import AS_JSON, tell
 from appliance.base.service import Service
-from appliance.base.status import KitSeen, findings
+from appliance.base.status import KitSeen, ends_soon, findings
 from appliance.base.status import kits as seen_kits
 from appliance.records.clock import SystemClock
 
@@ -20,8 +20,9 @@ def status(service: Service, as_json: bool) -> None:
     """Say how the service stands, and what somebody should look at. Nothing is changed.
 
     What waits for your yes or could not be carried out, holds whose day has come, kits that are
-    silent or strange: each with what it is, since when, and what to do. It ends with status 1 if
-    there is anything, so that whatever runs it each morning can tell somebody.
+    silent or strange, what of the way to the store ends soon: each with what it is, since when,
+    and what to do. It ends with status 1 if there is anything, so that whatever runs it each
+    morning can tell somebody.
 
     \b
     Example:
@@ -36,6 +37,7 @@ def status(service: Service, as_json: bool) -> None:
         seen = seen_kits(work.store, service.kits(), service.folder)
         now = SystemClock().read().wall
         found = list(findings(seen, asked, work.desk.holds.all(), work.ledger, now))
+        found += ends_soon(work.store.ends, now)
         cases = every_case(work.store)
         ended = [case for case in cases if work.ledger.closing(case)]
     lines = [

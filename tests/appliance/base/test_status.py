@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from appliance.base.status import SILENT
+from appliance.base.status import SILENT, ends_soon
 from appliance.protocol.objects import heads_object, hold_object
 from appliance.protocol.orders import HoldNotice, Withdrawal, hold_name
 from appliance.records.audit import Heads
 from appliance.records.files import new_id, save
 from appliance.records.signing import Signer, sign_fact
+from appliance.stores.endings import SOON, Ending
 from tests.support.bases import Base
 from tests.support.homes import contents, practitioner
 
@@ -131,3 +132,11 @@ def test_a_hold_whose_day_has_come_is_to_be_looked_at_again(at_base: Base) -> No
     (found,) = status(at_base)
     assert found["what"] == f"The hold on case {case} is to be looked at again."
     assert datetime.fromisoformat(found["since"]) == long_ago
+
+
+def test_what_of_the_way_to_the_store_ends_before_long_is_named_with_its_day() -> None:
+    token, pin = Ending(NOW + timedelta(days=3), "credential"), Ending(NOW + SOON, "pin")
+    (found,) = ends_soon([token, pin], NOW)
+    assert f"ends on {token.at:%d %B %Y}" in found.sentence
+    assert "new access file" in found.to_do
+    assert len(list(ends_soon([token, pin], NOW + timedelta(seconds=1)))) == 2

@@ -23,7 +23,7 @@ from appliance.age.sealing import VERSION_LINE
 from appliance.casework.clips import sealed_file
 from appliance.casework.importing import Original, import_film
 from appliance.casework.reviews import Review
-from appliance.errors import KitError, NotLetIn, SendInterrupted, SendRefused
+from appliance.errors import KitError, NotLetIn, SendInterrupted, SendRefused, TooLarge
 from appliance.film.manifest import FilmStarted, index_name, segment_name
 from appliance.media.apart import Apart
 from appliance.notify import Pulse
@@ -32,11 +32,12 @@ from appliance.protocol.objects import SERVICE_CARD, tombstone_object
 from appliance.protocol.orders import Tombstone
 from appliance.protocol.permits import recipient_digest
 from appliance.protocol.receipts import Receipt, receipt_of
-from appliance.protocol.status import SyncStatus
+from appliance.protocol.status import EndsSoon, SyncStatus
 from appliance.records.audit import Log, check_chain
 from appliance.records.files import load_fact, new_id, save, save_fact, to_json
 from appliance.records.signing import Signer
 from appliance.selftest.kit import wait_for
+from appliance.stores.endings import Ending
 from appliance.stores.folder import FolderStore
 from appliance.stores.store import BLOCK, Entry, Measured, Put, pieces
 from appliance.sync.__main__ import FIRST_WAIT, LONGEST_WAIT, REST_SECONDS, wait_seconds
@@ -699,6 +700,44 @@ def test_a_missing_folder_is_told_in_words_and_never_made(kit: SendingKit) -> No
     # What waits is told, although nobody was let in.
     waiting = len(kit.sendable())
     assert status.waiting == waiting and f"{waiting} wait here" in done.stdout
+
+
+def test_what_ends_soon_is_told_on_the_status_of_a_contact(kit: SendingKit) -> None:
+    now = CLOCK.read().wall
+    token = Ending(now + timedelta(days=3), "credential")
+
+    class Ends(FolderStore):
+        ends = (token, Ending(now + timedelta(days=900), "pin"))
+
+    status = kit.sender(Ends(kit.store)).run()
+    assert status.ends == (EndsSoon(what="credential", at=token.at),)
+    assert kit.sync().ends == ()
+
+
+def test_a_file_that_is_too_large_for_the_store_keeps_none_of_the_others(kit: SendingKit) -> None:
+    film = kit.film(kit.case().id, segments=2)
+
+    class Small(FolderStore):
+        def create(self, name: str, source: IO[bytes]) -> Put:
+            if name.endswith("0000.mp4.age"):
+                raise TooLarge("The store does not take a file as large.")
+            return super().create(name, source)
+
+    status = kit.sender(Small(kit.store)).run()
+    assert [(p.object.endswith("0000.mp4.age"), p.code) for p in status.problems] == [
+        (True, "too-large")
+    ]
+    assert any(name.endswith(f"{film}/0001.mp4.age") for name in arrived(kit))
+
+
+def test_after_a_round_that_was_refused_nobody_says_that_nothing_is_waiting(
+    kit: SendingKit,
+) -> None:
+    kit.sync()
+    kit.store.rename(kit.root / "unplugged")
+    done = run(kit)
+    assert done.returncode == 1
+    assert "nothing is waiting" not in done.stdout
 
 
 def test_a_problem_is_told_in_words_and_the_status_is_1(kit: SendingKit) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from appliance.protocol.status import AT_BASE_SECONDS, AtBase, Problem, SyncStatus
+from appliance.protocol.status import AT_BASE_SECONDS, AtBase, EndsSoon, Problem, SyncStatus
 from appliance.records.files import load_fact, save_fact
 from tests.support.pages import WebKit
 from web_ui.pages.sending import SILENT_SECONDS, told
@@ -77,6 +77,12 @@ def test_when_all_is_there_it_says_so(kit: WebKit) -> None:
         ("refused", "wrong-store", "Something else than"),
         ("refused", "wrong-time", "not valid on the kit's date"),
         ("refused", "not-let-in", "does not let this kit in"),
+        ("refused", "portal-page", "sign in to"),
+        ("refused", "wrong-clock", "clock is wrong"),
+        ("refused", "wrong-place", "another region"),
+        ("refused", "access-ended", "has run out"),
+        ("refused", "not-supported", "cannot do what"),
+        ("refused", "send-refused", "refuses what it is asked"),
         ("refused", "store-full", "is full"),
         ("refused", "new-code", "(new-code)"),
     ],
@@ -94,6 +100,13 @@ def test_what_could_not_be_sent_is_listed_in_words(kit: WebKit) -> None:
     words = show(kit, state="incomplete", problems=(problem,))
     assert problem.sentence in words
     assert "cases/x/y" not in words
+
+
+def test_what_ends_soon_is_told_with_its_day_and_what_to_do(kit: WebKit) -> None:
+    ending = EndsSoon(what="credential", at=datetime(2026, 12, 24, 12, 0, tzinfo=UTC))
+    words = show(kit, state="sent", ends=(ending,))
+    assert "24 December 2026" in words
+    assert ending.sentence in words
 
 
 def test_an_old_status_counts_for_nothing(kit: WebKit) -> None:
