@@ -69,6 +69,7 @@ Event = Literal[
     "film-recovered",
     "film-removed",
     "film-withdrawn",
+    "fork-settled",
     "framing-asked",
     "framing-ended",
     "goals-rated",

@@ -222,6 +222,14 @@ class OpenCase:
         """
         return self._written(self._names(_name(kind, item)), kind)
 
+    def forked(self) -> list[str]:
+        """The names of documents of which more than one version is in force, such as `goals` or
+        `clip-<id>`."""
+        found: dict[str, list[Numbered]] = {}
+        for name in self._names():
+            found.setdefault(name.stem, []).append(name)
+        return sorted(stem for stem, names in found.items() if len(self._in_force(names)) > 1)
+
     def keep(self, kind: type[Fact], digest: str, item: str = "") -> None:
         """Settle a fork: this one of those in force is written anew, in place of all. Raises
         NoMatch if it is none of them any more, and as `versions` does."""
@@ -664,6 +672,10 @@ def _save_identities(
     save_new(directory.identity(number), seal(secrets.encode(), recipients))
 
 
+def stem_of(kind: type[Fact]) -> str:
+    """What documents of a kind are called."""
+    return str(kind.__struct_config__.tag).partition("/")[0]
+
+
 def _name(kind: type[Fact], item: str) -> str:
-    tag = str(kind.__struct_config__.tag).partition("/")[0]
-    return f"{tag}-{checked_id(item)}" if item else tag
+    return f"{stem_of(kind)}-{checked_id(item)}" if item else stem_of(kind)

@@ -32,6 +32,7 @@ ELSEWHERE = {
     "appliance.errors": "web_ui/test_errors",
     # Half of something that is only right as a whole.
     "appliance.casework.closing": WITHDRAWAL,
+    "appliance.casework.forks": "web_ui/pages/test_forks",
     "appliance.base.people": READMISSION,
     "appliance.base.desk": "appliance/base/test_orders",
     "appliance.sync.orders": "appliance/base/test_orders",
@@ -84,6 +85,7 @@ ELSEWHERE = {
     "web_ui.session.copying": "web_ui/pages/test_copies",
     "web_ui.session.current": ARMING,
     "web_ui.session.enrolment": FORGOTTEN,
+    "web_ui.session.forks": "web_ui/pages/test_forks",
     "web_ui.session.unlocked": "web_ui/session/test_session",
     "web_ui.system.tls": "web_ui/test_main",
     "web_ui.wording.log_events": "web_ui/pages/test_log",

@@ -53,6 +53,7 @@ FORMS: dict[str, dict[str, object]] = {
     "films.keep_picture": {"at": "0"},
     "films.mark": {},
     "forgotten.press": {},
+    "forks.choose": {},
     "forgotten.make": {},
     "importing.send": {},
     "importing.stop": {},

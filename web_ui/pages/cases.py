@@ -10,6 +10,7 @@ from wtforms import BooleanField
 from appliance.casework.clips import marks_of
 from appliance.casework.consent import Enough, consent_of, may_be_made
 from appliance.casework.course import course_of
+from appliance.casework.forks import forks, has_two_consents
 from appliance.errors import BadInput, BadSignature, Incomplete, NotOpened
 from appliance.protocol.case_record import (
     CaseRecord,
@@ -21,11 +22,12 @@ from appliance.protocol.case_record import (
 from appliance.protocol.status import State
 from appliance.records.files import CaseFolder, names_in, new_id
 from appliance.records.signing import open_note
-from appliance.vault.cases import Details, Goal, Goals
+from appliance.vault.cases import Details, Goal, Goals, stem_of
 from web_ui.forms import Form, page_asked, text_field
 from web_ui.parts import parts
 from web_ui.session.access import local_path
 from web_ui.session.current import case_page, open_case, practitioner
+from web_ui.session.forks import shown_forks
 from web_ui.wording.language import _
 from web_ui.wording.status_line import heard
 
@@ -138,6 +140,7 @@ def one(case: str) -> ResponseReturnValue:
         enough={found.recording for found in opened.read_all(Enough)},
         films=practitioner().viewing.films_of(case),
         offers=parts().service.offers,
+        forked=bool(forks(opened)) or has_two_consents(opened),
     )
 
 
@@ -175,7 +178,8 @@ def goals(case: str) -> ResponseReturnValue:
             opened.write(Goals(goals=every, not_yet=form.not_yet.data and not every))
             parts().note("goals-written", case=case)
             return redirect(url_for("cases.one", case=case), 303)
-    page = case_page("goals.html", opened, form=form, known=known)
+    both = shown_forks(opened, stem_of(Goals))
+    page = case_page("goals.html", opened, form=form, known=known, forks=both)
     return page, 400 if form.errors else 200
 
 

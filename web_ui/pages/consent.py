@@ -23,6 +23,7 @@ from appliance.casework.consent import (
     checked_strokes,
     consent_of,
 )
+from appliance.casework.forks import has_two_consents
 from appliance.casework.service_settings import OFFERS, Service
 from appliance.casework.shares import end_what_is_not_agreed
 from appliance.errors import BadInput
@@ -275,6 +276,7 @@ def _page(case: str, draft: Draft) -> str:
         custom=_custom(),
         retention=service.retention_days,
         room=len(draft.people) < MOST_PEOPLE,
+        consents=has_two_consents(opened),
     )
 
 

@@ -5,14 +5,16 @@ from flask.typing import ResponseReturnValue
 
 from appliance.casework import course
 from appliance.casework.consent import consent_of
-from appliance.casework.course import Arranged
+from appliance.casework.course import Arranged, Course, Rated
 from appliance.casework.retention import Keeping
 from appliance.records.files import to_json
+from appliance.vault.cases import stem_of
 from web_ui.answers import download
 from web_ui.forms import too_long
 from web_ui.housekeeping import close_for_good, course_now
 from web_ui.parts import parts
 from web_ui.session.current import case_page, goals_of, open_case, practitioner, ratings_sent
+from web_ui.session.forks import shown_forks
 from web_ui.wording.language import _
 
 STEPS_LENGTH = 2000
@@ -34,6 +36,7 @@ def _page(case: str, errors: dict[str, str]) -> str:
         service=parts().service,
         sent=request.form,
         errors=errors,
+        forks=shown_forks(opened, *(stem_of(kind) for kind in (Course, Arranged, Rated))),
     )
 
 

@@ -43,6 +43,7 @@ WORDS: Mapping[Event, str] = {
     "film-recovered": N_("A film that the power had cut was closed"),
     "film-removed": N_("A film was removed from the card"),
     "film-withdrawn": N_("One film was taken back"),
+    "fork-settled": N_("Of what two kits wrote, one was kept"),
     "framing-asked": N_("The camera was asked for, to see what is in the picture"),
     "framing-ended": N_("Framing was ended"),
     "goals-rated": N_("Goals were rated"),
