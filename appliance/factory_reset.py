@@ -30,7 +30,7 @@ import msgspec
 
 from appliance.errors import BadFile, BadInput, BadSignature, Reason
 from appliance.film.manifest import parse_manifest
-from appliance.protocol.cards import Card, KitCard
+from appliance.protocol.cards import CardChain, KitCard
 from appliance.protocol.case_record import is_withdrawn
 from appliance.protocol.objects import case_files, case_object, film_object, order_object
 from appliance.protocol.orders import (
@@ -60,7 +60,7 @@ from appliance.records.files import (
     save,
     sync_directory,
 )
-from appliance.records.signing import Signer, fact_in, open_fact, sign_fact
+from appliance.records.signing import Signer, fact_in, sign_fact
 
 _LOOK_SECONDS = 1.0
 _SentOrder = Withdrawal | FilmWithdrawal | ShareEnd | ServiceOrder
@@ -110,7 +110,7 @@ class ResetRefusal(Reason):
     )
 
 
-def judge(note: str, kit: str, service: Card | None, home: Home) -> Reset | ResetRefusal:
+def judge(note: str, kit: str, service: CardChain | None, home: Home) -> Reset | ResetRefusal:
     """The order to set this kit back, or why it does not count. Any doubt is a refusal.
 
     The signature comes before every other question.
@@ -118,7 +118,7 @@ def judge(note: str, kit: str, service: Card | None, home: Home) -> Reset | Rese
     if service is None:
         return ResetRefusal.NOT_SET_UP
     try:
-        order, _ = open_fact(note, [service.verifying_key()], Reset)
+        order = service.word(note, Reset)
     except BadSignature:
         return ResetRefusal.NOT_SIGNED
     except BadInput:

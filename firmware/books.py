@@ -19,14 +19,15 @@ import msgspec
 
 from appliance.age.recipients import parse_recipient
 from appliance.errors import BadFile, BadInput
-from appliance.protocol.cards import Card, KitCard
-from appliance.protocol.enrolment import Enrolled, read_revocation
+from appliance.protocol.cards import Card, CardChain, KitCard
+from appliance.protocol.enrolment import LARGEST_CARD, Enrolled, card_path, read_revocation
 from appliance.protocol.objects import revocation_name
 from appliance.protocol.permits import (
     Books,
     Joined,
     Permit,
     Renewed,
+    ceilings_in_force,
     read_ceilings,
     recipient_digest,
 )
@@ -138,17 +139,25 @@ class KitBooks:
         if self.will_close(case):
             self._change(closed=self.books.closed | {case})
 
-    def may_enrol(self, service: Card, ceilings: str) -> bool:
-        """True if these ceilings (or '', for none) are the service's, and none it took back."""
+    def may_enrol(self, service: Card, ceilings: str, cards: tuple[str, ...] = ()) -> bool:
+        """True if these ceilings (or '', for none) are the service's, and none it took back, by its
+        cards as far as they are known here or were brought."""
         try:
-            new = read_ceilings(ceilings, service) if ceilings else None
-            before = self._ceilings(service)
-            old = read_ceilings(before, service) if before else None
+            chain = CardChain(service, self._newest_cards(service, cards))
+            new = read_ceilings(ceilings, chain) if ceilings else None
+            had = self.enrolled is not None and self._ceilings(service) != ""
+            old = ceilings_in_force(self.enrolled) if self.enrolled and had else None
         except BadInput:
             return False
         return new is None or old is None or new.since >= old.since
 
-    def enrol(self, service: Card, practitioner: Card, ceilings: str = "") -> None:
+    def enrol(
+        self,
+        service: Card,
+        practitioner: Card,
+        ceilings: str = "",
+        cards: tuple[str, ...] = (),
+    ) -> None:
         """Obey this service and, from now on, this practitioner too.
 
         Another service begins afresh: nobody whom the old one trusted is trusted any more. Without
@@ -164,10 +173,26 @@ class KitBooks:
             practitioners=(*others, practitioner),
             ceilings=ceilings or self._ceilings(service),
             former=former,
+            cards=self._newest_cards(service, cards),
         )
         # Obeyed is only what is on the card.
         save_fact(self._home.enrolled, enrolled)
         self.enrolled = enrolled
+
+    def follow(self) -> tuple[int, ...]:
+        """Go by the service's next cards, as the inbox has them; returns their numbers."""
+        if self.enrolled is None:
+            return ()
+        before = chain = self.enrolled.chain
+        with suppress(BadInput, OSError):
+            while True:
+                path = card_path(self._home, chain.number + 1)
+                chain = chain.followed_by(read_text(path, LARGEST_CARD))
+        if chain is not before:
+            enrolled = msgspec.structs.replace(self.enrolled, cards=chain.notes)
+            save_fact(self._home.enrolled, enrolled)
+            self.enrolled = enrolled
+        return tuple(range(before.number + 1, chain.number + 1))
 
     def revoke(self) -> tuple[str, ...]:
         """Obey those no more whom the service has revoked, as the inbox says; returns their names.
@@ -176,7 +201,7 @@ class KitBooks:
         """
         if self.enrolled is None:
             return ()
-        service = self.enrolled.service
+        service = self.enrolled.chain
         gone = tuple(c for c in self.enrolled.practitioners if self._is_revoked(c, service))
         if gone:
             enrolled = msgspec.structs.replace(
@@ -188,7 +213,7 @@ class KitBooks:
             self.enrolled = enrolled
         return tuple(card.name for card in gone)
 
-    def _is_revoked(self, practitioner: Card, service: Card) -> bool:
+    def _is_revoked(self, practitioner: Card, service: CardChain) -> bool:
         """True if the inbox has the service's word for it, under their name."""
         with suppress(BadInput, OSError):
             path = self._home.inbox / revocation_name(practitioner.name)
@@ -252,6 +277,14 @@ class KitBooks:
         if self.enrolled is None or self.enrolled.service != service:
             return ""
         return self.enrolled.ceilings
+
+    def _newest_cards(self, service: Card, brought: tuple[str, ...]) -> tuple[str, ...]:
+        """The cards of this service after its first: those that were brought, where they go on from
+        what is known here, and otherwise these. Never fewer."""
+        known: tuple[str, ...] = ()
+        if self.enrolled is not None and self.enrolled.service == service:
+            known = self.enrolled.cards
+        return brought if brought[: len(known)] == known else known
 
     def _change(self, **fields: object) -> None:
         books = msgspec.structs.replace(self.books, **fields)

@@ -96,6 +96,8 @@ class Inbox:
     def look(self, handle: Handle) -> bool:
         """Carry out what came since; returns whether there was a request. Raises KitError or
         OSError if that cannot be done."""
+        for number in self._books.follow():
+            self._log.write("service-card", number=f"{number:04}")
         for name in self._books.revoke():
             self._log.write("revoked", practitioner=name)
             # A permit may lie there for a case whose key they have kept.
@@ -197,7 +199,7 @@ class Inbox:
         """True if a press would do it."""
         match asked:
             case Enrol():
-                return self._books.may_enrol(asked.service, asked.ceilings)
+                return self._books.may_enrol(asked.service, asked.ceilings, asked.cards)
             case Renew():
                 return self._books.read_renewed(asked.note) is not None
             case CorrectTime():
@@ -213,7 +215,7 @@ class Inbox:
         was revoked, or a film made."""
         match asked:
             case Enrol():
-                self._books.enrol(asked.service, asked.practitioner, asked.ceilings)
+                self._books.enrol(asked.service, asked.practitioner, asked.ceilings, asked.cards)
                 ids = {"service": asked.service.name, "practitioner": asked.practitioner.name}
                 self._log.write("enrolled", **ids)
             case Renew():
@@ -241,7 +243,7 @@ class Inbox:
             self._log_once("reset-refused", reason="filming")
             return None
         enrolled = self._books.enrolled
-        service = enrolled.service if enrolled else None
+        service = enrolled.chain if enrolled else None
         order = factory_reset.judge(asked.note, self._books.kit, service, self._home)
         if isinstance(order, Reset):
             return order

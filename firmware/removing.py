@@ -158,17 +158,17 @@ class Removals:
         enrolled = self._books.enrolled
         if enrolled is None:
             return None
-        service = enrolled.service.verifying_key()
+        service = enrolled.chain
         practitioners = self._books.verifiers
-        order, signed_by = open_fact(note, [service, *practitioners], _ORDER)
+        order, signed_by = open_fact(note, [*service.signing, *practitioners], _ORDER)
         checked_id(order.case)
         match order:
             case Withdrawal() | FilmWithdrawal():
                 believed = signed_by in practitioners
             case ServiceOrder():
-                believed = signed_by == service and order.kit == self._books.kit
+                believed = service.said(order, signed_by) and order.kit == self._books.kit
             case Tombstone():
-                believed = signed_by == service and order.whole
+                believed = service.said(order, signed_by) and order.whole
         return (order, signed_by) if believed else None
 
     def _meant(self, order: Order) -> list[str]:

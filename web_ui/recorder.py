@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from appliance.errors import BadFile
 from appliance.protocol.enrolment import Enrolled
-from appliance.protocol.permits import Books, Ceilings, Permit, read_ceilings, recipient_digest
+from appliance.protocol.permits import Books, Ceilings, Permit, ceilings_in_force, recipient_digest
 from appliance.protocol.requests import Request, Stop, place_request
 from appliance.protocol.status import STALE_SECONDS, RecorderStatus
 from appliance.records.audit import Log
@@ -59,7 +59,7 @@ class Recorder:
         enrolled = self.enrolled
         if enrolled is None or not enrolled.ceilings:
             return Ceilings(since=EARLIEST)
-        return read_ceilings(enrolled.ceilings, enrolled.service)
+        return ceilings_in_force(enrolled)
 
     def needs_press(self, case: OpenCase) -> bool:
         """True while it knows an earlier key of this case and would refuse to film."""

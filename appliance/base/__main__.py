@@ -9,7 +9,17 @@ from typing import Any, NoReturn
 
 import click
 
-from appliance.base.commands import families, keeping, kits, ledger, overview, people, serving
+from appliance.base.commands import (
+    carrying,
+    custody,
+    families,
+    keeping,
+    kits,
+    ledger,
+    overview,
+    people,
+    serving,
+)
 from appliance.base.commands.telling import PATH
 from appliance.base.service import Service
 from appliance.errors import KitError, error_json
@@ -167,6 +177,10 @@ for _verb in (
     kits.reset,
     ledger.ledger,
     keeping.audit,
+    custody.card,
+    custody.reseal,
+    carrying.ask,
+    carrying.answer,
 ):
     base.add_command(_verb)
 

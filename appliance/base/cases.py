@@ -6,7 +6,7 @@ from contextlib import suppress
 from appliance.age.identities import identity_lines
 from appliance.age.unsealing import unseal
 from appliance.errors import BadInput, Incomplete, NoMatch
-from appliance.protocol.names import Numbered, case_key, numbered
+from appliance.protocol.names import Numbered, numbered
 from appliance.protocol.objects import case_object, tombstone_object
 from appliance.records.files import ID
 from appliance.stores.store import ServiceStore, is_there, read_small
@@ -24,7 +24,7 @@ def newest_key(store: ServiceStore, keys: PrivateKeys, case: str) -> tuple[int, 
     newest, secrets = 0, dict[str, None]()
     for file in reversed(files):
         with suppress(BadInput, Incomplete, NoMatch, UnicodeDecodeError):
-            found = unseal(read_small(store, case_object(case, file.file)) or b"", [keys.identity])
+            found = unseal(read_small(store, case_object(case, file.file)) or b"", keys.identities)
             newest = newest or file.number
             secrets |= dict.fromkeys(identity_lines(found.decode()))
     if not newest:
@@ -33,8 +33,9 @@ def newest_key(store: ServiceStore, keys: PrivateKeys, case: str) -> tuple[int, 
 
 
 def keys_there(store: ServiceStore, case: str) -> list[Numbered]:
-    """The key files that kits sent of a case, the oldest first."""
-    return _numbered(store, case, "", "identity", case_key)
+    """The key files of a case, the oldest first: those that kits sent, and what the service sealed
+    anew."""
+    return _numbered(store, case, "", "identity", numbered)
 
 
 def teams_there(store: ServiceStore, case: str) -> list[Numbered]:

@@ -41,7 +41,7 @@ from appliance.protocol.orders import (
 )
 from appliance.records.clock import Clock
 from appliance.records.files import ID, Fact, checked_id, new_id
-from appliance.records.signing import fact_in, open_fact, sign_fact, split_note
+from appliance.records.signing import fact_in, sign_fact, split_note
 from appliance.stores.store import ServiceStore, read_small
 from appliance.vault.keys import PrivateKeys
 
@@ -96,6 +96,7 @@ class Desk:
         self, store: ServiceStore, keys: PrivateKeys, voices: Voices, ledger: Ledger, clock: Clock
     ) -> None:
         self._store = store
+        self._keys = keys
         self._signer = keys.signer
         self._voices = voices
         self._ledger = ledger
@@ -180,7 +181,7 @@ class Desk:
             )
         place_order(
             self._store,
-            self._signer,
+            self._keys,
             self._ledger,
             kit,
             lambda n: ServiceOrder(number=n, kit=kit, case=case, film=film, at=now),
@@ -473,7 +474,7 @@ class Desk:
     def _signed(self, note: str, kind: type[_F]) -> _F | None:
         """What this service has signed. What is no answer of ours counts as nothing."""
         try:
-            return open_fact(note, [self._signer.verifier], kind)[0]
+            return self._keys.chain.word(note, kind)
         except BadInput:
             return None
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Literal
 
 from appliance.errors import BadFile, BadInput, BadSignature, NotAFile
+from appliance.protocol.cards import CardChain
 from appliance.records.audit import START, Entry, Log
 from appliance.records.audit import Head as End
 from appliance.records.clock import Clock
@@ -47,10 +48,14 @@ Kind = Literal[
     "revoked",
     "ordered",
     "purged",
+    "signed-anew",
+    "asked",
+    "taken",
 ]
 """What a line is about, each under the name of what it speaks of: an order up to `removed-again`,
-then somebody in a case, a hold, a practitioner, an order for a kit by its number, and a place at
-the store where something lay that made way."""
+then somebody in a case, a hold, a practitioner, an order for a kit by its number, a place at
+the store where something lay that made way, the card for which all was signed anew, and what was
+asked of whoever has the opening key and came back."""
 
 
 class LedgerHead(Fact, frozen=True, kw_only=True, tag="ledger-head/v1"):
@@ -80,12 +85,21 @@ class Standing(Enum):
 class Ledger:
     """The ledger of one service. `at_work` before anything is asked of it or written."""
 
-    def __init__(self, folder: Path, signer: Signer, clock: Clock, keep: bool = True) -> None:
-        """`folder` is the folder of keys. Without `keep` nothing is written: for a rehearsal."""
+    def __init__(
+        self,
+        folder: Path,
+        signer: Signer,
+        clock: Clock,
+        keep: bool = True,
+        service: CardChain | None = None,
+    ) -> None:
+        """`folder` is the folder of keys. Without `keep` nothing is written: for a rehearsal.
+        `service`: whose ledger this is, where `signer` is not its only key."""
         self._directory = folder / "ledger"
         self._signer = signer
         self._clock = clock
         self._keep = keep
+        self._service = service
         self._log: Log | None = None
         self._note = ""
         self._size = 0
@@ -175,13 +189,20 @@ class Ledger:
 
     def _told(self, store: Store) -> LedgerHead | None:
         try:
-            return self._opened(read_small(store, LEDGER) or b"")
+            note = read_small(store, LEDGER) or b""
+            return open_fact(
+                note,
+                self._service.signing if self._service else [self._signer.verifier],
+                LedgerHead,
+            )[0]
         except (BadInput, NotAFile):
             # Whoever has a kit's way in may have put anything there.
             return None
 
     def _opened(self, note: str | bytes) -> LedgerHead:
-        return open_fact(note, [self._signer.verifier], LedgerHead)[0]
+        # Here it was written by us, whichever of our keys signed.
+        ever = self._service.ever if self._service else ()
+        return open_fact(note, {self._signer.verifier, *ever}, LedgerHead)[0]
 
     def _read(self) -> None:
         self._lines.clear()
@@ -234,7 +255,12 @@ class Ledger:
     def _keep_line(self, kind: Kind, line: Line) -> None:
         self._lines[kind][line.ids["name"]] = line
         if kind == "answered" and line.ids["whole"]:
-            self._closing[line.ids["case"]].append(line)
+            lines = self._closing[line.ids["case"]]
+            same = [i for i, known in enumerate(lines) if known.ids["name"] == line.ids["name"]]
+            if same and bool(lines[same[-1]].ids["held"]) == bool(line.ids["held"]):
+                lines[same[-1]] = line  # The same answer, signed anew.
+            else:
+                lines.append(line)
 
     def _save_head(self) -> None:
         note = sign_fact(self._signer, self.head)

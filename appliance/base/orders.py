@@ -6,6 +6,7 @@ from datetime import datetime
 
 from appliance.base.ledger import Ledger
 from appliance.errors import BadInput, NotAFile, SendInterrupted, SendRefused
+from appliance.protocol.cards import CardChain
 from appliance.protocol.objects import SERVICE_CARD, service_order_object
 from appliance.protocol.orders import Order, Reset, signed_order
 from appliance.records.files import Fact, to_json
@@ -42,7 +43,7 @@ def make_new(store: ServiceStore, keys: PrivateKeys) -> None:
 
 def place_order(
     store: ServiceStore,
-    signer: Signer,
+    keys: PrivateKeys,
     ledger: Ledger,
     kit: str,
     order: Callable[[int], Order],
@@ -56,10 +57,10 @@ def place_order(
     number = 1
     # Where the store is a copy from before, the kit may have heard more than lies there.
     while ordered(kit, number) in ledger.of("ordered") or _is_order(
-        read_or_none(store, service_order_object(kit, number)), signer, kit, number
+        read_or_none(store, service_order_object(kit, number)), keys.chain, kit, number
     ):
         number += 1
-    note = sign_fact(signer, order(number))
+    note = sign_fact(keys.signer, order(number))
     ledger.write("ordered", ordered(kit, number), note=note)
     put_note(store, service_order_object(kit, number), note.encode())
     return number
@@ -71,7 +72,7 @@ def ordered(kit: str, number: int) -> str:
 
 
 def order_reset(
-    store: ServiceStore, signer: Signer, ledger: Ledger, kit: str, unsent: bool, now: datetime
+    store: ServiceStore, keys: PrivateKeys, ledger: Ledger, kit: str, unsent: bool, now: datetime
 ) -> tuple[int, bytes]:
     """Order a kit to be set back, for other hands; returns the order's number and the signed order,
     which may be carried to a kit that does not send any more.
@@ -79,14 +80,14 @@ def order_reset(
     Raises BadFile for what is no kit's id, SendInterrupted, SendRefused.
     """
     number = place_order(
-        store, signer, ledger, kit, lambda n: Reset(number=n, kit=kit, unsent=unsent, at=now)
+        store, keys, ledger, kit, lambda n: Reset(number=n, kit=kit, unsent=unsent, at=now)
     )
     return number, ledger.of("ordered")[ordered(kit, number)].ids["note"].encode()
 
 
-def _is_order(note: bytes | None, signer: Signer, kit: str, number: int) -> bool:
+def _is_order(note: bytes | None, service: CardChain, kit: str, number: int) -> bool:
     try:
-        order = signed_order(note or b"", signer.verifier)
+        order = signed_order(note or b"", service)
     except BadInput:
         return False
     return (order.kit, order.number) == (kit, number)

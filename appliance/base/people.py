@@ -18,7 +18,7 @@ from appliance.base.cases import every_case, newest_key, teams_there
 from appliance.base.ledger import Ledger
 from appliance.base.orders import place_order, put_note
 from appliance.errors import BadFile, BadInput, Incomplete, NoMatch
-from appliance.protocol.cards import Card, KitCard, sealing_keys
+from appliance.protocol.cards import Card, KitCard
 from appliance.protocol.enrolment import Revocation
 from appliance.protocol.objects import case_object, kit_object, revocation_object, tombstone_object
 from appliance.protocol.orders import Readmission
@@ -66,11 +66,13 @@ def enrol(data: bytes, keys: Path) -> Path:
 def sign_ceilings(keys: PrivateKeys, folder: Path, ceilings: Ceilings) -> Path:
     """Write what a kit takes in at its set-up: the service's card, and what it lets its kits do.
 
-    It is public, and stands in place of the card alone. Returns where it lies.
+    It is public, and stands in place of the card alone, with the cards that followed it. Returns
+    where it lies.
     """
     path = folder / "service-setup.pub"
     note = sign_fact(keys.signer, ceilings)
-    save(path, to_json(keys.card()) + b"\n" + note.encode())
+    cards = "".join(keys.chain.notes)
+    save(path, to_json(keys.chain.first) + b"\n" + cards.encode() + note.encode())
     return path
 
 
@@ -127,6 +129,16 @@ class Recovered:
     """A sentence, where nothing was done."""
 
 
+@dataclass(frozen=True)
+class SealedKey:
+    """A case's key, sealed anew to somebody and to the service."""
+
+    case: str
+    number: int
+    """Of the kit's key file whose secrets it holds."""
+    sealed: bytes
+
+
 def cases_of(
     store: ServiceStore, keys: PrivateKeys, name: str, folder: Path
 ) -> tuple[list[str], list[Recovered]]:
@@ -169,7 +181,7 @@ def recover(
     """
     if to.role != "practitioner":
         raise BadInput("Only a practitioner's card can be let in.", "Give their new .pub file.")
-    sealing_keys(keys.card().sealing_key(), to)  # Before anything is done.
+    keys.chain.recipients(to)  # Before anything is done.
     if kit and not is_there(store, kit_object(kit)):
         raise BadInput(
             f"No kit {kit} has ever sent to this store.",
@@ -194,10 +206,24 @@ def _recover(
     if found is None:
         return Recovered(case, why="There is no key of it: the family has withdrawn, or none came.")
     number, secrets = found
-    key = key_file(number, to)
+    sealed = SealedKey(case, number, seal(secrets, keys.chain.recipients(to)))
+    return give_key(store, keys, ledger, clock, to, sealed, kit)
+
+
+def give_key(
+    store: ServiceStore,
+    keys: PrivateKeys,
+    ledger: Ledger,
+    clock: Clock,
+    to: Card,
+    given: SealedKey,
+    kit: str,
+) -> Recovered:
+    """Put a case's key at the store that was sealed to somebody's card, and order the kit, if one
+    is named, to let them in. Raises SendInterrupted, SendRefused."""
+    case, sealed = given.case, given.sealed
+    key = key_file(given.number, to)
     name = case_object(case, key)
-    own = keys.card()
-    sealed = seal(secrets, sealing_keys(own.sealing_key(), to, own))
     # The service's own name: in place of what an earlier run, or anybody, has put there.
     store.purge(name)
     store.create(name, io.BytesIO(sealed))
@@ -209,7 +235,7 @@ def _recover(
     now, digest = clock.read().wall, hashlib.sha256(sealed).hexdigest()
     order = place_order(
         store,
-        keys.signer,
+        keys,
         ledger,
         kit,
         lambda n: Readmission(

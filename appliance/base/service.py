@@ -12,6 +12,8 @@ from pathlib import Path
 
 import click
 
+from appliance.base.custody.anew import sign_anew
+from appliance.base.custody.keys import held, put_cards
 from appliance.base.desk import Desk
 from appliance.base.ledger import Ledger
 from appliance.base.orders import choose_keys
@@ -24,7 +26,7 @@ from appliance.records.files import load_fact
 from appliance.stores import open_store
 from appliance.stores.access import load_access
 from appliance.stores.store import ServiceStore
-from appliance.vault.keys import PrivateKeys, unlock
+from appliance.vault.keys import HalfKeys, PrivateKeys, read_keys
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Service:
                 f"There is no key file (*.key) in {self._keys}.",
                 "Make the service's keys with: attune keygen --role service -o service.key",
             )
-        return [self._read(path) for path in paths]
+        return held(self.folder, [self._read(path) for path in paths], SystemClock())
 
     @property
     def only(self) -> PrivateKeys:
@@ -104,14 +106,19 @@ class Service:
         """The same with the ledger, which no other program of this service has meanwhile; the
         store is mended by it first. With `anew`, one that cannot be believed is put aside."""
         with self.at_store(rehearse) as (store, keys):
+            if not rehearse:
+                put_cards(store, self.folder, keys)
             name = keys.signer.verifier.name
             if rehearse or name not in self._ledgers:
                 clock = SystemClock()
-                self._ledgers[name] = Ledger(self.folder, keys.signer, clock, keep=not rehearse)
+                self._ledgers[name] = Ledger(
+                    self.folder, keys.signer, clock, keep=not rehearse, service=keys.chain
+                )
             ledger = self._ledgers[name]
             if anew:
                 _put_aside_if_broken(ledger)
             with ledger.at_work():
+                sign_anew(ledger, keys)
                 voices = Voices(store, keys, self.practitioners(), self.former(), ledger)
                 desk = Desk(store, keys, voices, ledger, SystemClock())
                 if not anew:
@@ -125,19 +132,13 @@ class Service:
             raise click.UsageError("Say where the service's keys are: -i KEYS, before the verb.")
         return self.keys
 
-    def _read(self, path: Path) -> PrivateKeys:
+    def _read(self, path: Path) -> PrivateKeys | HalfKeys:
         try:
             data = path.read_bytes()
         except OSError as error:
             raise BadInput(f"{path} could not be read: {error.strerror}.") from error
-        if data.startswith(b"age-encryption.org/"):
-            own = unlock(data, self._passphrase)
-        else:
-            try:
-                own = PrivateKeys.parse(data.decode())
-            except UnicodeDecodeError as error:
-                raise BadFile(f"{path} is not a key file.") from error
-        if own.card().role != "service":
+        own = read_keys(data, lambda: self._passphrase)
+        if own.card().role == "practitioner":
             raise BadInput(
                 f"{path} holds a practitioner's keys.", "Give the keys of the service itself."
             )

@@ -19,12 +19,13 @@ from appliance.base.ledger import Ledger
 from appliance.errors import (
     BadFile,
     BadInput,
+    BadSignature,
     Incomplete,
     KitError,
     NoMatch,
     NotAFile,
 )
-from appliance.protocol.cards import Card
+from appliance.protocol.cards import Card, role_of
 from appliance.protocol.enrolment import read_revocation
 from appliance.protocol.names import Numbered
 from appliance.protocol.objects import case_object, revocation_object
@@ -63,14 +64,14 @@ class Voices:
     ) -> None:
         self._store = store
         self._keys = keys
-        self._service = keys.signer.verifier
+        self._service = keys.chain
         self._people: list[Verifier] = [card.verifying_key() for card in (*here, *former)]
         self._former = {card.name for card in former} - {card.name for card in here}
         self._ledger = ledger
 
     def opened(self, note: bytes) -> tuple[str, str]:
         """What a note says, and the name of who signed it. Raises BadFile, BadSignature."""
-        text, by = open_note(note, [*self._people, self._service])
+        text, by = open_note(note, [*self._people, *self._service.signing])
         return text, by.name
 
     def order(self, name: str, note: bytes | None) -> tuple[Asked, str]:
@@ -84,8 +85,12 @@ class Voices:
         return order, by
 
     def check_was_here(self, name: str, at: datetime | None) -> None:
-        """Raises Waits where somebody had left before they signed, or nobody knows that. A kit may
-        not have heard of it, and the family meant what it said."""
+        """Raises Waits where somebody had left before they signed, or nobody knows that: a kit may
+        not have heard of it, and the family meant what it said. Raises BadSignature where a key of
+        the service had ended."""
+        for key, until in self._service.signing.items():
+            if key.name == name and until is not None and (at is None or at > until):
+                raise BadSignature(f"{name} was not the service's key any more.")
         if name not in self._former:
             return
         left = self._left(name)
@@ -114,7 +119,7 @@ class Voices:
             raise Waits(f"{by} has ended {MOST_A_DAY} cases within a day already.")
 
     def is_service(self, name: str) -> bool:
-        return name == self._service.name
+        return role_of(name) == "service"
 
     def works_in(self, case: str, name: str) -> bool:
         """True if this person is of the case's team, as its lists at the store say or because the
@@ -129,7 +134,7 @@ class Voices:
             # Whoever has a kit's way in can put rubbish there, sealed to the service if need be.
             with suppress(BadInput, Incomplete, NoMatch, NotAFile, UnicodeDecodeError):
                 sealed = read_small(self._store, case_object(case, key.file)) or b""
-                secrets = unseal(sealed, [self._keys.identity])
+                secrets = unseal(sealed, self._keys.identities)
                 identities += [parse_identity(line) for line in identity_lines(secrets.decode())]
         return name in self._team(case, identities)
 
@@ -162,11 +167,10 @@ class Voices:
         return known
 
     def _left(self, name: str) -> datetime | None:
-        service = self._keys.card()
         known = self._ledger.of("revoked").get(name)
         with suppress(BadInput):
             note = known.ids["note"] if known else self._revocation(name)
-            revoked = read_revocation(note, service)
+            revoked = read_revocation(note, self._service)
             return revoked.at if revoked.practitioner == name else None
         return None
 

@@ -309,7 +309,7 @@ class _Bench:
         for number in range(count):
             details = Details(label=f"Family {number}", check_word="harbour")
             made = Cases(home).create(
-                details, visit.keys, visit.service.card(), [visit.keys.signer.verifier]
+                details, visit.keys, visit.service.chain, [visit.keys.signer.verifier]
             )
             recipient = parse_recipient(made.record.recipient)
             for _ in range(FILMS_EACH):

@@ -58,7 +58,7 @@ from appliance.records.files import (
     save,
     sync_directory,
 )
-from appliance.records.signing import Signer, open_fact, sign_fact
+from appliance.records.signing import Signer, sign_fact
 from appliance.vault.cases import OpenCase
 
 _ANY = re.compile(r".+", re.DOTALL)
@@ -195,12 +195,12 @@ def hear_service(home: Home) -> Heard:
     kit = load_fact(home.kit_card, KitCard)
     if enrolled is None or kit is None:
         return Heard([])
-    service = enrolled.service.verifying_key()
+    service = enrolled.chain
     new: list[Carried] = []
     failed: BadInput | OSError | None = None
     for note in _notes(home.inbox):
         try:
-            order, _ = open_fact(note, [service], CASE_ORDER)
+            order = service.word(note, CASE_ORDER)
             directory = home.case(order.case)
         except BadInput:
             continue

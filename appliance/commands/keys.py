@@ -27,7 +27,7 @@ from appliance.commands.options import (
 from appliance.errors import BadInput, NotPossible
 
 if TYPE_CHECKING:
-    from appliance.protocol.cards import Role
+    from appliance.protocol.cards import KeyRole, Role
 
 _BLOCK = 1 << 19
 _AGE_WORK_LIMIT = 22
@@ -38,16 +38,16 @@ _AGE_WORK_LIMIT = 22
 @click.option("--x25519", is_flag=True, help="Make a key for any age tool; it is not post-quantum.")
 @click.option(
     "--role",
-    type=click.Choice(["practitioner", "service"]),
+    type=click.Choice(["practitioner", "service", "root", "signing", "opening"]),
     default="practitioner",
     show_default=True,
-    help="Whose keys these are.",
+    help="Whose keys these are. A service may keep its root, what signs, and what opens, apart.",
 )
 @passphrase_options
 @click.option("-o", "--output", "out", type=PATH, metavar="FILE", help="Also writes FILE.pub.")
 def keygen(
     x25519: bool,
-    role: "Role",
+    role: "Role | KeyRole",
     prompt: bool,
     passphrase_file: Path | None,
     passphrase_fd: int | None,
@@ -59,12 +59,16 @@ def keygen(
     give away. Neither is ever written over a file that is there.
     """
     from appliance.records.files import save_new, to_json
-    from appliance.vault.keys import PrivateKeys, lock
+    from appliance.vault.keys import HalfKeys, PrivateKeys, lock
 
     passphrase = given_passphrase(passphrase_file, passphrase_fd)
     if prompt and passphrase is None:
         passphrase = ask_new_passphrase()
-    keys = PrivateKeys.generate(role, x25519)
+    keys: PrivateKeys | HalfKeys
+    if role == "practitioner" or role == "service":
+        keys = PrivateKeys.generate(role, x25519)
+    else:
+        keys = HalfKeys.generate(role, x25519)
     data = keys.text().encode() if passphrase is None else lock(keys, passphrase)
     if out is None:
         refuse_terminal(data)

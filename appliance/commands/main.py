@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import click
 
-from appliance.commands import films, keys, kit, tryout
+from appliance.commands import escrow, films, keys, kit, tryout
 from appliance.commands.options import needs
 from appliance.errors import KitError, error_json
 
@@ -116,6 +116,8 @@ for _command in (
     keys.passphrase,
     keys.seal,
     keys.unseal,
+    escrow.split,
+    escrow.join,
     films.open_film,
     films.verify,
     films.cut,

@@ -15,7 +15,7 @@ says so.
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -40,7 +40,10 @@ from appliance.records.files import (
     read_plain,
     read_text,
 )
-from appliance.records.signing import Verifier, open_fact
+from appliance.records.signing import open_fact
+
+if TYPE_CHECKING:
+    from appliance.protocol.cards import CardChain
 
 ENDED_EARLY = "-now"
 SHARE_END_NAME = re.compile(rf"{ID.pattern}(?:{ENDED_EARLY})?")
@@ -117,10 +120,11 @@ def hold_notice(directory: CaseFolder) -> HoldNotice | None:
     return None
 
 
-def closed_there(directory: CaseFolder, service: Verifier) -> Tombstone | ServiceOrder | None:
-    """The service's word that closed a case here; None if there is none that it signed."""
+def closed_there(directory: CaseFolder, service: "CardChain") -> Tombstone | ServiceOrder | None:
+    """The service's word that closed a case here, as it was when it was taken in; None if there is
+    none that it signed."""
     try:
-        return open_fact(read_plain(directory.withdrawn_there), [service], CASE_ORDER)[0]
+        return open_fact(read_plain(directory.withdrawn_there), service.ever, CASE_ORDER)[0]
     except (OSError, BadInput):
         return None
 

@@ -1,6 +1,7 @@
 """What the service holds of ours, and under which names.
 
 service/card.json                                   whose store this is (`cards.Card`)
+service/card/0002                                   its cards after the first, signed
 service/ledger                                      how far its ledger had come, signed
 kits/<kit>/card.json                                KitCard, as in the kit's kit/kit.json
 kits/<kit>/heads/000001                             how far its logs had come, signed
@@ -27,6 +28,11 @@ from appliance.protocol.names import numbered
 from appliance.records.files import ID, CaseFolder, checked_id, paths_in
 
 SERVICE_CARD = "service/card.json"
+
+
+def service_card_object(number: int) -> str:
+    """A card of the service after its first; numbers count up from 2."""
+    return f"service/card/{number:04}"
 
 
 def kit_object(kit: str) -> str:

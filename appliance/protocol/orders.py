@@ -11,12 +11,15 @@ carries one out checks its signature again: sync may have been taken over.
 import hashlib
 import re
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from appliance.records.files import Fact, Home, Timestamp, checked_id, from_json, paths_in
-from appliance.records.signing import Verifier, fact_in, open_fact
+from appliance.records.signing import fact_in
+
+if TYPE_CHECKING:
+    from appliance.protocol.cards import CardChain
 
 LARGEST = 64 * 1024
 """Bytes: no order is longer, and no key file that one names."""
@@ -185,9 +188,9 @@ def read_order(note: bytes) -> Order:
     return fact_in(note, _ORDER)
 
 
-def signed_order(note: bytes, service: Verifier) -> Order:
+def signed_order(note: bytes, service: "CardChain") -> Order:
     """What this service has signed. Raises BadFile, BadSignature."""
-    return open_fact(note, [service], _ORDER)[0]
+    return service.word(note, _ORDER)
 
 
 def order_path(home: Home, number: int) -> Path:

@@ -14,7 +14,7 @@ import msgspec
 
 from appliance.age.recipients import parse_recipient
 from appliance.errors import BadInput, BadSignature, Reason
-from appliance.protocol.cards import Card
+from appliance.protocol.cards import CardChain
 from appliance.protocol.enrolment import Enrolled
 from appliance.records.clock import Judgement
 from appliance.records.files import Fact, Timestamp, checked_id
@@ -171,9 +171,15 @@ class Ceilings(Fact, frozen=True, kw_only=True, tag="ceilings/v1"):
     """When it was signed: an older one never takes the place of a newer."""
 
 
-def read_ceilings(note: str, service: Card) -> Ceilings:
+def read_ceilings(note: str, service: CardChain) -> Ceilings:
     """What a service has signed. Raises BadFile, BadSignature."""
-    return open_fact(note, [service.verifying_key()], Ceilings)[0]
+    return service.word(note, Ceilings)
+
+
+def ceilings_in_force(enrolled: Enrolled) -> Ceilings:
+    """What a kit took in with a press, which stays although the key that signed it has ended.
+    Raises BadFile, BadSignature."""
+    return open_fact(enrolled.ceilings, enrolled.chain.ever, Ceilings)[0]
 
 
 class Renewed(Fact, frozen=True, kw_only=True, tag="renewed/v1"):
@@ -289,7 +295,7 @@ def _untimely(permit: Permit, clock: Judgement) -> PressRefusal | None:
 def _within(permit: Permit, enrolled: Enrolled) -> bool:
     """True if the service allows this much. A note that cannot be believed allows nothing."""
     try:
-        ceilings = read_ceilings(enrolled.ceilings, enrolled.service)
+        ceilings = ceilings_in_force(enrolled)
     except BadInput:
         return False
     return (

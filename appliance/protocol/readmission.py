@@ -115,7 +115,7 @@ def judge(
     if not isinstance(order, Readmission):
         return None
     try:
-        signed_order(note, enrolled.service.verifying_key())
+        signed_order(note, enrolled.chain)
         checked_id(order.case)
     except BadSignature:
         return ReadmissionRefusal.NOT_SIGNED

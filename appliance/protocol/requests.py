@@ -42,6 +42,8 @@ class Enrol(_Asked, frozen=True, kw_only=True, tag="enrol/v1"):
     practitioner: Card
     ceilings: str = ""
     """The service's signed `permits.Ceilings`; '' leaves those that are in force."""
+    cards: tuple[str, ...] = ()
+    """The service's signed cards from the second on, as far as they were brought."""
 
 
 class Renew(_Signed, frozen=True, kw_only=True, tag="renew/v1"):

@@ -142,6 +142,8 @@ Fault = Literal[
     "false-tombstone",
     "false-order",
     "false-key",
+    "false-card",
+    "older-card",
 ]
 _SENTENCES: dict[Fault, str] = {
     "unreadable": "It could not be read as what it should be, so it waits here. Ask your service.",
@@ -157,6 +159,10 @@ _SENTENCES: dict[Fault, str] = {
     "It is not carried out. Ask your service.",
     "false-key": "The key that should let a practitioner in again is not there, or not the one "
     "that the service signed for. Ask your service to let them in once more.",
+    "false-card": "The store holds a card of your service that does not follow the one before. "
+    "This kit goes by the one that it has. Tell your service.",
+    "older-card": "The store does not have the newest card of your service, which this kit has: it "
+    "may have been restored from an older copy. Tell your service.",
 }
 
 

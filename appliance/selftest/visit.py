@@ -51,7 +51,7 @@ class Visit:
         keys, service = PrivateKeys.generate("practitioner"), PrivateKeys.generate("service")
         enrol(kit, service, keys)
         details = Details(label="nobody's family", check_word="harbour")
-        case = Cases(kit.home).create(details, keys, service.card(), [keys.signer.verifier])
+        case = Cases(kit.home).create(details, keys, service.chain, [keys.signer.verifier])
         return cls(kit, keys, service, case)
 
     @property

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from appliance.errors import BadFile, BadInput, NotAFile
-from appliance.protocol.cards import Card, KitCard
+from appliance.protocol.cards import CardChain, KitCard
 from appliance.protocol.case_record import (
     SHARE_END_NAME,
     film_order,
@@ -60,10 +60,11 @@ from appliance.records.files import (
     is_there,
     paths_in,
     plain_size,
+    read_plain,
     read_text,
     save,
 )
-from appliance.records.signing import fact_in, open_fact, split_note
+from appliance.records.signing import fact_in, split_note
 from appliance.stores.store import Store, read_small
 from appliance.stores.store import is_there as is_stored
 from appliance.sync.plan import Rank, Reads, Sealed
@@ -188,12 +189,12 @@ def bring_in(home: Home, store: Store, kit: KitCard, enrolled: Enrolled, log: Lo
     The orders are numbered: each comes in once, in turn, and an old one never again. Raises
     SendInterrupted, SendRefused.
     """
-    service = enrolled.service
+    service = enrolled.chain
     for case in cases_here(home):
         for sealed in hold_notices(home, case, lambda name: None):
             offer_if_lost(home, store, sealed.object, log)
         for order in _orders_for_a_part(home, case):
-            known = (home.inbox / order).exists()
+            known = _answers(_here(home, order), order, case, service)
             note = read_there(store, tombstone_object(order))
             if note is None and known:
                 offer_again(home, order)
@@ -209,7 +210,7 @@ def bring_in(home: Home, store: Store, kit: KitCard, enrolled: Enrolled, log: Lo
         note = read_there(store, service_order_object(kit.id, number)) or b""
         asked = None
         with suppress(BadInput):
-            asked = signed_order(note, service.verifying_key())
+            asked = signed_order(note, service)
         if asked is None or (asked.kit, asked.number) != (kit.id, number):
             problems.append(
                 Problem(object=service_order_object(kit.id, number), code="false-order")
@@ -263,7 +264,7 @@ def hear_revocations(home: Home, store: Store, enrolled: Enrolled, log: Log) -> 
         if note is None:
             continue
         try:
-            named = read_revocation(note, enrolled.service).practitioner
+            named = read_revocation(note, enrolled.chain).practitioner
         except BadInput:
             named = ""
         if named == name:
@@ -291,10 +292,11 @@ def something_at(store: Store, name: str) -> bool:
         return True
 
 
-def is_answered(home: Home, order: str) -> bool:
-    """True if the service's answer is here, and waits for no hold to end."""
-    with suppress(FileNotFoundError, BadFile):
-        return not fact_in(read_text(home.inbox / order), Tombstone).held
+def is_answered(home: Home, order: str, service: CardChain) -> bool:
+    """True if the service's answer is here, and waits for no hold to end. One that was signed with
+    a key that counts no more comes in again, signed anew."""
+    with suppress(FileNotFoundError, BadInput):
+        return not service.word(read_text(home.inbox / order), Tombstone).held
     return False
 
 
@@ -340,9 +342,15 @@ def cases_here(home: Home) -> list[str]:
     return []
 
 
-def _answers(note: bytes, order: str, case: str, service: Card) -> bool:
+def _here(home: Home, order: str) -> bytes:
+    with suppress(FileNotFoundError, BadFile):
+        return read_plain(home.inbox / order)
+    return b""
+
+
+def _answers(note: bytes, order: str, case: str, service: CardChain) -> bool:
     try:
-        answer, _ = open_fact(note, [service.verifying_key()], Tombstone)
+        answer = service.word(note, Tombstone)
     except BadInput:
         return False
     return (answer.order, answer.case) == (order, case)

@@ -28,7 +28,7 @@ from appliance.errors import (
     TooLarge,
 )
 from appliance.film.manifest import Mended, parse_manifest
-from appliance.protocol.cards import Card, KitCard
+from appliance.protocol.cards import Card, CardChain, KitCard
 from appliance.protocol.case_record import CaseRecord, is_withdrawn, withdrawal_note
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.names import beside
@@ -64,6 +64,7 @@ from appliance.records.files import (
 from appliance.records.signing import Verifier, fact_in, open_fact
 from appliance.stores.endings import soon
 from appliance.stores.store import SLOWEST, Content, Measured, Put, Store, measure, read_small
+from appliance.sync.cards import follow
 from appliance.sync.orders import (
     an_order,
     asked_back,
@@ -331,15 +332,16 @@ class Sender:
         kit's own card).
         """
         kit, enrolled = self._whose()
-        service = enrolled.service
         clear_keys(self._home, kit, enrolled)
         with contextlib.closing(self._open_store()) as store:
             self._ends = tuple(
                 EndsSoon(what=ending.what, at=ending.at)
                 for ending in soon(store.ends, self._clock.read().wall)
             )
-            self._check_store(store, service)
-            problems = hear_revocations(self._home, store, enrolled, self._log)
+            self._check_store(store, enrolled.service)
+            enrolled, problems = follow(self._home, store, enrolled, self._log)
+            service = enrolled.chain
+            problems += hear_revocations(self._home, store, enrolled, self._log)
             for problem in [*problems, *bring_in(self._home, store, kit, enrolled, self._log)]:
                 self._problems[problem.object] = problem
             if compare:
@@ -415,7 +417,9 @@ class Sender:
             )
         return kit, enrolled
 
-    def _next(self, store: Store, kit: KitCard, service: Card, tried: set[str]) -> list[Sealed]:
+    def _next(
+        self, store: Store, kit: KitCard, service: CardChain, tried: set[str]
+    ) -> list[Sealed]:
         """What is to be sent and was not tried yet. Asked until there is nothing: a withdrawal, or
         a film that ended, may have come while the rest was on its way."""
         found = look(self._home, kit, self._unconfirmed(store.url))
@@ -454,7 +458,7 @@ class Sender:
                 "Correct `store` in the kit's settings, or set the kit up for that service.",
             )
 
-    def _hear(self, store: Store, found: Found, service: Card) -> bool:
+    def _hear(self, store: Store, found: Found, service: CardChain) -> bool:
         """Bring in what the service says of the cases here, before anything of them is sent. True
         if an order goes once more: it or its answer was there, and is at the store no more."""
         offered = False
@@ -466,13 +470,13 @@ class Sender:
             if note is None and order and is_there(self._home.inbox / order):
                 offer_again(self._home, order)
                 offered = True
-            answered_before = order and is_answered(self._home, order)
+            answered_before = order and is_answered(self._home, order, service)
             if order and not answered_before:
                 offered |= offer_if_lost(self._home, store, order_object(order), self._log)
             if note is None or answered_before:
                 continue
             try:
-                tombstone, _ = open_fact(note, [service.verifying_key()], Tombstone)
+                tombstone = service.word(note, Tombstone)
                 answered = checked_id(tombstone.order)
                 if tombstone.case != case or not tombstone.whole:
                     raise BadSignature("This note is about something else.")

@@ -37,7 +37,7 @@ from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import seal
 from appliance.age.unsealing import Identity, unseal
 from appliance.errors import BadFile, BadInput, CaseWithdrawn, Incomplete, NoMatch, NotOpened
-from appliance.protocol.cards import Card, KitCard, sealing_keys
+from appliance.protocol.cards import Card, CardChain, KitCard
 from appliance.protocol.case_record import CaseRecord, is_withdrawn
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.names import Numbered, numbered, numbered_name
@@ -389,7 +389,7 @@ class Cases:
         return found
 
     def create(
-        self, details: Details, keys: PrivateKeys, service: Card, verifiers: Iterable[Verifier]
+        self, details: Details, keys: PrivateKeys, service: CardChain, verifiers: Iterable[Verifier]
     ) -> OpenCase:
         """Make a case with a key of its own, sealed to this practitioner and the service.
 
@@ -507,7 +507,7 @@ class Cases:
             return self._renew(case, [*team, member], enrolled)
         if member not in team:
             # The key first: who is in the team can open it, whenever the power goes.
-            _save_identities(case.directory, case.identities, [*team, member], enrolled.service)
+            _save_identities(case.directory, case.identities, [*team, member], enrolled.chain)
             case.write(Team(members=(*team, member), recipient=case.record.recipient))
         return case
 
@@ -536,10 +536,10 @@ class Cases:
         stay = tuple(dict.fromkeys(card for card in team if card in enrolled.practitioners))
         if case.keys.card() not in stay:
             raise NoMatch("This case is not open to you any more.")
-        identity = _new_identity(enrolled.service)
+        identity = _new_identity(enrolled.chain)
         # The key first, for nothing may be sealed to one that is not on the card; then who stays,
         # which `open` believes; then the recipient that is sealed to.
-        _save_identities(case.directory, [identity, *case.identities], stay, enrolled.service)
+        _save_identities(case.directory, [identity, *case.identities], stay, enrolled.chain)
         case.write(Team(members=stay, recipient=str(identity.recipient)))
         renewed = replace(case, identities=(identity, *case.identities))
         return _sealed_from_now_to(renewed, str(identity.recipient))
@@ -654,12 +654,12 @@ def _sealed_from_now_to(case: OpenCase, recipient: str) -> OpenCase:
     return replace(case, record=record, identities=identities)
 
 
-def _new_identity(service: Card) -> Identity:
-    return generate_identity(x25519=service.sealing_key().kind == "x25519")
+def _new_identity(service: CardChain) -> Identity:
+    return generate_identity(x25519=service.first.sealing_key().kind == "x25519")
 
 
 def _save_identities(
-    directory: CaseFolder, identities: Sequence[Identity], team: Sequence[Card], service: Card
+    directory: CaseFolder, identities: Sequence[Identity], team: Sequence[Card], service: CardChain
 ) -> None:
     """The case's secrets as the next key file, an identity file of age once it is opened."""
     names = [path.name for path in paths_in(directory, _IDENTITY)]
@@ -668,8 +668,7 @@ def _save_identities(
         default=0,
     )
     secrets = "".join(f"{identity.secret_text()}\n" for identity in identities)
-    recipients = sealing_keys(service.sealing_key(), *team, service)
-    save_new(directory.identity(number), seal(secrets.encode(), recipients))
+    save_new(directory.identity(number), seal(secrets.encode(), service.recipients(*team)))
 
 
 def stem_of(kind: type[Fact]) -> str:

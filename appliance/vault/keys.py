@@ -14,10 +14,53 @@ from appliance.age.scrypt import ScryptIdentity, ScryptRecipient, normalised
 from appliance.age.sealing import VERSION_LINE, seal
 from appliance.age.unsealing import Identity, unseal
 from appliance.errors import BadFile, KitError, NotPossible
-from appliance.protocol.cards import Card, Role, role_of
+from appliance.protocol.cards import Card, CardChain, KeyCard, KeyRole, Role, role_of
 from appliance.records.files import erase, lines, new_id, save
 from appliance.records.signing import Signer
 from appliance.vault.passphrases import check_passphrase
+
+
+class HalfKeys:
+    """A key of a service that is for one thing alone: it opens, or it signs orders, or cards."""
+
+    def __init__(self, role: KeyRole, key: Identity | Signer) -> None:
+        self.role = role
+        self.identity = None if isinstance(key, Signer) else key
+        self.signer = key if isinstance(key, Signer) else None
+
+    @classmethod
+    def generate(cls, role: KeyRole, x25519: bool = False) -> "HalfKeys":
+        if role == "opening":
+            return cls(role, generate_identity(x25519))
+        return cls(role, Signer.generate(f"service-{new_id()}"))
+
+    @classmethod
+    def parse(cls, text: str) -> "HalfKeys":
+        """Read what `text()` wrote. Raises BadFile, and never repeats a secret."""
+        found = _labelled(text)
+        role, secrets = found.get("role"), identity_lines(text)
+        keys: HalfKeys | None = None
+        if role == "opening" and len(secrets) == 1 and "signing-key" not in found:
+            keys = cls("opening", parse_identity(secrets[0]))
+        elif role in ("root", "signing") and not secrets and "signing-key" in found:
+            keys = cls(role, Signer.parse(found["signing-key"]))  # type: ignore[arg-type]
+        if keys is None:
+            raise BadFile("This is not a key file of a service.", "Make one with `attune keygen`.")
+        if found.get("public") != keys.card().key:
+            raise BadFile("This key file was altered: its public and secret halves do not fit.")
+        return keys
+
+    def text(self) -> str:
+        """The secret; for key files only. One that opens is an identity file of age."""
+        head = f"# role: {self.role}\n# public: {self.card().key}\n"
+        if self.signer is not None:
+            return f"{head}# signing-key: {self.signer.secret_text()}\n"
+        assert self.identity is not None
+        return f"{head}{self.identity.secret_text()}\n"
+
+    def card(self) -> KeyCard:
+        public = self.identity.recipient if self.identity else self.signer and self.signer.verifier
+        return KeyCard(role=self.role, key=str(public))
 
 
 class PrivateKeys:
@@ -65,8 +108,31 @@ class PrivateKeys:
             verifier=str(self.signer.verifier),
         )
 
+    @property
+    def identities(self) -> list[Identity]:
+        """Everything here that opens."""
+        return [self.identity]
 
-def lock(keys: PrivateKeys, passphrase: str, work: int | None = None) -> bytes:
+    @property
+    def root(self) -> Signer:
+        """What signs the service's next card."""
+        return self.signer
+
+    @property
+    def chain(self) -> CardChain:
+        """A service whose only card is this."""
+        return CardChain(self.card())
+
+
+def read_keys(data: bytes, passphrase: Callable[[], str]) -> PrivateKeys | HalfKeys:
+    """The keys in a file, locked or not. Raises BadFile, WrongPassphrase, Incomplete."""
+    if data.startswith(VERSION_LINE):
+        data = unseal(data, [ScryptIdentity(normalised(passphrase()))])
+    text = data.decode(errors="replace")
+    return (HalfKeys if "role" in _labelled(text) else PrivateKeys).parse(text)
+
+
+def lock(keys: PrivateKeys | HalfKeys, passphrase: str, work: int | None = None) -> bytes:
     """The keys under a passphrase: an age file that `age --decrypt` opens with it too.
 
     Takes about a second and up to 128 MiB, in a child process. Raises BadInput for a weak one.

@@ -68,7 +68,7 @@ def kit(tmp_path: Path) -> SendingKit:
 
 
 def answer(kit: SendingKit, note: str) -> Reset | ResetRefusal:
-    return judge(note, kit.id, service().card(), kit.home)
+    return judge(note, kit.id, service().chain, kit.home)
 
 
 # --- Which orders count -------------------------------------------------------------------------
@@ -229,7 +229,7 @@ def test_the_order_comes_with_the_next_contact_and_is_found(kit: SendingKit) -> 
     store = new_store(kit.root.parent / "other")
     kit.store = kit.root.parent / "other"
     with ledger_of(store) as ledger:
-        number, note = order_reset(store, service().signer, ledger, kit.id, False, STARTED)
+        number, note = order_reset(store, service(), ledger, kit.id, False, STARTED)
     assert number == 1
     assert ordered(kit.home) == ""
     assert kit.sync(store).state == "sent"
@@ -386,7 +386,7 @@ def test_after_that_the_same_order_counts_no_more(kit: SendingKit) -> None:
     finish(kit.home)
     again = SendingKit(kit.root, kit.store)
     assert again.id != kit.id
-    assert judge(note, again.id, service().card(), again.home) is ResetRefusal.OTHER_KIT
+    assert judge(note, again.id, service().chain, again.home) is ResetRefusal.OTHER_KIT
 
 
 def test_an_order_is_of_one_kit_with_all_its_numbers() -> None:

@@ -22,7 +22,6 @@ ELSEWHERE = {
     "appliance.media.avc": "appliance/media/test_cutting",
     "appliance.media.wire": "appliance/media/test_apart",
     # Facts, tested where they are judged.
-    "appliance.protocol.cards": "project/test_recipients",
     "appliance.protocol.case_record": WITHDRAWAL,
     "appliance.protocol.objects": SENDER,
     "appliance.protocol.orders": WITHDRAWAL,
@@ -54,6 +53,10 @@ ELSEWHERE = {
     # Programs, started as programs.
     "appliance.base.__main__": COMMANDS,
     "appliance.base.rehearsal": VERBS,
+    "appliance.commands.escrow": "appliance/vault/test_escrow",
+    "appliance.base.commands.carrying": "appliance/base/custody/test_carrying",
+    "appliance.base.commands.custody": "appliance/base/custody/test_keys",
+    "appliance.base.custody.next": "appliance/base/custody/test_keys",
     "appliance.base.service": VERBS,
     "appliance.base.commands.overview": "appliance/base/test_status",
     "appliance.base.commands.keeping": "appliance/base/keeping/test_auditing",

@@ -331,7 +331,7 @@ def test_whatever_lies_where_the_sender_looks_all_else_is_sent(kit: SendingKit, 
     # Nobody may set the kit back while some of it was not sent, or cannot be told.
     note = service().signer.sign(f"{to_json(Reset(kit=kit.id, number=1, at=STARTED)).decode()}\n")
     answers: list[object] = []
-    in_time(lambda: answers.append(judge(note, kit.id, service().card(), kit.home)))
+    in_time(lambda: answers.append(judge(note, kit.id, service().chain, kit.home)))
     assert answers == [ResetRefusal.NOT_SENT]
 
 

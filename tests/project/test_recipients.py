@@ -44,8 +44,12 @@ SEALED_TO = {
     # Whatever a person who runs a command names; `check_mix` keeps kinds apart.
     "appliance.commands.keys": {"recipients"},
     # `sealing_keys`: to people, and of one kind with the service or the case.
-    "appliance.base.people": {"sealing_keys(own.sealing_key(), to, own)"},
-    "appliance.vault.cases": {"[parse_recipient(self.record.recipient)]", "recipients"},
+    "appliance.base.custody.anew": {"keys.chain.recipients()", "keys.chain.recipients(*people)"},
+    "appliance.base.people": {"keys.chain.recipients(to)"},
+    "appliance.vault.cases": {
+        "[parse_recipient(self.record.recipient)]",
+        "service.recipients(*team)",
+    },
     "appliance.casework.shares": {"recipients"},
     # A passphrase.
     "appliance.vault.keys": {"[ScryptRecipient(normalised(passphrase), work)]"},
@@ -151,9 +155,9 @@ def test_no_case_is_sealed_to_a_weaker_key_than_the_services(kit: SendingKit) ->
         kit.cases.admit(case, WEAKER, both)
     details = Details(label="x", check_word="y")
     with pytest.raises(BadInput, match="not of the type"):
-        kit.cases.create(details, WEAK["practitioner"], service().card(), [])
+        kit.cases.create(details, WEAK["practitioner"], service().chain, [])
     with pytest.raises(BadInput, match="not of the type"):
-        kit.cases.create(details, practitioner(), WEAK["service"].card(), [])
+        kit.cases.create(details, practitioner(), WEAK["service"].chain, [])
     weaker_service = enrolled(practitioner().card(), by=WEAK["service"].card())
     with pytest.raises(BadInput, match="not of the type"):
         kit.cases.release(case, "practitioner-x", weaker_service)
@@ -214,7 +218,7 @@ def test_a_film_that_is_brought_in_lies_on_the_card_under_a_post_quantum_key(
 
 def test_a_case_that_the_service_chose_x25519_for_opens_with_every_age(tmp_path: Path) -> None:
     home = Home(tmp_path / "home", tmp_path / "run")
-    card = WEAK["service"].card()
+    card = WEAK["service"].chain
     details = Details(label="x", check_word="y")
     case = Cases(home).create(details, WEAK["practitioner"], card, [])
     assert parse_recipient(case.record.recipient).kind == "x25519"

@@ -47,7 +47,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> OpenCase:
     home.prepare(home.cases)
     verifiers = [practitioner().signer.verifier]
     details = Details(label="The family", check_word="lantern")
-    return Cases(home).create(details, practitioner(), service().card(), verifiers)
+    return Cases(home).create(details, practitioner(), service().chain, verifiers)
 
 
 def test_there_are_records_of_every_room() -> None:

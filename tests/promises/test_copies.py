@@ -38,7 +38,7 @@ def case(tmp_path: Path) -> OpenCase:
     home.prepare(home.cases)
     keys, service = PrivateKeys.generate("practitioner"), PrivateKeys.generate("service")
     details = Details(label="Annabel", check_word="Harbour Lane")
-    made = Cases(home).create(details, keys, service.card(), [keys.signer.verifier])
+    made = Cases(home).create(details, keys, service.chain, [keys.signer.verifier])
     made.write(Goals(goals=(Goal(id=new_id(), text="notices when she begins"),)))
     return made
 

@@ -69,7 +69,7 @@ class Life(RuleBasedStateMachine):
         """A family and its case."""
         self.now = BEGAN
         details = Details(label="the family", check_word="lantern")
-        self.id = self.cases.create(details, PEOPLE[0], SERVICE.card(), VERIFIERS).id
+        self.id = self.cases.create(details, PEOPLE[0], SERVICE.chain, VERIFIERS).id
         self.directory = self.home.case(self.id)
         self.team, self.left = [PEOPLE[0]], list[PrivateKeys]()
         self.withdrawn = False

@@ -116,7 +116,7 @@ class SendingKit:
         case = self.cases.create(
             Details(label="a label", check_word="harbour"),
             practitioner(),
-            service().card(),
+            service().chain,
             [practitioner().signer.verifier],
         )
         save(case.clips / f"{new_id()}.mp4.age", sealed_looking(random.Random(case.id), 3000))

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from appliance.protocol.cards import Card
+from appliance.protocol.cards import Card, KeyCard, ServiceCard
+from appliance.protocol.enrolment import Enrolled
 from appliance.records.files import Fact
-from tests.support.homes import practitioner
+from tests.support.homes import practitioner, service
 
 LETTERS = [
     *"\0\1\t\n\v\f\r\x1b\x1c\x1d\x1e\x1f\x7f\x80\x85\xa0\xad",
@@ -55,14 +56,31 @@ def facts(kind: type[Any], text: st.SearchStrategy[str]) -> st.SearchStrategy[An
 _TIMES = st.integers(0, 7 * 10**9).map(lambda at: dt.datetime.fromtimestamp(at, dt.UTC))
 
 
+def _service_card() -> ServiceCard:
+    keys = service(), practitioner()
+    return ServiceCard(
+        number=2,
+        before="0" * 64,
+        at=dt.datetime.fromtimestamp(0, dt.UTC),
+        roots=(str(service().signer.verifier),),
+        signing=(),
+        recipients=tuple(str(one.identity.recipient) for one in keys),
+    )
+
+
 def _values(kind: msgspec.inspect.Type, text: st.SearchStrategy[str]) -> Any:
     match kind:
         case msgspec.inspect.StructType(cls=found) if issubclass(found, Card):
             return st.just(practitioner().card())
+        case msgspec.inspect.StructType(cls=found) if issubclass(found, ServiceCard):
+            return st.just(_service_card())
+        case msgspec.inspect.StructType(cls=found) if issubclass(found, KeyCard):
+            return st.just(KeyCard(role="root", key=str(service().signer.verifier)))
         case msgspec.inspect.StructType(cls=found, fields=fields):
-            return st.fixed_dictionaries({one.name: _values(one.type, text) for one in fields}).map(
-                lambda given, found=found: found(**given)
-            )
+            made = {one.name: _values(one.type, text) for one in fields}
+            if found is Enrolled:
+                made["cards"] = st.just(())  # Any others are refused.
+            return st.fixed_dictionaries(made).map(lambda given, found=found: found(**given))
         case msgspec.inspect.StrType(pattern=str(form)):
             return st.from_regex(form, fullmatch=True)
         case msgspec.inspect.StrType():

@@ -71,7 +71,7 @@ def test_whom_the_service_revokes_every_kit_of_theirs_hears_of(
     assert done.returncode == 0, done.stderr
     kit.sync()
     note = (kit.home.inbox / revocation_name(name)).read_text()
-    assert read_revocation(note, homes.service().card()).practitioner == name
+    assert read_revocation(note, homes.service().chain).practitioner == name
 
 
 def test_who_was_revoked_is_not_enrolled_again_with_the_same_keys(

@@ -205,7 +205,7 @@ def _listed(record: CaseRecord, armed: str) -> Listed | None:
             else _("Case %(id)s, removed when its time was over", id=record.id[:4])
         )
         return Listed(record.id, words, True, False, unfinished=_unfinished(directory))
-    if closed_there(directory, holder.service.verifying_key()):
+    if closed_there(directory, holder.service):
         # Nothing says any more whose it was; the log shows its id to everybody here as well.
         words = _("Case %(id)s, closed by the service", id=record.id[:4])
         return Listed(record.id, words, True, False, unfinished=_unfinished(directory))

@@ -83,7 +83,7 @@ def ask() -> ResponseReturnValue:
     kit, enrolled = load_fact(parts().home.kit_card, KitCard), parts().enrolled
     if kit is None or parts().recorder.status() is None:
         return _page(_("The recorder does not answer. Look at the kit itself.")), 409
-    order = judge(note, kit.id, enrolled.service if enrolled else None, parts().home)
+    order = judge(note, kit.id, enrolled.chain if enrolled else None, parts().home)
     if isinstance(order, ResetRefusal):
         return _page(_(order.sentence)), 409
     if not form.confirm.data:

@@ -5,6 +5,7 @@ from flask.typing import ResponseReturnValue
 
 from appliance.casework.service_settings import Service, parse, put_in_force, shipped
 from appliance.errors import BadFile, BadInput
+from appliance.protocol.cards import CardChain
 from appliance.protocol.permits import read_ceilings
 from web_ui.answers import press_page
 from web_ui.parts import parts
@@ -45,20 +46,22 @@ def bring() -> ResponseReturnValue:
     and only after a press."""
     upload = request.files.get(CARD)
     try:
-        card, ceilings = read_service_card(upload.stream.read() if upload else b"")
+        brought = read_service_card(upload.stream.read() if upload else b"")
         enrolled = parts().enrolled
-        if enrolled is None or card != enrolled.service:
+        if enrolled is None or brought.card != enrolled.service:
             raise BadInput(_("That is the card of another service than this kit's."))
-        if not ceilings:
+        if not brought.ceilings:
             raise BadInput(
                 _("That card says nothing of what a kit may do at most."),
                 _("Ask your service for the file that it made for that."),
             )
-        if read_ceilings(ceilings, card).since <= parts().recorder.ceilings().since:
+        newer = len(brought.cards) > len(enrolled.cards)
+        chain = CardChain(brought.card, brought.cards if newer else enrolled.cards)
+        if read_ceilings(brought.ceilings, chain).since <= parts().recorder.ceilings().since:
             raise BadInput(_("This kit has that already, or something newer."))
     except BadInput as error:
         return _page(error), 400
-    parts().enrolment.bring_ceilings(card, practitioner().card, ceilings)
+    parts().enrolment.bring_ceilings(brought, practitioner().card)
     parts().enrolment.ask()
     parts().note("ceilings-brought")
     return redirect(url_for("service.press"), 303)

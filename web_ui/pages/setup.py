@@ -47,12 +47,13 @@ def bring() -> ResponseReturnValue:
     form.validate_on_submit()
     words = make_passphrase() if form.how.data == MAKE else ""
     try:
-        service, ceilings = read_service_card(_given(form.service_card_file, form.service_card))
+        given = _given(form.service_card_file, form.service_card)
+        service, ceilings, cards = read_service_card(given)
         # scrypt takes much memory: one passphrase at a time.
         with parts().enrolment.turn:
             brought = _given(form.practitioner_key_file, form.practitioner_key)
             keys, sealed = practitioner_keys(service, words, brought, form.passphrase.data or "")
-            parts().enrolment.bring(service, keys, sealed, ceilings)
+            parts().enrolment.bring(service, keys, sealed, ceilings, cards=cards)
     except KitError as error:
         page = render_template("setup.html", form=form, refused=error)
         return page, status_of(error)

@@ -41,7 +41,7 @@ from appliance.protocol.orders import CopiesOut, FilmWithdrawal, ServiceOrder, T
 from appliance.protocol.readmission import key_waits
 from appliance.protocol.status import RecorderStatus
 from appliance.records.files import CaseFolder, names_in, read_text
-from appliance.records.signing import open_fact, open_note
+from appliance.records.signing import open_note
 from appliance.vault.cases import UNREADABLE, OpenCase
 from web_ui.forms import Form, day_sent, text_field
 from web_ui.housekeeping import close_for_good
@@ -180,7 +180,7 @@ def lift(case: str) -> ResponseReturnValue:
     found = withdrawal_note(directory)
     if found is not None:
         _check_ours(found[1])
-    elif closed_there(directory, holder.service.verifying_key()) is None:
+    elif closed_there(directory, holder.service) is None:
         open_case(case)
     lift_hold(directory, holder.keys.signer, holder.now(parts().clock))
     parts().note("hold-lifted", case=case)
@@ -206,7 +206,7 @@ def certificate(case: str) -> ResponseReturnValue:
     if found is not None:
         _check_ours(found[1])
         return render_template("certificate.html", case=case, told=_certificate(case, found[0]))
-    closed = closed_there(parts().home.case(case), practitioner().service.verifying_key())
+    closed = closed_there(parts().home.case(case), practitioner().service)
     if closed is None:
         abort(404)
     return render_template("certificate.html", case=case, told=_certificate(case, None, closed))
@@ -326,7 +326,7 @@ def _answer(name: str, case: str, order: str = "") -> Tombstone | None:
     """
     try:
         note = read_text(parts().home.inbox / name)
-        answer, _by = open_fact(note, [practitioner().service.verifying_key()], Tombstone)
+        answer = practitioner().service.word(note, Tombstone)
     except (FileNotFoundError, BadInput):
         return None
     same = answer.case == case and order in ("", answer.order)

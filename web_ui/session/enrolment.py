@@ -9,10 +9,10 @@ import shutil
 import threading
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from appliance.errors import BadFile, BadInput
-from appliance.protocol.cards import Card, sealing_keys
+from appliance.protocol.cards import Card, CardChain, sealing_keys
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.permits import read_ceilings
 from appliance.protocol.readmission import has_come
@@ -38,6 +38,7 @@ BRING, MAKE = "bring", "make"
 Progress = Literal["nothing", "ready", "waiting", "refused", "timed-out", "done"]
 
 _CEILINGS = b'{"attune":"ceilings/'
+_NEXT_CARD = b'{"attune":"service-card/'
 _SECRET_MARKS = (b"AGE-SECRET-KEY-", b"PRIVATE+KEY+", b"age-encryption.org/v1", b"BEGIN AGE")
 
 
@@ -45,6 +46,16 @@ class SecretBrought(BadInput):
     """A secret key was given where only a public card belongs."""
 
     code = "secret-brought"
+
+
+class BroughtService(NamedTuple):
+    """What a kit takes in of its service at the set-up."""
+
+    card: Card
+    ceilings: str
+    """Its signed limits for its kits, '' where the file has none."""
+    cards: tuple[str, ...]
+    """Its signed cards from the second on, as far as the file has them."""
 
 
 class NewCard(Fact, frozen=True, kw_only=True, tag="new-card/v1"):
@@ -99,6 +110,7 @@ class Enrolment:
         """Held while somebody brings keys."""
         self._cards: tuple[Card, Card] | None = None
         self._ceilings = ""
+        self._next_cards: tuple[str, ...] = ()
         self._request = ""
         self._asked = 0.0
 
@@ -109,11 +121,12 @@ class Enrolment:
         sealed: bytes,
         ceilings: str = "",
         forgotten: bool = False,
+        cards: tuple[str, ...] = (),
     ) -> None:
         """Keep the practitioner's locked key and remember both cards; the button is not asked yet.
 
         `ceilings`: the service's signed limits for its kits, '' for none. `forgotten`: this card
-        replaces one whose passphrase its owner forgot.
+        replaces one whose passphrase its owner forgot. `cards`: the service's after its first.
 
         Raises BadInput if practitioner and service cannot seal to each other.
         """
@@ -135,14 +148,15 @@ class Enrolment:
                 keep_new_card(self._home, practitioner)
             sync_directory(self._home.keys)
             self._cards = (service, practitioner)
-            self._ceilings = ceilings
+            self._ceilings, self._next_cards = ceilings, cards
             self._request = ""
 
-    def bring_ceilings(self, service: Card, practitioner: Card, ceilings: str) -> None:
+    def bring_ceilings(self, service: BroughtService, practitioner: Card) -> None:
         """Remember new limits that the service has signed; the button is not asked yet."""
         with self._lock:
             self._forget_earlier()
-            self._cards, self._ceilings, self._request = (service, practitioner), ceilings, ""
+            self._cards, self._request = (service.card, practitioner), ""
+            self._ceilings, self._next_cards = service.ceilings, service.cards
 
     def ask(self) -> None:
         """Ask the recorder for a press of the button. Raises BadFile if nothing was brought."""
@@ -152,7 +166,13 @@ class Enrolment:
             service, practitioner = self._cards
             self._asked = self._clock.read().boottime
             self._request = self._recorder.ask(
-                partial(Enrol, service=service, practitioner=practitioner, ceilings=self._ceilings)
+                partial(
+                    Enrol,
+                    service=service,
+                    practitioner=practitioner,
+                    ceilings=self._ceilings,
+                    cards=self._next_cards,
+                )
             )
 
     def progress(self, status: RecorderStatus | None) -> Progress:
@@ -180,9 +200,9 @@ class Enrolment:
                 shutil.rmtree(directory)
 
 
-def read_service_card(data: bytes) -> tuple[Card, str]:
-    """The service's public card and its signed limits for its kits, '' if there are none in the
-    file.
+def read_service_card(data: bytes) -> BroughtService:
+    """The service's public card, and what stands beneath it: the cards that followed it, and the
+    signed limits for its kits.
 
     Raises SecretBrought for anything with a secret in it, BadFile.
     """
@@ -193,8 +213,9 @@ def read_service_card(data: bytes) -> tuple[Card, str]:
             "Take the file away from here and bring the one whose name ends in .pub.",
         )
     try:
-        text, found, note = data.strip().partition(_CEILINGS)
-        card = from_json(text, Card)
+        above, found, note = data.strip().partition(_CEILINGS)
+        text, *following = above.split(_NEXT_CARD)
+        card = from_json(text.strip(), Card)
     except BadFile as error:
         raise BadFile(
             "That is not the service's public card.", "It is the file whose name ends in .pub."
@@ -204,17 +225,22 @@ def read_service_card(data: bytes) -> tuple[Card, str]:
             "That is the card of a practitioner, not of the service.",
             "Ask your service for its own card; its file is usually called service.pub.",
         )
-    if not found:
-        return card, ""
-    signed = (found + note).decode(errors="replace") + "\n"
+    cards = tuple(_note(_NEXT_CARD + one) for one in following)
+    signed = _note(found + note) if found else ""
     try:
-        read_ceilings(signed, card)
+        chain = CardChain(card, cards)
+        if signed:
+            read_ceilings(signed, chain)
     except BadInput as error:
         raise BadFile(
             "What stands beneath the service's card is not signed by it, or was altered.",
             "Ask your service for the file again.",
         ) from error
-    return card, signed
+    return BroughtService(card, signed, cards)
+
+
+def _note(text: bytes) -> str:
+    return text.strip().decode(errors="replace") + "\n"
 
 
 def read_practitioner_key(data: bytes, passphrase: str) -> PrivateKeys:

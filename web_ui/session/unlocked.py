@@ -38,7 +38,7 @@ class Practitioner:
         self.kit = tuple(kit)
         self.keys = keys
         self.card = card
-        self.service = enrolled.service
+        self.service = enrolled.chain
         self.verifiers = tuple(
             p.verifying_key() for p in (*enrolled.practitioners, *enrolled.former)
         )

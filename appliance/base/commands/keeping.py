@@ -41,7 +41,7 @@ def audit(service: Service, sample: float, rehearse: bool, as_json: bool) -> Non
     ]
     with service.at_work(rehearse=True) as work:
         waiting = [o for o in work.desk.work() if o.state not in ("done-before", "held")]
-        identities = [work.keys.identity]
+        identities = work.keys.identities
         auditor = Auditor(work.store, identities, signers, work.ledger, sample / 100)
         listed = list(auditor.listed())
     # To read takes long: families' orders are carried out meanwhile.
@@ -49,7 +49,7 @@ def audit(service: Service, sample: float, rehearse: bool, as_json: bool) -> Non
         found = auditor.and_read(store, listed)
         signed = 0
         if not rehearse:
-            signed = sign_audit(store, keys.signer, found, len(waiting), began).number
+            signed = sign_audit(store, keys, found, len(waiting), began).number
     lines = [finding.sentence for finding in found.findings]
     lines += [f"Not done yet: {in_words(outcome)}" for outcome in waiting]
     lines.append(

@@ -60,8 +60,8 @@ def reset(service: Service, kit: str, even_unsent: bool, rehearse: bool, as_json
       attune base /srv/attune/store -i KEYS reset KIT
     """
     with service.at_work(rehearse) as work:
-        now, signer = SystemClock().read().wall, work.keys.signer
-        number, note = order_reset(work.store, signer, work.ledger, kit, even_unsent, now)
+        now = SystemClock().read().wall
+        number, note = order_reset(work.store, work.keys, work.ledger, kit, even_unsent, now)
         known = is_there(work.store, kit_object(kit))
     if not rehearse:
         save(service.folder / f"reset-{kit}.order", note)

@@ -28,11 +28,13 @@ from appliance.base.orders import put_note, read_or_none
 from appliance.errors import BadInput, Incomplete, NoMatch
 from appliance.film.manifest import parse_manifest
 from appliance.protocol.audits import NAMED, StoreAudit
-from appliance.protocol.names import case_key
+from appliance.protocol.cards import CardChain
+from appliance.protocol.names import numbered
 from appliance.protocol.objects import audit_object, tombstone_object
 from appliance.records.files import ID
-from appliance.records.signing import Signer, Verifier, open_fact, sign_fact
+from appliance.records.signing import Verifier, sign_fact
 from appliance.stores.store import Entry, ServiceStore, measure
+from appliance.vault.keys import PrivateKeys
 
 Code = Literal[
     "missing",
@@ -210,7 +212,7 @@ class Auditor:
                 yield Finding(name, "key-left")
         # Whoever has a kit's way in can put rubbish on top: it is passed by.
         elif not any(
-            self._works(name) for name in reversed(keys) if case_key(name.rpartition("/")[2])
+            self._works(name) for name in reversed(keys) if numbered(name.rpartition("/")[2])
         ):
             yield Finding(f"Case {case}", "key")
 
@@ -242,24 +244,24 @@ class Auditor:
             return file.read(_LARGEST).decode(errors="replace")
 
 
-def newest_audit(store: ServiceStore, service: Verifier) -> StoreAudit | None:
+def newest_audit(store: ServiceStore, service: CardChain) -> StoreAudit | None:
     """The newest audit that this service signed, None if there is none. Raises SendInterrupted,
     SendRefused."""
     for entry in sorted(store.list("audits/"), key=lambda entry: entry.name, reverse=True):
         # Whoever has a kit's way in may have put anything there.
         with suppress(BadInput):
-            found, _ = open_fact(read_or_none(store, entry.name) or b"", [service], StoreAudit)
+            found = service.word(read_or_none(store, entry.name) or b"", StoreAudit)
             if audit_object(found.number) == entry.name:
                 return found
     return None
 
 
 def sign_audit(
-    store: ServiceStore, signer: Signer, audit: Audit, waiting: int, began: datetime
+    store: ServiceStore, keys: PrivateKeys, audit: Audit, waiting: int, began: datetime
 ) -> StoreAudit:
     """Put what an audit found at the store, signed, under the next number. Raises SendInterrupted,
     SendRefused."""
-    before = newest_audit(store, signer.verifier)
+    before = newest_audit(store, keys.chain)
     lost = [finding.object for finding in audit.findings if finding.code in LOST]
     told = StoreAudit(
         number=before.number + 1 if before else 1,
@@ -274,12 +276,8 @@ def sign_audit(
         lost=tuple(lost[:NAMED]),
         more=len(lost[NAMED:]),
     )
-    put_note(store, audit_object(told.number), sign_fact(signer, told).encode())
+    put_note(store, audit_object(told.number), sign_fact(keys.signer, told).encode())
     return told
-
-
-def _is_own(name: str) -> bool:
-    return case_key(name.rpartition("/")[2]) is not None
 
 
 def _case_of(entry: Entry) -> str:

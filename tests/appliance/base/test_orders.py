@@ -98,7 +98,7 @@ def test_the_service_signs_what_its_kits_may_do_at_most(
     assert done.returncode == 0, done.stderr
     card, note = (keys / "service-setup.pub").read_text().split("\n", 1)
     assert from_json(card, Card) == service().card()
-    signed = read_ceilings(note, service().card())
+    signed = read_ceilings(note, service().chain)
     assert (signed.limit, signed.films, signed.life) == (1200, 2, 43200)
 
 
@@ -538,7 +538,7 @@ def test_only_the_cases_of_who_forgot_are_recovered_and_one_that_says_nobody_is_
     mine, unsaid = kit.case().id, kit.case().id
     colleague = PrivateKeys.generate("practitioner")
     details = Details(label="another family", check_word="harbour")
-    theirs = kit.cases.create(details, colleague, service().card(), [colleague.signer.verifier])
+    theirs = kit.cases.create(details, colleague, service().chain, [colleague.signer.verifier])
     kit.sync()
     save(keys / "practitioners" / "two.pub", to_json(colleague.card()))
     (team,) = (kit.store / "cases" / unsaid / "documents").glob("team-*.age")
@@ -574,9 +574,7 @@ def test_a_clerk_who_mistypes_the_number_of_a_kit_that_is_to_be_set_back_is_told
         assert done.returncode == 0, done.stderr
         assert f"Order 1 for kit {number}" in done.stderr
         assert ("has ever sent here" in done.stderr) is not known
-        signed = signed_order(
-            (keys / f"reset-{number}.order").read_bytes(), service().card().verifying_key()
-        )
+        signed = signed_order((keys / f"reset-{number}.order").read_bytes(), service().chain)
         assert isinstance(signed, Reset) and (signed.kit, signed.unsent) == (number, False)
 
 

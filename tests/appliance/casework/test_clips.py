@@ -21,7 +21,7 @@ def case(tmp_path: Path) -> OpenCase:
     return Cases(Home(tmp_path / "home", tmp_path / "run")).create(
         Details(label="The family", check_word="lantern"),
         keys,
-        service.card(),
+        service.chain,
         [keys.signer.verifier],
     )
 

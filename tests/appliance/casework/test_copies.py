@@ -52,7 +52,7 @@ def case(tmp_path: Path) -> OpenCase:
     home = Home(tmp_path / "home", tmp_path / "run")
     home.prepare(home.cases)
     details = Details(label="the family", check_word="lantern")
-    return Cases(home).create(details, KEYS, SERVICE.card(), [KEYS.signer.verifier])
+    return Cases(home).create(details, KEYS, SERVICE.chain, [KEYS.signer.verifier])
 
 
 def consent(*people: Person, **changes: Any) -> Consent:

@@ -38,7 +38,7 @@ def case(tmp_path: Path) -> OpenCase:
     home = Home(tmp_path / "home", tmp_path / "run")
     home.prepare(home.cases)
     details = Details(label="the family", check_word="lantern")
-    made = Cases(home).create(details, KEYS, SERVICE.card(), [KEYS.signer.verifier])
+    made = Cases(home).create(details, KEYS, SERVICE.chain, [KEYS.signer.verifier])
     made.write(Goals(goals=(GOAL,)))
     return made
 

@@ -129,7 +129,7 @@ def kit(tmp_path: Path, parts: list[tuple[bytes, SegmentIndex]]) -> Kit:
 
 def made_case(home: Home, keys: PrivateKeys) -> OpenCase:
     details = Details(label="a label", check_word="harbour")
-    return Cases(home).create(details, keys, SERVICE.card(), [keys.signer.verifier])
+    return Cases(home).create(details, keys, SERVICE.chain, [keys.signer.verifier])
 
 
 def contents(folder: Path) -> dict[str, bytes]:

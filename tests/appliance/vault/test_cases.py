@@ -36,7 +36,7 @@ def cases(tmp_path: Path) -> Cases:
 
 def made(cases: Cases) -> OpenCase:
     details = Details(label=LABEL, check_word="harbour")
-    return cases.create(details, KEYS, SERVICE.card(), [KEYS.signer.verifier])
+    return cases.create(details, KEYS, SERVICE.chain, [KEYS.signer.verifier])
 
 
 def goals(text: str) -> Goals:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from appliance.casework.clips import choose
 from appliance.casework.consent import Consent
 from appliance.casework.service_settings import parse, shipped
+from appliance.protocol.cards import CardChain
 from appliance.protocol.permits import Ceilings, read_ceilings
 from appliance.protocol.requests import Enrol
 from appliance.records.files import save_fact, to_json
@@ -133,7 +134,7 @@ def test_a_newer_file_of_the_service_is_taken_in_with_a_press(kit: WebKit) -> No
     assert page.path == "/service/press" and "Press the button" in page.words
     (asked,) = [r for r in kit.recorder.requests() if isinstance(r, Enrol) and r.ceilings]
     assert (asked.service, asked.practitioner) == (service().card(), practitioner().card())
-    assert read_ceilings(asked.ceilings, asked.service).limit == 600
+    assert read_ceilings(asked.ceilings, CardChain(asked.service)).limit == 600
     before = kit.parts.enrolled
     assert before
     kit.recorder.show(answers={asked.id: "done"})

@@ -8,10 +8,13 @@ from textwrap import wrap
 import pytest
 
 from appliance.base.people import sign_ceilings
+from appliance.protocol.cards import CardChain
 from appliance.protocol.permits import Ceilings, read_ceilings
 from appliance.protocol.requests import Enrol
 from appliance.records.files import to_json
+from appliance.records.signing import sign_fact
 from appliance.vault.keys import PrivateKeys, lock, unlock
+from tests.appliance.protocol.test_cards import DAILY, next_card
 from tests.support.pages import NOW, PASSPHRASE, Page, WebKit, locked, practitioner, service
 
 
@@ -63,7 +66,22 @@ def test_what_the_service_lets_its_kits_do_comes_with_its_card(kit: WebKit, tmp_
     assert bring(kit, service_card=setup_file(tmp_path)).path == "/setup/press"
     (request,) = kit.recorder.requests()
     assert isinstance(request, Enrol)
-    assert read_ceilings(request.ceilings, request.service).limit == 300
+    assert read_ceilings(request.ceilings, CardChain(request.service)).limit == 300
+
+
+def test_a_kit_that_is_set_up_later_begins_with_the_services_newest_card(kit: WebKit) -> None:
+    second = next_card(service().chain, signed_by=service().signer, at=NOW)
+    ceilings = sign_fact(DAILY, Ceilings(limit=300, films=2, life=3600, since=NOW))
+    file = f"{card(service())}\n{second}{ceilings}"
+    assert bring(kit, service_card=file).path == "/setup/press"
+    (request,) = kit.recorder.requests()
+    assert isinstance(request, Enrol)
+    assert request.cards == (second,) and request.ceilings == ceilings
+
+
+def test_a_card_that_does_not_follow_is_refused_at_the_set_up(kit: WebKit) -> None:
+    false = next_card(service().chain, signed_by=DAILY)
+    assert "not signed by it" in bring(kit, service_card=f"{card(service())}\n{false}").words
 
 
 def test_more_than_the_service_has_signed_is_refused(kit: WebKit, tmp_path: Path) -> None:

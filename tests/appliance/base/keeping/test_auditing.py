@@ -145,7 +145,7 @@ def test_what_a_kit_puts_among_the_audits_is_none_and_takes_no_number(at_base: B
     (at_base.store / audit_object(2)).write_text(forger.sign(text))
     (at_base.store / audit_object(9)).mkdir()
     assert audit(at_base)["signed"] == 2
-    newest = newest_audit(at_base.folder, service().signer.verifier)
+    newest = newest_audit(at_base.folder, service().chain)
     assert newest is not None and newest.number == 2
 
 

@@ -1,0 +1,136 @@
+"""`card` and `reseal`: which keys are the service's, the next card, and what follows from it."""
+
+import sys
+from datetime import UTC, datetime, time
+from pathlib import Path
+
+import click
+
+from appliance.base.cases import every_case
+from appliance.base.commands.telling import AS_JSON, DRY_RUN, PATH, tell
+from appliance.base.custody import anew
+from appliance.base.custody.keys import ServiceKeys, keep_card, put_cards
+from appliance.base.custody.next import Change, next_card, public_half
+from appliance.base.service import Service
+from appliance.protocol.cards import CardChain
+from appliance.protocol.enrolment import LARGEST_CARD
+from appliance.records.clock import SystemClock
+from appliance.records.files import read_text
+
+_PUBS = {"multiple": True, "type": PATH, "metavar": "FILE.pub"}
+
+
+@click.command()
+@click.option("--next", "make", is_flag=True, help="Make the next card. It needs a root's key.")
+@click.option("--root", "roots", help="A root, in place of those that stand.", **_PUBS)  # type: ignore[arg-type]
+@click.option("--signing", help="A key that signs from now on.", **_PUBS)  # type: ignore[arg-type]
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="Its last day.")
+@click.option("--opening", help="A key that opens, in place of those that stand.", **_PUBS)  # type: ignore[arg-type]
+@click.option("--end", "ended", multiple=True, metavar="NAME", help="This key signs no more.")
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="NAME",
+    help="This key was stolen: nothing that it signed counts, whatever day it says.",
+)
+@click.option("--take", type=PATH, metavar="FILE", help="Go by a card that was made elsewhere.")
+@AS_JSON
+@click.pass_obj
+def card(
+    service: Service,
+    /,
+    make: bool,
+    roots: tuple[Path, ...],
+    signing: tuple[Path, ...],
+    until: datetime | None,
+    opening: tuple[Path, ...],
+    take: Path | None,
+    as_json: bool,
+    **names: tuple[str, ...],
+) -> None:
+    """Show the service's newest card, and see that the store has it. Kits follow by themselves.
+
+    With --next it makes another beside the root's key, and reaches for no store: carry the file to
+    where base runs, and give it there with --take.
+
+    \b
+    Example:
+      attune base /srv/attune/store -i KEYS card --next --signing new.pub --until 2027-12-31
+    """
+    if make:
+        change = Change(
+            roots=[public_half(path, "root") for path in roots],
+            signing=[public_half(path, "signing") for path in signing],
+            until=datetime.combine(until, time.max, UTC) if until else None,
+            opening=[public_half(path, "opening") for path in opening],
+            ended=names["ended"],
+            without=names["without"],
+        )
+        keys = service.only
+        note = next_card(keys, change, SystemClock().read().wall)
+        made = keep_card(service.folder, keys.chain.followed_by(note))
+        tell(as_json, f"Made: {made}. Give it to base: card --take {made.name}", made=str(made))
+        return
+    if any((roots, signing, until, opening, *names.values())):
+        raise click.UsageError("What is changed goes with --next.")
+    if take is not None:
+        _take(service, take)
+    with service.at_store() as (store, keys):
+        put = put_cards(store, service.folder, keys)
+    _show(keys.chain, put, as_json)
+
+
+@click.command()
+@DRY_RUN
+@AS_JSON
+@click.pass_obj
+def reseal(service: Service, rehearse: bool, as_json: bool) -> None:
+    """Seal each case's key to those who open by the newest card; the old files go last.
+
+    It needs the keys that opened until now beside the new ones, and may be cut short and run again:
+    what is done is left alone. A kit that did not know the new card may bring an old file back.
+    Run it until it has nothing to do. It ends with status 1 if no key here opens a case.
+
+    \b
+    Example:
+      attune base /srv/attune/store -i KEYS reseal
+    """
+    with service.at_work(rehearse) as work:
+        looked = [
+            anew.reseal(work.store, work.keys, case, rehearse)
+            for case in every_case(work.store)
+            if work.ledger.closing(case) is None
+        ]
+    done = [one for one in looked if one.key or one.removed]
+    closed = [one for one in looked if one.why]
+    would = "would be " if rehearse else ""
+    lines = [f"Case {one.case}: {len(one.removed)} key files {would}removed." for one in done]
+    lines += [f"Case {one.case} was left alone: {one.why}" for one in closed]
+    lines.append(f"{len(looked)} cases: {len(done)} {would}sealed anew, {len(closed)} not opened.")
+    tell(as_json, "\n".join(lines), ok=not closed, cases=[*done, *closed])
+    sys.exit(bool(closed))
+
+
+def _take(service: Service, path: Path) -> None:
+    keys = service.only
+    note = read_text(path, LARGEST_CARD)
+    if note not in keys.chain.notes:
+        keep_card(service.folder, keys.chain.followed_by(note))
+        if isinstance(keys, ServiceKeys):
+            keys.follow(note)
+        else:
+            # From one card to two: what is here is looked at anew.
+            del service.own
+
+
+def _show(chain: CardChain, put: list[str], as_json: bool) -> None:
+    signing = {key.name: str(until or "") for key, until in chain.signing.items()}
+    lines = [f"Card {chain.number} of {chain.first.name}."]
+    lines += [
+        f"Signs: {name}" + (f", until {until}" if until else ", without an end")
+        for name, until in signing.items()
+    ]
+    lines += [f"Signs the next card: {root.name}" for root in chain.roots]
+    lines += [f"Opens: {str(key)[:24]}..." for key in chain.sealing_keys()]
+    lines += [f"Put at the store: card {number}" for number in put]
+    tell(as_json, "\n".join(lines), number=chain.number, signing=signing, put=put)

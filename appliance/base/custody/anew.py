@@ -1,0 +1,156 @@
+"""What follows from a new card: what a stolen key signed is signed anew, and what was sealed to
+keys that open no more is sealed anew, the old files taken away last.
+
+Both may be cut short and done again: what is done already is left alone.
+"""
+
+import base64
+import hashlib
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from appliance.age.identities import identity_lines
+from appliance.age.sealing import seal
+from appliance.age.unsealing import Identity, unseal
+from appliance.base.cases import keys_there
+from appliance.base.ledger import Kind, Ledger
+from appliance.errors import BadInput, Incomplete, NoMatch, NotAFile, SendInterrupted
+from appliance.protocol.cards import Card, CardChain
+from appliance.protocol.objects import case_object
+from appliance.records.signing import split_note
+from appliance.stores.store import ServiceStore, read_small
+from appliance.vault.keys import PrivateKeys
+
+_NOTES: tuple[tuple[Kind, str], ...] = (
+    ("answered", "answer"),
+    ("revoked", "note"),
+    ("ordered", "note"),
+)
+
+
+def sign_anew(ledger: Ledger, keys: PrivateKeys) -> int:
+    """Sign again, once for each card, whatever the ledger holds that was signed with a key which
+    the newest card leaves out; the store is mended by it then. Returns how many."""
+    service = keys.chain
+    once = f"{service.number:04}"
+    if service.ever <= set(service.signing) or once in ledger.of("signed-anew"):
+        return 0
+    believed = {(key.name, key.hash) for key in service.signing}
+    lines: list[tuple[Kind, dict[str, str]]] = []
+    for kind, field in _NOTES:
+        for line in ledger.of(kind).values():
+            text, signatures = split_note(line.ids[field])
+            if not any((name, key) in believed for name, key, _ in signatures):
+                lines.append((kind, line.ids | {field: keys.signer.sign(text)}))
+    ledger.write_all([*lines, ("signed-anew", {"name": once})])
+    return len(lines)
+
+
+def service_key_file(number: int, service: CardChain) -> str:
+    """What a case's key file is called that is sealed to the service alone, by its newest card.
+    No kit writes this name."""
+    digest = hashlib.sha256(service.digest.encode()).digest()
+    return f"identity-{number:04}-{base64.b32encode(digest)[:16].decode().lower()}.age"
+
+
+@dataclass(frozen=True)
+class Resealed:
+    """A case that was looked at."""
+
+    case: str
+    key: str = ""
+    """The new key file at the store, '' where none was needed."""
+    removed: tuple[str, ...] = ()
+    """Key files that were sealed to keys which open no more."""
+    why: str = ""
+    """A sentence, where nothing was done."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the keys here say of a case's key files."""
+
+    number: int = 0
+    """Of the newest that opens, 0 where none does."""
+    sealed: bytes = b""
+    """Its content, sealed anew; b"" where that is not needed."""
+    left: tuple[str, ...] = ()
+    """Files that only keys open which the newest card does not name."""
+
+
+def verdict(
+    keys: PrivateKeys, files: Iterable[tuple[str, int, bytes]], people: Sequence[Card] = ()
+) -> Verdict:
+    """Look at a case's key files, each with its name and number, and seal its key to those whom the
+    newest card names; with `people` to them as well, and then nothing is left over."""
+    current = _in_force(keys)
+    found = list(_opened(keys, files, current))
+    if not found:
+        return Verdict()
+    newest = found[-1][1]
+    # The newest first. Another home with the same case has keys of its own.
+    every = dict.fromkeys(line for _, _, lines, _ in reversed(found) for line in lines)
+    secrets = "".join(f"{line}\n" for line in every).encode()
+    if people:
+        return Verdict(newest, seal(secrets, keys.chain.recipients(*people)))
+    left = tuple(name for name, _, _, by in found if by not in current)
+    stay = {line for _, _, lines, by in found if by in current for line in lines}
+    needed = not stay >= set(every)
+    return Verdict(newest, seal(secrets, keys.chain.recipients()) if needed else b"", left)
+
+
+def files_of(store: ServiceStore, case: str) -> list[tuple[str, int, bytes]]:
+    """The name, number and content of each key file of a case."""
+    found = []
+    for file in keys_there(store, case):
+        name = case_object(case, file.file)
+        with suppress(NotAFile):
+            found.append((name, file.number, read_small(store, name) or b""))
+    return found
+
+
+def reseal(store: ServiceStore, keys: PrivateKeys, case: str, rehearse: bool = False) -> Resealed:
+    """Seal a case's key to those whom the newest card names, then take away what was sealed to
+    others. With `rehearse` only what would go is said. Raises SendInterrupted, SendRefused."""
+    said = verdict(keys, files_of(store, case))
+    if not said.number:
+        return Resealed(case, why="No key here opens it.")
+    if rehearse:
+        return Resealed(case, removed=said.left)
+    return put_resealed(store, keys.chain, case, said)
+
+
+def put_resealed(store: ServiceStore, service: CardChain, case: str, said: Verdict) -> Resealed:
+    """Put what was sealed anew at the store, then take away what is left over. Raises
+    SendInterrupted, SendRefused."""
+    key = ""
+    if said.sealed:
+        key = case_object(case, service_key_file(said.number, service))
+        store.purge(key)
+        store.create(key, io.BytesIO(said.sealed))
+        # Nothing is taken away for a key that the store does not give back.
+        if read_small(store, key) != said.sealed:
+            raise SendInterrupted(f"The store does not give back {key}.", "It is tried again.")
+    removed = [gone for name in said.left if name != key for gone in store.purge(name)]
+    return Resealed(case, key, tuple(removed))
+
+
+def _in_force(keys: PrivateKeys) -> list[Identity]:
+    """Those of the keys here that the newest card names."""
+    named = set(map(str, keys.chain.sealing_keys()))
+    return [one for one in keys.identities if str(one.recipient) in named]
+
+
+def _opened(
+    keys: PrivateKeys, files: Iterable[tuple[str, int, bytes]], current: Sequence[Identity]
+) -> Iterator[tuple[str, int, list[str], Identity]]:
+    """Each file that a key here opens: its name, its number, what it holds, and which key; one in
+    force before any other."""
+    tried = [*current, *(one for one in keys.identities if one not in current)]
+    for name, number, sealed in files:
+        for identity in tried:
+            with suppress(BadInput, Incomplete, NoMatch, UnicodeDecodeError):
+                yield name, number, identity_lines(unseal(sealed, [identity]).decode()), identity
+                break

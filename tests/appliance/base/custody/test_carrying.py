@@ -1,0 +1,130 @@
+"""What needs the opening key is carried to it on a stick: nothing else opens or counts."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.age.unsealing import unseal
+from appliance.errors import NoMatch
+from appliance.records.files import to_json
+from appliance.vault.keys import HalfKeys, PrivateKeys, read_keys
+from tests.appliance.base.custody.test_keys import kept_apart
+from tests.support.bases import Base
+from tests.support.homes import contents, service
+
+
+@pytest.fixture
+def at_base(tmp_path: Path) -> Base:
+    made = Base(tmp_path)
+    (tmp_path / "stick").mkdir()
+    return made
+
+
+def safe(at_base: Base) -> Base:
+    """Where the opening keys are: no store can be reached from there."""
+    away = kept_apart(at_base)
+    (away / "cards").mkdir()
+    for path in (at_base.keys / "cards").iterdir():
+        (away / "cards" / path.name).write_bytes(path.read_bytes())
+    there = Base.__new__(Base)
+    there.__dict__ |= {**at_base.__dict__, "keys": away, "store": at_base.root / "nowhere"}
+    return there
+
+
+def opened_with(at_base: Base, half: str, sealed: bytes) -> bytes:
+    keys = read_keys((at_base.root / "away" / f"{half}.key").read_bytes(), lambda: "")
+    assert isinstance(keys, HalfKeys) and keys.identity is not None
+    return unseal(sealed, [keys.identity])
+
+
+def test_every_case_is_sealed_anew_by_way_of_a_stick(at_base: Base) -> None:
+    cases = [at_base.sent(), at_base.sent()]
+    there, stick = safe(at_base), str(at_base.root / "stick")
+    assert at_base.told("ask", stick)["asked"] == 2
+    assert there.told("answer", stick)["cases"] == 2
+    at_base.told("ask", stick, "--take")
+    for case in cases:
+        (name,) = at_base.identities(case)
+        sealed = (at_base.store / "cases" / case / name).read_bytes()
+        assert opened_with(at_base, "daily", sealed) == opened_with(at_base, "escrow", sealed)
+        with pytest.raises(NoMatch):
+            unseal(sealed, [service().identity])
+
+
+def test_a_practitioner_is_let_in_and_the_machine_beside_the_store_opens_nothing(
+    at_base: Base,
+) -> None:
+    case, other = at_base.sent(), at_base.sent()
+    there, stick = safe(at_base), str(at_base.root / "stick")
+    new = PrivateKeys.generate("practitioner")
+    card = at_base.root / "new.pub"
+    card.write_bytes(to_json(new.card()))
+    at_base.told("ask", stick, "--let-in", str(card), "--case", case, "--kit", at_base.kit.id)
+    assert there.told("answer", stick, "--yes")["to"] == new.card().name
+    (done,) = at_base.told("ask", stick, "--take")["cases"]
+    assert unseal((at_base.store / done["key"]).read_bytes(), [new.identity])
+    assert (done["kit"], done["order"]) == (at_base.kit.id, 1)
+    assert at_base.identities(other) == ["identity-0001.age"]
+
+
+def test_whoever_answers_is_asked_before_somebody_is_let_in(at_base: Base) -> None:
+    case = at_base.sent()
+    there, stick = safe(at_base), str(at_base.root / "stick")
+    card = at_base.root / "new.pub"
+    card.write_bytes(to_json(PrivateKeys.generate("practitioner").card()))
+    at_base.told("ask", stick, "--let-in", str(card), "--case", case)
+    done = there.run("answer", stick)
+    assert done.returncode == 130 and "Is that right?" in done.stderr
+    assert not (Path(stick) / "answer").exists()
+
+
+def test_nothing_on_the_stick_is_in_clear(at_base: Base) -> None:
+    case = at_base.sent()
+    secret = at_base.opened(case).identity.secret_text().encode()
+    there, stick = safe(at_base), at_base.root / "stick"
+    at_base.told("ask", str(stick))
+    there.told("answer", str(stick))
+    for data in contents(stick).values():
+        assert secret not in data and b"SECRET" not in data and b"PRIVATE" not in data
+
+
+def answered(at_base: Base) -> tuple[str, Path]:
+    case = at_base.sent()
+    there, stick = safe(at_base), at_base.root / "stick"
+    at_base.told("ask", str(stick))
+    there.told("answer", str(stick))
+    return case, stick
+
+
+def test_an_answer_counts_once(at_base: Base) -> None:
+    case, stick = answered(at_base)
+    at_base.told("ask", str(stick), "--take")
+    before = at_base.identities(case)
+    done = at_base.run("ask", str(stick), "--take")
+    assert done.returncode == 1 and "taken in before" in done.stderr
+    assert at_base.identities(case) == before
+
+
+@pytest.mark.parametrize("what", ["given", "answer", "ask"])
+def test_a_stick_that_was_altered_on_its_way_changes_nothing(at_base: Base, what: str) -> None:
+    case, stick = answered(at_base)
+    path = next((stick / what).iterdir()) if what == "given" else stick / what
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert at_base.run("ask", str(stick), "--take").returncode == 1
+    assert at_base.identities(case) == ["identity-0001.age"]
+
+
+def test_a_family_that_withdrew_meanwhile_gets_no_key_back(at_base: Base) -> None:
+    case, stick = answered(at_base)
+    at_base.told("withdraw", case)
+    (told,) = at_base.told("ask", str(stick), "--take")["cases"]
+    assert "withdrawn meanwhile" in told["why"]
+    assert at_base.identities(case) == []
+
+
+def test_what_was_asked_and_not_taken_is_not_written_over(at_base: Base) -> None:
+    _case, stick = answered(at_base)
+    done = at_base.run("ask", str(stick))
+    assert done.returncode == 1 and "asked for before" in done.stderr

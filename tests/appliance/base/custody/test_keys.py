@@ -1,0 +1,169 @@
+"""A service whose keys are kept apart: what signs beside its store, and what opens elsewhere."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from appliance.base.custody.keys import ServiceKeys, cards_beside
+from appliance.base.custody.next import Change, next_card
+from appliance.errors import BadInput, NoMatch
+from appliance.protocol.objects import service_card_object, tombstone_object
+from appliance.protocol.orders import Tombstone
+from appliance.records.files import save, to_json
+from appliance.vault.keys import HalfKeys, PrivateKeys
+from tests.support.bases import Base
+from tests.support.clocks import NOON, FakeClock
+from tests.support.homes import service
+
+HALVES = ("root", "signing", "daily", "escrow")
+
+
+@pytest.fixture
+def at_base(tmp_path: Path) -> Base:
+    return Base(tmp_path)
+
+
+def keygen(folder: Path, name: str, role: str) -> Path:
+    """What `attune keygen` makes, without its process."""
+    folder.mkdir(exist_ok=True)
+    keys = HalfKeys.generate(role)  # type: ignore[arg-type]
+    save(folder / f"{name}.key", keys.text().encode(), mode=0o600)
+    save(folder / f"{name}.key.pub", to_json(keys.card()))
+    return folder / f"{name}.key.pub"
+
+
+def kept_apart(at_base: Base, until: str = "2099-12-31") -> Path:
+    """The service's keys are kept apart from now on: what is beside the store only signs. Returns
+    the folder of everything else."""
+    away = at_base.root / "away"
+    pubs = {
+        name: str(keygen(away, name, name if name in ("root", "signing") else "opening"))
+        for name in HALVES
+    }
+    made = at_base.told(
+        *("card", "--next", "--root", pubs["root"], "--signing", pubs["signing"]),
+        *("--until", until, "--opening", pubs["daily"], "--opening", pubs["escrow"]),
+    )["made"]
+    assert Path(made).name == "0002"
+    (away / "signing.key").rename(at_base.keys / "signing.key")
+    (at_base.keys / "service.key").rename(away / "service.key")
+    shown = at_base.told("card")
+    assert shown["number"] == 2
+    return away
+
+
+def test_a_base_that_only_signs_carries_out_what_families_ask_for(at_base: Base) -> None:
+    case = at_base.sent()
+    kept_apart(at_base)
+    at_base.told("withdraw", case)
+    assert at_base.identities(case) == []
+    note = (at_base.store / tombstone_object(case)).read_text()
+    chain = cards_beside(at_base.keys)
+    assert chain is not None and chain.word(note, Tombstone).case == case
+
+
+def test_a_kit_believes_it_by_the_new_card_and_its_new_cases_open_with_the_new_keys(
+    at_base: Base,
+) -> None:
+    case = at_base.sent()
+    away = kept_apart(at_base)
+    at_base.told("withdraw", case)
+    status = at_base.kit.sync()
+    assert status.problems == () and status.state == "sent"
+    assert (at_base.store / service_card_object(2)).exists()
+    assert sorted(path.name for path in away.glob("*.key")) == [
+        "daily.key", "escrow.key", "root.key", "service.key",
+    ]  # fmt: skip
+
+
+def test_what_needs_the_opening_key_says_that_it_is_not_here(at_base: Base) -> None:
+    case = at_base.sent()
+    kept_apart(at_base)
+    new = PrivateKeys.generate("practitioner")
+    card = at_base.root / "new.pub"
+    card.write_bytes(to_json(new.card()))
+    answer = at_base.told("let-in", str(card), "--case", case)
+    assert "do not open it" in answer["cases"][0]["why"]
+
+
+def test_a_store_that_lost_a_card_gets_it_back(at_base: Base) -> None:
+    kept_apart(at_base)
+    where = at_base.store / service_card_object(2)
+    note = where.read_bytes()
+    where.unlink()
+    at_base.told("serve", "--once")
+    assert where.read_bytes() == note
+
+
+def test_a_folder_of_keys_that_is_older_than_the_store_takes_up_its_card(at_base: Base) -> None:
+    kept_apart(at_base)
+    note = (at_base.keys / "cards" / "0002").read_bytes()
+    (at_base.keys / "cards" / "0002").unlink()
+    (at_base.root / "away" / "service.key").rename(at_base.keys / "service.key")
+    assert at_base.told("card")["number"] == 2
+    assert (at_base.keys / "cards" / "0002").read_bytes() == note
+
+
+def test_keys_without_their_cards_are_told_what_is_missing(at_base: Base) -> None:
+    kept_apart(at_base)
+    (at_base.keys / "cards").rename(at_base.root / "cards")
+    done = at_base.run("serve", "--once")
+    assert done.returncode == 1 and "Copy cards/ from where" in done.stderr
+
+
+def test_no_card_can_be_made_where_the_root_is_not(at_base: Base) -> None:
+    kept_apart(at_base)
+    done = at_base.run("card", "--next")
+    assert done.returncode == 1 and "No root of this service is here" in done.stderr
+
+
+def test_a_card_that_was_made_elsewhere_is_taken(at_base: Base) -> None:
+    away = kept_apart(at_base)
+    (away / "cards").mkdir()
+    for path in (at_base.keys / "cards").iterdir():
+        (away / "cards" / path.name).write_bytes(path.read_bytes())
+    there = Base.__new__(Base)
+    there.__dict__ |= {**at_base.__dict__, "keys": away}
+    made = there.told("card", "--next")["made"]
+    assert at_base.told("card", "--take", made)["number"] == 3
+    assert (at_base.store / service_card_object(3)).exists()
+
+
+# --- By the day ---------------------------------------------------------------------------------
+
+
+def card_of(
+    *signing: HalfKeys, until: timedelta = timedelta(days=90), **more: object
+) -> ServiceKeys:
+    opening = [HalfKeys.generate("opening").card().key for _ in range(2)]
+    change = Change(
+        signing=[one.card().key for one in signing],
+        until=NOON + until,
+        opening=opening,
+        **more,  # type: ignore[arg-type]
+    )
+    note = next_card(service(), change, NOON)
+    return ServiceKeys(service().chain.followed_by(note), [service(), *signing], FakeClock())
+
+
+def test_a_signing_key_signs_until_its_end_and_then_says_so() -> None:
+    half = HalfKeys.generate("signing")
+    assert card_of(half).signer.verifier == half.signer.verifier  # type: ignore[union-attr]
+    with pytest.raises(NoMatch, match="has ended"):
+        _ = card_of(half, until=timedelta(0)).signer
+
+
+def test_the_first_key_signs_no_more_once_another_does_and_what_it_signed_stays() -> None:
+    keys = card_of(HalfKeys.generate("signing"))
+    assert keys.chain.signing[service().signer.verifier] == NOON
+
+
+def test_a_stolen_key_is_left_out() -> None:
+    keys = card_of(HalfKeys.generate("signing"), without=[service().signer.verifier.name])
+    assert service().signer.verifier not in keys.chain.signing
+
+
+def test_what_no_key_is_called_is_refused() -> None:
+    with pytest.raises(BadInput, match="No key service-x"):
+        card_of(HalfKeys.generate("signing"), without=["service-x"])

@@ -1,0 +1,103 @@
+"""A kit follows its service's cards by itself, and never goes back to an older one."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.protocol.enrolment import Enrolled, Revocation, card_path
+from appliance.protocol.objects import revocation_object, service_card_object
+from appliance.protocol.status import SyncStatus
+from appliance.records.files import load_fact, save
+from appliance.records.signing import sign_fact
+from firmware.books import KitBooks
+from tests.appliance.protocol.test_cards import DAILY, ROOT, followed, next_card
+from tests.support.clocks import NOON
+from tests.support.homes import SendingKit, new_store, practitioner, service
+
+SECOND, THIRD = service_card_object(2), service_card_object(3)
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> SendingKit:
+    new_store(tmp_path / "service")
+    return SendingKit(tmp_path / "kit", tmp_path / "service")
+
+
+def put(kit: SendingKit, name: str, note: str) -> None:
+    (kit.store / name).parent.mkdir(parents=True, exist_ok=True)
+    (kit.store / name).write_text(note)
+
+
+def faults(status: SyncStatus) -> dict[str, str]:
+    return {problem.object: problem.code for problem in status.problems}
+
+
+def obeyed(kit: SendingKit) -> int:
+    """The number of the card that the kit goes by, once its recorder has looked."""
+    # The books keep a signing key of their own, which the sender's tests leave out.
+    save(kit.home.signing_key, kit.signer.secret_text().encode())
+    KitBooks(kit.home).follow()
+    known = load_fact(kit.home.enrolled, Enrolled)
+    assert known is not None
+    return known.chain.number
+
+
+def test_a_kit_follows_several_cards_at_one_contact(kit: SendingKit) -> None:
+    put(kit, SECOND, next_card(service().chain))
+    put(kit, THIRD, next_card(followed(), signed_by=ROOT))
+    assert kit.sync().state == "sent"
+    assert obeyed(kit) == 3
+    assert kit.sync().state == "sent"
+
+
+def test_what_a_new_key_signs_counts_at_the_contact_that_brings_its_card(kit: SendingKit) -> None:
+    name = practitioner().card().name
+    put(kit, SECOND, next_card(service().chain))
+    put(kit, revocation_object(name), sign_fact(DAILY, Revocation(practitioner=name, at=NOON)))
+    assert kit.sync().state == "sent"
+    save(kit.home.signing_key, kit.signer.secret_text().encode())
+    books = KitBooks(kit.home)
+    assert books.follow() == (2,) and books.revoke() == (name,)
+
+
+def test_a_key_that_the_newest_card_leaves_out_revokes_nobody(kit: SendingKit) -> None:
+    name = practitioner().card().name
+    put(kit, SECOND, next_card(service().chain))
+    stolen = sign_fact(service().signer, Revocation(practitioner=name, at=NOON))
+    put(kit, revocation_object(name), stolen)
+    assert faults(kit.sync()) == {revocation_object(name): "false-order"}
+
+
+def test_a_card_that_does_not_follow_is_told_and_left_alone(kit: SendingKit) -> None:
+    put(kit, SECOND, next_card(service().chain, signed_by=DAILY))
+    assert faults(kit.sync()) == {SECOND: "false-card"}
+    assert obeyed(kit) == 1
+    assert not card_path(kit.home, 2).exists()
+
+
+def test_a_directory_where_a_card_belongs_holds_nothing_up(kit: SendingKit) -> None:
+    case = kit.case().id
+    (kit.store / SECOND).mkdir(parents=True)
+    assert faults(kit.sync()) == {SECOND: "false-card"}
+    assert (kit.store / "cases" / case / "identity-0001.age").exists()
+
+
+def test_a_store_that_was_rolled_back_is_told_and_its_older_card_never_taken(
+    kit: SendingKit,
+) -> None:
+    put(kit, SECOND, next_card(service().chain))
+    kit.sync()
+    assert obeyed(kit) == 2
+    (kit.store / SECOND).unlink()
+    assert faults(kit.sync()) == {SECOND: "older-card"}
+    put(kit, SECOND, next_card(service().chain, signing=()))
+    assert faults(kit.sync()) == {SECOND: "older-card"}
+    assert obeyed(kit) == 2
+
+
+def test_a_card_that_was_damaged_in_the_inbox_comes_again(kit: SendingKit) -> None:
+    put(kit, SECOND, next_card(service().chain))
+    kit.sync()
+    card_path(kit.home, 2).write_text("rubbish")
+    assert kit.sync().state == "sent"
+    assert obeyed(kit) == 2
