@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from appliance.age.identities import identity_lines
 from appliance.age.sealing import seal
-from appliance.age.unsealing import Identity, unseal
+from appliance.age.unsealing import unseal
 from appliance.base.cases import keys_there
 from appliance.base.ledger import Kind, Ledger
 from appliance.errors import BadInput, Incomplete, NoMatch, NotAFile, SendInterrupted
@@ -85,18 +85,17 @@ def verdict(
 ) -> Verdict:
     """Look at a case's key files, each with its name and number, and seal its key to those whom the
     newest card names; with `people` to them as well, and then nothing is left over."""
-    current = _in_force(keys)
-    found = list(_opened(keys, files, current))
+    found = list(_opened(keys, files))
     if not found:
         return Verdict()
-    newest = found[-1][1]
+    newest = found[-1].number
     # The newest first. Another home with the same case has keys of its own.
-    every = dict.fromkeys(line for _, _, lines, _ in reversed(found) for line in lines)
+    every = dict.fromkeys(line for one in reversed(found) for line in one.lines)
     secrets = "".join(f"{line}\n" for line in every).encode()
     if people:
         return Verdict(newest, seal(secrets, keys.chain.recipients(*people)))
-    left = tuple(name for name, _, _, by in found if by not in current)
-    stay = {line for _, _, lines, by in found if by in current for line in lines}
+    left = tuple(one.name for one in found if not one.in_force)
+    stay = {line for one in found if one.in_force for line in one.lines}
     needed = not stay >= set(every)
     return Verdict(newest, seal(secrets, keys.chain.recipients()) if needed else b"", left)
 
@@ -137,20 +136,31 @@ def put_resealed(store: ServiceStore, service: CardChain, case: str, said: Verdi
     return Resealed(case, key, tuple(removed))
 
 
-def _in_force(keys: PrivateKeys) -> list[Identity]:
-    """Those of the keys here that the newest card names."""
+@dataclass(frozen=True)
+class _Opened:
+    """A key file that a key here opens."""
+
+    name: str
+    number: int
+    lines: list[str]
+    in_force: bool
+    """False where it was sealed to others than those whom the newest card names."""
+
+
+def _opened(keys: PrivateKeys, files: Iterable[tuple[str, int, bytes]]) -> Iterator[_Opened]:
+    """Nothing shows to whom a file is sealed but who opens it: all the keys here that the newest
+    card names, and none that it does not. What was sealed here by that card says so by its name."""
     named = set(map(str, keys.chain.sealing_keys()))
-    return [one for one in keys.identities if str(one.recipient) in named]
-
-
-def _opened(
-    keys: PrivateKeys, files: Iterable[tuple[str, int, bytes]], current: Sequence[Identity]
-) -> Iterator[tuple[str, int, list[str], Identity]]:
-    """Each file that a key here opens: its name, its number, what it holds, and which key; one in
-    force before any other."""
-    tried = [*current, *(one for one in keys.identities if one not in current)]
     for name, number, sealed in files:
-        for identity in tried:
+        lines: list[str] = []
+        opens: set[str] = set()
+        for identity in keys.identities:
             with suppress(BadInput, Incomplete, NoMatch, UnicodeDecodeError):
-                yield name, number, identity_lines(unseal(sealed, [identity]).decode()), identity
-                break
+                lines = identity_lines(unseal(sealed, [identity]).decode())
+                opens.add(str(identity.recipient))
+        if not opens:
+            continue
+        here = {str(one.recipient) for one in keys.identities}
+        ours = name.rpartition("/")[2] == service_key_file(number, keys.chain)
+        right = bool(named & opens) and (ours or opens == here & named)
+        yield _Opened(name, number, lines, right)
