@@ -17,7 +17,7 @@ import msgspec
 
 from appliance.errors import BadInput
 from appliance.film.manifest import FilmKind
-from appliance.records.files import Fact, Timestamp, new_id
+from appliance.records.files import Fact, Timestamp, id_of, new_id
 from appliance.vault.cases import UNREADABLE, OpenCase
 
 Purpose = Literal[
@@ -141,8 +141,10 @@ def stricter(one: Consent, other: Consent) -> Consent:
     first: dict[Purpose, TakenBack] = {}
     for taken in sorted((*one.taken_back, *other.taken_back), key=lambda taken: taken.event_time):
         first.setdefault(taken.purpose, taken)
+    ids = sorted({one.record_id, other.record_id})
     return msgspec.structs.replace(
         newer,
+        record_id=ids[0] if len(ids) == 1 else id_of(*ids),
         people=everyone,
         limit=min(one.limit, other.limit),
         valid_until=min(one.valid_until, other.valid_until),

@@ -9,6 +9,7 @@ import base64
 import contextlib
 import errno
 import fcntl
+import hashlib
 import io
 import os
 import re
@@ -44,6 +45,12 @@ Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
 def new_id() -> str:
     """A random name of 80 bits, 16 characters of base32: it says nothing of whom it stands for."""
     return base64.b32encode(secrets.token_bytes(10)).decode().lower()
+
+
+def id_of(*parts: str) -> str:
+    """The same id for the same parts, wherever it is asked for."""
+    digest = hashlib.sha256("\n".join(parts).encode()).digest()
+    return base64.b32encode(digest[:10]).decode().lower()
 
 
 def checked_id(text: str) -> str:

@@ -48,7 +48,8 @@ def arm(case: str) -> ResponseReturnValue:
     status = parts().recorder.status()
     now = parts().recorder.now(status)
     consent, most = consent_of(opened), parts().recorder.ceilings()
-    found = opened.read_with_digest(Consent) if consent else None
+    asked = request.method == "POST"
+    found = opened.read_with_digest(Consent) if consent and asked else None
     kind: OrderedFilm = "review" if request.values.get("kind") == "review" else "visit"
     stops = what_stops_arming(opened.read(Goals), consent, status, now, kind)
     if stop := stops_filming(course_of(opened), consent):

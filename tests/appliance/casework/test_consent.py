@@ -23,7 +23,7 @@ from appliance.casework.consent import (
 )
 from appliance.errors import BadInput
 from appliance.protocol.orders import Tombstone
-from appliance.records.files import from_json, new_id, to_json
+from appliance.records.files import ID, from_json, new_id, to_json
 from tests.support import consents
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
@@ -213,6 +213,9 @@ def test_of_two_consents_nothing_counts_that_one_of_them_does_not_allow(
         assert both.event_time <= each.event_time
         assert {taken.purpose for taken in each.taken_back} <= {t.purpose for t in both.taken_back}
     assert stricter(other, one) == both
+    # Who is here is asked for each record.
+    assert both.record_id not in (one.record_id, other.record_id)
+    assert ID.fullmatch(both.record_id) and stricter(one, one).record_id == one.record_id
     again = stricter(both, one)
     assert (again.purposes, again.valid_until) == (both.purposes, both.valid_until)
 
