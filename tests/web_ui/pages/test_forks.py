@@ -1,9 +1,7 @@
 """Two kits wrote of one family and did not know of each other: one tap keeps one of both."""
 
-import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -13,30 +11,15 @@ from appliance.casework.clips import Choice, Words, say, shelf
 from appliance.casework.consent import Consent, consent_of
 from appliance.casework.course import Arranged, course_of, end
 from appliance.casework.forks import KINDS, forks
-from appliance.records.files import CaseFolder, new_id
-from appliance.vault.cases import Goal, Goals, OpenCase, Team
+from appliance.records.files import new_id
+from appliance.vault.cases import Goal, Goals, Team
 from tests.support import films
+from tests.support.forks import OTHER, There, copied
 from tests.support.moments import keep_clip
 from tests.support.pages import CONSENT, NOW, WebKit, practitioner
 from web_ui.session.forks import TITLES
 
-OTHER = "b" * 16
 LATER = NOW + timedelta(hours=1)
-
-
-@dataclass
-class There:
-    """The same case on another kit, as it was when the card was copied."""
-
-    case: OpenCase
-    documents: Path
-
-    def arrives(self) -> None:
-        """What was written there comes here."""
-        for path in self.case.directory.documents.iterdir():
-            here = self.documents / path.name
-            if not here.exists():
-                shutil.copy(path, here)
 
 
 @pytest.fixture
@@ -46,15 +29,11 @@ def case(kit: WebKit) -> str:
 
 
 @pytest.fixture
-def elsewhere(kit: WebKit, case: str, tmp_path: Path) -> Callable[..., There]:
-    def copied(at: datetime = LATER) -> There:
-        opened = kit.open_case(case)
-        folder = CaseFolder(tmp_path / new_id())
-        shutil.copytree(opened.directory, folder)
-        there = replace(opened, directory=folder, home=OTHER, now=lambda: at, _known={})
-        return There(there, opened.directory.documents)
+def elsewhere(kit: WebKit, case: str, tmp_path: Path) -> Callable[[], There]:
+    def on_another_kit() -> There:
+        return copied(kit.open_case(case), tmp_path / new_id(), LATER)
 
-    return copied
+    return on_another_kit
 
 
 def goals(text: str) -> Goals:
@@ -78,7 +57,7 @@ def keeps(kit: WebKit, case: str, page: str, words: str) -> None:
 @pytest.mark.parametrize("kept", ["ours", "theirs"])
 @pytest.mark.parametrize("page", ["goals", "forks"])
 def test_of_two_kits_goals_both_are_shown_and_one_tap_keeps_one(
-    kit: WebKit, case: str, elsewhere: Callable[..., There], kept: str, page: str
+    kit: WebKit, case: str, elsewhere: Callable[[], There], kept: str, page: str
 ) -> None:
     there = elsewhere()
     kit.open_case(case).write(goals("ours"))
@@ -99,7 +78,7 @@ def test_of_two_kits_goals_both_are_shown_and_one_tap_keeps_one(
 
 
 def test_a_course_that_ended_there_can_be_kept_open_here(
-    kit: WebKit, case: str, elsewhere: Callable[..., There]
+    kit: WebKit, case: str, elsewhere: Callable[[], There]
 ) -> None:
     there = elsewhere()
     end(there.case, LATER, "To go on as they do", 60)
@@ -114,7 +93,7 @@ def test_a_course_that_ended_there_can_be_kept_open_here(
 
 
 def test_what_is_written_anew_settles_it_without_a_tap(
-    kit: WebKit, case: str, elsewhere: Callable[..., There]
+    kit: WebKit, case: str, elsewhere: Callable[[], There]
 ) -> None:
     there = elsewhere()
     kit.open_case(case).write(Arranged(place="at home"))
@@ -130,7 +109,7 @@ def test_what_is_written_anew_settles_it_without_a_tap(
 
 
 def test_what_is_kept_twice_or_is_none_of_both_is_refused_in_words(
-    kit: WebKit, case: str, elsewhere: Callable[..., There]
+    kit: WebKit, case: str, elsewhere: Callable[[], There]
 ) -> None:
     there = elsewhere()
     kit.open_case(case).write(goals("ours"))
@@ -144,7 +123,7 @@ def test_what_is_kept_twice_or_is_none_of_both_is_refused_in_words(
 
 
 def test_of_two_consents_only_what_both_allow_counts_until_it_is_recorded_anew(
-    kit: WebKit, case: str, elsewhere: Callable[..., There]
+    kit: WebKit, case: str, elsewhere: Callable[[], There]
 ) -> None:
     there = elsewhere()
     agreed = consent_of(kit.open_case(case))
@@ -161,7 +140,7 @@ def test_of_two_consents_only_what_both_allow_counts_until_it_is_recorded_anew(
 
 
 def test_moments_that_were_chosen_on_either_kit_are_all_chosen(
-    kit: WebKit, case: str, elsewhere: Callable[..., There]
+    kit: WebKit, case: str, elsewhere: Callable[[], There]
 ) -> None:
     film = kit.recorder.write_film(case, kit.recipient(case))
     opened = kit.open_case(case)
@@ -178,7 +157,7 @@ def test_moments_that_were_chosen_on_either_kit_are_all_chosen(
 
 
 def test_a_list_of_who_works_here_that_would_close_the_case_cannot_be_kept(
-    kit: WebKit, case: str, elsewhere: Callable[..., There]
+    kit: WebKit, case: str, elsewhere: Callable[[], There]
 ) -> None:
     there = elsewhere()
     team = kit.open_case(case).read(Team)

@@ -19,7 +19,9 @@ from appliance.errors import KitError, Reason
 from appliance.film.manifest import EndReason
 from appliance.protocol.permits import PressRefusal
 from appliance.protocol.status import Pattern, SoundLevel, State
+from appliance.vault.cases import Goals
 from tests.support import films
+from tests.support.forks import copied
 from tests.support.moments import keep_clip, keep_still
 from tests.support.pages import NOW, Browser, WebKit, practitioner, service
 from tests.support.places import ROOT
@@ -75,7 +77,8 @@ def kit(tmp_path: Path) -> Iterator[WebKit]:
 
 
 def fill(kit: WebKit, translations: Path | None) -> tuple[str, list[str]]:
-    """A case with a film, a moment, a picture, a review; the addresses of every page."""
+    """A case with a film, a moment, a picture, a review, and goals that another kit wrote as well;
+    the addresses of every page."""
     kit.unlock()
     case = kit.make_case()
     film = kit.recorder.write_film(case, kit.recipient(case))
@@ -90,6 +93,12 @@ def fill(kit: WebKit, translations: Path | None) -> tuple[str, list[str]]:
     )  # fmt: skip
     opened.write(held, review)
     assert marks_of(opened, film) == ()
+    there = copied(opened, kit.home.root.parent / "another", NOW)
+    known = opened.read(Goals)
+    assert known
+    for one in (opened, there.case):
+        one.write(known)
+    there.arrives()
     names = {"film": film, "clip": clip.id, "still": still.id, "moment": clip.id, "review": review}
     if translations:
         speak(kit, translations)
