@@ -89,8 +89,8 @@ _VERSIONING = (
 
 
 class Ceph:
-    """A gateway with TLS, a service's user, and a kit's, who may do less in the service's bucket
-    `films`. Use as a context manager.
+    """A gateway with TLS, a service's user, a kit's, who may do less in the service's bucket
+    `films`, and another kit's, who may do nothing there. Use as a context manager.
 
     Raises NotPossible where its packages are missing or it does not start.
     """
@@ -98,7 +98,7 @@ class Ceph:
     def __init__(self, root: Path, authority: Authority) -> None:
         need("radosgw", "ceph-mon ceph-osd radosgw")
         self.port = free_port()
-        self._secrets = {name: secrets.token_hex(20) for name in ("kit", "service")}
+        self._secrets = {name: secrets.token_hex(20) for name in ("kit", "other", "service")}
         self._root = root
         self._authority = authority
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
@@ -109,7 +109,7 @@ class Ceph:
         return f"https://127.0.0.1:{self.port}"
 
     def access(self, user: str = "kit") -> Access:
-        """How one of the two users comes in."""
+        """How one of the users comes in."""
         return Access(
             pin=self._authority.pem, access_key_id=user, secret_access_key=self._secrets[user]
         )

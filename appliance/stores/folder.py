@@ -122,6 +122,20 @@ class FolderStore:
                 raise failed
         return tuple(name for name in removed if not name.endswith(_UNFINISHED))
 
+    def closed_to_others(self, prefix: str) -> Iterator[str]:
+        """What lies under names that start so and cannot be read by everybody who may read the
+        store's own folder, outermost first. Raises SendInterrupted, SendRefused."""
+        like = os.fstat(self._root)
+        folders = prefix.rstrip("/").split("/")
+        names = ["/".join(folders[: depth + 1]) for depth in range(len(folders))]
+        for name in (*names, *(entry.name for entry in self.list(prefix))):
+            with self._told(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                *above, last = name.split("/")
+                with self._folders(above) as chain:
+                    found = os.stat(last, dir_fd=chain[-1], follow_symlinks=False)
+                if not _as_open(found, like):
+                    yield name
+
     def close(self) -> None:
         # So that a share can be unmounted between two runs.
         root, self._root = self._root, -1
@@ -246,10 +260,25 @@ def _open_to_all_who_use_it(made: int, root: int) -> None:
     mounted it decides."""
     like, mine = os.fstat(root), os.fstat(made)
     folder = stat.S_ISDIR(mine.st_mode)
-    with contextlib.suppress(OSError):
-        if folder and os.geteuid() == 0:
+    if folder:
+        # Only root may, and who was given that right alone.
+        with contextlib.suppress(OSError):
             os.fchown(made, like.st_uid, like.st_gid)
+    with contextlib.suppress(OSError):
         os.fchmod(made, stat.S_IMODE(like.st_mode) & (0o7777 if folder else 0o666))
+
+
+def _as_open(made: os.stat_result, like: os.stat_result) -> bool:
+    """True if whoever may read the folder that it should be like may read what was made in it."""
+    needed = 0o5 if stat.S_ISDIR(made.st_mode) else 0o4
+    in_group = made.st_mode >> 3 if made.st_gid == like.st_gid else made.st_mode
+    owner = made.st_mode >> 6 if made.st_uid == like.st_uid else in_group
+    readers = (
+        (like.st_mode >> 6, owner),
+        (like.st_mode >> 3, in_group),
+        (like.st_mode, made.st_mode),
+    )
+    return all(mode & needed == needed for may, mode in readers if may & 0o5 == 0o5)
 
 
 def _write(name: str, folder: int, source: IO[bytes], root: int) -> Put:

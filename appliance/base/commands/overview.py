@@ -10,6 +10,7 @@ from appliance.base.commands.telling import AS_JSON, tell
 from appliance.base.service import Service
 from appliance.base.status import KitSeen, ends_soon, findings
 from appliance.base.status import kits as seen_kits
+from appliance.base.watch.rights import unreadable
 from appliance.records.clock import SystemClock
 
 
@@ -38,6 +39,7 @@ def status(service: Service, as_json: bool) -> None:
         now = SystemClock().read().wall
         found = list(findings(seen, asked, work.desk.holds.all(), work.ledger, now))
         found += ends_soon(work.store.ends, now)
+        found += unreadable(service.store)
         cases = every_case(work.store)
         ended = [case for case in cases if work.ledger.closing(case)]
     lines = [

@@ -13,6 +13,7 @@ from appliance.base.commands.telling import AS_JSON, DRY_RUN, tell
 from appliance.base.desk import Outcome
 from appliance.base.orders import make_new
 from appliance.base.service import Service
+from appliance.base.watch.rights import unreadable
 from appliance.errors import BadSignature, SendFailed
 
 REST_SECONDS = 10.0
@@ -41,6 +42,8 @@ def init(service: Service, as_json: bool) -> None:
     only = service.only
     with service.opened() as store:
         make_new(store, only)
+        for finding in unreadable(service.store):
+            click.echo(finding.sentence, err=True)
         tell(as_json, f"{store.url} is this service's store.", store=store.url)
 
 
