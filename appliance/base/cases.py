@@ -1,6 +1,5 @@
 """What of a case the service can read at its store: its key, and what is numbered in it."""
 
-from collections.abc import Callable
 from contextlib import suppress
 
 from appliance.age.identities import identity_lines
@@ -35,19 +34,17 @@ def newest_key(store: ServiceStore, keys: PrivateKeys, case: str) -> tuple[int, 
 def keys_there(store: ServiceStore, case: str) -> list[Numbered]:
     """The key files of a case, the oldest first: those that kits sent, and what the service sealed
     anew."""
-    return _numbered(store, case, "", "identity", numbered)
+    return _numbered(store, case, "", "identity")
 
 
 def teams_there(store: ServiceStore, case: str) -> list[Numbered]:
     """Every version of the list of who works in a case, the oldest first."""
-    return _numbered(store, case, "documents/", "team", numbered)
+    return _numbered(store, case, "documents/", "team")
 
 
-def _numbered(
-    store: ServiceStore, case: str, folder: str, stem: str, read: Callable[[str], Numbered | None]
-) -> list[Numbered]:
+def _numbered(store: ServiceStore, case: str, folder: str, stem: str) -> list[Numbered]:
     names = [entry.name for entry in store.list(case_object(case, f"{folder}{stem}-"))]
-    found = (read(name.removeprefix(case_object(case, folder))) for name in names)
+    found = (numbered(name.removeprefix(case_object(case, folder))) for name in names)
     # They are counted from 1: nothing comes before the first.
     real = [one for one in found if one is not None and one.stem == stem and one.number]
     return sorted(real, key=lambda one: (one.number, one.file))

@@ -43,14 +43,6 @@ def numbered(file: str) -> Numbered | None:
     return Numbered(file, match["stem"], int(match["number"]), home, digest)
 
 
-def case_key(file: str) -> Numbered | None:
-    """The name of a case's key file, taken apart; None for any other, such as one that the service
-    sealed to somebody's new card (`protocol.readmission`)."""
-    found = numbered(file)
-    ours = found is not None and found.stem == "identity" and (found.digest or not found.home)
-    return found if ours else None
-
-
 def numbered_name(stem: str, number: int, home: str) -> str:
     """What a new file is called; `home` is '' where a home has no name yet. Raises BadFile."""
     return f"{stem}-{number:04}{f'-{checked_id(home)}' if home else ''}.age"

@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.errors import BadFile
-from appliance.protocol.names import Numbered, beside, case_key, is_beside, numbered, numbered_name
+from appliance.protocol.names import Numbered, beside, is_beside, numbered, numbered_name
 
 HOME, OTHER, ITEM = "a" * 16, "b" * 16, "c" * 16
 SHA = "0123456789abcdef" * 4
@@ -79,9 +79,3 @@ def test_what_goes_beside_a_numbered_file_is_a_version_of_the_same() -> None:
     there = numbered(beside(f"goals-0002-{HOME}.age", HOME, SHA))
     assert there and (there.stem, there.number, there.home) == ("goals", 2, HOME)
     assert there.digest == SHA[:16]
-
-
-def test_a_cases_key_is_its_own_and_not_what_the_service_sealed_to_a_new_card() -> None:
-    assert case_key("identity-0001.age") and case_key(f"identity-0002-{HOME}-{'0' * 16}.age")
-    for other in (f"identity-0001-{HOME}.age", "goals-0001.age", "identity-1.age"):
-        assert case_key(other) is None
