@@ -16,12 +16,12 @@ from appliance.base.ledger import Ledger
 from appliance.base.orders import read_or_none
 from appliance.base.people import unknown_kits
 from appliance.errors import BadInput
-from appliance.protocol.cards import KitCard
+from appliance.protocol.cards import CardChain, KitCard
 from appliance.protocol.orders import HoldNotice
 from appliance.records.audit import HEADS_NAME, Heads
 from appliance.records.files import ID
-from appliance.records.signing import open_fact
-from appliance.stores.endings import Ending, soon
+from appliance.records.signing import Verifier, open_fact
+from appliance.stores.endings import SOON, Ending, soon
 from appliance.stores.store import ServiceStore
 
 SILENT = timedelta(days=14)
@@ -136,6 +136,17 @@ def findings(
                 "Where is it? Its films lie on its card alone until it sends. If it is lost: "
                 f"reset {kit.id}.",
             )
+
+
+def key_ends_soon(service: CardChain, signer: Verifier, now: datetime) -> Iterator[Finding]:
+    """That the key which signs here ends within a month."""
+    until = service.signing.get(signer)
+    if until is not None and until - now < SOON:
+        yield Finding(
+            f"The service's signing key ends on {until:%d %B %Y}: nothing is signed after that.",
+            None,
+            "Make the next one, and a card that names it.",
+        )
 
 
 def ends_soon(endings: Sequence[Ending], now: datetime) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ root that the one before names: `CardChain` says what is the service's word, and
 key is sealed, by the newest.
 """
 
+import base64
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime
@@ -153,6 +154,13 @@ class CardChain:
     def digest(self) -> str:
         """SHA-256 (hex) of the newest card's text: what the next one names as `before`."""
         return hashlib.sha256(self._text.encode()).hexdigest()
+
+    @property
+    def slug(self) -> str:
+        """What key files are called by that were sealed anew to whom the newest card names: the
+        case's own number, then this. No kit writes it."""
+        digest = hashlib.sha256(self.digest.encode()).digest()
+        return base64.b32encode(digest)[:16].decode().lower()
 
     def word(self, note: str | bytes, kind: type[_F] | msgspec.json.Decoder[_F]) -> _F:
         """What the service has signed. Raises BadFile, BadSignature."""

@@ -31,7 +31,7 @@ from appliance.film.manifest import Mended, parse_manifest
 from appliance.protocol.cards import Card, CardChain, KitCard
 from appliance.protocol.case_record import CaseRecord, is_withdrawn, withdrawal_note
 from appliance.protocol.enrolment import Enrolled
-from appliance.protocol.names import beside
+from appliance.protocol.names import beside, numbered
 from appliance.protocol.objects import (
     SERVICE_CARD,
     Part,
@@ -345,7 +345,7 @@ class Sender:
             for problem in [*problems, *bring_in(self._home, store, kit, enrolled, self._log)]:
                 self._problems[problem.object] = problem
             if compare:
-                self._compare(store, kit)
+                self._compare(store, kit, service)
             self._began = self._clock.monotonic()
             tried: set[str] = set()
             while sends := self._next(store, kit, service, tried):
@@ -358,7 +358,7 @@ class Sender:
                     self._send_several(store, sends)
         return self._tell("incomplete" if self._problems else "sent")
 
-    def _compare(self, store: Store, kit: KitCard) -> None:
+    def _compare(self, store: Store, kit: KitCard, service: CardChain) -> None:
         """Forget the receipt of whatever the store has lost, so that it goes once more. What a
         store lists may disprove a receipt, and never makes one."""
         cases = [case_object(case, "") for case in cases_here(self._home)]
@@ -371,11 +371,20 @@ class Sender:
         except SendRefused:
             return  # What a kit may not list disproves nothing.
         asked_for = asked_back(self._home)
+        # Where the service sealed a case's key anew, it took away what old keys open.
+        anew: dict[str, int] = {}
+        for _, case, *_, file in (name.split("/") for name, _ in there):
+            key = numbered(file)
+            if key is not None and (key.stem, key.home) == ("identity", service.slug):
+                anew[case] = max(key.number, anew.get(case, 0))
 
         def lost(sealed: Sealed) -> bool:
             # A share ends at the service on its day, and a film on its order.
             parts = set(sealed.object.split("/"))
             if sealed.rank is Rank.ORDER or parts & {"shares", *asked_for}:
+                return False
+            key = numbered(sealed.object.rpartition("/")[2])
+            if sealed.rank is Rank.CASE_KEY and key and key.number <= anew.get(sealed.case, 0):
                 return False
             receipt = self._receipt(sealed.object)
             if receipt is None or not confirmed(sealed, receipt, store.url):

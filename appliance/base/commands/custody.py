@@ -88,8 +88,8 @@ def reseal(service: Service, rehearse: bool, as_json: bool) -> None:
     """Seal each case's key to those who open by the newest card; the old files go last.
 
     It needs the keys that opened until now beside the new ones, and may be cut short and run again:
-    what is done is left alone. A kit that did not know the new card may bring an old file back.
-    Run it until it has nothing to do. It ends with status 1 if no key here opens a case.
+    what is done is left alone. A kit that had not heard of the new card may send another old file:
+    run it again when every kit has been in contact. It ends with status 1 if a case stays closed.
 
     \b
     Example:

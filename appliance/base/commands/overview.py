@@ -8,7 +8,7 @@ from appliance.base.cases import every_case
 from appliance.base.commands.serving import UNFINISHED, in_words
 from appliance.base.commands.telling import AS_JSON, tell
 from appliance.base.service import Service
-from appliance.base.status import KitSeen, ends_soon, findings
+from appliance.base.status import KitSeen, ends_soon, findings, key_ends_soon
 from appliance.base.status import kits as seen_kits
 from appliance.base.watch.rights import unreadable
 from appliance.records.clock import SystemClock
@@ -40,6 +40,7 @@ def status(service: Service, as_json: bool) -> None:
         found = list(findings(seen, asked, work.desk.holds.all(), work.ledger, now))
         found += ends_soon(work.store.ends, now)
         found += unreadable(service.store)
+        found += key_ends_soon(work.keys.chain, work.keys.signer.verifier, now)
         cases = every_case(work.store)
         ended = [case for case in cases if work.ledger.closing(case)]
     lines = [

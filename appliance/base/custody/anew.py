@@ -4,8 +4,6 @@ keys that open no more is sealed anew, the old files taken away last.
 Both may be cut short and done again: what is done already is left alone.
 """
 
-import base64
-import hashlib
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -49,10 +47,8 @@ def sign_anew(ledger: Ledger, keys: PrivateKeys) -> int:
 
 
 def service_key_file(number: int, service: CardChain) -> str:
-    """What a case's key file is called that is sealed to the service alone, by its newest card.
-    No kit writes this name."""
-    digest = hashlib.sha256(service.digest.encode()).digest()
-    return f"identity-{number:04}-{base64.b32encode(digest)[:16].decode().lower()}.age"
+    """What a case's key file is called that is sealed to the service alone, by its newest card."""
+    return f"identity-{number:04}-{service.slug}.age"
 
 
 @dataclass(frozen=True)

@@ -101,3 +101,17 @@ def test_a_card_that_was_damaged_in_the_inbox_comes_again(kit: SendingKit) -> No
     card_path(kit.home, 2).write_text("rubbish")
     assert kit.sync().state == "sent"
     assert obeyed(kit) == 2
+
+
+@pytest.mark.parametrize(("number", "stays_away"), [(1, True), (0, False)])
+def test_a_kit_brings_no_key_file_back_in_whose_place_the_service_has_sealed_another(
+    kit: SendingKit, number: int, stays_away: bool
+) -> None:
+    case = kit.case()
+    put(kit, SECOND, next_card(service().chain))
+    kit.sync()
+    (path,) = (kit.store / "cases" / case.id).glob("identity-*")
+    path.unlink()
+    path.with_name(f"identity-{number:04}-{followed().slug}.age").write_bytes(b"sealed anew")
+    kit.sender().run(compare=True)
+    assert path.exists() is not stays_away

@@ -10,6 +10,7 @@ from appliance.base.custody.next import Change, next_card
 from appliance.errors import BadInput, NoMatch
 from appliance.protocol.objects import service_card_object, tombstone_object
 from appliance.protocol.orders import Tombstone
+from appliance.records.clock import SystemClock
 from appliance.records.files import save, to_json
 from appliance.vault.keys import HalfKeys, PrivateKeys
 from tests.support.bases import Base
@@ -128,6 +129,14 @@ def test_a_card_that_was_made_elsewhere_is_taken(at_base: Base) -> None:
     made = there.told("card", "--next")["made"]
     assert at_base.told("card", "--take", made)["number"] == 3
     assert (at_base.store / service_card_object(3)).exists()
+
+
+def test_a_signing_key_that_ends_within_a_month_is_told(at_base: Base) -> None:
+    at_base.told("enrol", str(at_base.kit.home.kit / "kit.json"))
+    soon = SystemClock().read().wall + timedelta(days=20)
+    kept_apart(at_base, until=f"{soon:%Y-%m-%d}")
+    told = at_base.told("status", status=1)["findings"]
+    assert any("signing key ends on" in finding["what"] for finding in told)
 
 
 # --- By the day ---------------------------------------------------------------------------------
