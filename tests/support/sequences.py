@@ -15,7 +15,6 @@ import os
 import random
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import seal
 from appliance.base import people as staff
 from appliance.base.desk import Desk
+from appliance.base.keeping.auditing import Auditor, sign_audit
 from appliance.base.ledger import Ledger, Standing
 from appliance.base.orders import make_new
 from appliance.base.voices import Voices
@@ -179,9 +179,13 @@ class Kit(SendingKit):
         home = self.home
         home.prepare(home.cases, home.receipts, home.inbox, home.recordings)
         self.carry_out(clock)
-        log = Log(home.log("sync"), clock)
-        Sender(home, lambda: Shelf(self.store), clock, log, self.shown.append).run(compare)
+        self.send(clock, compare)
         self.carry_out(clock)
+
+    def send(self, clock: Clock, compare: bool = False) -> None:
+        """What the sender does of itself, as long as it is at base."""
+        log = Log(self.home.log("sync"), clock)
+        Sender(self.home, lambda: Shelf(self.store), clock, log, self.shown.append).run(compare)
 
     def carry_out(self, clock: Clock) -> None:
         """What recorder and page do of themselves."""
@@ -308,7 +312,7 @@ def _family(kit: Kit, here: list[PrivateKeys], film: bytes, clock: Clock, togeth
     now = clock.read().wall
     details = Details(label="a family", check_word="harbour")
     verifiers = [keys.signer.verifier for keys in here]
-    case = kit.cases.create(details, here[0], service().card(), verifiers)
+    case = kit.cases.create(details, here[0], service().chain, verifiers)
     if together:
         case = kit.cases.admit(case, here[1].card(), kit.enrolled)
     agreed = (person("Alex", "filming", "supervisor"),)
@@ -330,17 +334,11 @@ class World:
         self.base = Base(root / "keys", self.store, self.clock)
 
     @property
-    def shared(self) -> set[str]:
-        """Cases that live on more than one kit."""
-        homes = Counter(folder.name for kit in self.kits for folder in kit.home.case_folders())
-        return {case for case, number in homes.items() if number > 1}
-
-    @property
     def left(self) -> dict[str, datetime]:
         """Who was revoked, and when."""
         with self.base.seen() as (_desk, ledger):
             notes = [line.ids["note"] for line in ledger.of("revoked").values()]
-        gone = [read_revocation(note, service().card()) for note in notes]
+        gone = [read_revocation(note, service().chain) for note in notes]
         return {one.practitioner: one.at for one in gone}
 
     # --- On a kit -----------------------------------------------------------------------------
@@ -422,14 +420,7 @@ class World:
             return None
         if not set(case.team) <= set(other.enrolled.practitioners):
             return None
-        before = there.with_name(f".{case.id}.copied")
-
-        def act() -> None:
-            shutil.rmtree(before, ignore_errors=True)
-            shutil.copytree(case.directory, before)
-            before.rename(there)
-
-        return act
+        return lambda: shutil.copytree(case.directory, there)
 
     def _open_case(self) -> tuple[Kit, OpenCase | None]:
         kit = self.dice.choice(self.kits)
@@ -532,6 +523,23 @@ class World:
             raise AssertionError("A base that knows less than the store was told of has worked.")
 
         return act
+
+    def audit(self) -> Act | None:
+        def act() -> None:
+            with self.base.at_work(1) as (store, _desk, ledger):
+                auditor = self.auditor(store, ledger)
+                found = auditor.and_read(store, auditor.listed())
+                sign_audit(store, service(), found, 0, self.clock.read().wall)
+
+        return act
+
+    def auditor(self, store: Shelf, ledger: Ledger) -> Auditor:
+        """Who reads every tenth file of the films."""
+        signers = [
+            *(keys.signer.verifier for keys in people()),
+            *(kit.signer.verifier for kit in self.kits),
+        ]
+        return Auditor(store, [service().identity], signers, ledger, 0.1)
 
     def _case_or_film(self) -> tuple[str, str]:
         case = self.dice.choice(self.cases)
