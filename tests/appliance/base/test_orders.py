@@ -24,6 +24,7 @@ from appliance.records.files import from_json, new_id, save, to_json
 from appliance.records.signing import Signer, open_note
 from appliance.stores.folder import FolderStore
 from appliance.stores.store import Put
+from appliance.sync.orders import is_answered
 from appliance.vault.cases import Details, open_case_identities
 from appliance.vault.keys import PrivateKeys, lock
 from tests.support.homes import (
@@ -34,6 +35,7 @@ from tests.support.homes import (
     practitioner,
     served,
     service,
+    withdraw_at_service,
 )
 
 PASSPHRASE = "lantern orchard velvet thimble cascade juniper"
@@ -157,14 +159,19 @@ def test_a_key_that_a_restored_kit_brought_back_is_removed_again(
     assert contents(kit.store)[tombstone_object(case)] == signed
 
 
-def test_an_order_for_a_case_that_never_came_is_answered_without_claiming_more(
+def test_an_order_for_a_case_that_never_came_waits_for_a_yes_that_claims_no_more(
     kit: SendingKit, store: FolderStore
 ) -> None:
+    """Anybody of the service can sign one, and each kit that has the case would close it."""
     case = kit.case().id
-    kit.withdraw(case)
+    order = kit.withdraw(case)
     kit.sync()
+    assert [(one.order, one.state) for one in served(store)] == [(order, "asks")]
+    withdraw_at_service(store, case)
     served(store)
     assert tombstone(kit, case).removed == ()
+    kit.sync()
+    assert is_answered(kit.home, order, service().chain)
 
 
 def forged(kit: SendingKit, case: str) -> Iterator[tuple[str, bytes]]:
@@ -338,13 +345,11 @@ def test_another_kit_that_has_the_same_case_learns_of_it_before_it_sends(
 ) -> None:
     restored = SendingKit(tmp_path / "restored", kit.store)
     case = restored.case().id
-    order = Withdrawal(id=new_id(), case=case, kit=kit.id, at=STARTED)
-    note = practitioner().signer.sign(to_json(order).decode() + "\n")
-    place(kit, order.id, note.encode())
+    order = withdraw_at_service(store, case)
     served(store)
     status = restored.sync()
     assert status.withdrawn_elsewhere == (case,)
-    assert (restored.home.inbox / order.id).exists()
+    assert (restored.home.inbox / order).exists()
     assert identities(kit) == []
 
 
