@@ -34,6 +34,8 @@
             +-- StoreFull
             +-- TooLarge                 for the store, one file is
             +-- NotSupported             the engine cannot do what is needed
+            +-- AnotherBase              another base works at the store
+            +-- ClockInDoubt             base's clock is far from what its kits sign
             +-- NotAFile                 something else than a file lies under a name
 
 An error is for a person: what happened and why (the sentence), what to do (the hint). Between
@@ -218,6 +220,14 @@ class TooLarge(SendRefused):
 
 class NotSupported(SendRefused):
     code = "not-supported"
+
+
+class AnotherBase(SendRefused):
+    code = "another-base"
+
+
+class ClockInDoubt(SendRefused):
+    code = "clock-in-doubt"
 
 
 class NotAFile(SendRefused):

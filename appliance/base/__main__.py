@@ -93,6 +93,11 @@ def _old_flags(command: Callable[..., object]) -> Callable[..., object]:
 )
 @click.option("--passphrase-file", type=PATH, metavar="FILE", help="The key file's passphrase.")
 @click.option("--access", type=PATH, metavar="FILE", help="How to get into STORE, and its pin.")
+@click.option(
+    "--clock-is-right",
+    is_flag=True,
+    help="Work although the clock here is far from what kits sign: you have looked at it.",
+)
 @click.option("--once", is_flag=True, help="Without a verb: carry out what is there, then end.")
 @click.option("--json", "as_json", is_flag=True, help="Without a verb: each round as one object.")
 @_old_flags
@@ -104,6 +109,7 @@ def base(
     keys: Path | None,
     passphrase_file: Path | None,
     access: Path | None,
+    clock_is_right: bool,
     **given: Any,
 ) -> None:
     """What the service does at its STORE: a folder, or the address of another engine.
@@ -112,7 +118,7 @@ def base(
     Example:
       attune base /srv/attune/store -i KEYS serve
     """
-    context.obj = service = Service(store, keys, access, passphrase_file)
+    context.obj = service = Service(store, keys, access, passphrase_file, clock_is_right)
     if context.invoked_subcommand is not None:
         if any(value for value in given.values()):
             raise click.UsageError("Options of a verb stand after it.")

@@ -18,15 +18,21 @@ from appliance.base.desk import Desk
 from appliance.base.ledger import Ledger
 from appliance.base.orders import choose_keys
 from appliance.base.rehearsal import Rehearsal
+from appliance.base.status import last_heard
 from appliance.base.voices import Voices
-from appliance.errors import BadFile, BadInput
+from appliance.base.watch.clock import check
+from appliance.base.watch.lease import Turn
+from appliance.errors import BadFile, BadInput, SendFailed
 from appliance.protocol.cards import Card, KitCard
-from appliance.records.clock import SystemClock
+from appliance.records.clock import Clock, SystemClock
 from appliance.records.files import load_fact
 from appliance.stores import open_store
 from appliance.stores.access import load_access
 from appliance.stores.store import ServiceStore
 from appliance.vault.keys import HalfKeys, PrivateKeys, read_keys
+
+CLOCK_EVERY_SECONDS = 3600.0
+"""Between two times that the clock here is held against what kits sign."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,13 @@ class Service:
     keys: Path | None
     access: Path | None = None
     passphrase_file: Path | None = None
+    clock_is_right: bool = False
+    """Somebody has looked at the clock here: what kits sign is not held against it."""
+    stays: bool = False
+    """The lease is kept between two times at work, for whoever goes round after round."""
+    clock: Clock = field(default_factory=SystemClock)
+    _checked: float = float("-inf")
+    _turns: dict[str, Turn] = field(default_factory=dict)
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
 
     @property
@@ -103,28 +116,48 @@ class Service:
 
     @contextlib.contextmanager
     def at_work(self, rehearse: bool = False, anew: bool = False) -> Iterator["Work"]:
-        """The same with the ledger, which no other program of this service has meanwhile; the
-        store is mended by it first. With `anew`, one that cannot be believed is put aside."""
+        """The same with the ledger, which no other program of this service has meanwhile, here or
+        elsewhere; the store is mended by it first. With `anew`, one that cannot be believed is put
+        aside. Raises AnotherBase, ClockInDoubt, and as `at_store`."""
         with self.at_store(rehearse) as (store, keys):
-            if not rehearse:
-                put_cards(store, self.folder, keys)
             name = keys.signer.verifier.name
             if rehearse or name not in self._ledgers:
-                clock = SystemClock()
                 self._ledgers[name] = Ledger(
-                    self.folder, keys.signer, clock, keep=not rehearse, service=keys.chain
+                    self.folder, keys.signer, self.clock, keep=not rehearse, service=keys.chain
                 )
             ledger = self._ledgers[name]
             if anew:
                 _put_aside_if_broken(ledger)
-            with ledger.at_work():
+            with ledger.at_work(), self._turn(store, keys, rehearse):
+                if not rehearse:
+                    put_cards(store, self.folder, keys)
                 sign_anew(ledger, keys)
                 voices = Voices(store, keys, self.practitioners(), self.former(), ledger)
-                desk = Desk(store, keys, voices, ledger, SystemClock())
+                desk = Desk(store, keys, voices, ledger, self.clock)
                 if not anew:
                     desk.mend()
                 yield Work(store, keys, ledger, desk)
                 desk.tell_how_far()
+
+    @contextlib.contextmanager
+    def _turn(self, store: ServiceStore, keys: PrivateKeys, rehearse: bool) -> Iterator[None]:
+        if rehearse:
+            yield
+            return
+        now = self.clock.monotonic()
+        if not self.clock_is_right and now - self._checked > CLOCK_EVERY_SECONDS:
+            check(last_heard(store, self.kits()), self.clock.read().wall)
+            self._checked = now
+        name = keys.signer.verifier.name
+        turn = self._turns.setdefault(name, Turn(self.folder, keys, self.clock))
+        turn.take(store)
+        try:
+            yield
+        finally:
+            if not self.stays:
+                # One that is not given back ends by itself.
+                with contextlib.suppress(SendFailed):
+                    turn.leave(store)
 
     @property
     def _keys(self) -> Path:

@@ -79,14 +79,17 @@ def kits(store: ServiceStore, enrolled: Sequence[KitCard], keys: Path) -> list[K
     SendInterrupted, SendRefused."""
     names = [entry.name for entry in store.list("kits/")]
     unknown = unknown_kits(store, names, keys)
-    heads = {card.id: list[str]() for card in enrolled}
-    for name in names:
-        found = _HEADS.fullmatch(name)
-        if found and found["kit"] in heads:
-            heads[found["kit"]].append(name)
+    heads = _heads(names, enrolled)
     seen = [_seen(store, card, heads[card.id]) for card in enrolled if card.id not in unknown]
     seen += [KitSeen(kit, enrolled=False, heard=None) for kit in unknown]
     return sorted(seen, key=lambda kit: kit.id)
+
+
+def last_heard(store: ServiceStore, enrolled: Sequence[KitCard]) -> list[datetime]:
+    """When each kit last signed how far its logs had come. Raises SendInterrupted, SendRefused."""
+    heads = _heads([entry.name for entry in store.list("kits/")], enrolled)
+    seen = [_seen(store, card, heads[card.id]) for card in enrolled]
+    return [kit.heard for kit in seen if kit.heard is not None]
 
 
 def findings(
@@ -154,6 +157,15 @@ def ends_soon(endings: Sequence[Ending], now: datetime) -> Iterator[Finding]:
     for ending in soon(endings, now):
         what, to_do = _ENDS[ending.what]
         yield Finding(f"{what} ends on {ending.at:%d %B %Y}.", None, to_do)
+
+
+def _heads(names: Sequence[str], enrolled: Sequence[KitCard]) -> dict[str, list[str]]:
+    heads = {card.id: list[str]() for card in enrolled}
+    for name in names:
+        found = _HEADS.fullmatch(name)
+        if found and found["kit"] in heads:
+            heads[found["kit"]].append(name)
+    return heads
 
 
 def _seen(store: ServiceStore, card: KitCard, heads: Sequence[str]) -> KitSeen:

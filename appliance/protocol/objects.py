@@ -3,6 +3,7 @@
 service/card.json                                   whose store this is (`cards.Card`)
 service/card/0002                                   its cards after the first, signed
 service/ledger                                      how far its ledger had come, signed
+service/lease/000001                                which base works here, until when, signed
 kits/<kit>/card.json                                KitCard, as in the kit's kit/kit.json
 kits/<kit>/heads/000001                             how far its logs had come, signed
 kits/<kit>/orders/000001                            what the service asks this kit to do

@@ -68,6 +68,7 @@ def serve(service: Service, once: bool, rehearse: bool, as_json: bool) -> None:
     found: list[str] = []
     rounds = 0
     once = once or rehearse
+    service.stays = not once
     while True:
         try:
             with service.at_work(rehearse) as work:
