@@ -4,16 +4,18 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 import msgspec
 
 from appliance.base import people
-from appliance.base.commands.telling import AS_JSON, DRY_RUN, tell
+from appliance.base.commands.telling import AS_JSON, DRY_RUN, PATH, tell
 from appliance.base.desk import Outcome
 from appliance.base.orders import make_new
 from appliance.base.service import Service
 from appliance.base.watch.rights import unreadable
+from appliance.base.watch.telling import beat
 from appliance.errors import BadSignature, SendFailed
 
 REST_SECONDS = 10.0
@@ -49,10 +51,13 @@ def init(service: Service, as_json: bool) -> None:
 
 @click.command()
 @click.option("--once", is_flag=True, help="Carry out what is there, then end.")
+@click.option("--heartbeat", type=PATH, metavar="FILE", help="Leave word there of each round.")
 @DRY_RUN
 @AS_JSON
 @click.pass_obj
-def serve(service: Service, once: bool, rehearse: bool, as_json: bool) -> None:
+def serve(
+    service: Service, once: bool, heartbeat: Path | None, rehearse: bool, as_json: bool
+) -> None:
     """Carry out what families have asked for and kits have brought, and sign for it.
 
     Goes on until it is stopped, a round every ten seconds. Kits that send here without having been
@@ -77,10 +82,12 @@ def serve(service: Service, once: bool, rehearse: bool, as_json: bool) -> None:
                     names = [entry.name for entry in work.store.list("kits/")]
                     found = people.unknown_kits(work.store, names, service.folder)
         except SendFailed as error:
+            _beat(heartbeat, service, error.code)
             if once:
                 raise
             click.echo(f"attune base: {error}", err=True)
         else:
+            _beat(heartbeat, service, "", sum(o.state in UNFINISHED for o in outcomes))
             _print(outcomes if once else [o for o in outcomes if o not in shown], as_json, once)
             for name in found:
                 if name not in unknown:
@@ -91,6 +98,11 @@ def serve(service: Service, once: bool, rehearse: bool, as_json: bool) -> None:
                 sys.exit(any(outcome.state in UNFINISHED for outcome in outcomes))
         rounds += 1
         time.sleep(REST_SECONDS)
+
+
+def _beat(path: Path | None, service: Service, error: str, unfinished: int = 0) -> None:
+    if path is not None:
+        beat(path, service.clock.read().wall, error, unfinished)
 
 
 def _print(outcomes: Sequence[Outcome], as_json: bool, once: bool) -> None:
