@@ -3,6 +3,7 @@
 import heapq
 import io
 from collections.abc import Iterator
+from datetime import datetime
 from typing import IO, BinaryIO
 
 from appliance.stores.endings import Ending
@@ -60,6 +61,9 @@ class Rehearsal:
         for name in names:
             self._made.pop(name, None)
         return names
+
+    def sweep(self, before: datetime) -> int:
+        return 0
 
     def close(self) -> None:
         """The store itself is closed by whoever opened it."""

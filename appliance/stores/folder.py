@@ -12,6 +12,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -122,6 +123,20 @@ class FolderStore:
                 raise failed
         return tuple(name for name in removed if not name.endswith(_UNFINISHED))
 
+    def sweep(self, before: datetime) -> int:
+        swept = 0
+        with self._told():
+            for _, _, files, folder in os.fwalk(".", dir_fd=self._root, follow_symlinks=False):
+                for name in files:
+                    if not _is_unfinished(name):
+                        continue
+                    with contextlib.suppress(FileNotFoundError):
+                        made = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime
+                        if made < before.timestamp():
+                            os.unlink(name, dir_fd=folder)
+                            swept += 1
+        return swept
+
     def closed_to_others(self, prefix: str) -> Iterator[str]:
         """What lies under names that start so and cannot be read by everybody who may read the
         store's own folder, outermost first. Raises SendInterrupted, SendRefused."""
@@ -222,6 +237,10 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _UNFINISHED = ".unfinished"
 _ERASED_AT_ONCE = 1 << 20
+
+
+def _is_unfinished(name: str) -> bool:
+    return name.startswith(".") and name.endswith(_UNFINISHED)
 
 
 def _is_there(name: str, folder: int) -> bool:

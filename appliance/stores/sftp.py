@@ -13,6 +13,7 @@ import secrets
 import stat
 import threading
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import IO, BinaryIO, TypeVar
 from urllib.parse import SplitResult, unquote
 
@@ -22,6 +23,7 @@ from appliance.errors import (
     BadFile,
     BadInput,
     NotAFile,
+    NotLetIn,
     SendFailed,
     SendRefused,
     StoreMissing,
@@ -44,6 +46,8 @@ _UNFINISHED = ".unfinished"
 _READ_AHEAD = 1 << 20
 _FULL = 1 << 20
 """Bytes: with less left, a write that failed is told as a full disk."""
+_OLD = timedelta(days=1)
+"""A try that began so long ago is not under way any more."""
 _T = TypeVar("_T")
 
 
@@ -69,6 +73,8 @@ class SftpStore:
         self._thread = threading.Thread(target=self._loop.run_forever, name="sftp", daemon=True)
         self._thread.start()
         self._connection: asyncssh.SSHClientConnection | None = None
+        self._swept: set[str] = set()
+        self._may_sweep = True
         try:
             self._client = self.run(self._connect(address, access))
         except BaseException:
@@ -89,12 +95,13 @@ class SftpStore:
         if self.run(self._client.exists(self._path(name))):
             return Put.ALREADY_THERE
         self.run(self._client.makedirs(self._path(folder), exist_ok=True))
+        self._sweep_own(folder)
         temporary = self._path(f"{folder}/.{last}.{secrets.token_hex(4)}{_UNFINISHED}")
         try:
             self._write(temporary, source)
             return self.run(self._name(temporary, self._path(name)))
         finally:
-            # Where this account may not remove, the service's own program does.
+            # Where this account may not remove, the service's own program does (`sweep`).
             with contextlib.suppress(SendFailed):
                 self.run(self._client.remove(temporary))
 
@@ -148,6 +155,49 @@ class SftpStore:
             return ()
         in_turn(destroy, [name for name in names if _goes_with(name, stem)])
         return tuple(removed)
+
+    def sweep(self, before: datetime) -> int:
+        return self._sweep("", before, deep=True)
+
+    def _sweep_own(self, folder: str) -> None:
+        """What earlier tries in a folder have left, once for each connection, where this account
+        may remove at all."""
+        if self._may_sweep and folder not in self._swept:
+            self._swept.add(folder)
+            try:
+                self._sweep(folder, datetime.now(UTC) - _OLD, deep=False)
+            except NotLetIn:
+                self._may_sweep = False
+
+    def _sweep(self, folder: str, before: datetime, deep: bool) -> int:
+        swept = 0
+        try:
+            folders, files = self.run(self._unfinished(folder, before))
+        except _NotThere:
+            return 0
+        for path in files:
+            with contextlib.suppress(_NotThere):
+                self.run(self._client.remove(path))
+                swept += 1
+        for name in folders if deep else ():
+            swept += self._sweep(f"{folder}/{name}" if folder else name, before, deep)
+        return swept
+
+    async def _unfinished(
+        self, folder: str, before: datetime
+    ) -> tuple[Sequence[str], Sequence[str]]:
+        """The folders in a folder, and the paths of what was left unfinished there before then."""
+        folders: Sequence[str] = ()
+        files: Sequence[str] = ()
+        async for entry in self._client.scandir(self._path(folder)):
+            name, mode = str(entry.filename), entry.attrs.permissions or 0
+            if stat.S_ISDIR(mode) and NAME.fullmatch(name):
+                folders = (*folders, name)
+                continue
+            unfinished = stat.S_ISREG(mode) and name.startswith(".") and name.endswith(_UNFINISHED)
+            if unfinished and (entry.attrs.mtime or 0) < before.timestamp():
+                files = (*files, f"{self._path(folder)}/{name}")
+        return folders, files
 
     def close(self) -> None:
         if self._loop.is_closed():

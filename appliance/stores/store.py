@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple, Protocol, TypeVar
@@ -88,6 +89,10 @@ class ServiceStore(Store, Protocol):
     def purge(self, prefix: str) -> tuple[str, ...]:
         """Remove every object whose name starts with `prefix`, with every version of it and every
         unfinished one, for good; returns the names. Safe to call again."""
+
+    def sweep(self, before: datetime) -> int:
+        """Remove what tries that were cut before then have left, wherever it lies; returns how much
+        there was. Objects are never touched."""
 
 
 def checked_name(name: str) -> str:

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -17,10 +18,16 @@ from appliance.base.service import Service
 from appliance.base.watch.rights import unreadable
 from appliance.base.watch.telling import beat
 from appliance.errors import BadSignature, SendFailed
+from appliance.stores.store import ServiceStore
 
 REST_SECONDS = 10.0
 _KITS_EVERY = 360
 """Rounds between two looks whether a kit sends that nobody enrolled: it reads every kit's card."""
+
+_SWEPT_EVERY = 8640
+"""Rounds between two looks for what tries that were cut have left: it lists the whole store."""
+_CUT = timedelta(days=1)
+"""A try that began so long ago is not under way any more."""
 
 UNFINISHED = ("refused", "failed", "asks")
 """What somebody should look at."""
@@ -78,6 +85,8 @@ def serve(
         try:
             with service.at_work(rehearse) as work:
                 outcomes = work.desk.work()
+                if rounds % _SWEPT_EVERY == 0 and not once:
+                    _sweep(work.store, service)
                 if rounds % _KITS_EVERY == 0:
                     names = [entry.name for entry in work.store.list("kits/")]
                     found = people.unknown_kits(work.store, names, service.folder)
@@ -98,6 +107,17 @@ def serve(
                 sys.exit(any(outcome.state in UNFINISHED for outcome in outcomes))
         rounds += 1
         time.sleep(REST_SECONDS)
+
+
+def _sweep(store: ServiceStore, service: Service) -> None:
+    try:
+        swept = store.sweep(service.clock.read().wall - _CUT)
+    except SendFailed as error:
+        # It takes room, and keeps nobody's order.
+        click.echo(f"What tries that were cut have left stays: {error}", err=True)
+        return
+    if swept:
+        click.echo(f"Removed {swept} unfinished files of tries that were cut.", err=True)
 
 
 def _beat(path: Path | None, service: Service, error: str, unfinished: int = 0) -> None:

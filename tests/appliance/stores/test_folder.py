@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,30 @@ def test_what_a_killed_try_left_is_cleared_by_the_next(store: FolderStore, tmp_p
     (folder / ".identity-0002.age.0011aabb.unfinished").write_bytes(b"another's")
     assert put(store, NAME, b"whole") is Put.CREATED
     assert files(folder) == [".identity-0002.age.0011aabb.unfinished", "identity-0001.age"]
+
+
+def test_what_killed_tries_left_is_swept_by_its_age_and_nothing_else_is(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    put(store, NAME, b"x")
+    folder = tmp_path / "service" / "cases" / "abc"
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "service" / "link").symlink_to(tmp_path / "outside")
+    now = datetime.now(UTC)
+    for days, path in (
+        (2, folder / ".film.0011aabb.unfinished"),
+        (2, tmp_path / "service" / ".x.0011aabb.unfinished"),
+        (0, folder / ".film.ccdd2233.unfinished"),
+        (2, folder / "an-old-object"),
+        (2, tmp_path / "outside" / ".x.0011aabb.unfinished"),
+    ):
+        path.write_bytes(b"half")
+        at = (now - timedelta(days=days)).timestamp()
+        os.utime(path, (at, at))
+    assert store.sweep(now - timedelta(days=1)) == 2
+    assert store.sweep(now - timedelta(days=1)) == 0
+    assert files(folder) == [".film.ccdd2233.unfinished", "an-old-object", "identity-0001.age"]
+    assert files(tmp_path / "outside") == [".x.0011aabb.unfinished"]
 
 
 def test_a_link_planted_in_the_store_leads_nowhere(store: FolderStore, tmp_path: Path) -> None:
