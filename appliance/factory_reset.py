@@ -3,7 +3,9 @@ people and its families is removed, and it is a new kit.
 
 It takes an order that the service has signed for this very kit, and a press of the button at it.
 Everything must be with the service, each file confirmed, unless the order itself says that what is
-not may go as well; what a hold keeps never goes so.
+not may go as well; what a hold keeps never goes so. And the service must have looked through its
+store since it ordered this, seven days ago at most, and have found that nothing of this kit is lost
+there: what a receipt says may be long ago.
 
     kit/reset     the recorder's signed word that it has begun: from here on nothing stops it
     kit/former    the same file, once nothing is left: what was removed, and on whose order
@@ -22,7 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, NoReturn
 
@@ -30,12 +32,15 @@ import msgspec
 
 from appliance.errors import BadFile, BadInput, BadSignature, Reason
 from appliance.film.manifest import parse_manifest
+from appliance.protocol.audits import AUDIT, FRESH, StoreAudit, order_and_audit, with_audit
 from appliance.protocol.cards import CardChain, KitCard
 from appliance.protocol.case_record import is_withdrawn
 from appliance.protocol.objects import case_files, case_object, film_object, order_object
 from appliance.protocol.orders import (
     LARGEST,
+    AnyReset,
     FilmWithdrawal,
+    FirstReset,
     Reset,
     ServiceOrder,
     ShareEnd,
@@ -63,6 +68,9 @@ from appliance.records.files import (
 from appliance.records.signing import Signer, fact_in, sign_fact
 
 _LOOK_SECONDS = 1.0
+_CLOCKS_APART = timedelta(hours=1)
+"""The service's clock and the kit's are two."""
+_RESET: msgspec.json.Decoder[AnyReset] = msgspec.json.Decoder(AnyReset)
 _SentOrder = Withdrawal | FilmWithdrawal | ShareEnd | ServiceOrder
 _SENT_ORDER: msgspec.json.Decoder[_SentOrder] = msgspec.json.Decoder(_SentOrder)
 
@@ -103,6 +111,26 @@ class ResetRefusal(Reason):
         "Not everything on this kit is with the service yet, so nothing is removed. Let the kit "
         "send at base until all is confirmed, then try again.",
     )
+    OLD_ORDER = (
+        "order-of-before",
+        "This order is of an older kind: the service did not look first whether its store still "
+        "holds everything. Ask your service to order it again.",
+    )
+    CLOCK_NOT_SET = (
+        "clock-not-set",
+        "The kit does not know what time it is, so it cannot tell how old the service's audit of "
+        "its store is. Connect the kit to the network at base, then try again.",
+    )
+    NOT_AUDITED = (
+        "not-audited",
+        "The service has not looked through its store since it ordered this, or more than seven "
+        "days ago. Ask it for an audit, let the kit send at base, then try again.",
+    )
+    LOST_THERE = (
+        "lost-at-the-service",
+        "The service's store has lost some of what this kit sent, so nothing is removed. Let the "
+        "kit send at base: what is lost there goes again. Then ask the service for an audit.",
+    )
     HELD = (
         "held-and-not-sent",
         "A family's films are under a hold, and not all of them are with the service. They are "
@@ -110,39 +138,75 @@ class ResetRefusal(Reason):
     )
 
 
-def judge(note: str, kit: str, service: CardChain | None, home: Home) -> Reset | ResetRefusal:
+def judge(
+    note: str, kit: str, service: CardChain | None, home: Home, now: datetime | None
+) -> Reset | ResetRefusal:
     """The order to set this kit back, or why it does not count. Any doubt is a refusal.
 
-    The signature comes before every other question.
+    `note` is the order, and behind it the service's audit of its store (`with_audit`); `now` is
+    None where no trusted clock says it. The signature comes before every other question.
     """
     if service is None:
         return ResetRefusal.NOT_SET_UP
+    said, audit = order_and_audit(note)
     try:
-        order = service.word(note, Reset)
+        order = service.word(said, _RESET)
     except BadSignature:
         return ResetRefusal.NOT_SIGNED
     except BadInput:
         return ResetRefusal.UNREADABLE
     if order.kit != kit:
         return ResetRefusal.OTHER_KIT
+    if isinstance(order, FirstReset):
+        return ResetRefusal.OLD_ORDER
     try:
-        for case, _name in unsent(home):
-            if not order.unsent:
-                return ResetRefusal.NOT_SENT
-            if case == "" or _held(home, case):
-                return ResetRefusal.HELD
+        return _lost(order, audit, service, home, now) or _unsent(order, home) or order
     except (BadFile, OSError):
         return ResetRefusal.NOT_SENT
-    return order
+
+
+def _unsent(order: Reset, home: Home) -> ResetRefusal | None:
+    for case, _name in unsent(home):
+        if not order.unsent:
+            return ResetRefusal.NOT_SENT
+        if case == "" or _held(home, case):
+            return ResetRefusal.HELD
+    return None
+
+
+def _lost(
+    order: Reset, note: str, service: CardChain, home: Home, now: datetime | None
+) -> ResetRefusal | None:
+    """What the service's audit of its store has against it."""
+    if now is None:
+        return ResetRefusal.CLOCK_NOT_SET
+    try:
+        audit = service.word(note, StoreAudit)
+    except BadInput:
+        return ResetRefusal.NOT_AUDITED
+    if not order.at <= audit.at <= now + _CLOCKS_APART or now - audit.at > FRESH:
+        return ResetRefusal.NOT_AUDITED
+    cases = {*_ids(home.cases), *(_case_of(home, film) for film in _ids(home.recordings))}
+    lost = {name.split("/")[1] for name in audit.lost if "/" in name} & cases
+    if audit.more or (lost and not order.unsent):
+        return ResetRefusal.LOST_THERE
+    return ResetRefusal.HELD if any(_held(home, case) for case in lost) else None
 
 
 def ordered(home: Home) -> str:
-    """The newest order for a reset that the service sent, not checked yet; '' if there is none."""
+    """The newest order for a reset that the service sent and its newest audit, as `judge` takes
+    them and not checked yet; '' if there is no order."""
     for _, path in reversed(orders_in(home)):
         with suppress(OSError, BadFile):
             note = read_plain(path, LARGEST)
-            if isinstance(read_order(note), Reset):
-                return note.decode()
+            if isinstance(read_order(note), AnyReset):
+                return with_audit(note.decode(), _audit_in(home))
+    return ""
+
+
+def _audit_in(home: Home) -> str:
+    with suppress(OSError, BadFile):
+        return read_text(home.inbox / AUDIT, LARGEST)
     return ""
 
 
@@ -164,11 +228,12 @@ def begun(home: Home) -> bool:
 def begin(home: Home, note: str, signer: Signer, now: datetime) -> None:
     """Begin; from here on nothing stops it. The caller has judged, and somebody has pressed. Raises
     NotPossible."""
-    order = fact_in(note, Reset)
+    text, _audit = order_and_audit(note)
+    order = fact_in(text, Reset)
     said = SetBack(
         kit=signer.verifier.name.removeprefix("kit-"),
         at=now,
-        order=hashlib.sha256(note.encode()).hexdigest(),
+        order=hashlib.sha256(text.encode()).hexdigest(),
         films=len(_ids(home.recordings)),
         cases=len(_ids(home.cases)),
         # Without that, the order counted only because there are none; to count takes long.
@@ -282,6 +347,13 @@ def _empty(directory: Path, but: str = "") -> None:
             else:
                 path.unlink(missing_ok=True)
         sync_directory(directory)
+
+
+def _case_of(home: Home, film: str) -> str:
+    """Whose film this is; '' where nobody can say: then it was never confirmed."""
+    with suppress(BadInput, OSError):
+        return parse_manifest(read_text(home.recording(film) / "manifest")).started.case
+    return ""
 
 
 def _held(home: Home, case: str) -> bool:

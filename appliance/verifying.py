@@ -2,7 +2,8 @@
 
 Looked at are a kit's home, a store, or one recording: each film's signed manifest against the
 sealed files beside it, each process's log as a chain, and the recorder's signed notes of how far
-those chains had come. Everything is in public forms (C2SP signed notes, SHA-256, a line of JSON a
+those chains had come; at a store also what people and the service signed there, where their keys
+were given. Everything is in public forms (C2SP signed notes, SHA-256, a line of JSON a
 fact), so that a dozen lines of anybody's code can do the same: `docs/verifying.md` has them.
 
 The kit's public key must come from elsewhere: from the label, the service, a receipt. The card that
@@ -16,13 +17,17 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
+import msgspec
+
 from appliance.errors import BadFile, BadInput, Incomplete
 from appliance.film.manifest import EndReason, Manifest, index_name, parse_manifest
-from appliance.protocol.cards import KitCard
+from appliance.protocol.cards import Card, KitCard
+from appliance.protocol.notes import Signers, check_note, revoked, whose
 from appliance.records.audit import Heads, check_chain, check_heads, holds
 from appliance.records.files import from_json, lines, open_plain, plain_size
 from appliance.records.signing import Verifier, open_fact
@@ -37,7 +42,11 @@ _HEADS = re.compile(
 )
 _CARD = re.compile(r"kit/kit\.json|kits/[a-z2-7]{16}/card\.json")
 _OF_KIT = re.compile(r"kits/(?P<kit>[a-z2-7]{16})/")
-_CASE = re.compile(r"(?:.*/)?cases/(?P<case>[a-z2-7]{16})/recordings/")
+_CASE = re.compile(r"(?:.*/)?cases/(?P<case>[a-z2-7]{16})/(recordings|imports)/")
+_IMPORT = re.compile(r"(?:.*/)?imports/[a-z2-7]{16}/?")
+
+_AnyCard = Card | KitCard
+_ANY_CARD: msgspec.json.Decoder[_AnyCard] = msgspec.json.Decoder(_AnyCard)
 
 State = Literal["holds", "unfinished", "broken"]
 
@@ -91,7 +100,7 @@ class Verdict:
 
     findings: tuple[Finding, ...]
     keys: tuple[Verifier, ...]
-    """The kits' keys against which all was checked, as they were given."""
+    """The keys against which all was checked, as they were given."""
     others: int = 0
     """Files there that no finding is about: case keys, documents, orders, answers."""
 
@@ -117,40 +126,57 @@ class Verdict:
         names = ", ".join(key.name for key in self.keys)
         sentence = f"What was looked at holds, and was signed by {names}."
         if self.others:
-            sentence += f" Not looked at: {self.others} other files, and whether a film is missing."
+            sentence += (
+                f" Not looked at: {self.others} other files (what is sealed, and notes of those "
+                "whose keys were not given), and whether a film is missing."
+            )
         return sentence
 
 
 def verify(place: Place, given: Sequence[Verifier] = ()) -> Verdict:
-    """Check all that lies in `place` against the kits' keys that were `given`.
+    """Check all that lies in `place` against the keys that were `given`: of kits, and of the
+    service and its people, whose names say which they are.
 
     Raises BadInput if nothing there can be checked.
     """
     names = [entry.name for entry in place.list("")]
-    keys = given or _cards(place, names)
+    people = [key for key in given if key.name.startswith("practitioner-")]
+    service = [key for key in given if key.name.startswith("service-")]
+    kits = [key for key in given if key not in (*people, *service)]
+    keys = kits or _cards(place, names)
+    signers = Signers(service, people, _left(place, names, service))
+    films: dict[str, str] = {
+        match["folder"] + "/": match["recording"]
+        for name in names
+        if (match := _MANIFEST.fullmatch(name))
+    }
+    if given and not people:
+        # Nobody can say who brought them in.
+        films = {folder: film for folder, film in films.items() if not _IMPORT.fullmatch(folder)}
     if "manifest" in names:
-        findings = [_film(place, names, "", "", keys)]
+        findings = [_film(place, names, "", "", keys, signers)]
     else:
         findings = [
-            _film(place, names, match["folder"] + "/", match["recording"], keys)
-            for name in names
-            if (match := _MANIFEST.fullmatch(name))
+            _film(place, names, folder, film, keys, signers) for folder, film in films.items()
         ]
         findings += _logs(place, names, keys)
+    notes = _notes(place, names, signers)
+    findings += notes
     if not findings:
         raise BadInput(
             "There is nothing here that can be checked.",
             "Give a recording (recordings/<id>), a kit's home, or a store.",
         )
-    films = {match["folder"] + "/" for name in names if (match := _MANIFEST.fullmatch(name))}
-    others = [name for name in names if not _looked_at(name, films)]
+    known = {finding.what for finding in notes}
+    others = [name for name in names if not _looked_at(name, films) and name not in known]
     return Verdict(tuple(findings), tuple(given), 0 if "manifest" in names else len(others))
 
 
 def parse_key(text: str) -> Verifier:
-    """A kit's public key: name+hash+key, or its card (kit.json). Raises BadFile."""
+    """A public key: name+hash+key, or a card: a kit's, somebody's or the service's. Raises
+    BadFile."""
     if text.lstrip().startswith("{"):
-        return from_json(text, KitCard).verifying_key()
+        return from_json(text, _ANY_CARD).verifying_key()
     return Verifier.parse(text)
 
 
@@ -165,13 +191,47 @@ def _looked_at(name: str, films: Collection[str]) -> bool:
     return folder + slash in films or any(one.fullmatch(name) for one in (_LOG, _HEADS, _CARD))
 
 
+def _left(place: Place, names: Sequence[str], service: Sequence[Verifier]) -> dict[str, datetime]:
+    """When the service revoked somebody, as far as its key was given."""
+    found: dict[str, datetime] = {}
+    for name in names:
+        if service and name.startswith("revoked/"):
+            # One that is false is named among the notes.
+            with suppress(BadInput):
+                left = revoked(_text(place, name).encode(), service)
+                found[left.practitioner] = left.at
+    return found
+
+
+def _notes(place: Place, names: Sequence[str], signers: Signers) -> list[Finding]:
+    """What people and the service signed at a store. Where a key was not given, nothing is said."""
+    given = {"service": bool(signers.service), "people": bool(signers.people and signers.service)}
+    return [
+        _checked(name, lambda: check_note(name, _text(place, name).encode(), signers))  # noqa: B023
+        for name in names
+        if given.get(whose(name))
+    ]
+
+
 def _film(
-    place: Place, names: Sequence[str], folder: str, recording: str, keys: Sequence[Verifier]
+    place: Place,
+    names: Sequence[str],
+    folder: str,
+    recording: str,
+    keys: Sequence[Verifier],
+    signers: Signers,
 ) -> Finding:
     what = f"film {recording}" if recording else "film"
     try:
-        manifest = parse_manifest(_text(place, f"{folder}manifest"), keys)
-        _belongs(manifest, folder, recording, keys)
+        text = _text(place, f"{folder}manifest")
+        if _IMPORT.fullmatch(folder):
+            manifest = parse_manifest(text, signers.people)
+            if signers.people and manifest.signed_by:
+                signers.check_was_here(manifest.signed_by, manifest.started.started)
+            _belongs(manifest, folder, recording, ())
+        else:
+            manifest = parse_manifest(text, keys)
+            _belongs(manifest, folder, recording, keys)
         _files(place, names, folder, manifest)
     except Incomplete as error:
         return Finding(what, "unfinished", error.sentence)

@@ -19,7 +19,7 @@ from gpiozero.pins.mock import MockFactory
 
 from appliance import program
 from appliance.config import Config
-from appliance.errors import LightFailed, NotPossible
+from appliance.errors import KitError, LightFailed, NotPossible
 from appliance.factory_reset import begun, finish, former, others_left, start_anew
 from appliance.film.manifest import EndReason
 from appliance.notify import notify
@@ -33,12 +33,13 @@ from firmware.button import Button, Debounce
 from firmware.camera import Camera
 from firmware.cameras.late import LateCamera
 from firmware.capture import Capture
-from firmware.checkpoints import Checkpoints
 from firmware.filming import Film
 from firmware.free_space import FreeSpace
 from firmware.gate import Gate
 from firmware.inbox import Inbox, watch
 from firmware.light import Light, PinLamp
+from firmware.logs.checkpoints import Checkpoints
+from firmware.logs.outbox import Outbox
 from firmware.recorder import Broke, Recorder
 from firmware.removing import Removals
 from firmware.runner import Noticed, Parts, Posted, Quit, Runner
@@ -133,10 +134,12 @@ def _record(hardware: Hardware, config: Config) -> int:
     light = Light(lamp, clock, lambda: queue.put(Broke(clock.monotonic(), EndReason.LIGHT_FAILED)))
     button = Button(config.button_pin, factory, clock, queue.put)
     checkpoints, ended = Checkpoints(home, books.signer, clock), threading.Event()
+    outbox = Outbox(home, books.signer)
     threads: list[Callable[[], None]] = [
         light.play,
         partial(watch, home, lambda: queue.put(Noticed())),
         partial(checkpoints.keep_watch, ended),
+        partial(outbox.keep_watch, ended),
     ]
     virtual = isinstance(factory, MockFactory)
     if virtual:
@@ -164,8 +167,9 @@ def _record(hardware: Hardware, config: Config) -> int:
         notify("STOPPING=1", wait=False)
     log.write("stopped", kit=books.kit)
     ended.set()
-    with suppress(OSError):
+    with suppress(KitError, OSError):
         checkpoints.sign()
+        outbox.put()
     button.close()
     light.close()
     if begun(home):

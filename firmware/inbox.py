@@ -244,7 +244,9 @@ class Inbox:
             return None
         enrolled = self._books.enrolled
         service = enrolled.chain if enrolled else None
-        order = factory_reset.judge(asked.note, self._books.kit, service, self._home)
+        order = factory_reset.judge(
+            asked.note, self._books.kit, service, self._home, self._time.now
+        )
         if isinstance(order, Reset):
             return order
         self._log_once("reset-refused", reason=order.value)

@@ -13,7 +13,7 @@ from appliance.casework.closing import withdraw
 from appliance.casework.copies import out_of_reach
 from appliance.casework.course import Standing
 from appliance.casework.readmission import readmit
-from appliance.casework.retention import Keeping, keeping, warn, warned_at
+from appliance.casework.retention import Keeping, keeping, tell_the_day, warn, warned_at
 from appliance.casework.shares import end_what_they_see
 from appliance.casework.withdrawal import finish_everything, hear_service
 from appliance.errors import KitError
@@ -154,10 +154,12 @@ def remove_what_is_due(parts: Parts, holder: Practitioner) -> None:
             if holder.details(record) is None:
                 continue
             case = holder.case(record.id)
-            found = course_now(parts, holder, case).keeping
-            if found is Keeping.SOON:
+            found = course_now(parts, holder, case)
+            if found.keeping is Keeping.SOON:
                 warn(case, now)
-            elif found is Keeping.DUE:
+            elif found.keeping is Keeping.DUE:
                 close_for_good(parts, holder, case, status.kit, "retention")
+                continue
+            tell_the_day(case, status.kit, found.standing, held(case.directory), now)
         except (KitError, OSError):
             parts.note("retention-waits", case=record.id)

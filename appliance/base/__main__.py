@@ -18,6 +18,7 @@ from appliance.base.commands import (
     ledger,
     overview,
     people,
+    retention,
     serving,
 )
 from appliance.base.commands.telling import PATH
@@ -187,6 +188,8 @@ for _verb in (
     custody.reseal,
     carrying.ask,
     carrying.answer,
+    keeping.logs,
+    retention.retention,
 ):
     base.add_command(_verb)
 

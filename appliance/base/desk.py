@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from appliance.base.holds import Holds
+from appliance.base.keeping.retention import learn, purge_again
 from appliance.base.ledger import LEDGER, Kind, Ledger, Line, Standing
 from appliance.base.orders import place_order, put, put_note, read_or_none
 from appliance.base.voices import Asked, Voices, Waits, parse_order
@@ -220,6 +221,10 @@ class Desk:
                 ids = {"name": begun.order, "by": self._signer.verifier.name, "film": ""}
                 lines.append(("accepted", ids))
                 lines.append(("begun", {"name": begun.order, "names": "\n".join(begun.names)}))
+        lines += [
+            ("emptied", {"name": case, "note": note})
+            for case, note in learn(self._store, self._keys.chain)
+        ]
         self._ledger.write_all(lines)
 
     # --- Each by itself -----------------------------------------------------------------------
@@ -242,6 +247,7 @@ class Desk:
         for where, note in self._for_kits().items():
             self._keep(where, note)
         self.holds.put_back()
+        purge_again(self._store, self._ledger)
         return [self._by_itself(name, self._again) for name in sorted(self._ledger.of("answered"))]
 
     def _for_kits(self) -> dict[str, bytes]:

@@ -51,11 +51,12 @@ Kind = Literal[
     "signed-anew",
     "asked",
     "taken",
+    "emptied",
 ]
 """What a line is about, each under the name of what it speaks of: an order up to `removed-again`,
 then somebody in a case, a hold, a practitioner, an order for a kit by its number, a place at
-the store where something lay that made way, the card for which all was signed anew, and what was
-asked of whoever has the opening key and came back."""
+the store where something lay that made way, the card for which all was signed anew, what was asked
+of whoever has the opening key and came back, and a case of which all is gone."""
 
 
 class LedgerHead(Fact, frozen=True, kw_only=True, tag="ledger-head/v1"):

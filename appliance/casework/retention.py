@@ -5,13 +5,18 @@ that was never looked at together is not removed without a person saying so. Not
 was not warned of at an unlock at least a day before, so that one wrong clock alone removes nothing.
 Removing is the same as withdrawing: a signed order, the key here, the key at the service, and a
 certificate.
+
+A kit that nobody unlocks removes nothing. So the service is told the day, and no more
+(`protocol.retention`), once all that stands above is so.
 """
 
 from datetime import datetime, timedelta
 from enum import Enum
 
 from appliance.casework.course import Standing, course_of
-from appliance.records.files import Fact, Timestamp
+from appliance.protocol.retention import Keep, keep_name, newest_keep
+from appliance.records.files import Fact, Timestamp, save_new
+from appliance.records.signing import sign_fact
 from appliance.vault.cases import OpenCase
 
 _AFTER_A_WARNING = timedelta(days=1)
@@ -68,3 +73,22 @@ def warn(case: OpenCase, now: datetime) -> None:
     """Note that the page says so now. Safe to call again: the first time counts."""
     if warned_at(case) is None:
         case.write(Warned(course=course_of(case).number, at=now))
+
+
+def tell_the_day(case: OpenCase, kit: str, standing: Standing, held: bool, now: datetime) -> None:
+    """Say for the service until when the films of a case are kept, where that has changed: None
+    while the work goes on, under a hold, while a film was never looked at together, or before the
+    page has warned of it. Raises BadFile, NotPossible."""
+    with case.changing:
+        warned, until = warned_at(case), standing.course.keep_until
+        if until is None or held or standing.waiting or warned is None:
+            until = None
+        else:
+            until = max(until, warned + _AFTER_A_WARNING)
+        last = newest_keep(case.directory, kit)
+        if (last.until if last else None) == until:
+            return
+        number = last.number + 1 if last else 1
+        keep = Keep(case=case.id, kit=kit, number=number, until=until, at=now)
+        note = sign_fact(case.keys.signer, keep).encode()
+        save_new(case.directory / keep_name(number, kit), note)

@@ -99,8 +99,10 @@ def open_film(
 def verify(place: str, kit_keys: tuple[str, ...], access: Path | None) -> None:
     """Check what a kit says happened: films against their signed manifests, logs as chains.
 
-    No key that opens a film is needed. PATH is a recording or a kit's home, URL a store. Without
-    the kit's own key from elsewhere nothing is proven, and the status is 3; it is 1 where
+    No key that opens a film is needed. PATH is a recording or a kit's home, URL a store. With the
+    service's folder of cards as --kit-key, what people and the service signed at a store is
+    checked as well: orders, holds, answers, revocations, audits. Without the kit's own key from
+    elsewhere nothing is proven, and the status is 3; it is 1 where
     something does not hold, and the first such link is named.
     """
     from appliance import verifying
@@ -206,7 +208,17 @@ def _place(text: str, access: Path | None) -> "Place":
 
 
 def _kit_keys(given: Sequence[str]) -> list["Verifier"]:
-    """The public keys of the kits, each written out or in a file."""
+    """The public keys, each written out, in a file, or all that lie in a folder."""
     from appliance.verifying import parse_key
 
-    return [parse_key(Path(key).read_text() if Path(key).is_file() else key) for key in given]
+    texts: list[str] = []
+    for key in given:
+        path = Path(key)
+        if not path.is_dir():
+            texts.append(path.read_text() if path.is_file() else key)
+            continue
+        cards = sorted(one for one in path.rglob("*") if one.suffix in (".pub", ".json"))
+        if not cards:
+            raise BadInput(f"There is no card (*.pub, *.json) in {path}.")
+        texts += [one.read_text() for one in cards if one.name != "service-setup.pub"]
+    return [parse_key(text) for text in texts]

@@ -28,7 +28,8 @@ KIT_KEYS = click.option(
     "kit_keys",
     multiple=True,
     metavar="KEY",
-    help="A kit's public key (name+hash+key), or a file with it or with the kit's card.",
+    help="A kit's public key (name+hash+key), a file with it or with the kit's card, or a folder "
+    "of cards: kits', practitioners', the service's.",
 )
 ACCESS = click.option("--access", type=PATH, metavar="FILE", help="The access file of a store.")
 CONFIG = click.option(

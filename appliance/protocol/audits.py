@@ -2,13 +2,20 @@
 that whoever relies on the store can say when that was, and what was looked at.
 
     audits/000001     at the store
-    inbox/audit       the newest, in a kit's home
+    audits/newest     the same once more
+    inbox/audit       that, on a kit which was ordered to be set back
 """
+
+from datetime import timedelta
 
 from appliance.records.files import Fact, Timestamp
 
-NAMED = 400
-"""Names that an audit lists: as many as fit into a note."""
+AUDIT = "audit"
+"""The newest in a kit's inbox."""
+NAMED = 200
+"""Names that an audit lists: as many as fit into a note, with room for more."""
+FRESH = timedelta(days=7)
+"""An audit that is older says nothing of what the store holds now."""
 
 
 class StoreAudit(Fact, frozen=True, kw_only=True, tag="store-audit/v1"):
@@ -36,3 +43,14 @@ class StoreAudit(Fact, frozen=True, kw_only=True, tag="store-audit/v1"):
     """Objects that are gone or another; a folder stands for all of it. At most `NAMED`."""
     more: int
     """So many are lost besides."""
+
+
+def with_audit(order: str, audit: str) -> str:
+    """An order and the service's audit of its store, two signed notes in one text."""
+    return f"{order}\n{audit}" if audit else order
+
+
+def order_and_audit(text: str) -> tuple[str, str]:
+    """The two of them, '' for an audit that is not there."""
+    order, found, audit = text.partition("\n\n{")
+    return (f"{order}\n", f"{{{audit}") if found else (text, "")

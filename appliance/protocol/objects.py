@@ -6,15 +6,18 @@ service/ledger                                      how far its ledger had come,
 service/lease/000001                                which base works here, until when, signed
 kits/<kit>/card.json                                KitCard, as in the kit's kit/kit.json
 kits/<kit>/heads/000001                             how far its logs had come, signed
+kits/<kit>/logs/000001.age                          its logs, sealed to the service
 kits/<kit>/orders/000001                            what the service asks this kit to do
 revoked/<practitioner>                              the service's word that they are none
 holds/<case>/<hold>, <hold>-lifted                  nothing of it is removed; that has ended
-audits/000001                                       what the service found when it looked through
+audits/000001, audits/newest                        what the service found when it looked through
 orders/<order>                                      a withdrawal as it stands in its case
+purged/<case>                                       all of it is gone, says the service
 tombstones/<case>                                   the service's signed answer
 tombstones/<order>                                  the same to an order for one film
 cases/<case>/identity-0001.age, documents/, clips/, derived/  as in the kit's cases/<case>
 cases/<case>/identity-0001-<practitioner>.age       the same key for a new card (readmission)
+cases/<case>/keep-0001-<kit>                        until when it is kept (`retention`)
 cases/<case>/recordings/<recording>/                as in the kit's recordings/<recording>
 """
 
@@ -26,9 +29,11 @@ from typing import Literal
 from appliance.errors import BadFile
 from appliance.film.manifest import MENDED_NAME
 from appliance.protocol.names import numbered
+from appliance.protocol.retention import KEEP_NAME
 from appliance.records.files import ID, CaseFolder, checked_id, paths_in
 
 SERVICE_CARD = "service/card.json"
+NEWEST_AUDIT = "audits/newest"
 
 
 def service_card_object(number: int) -> str:
@@ -43,6 +48,11 @@ def kit_object(kit: str) -> str:
 def heads_object(kit: str, name: str) -> str:
     """A signed note of the recorder, `kit/heads/<name>`: how far the kit's logs had come."""
     return f"kits/{checked_id(kit)}/heads/{name}"
+
+
+def logs_object(kit: str, name: str) -> str:
+    """A part of its logs, `kit/outbox/<name>`."""
+    return f"kits/{checked_id(kit)}/logs/{name}"
 
 
 def service_order_object(kit: str, number: int) -> str:
@@ -88,7 +98,7 @@ def film_object(case: str, recording: str, file: str) -> str:
     return f"cases/{checked_id(case)}/recordings/{checked_id(recording)}/{file}"
 
 
-Part = Literal["case-key", "team", "document", "clip", "manifest", "film"]
+Part = Literal["case-key", "team", "keep", "document", "clip", "manifest", "film"]
 _KEY = re.compile(r"identity-[a-z0-9._-]+\.age")
 _SEALED = re.compile(r"[a-z0-9][a-z0-9._-]*\.age")
 """A name with a dot before it is a file that is being written."""
@@ -115,6 +125,7 @@ def case_files(
 
     folders: list[tuple[Part, Path, re.Pattern[str]]] = [
         ("case-key", directory, _KEY),
+        ("keep", directory, KEEP_NAME),
         ("document", directory.documents, _SEALED),
         ("clip", directory.clips, _SEALED),
         *(("clip", share, _SEALED) for share in inside(directory.shares, ID)),

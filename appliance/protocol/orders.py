@@ -137,13 +137,24 @@ class Readmission(Fact, frozen=True, kw_only=True, tag="readmission/v1"):
     at: Timestamp
 
 
-class Reset(Fact, frozen=True, kw_only=True, tag="reset/v1"):
-    """The service orders the factory reset of a kit (`appliance.factory_reset`)."""
+class Reset(Fact, frozen=True, kw_only=True, tag="reset/v2"):
+    """The service orders the factory reset of a kit (`appliance.factory_reset`). It counts beside
+    an audit of the service's store that is younger."""
 
     number: int
     kit: str
     unsent: bool = False
     """What the service has not confirmed may go as well."""
+    at: Timestamp
+
+
+class FirstReset(Fact, frozen=True, kw_only=True, tag="reset/v1"):
+    """The same as it was written first, when nobody looked through the store: it is read, and
+    counts no more."""
+
+    number: int
+    kit: str
+    unsent: bool = False
     at: Timestamp
 
 
@@ -179,7 +190,8 @@ def hold_name(note: bytes) -> str:
     return hashlib.sha256(note).hexdigest()[:16]
 
 
-Order = Readmission | ServiceOrder | Reset
+AnyReset = Reset | FirstReset
+Order = Readmission | ServiceOrder | Reset | FirstReset
 _ORDER: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
 
 

@@ -17,8 +17,8 @@ from appliance.protocol.case_record import CaseRecord, is_withdrawn
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.orders import (
     LARGEST,
+    AnyReset,
     Readmission,
-    Reset,
     orders_in,
     read_order,
     signed_order,
@@ -181,7 +181,7 @@ def key_waits(home: Home, case: str) -> bool:
             order = read_order(note)
         except (BadFile, FileNotFoundError):
             return True
-        if not isinstance(order, Reset) and order.case == case:
+        if not isinstance(order, AnyReset) and order.case == case:
             return True
     return False
 

@@ -210,6 +210,8 @@ class Home:
     books = Below("kit/books.json")
     clock_mark, clock_kept = Below("kit/clock-mark.json"), Below("kit/clock-kept.json")
     heads = Below("kit/heads")
+    outbox = Below("kit/outbox")
+    """Parts of the logs, sealed to the service (`protocol.kit_logs`)."""
     removed = Below("kit/removed")
     """The recorder's signed notes of films that are gone, each under its recording's name."""
     reset, former = Below("kit/reset"), Below("kit/former")

@@ -29,6 +29,8 @@ from appliance.sync.sender import Manner, Sender
 
 REST_SECONDS = 20.0
 """Between two looks at what there is to send."""
+COMPARE_SECONDS = 7 * 86400.0
+"""Between two looks whether the store still has what it confirmed; the first comes at the start."""
 CONTACT_SECONDS = 120.0
 """Between two contacts when there is nothing to send, to hear of withdrawals elsewhere."""
 FIRST_WAIT, LONGEST_WAIT = 5.0, 600.0
@@ -67,7 +69,8 @@ def sync(config: Config, once: bool, json: bool) -> int:
     signal.signal(signal.SIGHUP, lambda *_: nudged.set())
     failures = 0
     warned: set[EndsSoon] = set()
-    contact, seen, told, last = float("-inf"), 0.0, None, None
+    contact = compared = float("-inf")
+    seen, told, last = 0.0, None, None
     while True:
         alive()
         why = _why_not(config, clock)
@@ -92,7 +95,7 @@ def sync(config: Config, once: bool, json: bool) -> int:
                     last,
                 )
                 # The store may have lost something while this kit was away.
-                compare = not once and contact == float("-inf")
+                compare = not once and is_due(compared, clock.monotonic())
                 status, error = _attempt(sender, config.store, why, compare)
                 last = status.last_confirmed
             if not why or why != told:
@@ -104,9 +107,15 @@ def sync(config: Config, once: bool, json: bool) -> int:
             failures = failures + 1 if error else 0
             if not error and not why:
                 contact, seen = clock.monotonic(), changed
+                compared = contact if compare else compared
         if _rest(nudged, wait_seconds(failures, random.random()), alive):  # noqa: S311
             nudged.clear()
             failures = 0
+
+
+def is_due(compared: float, now: float) -> bool:
+    """True if it is time to hold the receipts against the store's listing again (monotonic)."""
+    return now - compared >= COMPARE_SECONDS
 
 
 def _rest(until: threading.Event, seconds: float, alive: Callable[[], object]) -> bool:

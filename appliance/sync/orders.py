@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from appliance.errors import BadFile, BadInput, NotAFile
+from appliance.factory_reset import ordered
+from appliance.protocol.audits import AUDIT, StoreAudit
 from appliance.protocol.cards import CardChain, KitCard
 from appliance.protocol.case_record import (
     SHARE_END_NAME,
@@ -25,6 +27,7 @@ from appliance.protocol.case_record import (
 )
 from appliance.protocol.enrolment import Enrolled, read_revocation
 from appliance.protocol.objects import (
+    NEWEST_AUDIT,
     case_object,
     hold_object,
     order_object,
@@ -34,9 +37,9 @@ from appliance.protocol.objects import (
     tombstone_object,
 )
 from appliance.protocol.orders import (
+    AnyReset,
     FilmWithdrawal,
     HoldEnd,
-    Reset,
     ServiceOrder,
     ShareEnd,
     Tombstone,
@@ -217,10 +220,22 @@ def bring_in(home: Home, store: Store, kit: KitCard, enrolled: Enrolled, log: Lo
             )
             break
         save(order_path(home, number), note)
-        about = {} if isinstance(asked, Reset) else {"case": asked.case}
+        about = {} if isinstance(asked, AnyReset) else {"case": asked.case}
         log.write("service-order-received", order=f"{number:06}", **about)
         number += 1
+    _bring_audit(home, store, service)
     return [*problems, *_bring_keys(home, store, kit, enrolled, log)]
+
+
+def _bring_audit(home: Home, store: Store, service: CardChain) -> None:
+    """Fetch what the service found at its store, for a kit that it ordered to be set back."""
+    if not ordered(home):
+        return
+    note = read_there(store, NEWEST_AUDIT) or b""
+    with suppress(BadInput):
+        service.word(note, StoreAudit)
+        if not is_there(home.inbox / AUDIT) or read_plain(home.inbox / AUDIT) != note:
+            save(home.inbox / AUDIT, note)
 
 
 def clear_keys(home: Home, kit: KitCard, enrolled: Enrolled) -> None:

@@ -6,12 +6,14 @@ already, and is compared.
 
 import contextlib
 import io
+import re
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Literal
 
@@ -27,10 +29,12 @@ from appliance.errors import (
     SendRefused,
     TooLarge,
 )
+from appliance.factory_reset import ordered
 from appliance.film.manifest import Mended, parse_manifest
 from appliance.protocol.cards import Card, CardChain, KitCard
 from appliance.protocol.case_record import CaseRecord, is_withdrawn, withdrawal_note
 from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.kit_logs import PART_NAME
 from appliance.protocol.names import beside, numbered
 from appliance.protocol.objects import (
     SERVICE_CARD,
@@ -40,11 +44,13 @@ from appliance.protocol.objects import (
     film_object,
     heads_object,
     kit_object,
+    logs_object,
     order_object,
     tombstone_object,
 )
 from appliance.protocol.orders import Tombstone, Withdrawal
 from appliance.protocol.receipts import Receipt, receipt_of, receipt_path
+from appliance.protocol.retention import Keep
 from appliance.protocol.status import EndsSoon, Fault, Problem, SyncState, SyncStatus, Why
 from appliance.records.audit import HEADS_NAME, MOST_HEADS, Heads, Log
 from appliance.records.clock import Clock
@@ -86,6 +92,7 @@ from appliance.sync.plan import Pace, Rank, Reads, Sealed, confirmed, plan
 _RANKS: dict[Part, Rank] = {
     "case-key": Rank.CASE_KEY,
     "team": Rank.TEAM,
+    "keep": Rank.DOCUMENT,
     "document": Rank.DOCUMENT,
     "clip": Rank.CLIP,
     "manifest": Rank.MANIFEST,
@@ -162,14 +169,19 @@ def _of_kit(
 
     card = home.kit_card
     yield from sized(home, kit_object(kit.id), card, Rank.KIT, "", is_card, unreadable)
-    try:
-        heads = paths_in(home.heads, HEADS_NAME, MOST_HEADS)
-    except (BadFile, OSError):
-        unreadable("kit/heads")
-        return
-    for path in heads:
-        name = heads_object(kit.id, path.name)
-        yield from sized(home, name, path, Rank.KIT, "", are_heads, unreadable)
+    numbered: list[tuple[Path, re.Pattern[str], Callable[[str, str], str], Reads | None]] = [
+        (home.heads, HEADS_NAME, heads_object, are_heads),
+        (home.outbox, PART_NAME, logs_object, None),
+    ]
+    for folder, wanted, named, fact in numbered:
+        try:
+            paths = paths_in(folder, wanted, MOST_HEADS)
+        except (BadFile, OSError):
+            unreadable(f"kit/{folder.name}")
+            continue
+        for path in paths:
+            name = named(kit.id, path.name)
+            yield from sized(home, name, path, Rank.KIT, "", fact, unreadable)
 
 
 def _case(
@@ -212,9 +224,17 @@ def _case(
             path,
             _RANKS[part],
             name,
-            _FACTS.get(path.suffix),
+            _keep_of(name) if part == "keep" else _FACTS.get(path.suffix),
             unreadable,
         )
+
+
+def _keep_of(case: str) -> Reads:
+    def read(text: str) -> None:
+        if fact_in(text, Keep).case != case:
+            raise BadFile("This says of another case until when it is kept.")
+
+    return read
 
 
 def _film(home: Home, name: str, verifier: Verifier) -> list[Sealed]:
@@ -342,9 +362,11 @@ class Sender:
             enrolled, problems = follow(self._home, store, enrolled, self._log)
             service = enrolled.chain
             problems += hear_revocations(self._home, store, enrolled, self._log)
+            before = ordered(self._home)
             for problem in [*problems, *bring_in(self._home, store, kit, enrolled, self._log)]:
                 self._problems[problem.object] = problem
-            if compare:
+            # Before everything here goes, it is seen once more that the store has it.
+            if compare or ordered(self._home) != before:
                 self._compare(store, kit, service)
             self._began = self._clock.monotonic()
             tried: set[str] = set()

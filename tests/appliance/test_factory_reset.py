@@ -3,6 +3,7 @@
 import shutil
 import threading
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -23,24 +24,28 @@ from appliance.factory_reset import (
     remove_own,
     unsent,
 )
+from appliance.protocol.audits import AUDIT, StoreAudit, order_and_audit, with_audit
 from appliance.protocol.cards import KitCard
 from appliance.protocol.enrolment import Enrolled
-from appliance.protocol.orders import Reset, Withdrawal
+from appliance.protocol.objects import NEWEST_AUDIT
+from appliance.protocol.orders import FirstReset, Reset, Withdrawal
 from appliance.protocol.receipts import receipt_path
 from appliance.protocol.requests import FactoryReset
 from appliance.protocol.status import Pattern, State
 from appliance.records.audit import check_chain
-from appliance.records.clock import SystemClock
+from appliance.records.clock import SystemClock, Trust
 from appliance.records.files import load_fact, new_id, save, save_fact, to_json
-from appliance.records.signing import Signer, open_note
+from appliance.records.signing import Signer, open_note, sign_fact
 from appliance.selftest.kit import Kit, free_port, wait_for
-from appliance.selftest.visit import enrol
+from appliance.selftest.visit import Visit, enrol
+from appliance.stores.folder import FolderStore
 from appliance.sync.sender import look
 from appliance.vault.keys import PrivateKeys
 from tests.support.fakes import SERVICE, Stage
 from tests.support.homes import (
     STARTED,
     SendingKit,
+    an_audit,
     contents,
     ledger_of,
     new_store,
@@ -56,9 +61,20 @@ from web_ui.pages.factory_reset import COUNT_SECONDS
 CLOCK = SystemClock()
 
 
-def order(kit: str, signer: Signer, number: int = 1, unsent: bool = False) -> str:
-    reset = Reset(number=number, kit=kit, unsent=unsent, at=STARTED)
-    return signer.sign(f"{to_json(reset).decode()}\n")
+NOW = STARTED + timedelta(hours=1)
+
+
+def order(
+    kit: str,
+    signer: Signer,
+    number: int = 1,
+    unsent: bool = False,
+    at: datetime = STARTED,
+    audit: StoreAudit | None = None,
+) -> str:
+    """What the service ordered and, behind it, what it found at its store just then."""
+    reset = Reset(number=number, kit=kit, unsent=unsent, at=at)
+    return with_audit(sign_fact(signer, reset), sign_fact(signer, audit or an_audit(at)))
 
 
 @pytest.fixture
@@ -68,7 +84,7 @@ def kit(tmp_path: Path) -> SendingKit:
 
 
 def answer(kit: SendingKit, note: str) -> Reset | ResetRefusal:
-    return judge(note, kit.id, service().chain, kit.home)
+    return judge(note, kit.id, service().chain, kit.home, NOW)
 
 
 # --- Which orders count -------------------------------------------------------------------------
@@ -115,7 +131,79 @@ def test_an_altered_order_and_an_order_of_another_kind_do_not_count(kit: Sending
 
 def test_a_kit_without_a_service_is_not_set_back(kit: SendingKit) -> None:
     note = order(kit.id, service().signer)
-    assert judge(note, kit.id, None, kit.home) is ResetRefusal.NOT_SET_UP
+    assert judge(note, kit.id, None, kit.home, NOW) is ResetRefusal.NOT_SET_UP
+
+
+# --- That the service has looked through its store ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("audited", "now", "why"),
+    [
+        (timedelta(0), timedelta(days=7), None),
+        (timedelta(0), timedelta(days=7, seconds=1), ResetRefusal.NOT_AUDITED),
+        (-timedelta(seconds=1), timedelta(hours=1), ResetRefusal.NOT_AUDITED),
+        (timedelta(days=3), timedelta(days=2), ResetRefusal.NOT_AUDITED),
+    ],
+    ids=["seven days old", "older", "from before the order", "of a day to come"],
+)
+def test_an_order_needs_an_audit_that_is_younger_and_of_these_seven_days(
+    kit: SendingKit, audited: timedelta, now: timedelta, why: ResetRefusal | None
+) -> None:
+    note = order(kit.id, service().signer, audit=an_audit(STARTED + audited))
+    found = judge(note, kit.id, service().chain, kit.home, STARTED + now)
+    assert found is why if why else isinstance(found, Reset)
+
+
+def test_without_an_audit_of_this_service_or_a_clock_nothing_is_removed(kit: SendingKit) -> None:
+    note = order(kit.id, service().signer)
+    alone = note.partition("\n\n{")[0] + "\n"
+    assert answer(kit, alone) is ResetRefusal.NOT_AUDITED
+    other = sign_fact(practitioner().signer, an_audit())
+    assert answer(kit, with_audit(alone, other)) is ResetRefusal.NOT_AUDITED
+    assert judge(note, kit.id, service().chain, kit.home, None) is ResetRefusal.CLOCK_NOT_SET
+
+
+def test_an_order_of_before_is_read_and_refused_in_words(kit: SendingKit) -> None:
+    note = sign_fact(service().signer, FirstReset(number=1, kit=kit.id, at=STARTED))
+    assert answer(kit, note) is ResetRefusal.OLD_ORDER
+    kit.home.prepare(kit.home.inbox)
+    save(kit.home.inbox / "order-000001", note.encode())
+    assert ordered(kit.home) == note
+
+
+def test_what_the_store_has_lost_of_this_kit_keeps_it_as_it_is(kit: SendingKit) -> None:
+    """The receipts say that all is there; what they say was so once."""
+    case = kit.case()
+    kit.film(case.id)
+    kit.sync()
+
+    def lost(name: str, more: int = 0, unsent: bool = False) -> object:
+        audit = an_audit(lost=[name], more=more)
+        return answer(kit, order(kit.id, service().signer, unsent=unsent, audit=audit))
+
+    assert lost(f"cases/{case.id}/recordings/x/0000.mp4.age") is ResetRefusal.LOST_THERE
+    assert lost(f"cases/{case.id}") is ResetRefusal.LOST_THERE
+    assert isinstance(lost(f"cases/{new_id()}/recordings/x/manifest"), Reset)
+    assert lost(f"cases/{new_id()}", more=1) is ResetRefusal.LOST_THERE
+    assert isinstance(lost(f"cases/{case.id}", unsent=True), Reset)
+    save(case.directory / "hold", b"held")
+    assert lost(f"cases/{case.id}", unsent=True) is ResetRefusal.HELD
+
+
+def test_a_kit_that_is_to_be_set_back_looks_once_more_whether_the_store_has_it_all(
+    kit: SendingKit,
+) -> None:
+    case = kit.case()
+    kit.sync()
+    (gone,) = (kit.store / "cases" / case.id / "documents").glob("team-0001*")
+    gone.unlink()
+    kit.sync()
+    assert not gone.exists(), "nothing else has it looked"
+    with ledger_of(FolderStore(kit.store)) as ledger:
+        order_reset(FolderStore(kit.store), service(), ledger, kit.id, False, STARTED)
+    kit.sync()
+    assert gone.exists()
 
 
 # --- What must be with the service before ---------------------------------------------------------
@@ -234,6 +322,12 @@ def test_the_order_comes_with_the_next_contact_and_is_found(kit: SendingKit) -> 
     assert ordered(kit.home) == ""
     assert kit.sync(store).state == "sent"
     assert ordered(kit.home) == note.decode()
+    assert answer(kit, ordered(kit.home)) is ResetRefusal.NOT_AUDITED
+    audit = sign_fact(service().signer, an_audit())
+    (kit.store / NEWEST_AUDIT).parent.mkdir()
+    (kit.store / NEWEST_AUDIT).write_text(audit)
+    kit.sync()
+    assert ordered(kit.home) == with_audit(note.decode(), audit)
     assert isinstance(answer(kit, ordered(kit.home)), Reset)
     log = check_chain((kit.home.log("sync") / "log").read_bytes())
     assert [e.ids for e in log if e.event == "service-order-received"] == [{"order": "000001"}]
@@ -250,13 +344,18 @@ def stage(tmp_path: Path) -> Stage:
     return made
 
 
+def now_for(stage: Stage, **changes: bool) -> str:
+    """An order of this hour, as this stage's clock says."""
+    return order(stage.books.kit, SERVICE.signer, at=stage.clock.wall, **changes)
+
+
 def asked(stage: Stage, note: str) -> FactoryReset:
     now = stage.clock.read()
     return FactoryReset(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
 
 
 def test_with_an_order_the_light_asks_for_a_press_and_the_press_begins_it(stage: Stage) -> None:
-    request = asked(stage, order(stage.books.kit, SERVICE.signer))
+    request = asked(stage, now_for(stage))
     assert stage.ask(request) == "waiting"
     assert (stage.state, stage.light.pattern) == (State.ASKED, Pattern.PRESENCE)
     assert not begun(stage.home)
@@ -271,13 +370,13 @@ def test_with_an_order_the_light_asks_for_a_press_and_the_press_begins_it(stage:
 
 @pytest.mark.parametrize("held", [0.01, 1.6, 6.0], ids=["a knock", "a hold", "a long hold"])
 def test_a_knock_and_a_hold_are_no_press(stage: Stage, held: float) -> None:
-    stage.ask(asked(stage, order(stage.books.kit, SERVICE.signer)))
+    stage.ask(asked(stage, now_for(stage)))
     stage.press_when_asked(held)
     assert not begun(stage.home)
 
 
 def test_without_a_press_it_is_over_after_a_minute(stage: Stage) -> None:
-    request = asked(stage, order(stage.books.kit, SERVICE.signer))
+    request = asked(stage, now_for(stage))
     stage.ask(request)
     stage.advance(61)
     assert stage.inbox.answers[request.id] == "timed-out"
@@ -305,7 +404,7 @@ def test_while_filming_a_kit_is_not_set_back(tmp_path: Path) -> None:
     stage.press()
     stage.advance(1)
     assert stage.state is State.FILMING
-    assert stage.ask(asked(stage, order(stage.books.kit, SERVICE.signer, unsent=True))) == "refused"
+    assert stage.ask(asked(stage, now_for(stage, unsent=True))) == "refused"
     assert stage.state is State.FILMING
     # Nor is anything looked into: the button must not wait for thousands of receipts.
     assert stage.ask(asked(stage, "no order")) == "refused"
@@ -316,7 +415,7 @@ def test_while_filming_a_kit_is_not_set_back(tmp_path: Path) -> None:
 
 
 def test_a_film_made_since_the_order_was_looked_at_is_not_lost_by_the_press(stage: Stage) -> None:
-    request = asked(stage, order(stage.books.kit, SERVICE.signer))
+    request = asked(stage, now_for(stage))
     stage.ask(request)
     film = stage.home.recording(new_id())
     film.mkdir(parents=True)
@@ -386,7 +485,7 @@ def test_after_that_the_same_order_counts_no_more(kit: SendingKit) -> None:
     finish(kit.home)
     again = SendingKit(kit.root, kit.store)
     assert again.id != kit.id
-    assert judge(note, again.id, service().chain, again.home) is ResetRefusal.OTHER_KIT
+    assert judge(note, again.id, service().chain, again.home, NOW) is ResetRefusal.OTHER_KIT
 
 
 def test_an_order_is_of_one_kit_with_all_its_numbers() -> None:
@@ -419,9 +518,13 @@ def test_the_page_says_what_it_takes_and_asks_for_the_button_without_an_unlocked
     page = web.browser.get("/kit/reset")
     assert "an order that your service has signed" in page.text
     assert "No order of the service has come" in page.text
-    note = order(web.recorder.status.kit, page_service().signer)
-    save(web.home.inbox / "order-000001", note.encode())
+    note = order(web.recorder.status.kit, page_service().signer, at=web.clock.wall)
+    for name, part in zip(("order-000001", AUDIT), order_and_audit(note), strict=True):
+        save(web.home.inbox / name, part.encode())
     assert "An order of the service has come" in web.browser.get("/kit/reset").text
+    page = web.browser.submit("/kit/reset", confirm="y")
+    assert page.status == 409 and "does not know what time it is" in page.text
+    web.recorder.show(clock=Trust.TRUSTED, now=web.clock.wall)
     assert web.browser.submit("/kit/reset").status == 400
     assert web.recorder.requests() == []
     page = web.browser.submit("/kit/reset", confirm="y")
@@ -502,11 +605,12 @@ def test_a_kit_goes_to_other_hands_through_its_page_its_button_and_pulled_plugs(
         old = enrol(kit, service(), practitioner()).kit
         secret = (kit.home.kit / "signing.key").read_text()
         certificate = (kit.home.keys / "tls.crt").read_bytes()
+        Visit(kit, practitioner(), service(), None).vouch()  # type: ignore[arg-type]
         sealed = kit.home.case(new_id()) / "identity-0001.age"
         sealed.parent.mkdir()
         save(sealed, b"a case's key")
 
-        note = order(old, service().signer).encode()
+        note = order(old, service().signer, at=CLOCK.read().wall).encode()
         told = page.submit("/kit/reset", {}, files={"order": note})
         assert told.status == 400 and "Tick the box" in told.text
         other = order(new_id(), service().signer).encode()

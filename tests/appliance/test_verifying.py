@@ -11,13 +11,22 @@ import pytest
 
 from appliance.commands.main import run
 from appliance.errors import BadInput
+from appliance.protocol.orders import Withdrawal
 from appliance.records.audit import Log
-from appliance.records.files import new_id
+from appliance.records.files import new_id, save, to_json
 from appliance.records.signing import Signer
 from appliance.stores.folder import FolderStore
-from appliance.verifying import Folder, parse_key, verify
-from firmware.checkpoints import Checkpoints
-from tests.support.homes import CLOCK, SendingKit, contents, new_store
+from appliance.verifying import Folder, Verdict, parse_key, verify
+from firmware.logs.checkpoints import Checkpoints
+from tests.support.bases import Base
+from tests.support.homes import (
+    CLOCK,
+    SendingKit,
+    contents,
+    new_store,
+    practitioner,
+    service,
+)
 from tests.support.places import ROOT
 
 DOCS = ROOT / "docs" / "verifying.md"
@@ -210,9 +219,87 @@ def test_of_what_was_not_looked_at_nothing_is_said(kit: SendingKit) -> None:
     assert any("identity-" in name for name in unseen) and any("documents/" in n for n in unseen)
     store = FolderStore(kit.store)
     said = verify(store, [kit.signer.verifier]).sentence
-    assert f"Not looked at: {len(unseen)} other files, and whether a film is missing." in said
+    assert (
+        f"Not looked at: {len(unseen)} other files" in said and "whether a film is missing." in said
+    )
     assert "Not looked at" not in verify(Folder(film(kit)), [kit.signer.verifier]).sentence
     store.close()
+
+
+@pytest.fixture
+def at_base(tmp_path: Path) -> Base:
+    """A service and its folder of cards; a family has withdrawn, and another is held."""
+    made = Base(tmp_path / "base")
+    made.told("enrol", str(made.kit.home.kit / "kit.json"))
+    save(made.keys / "service.pub", to_json(service().card()))
+    made.withdrawn()
+    held = made.sent()
+    made.told("hold", held, "--until", "2099-01-31")
+    assert made.run("serve", "--once").returncode == 0
+    made.told("audit")
+    return made
+
+
+def of_notes(at_base: Base) -> Verdict:
+    keys = [made.signer.verifier for made in (service(), practitioner(), at_base.kit)]
+    return verify(at_base.folder, keys)
+
+
+def test_what_the_service_and_its_people_signed_at_a_store_is_checked_with_their_cards(
+    at_base: Base, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdict = of_notes(at_base)
+    assert verdict.proven
+    kinds = {finding.what.split("/")[0] for finding in verdict.findings if "/" in finding.what}
+    assert {"tombstones", "orders", "holds", "audits"} <= kinds
+    assert run(["verify", str(at_base.store), "--kit-key", str(at_base.keys)]) == 0
+    said = capsys.readouterr().out
+    assert "tombstones/" in said and "the answer to" in said
+    # Without them nothing is said of it, and it is counted.
+    alone = verify(at_base.folder, [at_base.kit.signer.verifier])
+    assert alone.proven and alone.others == verdict.others + len(kinds_of(verdict))
+
+
+def kinds_of(verdict: Verdict) -> list[str]:
+    places = ("tombstones/", "orders/", "holds/", "audits/")
+    return [f.what for f in verdict.findings if f.what.startswith(places)]
+
+
+@pytest.mark.parametrize("place", ["tombstones", "orders", "holds", "audits"])
+def test_a_note_that_is_forged_or_lies_under_another_name_is_named(
+    at_base: Base, place: str
+) -> None:
+    note = next(path for path in sorted((at_base.store / place).rglob("*")) if path.is_file())
+    kept = note.read_text()
+    note.write_text(Signer.generate("service-" + "a" * 16).sign(kept.partition("\n\n")[0] + "\n"))
+    broken = of_notes(at_base).broken
+    assert broken and broken.what.startswith(place), broken
+    note.unlink()
+    other = "000777" if place == "audits" else "a" * 16
+    note.with_name(other).write_text(kept)
+    broken = of_notes(at_base).broken
+    assert broken and "belongs under another name" in broken.words
+
+
+def test_what_somebody_signed_after_they_had_left_does_not_hold(at_base: Base) -> None:
+    name = practitioner().card().name
+    at_base.told("revoke", name)
+    verdict = of_notes(at_base)
+    assert verdict.proven, "what they signed before still counts"
+    order = Withdrawal(id=new_id(), case=new_id(), kit=at_base.kit.id, at=CLOCK.read().wall)
+    at_base.place(order, practitioner())
+    broken = of_notes(at_base).broken
+    assert broken and broken.what == f"orders/{order.id}"
+    assert f"{name} had left the service when this was signed" in broken.words
+
+
+def test_a_folder_without_a_card_is_no_key(
+    kit: SendingKit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    words = ["verify", str(kit.home.root), "--kit-key", str(tmp_path / "empty")]
+    assert run(words) == 1
+    assert "There is no card" in capsys.readouterr().err
 
 
 def test_a_place_with_nothing_to_check_is_no_proof(tmp_path: Path) -> None:

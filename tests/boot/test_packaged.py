@@ -11,15 +11,18 @@ from cryptography.x509 import DNSName, SubjectAlternativeName, load_pem_x509_cer
 
 from appliance.config import load_config
 from appliance.factory_reset import begun, former
+from appliance.protocol.audits import with_audit
 from appliance.protocol.cards import KitCard
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.orders import Reset
+from appliance.records.clock import SystemClock
 from appliance.records.files import Home, load_fact, save, to_json
+from appliance.records.signing import sign_fact
 from appliance.selftest.kit import Kit, wait_for
 from appliance.vault.keys import PrivateKeys, lock
 from tests.boot.conftest import UNITS, Booted
 from tests.boot.test_booted import OnUnits, page
-from tests.support.homes import STARTED, contents
+from tests.support.homes import an_audit, contents
 
 PASSPHRASE = "lantern orchard velvet thimble cascade juniper"
 MOST_EXPOSED = 1.5
@@ -125,8 +128,12 @@ def test_a_kit_goes_to_other_hands_each_process_removing_its_own(
     booted: Booted, kit: Kit, service: PrivateKeys
 ) -> None:
     old, certificate = who(booted), (booted.home.keys / "tls.crt").read_bytes()
-    reset = Reset(number=1, kit=old, at=STARTED)
-    order = service.signer.sign(f"{to_json(reset).decode()}\n").encode()
+    now = SystemClock().read().wall
+    reset = sign_fact(service.signer, Reset(number=1, kit=old, at=now))
+    order = with_audit(reset, sign_fact(service.signer, an_audit(now))).encode()
+    # So that the kit knows what time it is.
+    assert page(booted).submit("/unlock", {"passphrase": PASSPHRASE}).status == 200
+    kit.recorder_shows("a trusted clock", lambda s: s.clock == "trusted")
     told = page(booted).submit("/kit/reset", {"confirm": "y"}, files={"order": order})
     assert "within 60 seconds" in told.text
     kit.recorder_shows("presence asked for", lambda s: s.state == "presence")

@@ -23,6 +23,7 @@ ELSEWHERE = {
     "appliance.media.wire": "appliance/media/test_apart",
     # Facts, tested where they are judged.
     "appliance.protocol.case_record": WITHDRAWAL,
+    "appliance.protocol.notes": "appliance/test_verifying",
     "appliance.protocol.objects": SENDER,
     "appliance.protocol.orders": WITHDRAWAL,
     "appliance.protocol.readmission": READMISSION,
@@ -60,6 +61,7 @@ ELSEWHERE = {
     "appliance.base.service": VERBS,
     "appliance.base.commands.overview": "appliance/base/test_status",
     "appliance.base.commands.keeping": "appliance/base/keeping/test_auditing",
+    "appliance.base.commands.retention": "appliance/base/keeping/test_retention",
     **{f"appliance.base.commands.{n}": VERBS for n in ("families", "kits", "people", "serving")},
     "appliance.sync.__main__": COMMANDS,
     **{f"appliance.commands.{n}": COMMANDS for n in ("films", "keys", "kit", "options", "tryout")},

@@ -18,6 +18,7 @@ import pytest
 from appliance.age.sealing import VERSION_LINE
 from appliance.errors import BadFile
 from appliance.factory_reset import ResetRefusal, judge
+from appliance.protocol.audits import with_audit
 from appliance.protocol.orders import Reset
 from appliance.records.files import (
     Below,
@@ -29,13 +30,13 @@ from appliance.records.files import (
     read_plain,
     save,
     some_of,
-    to_json,
 )
+from appliance.records.signing import sign_fact
 from appliance.stores.folder import FolderStore
 from appliance.stores.store import Measured
 from appliance.sync.__main__ import last_change
 from appliance.verifying import Folder, verify
-from tests.support.homes import STARTED, SendingKit, new_store, practitioner, service
+from tests.support.homes import STARTED, SendingKit, an_audit, new_store, practitioner, service
 from tests.support.pages import WebKit
 from tests.support.places import PACKAGES, ROOT
 from tests.support.strange import STRANGE
@@ -329,9 +330,10 @@ def test_whatever_lies_where_the_sender_looks_all_else_is_sent(kit: SendingKit, 
         if path.suffix == ".age":
             assert data.startswith(VERSION_LINE)
     # Nobody may set the kit back while some of it was not sent, or cannot be told.
-    note = service().signer.sign(f"{to_json(Reset(kit=kit.id, number=1, at=STARTED)).decode()}\n")
+    order = sign_fact(service().signer, Reset(kit=kit.id, number=1, at=STARTED))
+    note = with_audit(order, sign_fact(service().signer, an_audit()))
     answers: list[object] = []
-    in_time(lambda: answers.append(judge(note, kit.id, service().chain, kit.home)))
+    in_time(lambda: answers.append(judge(note, kit.id, service().chain, kit.home, STARTED)))
     assert answers == [ResetRefusal.NOT_SENT]
 
 
@@ -440,6 +442,7 @@ OF_OTHERS = {
     "clock_mark": "",
     "clock_kept": "",
     "heads": "000001",
+    "outbox": "000001.age",
     "removed": new_id(),
     "reset": "",
     "former": "",

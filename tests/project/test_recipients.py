@@ -44,6 +44,7 @@ SEALED_TO = {
     # Whatever a person who runs a command names; `check_mix` keeps kinds apart.
     "appliance.commands.keys": {"recipients"},
     # `sealing_keys`: to people, and of one kind with the service or the case.
+    "firmware.logs.outbox": {"enrolled.chain.recipients()"},
     "appliance.base.custody.anew": {"keys.chain.recipients()", "keys.chain.recipients(*people)"},
     "appliance.base.people": {"keys.chain.recipients(to)"},
     "appliance.vault.cases": {

@@ -28,6 +28,7 @@ from appliance.film.manifest import (
     manifest_lines,
     segment_name,
 )
+from appliance.protocol.audits import StoreAudit
 from appliance.protocol.cards import Card, KitCard
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.permits import recipient_digest
@@ -270,3 +271,20 @@ def withdraw_at_service(store: FolderStore, case: str) -> str:
     """A family rang the service itself. Returns the order's id."""
     with desk(store) as at_work:
         return at_work.withdraw_case(case)
+
+
+def an_audit(at: datetime = STARTED, lost: Sequence[str] = (), more: int = 0) -> StoreAudit:
+    """What the service found when it looked through its store."""
+    return StoreAudit(
+        number=1,
+        at=at,
+        objects=1,
+        cases=1,
+        films=1,
+        read=0,
+        opened=True,
+        waiting=0,
+        found={"missing": len(lost) + more} if lost else {},
+        lost=tuple(lost),
+        more=more,
+    )

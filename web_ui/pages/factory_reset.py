@@ -16,6 +16,7 @@ from appliance.factory_reset import ResetRefusal, former, judge, ordered, unsent
 from appliance.protocol.cards import KitCard
 from appliance.protocol.orders import LARGEST
 from appliance.protocol.requests import FactoryReset
+from appliance.records.clock import Trust
 from appliance.records.files import load_fact, read_plain
 from web_ui.answers import download
 from web_ui.forms import Form
@@ -81,9 +82,11 @@ def ask() -> ResponseReturnValue:
     brought = form.order.data.read(LARGEST + 1) if form.order.data else b""
     note = brought.decode(errors="replace") if brought else ordered(parts().home)
     kit, enrolled = load_fact(parts().home.kit_card, KitCard), parts().enrolled
-    if kit is None or parts().recorder.status() is None:
+    status = parts().recorder.status()
+    if kit is None or status is None:
         return _page(_("The recorder does not answer. Look at the kit itself.")), 409
-    order = judge(note, kit.id, enrolled.chain if enrolled else None, parts().home)
+    now = status.now if status.clock is Trust.TRUSTED else None
+    order = judge(note, kit.id, enrolled.chain if enrolled else None, parts().home, now)
     if isinstance(order, ResetRefusal):
         return _page(_(order.sentence)), 409
     if not form.confirm.data:

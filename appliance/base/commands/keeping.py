@@ -1,4 +1,4 @@
-"""`audit`: whether the store is as it should be."""
+"""`audit` and `logs`: whether the store is as it should be, and what kits say happened."""
 
 import sys
 
@@ -6,8 +6,11 @@ import click
 
 from appliance.base.commands.serving import in_words
 from appliance.base.commands.telling import AS_JSON, DRY_RUN, tell
-from appliance.base.keeping.auditing import Auditor, sign_audit
+from appliance.base.desk import Outcome
+from appliance.base.keeping.auditing import Audit, Auditor, sign_audit
+from appliance.base.keeping.kit_logs import kit_logs
 from appliance.base.service import Service
+from appliance.errors import BadInput
 from appliance.records.clock import SystemClock
 
 
@@ -34,22 +37,7 @@ def audit(service: Service, sample: float, rehearse: bool, as_json: bool) -> Non
     Example:
       attune base /srv/attune/store -i KEYS audit --sample 1
     """
-    began = SystemClock().read().wall
-    signers = [
-        *(card.verifying_key() for card in (*service.practitioners(), *service.former())),
-        *(kit.verifying_key() for kit in service.kits()),
-    ]
-    with service.at_work(rehearse=True) as work:
-        waiting = [o for o in work.desk.work() if o.state not in ("done-before", "held")]
-        identities = work.keys.identities
-        auditor = Auditor(work.store, identities, signers, work.ledger, sample / 100)
-        listed = list(auditor.listed())
-    # To read takes long: families' orders are carried out meanwhile.
-    with service.at_store() as (store, keys):
-        found = auditor.and_read(store, listed)
-        signed = 0
-        if not rehearse:
-            signed = sign_audit(store, keys, found, len(waiting), began).number
+    found, waiting, signed, _note = look_through(service, sample / 100, rehearse)
     lines = [finding.sentence for finding in found.findings]
     lines += [f"Not done yet: {in_words(outcome)}" for outcome in waiting]
     lines.append(
@@ -60,3 +48,60 @@ def audit(service: Service, sample: float, rehearse: bool, as_json: bool) -> Non
     bad = bool(found.findings or waiting)
     tell(as_json, "\n".join(lines), ok=not bad, audit=found, waiting=waiting, signed=signed)
     sys.exit(bad)
+
+
+@click.command()
+@click.argument("kit", metavar="KIT")
+@AS_JSON
+@click.pass_obj
+def logs(service: Service, kit: str, as_json: bool) -> None:
+    """Print the logs that a kit has sent, also of one that was lost or set back.
+
+    Each line says when, by the kit's own clock, which of its programs, and what happened. What is
+    missing or altered is told, and the status is 1.
+
+    \b
+    Example:
+      attune base /srv/attune/store -i KEYS logs KIT
+    """
+    card = next((card for card in service.kits() if card.id == kit), None)
+    if card is None:
+        raise BadInput(f"Kit {kit} is not enrolled.", "Enrol it first: enrol kit.json")
+    with service.at_store() as (store, keys):
+        found = kit_logs(store, keys.identities, card)
+    written = sorted(
+        ((entry.wall, process, entry) for process, all_ in found.entries.items() for entry in all_),
+        key=lambda one: (one[0], one[1], one[2].number),
+    )
+    if not as_json:
+        for wall, process, entry in written:
+            ids = " ".join(f"{name}={value}" for name, value in sorted(entry.ids.items()))
+            click.echo(f"{wall:%Y-%m-%d %H:%M:%S}  {process:8}  {entry.event}  {ids}".rstrip())
+    said = [*found.problems, f"Lines: {len(written)}. Films removed: {len(found.removed)}."]
+    lines = [{"process": process, "entry": entry} for _wall, process, entry in written]
+    ok = not found.problems
+    tell(as_json, "\n".join(said), ok=ok, lines=lines, removed=found.removed, problems=said[:-1])
+    sys.exit(not ok)
+
+
+def look_through(
+    service: Service, sample: float, rehearse: bool = False
+) -> tuple[Audit, list[Outcome], int, bytes]:
+    """Audit the store and sign what was found, unless it is a rehearsal: the audit, the orders that
+    wait, its number and the note."""
+    began = SystemClock().read().wall
+    signers = [
+        *(card.verifying_key() for card in (*service.practitioners(), *service.former())),
+        *(kit.verifying_key() for kit in service.kits()),
+    ]
+    with service.at_work(rehearse=True) as work:
+        waiting = [o for o in work.desk.work() if o.state not in ("done-before", "held")]
+        auditor = Auditor(work.store, work.keys.identities, signers, work.ledger, sample)
+        listed = list(auditor.listed())
+    # To read takes long: families' orders are carried out meanwhile.
+    with service.at_store() as (store, keys):
+        found = auditor.and_read(store, listed)
+        if rehearse:
+            return found, waiting, 0, b""
+        signed, note = sign_audit(store, keys, found, len(waiting), began)
+    return found, waiting, signed.number, note

@@ -3,9 +3,12 @@
 import click
 
 from appliance.base import people
+from appliance.base.commands.keeping import look_through
 from appliance.base.commands.telling import AS_JSON, DRY_RUN, tell
+from appliance.base.keeping.auditing import LOST
 from appliance.base.orders import order_reset
 from appliance.base.service import Service
+from appliance.protocol.audits import with_audit
 from appliance.protocol.objects import kit_object
 from appliance.protocol.permits import LONGEST_FILM, LONGEST_LIFE, MOST_FILMS, Ceilings
 from appliance.records.clock import SystemClock
@@ -52,8 +55,10 @@ def ceilings(service: Service, minutes: int, films: int, hours: int, as_json: bo
 def reset(service: Service, kit: str, even_unsent: bool, rehearse: bool, as_json: bool) -> None:
     """Order a kit to be set back, for other hands.
 
-    Everything on it goes, once all is sent and somebody at the kit presses for it. The order is
-    also written to reset-KIT.order, for a kit that does not send any more.
+    Everything on it goes, once all is sent and somebody at the kit presses for it. The store is
+    looked through as well (`audit`): the kit wants to see that nothing is lost there, and not more
+    than seven days ago. Both are also written to reset-KIT.order, for a kit that does not send any
+    more.
 
     \b
     Example:
@@ -63,9 +68,15 @@ def reset(service: Service, kit: str, even_unsent: bool, rehearse: bool, as_json
         now = SystemClock().read().wall
         number, note = order_reset(work.store, work.keys, work.ledger, kit, even_unsent, now)
         known = is_there(work.store, kit_object(kit))
+    found, _waiting, audited, told = look_through(service, 0.0, rehearse)
     if not rehearse:
-        save(service.folder / f"reset-{kit}.order", note)
+        both = with_audit(note.decode(), told.decode())
+        save(service.folder / f"reset-{kit}.order", both.encode())
     words = f"Order {number} for kit {kit}: it is to be set back."
+    if lost := [finding.sentence for finding in found.findings if finding.code in LOST]:
+        words += (
+            f"\nThe store has lost something, and the kit may have it yet: {len(lost)}. See: audit"
+        )
     if not known:
         words += f"\nNo kit {kit} has ever sent here. Is that its number?"
-    tell(as_json, words, kit=kit, order=number, known=known, dry_run=rehearse)
+    tell(as_json, words, kit=kit, order=number, known=known, audit=audited, dry_run=rehearse)

@@ -30,7 +30,7 @@ from appliance.film.manifest import parse_manifest
 from appliance.protocol.audits import NAMED, StoreAudit
 from appliance.protocol.cards import CardChain
 from appliance.protocol.names import numbered
-from appliance.protocol.objects import audit_object, tombstone_object
+from appliance.protocol.objects import NEWEST_AUDIT, audit_object, tombstone_object
 from appliance.records.files import ID
 from appliance.records.signing import Verifier, sign_fact
 from appliance.stores.store import Entry, ServiceStore, measure
@@ -178,7 +178,8 @@ class Auditor:
 
     def _film(self, film: str, sizes: dict[str, int]) -> Iterator[Finding]:
         match = _FILM.fullmatch(f"{film}manifest")
-        if match and (match["case"], match["id"]) in self._taken_back:
+        gone = self.ledger.of("emptied")
+        if match and ((match["case"], match["id"]) in self._taken_back or match["case"] in gone):
             yield Finding(film, "film-left")
             return
         if f"{film}manifest" not in sizes:
@@ -258,9 +259,9 @@ def newest_audit(store: ServiceStore, service: CardChain) -> StoreAudit | None:
 
 def sign_audit(
     store: ServiceStore, keys: PrivateKeys, audit: Audit, waiting: int, began: datetime
-) -> StoreAudit:
-    """Put what an audit found at the store, signed, under the next number. Raises SendInterrupted,
-    SendRefused."""
+) -> tuple[StoreAudit, bytes]:
+    """Put what an audit found at the store, signed, under the next number; returns it, and the
+    note. Raises SendInterrupted, SendRefused."""
     before = newest_audit(store, keys.chain)
     lost = [finding.object for finding in audit.findings if finding.code in LOST]
     told = StoreAudit(
@@ -276,8 +277,10 @@ def sign_audit(
         lost=tuple(lost[:NAMED]),
         more=len(lost[NAMED:]),
     )
-    put_note(store, audit_object(told.number), sign_fact(keys.signer, told).encode())
-    return told
+    note = sign_fact(keys.signer, told).encode()
+    for name in (audit_object(told.number), NEWEST_AUDIT):
+        put_note(store, name, note)
+    return told, note
 
 
 def _case_of(entry: Entry) -> str:

@@ -15,6 +15,7 @@ from appliance.base.ledger import LEDGER
 from appliance.base.orders import choose_keys, make_new
 from appliance.casework.withdrawal import withdraw_film
 from appliance.errors import CaseWithdrawn, NoMatch, SendRefused
+from appliance.protocol.audits import StoreAudit, order_and_audit
 from appliance.protocol.cards import Card, KitCard
 from appliance.protocol.case_record import CaseRecord
 from appliance.protocol.objects import SERVICE_CARD, order_object, tombstone_object
@@ -579,7 +580,9 @@ def test_a_clerk_who_mistypes_the_number_of_a_kit_that_is_to_be_set_back_is_told
         assert done.returncode == 0, done.stderr
         assert f"Order 1 for kit {number}" in done.stderr
         assert ("has ever sent here" in done.stderr) is not known
-        signed = signed_order((keys / f"reset-{number}.order").read_bytes(), service().chain)
+        order, audit = order_and_audit((keys / f"reset-{number}.order").read_text())
+        signed = signed_order(order.encode(), service().chain)
+        assert service().chain.word(audit, StoreAudit).at > signed.at
         assert isinstance(signed, Reset) and (signed.kit, signed.unsent) == (number, False)
 
 

@@ -1,12 +1,19 @@
 """How long films are kept after the work: as agreed, and one wrong clock removes nothing."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.casework.course import Course, Standing
-from appliance.casework.retention import Keeping, keeping
+from appliance.casework.retention import Keeping, keeping, tell_the_day, warn
+from appliance.factory_reset import unsent
+from appliance.protocol.retention import Keep
+from appliance.records.signing import open_fact
+from appliance.vault.cases import OpenCase
 from tests.appliance.casework.test_course import DAY, FORTNIGHT, NOW
+from tests.support.homes import SendingKit, new_store, practitioner
 
 WARNED = NOW - 2 * DAY
 
@@ -66,3 +73,57 @@ def test_nothing_is_due_before_its_time_under_a_hold_or_unseen(
 def test_while_the_work_goes_on_nothing_is_ever_due() -> None:
     stands = Standing(Course(), 1, 0, 0, None)
     assert keeping(stands, False, WARNED, FORTNIGHT, NOW + 4000 * DAY) is Keeping.UNDER_WAY
+
+
+# --- What the service is told ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> SendingKit:
+    new_store(tmp_path / "store")
+    return SendingKit(tmp_path, tmp_path / "store")
+
+
+def said(kit: SendingKit, case: OpenCase) -> list[Keep]:
+    """What the kit has said of the day, in order."""
+    paths = sorted(case.directory.glob("keep-*"))
+    return [open_fact(p.read_bytes(), [practitioner().signer.verifier], Keep)[0] for p in paths]
+
+
+def test_the_service_is_told_the_day_once_it_was_warned_of_and_hears_when_it_is_none_any_more(
+    kit: SendingKit,
+) -> None:
+    case = kit.case()
+    under_way = Standing(Course(), 1, 0, 0, None)
+    tell_the_day(case, kit.id, under_way, False, NOW)
+    tell_the_day(case, kit.id, ended(), False, NOW)
+    assert said(kit, case) == [], "nobody was warned yet"
+    warn(case, NOW)
+    tell_the_day(case, kit.id, ended(waiting=1), False, NOW)
+    tell_the_day(case, kit.id, ended(), True, NOW)
+    assert said(kit, case) == [], "a film was not looked at, and then there was a hold"
+    for _ in range(2):
+        tell_the_day(case, kit.id, ended(), False, NOW)
+    (keep,) = said(kit, case)
+    assert (keep.case, keep.kit, keep.until) == (case.id, kit.id, NOW + 60 * DAY)
+    tell_the_day(case, kit.id, under_way, False, NOW)
+    assert [keep.until for keep in said(kit, case)] == [NOW + 60 * DAY, None]
+
+
+def test_nobody_is_told_of_a_day_sooner_than_a_day_after_the_warning(kit: SendingKit) -> None:
+    case = kit.case()
+    late = NOW + 90 * DAY
+    warn(case, late)
+    tell_the_day(case, kit.id, ended(), False, late)
+    assert [keep.until for keep in said(kit, case)] == [late + DAY]
+
+
+def test_the_day_goes_to_the_service_and_is_confirmed_like_all_else(kit: SendingKit) -> None:
+    case = kit.case()
+    warn(case, NOW)
+    tell_the_day(case, kit.id, ended(), False, NOW)
+    assert f"cases/{case.id}/keep-0001-{kit.id}" in {name for _case, name in unsent(kit.home)}
+    kit.sync()
+    assert list(unsent(kit.home)) == []
+    sent = kit.store / "cases" / case.id / f"keep-0001-{kit.id}"
+    assert sent.read_bytes() == (case.directory / sent.name).read_bytes()

@@ -40,7 +40,14 @@ from appliance.selftest.kit import wait_for
 from appliance.stores.endings import Ending
 from appliance.stores.folder import FolderStore
 from appliance.stores.store import BLOCK, Entry, Measured, Put, pieces
-from appliance.sync.__main__ import FIRST_WAIT, LONGEST_WAIT, REST_SECONDS, wait_seconds
+from appliance.sync.__main__ import (
+    COMPARE_SECONDS,
+    FIRST_WAIT,
+    LONGEST_WAIT,
+    REST_SECONDS,
+    is_due,
+    wait_seconds,
+)
 from appliance.sync.sender import Manner, Sender
 from appliance.vault.cases import OpenCase
 from tests.support import films
@@ -774,6 +781,12 @@ def test_what_this_kits_own_card_refuses_is_told_in_words(kit: SendingKit) -> No
     assert "This kit's own card" in done.stderr
     assert "Traceback" not in done.stderr
     assert kit.receipts() == {}
+
+
+def test_a_kit_looks_at_its_start_and_every_week_whether_the_store_has_it_all() -> None:
+    assert is_due(float("-inf"), 5.0)
+    assert not is_due(5.0, 5.0 + COMPARE_SECONDS - 1)
+    assert is_due(5.0, 5.0 + COMPARE_SECONDS)
 
 
 def test_after_a_failure_the_rests_grow_to_a_limit_and_differ_from_kit_to_kit() -> None:

@@ -19,7 +19,7 @@ from appliance.stores.folder import FolderStore
 from appliance.vault.cases import Details, Goal, Goals, OpenCase
 from appliance.vault.keys import PrivateKeys
 from appliance.verifying import verify
-from firmware.checkpoints import Checkpoints
+from firmware.logs.checkpoints import Checkpoints
 from tests.support.homes import (
     CLOCK,
     SendingKit,

@@ -12,7 +12,7 @@ from appliance.film.manifest import read_manifest
 from appliance.protocol.requests import Stop
 from appliance.records.audit import Event, Log
 from appliance.records.clock import SystemClock
-from firmware.checkpoints import Checkpoints
+from firmware.logs.checkpoints import Checkpoints
 from tests.support.pages import CONSENT, NOW, WebKit
 from tests.support.places import PACKAGES, ROOT
 from tests.support.strange import STRANGE

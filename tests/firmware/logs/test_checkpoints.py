@@ -9,7 +9,7 @@ from appliance.records.audit import Log, check_heads
 from appliance.records.clock import SystemClock
 from appliance.records.files import Home, new_id
 from appliance.records.signing import Signer
-from firmware.checkpoints import Checkpoints
+from firmware.logs.checkpoints import Checkpoints
 from tests.support.strange import STRANGE
 
 CLOCK = SystemClock()
