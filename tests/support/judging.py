@@ -238,6 +238,9 @@ class Judge:
     def _check_closed(self, closed: set[str], now: Seen) -> None:
         world = self._world
         kept = {case for case, _film in now.held}
+        # Base may have lifted its own side of a hold that a kit's order still speaks of.
+        for kit in world.kits:
+            kept |= {folder.name for folder in kit.home.case_folders() if held(folder)}
         for case in sorted(closed):
             there = {name for name in now.store if name.startswith(f"cases/{case}/")}
             assert not [name for name in there if "/shares/" in name], f"shares of {case} are left"
@@ -250,7 +253,6 @@ class Judge:
                     continue
                 assert is_withdrawn(folder), f"{kit.root.name} does not know that {case} is closed"
                 if held(folder):
-                    kept.add(case)
                     continue
                 left = [name for name in names_in(folder) if name.startswith("identity")]
                 assert not left, f"{kit.root.name} has keys of {case}: {left}"
