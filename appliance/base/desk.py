@@ -311,22 +311,29 @@ class Desk:
         return self._case(order, text)
 
     def _asks(self, order: Withdrawal | FilmWithdrawal, by: str) -> str:
-        """Why an order waits for the service's yes, '' if it counts; said once, it stands."""
+        """Why an order waits for the service's yes, '' if it counts. Once there were too many of a
+        day, another day makes no yes of it; a list of the case's people may still be on its way."""
         if order.id in self._ledger.of("accepted") or self._closed(order.case):
             return ""
         ids = {"case": order.case, "film": _film(order), "by": by}
         if self._said_yes(order):
             self._ledger.write("accepted", order.id, **ids)
             return ""
-        if order.id in self._ledger.of("waits"):
-            return self._ledger.of("waits")[order.id].ids["why"]
+        waited = self._ledger.of("waits").get(order.id)
+        if waited is not None and waited.ids.get("many"):
+            return waited.ids["why"]
         try:
-            self._voices.check(order, by, self._clock)
+            self._voices.check(order, by)
+            many = self._voices.many(order, by, self._clock)
         except Waits as error:
-            self._ledger.write("waits", order.id, **ids, why=error.sentence)
-            return error.sentence
-        self._ledger.write("accepted", order.id, **ids)
-        return ""
+            many, why = "", error.sentence
+        else:
+            why = many
+        if not why:
+            self._ledger.write("accepted", order.id, **ids)
+        elif waited is None or waited.ids["why"] != why:
+            self._ledger.write("waits", order.id, **ids, why=why, many="yes" if many else "")
+        return why
 
     def _said_yes(self, order: Withdrawal | FilmWithdrawal) -> bool:
         """True if the service has ordered as much itself, and so said yes to this."""

@@ -2,8 +2,8 @@
 
 What somebody signed while they were of the service counts, whenever it arrives: a family decided
 it, and their practitioner has merely left since. The end of a share always counts. A withdrawal
-counts from a person of that case's team, as the case's own sealed list says. Any other waits for
-the service's yes: an order of its own, `withdraw`. So do several cases a day of one signer.
+counts from a person of that case's team, as the case's own lists say. Any other waits for the
+service's yes: an order of its own, `withdraw`. So do several cases a day of one signer.
 """
 
 from collections.abc import Sequence
@@ -12,29 +12,22 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from appliance.age.identities import identity_lines, parse_identity
-from appliance.age.unsealing import Identity, unseal
-from appliance.base.cases import keys_there, teams_there
 from appliance.base.ledger import Ledger
+from appliance.base.teams import works_in
 from appliance.errors import (
     BadFile,
     BadInput,
     BadSignature,
-    Incomplete,
     KitError,
-    NoMatch,
-    NotAFile,
 )
 from appliance.protocol.cards import Card, role_of
 from appliance.protocol.enrolment import read_revocation
-from appliance.protocol.names import Numbered
-from appliance.protocol.objects import case_object, revocation_object
+from appliance.protocol.objects import revocation_object
 from appliance.protocol.orders import FilmWithdrawal, ShareEnd, Withdrawal
 from appliance.records.clock import Clock
 from appliance.records.files import checked_id, from_json
 from appliance.records.signing import Verifier, open_note
 from appliance.stores.store import ServiceStore, read_small
-from appliance.vault.cases import team_document
 from appliance.vault.keys import PrivateKeys
 
 Asked = Withdrawal | FilmWithdrawal | ShareEnd
@@ -99,15 +92,19 @@ class Voices:
         if at > left:
             raise Waits(f"{name} had left the service when this was signed.")
 
-    def check(self, order: Withdrawal | FilmWithdrawal, by: str, clock: Clock) -> None:
-        """Raises Waits where this signer's word alone is not enough."""
+    def check(self, order: Withdrawal | FilmWithdrawal, by: str) -> None:
+        """Raises Waits where whoever signed an order may not give it alone."""
         if self.is_service(by):
             return
         self.check_was_here(by, order.at)
         if not self.works_in(order.case, by):
             raise Waits(f"{by} is not known to work with this family.")
-        if not isinstance(order, Withdrawal):
-            return
+
+    def many(self, order: Withdrawal | FilmWithdrawal, by: str, clock: Clock) -> str:
+        """A sentence where this signer has ended so many cases lately that the service is asked,
+        '' otherwise."""
+        if self.is_service(by) or not isinstance(order, Withdrawal):
+            return ""
         since = clock.read().wall - _DAY
         decided = [*self._ledger.of("accepted").values(), *self._ledger.of("waits").values()]
         recent = {
@@ -116,53 +113,19 @@ class Voices:
             if line.ids["by"] == by and line.ids["film"] == "" and line.at > since
         }
         if len(recent - {order.id}) >= MOST_A_DAY:
-            raise Waits(f"{by} has ended {MOST_A_DAY} cases within a day already.")
+            return f"{by} has ended {MOST_A_DAY} cases within a day already."
+        return ""
 
     def is_service(self, name: str) -> bool:
         return role_of(name) == "service"
 
     def works_in(self, case: str, name: str) -> bool:
-        """True if this person is of the case's team, as its lists at the store say or because the
-        service let them in. Where nothing of it ever came here nobody can tell, and a kit that has
-        it would close it on the service's word."""
+        """True if this person is of the case's team, as its lists at the store say (`base.teams`)
+        or because the service let them in. Where nothing of it ever came here nobody can tell, and
+        a kit that has it would close it on the service's word."""
         if f"{case}/{name}" in self._ledger.of("let-in"):
             return True
-        identities: list[Identity] = []
-        for key in keys_there(self._store, case):
-            # Whoever has a kit's way in can put rubbish there, sealed to the service if need be.
-            with suppress(BadInput, Incomplete, NoMatch, NotAFile, UnicodeDecodeError):
-                sealed = read_small(self._store, case_object(case, key.file)) or b""
-                secrets = unseal(sealed, self._keys.identities)
-                identities += [parse_identity(line) for line in identity_lines(secrets.decode())]
-        return name in self._team(case, identities)
-
-    def _team(self, case: str, identities: Sequence[Identity]) -> set[str]:
-        """Everybody who ever worked in a case: those of its first list, and of each that one of
-        them signed. A list of their own that somebody else put there makes them none of it; where
-        several are the first, nobody can tell which is, and only who is known by each counts."""
-        lists = teams_there(self._store, case)
-        same = [one for one in lists if one.number == lists[0].number]
-        later = lists[len(same) :]
-        # Rubbish that was put beside it must not have the family wait.
-        first = [one for one in same if self._known(case, identities, [one])]
-        lines = [[one, *later] for one in first] or [later]
-        return set.intersection(*(self._known(case, identities, line) for line in lines))
-
-    def _known(
-        self, case: str, identities: Sequence[Identity], lists: Sequence[Numbered]
-    ) -> set[str]:
-        known: set[str] = set()
-        for name in lists:
-            with suppress(BadInput, Incomplete, NoMatch, NotAFile):
-                sealed = read_small(self._store, case_object(case, f"documents/{name.file}")) or b""
-
-                def members(by: Sequence[Verifier]) -> set[str]:
-                    team = team_document(sealed, identities, by, case, name)  # noqa: B023
-                    return {card.name for card in team.members}
-
-                may = known or members(self._people)
-                known |= members([one for one in self._people if one.name in may])
-        return known
+        return works_in(self._store, self._keys, self._people, case, name)
 
     def _left(self, name: str) -> datetime | None:
         known = self._ledger.of("revoked").get(name)

@@ -14,6 +14,7 @@ from appliance.errors import BadFile
 from appliance.protocol.case_record import CaseRecord, held, hold_notice, ordered, withdrawal_note
 from appliance.protocol.orders import CopiesOut, Withdrawal
 from appliance.protocol.retention import KEEP_NAME
+from appliance.protocol.teams import TEAM_NAME
 from appliance.records.files import (
     CaseFolder,
     destroy,
@@ -79,6 +80,8 @@ def finish_withdrawal(directory: CaseFolder) -> None:
     # Until when it was kept is a day that nobody needs any more.
     for day in [] if keep else paths_in(directory, KEEP_NAME):
         day.unlink(missing_ok=True)
+    for people in [] if keep else paths_in(directory, TEAM_NAME):
+        people.unlink(missing_ok=True)
     record = None
     # One that is damaged says nothing any more; the order stands beside it.
     with suppress(BadFile):

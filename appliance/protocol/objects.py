@@ -18,6 +18,7 @@ tombstones/<order>                                  the same to an order for one
 cases/<case>/identity-0001.age, documents/, clips/, derived/  as in the kit's cases/<case>
 cases/<case>/identity-0001-<practitioner>.age       the same key for a new card (readmission)
 cases/<case>/keep-0001-<kit>                        until when it is kept (`retention`)
+cases/<case>/team-0001-<digest>                     who works with the family, signed (`teams`)
 cases/<case>/recordings/<recording>/                as in the kit's recordings/<recording>
 """
 
@@ -30,6 +31,7 @@ from appliance.errors import BadFile
 from appliance.film.manifest import MENDED_NAME
 from appliance.protocol.names import numbered
 from appliance.protocol.retention import KEEP_NAME
+from appliance.protocol.teams import TEAM_NAME
 from appliance.records.files import ID, CaseFolder, checked_id, paths_in
 
 SERVICE_CARD = "service/card.json"
@@ -98,7 +100,7 @@ def film_object(case: str, recording: str, file: str) -> str:
     return f"cases/{checked_id(case)}/recordings/{checked_id(recording)}/{file}"
 
 
-Part = Literal["case-key", "team", "keep", "document", "clip", "manifest", "film"]
+Part = Literal["case-key", "people", "team", "keep", "document", "clip", "manifest", "film"]
 _KEY = re.compile(r"identity-[a-z0-9._-]+\.age")
 _SEALED = re.compile(r"[a-z0-9][a-z0-9._-]*\.age")
 """A name with a dot before it is a file that is being written."""
@@ -126,6 +128,7 @@ def case_files(
     folders: list[tuple[Part, Path, re.Pattern[str]]] = [
         ("case-key", directory, _KEY),
         ("keep", directory, KEEP_NAME),
+        ("people", directory, TEAM_NAME),
         ("document", directory.documents, _SEALED),
         ("clip", directory.clips, _SEALED),
         *(("clip", share, _SEALED) for share in inside(directory.shares, ID)),

@@ -52,6 +52,7 @@ from appliance.protocol.orders import Tombstone, Withdrawal
 from appliance.protocol.receipts import Receipt, receipt_of, receipt_path
 from appliance.protocol.retention import Keep
 from appliance.protocol.status import EndsSoon, Fault, Problem, SyncState, SyncStatus, Why
+from appliance.protocol.teams import CaseTeam
 from appliance.records.audit import HEADS_NAME, MOST_HEADS, Heads, Log
 from appliance.records.clock import Clock
 from appliance.records.files import (
@@ -91,6 +92,7 @@ from appliance.sync.plan import Pace, Rank, Reads, Sealed, confirmed, plan
 
 _RANKS: dict[Part, Rank] = {
     "case-key": Rank.CASE_KEY,
+    "people": Rank.TEAM,
     "team": Rank.TEAM,
     "keep": Rank.DOCUMENT,
     "document": Rank.DOCUMENT,
@@ -224,7 +226,7 @@ def _case(
             path,
             _RANKS[part],
             name,
-            _keep_of(name) if part == "keep" else _FACTS.get(path.suffix),
+            _fact_of(part, name) or _FACTS.get(path.suffix),
             unreadable,
         )
 
@@ -235,6 +237,17 @@ def _keep_of(case: str) -> Reads:
             raise BadFile("This says of another case until when it is kept.")
 
     return read
+
+
+def _fact_of(part: Part, case: str) -> Reads | None:
+    """What reads a part of a case that is told by its name and not by how that ends."""
+    if part == "keep":
+        return _keep_of(case)
+    return _is_team if part == "people" else None
+
+
+def _is_team(text: str) -> object:
+    return fact_in(text, CaseTeam)
 
 
 def _film(home: Home, name: str, verifier: Verifier) -> list[Sealed]:

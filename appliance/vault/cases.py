@@ -11,6 +11,7 @@ recipient could seal something to a case, so the seal alone says nothing of who 
 
     cases/<id>/case.json                    public: recipient, state
     cases/<id>/identity-0001.age            the case's secret; the highest number has all of them
+    cases/<id>/team-0001-<digest>           public: whose case it is (`protocol.teams`)
     cases/<id>/documents/consent-0001-<home>.age
                                             numbered by the home that wrote it, none is overwritten;
                                             in force is what nothing replaces (`vault.versions`)
@@ -41,6 +42,7 @@ from appliance.protocol.cards import Card, CardChain, KitCard
 from appliance.protocol.case_record import CaseRecord, is_withdrawn
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.names import Numbered, numbered, numbered_name
+from appliance.protocol.teams import TEAM_NAME, CaseTeam, read_team, signed_team
 from appliance.records.files import (
     ID,
     CaseFolder,
@@ -53,6 +55,7 @@ from appliance.records.files import (
     new_id,
     paths_in,
     read_plain,
+    save,
     save_fact,
     save_new,
     sync_directory,
@@ -404,7 +407,7 @@ class Cases:
         save_fact(directory.record, record)
         sync_directory(self._home.cases)
         case = self._opened(directory, record, (identity,), keys, verifiers)
-        case.write(Team(members=(keys.card(),), recipient=record.recipient))
+        _write_team(case, (keys.card(),), record.recipient)
         case.write(details)
         return case
 
@@ -432,7 +435,12 @@ class Cases:
             if team.recipient not in here:
                 raise BadFile("The newest key of this case is not here.")
             # The power went while somebody was leaving: what follows is not for them.
-            return _sealed_from_now_to(case, team.recipient)
+            case = _sealed_from_now_to(case, team.recipient)
+        if team is not None:
+            # A home of before there were public lists, or one where the power went in between. A
+            # full card must not keep the family from its films.
+            with contextlib.suppress(BadInput, OSError):
+                _publish_team(case, team.members)
         return case
 
     def open_to_close(
@@ -508,7 +516,7 @@ class Cases:
         if member not in team:
             # The key first: who is in the team can open it, whenever the power goes.
             _save_identities(case.directory, case.identities, [*team, member], enrolled.chain)
-            case.write(Team(members=(*team, member), recipient=case.record.recipient))
+            _write_team(case, (*team, member), case.record.recipient)
         return case
 
     def release(self, case: OpenCase, member: str, enrolled: Enrolled) -> OpenCase:
@@ -540,9 +548,30 @@ class Cases:
         # The key first, for nothing may be sealed to one that is not on the card; then who stays,
         # which `open` believes; then the recipient that is sealed to.
         _save_identities(case.directory, [identity, *case.identities], stay, enrolled.chain)
-        case.write(Team(members=stay, recipient=str(identity.recipient)))
+        _write_team(case, stay, str(identity.recipient))
         renewed = replace(case, identities=(identity, *case.identities))
         return _sealed_from_now_to(renewed, str(identity.recipient))
+
+
+def _write_team(case: OpenCase, members: tuple[Card, ...], recipient: str) -> None:
+    """Who works in a case from now on: sealed, with their cards, and in public, with their names on
+    those alone."""
+    case.write(Team(members=members, recipient=recipient))
+    _publish_team(case, members)
+
+
+def _publish_team(case: OpenCase, members: Iterable[Card]) -> None:
+    """Have the public list (`protocol.teams`) say who works in a case. Safe to call again."""
+    directory = case.directory
+    names = tuple(sorted(card.name for card in members))
+    lists = [CaseTeam(case=case.id, number=0, members=())]
+    for path in paths_in(directory, TEAM_NAME):
+        with contextlib.suppress(BadInput, FileNotFoundError):
+            lists.append(read_team(path.name, read_plain(path), case.id, case.verifiers)[0])
+    newest = max(team.number for team in lists)
+    if (newest, names) not in [(team.number, team.members) for team in lists]:
+        name, note = signed_team(case.keys.signer, case.id, newest + 1, names)
+        save(directory / name, note)
 
 
 def strangers(team: Iterable[Card], enrolled: Enrolled) -> tuple[Card, ...]:

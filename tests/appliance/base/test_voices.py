@@ -182,6 +182,8 @@ def test_a_person_of_the_team_is_believed_whatever_lies_on_top(at_base: Base) ->
 def test_an_order_for_a_case_of_which_nothing_can_be_read_waits(at_base: Base) -> None:
     case, order = at_base.withdrawn()
     (at_base.store / "cases" / case / "identity-0001.age").write_bytes(b"rubbish")
+    for path in (at_base.store / "cases" / case).glob("team-*"):
+        path.write_bytes(b"rubbish")
     assert states(at_base, 1) == {order: "asks"}
 
 

@@ -58,7 +58,7 @@ def test_no_word_of_a_family_lies_in_the_open(cases: Cases) -> None:
     case = made(cases)
     case.write(goals("words nobody else may read"))
     files = [p for p in case.directory.rglob("*") if p.is_file()]
-    assert len(files) == 5
+    assert len(files) == 6
     for path in files:
         data = path.read_bytes()
         assert b"number nine" not in data and b"nobody else" not in data
