@@ -12,7 +12,7 @@ Every change is on the card before a method returns.
 """
 
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import msgspec
@@ -22,8 +22,10 @@ from appliance.errors import BadFile, BadInput
 from appliance.protocol.cards import Card, CardChain, KitCard
 from appliance.protocol.enrolment import LARGEST_CARD, Enrolled, card_path, read_revocation
 from appliance.protocol.objects import revocation_name
+from appliance.protocol.orders import MOST_A_DAY
 from appliance.protocol.permits import (
     Books,
+    EndedCase,
     Joined,
     Permit,
     Renewed,
@@ -48,6 +50,9 @@ _MARK_STEP = timedelta(minutes=10)
 """How far time goes on before the mark is written again: a card wears."""
 _REMEMBERED = 200
 """Permits that are remembered. Older ones are of other boots, for which no permit counts."""
+_DAY = timedelta(days=1)
+_MOST_ENDED = 200
+"""Cases ended that are remembered: far more than anybody ends in a day."""
 _LARGEST_WORD = 16 * 1024
 """Bytes of a revocation: a name and a time, signed. Ours have less than 400."""
 _CLOSED_UNFILMED = 200
@@ -138,6 +143,24 @@ class KitBooks:
         later. The caller has found that to be so."""
         if self.will_close(case):
             self._change(closed=self.books.closed | {case})
+
+    def may_end(self, case: str, who: Verifier, now: datetime | None) -> bool:
+        """True, and noted, unless this practitioner has ended so many cases within a day that the
+        service is asked: its answer to the order removes what is here. Where the time is in doubt,
+        each that is remembered counts."""
+        ended = self.books.ended
+        if case in ended:
+            return True
+        lately = [
+            one
+            for one in ended.values()
+            if one.by == str(who) and not (one.at and now and abs(now - one.at) > _DAY)
+        ]
+        if len(lately) >= MOST_A_DAY:
+            return False
+        noted = {**ended, case: EndedCase(by=str(who), at=now)}
+        self._change(ended=dict(list(noted.items())[-_MOST_ENDED:]))
+        return True
 
     def may_enrol(self, service: Card, ceilings: str, cards: tuple[str, ...] = ()) -> bool:
         """True if these ceilings (or '', for none) are the service's, and none it took back, by its

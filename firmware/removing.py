@@ -102,7 +102,8 @@ class Removals:
         A practitioner of a case, as far as this kit knows, may withdraw it or a film of it; the
         service may ask for either, or say with a tombstone that a case's keys are gone. Any other
         practitioner's order ends filming and removes nothing: one page that was taken over, or one
-        angry leaver, would be enough to remove every family's films.
+        angry leaver, would be enough to remove every family's films. So does the order of whoever
+        has ended several cases within a day: then the service's answer removes them.
         Raises NotPossible, OSError.
         """
         try:
@@ -125,6 +126,9 @@ class Removals:
         if meant and ordered_here and not self._books.is_of(order.case, signed_by):
             return False
         if not all(self.may_remove(recording) for recording in meant):
+            return False
+        ends = bool(meant) and isinstance(order, Withdrawal)
+        if ends and not self._books.may_end(order.case, signed_by, self._now()):
             return False
         for recording in meant:
             self._remove(recording, "order", hashlib.sha256(note.encode()).hexdigest())

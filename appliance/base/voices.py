@@ -23,7 +23,7 @@ from appliance.errors import (
 from appliance.protocol.cards import Card, role_of
 from appliance.protocol.enrolment import read_revocation
 from appliance.protocol.objects import revocation_object
-from appliance.protocol.orders import FilmWithdrawal, ShareEnd, Withdrawal
+from appliance.protocol.orders import MOST_A_DAY, FilmWithdrawal, ShareEnd, Withdrawal
 from appliance.records.clock import Clock
 from appliance.records.files import checked_id, from_json
 from appliance.records.signing import Verifier, open_note
@@ -33,8 +33,6 @@ from appliance.vault.keys import PrivateKeys
 Asked = Withdrawal | FilmWithdrawal | ShareEnd
 _ASKED: msgspec.json.Decoder[Asked] = msgspec.json.Decoder(Asked)
 
-MOST_A_DAY = 3
-"""Cases that one signer may end within a day before the service is asked."""
 _DAY = timedelta(days=1)
 
 

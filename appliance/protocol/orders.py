@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 LARGEST = 64 * 1024
 """Bytes: no order is longer, and no key file that one names."""
 
+MOST_A_DAY = 3
+"""Cases that one signer may end within a day before the service is asked, at base and by the
+recorder: somebody may have another's key."""
+
 _NAME = re.compile("order-[0-9]{6}")
 
 

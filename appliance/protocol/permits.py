@@ -200,6 +200,15 @@ class Joined(Fact, frozen=True, kw_only=True, tag="joined/v1"):
     """The verifying key of whoever joins, as a signed note names it."""
 
 
+class EndedCase(Fact, frozen=True, kw_only=True, tag="ended-case/v1"):
+    """A case of which films were removed here as a whole, on a practitioner's word."""
+
+    by: str
+    """Their verifying key."""
+    at: Timestamp | None
+    """None where the kit was not sure of the time."""
+
+
 class Books(Fact, frozen=True, kw_only=True, tag="books/v1"):
     """What the recorder remembers, whatever the page may say later."""
 
@@ -214,6 +223,8 @@ class Books(Fact, frozen=True, kw_only=True, tag="books/v1"):
     under an order of their own, and whoever these let in. Nobody else's word removes its films."""
     closed: frozenset[str] = frozenset()
     """Cases that were withdrawn as a whole, by an order that was believed: never filmed again."""
+    ended: dict[str, EndedCase] = msgspec.field(default_factory=dict)
+    """Those of them that practitioners ended last."""
 
 
 def recipient_digest(recipient: str) -> str:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,13 @@ import pytest
 
 from appliance.age.identities import generate_identity
 from appliance.film.manifest import FilmRemoved
-from appliance.protocol.orders import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
+from appliance.protocol.orders import (
+    MOST_A_DAY,
+    FilmWithdrawal,
+    ServiceOrder,
+    Tombstone,
+    Withdrawal,
+)
 from appliance.protocol.permits import Joined
 from appliance.protocol.requests import LetIn, Remove
 from appliance.protocol.status import Pattern, State
@@ -501,6 +508,32 @@ def test_an_order_that_is_still_being_written_removes_no_film(kit: Stage) -> Non
     half_named.rename(directory / film)
     kit.advance(1.1)
     assert here(kit) == set()
+
+
+def test_more_cases_in_a_day_than_families_end_wait_for_the_services_answer(
+    kit: Stage, tmp_path: Path
+) -> None:
+    mine = kit.case
+    cases = [another_case(kit) for _ in range(MOST_A_DAY + 2)]
+    for case, _film in cases:
+        note = signed(PRACTITIONER.signer, withdrawal(kit, case=case))
+        save(kit.home.case(case) / "withdrawal", note.encode())
+        kit.advance(1.1)
+    assert here(kit) == {film for _case, film in cases[MOST_A_DAY:]}
+    # What waits is filmed no more. A pulled plug makes no yes of it.
+    assert {case for case, _film in cases} <= kit.books.books.closed
+    assert len(KitBooks(kit.home).books.ended) == MOST_A_DAY
+    kit.home.prepare(kit.home.inbox)
+    case, film = cases[-1]
+    answer = tombstone(kit, case=case, removed=(f"cases/{case}/identity-0001.age",))
+    save(kit.home.inbox / "1", signed(SERVICE.signer, answer).encode())
+    kit.advance(1.1)
+    assert film not in here(kit) and cases[MOST_A_DAY][1] in here(kit)
+    # What they signed before counts, and so does the next day.
+    assert kit.books.may_end(cases[0][0], PRACTITIONER.signer.verifier, NOON)
+    assert not kit.books.may_end(mine, PRACTITIONER.signer.verifier, None)
+    assert kit.books.may_end(mine, PRACTITIONER.signer.verifier, NOON + timedelta(days=2))
+    assert kit.books.may_end(new_id(), COLLEAGUE.signer.verifier, NOON)
 
 
 def test_the_service_removes_films_whoever_made_them(shared: Stage) -> None:

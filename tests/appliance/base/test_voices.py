@@ -7,11 +7,10 @@ import pytest
 
 from appliance.age.identities import generate_identity
 from appliance.age.sealing import seal
-from appliance.base.voices import MOST_A_DAY
 from appliance.errors import NotLetIn
 from appliance.protocol.names import numbered_name
 from appliance.protocol.objects import order_object, tombstone_object
-from appliance.protocol.orders import FilmWithdrawal, ShareEnd, Withdrawal
+from appliance.protocol.orders import MOST_A_DAY, FilmWithdrawal, ShareEnd, Withdrawal
 from appliance.records.files import new_id, save, to_json
 from appliance.stores.folder import FolderStore
 from appliance.vault.cases import Team
