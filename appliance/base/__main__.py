@@ -19,6 +19,7 @@ from appliance.base.commands import (
     overview,
     people,
     retention,
+    roster,
     serving,
 )
 from appliance.base.commands.telling import PATH
@@ -174,6 +175,8 @@ for _verb in (
     serving.serve,
     overview.status,
     overview.kits,
+    roster.roster,
+    roster.cases,
     people.enrol,
     people.revoke,
     people.recover,

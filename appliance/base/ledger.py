@@ -52,11 +52,13 @@ Kind = Literal[
     "asked",
     "taken",
     "emptied",
+    "roster",
 ]
 """What a line is about, each under the name of what it speaks of: an order up to `removed-again`,
 then somebody in a case, a hold, a practitioner, an order for a kit by its number, a place at
 the store where something lay that made way, the card for which all was signed anew, what was asked
-of whoever has the opening key and came back, and a case of which all is gone."""
+of whoever has the opening key and came back, a case of which all is gone, and a roster by its
+number."""
 
 
 class LedgerHead(Fact, frozen=True, kw_only=True, tag="ledger-head/v1"):
@@ -171,6 +173,11 @@ class Ledger:
                 "STORE -i KEYS ledger --from-store",
             )
         return Standing.SAME if told.number == self.length else Standing.BEHIND
+
+    @property
+    def keeps(self) -> bool:
+        """False in a rehearsal: nothing is written."""
+        return self._keep
 
     @property
     def length(self) -> int:

@@ -7,6 +7,7 @@ revoked/ (cards of those who left) and kits/.
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from appliance.base.desk import Desk
 from appliance.base.ledger import Ledger
 from appliance.base.orders import choose_keys
 from appliance.base.rehearsal import Rehearsal
+from appliance.base.roster import Rosters
 from appliance.base.status import last_heard
 from appliance.base.voices import Voices
 from appliance.base.watch.clock import check
@@ -42,7 +44,9 @@ class Work:
     store: ServiceStore
     keys: PrivateKeys
     ledger: Ledger
+    voices: Voices
     desk: Desk
+    rosters: Rosters
 
 
 @dataclass
@@ -136,7 +140,8 @@ class Service:
                 desk = Desk(store, keys, voices, ledger, self.clock)
                 if not anew:
                     desk.mend()
-                yield Work(store, keys, ledger, desk)
+                rosters = Rosters(self.folder, keys, ledger)
+                yield Work(store, keys, ledger, voices, desk, rosters)
                 desk.tell_how_far()
 
     @contextlib.contextmanager
@@ -158,6 +163,14 @@ class Service:
                 # One that is not given back ends by itself.
                 with contextlib.suppress(SendFailed):
                     turn.leave(store)
+
+    def publish_roster(self, work: Work, now: datetime) -> None:
+        """Sign the next roster. Raises BadFile, SendInterrupted, SendRefused."""
+        work.rosters.publish(work.store, self.practitioners(), self.former(), self.kits(), now)
+
+    def renew_roster(self, work: Work, now: datetime) -> None:
+        """Sign another where one was ever made and it is time. Raises likewise."""
+        work.rosters.renew(work.store, self.practitioners(), self.former(), self.kits(), now)
 
     @property
     def _keys(self) -> Path:

@@ -7,7 +7,7 @@ Whoever has a kit's way in may put anything there: what this kit did not sign is
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from appliance.base.desk import Outcome
 from appliance.base.ledger import Ledger
 from appliance.base.orders import read_or_none
 from appliance.base.people import unknown_kits
+from appliance.base.roster import load_names
 from appliance.errors import BadInput
 from appliance.protocol.cards import CardChain, KitCard
 from appliance.protocol.orders import HoldNotice
@@ -57,6 +58,12 @@ class KitSeen:
     not enrolled."""
     rewritten: tuple[str, ...] = ()
     """Its processes whose log no longer holds what it once held."""
+    called: str = ""
+    """What the service calls it, with its id; '' where that is the id alone."""
+
+    @property
+    def name(self) -> str:
+        return self.called or self.id
 
 
 @dataclass(frozen=True)
@@ -75,13 +82,16 @@ class Finding:
 
 
 def kits(store: ServiceStore, enrolled: Sequence[KitCard], keys: Path) -> list[KitSeen]:
-    """Every kit that was enrolled or has sent here; `keys` is the folder of keys. Raises
+    """Every kit that was enrolled or has sent here; `keys` is the folder of keys. Raises BadFile,
     SendInterrupted, SendRefused."""
+    called = load_names(keys)
     names = [entry.name for entry in store.list("kits/")]
     unknown = unknown_kits(store, names, keys)
     heads = _heads(names, enrolled)
     seen = [_seen(store, card, heads[card.id]) for card in enrolled if card.id not in unknown]
     seen += [KitSeen(kit, enrolled=False, heard=None) for kit in unknown]
+    named = [replace(kit, called=called.kit(kit.id)) for kit in seen if kit.id in called.kits]
+    seen = [*named, *(kit for kit in seen if kit.id not in called.kits)]
     return sorted(seen, key=lambda kit: kit.id)
 
 
@@ -108,7 +118,7 @@ def findings(
         if kit.rewritten:
             logs = ", ".join(kit.rewritten)
             yield Finding(
-                f"Kit {kit.id} found that a log of its own was rewritten: {logs}.",
+                f"Kit {kit.name} found that a log of its own was rewritten: {logs}.",
                 kit.heard,
                 "Take it out of use, and have somebody look who can: attune verify on its card.",
             )
@@ -122,19 +132,19 @@ def findings(
     for kit in seen:
         if not kit.enrolled:
             yield Finding(
-                f"Kit {kit.id} is not enrolled with the key that it shows here.",
+                f"Kit {kit.name} is not enrolled with the key that it shows here.",
                 None,
                 "If it is yours: enrol kit.json, as its page gives it.",
             )
         elif kit.heard is None:
             yield Finding(
-                f"Nothing has come from kit {kit.id}.",
+                f"Nothing has come from kit {kit.name}.",
                 None,
                 "Is it new? Otherwise look at its page, under Sending.",
             )
         elif now - kit.heard > SILENT:
             yield Finding(
-                f"Kit {kit.id} is silent.",
+                f"Kit {kit.name} is silent.",
                 kit.heard,
                 "Where is it? Its films lie on its card alone until it sends. If it is lost: "
                 f"reset {kit.id}.",

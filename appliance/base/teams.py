@@ -22,6 +22,14 @@ def works_in(
     store: ServiceStore, keys: PrivateKeys, people: Sequence[Verifier], case: str, name: str
 ) -> bool:
     """True if this person is, or was, of the case's team. Raises SendInterrupted, SendRefused."""
+    return name in people_of(store, keys, people, case)
+
+
+def people_of(
+    store: ServiceStore, keys: PrivateKeys, people: Sequence[Verifier], case: str
+) -> set[str]:
+    """Everybody who works, or worked, with a family, by the names on their cards. Raises
+    likewise."""
     found = keys_there(store, case)
     identities: list[Identity] = []
     for key in found:
@@ -32,7 +40,7 @@ def works_in(
             identities += [parse_identity(line) for line in identity_lines(secrets.decode())]
     # Who has a kit's way in and a card can put a public list where there is none. To put a sealed
     # one there, they need something of the case itself.
-    return name in (_sealed(store, people, case, identities) or _public(store, people, case))
+    return _sealed(store, people, case, identities) or _public(store, people, case)
 
 
 def _sealed(

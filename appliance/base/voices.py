@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from appliance.base.ledger import Ledger
-from appliance.base.teams import works_in
+from appliance.base.teams import people_of, works_in
 from appliance.errors import (
     BadFile,
     BadInput,
@@ -92,9 +92,9 @@ class Voices:
 
     def check(self, order: Withdrawal | FilmWithdrawal, by: str) -> None:
         """Raises Waits where whoever signed an order may not give it alone."""
+        self.check_was_here(by, order.at)
         if self.is_service(by):
             return
-        self.check_was_here(by, order.at)
         if not self.works_in(order.case, by):
             raise Waits(f"{by} is not known to work with this family.")
 
@@ -124,6 +124,15 @@ class Voices:
         if f"{case}/{name}" in self._ledger.of("let-in"):
             return True
         return works_in(self._store, self._keys, self._people, case, name)
+
+    def people_of(self, case: str) -> set[str]:
+        """Everybody who is known to work, or to have worked, with a family."""
+        known = {
+            name.partition("/")[2]
+            for name in self._ledger.of("let-in")
+            if name.startswith(f"{case}/")
+        }
+        return known | people_of(self._store, self._keys, self._people, case)
 
     def _left(self, name: str) -> datetime | None:
         known = self._ledger.of("revoked").get(name)

@@ -2,6 +2,7 @@
 
 service/card.json                                   whose store this is (`cards.Card`)
 service/card/0002                                   its cards after the first, signed
+service/roster/000001                               its people and kits, signed (`roster`)
 service/ledger                                      how far its ledger had come, signed
 service/lease/000001                                which base works here, until when, signed
 kits/<kit>/card.json                                KitCard, as in the kit's kit/kit.json

@@ -137,14 +137,14 @@ def in_turn(remove: Callable[[_T], object], what: Iterable[_T]) -> None:
         raise failed
 
 
-def read_small(store: Store, name: str) -> bytes | None:
+def read_small(store: Store, name: str, most: int = SMALL) -> bytes | None:
     """A card, order or tombstone; None if there is none, or something too long to be one."""
     found = store.open(name)
     if found is None:
         return None
     with found:
-        data = found.read(SMALL + 1)
-    return data if len(data) <= SMALL else None
+        data = found.read(most + 1)
+    return data if len(data) <= most else None
 
 
 def pieces(source: IO[bytes], size: int = _PIECE) -> Iterator[bytes]:

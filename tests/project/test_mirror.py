@@ -27,6 +27,7 @@ ELSEWHERE = {
     "appliance.protocol.objects": SENDER,
     "appliance.protocol.orders": WITHDRAWAL,
     "appliance.protocol.readmission": READMISSION,
+    "appliance.protocol.roster": "appliance/base/test_roster",
     "appliance.protocol.status": "firmware/test_runner",
     # What is said of an error, on the page and in the log.
     "appliance.errors": "web_ui/test_errors",
@@ -62,6 +63,7 @@ ELSEWHERE = {
     "appliance.base.commands.overview": "appliance/base/test_status",
     "appliance.base.commands.keeping": "appliance/base/keeping/test_auditing",
     "appliance.base.commands.retention": "appliance/base/keeping/test_retention",
+    "appliance.base.commands.roster": "appliance/base/test_roster",
     **{f"appliance.base.commands.{n}": VERBS for n in ("families", "kits", "people", "serving")},
     "appliance.sync.__main__": COMMANDS,
     **{f"appliance.commands.{n}": COMMANDS for n in ("films", "keys", "kit", "options", "tryout")},

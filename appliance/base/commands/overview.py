@@ -108,7 +108,7 @@ def kits(service: Service, as_json: bool) -> None:
 
 def _in_words(kit: KitSeen) -> str:
     if not kit.enrolled:
-        return f"{kit.id}  not enrolled"
-    return f"{kit.id}  " + (
+        return f"{kit.name}  not enrolled"
+    return f"{kit.name}  " + (
         f"last heard of on {kit.heard:%d %B %Y}" if kit.heard else "nothing has come"
     )

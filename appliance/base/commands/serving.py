@@ -18,6 +18,7 @@ from appliance.base.service import Service
 from appliance.base.watch.rights import unreadable
 from appliance.base.watch.telling import beat
 from appliance.errors import BadSignature, SendFailed
+from appliance.records.clock import SystemClock
 from appliance.stores.store import ServiceStore
 
 REST_SECONDS = 10.0
@@ -87,6 +88,7 @@ def serve(
                 outcomes = work.desk.work()
                 if rounds % _SWEPT_EVERY == 0 and not once:
                     _sweep(work.store, service)
+                service.renew_roster(work, SystemClock().read().wall)
                 if rounds % _KITS_EVERY == 0:
                     names = [entry.name for entry in work.store.list("kits/")]
                     found = people.unknown_kits(work.store, names, service.folder)

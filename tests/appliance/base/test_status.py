@@ -115,7 +115,7 @@ def test_a_kit_that_never_came_and_one_that_is_not_enrolled_are_told_apart(at_ba
     (found,) = status(at_base)
     assert f"Kit {kit} is not enrolled" in found["what"]
     assert at_base.told("kits")["kits"] == [
-        {"id": kit, "enrolled": False, "heard": None, "rewritten": []}
+        {"id": kit, "enrolled": False, "heard": None, "rewritten": [], "called": ""}
     ]
 
 
