@@ -5,6 +5,7 @@
     kit/enrolled.json    the service and the practitioners, each entered by a press
     kit/books.json       films used, permits taken away, recipients first seen, whose cases they
                          are, cases closed
+    kit/roster           the service's newest roster, where it has one
     kit/clock-mark.json  the latest time that was certain
     kit/clock-kept.json  what the clock chip counted then, on a kit that has one
 
@@ -13,12 +14,12 @@ Every change is on the card before a method returns.
 
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
 from appliance.age.recipients import parse_recipient
-from appliance.errors import BadFile, BadInput
+from appliance.errors import BadFile, BadInput, BadSignature
 from appliance.protocol.cards import Card, CardChain, KitCard
 from appliance.protocol.enrolment import LARGEST_CARD, Enrolled, card_path, read_revocation
 from appliance.protocol.objects import revocation_name
@@ -28,16 +29,19 @@ from appliance.protocol.permits import (
     EndedCase,
     Joined,
     Permit,
+    PressRefusal,
     Renewed,
     ceilings_in_force,
     read_ceilings,
     recipient_digest,
 )
 from appliance.protocol.requests import Framing
+from appliance.protocol.roster import LARGEST, Roster, read_roster
 from appliance.records.clock import Correction, Judgement, Kept, Mark, Vouch, raised
 from appliance.records.files import (
     Home,
     checked_id,
+    is_there,
     load_fact,
     new_id,
     read_text,
@@ -77,6 +81,7 @@ class KitBooks:
         self.books = load_fact(self._home.books, Books) or Books()
         self.mark = load_fact(self._home.clock_mark, Mark)
         self.kept = load_fact(self._home.clock_kept, Kept)
+        self._roster, self._looked = self._own_roster(), (0, 0, 0, 0)
 
     @property
     def verifiers(self) -> list[Verifier]:
@@ -201,6 +206,8 @@ class KitBooks:
         # Obeyed is only what is on the card.
         save_fact(self._home.enrolled, enrolled)
         self.enrolled = enrolled
+        # Another service's says nothing here.
+        self._roster, self._looked = self._own_roster(), (0, 0, 0, 0)
 
     def follow(self) -> tuple[int, ...]:
         """Go by the service's next cards, as the inbox has them; returns their numbers."""
@@ -237,12 +244,58 @@ class KitBooks:
         return tuple(card.name for card in gone)
 
     def _is_revoked(self, practitioner: Card, service: CardChain) -> bool:
-        """True if the inbox has the service's word for it, under their name."""
+        """True if the inbox has the service's word for it, under their name, or the roster has."""
+        left = self._roster.left if isinstance(self._roster, Roster) else ()
+        if any(one.practitioner == practitioner.name for one in left):
+            return True
         with suppress(BadInput, OSError):
             path = self._home.inbox / revocation_name(practitioner.name)
             word = read_revocation(read_text(path, _LARGEST_WORD), service)
             return word.practitioner == practitioner.name
         return False
+
+    def take_roster(self) -> bool:
+        """Take in the service's roster from the inbox, if it is newer than the one known; True if
+        it was. An older one never counts again."""
+        with suppress(BadInput, OSError):
+            if self.enrolled is None:
+                return False
+            there, chain = self._home.roster_there.lstat(), self.enrolled.chain
+            seen = there.st_mtime_ns, there.st_ino, there.st_size, chain.number
+            if seen == self._looked:
+                return False
+            # Read once, whatever it is: it may be long, and this is asked each second.
+            self._looked = seen
+            note = read_text(self._home.roster_there, LARGEST)
+            roster = read_roster(note, chain)
+            if isinstance(self._roster, Roster) and roster.number <= self._roster.number:
+                return False
+            save(self._home.roster, note.encode())
+            self._roster = roster
+            return True
+        return False
+
+    def away(self, now: datetime | None) -> PressRefusal | None:
+        """Why a kit films nothing of which its service has heard nothing for too long, or that it
+        has written down as lost; None for a service without a roster."""
+        if self._roster is None:
+            return None
+        if self._roster == "damaged" or now is None or self._roster.is_over(now):
+            return PressRefusal.ROSTER_OVER
+        lost = any(kit.card.id == self.kit and kit.lost for kit in self._roster.kits)
+        return PressRefusal.KIT_LOST if lost else None
+
+    def _own_roster(self) -> Roster | Literal["damaged"] | None:
+        """The one taken in last; None where there is none of this service."""
+        if self.enrolled is None or not is_there(self._home.roster):
+            return None
+        try:
+            note = read_text(self._home.roster, LARGEST)
+            return read_roster(note, self.enrolled.chain, before=True)
+        except BadSignature:
+            return None
+        except (BadInput, OSError):
+            return "damaged"
 
     def word(self, note: str, kind: type[Word]) -> tuple[Word, str] | None:
         """What an enrolled practitioner has signed for this kit, and who it was; None if it was

@@ -63,6 +63,8 @@ class Gate:
         self._note_disarmed(note, answer)
         if isinstance(answer, PressRefusal):
             return answer
+        if (away := self._books.away(self.time.now)) is not None:
+            return away
         if self.withdrawn(answer.case):
             return PressRefusal.WITHDRAWN
         if answer.case in self._books.books.closed:

@@ -98,6 +98,7 @@ class Inbox:
         OSError if that cannot be done."""
         for number in self._books.follow():
             self._log.write("service-card", number=f"{number:04}")
+        self._books.take_roster()
         for name in self._books.revoke():
             self._log.write("revoked", practitioner=name)
             # A permit may lie there for a case whose key they have kept.

@@ -62,6 +62,16 @@ class PressRefusal(Reason):
         "The kit was switched off since it was armed. Unlock the page, check the time and arm the "
         "kit again.",
     )
+    ROSTER_OVER = (
+        "roster-over",
+        "This kit has heard nothing from your service for too long, so it films nothing. Bring it "
+        "to base and let it send, then arm it again.",
+    )
+    KIT_LOST = (
+        "kit-lost",
+        "Your service has written down that this kit is lost, so it films nothing. Tell them that "
+        "it is here; then let it send at base.",
+    )
     CLOCK_NOT_TRUSTED = (
         "clock-not-trusted",
         "The kit is not sure what time it is. Unlock the page and confirm the time.",

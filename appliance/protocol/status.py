@@ -144,6 +144,7 @@ Fault = Literal[
     "false-key",
     "false-card",
     "older-card",
+    "older-roster",
 ]
 _SENTENCES: dict[Fault, str] = {
     "unreadable": "It could not be read as what it should be, so it waits here. Ask your service.",
@@ -163,6 +164,8 @@ _SENTENCES: dict[Fault, str] = {
     "This kit goes by the one that it has. Tell your service.",
     "older-card": "The store does not have the newest card of your service, which this kit has: it "
     "may have been restored from an older copy. Tell your service.",
+    "older-roster": "The store has lost the list of your service's people that this kit knows: it "
+    "came back from an older copy. This kit keeps what it knows. Tell your service.",
 }
 
 

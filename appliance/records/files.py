@@ -223,6 +223,8 @@ class Home:
     web_requests, sync_requests = Below("requests/web"), Below("requests/sync")
     receipts = Below("receipts")
     inbox = Below("inbox")
+    roster_there, roster = Below("inbox/roster"), Below("kit/roster")
+    """The service's newest that came in, and the newest that the recorder has taken in."""
     at_base = Below("web/at-base.json", run=True)
     """The practitioner's word that the kit is at base."""
     preview = Below("recorder/preview.jpg", run=True)

@@ -89,6 +89,7 @@ from appliance.sync.orders import (
     taken_back,
 )
 from appliance.sync.plan import Pace, Rank, Reads, Sealed, confirmed, plan
+from appliance.sync.roster import follow_roster
 
 _RANKS: dict[Part, Rank] = {
     "case-key": Rank.CASE_KEY,
@@ -376,6 +377,7 @@ class Sender:
             service = enrolled.chain
             problems += hear_revocations(self._home, store, enrolled, self._log)
             before = ordered(self._home)
+            problems += follow_roster(self._home, store, enrolled, self._log)
             for problem in [*problems, *bring_in(self._home, store, kit, enrolled, self._log)]:
                 self._problems[problem.object] = problem
             # Before everything here goes, it is seen once more that the store has it.

@@ -1,14 +1,24 @@
 """What the recorder remembers from one day to the next, and what it will not go on without."""
 
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from appliance.errors import BadFile
-from appliance.records.files import Home, new_id
+from appliance.protocol.cards import KitCard
+from appliance.protocol.permits import PressRefusal
+from appliance.protocol.roster import Left, Roster, RosterKit
+from appliance.protocol.status import State
+from appliance.records.files import Home, new_id, save
+from appliance.records.signing import sign_fact
+from appliance.vault.keys import PrivateKeys
 from firmware.books import _REMEMBERED, KitBooks
-from tests.support.fakes import Stage
+from firmware.recorder import REFUSAL_SHOWN
+from tests.support.clocks import NOON
+from tests.support.fakes import PRACTITIONER, SERVICE, Stage
 
 
 @pytest.fixture
@@ -52,3 +62,111 @@ def test_the_newest_permits_are_remembered_and_counted_on(home: Home, tmp_path: 
     assert kept.films == {name: 1 + (name == names[1]) for name in names[1:]}
     assert kept.disarmed == tuple(names[1:])
     assert set(kept.recipients) == {permit.case}
+
+
+# --- The service's roster -----------------------------------------------------------------------
+
+OTHER = PrivateKeys.generate("service", x25519=True)
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Iterator[Stage]:
+    stage = Stage(tmp_path)
+    stage.home.prepare(stage.home.inbox)
+    yield stage
+    stage.close()
+
+
+def roster(kit: Stage, number: int, by: PrivateKeys = SERVICE, **changes: object) -> None:
+    """What sync brings in; it ends in an hour."""
+    ends = NOON + timedelta(hours=1)
+    told = Roster(number=number, at=NOON, ends=ends, people=(), kits=(), left=())
+    note = sign_fact(by.signer, msgspec.structs.replace(told, **changes))
+    save(kit.home.roster_there, note.encode())
+
+
+def pressed(kit: Stage) -> str:
+    """Arm the kit and press; returns why nothing is filmed, '' if it films."""
+    kit.arm()
+    kit.press()
+    why = "" if kit.state is State.FILMING else kit.status.reason
+    if not why:
+        kit.press()
+    kit.advance(REFUSAL_SHOWN + 1.1)
+    return why
+
+
+def test_a_kit_of_a_service_without_a_roster_films_as_ever(kit: Stage) -> None:
+    assert pressed(kit) == "" and not kit.home.roster.exists()
+
+
+def test_a_kit_films_until_its_roster_ends_and_again_once_a_newer_one_came(kit: Stage) -> None:
+    roster(kit, 1)
+    assert pressed(kit) == ""
+    kit.advance(3600)
+    assert pressed(kit) == "roster-over"
+    # Whoever takes it away again changes nothing.
+    kit.home.roster_there.unlink()
+    assert pressed(kit) == "roster-over"
+    roster(kit, 2, ends=NOON + timedelta(days=9))
+    kit.advance(1.1)
+    assert pressed(kit) == ""
+
+
+def test_an_older_roster_or_anothers_never_counts_again(kit: Stage) -> None:
+    roster(kit, 2, ends=NOON)
+    assert pressed(kit) == "roster-over"
+    later = NOON + timedelta(days=9)
+    roster(kit, 1, ends=later)
+    assert pressed(kit) == "roster-over"
+    roster(kit, 3, PRACTITIONER, ends=later)
+    assert pressed(kit) == "roster-over"
+    kit.home.roster_there.write_bytes(b"rubbish")
+    assert pressed(kit) == "roster-over"
+    assert KitBooks(kit.home).away(NOON + timedelta(days=1)) is PressRefusal.ROSTER_OVER
+
+
+def test_a_roster_that_the_card_has_damaged_films_nothing_until_the_next(kit: Stage) -> None:
+    roster(kit, 1)
+    assert pressed(kit) == ""
+    kit.home.roster.write_bytes(b"rubbish")
+    assert KitBooks(kit.home).away(NOON) is PressRefusal.ROSTER_OVER
+    roster(kit, 2)
+    again = KitBooks(kit.home)
+    assert again.take_roster() and again.away(NOON) is None
+
+
+def test_whoever_left_by_the_roster_is_obeyed_no_more_and_comes_in_again_by_no_press(
+    kit: Stage,
+) -> None:
+    name = PRACTITIONER.card().name
+    roster(kit, 1, left=(Left(practitioner=name, since=NOON),))
+    kit.advance(1.1)
+    enrolled = kit.books.enrolled
+    assert enrolled is not None and enrolled.practitioners == ()
+    assert [card.name for card in enrolled.former] == [name]
+    assert "revoked" in kit.events()
+    kit.books.enrol(SERVICE.card(), PRACTITIONER.card())
+    kit.advance(1.1)
+    assert kit.books.enrolled is not None and kit.books.enrolled.practitioners == ()
+
+
+def test_a_kit_that_its_service_has_written_down_as_lost_films_nothing(kit: Stage) -> None:
+    card = KitCard(id=kit.books.kit, verifier=str(kit.books.signer.verifier))
+    roster(kit, 1, kits=(RosterKit(card=card, lost=NOON),))
+    assert pressed(kit) == "kit-lost"
+    roster(kit, 2, kits=(RosterKit(card=card),))
+    kit.advance(1.1)
+    assert pressed(kit) == ""
+
+
+def test_a_kit_that_goes_to_another_service_knows_nothing_of_the_roster_before(
+    kit: Stage,
+) -> None:
+    roster(kit, 5, ends=NOON)
+    kit.advance(1.1)
+    assert kit.books.away(NOON) is PressRefusal.ROSTER_OVER
+    kit.books.enrol(OTHER.card(), PRACTITIONER.card())
+    assert kit.books.away(NOON) is None
+    roster(kit, 1, OTHER)
+    assert kit.books.take_roster() and kit.books.away(NOON) is None

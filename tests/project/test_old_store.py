@@ -91,7 +91,9 @@ def test_todays_kit_goes_on_with_it_and_sends_nothing_that_is_there(root: Path) 
     case.write(goals("since"))
     sends(home_of(root), root)
     new = set(contents(root / "store")) - set(before)
-    assert new == {f"cases/{CASE}/documents/goals-0003-{KIT}.age"}
+    # The public list of its people is new to a home of then.
+    (people,) = (path.name for path in case.directory.glob("team-*"))
+    assert new == {f"cases/{CASE}/documents/goals-0003-{KIT}.age", f"cases/{CASE}/{people}"}
 
 
 def test_its_card_copied_to_another_kit_both_go_on_and_one_withdrawal_ends_both(

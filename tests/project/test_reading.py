@@ -441,6 +441,8 @@ OF_OTHERS = {
     "books": "",
     "clock_mark": "",
     "clock_kept": "",
+    "roster": "",
+    "roster_there": "",
     "heads": "000001",
     "outbox": "000001.age",
     "removed": new_id(),

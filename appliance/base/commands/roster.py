@@ -16,7 +16,7 @@ _ROLES = click.Choice(["practitioner", "supervisor", "lead"])
 
 
 @click.command()
-@click.option("--publish", is_flag=True, help="Sign one; `serve` renews it.")
+@click.option("--publish", is_flag=True, help="Sign one: from now on kits follow it.")
 @click.option("--person", default="", metavar="NAME", help="Somebody, by the name on their card.")
 @click.option("--kit", default="", metavar="KIT", help="A kit, by its id.")
 @click.option("--called", metavar="WORDS", help="What colleagues call this person, or this kit.")
@@ -42,7 +42,9 @@ def roster(
     """Say who is of the service and which kits; name them; and sign that for the kits.
 
     People are those enrolled here, and so are kits. Once a roster is published `serve` renews it
-    each week, and whenever somebody comes or leaves. A service that publishes none works without.
+    each week, and whenever somebody comes or leaves. Kits learn from it who left, and one that has
+    heard nothing for 90 days films no more until it was at base. A service that publishes none
+    works without.
 
     \b
     Example:
