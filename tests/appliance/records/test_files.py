@@ -263,8 +263,9 @@ NAMES = {
     for below in vars(kind).values()
     if isinstance(below, Below)
     for part in below.name.split("/")
-} - {"cases", "recordings", "web", "sync"}
-"""Of what lies in a home, but for folders that the store and the memory have too."""
+} - {"cases", "recordings", "web", "sync", "roster"}
+"""Of what lies in a home, but for folders that the store, the memory or the service's keys have
+too."""
 
 
 def spelt_in(tree: ast.AST) -> Iterator[str]:
