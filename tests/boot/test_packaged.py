@@ -52,7 +52,7 @@ def kept(home: Home) -> dict[str, bytes]:
     return {
         name: data
         for name, data in contents(home.root).items()
-        if not name.startswith(("log/", "kit/heads/", "requests/", "."))
+        if not name.startswith(("log/", "kit/heads/", "kit/outbox/", "requests/", "."))
     }
 
 
