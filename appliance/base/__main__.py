@@ -12,6 +12,7 @@ import click
 from appliance.base.commands import (
     carrying,
     custody,
+    exporting,
     families,
     keeping,
     kits,
@@ -193,6 +194,7 @@ for _verb in (
     carrying.answer,
     keeping.logs,
     retention.retention,
+    exporting.export,
 ):
     base.add_command(_verb)
 

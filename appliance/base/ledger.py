@@ -53,12 +53,13 @@ Kind = Literal[
     "taken",
     "emptied",
     "roster",
+    "exported",
 ]
 """What a line is about, each under the name of what it speaks of: an order up to `removed-again`,
 then somebody in a case, a hold, a practitioner, an order for a kit by its number, a place at
 the store where something lay that made way, the card for which all was signed anew, what was asked
-of whoever has the opening key and came back, a case of which all is gone, and a roster by its
-number."""
+of whoever has the opening key and came back, a case of which all is gone, a roster by its
+number, and a case that was opened for somebody outside."""
 
 
 class LedgerHead(Fact, frozen=True, kw_only=True, tag="ledger-head/v1"):

@@ -62,6 +62,7 @@ ELSEWHERE = {
     "appliance.base.service": VERBS,
     "appliance.base.commands.overview": "appliance/base/test_status",
     "appliance.base.commands.keeping": "appliance/base/keeping/test_auditing",
+    "appliance.base.commands.exporting": "appliance/base/keeping/test_exporting",
     "appliance.base.commands.retention": "appliance/base/keeping/test_retention",
     "appliance.base.commands.roster": "appliance/base/test_roster",
     **{f"appliance.base.commands.{n}": VERBS for n in ("families", "kits", "people", "serving")},

@@ -46,6 +46,7 @@ SEALED_TO = {
     # `sealing_keys`: to people, and of one kind with the service or the case.
     "firmware.logs.outbox": {"enrolled.chain.recipients()"},
     "appliance.base.custody.anew": {"keys.chain.recipients()", "keys.chain.recipients(*people)"},
+    "appliance.base.keeping.exporting": {"[recipient]"},
     "appliance.base.people": {"keys.chain.recipients(to)"},
     "appliance.vault.cases": {
         "[parse_recipient(self.record.recipient)]",
