@@ -102,7 +102,7 @@ class Verdict:
     keys: tuple[Verifier, ...]
     """The keys against which all was checked, as they were given."""
     others: int = 0
-    """Files there that no finding is about: case keys, documents, orders, answers."""
+    """Files there that no finding is about: case keys, documents, and what no key was given for."""
 
     @property
     def broken(self) -> Finding | None:

@@ -146,8 +146,8 @@ def findings(
             yield Finding(
                 f"Kit {kit.name} is silent.",
                 kit.heard,
-                "Where is it? Its films lie on its card alone until it sends. If it is lost: "
-                f"reset {kit.id}.",
+                "Where is it? Its films lie on its memory card alone until it sends. If it is "
+                f"lost: roster --kit {kit.id} --lost-since DAY, and take its way in away.",
             )
 
 

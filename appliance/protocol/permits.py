@@ -69,7 +69,7 @@ class PressRefusal(Reason):
     )
     KIT_LOST = (
         "kit-lost",
-        "Your service has written down that this kit is lost, so it films nothing. Tell them that "
+        "Your service has marked this kit as lost, so it films nothing. Tell them that "
         "it is here; then let it send at base.",
     )
     CLOCK_NOT_TRUSTED = (

@@ -181,11 +181,11 @@ def _refusals() -> dict[str, tuple[str, str]]:
         ),
         "not-supported": (
             _("The service's store cannot do what this kit needs. Everything stays here."),
-            _("Tell your service: its store is of a kind that does not do."),
+            _("Tell your service: this kind of store cannot be used."),
         ),
         "send-refused": (
             _("The service's store refuses what it is asked. Everything stays here."),
-            _("Tell your service: it will not be otherwise with the next try."),
+            _("Tell your service: trying again will not help."),
         ),
         "not-possible": (
             _("The kit's own card refused something."),

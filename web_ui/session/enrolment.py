@@ -223,7 +223,7 @@ def read_service_card(data: bytes) -> BroughtService:
     if card.role != "service":
         raise BadFile(
             "That is the card of a practitioner, not of the service.",
-            "Ask your service for its own card; its file is usually called service.pub.",
+            "Ask your service for its own card; its file is usually called service.key.pub.",
         )
     cards = tuple(_note(_NEXT_CARD + one) for one in following)
     signed = _note(found + note) if found else ""

@@ -29,7 +29,7 @@ HOURS = click.IntRange(1, int(LONGEST_LIFE.total_seconds()) // 3600)
 def ceilings(service: Service, minutes: int, films: int, hours: int, as_json: bool) -> None:
     """Sign what a kit may do at most: MINUTES of a film, FILMS and HOURS of one arming.
 
-    It is written to service-setup.pub, which a new kit takes in place of service.pub.
+    It is written to service-setup.pub, which a new kit takes in place of the service's first card.
 
     \b
     Example:

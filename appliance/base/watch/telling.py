@@ -45,7 +45,7 @@ def stands_still(path: Path, now: datetime) -> Iterator[Finding]:
         last = load_fact(path, Heartbeat)
     if last is None or now - last.at > STANDS_STILL:
         yield Finding(
-            "Base goes no rounds: no order of a family is carried out.",
+            "Base has stopped: no family's order is being carried out.",
             last.at if last else None,
             "Look at it: systemctl status attune-base, then start it again.",
         )

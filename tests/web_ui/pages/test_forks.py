@@ -65,7 +65,7 @@ def test_of_two_kits_goals_both_are_shown_and_one_tap_keeps_one(
     assert "Two kits wrote" not in kit.browser.get(f"/cases/{case}").words
     there.arrives()
     seen = kit.browser.get(f"/cases/{case}")
-    assert "Two kits wrote of this family" in seen.words and "theirs" in seen.words
+    assert "Two kits each have something" in seen.words and "theirs" in seen.words
     seen = kit.browser.get(f"/cases/{case}/{page}")
     assert "ours" in seen.words and "theirs" in seen.words
     assert f"Counts now. Written on kit {OTHER}, 21 November 2026" in seen.words

@@ -65,7 +65,7 @@ def test_a_command_that_fails_or_is_none_is_told(tmp_path: Path) -> None:
 
 def test_rounds_that_come_to_no_end_are_told_and_so_is_what_ended_one(tmp_path: Path) -> None:
     path = tmp_path / "heartbeat"
-    assert "no rounds" in next(stands_still(path, NOW)).what
+    assert "has stopped" in next(stands_still(path, NOW)).what
     beat(path, NOW)
     assert load_fact(path, Heartbeat) == Heartbeat(at=NOW)
     assert list(stands_still(path, NOW + STANDS_STILL)) == []
