@@ -67,7 +67,7 @@ the MD5 anyway, and both together cost a small machine a fifth of its sending ra
 
 _CHUNK = 1 << 20
 _SMALLEST = 16 << 20
-_STATUS = re.compile(r"status code: (\d{3})")
+_STATUS = re.compile(r"\bcode: (\d{3})\b")
 _BUSY = (409, 429, 500, 502, 503, 504)
 _RESTS = (0.2, 1.0, 4.0)
 """Seconds at most from a busy answer or a broken line to the next try. After that, it waits."""
