@@ -22,8 +22,8 @@ from appliance.base.rehearsal import Rehearsal
 from appliance.base.roster import Rosters
 from appliance.base.status import last_heard
 from appliance.base.voices import Voices
-from appliance.base.watch.clock import check
-from appliance.base.watch.lease import Turn
+from appliance.base.watch.clock import check, confirm, confirmed
+from appliance.base.watch.lease import InTurn, Turn
 from appliance.errors import BadFile, BadInput, SendFailed
 from appliance.protocol.cards import Card, KitCard
 from appliance.records.clock import Clock, SystemClock
@@ -132,7 +132,7 @@ class Service:
             ledger = self._ledgers[name]
             if anew:
                 _put_aside_if_broken(ledger)
-            with ledger.at_work(), self._turn(store, keys, rehearse):
+            with ledger.at_work(), self._turn(store, keys, rehearse) as store:
                 if not rehearse:
                     put_cards(store, self.folder, keys)
                 sign_anew(ledger, keys)
@@ -145,19 +145,25 @@ class Service:
                 desk.tell_how_far()
 
     @contextlib.contextmanager
-    def _turn(self, store: ServiceStore, keys: PrivateKeys, rehearse: bool) -> Iterator[None]:
+    def _turn(
+        self, store: ServiceStore, keys: PrivateKeys, rehearse: bool
+    ) -> Iterator[ServiceStore]:
         if rehearse:
-            yield
+            yield store
             return
         now = self.clock.monotonic()
-        if not self.clock_is_right and now - self._checked > CLOCK_EVERY_SECONDS:
-            check(last_heard(store, self.kits()), self.clock.read().wall)
+        if now - self._checked > CLOCK_EVERY_SECONDS:
+            if self.clock_is_right:
+                confirm(self.folder, self.clock.read().wall)
+            else:
+                heard = last_heard(store, self.kits())
+                check(heard, self.clock.read().wall, confirmed(self.folder))
             self._checked = now
         name = keys.signer.verifier.name
         turn = self._turns.setdefault(name, Turn(self.folder, keys, self.clock))
         turn.take(store)
         try:
-            yield
+            yield InTurn(store, turn)
         finally:
             if not self.stays:
                 # One that is not given back ends by itself.

@@ -40,8 +40,20 @@ def test_a_clock_far_from_what_kits_sign_is_not_believed(heard: list[datetime], 
 def test_one_kit_that_lies_about_the_time_stops_nobody_and_hides_nothing() -> None:
     lies = NOW + timedelta(days=3000)
     check([lies, NOW, NOW], NOW)
+    check([lies, NOW], NOW)
+    check([lies, NOW - AHEAD], NOW)
     with pytest.raises(ClockInDoubt, match="ahead"):
         check([lies, NOW - timedelta(days=365), NOW - timedelta(days=364)], NOW)
+
+
+def test_whoever_looked_at_the_clock_is_believed_as_long_as_a_kit() -> None:
+    quiet, lies = [NOW - timedelta(days=365)], [NOW + timedelta(days=3000)]
+    for heard in (quiet, lies):
+        check(heard, NOW, NOW)
+        check(heard, NOW, NOW - AHEAD)
+        for seen in (NOW + SECOND, NOW - AHEAD - SECOND):
+            with pytest.raises(ClockInDoubt):
+                check(heard, NOW, seen)
 
 
 def test_base_ends_no_share_and_removes_no_key_by_a_clock_that_is_a_year_ahead(
@@ -63,3 +75,8 @@ def test_base_ends_no_share_and_removes_no_key_by_a_clock_that_is_a_year_ahead(
     done = at_base.run("--clock-is-right", "serve", "--once")
     assert done.returncode == 0, done.stderr
     assert at_base.identities(case) == []
+    # What somebody has looked at is remembered: whatever serves round after round goes on.
+    again = at_base.run("serve", "--once")
+    assert again.returncode == 0, again.stderr
+    (at_base.keys / "clock-seen").write_text("junk")
+    assert at_base.told("serve", "--once", status=1)["error"]["code"] == "clock-in-doubt"

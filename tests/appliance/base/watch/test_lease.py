@@ -2,16 +2,21 @@
 
 import io
 import shutil
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from typing import IO
 
 import pytest
+from msgspec import structs
 
-from appliance.base.watch.lease import LASTS, LEASES, Turn
+from appliance.base.watch.lease import LASTS, LEASES, InTurn, Lease, Turn
 from appliance.errors import AnotherBase
 from appliance.records.clock import SystemClock
+from appliance.records.signing import sign_fact
 from appliance.stores.folder import FolderStore
+from appliance.stores.store import Put
 from tests.support.bases import Base
 from tests.support.clocks import NOON, FakeClock
 from tests.support.homes import new_store, service
@@ -20,6 +25,20 @@ from tests.support.homes import new_store, service
 @pytest.fixture
 def store(tmp_path: Path) -> FolderStore:
     return new_store(tmp_path / "service")
+
+
+class Meanwhile(FolderStore):
+    """A store at which something else happens just before an object is created."""
+
+    def __init__(self, root: Path, happens: Callable[[], object]) -> None:
+        super().__init__(root)
+        self._happens: Callable[[], object] | None = happens
+
+    def create(self, name: str, source: IO[bytes]) -> Put:
+        happens, self._happens = self._happens, None
+        if happens is not None:
+            happens()
+        return super().create(name, source)
 
 
 def turn(tmp_path: Path, name: str, clock: FakeClock) -> Turn:
@@ -99,6 +118,128 @@ def test_what_this_service_did_not_sign_or_a_wrong_clock_wrote_holds_nobody_up(
     turn(tmp_path, "ahead", FakeClock(NOON + timedelta(days=365))).take(store)
     turn(tmp_path, "keys", FakeClock()).take(store)
     assert len(leases(store)) == 1
+
+
+@pytest.mark.parametrize("given_back", [False, True])
+def test_of_two_bases_that_come_at_the_same_moment_one_at_most_goes_on(
+    store: FolderStore, tmp_path: Path, given_back: bool
+) -> None:
+    clock = FakeClock()
+    one, other = turn(tmp_path, "one", clock), turn(tmp_path, "other", clock)
+    if given_back:
+        one.take(store)
+        one.leave(store)
+    slow = Meanwhile(tmp_path / "service", lambda: other.take(store))
+    with closing(slow), pytest.raises(AnotherBase):
+        one.take(slow)
+    assert len(leases(store)) == 1
+    other.take(store)
+    with pytest.raises(AnotherBase):
+        one.take(store)
+    other.leave(store)
+    one.take(store)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["0"],
+        ["000"],
+        ["000000"],
+        ["0/junk"],
+        ["z"],
+        ["9" * 100],
+        [f"{number:06}" for number in range(1, 1001)],
+    ],
+)
+def test_junk_among_the_leases_neither_locks_base_out_nor_lets_another_in(
+    store: FolderStore, tmp_path: Path, names: Iterable[str]
+) -> None:
+    clock = FakeClock()
+    for when in ("before", "while it works"):
+        for name in names:
+            path = tmp_path / "service" / LEASES / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"junk")
+        if when == "before":
+            one = turn(tmp_path, "keys", clock)
+            one.take(store)
+        with pytest.raises(AnotherBase):
+            turn(tmp_path, "copy", clock).take(store)
+        clock.advance(LASTS.total_seconds() * 0.7)
+        one.take(store)
+        assert len(leases(store)) == 1
+
+
+def test_a_file_where_the_leases_should_lie_locks_nobody_out(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    store.create(LEASES.rstrip("/"), io.BytesIO(b"junk"))
+    turn(tmp_path, "keys", FakeClock()).take(store)
+    assert len(leases(store)) == 1
+
+
+def test_what_lies_at_the_very_next_numbers_does_not_keep_a_base_from_going_on(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    clock = FakeClock()
+    one = turn(tmp_path, "keys", clock)
+    for _ in range(3):
+        one.take(store)
+        (held,) = leases(store)
+        digits = held.removeprefix(LEASES)
+        next_ones = [f"{int(digits) + n:0{len(digits)}}" for n in range(1, 4)]
+        for name in next_ones:
+            store.create(LEASES + name, io.BytesIO(b"junk"))
+        clock.advance(LASTS.total_seconds() * 6)
+    one.take(store)
+    assert len(leases(store)) == 1
+
+
+def test_a_lease_as_versions_before_wrote_it_counts(store: FolderStore, tmp_path: Path) -> None:
+    clock = FakeClock()
+    one = turn(tmp_path, "keys", clock)
+    one.take(store)
+    (name,) = leases(store)
+    lease = service().chain.word((tmp_path / "service" / name).read_bytes(), Lease)
+    old = sign_fact(service().signer, structs.replace(lease, number=12)).encode()
+    store.purge(name)
+    store.create(f"{LEASES}000012", io.BytesIO(old))
+    with pytest.raises(AnotherBase):
+        turn(tmp_path, "copy", clock).take(store)
+    turn(tmp_path, "keys", clock).take(store)
+    assert leases(store) == [f"{LEASES}000012"]
+    clock.advance(LASTS.total_seconds() * 0.7)
+    one.take(store)
+    assert len(leases(store)) == 1 and leases(store) != [f"{LEASES}000012"]
+
+
+def test_a_round_that_takes_long_goes_on_with_its_lease_or_does_nothing_more(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    clock = FakeClock()
+    one, other = turn(tmp_path, "keys", clock), turn(tmp_path, "copy", clock)
+    one.take(store)
+    at_work = InTurn(store, one)
+    for number in range(5):
+        clock.advance(LASTS.total_seconds() * 0.7)
+        at_work.create(f"orders/{number}", io.BytesIO(b"order"))
+        with pytest.raises(AnotherBase):
+            other.take(store)
+    # One step that took longer than a lease: another came meanwhile.
+    clock.advance(LASTS.total_seconds() + 1)
+    other.take(store)
+    for step in (
+        lambda: at_work.purge("orders/"),
+        lambda: at_work.remove("orders/0"),
+        lambda: at_work.create("orders/9", io.BytesIO(b"order")),
+        lambda: list(at_work.list("orders/")),
+        lambda: at_work.open("orders/0"),
+        lambda: at_work.sweep(clock.wall),
+    ):
+        with pytest.raises(AnotherBase):
+            step()
+    assert len(list(store.list("orders/"))) == 5
 
 
 def test_a_base_with_a_copy_of_the_keys_signs_nothing_while_the_first_one_serves(
