@@ -23,7 +23,7 @@ from appliance.errors import BadFile, BadInput, BadSignature
 from appliance.protocol.cards import Card, CardChain, KitCard
 from appliance.protocol.enrolment import LARGEST_CARD, Enrolled, card_path, read_revocation
 from appliance.protocol.objects import revocation_name
-from appliance.protocol.orders import MOST_A_DAY
+from appliance.protocol.orders import MOST_A_DAY, MOST_FILMED_A_DAY
 from appliance.protocol.permits import (
     Books,
     EndedCase,
@@ -57,6 +57,8 @@ _REMEMBERED = 200
 _DAY = timedelta(days=1)
 _MOST_ENDED = 200
 """Cases ended that are remembered: far more than anybody ends in a day."""
+_FILMS = "/films"
+"""After the name of a case that stays open, and of which films were taken back."""
 _LARGEST_WORD = 16 * 1024
 """Bytes of a revocation: a name and a time, signed. Ours have less than 400."""
 _CLOSED_UNFILMED = 200
@@ -149,21 +151,27 @@ class KitBooks:
         if self.will_close(case):
             self._change(closed=self.books.closed | {case})
 
-    def may_end(self, case: str, who: Verifier, now: datetime | None) -> bool:
-        """True, and noted, unless this practitioner has ended so many cases within a day that the
-        service is asked: its answer to the order removes what is here. Where the time is in doubt,
-        each that is remembered counts."""
+    def may_end(self, case: str, who: Verifier, now: datetime | None, films: bool = False) -> bool:
+        """True, and noted, unless this practitioner has ended so many cases within a day, or taken
+        `films` of so many back, that the service is asked: its answer to the order, or an order of
+        its own, removes what is here. Where the time is in doubt, each that is remembered
+        counts."""
         ended = self.books.ended
         if case in ended:
             return True
         lately = [
-            one
-            for one in ended.values()
+            name
+            for name, one in ended.items()
             if one.by == str(who) and not (one.at and now and abs(now - one.at) > _DAY)
         ]
-        if len(lately) >= MOST_A_DAY:
+        name = f"{case}{_FILMS}" if films else case
+        if name in lately:
+            return True
+        others = {one.removesuffix(_FILMS) for one in lately} - {case}
+        if len(others) >= (MOST_FILMED_A_DAY if films else MOST_A_DAY):
             return False
-        noted = {**ended, case: EndedCase(by=str(who), at=now)}
+        noted = {one: known for one, known in ended.items() if one != name}
+        noted[name] = EndedCase(by=str(who), at=now)
         self._change(ended=dict(list(noted.items())[-_MOST_ENDED:]))
         return True
 

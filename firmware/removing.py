@@ -103,7 +103,8 @@ class Removals:
         service may ask for either, or say with a tombstone that a case's keys are gone. Any other
         practitioner's order ends filming and removes nothing: one page that was taken over, or one
         angry leaver, would be enough to remove every family's films. So does the order of whoever
-        has ended several cases within a day: then the service's answer removes them.
+        has ended several cases within a day, or taken films of several back: then the service's
+        answer, or its order, removes them.
         Raises NotPossible, OSError.
         """
         try:
@@ -127,9 +128,10 @@ class Removals:
             return False
         if not all(self.may_remove(recording) for recording in meant):
             return False
-        ends = bool(meant) and isinstance(order, Withdrawal)
-        if ends and not self._books.may_end(order.case, signed_by, self._now()):
-            return False
+        if meant and ordered_here:
+            films = bool(_film(order))
+            if not self._books.may_end(order.case, signed_by, self._now(), films):
+                return False
         for recording in meant:
             self._remove(recording, "order", hashlib.sha256(note.encode()).hexdigest())
         return True
@@ -169,6 +171,8 @@ class Removals:
         match order:
             case Withdrawal() | FilmWithdrawal():
                 believed = signed_by in practitioners
+                if isinstance(order, FilmWithdrawal):
+                    checked_id(order.film)  # Without one it would be everything.
             case ServiceOrder():
                 believed = service.said(order, signed_by) and order.kit == self._books.kit
             case Tombstone():

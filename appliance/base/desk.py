@@ -313,9 +313,12 @@ class Desk:
     def _asks(self, order: Withdrawal | FilmWithdrawal, by: str) -> str:
         """Why an order waits for the service's yes, '' if it counts. Once there were too many of a
         day, another day makes no yes of it; a list of the case's people may still be on its way."""
-        if order.id in self._ledger.of("accepted") or self._closed(order.case):
-            return ""
         ids = {"case": order.case, "film": _film(order), "by": by}
+        # Another order may have been put in place of one that counted.
+        accepted = self._ledger.of("accepted").get(order.id)
+        same = accepted is not None and ids.items() <= accepted.ids.items()
+        if same or self._closed(order.case):
+            return ""
         if self._said_yes(order):
             self._ledger.write("accepted", order.id, **ids)
             return ""

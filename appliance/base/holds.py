@@ -94,6 +94,9 @@ class Holds:
     def lift(self, signer: Signer, hold: str, now: datetime) -> None:
         """End a hold in the service's name."""
         case, _, name = hold.partition("/")
+        placed = self.all().get(hold)
+        if placed is not None and placed.since is not None:
+            now = max(now, placed.since)  # A kit's clock may be ahead of ours.
         end = HoldEnd(case=case, hold=name, signer=signer.verifier.name, at=now)
         note = sign_fact(signer, end).encode()
         self._lift(hold, note)
@@ -134,6 +137,12 @@ class Holds:
         placed = self.ledger.of("held").get(hold)
         if hold != f"{end.case}/{end.hold}" or end.signer != by or placed is None:
             raise BadFile("This end of a hold belongs elsewhere.")
+        since = read_hold(placed.ids["note"].partition("\n")[0]).since
+        if since is None and self.voices.has_left(by):
+            since = placed.at  # An older kit wrote it, and does not say when.
+        if since is not None and end.at < since:
+            # They may have left since, and dated it back.
+            raise BadFile("This end of a hold is older than the hold.")
         self.voices.check_was_here(by, end.at)
         if not self.voices.is_service(by) and (
             self.voices.is_service(placed.ids["by"])

@@ -35,7 +35,7 @@ from appliance.vault.keys import PrivateKeys
 def enrol(data: bytes, keys: Path) -> Path:
     """Put a practitioner's or a kit's card into the service's folder; returns where it lies.
 
-    Raises BadFile for what is neither, BadInput where a kit has another key than before.
+    Raises BadFile for what is neither, BadInput where somebody has another key than before.
     """
     try:
         card = from_json(data, Card)
@@ -57,6 +57,13 @@ def enrol(data: bytes, keys: Path) -> Path:
                 "If they come back, make new keys for them: attune keygen",
             )
         path = keys / "practitioners" / f"{card.name}.pub"
+        for known in (keys / "practitioners").glob("*.pub"):
+            if _named(known) == card.name and from_json(known.read_bytes(), Card) != card:
+                # Their families are known by that name alone.
+                raise BadInput(
+                    f"{card.name} is enrolled with another key.",
+                    "If it was really made anew, it has a name of its own: attune keygen",
+                )
         data = to_json(card)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     save(path, data + b"\n")

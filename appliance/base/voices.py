@@ -23,7 +23,13 @@ from appliance.errors import (
 from appliance.protocol.cards import Card, role_of
 from appliance.protocol.enrolment import read_revocation
 from appliance.protocol.objects import revocation_object
-from appliance.protocol.orders import MOST_A_DAY, FilmWithdrawal, ShareEnd, Withdrawal
+from appliance.protocol.orders import (
+    MOST_A_DAY,
+    MOST_FILMED_A_DAY,
+    FilmWithdrawal,
+    ShareEnd,
+    Withdrawal,
+)
 from appliance.records.clock import Clock
 from appliance.records.files import checked_id, from_json
 from appliance.records.signing import Verifier, open_note
@@ -99,20 +105,26 @@ class Voices:
             raise Waits(f"{by} is not known to work with this family.")
 
     def many(self, order: Withdrawal | FilmWithdrawal, by: str, clock: Clock) -> str:
-        """A sentence where this signer has ended so many cases lately that the service is asked,
-        '' otherwise."""
-        if self.is_service(by) or not isinstance(order, Withdrawal):
+        """A sentence where this signer has ended so many cases lately, or taken back films of so
+        many, that the service is asked, '' otherwise."""
+        if self.is_service(by):
             return ""
         since = clock.read().wall - _DAY
         decided = [*self._ledger.of("accepted").values(), *self._ledger.of("waits").values()]
+        # Cases, whatever of them went: a film of each is every film, one by one.
         recent = {
-            line.ids["name"]
-            for line in decided
-            if line.ids["by"] == by and line.ids["film"] == "" and line.at > since
+            line.ids.get("case") for line in decided if line.ids["by"] == by and line.at > since
         }
-        if len(recent - {order.id}) >= MOST_A_DAY:
-            return f"{by} has ended {MOST_A_DAY} cases within a day already."
+        others = len(recent - {order.case})
+        if isinstance(order, FilmWithdrawal) and others >= MOST_FILMED_A_DAY:
+            return f"{by} has taken films of {others} cases back within a day already."
+        if isinstance(order, Withdrawal) and others >= MOST_A_DAY:
+            return f"{by} has ended {others} cases within a day already."
         return ""
+
+    def has_left(self, name: str) -> bool:
+        """True for somebody who was of the service and is not any more."""
+        return name in self._former
 
     def is_service(self, name: str) -> bool:
         return role_of(name) == "service"
@@ -123,7 +135,8 @@ class Voices:
         a kit that has it would close it on the service's word."""
         if f"{case}/{name}" in self._ledger.of("let-in"):
             return True
-        return works_in(self._store, self._keys, self._people, case, name)
+        left = self._former
+        return works_in(self._store, self._keys, self._people, case, name, left)
 
     def people_of(self, case: str) -> set[str]:
         """Everybody who is known to work, or to have worked, with a family."""

@@ -27,6 +27,9 @@ LARGEST = 64 * 1024
 MOST_A_DAY = 3
 """Cases that one signer may end within a day before the service is asked, at base and by the
 recorder: somebody may have another's key."""
+MOST_FILMED_A_DAY = 5
+"""Cases of which one signer may take films back within a day, likewise, those that they ended
+among them."""
 
 _NAME = re.compile("order-[0-9]{6}")
 

@@ -16,6 +16,7 @@ from appliance.age.identities import generate_identity
 from appliance.film.manifest import FilmRemoved
 from appliance.protocol.orders import (
     MOST_A_DAY,
+    MOST_FILMED_A_DAY,
     FilmWithdrawal,
     ServiceOrder,
     Tombstone,
@@ -534,6 +535,40 @@ def test_more_cases_in_a_day_than_families_end_wait_for_the_services_answer(
     assert not kit.books.may_end(mine, PRACTITIONER.signer.verifier, None)
     assert kit.books.may_end(mine, PRACTITIONER.signer.verifier, NOON + timedelta(days=2))
     assert kit.books.may_end(new_id(), COLLEAGUE.signer.verifier, NOON)
+
+
+def test_an_order_for_a_film_that_names_none_removes_nothing(kit: Stage) -> None:
+    film = make_film(kit)
+    assert ask(kit, signed(PRACTITIONER.signer, film_withdrawal(kit, ""))) == "refused"
+    assert here(kit) == {film}
+    assert not kit.books.books.closed and not kit.books.books.ended
+
+
+def test_a_film_of_each_case_is_no_way_round_what_may_end_in_a_day(kit: Stage) -> None:
+    cases = [another_case(kit) for _ in range(MOST_FILMED_A_DAY + 1)]
+    answers = [
+        ask(kit, signed(PRACTITIONER.signer, film_withdrawal(kit, film, case=case)))
+        for case, film in cases
+    ]
+    assert answers == ["done"] * MOST_FILMED_A_DAY + ["refused"]
+    case, film = cases[-1]
+    assert here(kit) == {film}
+    # Not as a whole either, nor after a pulled plug.
+    assert ask(kit, signed(PRACTITIONER.signer, withdrawal(kit, case=case))) == "refused"
+    who, books = PRACTITIONER.signer.verifier, KitBooks(kit.home)
+    assert not books.may_end(case, who, NOON, films=True) and not books.may_end(case, who, NOON)
+    # More of the same family is no more families; having taken one back ends no case.
+    assert books.may_end(cases[0][0], who, NOON, films=True)
+    assert not books.may_end(cases[0][0], who, NOON)
+    later = NOON + timedelta(days=2)
+    assert books.may_end(case, who, later, films=True) and books.may_end(case, who, later)
+    # What was counted long ago is counted anew.
+    for filmed, _film in cases[1:MOST_FILMED_A_DAY]:
+        assert books.may_end(filmed, who, later, films=True)
+    assert not books.may_end(cases[0][0], who, later, films=True)
+    service = service_order(kit, film, case=case)
+    assert ask(kit, signed(SERVICE.signer, service)) == "done"
+    assert here(kit) == set()
 
 
 def test_the_service_removes_films_whoever_made_them(shared: Stage) -> None:

@@ -1,6 +1,6 @@
 """A hold reaches the store: nothing that it keeps is removed there, whoever asks (F5)."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,15 @@ from appliance.casework.consent import Hold
 from appliance.casework.withdrawal import hear_service, lift_hold, place_hold, withdraw_film
 from appliance.protocol.case_record import held, is_withdrawn
 from appliance.protocol.objects import hold_object, tombstone_object
-from appliance.protocol.orders import HoldEnd, HoldNotice, Tombstone, hold_name, read_hold
+from appliance.protocol.orders import (
+    HoldEnd,
+    HoldNotice,
+    Tombstone,
+    Withdrawal,
+    hold_name,
+    read_hold,
+)
+from appliance.records.files import new_id, save, to_json
 from appliance.records.signing import open_fact, sign_fact
 from appliance.vault.keys import PrivateKeys
 from tests.support.bases import Base
@@ -199,3 +207,30 @@ def test_a_hold_and_its_end_that_the_store_has_lost_are_put_back_in_the_next_rou
         (folder / name).unlink()
         served(at_base.folder)
         assert contents(folder) == there
+
+
+@pytest.mark.parametrize("since", [LATER, None])
+def test_who_left_lifts_no_hold_that_was_placed_after_they_had(
+    at_base: Base, since: datetime | None
+) -> None:
+    """They date the end back, and their withdrawal too: the keys would go in one round."""
+    case, leaver = at_base.sent(), at_base.enrolled()
+    save(at_base.root / "leaver.pub", to_json(leaver.card()))
+    at_base.told("let-in", str(at_base.root / "leaver.pub"), "--case", case)
+    at_base.told("revoke", leaver.card().name)
+    placed = HoldNotice(case=case, signer=practitioner().card().name, since=since, until=LATER)
+    note = sign_fact(practitioner().signer, placed).encode()
+    if since is None:
+        text = f'{{"attune":"hold-notice/v1","case":"{case}","review":"{LATER.isoformat()}"}}\n'
+        note = practitioner().signer.sign(text).encode()
+    put_note(at_base.folder, hold_object(case, hold_name(note)), note)
+    assert states(at_base) == []
+    before = NOW - timedelta(days=30)
+    end = HoldEnd(case=case, hold=hold_name(note), signer=leaver.card().name, at=before)
+    where = hold_object(case, f"{hold_name(note)}-lifted")
+    put_note(at_base.folder, where, sign_fact(leaver.signer, end).encode())
+    at_base.place(Withdrawal(id=new_id(), case=case, kit="", at=before), leaver)
+    assert states(at_base, 1) == ["held", "refused"]
+    assert at_base.identities(case)
+    # The service lifts it, although a kit's clock was ahead.
+    assert at_base.told("hold", case, "--lift")["lifted"] is True

@@ -10,6 +10,7 @@ from typing import IO
 
 import pytest
 
+from appliance.age.identities import generate_identity
 from appliance.base.desk import Outcome
 from appliance.base.ledger import LEDGER
 from appliance.base.orders import choose_keys, make_new
@@ -685,6 +686,21 @@ def test_a_kit_is_not_enrolled_over_another_of_its_name(kit: SendingKit, keys: P
     save(keys.parent / "other.json", to_json(other))
     done = run(kit, keys, "--enrol", str(keys.parent / "other.json"))
     assert (done.returncode, "another key" in done.stderr) == (1, True)
+
+
+def test_nobody_is_enrolled_under_the_name_of_somebody_else(kit: SendingKit, keys: Path) -> None:
+    """Families are known by the names of those who work with them."""
+    name = practitioner().card().name
+    other = PrivateKeys(generate_identity(), Signer.generate(name))
+    save(keys.parent / "other.pub", to_json(other.card()))
+    case = kit.case().id
+    kit.sync()
+    for words in (["--enrol"], ["--case", case, "--recover"]):
+        done = run(kit, keys, *words, str(keys.parent / "other.pub"))
+        assert (done.returncode, "another key" in done.stderr) == (1, True)
+    assert [path.name for path in (keys / "practitioners").iterdir()] == ["one.pub"]
+    # Their own card again changes nothing.
+    assert run(kit, keys, "--enrol", str(keys / "practitioners" / "one.pub")).returncode == 0
 
 
 def test_what_is_no_card_is_not_enrolled(kit: SendingKit, keys: Path) -> None:

@@ -4,12 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from appliance.age.identities import generate_identity
+from appliance.age.sealing import seal
 from appliance.base.teams import works_in
 from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.names import numbered_name
 from appliance.protocol.objects import case_object
 from appliance.protocol.orders import Withdrawal
 from appliance.protocol.teams import TEAM_NAME, signed_team
 from appliance.records.files import new_id, save
+from appliance.vault.cases import Team
+from appliance.vault.documents import Heading, text_of
 from appliance.vault.keys import PrivateKeys
 from tests.support.bases import Base
 from tests.support.homes import CLOCK, practitioner, service
@@ -102,6 +107,36 @@ def test_nobody_makes_themselves_one_of_a_familys_people(at_base: Base) -> None:
     plant(at_base, case, stranger, 1)
     # The case's own sealed list says otherwise.
     assert asks(at_base, case, stranger)
+
+
+def test_a_sealed_list_of_their_own_makes_nobody_one_of_a_familys_people(at_base: Base) -> None:
+    """Sealed to an identity that they made, which they have sealed to the service: it opens. Where
+    the case has no public list, theirs must not decide."""
+    case, stranger = at_base.sent(), at_base.enrolled()
+    there = at_base.store / "cases" / case
+    for name in lists(there):
+        (there / name).unlink()
+    identity, home = generate_identity(), new_id()
+    key = seal(f"{identity.secret_text()}\n".encode(), [service().card().sealing_key()])
+    save(there / numbered_name("identity", 1, home), key)
+    heading = Heading(case=case, name="team", number=1, home=home, after=(), at=CLOCK.read().wall)
+    team = Team(members=(stranger.card(),), recipient=str(identity.recipient))
+    note = stranger.signer.sign(text_of(heading, team)).encode()
+    save(there / "documents" / numbered_name("team", 1, home), seal(note, [identity.recipient]))
+    plant(at_base, case, stranger, 1)
+    assert asks(at_base, case, stranger)
+    assert at_base.identities(case)
+
+
+def test_who_left_begins_no_public_list(at_base: Base) -> None:
+    """It tells no day, and their order is dated back."""
+    case, leaver = at_base.sent(), at_base.enrolled()
+    unopened(at_base, case)
+    for name in lists(at_base.store / "cases" / case):
+        (at_base.store / "cases" / case / name).unlink()
+    at_base.told("revoke", leaver.card().name)
+    plant(at_base, case, leaver, 1)
+    assert asks(at_base, case, leaver)
 
 
 def test_without_any_list_the_service_is_asked(at_base: Base) -> None:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from appliance.age.identities import generate_identity
@@ -10,7 +11,13 @@ from appliance.age.sealing import seal
 from appliance.errors import NotLetIn
 from appliance.protocol.names import numbered_name
 from appliance.protocol.objects import order_object, tombstone_object
-from appliance.protocol.orders import MOST_A_DAY, FilmWithdrawal, ShareEnd, Withdrawal
+from appliance.protocol.orders import (
+    MOST_A_DAY,
+    MOST_FILMED_A_DAY,
+    FilmWithdrawal,
+    ShareEnd,
+    Withdrawal,
+)
 from appliance.records.files import new_id, save, to_json
 from appliance.stores.folder import FolderStore
 from appliance.vault.cases import Team
@@ -199,6 +206,62 @@ def test_more_cases_in_a_day_than_families_end_wait_for_the_service(at_base: Bas
     )
     for case, order in orders:
         assert bool(at_base.identities(case)) is (found[order] == "asks")
+
+
+def test_a_film_of_each_case_is_no_way_round_that(at_base: Base) -> None:
+    orders = {}
+    for number in range(MOST_FILMED_A_DAY + 2):
+        case = at_base.kit.case().id
+        film = at_base.kit.film(case)
+        at = CLOCK.read().wall + timedelta(seconds=number)
+        order = FilmWithdrawal(id=new_id(), case=case, kit="", film=film, clips=(), at=at)
+        orders[order.id] = (case, film, order)
+    at_base.kit.sync()
+    for _case, _film, order in orders.values():
+        at_base.place(order, practitioner())
+    found = states(at_base, 1)
+    wanted = ["done"] * MOST_FILMED_A_DAY + ["asks"] * 2
+    assert sorted(found.values()) == sorted(wanted)
+    for name, (case, film, _order) in orders.items():
+        there = list((at_base.store / "cases" / case / "recordings").glob(f"{film}/*"))
+        assert bool(there) is (found[name] == "asks")
+    # Nor does anybody end a case whole who has taken films of so many back.
+    case, order_id = at_base.withdrawn()
+    assert states(at_base, 1)[order_id] == "asks" and at_base.identities(case)
+
+
+def test_films_of_one_family_may_be_taken_back_as_many_as_there_are(at_base: Base) -> None:
+    case = at_base.kit.case().id
+    films = [at_base.kit.film(case) for _ in range(MOST_FILMED_A_DAY + 2)]
+    at_base.kit.sync()
+    for film in films:
+        at = CLOCK.read().wall
+        order = FilmWithdrawal(id=new_id(), case=case, kit="", film=film, clips=(), at=at)
+        at_base.place(order, practitioner())
+    assert set(states(at_base).values()) == {"done"}
+
+
+@pytest.mark.parametrize("other", ["another case", "another film", "another signer"])
+def test_what_is_put_in_place_of_an_order_that_counted_is_judged_by_itself(
+    at_base: Base, other: str
+) -> None:
+    """Where a kit can write over: a hold keeps the first, and its name is known."""
+    case, elsewhere, stranger = at_base.sent(), at_base.sent(), at_base.enrolled()
+    at_base.told("hold", case, "--until", f"{CLOCK.read().wall + timedelta(days=9):%Y-%m-%d}")
+    film, second = at_base.kit.film(case), at_base.kit.film(case)
+    at_base.kit.sync()
+    now = CLOCK.read().wall
+    first = FilmWithdrawal(id=new_id(), case=case, kit="", film=film, clips=(), at=now)
+    at_base.place(first, practitioner())
+    assert states(at_base) == {first.id: "held"}
+    put = {
+        "another case": withdrawal(at_base, elsewhere, id=first.id),
+        "another film": msgspec.structs.replace(first, film=second),
+        "another signer": first,
+    }
+    at_base.place(put[other], stranger)
+    assert states(at_base, 1) == {first.id: "asks"}
+    assert at_base.identities(elsewhere)
 
 
 # --- Each by itself (F7) ------------------------------------------------------------------------
