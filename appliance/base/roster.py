@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.base.ledger import Ledger
+from appliance.base.ledger import Kind, Ledger
 from appliance.base.orders import put_note
 from appliance.errors import BadInput, NotAFile
 from appliance.protocol.cards import Card, KitCard
@@ -89,7 +89,7 @@ class Rosters:
 
     def newest(self) -> Roster | None:
         """The one in force; None where none was ever made."""
-        for number in sorted(self._numbers(), reverse=True):
+        for number in range(self._last, 0, -1):
             with suppress(BadInput, OSError):
                 return self._read(number)[0]
         return None
@@ -102,16 +102,11 @@ class Rosters:
         kits: Sequence[KitCard],
         now: datetime,
     ) -> Roster:
-        """Sign the next, and put it where kits look. Raises SendInterrupted, SendRefused."""
-        number = max([0, *self._numbers(), *self._numbers_at(store)]) + 1
-        roster = self._now(number, people, former, kits, now)
-        note = sign_fact(self._signer, roster).encode()
-        self._ledger.write("roster", f"{number:06}", sha256=hashlib.sha256(note).hexdigest())
-        if self._ledger.keeps:
-            path = self._path(number)
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            save(path, note, 0o600)
-        put_note(store, roster_object(number), note)
+        """Sign the next, and put it where kits look. Raises SendInterrupted, SendRefused,
+        NotPossible."""
+        self._adopt(store)
+        roster = self._now(self._last + 1, people, former, kits, now)
+        put_note(store, roster_object(roster.number), self._sign(roster))
         return roster
 
     def renew(
@@ -122,26 +117,31 @@ class Rosters:
         kits: Sequence[KitCard],
         now: datetime,
     ) -> None:
-        """See that kits find the newest, and nothing else under its name; sign another where
-        somebody came or left, or a week has gone. Does nothing where there is none. Raises
-        SendInterrupted, SendRefused."""
-        there = {entry.name: entry.size for entry in store.list(PLACE)}
-        numbers = self._numbers()
-        if not numbers:
-            # Where no copy of the ledger was left, kits follow one all the same.
-            if there and self._numbers_at(store):
-                self.publish(store, people, former, kits, now)
+        """See that kits find each up to the newest, and nothing else under their names; sign
+        another where somebody came or left, or a week has gone. Does nothing where there is none.
+        Raises SendInterrupted, SendRefused, NotPossible."""
+        self._adopt(store)
+        last = self._last
+        if not last:
             return
-        for number in sorted(numbers):
-            where, path = roster_object(number), self._path(number)
-            with suppress(BadInput, OSError):
-                if path.stat().st_size != there.get(where):
-                    put_note(store, where, self._read(number)[1])
-        # Whatever else lies there is nobody's: a kit looks for the next number.
-        for name in there.keys() - {roster_object(number) for number in numbers}:
+        # Whatever else lies there is nobody's: a kit looks for the next number. It goes first, for
+        # what has a name that begins like ours takes ours along.
+        ours = {roster_object(number) for number in range(1, last + 1)}
+        for name in {entry.name for entry in store.list(PLACE)} - ours:
             store.purge(name)
+        there = {entry.name: entry.size for entry in store.list(PLACE)}
+        for number in range(1, last + 1):
+            where, path = roster_object(number), self._path(number)
+            try:
+                if path.stat().st_size == there.get(where):
+                    continue
+                note = self._read(number)[1]
+            except (BadInput, OSError):
+                # No kit goes past a number under which nothing lies.
+                note = self._sign(self._now(number, people, former, kits, now))
+            put_note(store, where, note)
         newest = self.newest()
-        if newest is not None and newest.number == max(numbers):
+        if newest is not None and newest.number == last:
             wanted = self._now(newest.number, people, former, kits, now)
             same = msgspec.structs.replace(wanted, at=newest.at, ends=newest.ends) == newest
             recent = timedelta(0) <= now - newest.at < _RENEWED_AFTER
@@ -184,17 +184,41 @@ class Rosters:
             return read_revocation(line.ids["note"], self._keys.chain).at if line else None
         return None
 
-    def _numbers(self) -> set[int]:
-        return {int(name) for name in self._ledger.of("roster")}
+    def _sign(self, roster: Roster) -> bytes:
+        note = sign_fact(self._signer, roster).encode()
+        # The file first: a number in the ledger is one that can be put at the store again.
+        self._keep(roster.number, note)
+        sha256 = hashlib.sha256(note).hexdigest()
+        self._ledger.write("roster", f"{roster.number:06}", sha256=sha256)
+        return note
 
-    def _numbers_at(self, store: ServiceStore) -> list[int]:
-        """What this service has signed before, where no copy of the ledger was left."""
-        numbers = []
+    def _keep(self, number: int, note: bytes) -> None:
+        if self._ledger.keeps:
+            path = self._path(number)
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            save(path, note, 0o600)
+
+    @property
+    def _last(self) -> int:
+        """The highest number that was ever signed; 0 for none."""
+        return max(map(int, self._ledger.of("roster")), default=0)
+
+    def _adopt(self, store: ServiceStore) -> None:
+        """Where no copy of the ledger was left, go on from what this service signed before: kits
+        follow that all the same."""
+        if self._last:
+            return
+        lines: list[tuple[Kind, dict[str, str]]] = []
         for entry in store.list(PLACE):
             with suppress(BadInput, NotAFile):
                 note = read_small(store, entry.name, LARGEST) or b""
-                numbers.append(read_roster(note, self._keys.chain, before=True).number)
-        return numbers
+                number = read_roster(note, self._keys.chain).number
+                if entry.name == roster_object(number):
+                    self._keep(number, note)
+                    sha256 = hashlib.sha256(note).hexdigest()
+                    lines.append(("roster", {"name": f"{number:06}", "sha256": sha256}))
+        # As one: half of them were a roster too low.
+        self._ledger.write_all(lines)
 
     def _read(self, number: int) -> tuple[Roster, bytes]:
         note = read_plain(self._path(number), LARGEST)

@@ -10,7 +10,7 @@ from appliance.base.ledger import Ledger
 from appliance.base.roster import LASTS, Rosters, load_names
 from appliance.protocol.cards import KitCard
 from appliance.protocol.roster import Roster, read_roster, roster_object
-from appliance.records.files import from_json
+from appliance.records.files import from_json, save
 from tests.support.bases import Base
 from tests.support.homes import CLOCK, contents, practitioner, service
 
@@ -31,14 +31,20 @@ def signed(at_base: Base) -> list[Roster]:
     return [read_roster(path.read_bytes(), service().chain) for path in found]
 
 
-def renewed(at_base: Base, days: float) -> None:
+def renewed(at_base: Base, days: float, first: bool = False) -> None:
     """A round so many days later."""
     ledger = Ledger(at_base.keys, service().signer, CLOCK)
     kit = from_json(at_base.kit.home.kit_card.read_bytes(), KitCard)
     with ledger.at_work():
         rosters = Rosters(at_base.keys, service(), ledger)
         people, now = [practitioner().card()], NOW + timedelta(days=days)
-        rosters.renew(at_base.folder, people, [], [kit], now)
+        told = rosters.publish if first else rosters.renew
+        told(at_base.folder, people, [], [kit], now)
+
+
+def published(at_base: Base, days: float) -> None:
+    """The first, so many days later."""
+    renewed(at_base, days, first=True)
 
 
 def test_a_service_that_made_no_roster_has_none_whatever_is_done(at_base: Base) -> None:
@@ -121,6 +127,80 @@ def test_where_the_ledger_was_lost_the_numbers_go_on(at_base: Base) -> None:
     at_base.told("ledger", "--from-store")
     at_base.told("serve", "--once")
     assert [one.number for one in signed(at_base)][-1] == 3
+
+
+def numbers(at_base: Base) -> list[int]:
+    return [one.number for one in signed(at_base)]
+
+
+def followed(at_base: Base, known: int) -> int:
+    """The roster that a kit has after a contact that had this one before."""
+    here = at_base.kit.home.roster_there
+    here.unlink(missing_ok=True)
+    if known:
+        save(here, (at_base.keys / roster_object(known).removeprefix("service/")).read_bytes())
+    at_base.kit.sync()
+    return read_roster(here.read_bytes(), service().chain).number
+
+
+@pytest.mark.parametrize("lost", [{1}, {2}, {3}, {1, 2}, {1, 2, 3}])
+@pytest.mark.parametrize("there_too", [True, False])
+def test_a_number_of_which_nothing_is_left_is_signed_anew(
+    at_base: Base, lost: set[int], there_too: bool
+) -> None:
+    at_base.sent()
+    for days in (0, 8, 16):
+        (renewed if days else published)(at_base, days)
+    for number in lost:
+        (at_base.keys / "roster" / f"{number:06}").unlink()
+        if there_too:
+            (at_base.store / roster_object(number)).unlink()
+    renewed(at_base, 16.1)
+    assert numbers(at_base) == [1, 2, 3]
+    assert followed(at_base, 0) == followed(at_base, 2) == 3
+    before = contents(at_base.root)
+    renewed(at_base, 16.1)
+    assert contents(at_base.root) == before, "once, not each round"
+
+
+def test_a_roster_that_could_not_be_written_down_takes_no_number(at_base: Base) -> None:
+    published(at_base, 0)
+    in_the_way = at_base.keys / "roster" / "000002" / "full"
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(OSError, match="000002"):
+        renewed(at_base, 8)
+    shutil.rmtree(in_the_way.parent)
+    assert numbers(at_base) == [1]
+    renewed(at_base, 8)
+    assert numbers(at_base) == [1, 2]
+
+
+@pytest.mark.parametrize("also", [(), ("roster",)])
+@pytest.mark.parametrize("hole", [None, 2])
+def test_a_ledger_that_was_lost_leaves_no_kit_behind(
+    at_base: Base, also: tuple[str, ...], hole: int | None
+) -> None:
+    at_base.sent()
+    for days in (0, 8, 16):
+        (renewed if days else published)(at_base, days)
+    for folder in ("ledger", *also):
+        shutil.rmtree(at_base.keys / folder)
+    if hole:
+        (at_base.store / roster_object(hole)).unlink()
+    for days in (24, 24.1, 32):
+        renewed(at_base, days)
+    assert numbers(at_base) == [1, 2, 3, 4, 5]
+    assert [followed(at_base, known) for known in range(5)] == [5] * 5
+
+
+@pytest.mark.parametrize("name", ["0", "00000", "000001x", "000002.age", "9"])
+def test_what_somebody_else_puts_there_takes_no_roster_along(at_base: Base, name: str) -> None:
+    published(at_base, 0)
+    renewed(at_base, 8)
+    before = contents(at_base.store)
+    (at_base.store / "service" / "roster" / name).write_bytes(b"rubbish")
+    renewed(at_base, 8)
+    assert contents(at_base.store) == before
 
 
 @pytest.mark.parametrize(
