@@ -76,7 +76,8 @@ class Outbox:
         before = self._so_far()
         part = LogPart(
             kit=self._signer.verifier.name.removeprefix("kit-"),
-            number=before.number + 1,
+            # Sync may have sent what a cut left there: a number is never used twice.
+            number=max(before.number, self._newest()) + 1,
             logs=dict(self._new_lines(before)),
             removed=dict(self._new_notes(before)),
         )
@@ -84,7 +85,7 @@ class Outbox:
             return False
         note = sign_fact(self._signer, part).encode()
         sealed = seal(note, enrolled.chain.recipients())
-        # A cut between these two makes the same part once more.
+        # A cut between these two makes the same lines go once more, in the next part.
         save(self._home.outbox / part_name(part.number), sealed)
         done = {name: new.first - 1 + new.text.count("\n") for name, new in part.logs.items()}
         now = _SoFar(
@@ -100,9 +101,11 @@ class Outbox:
             found = load_fact(self._home.outbox / "so-far", _SoFar)
             if found is not None:
                 return found
-        # Lost: all goes once more, behind what lies there.
+        return _SoFar(number=0)  # Lost: all goes once more, behind what lies there.
+
+    def _newest(self) -> int:
         names = [path.stem for path in paths_in(self._home.outbox, PART_NAME, MOST_PARTS)]
-        return _SoFar(number=int(names[-1]) if names else 0)
+        return int(names[-1]) if names else 0
 
     def _new_lines(self, before: _SoFar) -> Iterator[tuple[str, Lines]]:
         for process in _PROCESSES:

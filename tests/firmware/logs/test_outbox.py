@@ -96,6 +96,24 @@ def test_where_nobody_knows_what_was_put_there_all_goes_once_more_and_nothing_is
     assert [part.logs["web"].text.count("\n") for part in parts(home)] == [1, 2]
 
 
+def test_after_a_cut_no_number_is_used_twice_and_every_line_goes(home: Home) -> None:
+    happened(home, "web", "unlocked")
+    Outbox(home, SIGNER).put()
+    before = (home.outbox / "so-far").read_bytes()
+    happened(home, "web", "armed")
+    Outbox(home, SIGNER).put()
+    # The plug was pulled before it was written down, and sync has sent the part by now.
+    save(home.outbox / "so-far", before)
+    sent = {path: path.read_bytes() for path in home.outbox.glob("*.age")}
+    happened(home, "web", "locked")
+    assert Outbox(home, SIGNER).put() == 1
+    assert {path: path.read_bytes() for path in sent} == sent
+    assert [part.number for part in parts(home)] == [1, 2, 3]
+    last = parts(home)[-1].logs["web"]
+    assert (last.first, last.text.count("\n")) == (2, 2)
+    assert Outbox(home, SIGNER).put() == 0
+
+
 def test_a_long_log_goes_in_several_parts(home: Home) -> None:
     log = Log(home.log("web"), CLOCK)
     for _ in range(30):
