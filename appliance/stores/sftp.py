@@ -46,6 +46,10 @@ _UNFINISHED = ".unfinished"
 _READ_AHEAD = 1 << 20
 _FULL = 1 << 20
 """Bytes: with less left, a write that failed is told as a full disk."""
+_ERASED_AT_ONCE = 1 << 20
+_ERASED = 64 << 20
+"""Bytes that are overwritten of a file: a kit may have made one that is endless and takes up
+nothing. What was sealed opens no more without its beginning."""
 _OLD = timedelta(days=1)
 """A try that began so long ago is not under way any more."""
 _T = TypeVar("_T")
@@ -143,7 +147,7 @@ class SftpStore:
             whole = f"{folder}/{name}" if folder else name
             inside = [entry.name for entry in self.list(f"{whole}/")] if whole in folders else []
             for one in (*inside, whole):
-                self.run(self._destroy(self._path(one)))
+                self._destroy(self._path(one))
             if not name.startswith("."):
                 removed.extend(inside or [whole])
 
@@ -309,19 +313,24 @@ class SftpStore:
                 found.append((whole, entry.attrs.size or 0))
         return sorted(found, key=lambda item: item[0] + "/" if item[1] is None else item[0])
 
-    async def _destroy(self, path: str) -> None:
+    def _destroy(self, path: str) -> None:
         """Overwrite a file, sync, remove."""
-        with contextlib.suppress(asyncssh.SFTPNoSuchFile):
-            found = await self._client.lstat(path)
+        with contextlib.suppress(_NotThere):
+            found = self.run(self._client.lstat(path))
             if found.type == asyncssh.FILEXFER_TYPE_DIRECTORY:
-                await self._client.rmtree(path)
+                self.run(self._client.rmtree(path))
                 return
-            await self._client.chmod(path, 0o600)
-            size = found.size or 0
-            async with self._client.open(path, "r+b") as file:
-                await file.write(secrets.token_bytes(size), 0)
-                await file.fsync()
-            await self._client.remove(path)
+            self.run(self._client.chmod(path, 0o600))
+            file = self.run(self._client.open(path, "r+b"))
+            try:
+                left = min(found.size or 0, _ERASED)
+                for start in range(0, left, _ERASED_AT_ONCE):
+                    piece = secrets.token_bytes(min(left - start, _ERASED_AT_ONCE))
+                    self.run(self._told(file.write(piece, start)))
+                self.run(self._told(file.fsync()))
+            finally:
+                self.run(file.close())
+            self.run(self._client.remove(path))
 
     def run(self, work: Awaitable[_T]) -> _T:
         """Do something on the connection, and turn what goes wrong into what to do about it."""

@@ -12,6 +12,21 @@ from urllib.parse import unquote, urlsplit
 from tests.stores.servers import Server
 
 
+def test_a_file_without_end_at_an_sftp_server_is_purged_as_any_other(sftp: Server) -> None:
+    root = Path(unquote(urlsplit(sftp.url).path))
+    with contextlib.closing(sftp.open()) as kit:
+        kit.create("cases/endless/identity-0001.age", io.BytesIO(b"x" * 3_000_000))
+        kit.create("cases/endless/identity-0003.age", io.BytesIO(b""))
+    path = root / "cases" / "endless" / "identity-0002.age"
+    path.touch()
+    os.truncate(path, 1 << 40)
+    shutil.chown(path, path.parent.owner())
+    with contextlib.closing(sftp.open_as_service()) as one_who_may:
+        names = one_who_may.purge("cases/endless/identity-")
+        assert [name[-8:] for name in names] == ["0001.age", "0002.age", "0003.age"]
+    assert list(path.parent.iterdir()) == []
+
+
 def test_what_cut_tries_left_at_an_sftp_server_is_swept_by_whoever_may(sftp: Server) -> None:
     folder = Path(unquote(urlsplit(sftp.url).path)) / "cases" / "swept"
     with contextlib.closing(sftp.open()) as kit:
