@@ -25,7 +25,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Literal
 
-from appliance.errors import BadFile, BadInput, BadSignature, NotAFile
+from appliance.errors import BadFile, BadInput, BadSignature, NotAFile, NotPossible
 from appliance.protocol.cards import CardChain
 from appliance.records.audit import START, Entry, Log
 from appliance.records.audit import Head as End
@@ -35,6 +35,9 @@ from appliance.records.signing import Signer, open_fact, sign_fact
 from appliance.stores.store import Store, read_small
 
 LEDGER = "service/ledger"
+PATIENCE_SECONDS = 60.0
+"""So long a rehearsal waits for whoever works."""
+_LOOKED_EVERY_SECONDS = 0.2
 
 Kind = Literal[
     "accepted",
@@ -96,14 +99,17 @@ class Ledger:
         clock: Clock,
         keep: bool = True,
         service: CardChain | None = None,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
-        """`folder` is the folder of keys. Without `keep` nothing is written: for a rehearsal.
+        """`folder` is the folder of keys. Without `keep` nothing is written: for a rehearsal, which
+        waits `patience` seconds at most for whoever works.
         `service`: whose ledger this is, where `signer` is not its only key."""
         self._directory = folder / "ledger"
         self._signer = signer
         self._clock = clock
         self._keep = keep
         self._service = service
+        self._patience = patience
         self._log: Log | None = None
         self._note = ""
         self._size = 0
@@ -115,7 +121,8 @@ class Ledger:
     def at_work(self) -> Iterator[None]:
         """Hold the ledger alone, and read what another program of this service has written since.
 
-        Raises BadFile for one that was cut short or altered, BadSignature for another service's.
+        Raises BadFile for one that was cut short or altered, BadSignature for another service's; in
+        a rehearsal NotPossible while another program has it for long.
         """
         with self._locked():
             if self._log is None or self._note != self._signed_head() or self._size != self._end:
@@ -289,7 +296,24 @@ class Ledger:
         self._directory.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(self._directory / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if self._keep:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            else:
+                self._wait_for(descriptor)
             yield
         finally:
             os.close(descriptor)
+
+    def _wait_for(self, descriptor: int) -> None:
+        until = time.monotonic() + self._patience
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            if time.monotonic() >= until:
+                raise NotPossible(
+                    "Another program of this service works here, and has come to no end for long.",
+                    "Try again. If it is so for an hour: systemctl status attune-base, then start "
+                    "it again.",
+                )
+            time.sleep(_LOOKED_EVERY_SECONDS)

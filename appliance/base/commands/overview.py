@@ -1,6 +1,8 @@
 """`status` and `kits`: how the service stands, and what somebody should look at."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -13,9 +15,18 @@ from appliance.base.service import Service
 from appliance.base.status import Finding, KitSeen, ends_soon, findings, key_ends_soon
 from appliance.base.status import kits as seen_kits
 from appliance.base.watch.rights import unreadable
-from appliance.base.watch.telling import failed, figures, notify, stands_still
-from appliance.errors import KitError
+from appliance.base.watch.telling import (
+    failed,
+    figures,
+    notify,
+    stands_still,
+    unwritten_figures,
+)
+from appliance.errors import KitError, NotPossible, error_json
 from appliance.records.clock import SystemClock
+
+COULD_NOT = 2
+"""Status of a look that could not be had, or of which nobody could be told."""
 
 
 @click.command()
@@ -44,33 +55,56 @@ def status(
     What waits for your yes or could not be carried out, holds whose day has come, kits that are
     silent or strange, what of the way to the store ends soon: each with what it is, since when,
     and what to do. It ends with status 1 if there is anything, so that whatever runs it each
-    morning can tell somebody.
+    morning can tell somebody; with 2 where it could not look, or could tell nobody.
 
     \b
     Example:
       attune base /srv/attune/store -i KEYS status --notify "mail -s Attune lead@example.org"
     """
     now = SystemClock().read().wall
+    # First: whatever stands still may keep the store from being looked at.
+    still = list(stands_still(heartbeat, now)) if heartbeat else []
     counts: dict[str, int] = {}
-    ended: KitError | None = None
-    try:
+    wrong: list[KitError] = []
+    found: list[Finding] = []
+    with _kept(wrong):
         found, counts = _looked(service, now)
-    except KitError as error:
-        ended, found = error, [failed(error)]
-    found += stands_still(heartbeat, now) if heartbeat else ()
+    found = [*(failed(error) for error in wrong), *found, *still]
     if textfile:
-        figures(textfile, found, counts, now)
+        unwritten: list[KitError] = []
+        with _kept(unwritten):
+            figures(textfile, found, counts, now)
+        # They keep nobody from being told, and whoever is told hears of them.
+        found += [unwritten_figures(error) for error in unwritten]
+        wrong += unwritten
     if command and found:
-        notify(command, found, now)
-    if ended is not None:
-        raise ended
-    lines = [
-        *(finding.sentence for finding in found),
-        f"Kits: {counts['kits']}. Families' cases: {counts['cases']}, of them withdrawn: "
-        f"{counts['withdrawn']}. To be looked at: {len(found)}.",
-    ]
-    tell(as_json, "\n".join(lines), ok=not found, findings=found, counts=counts)
-    sys.exit(bool(found))
+        with _kept(wrong):
+            notify(command, found, now)
+    if counts:
+        lines = [
+            *(finding.sentence for finding in found),
+            f"Kits: {counts['kits']}. Families' cases: {counts['cases']}, of them withdrawn: "
+            f"{counts['withdrawn']}. To be looked at: {len(found)}.",
+        ]
+        tell(as_json, "\n".join(lines), ok=not found, findings=found, counts=counts)
+    for error in wrong:
+        click.echo(f"attune base: {error}", err=True)
+    if not counts:
+        first = wrong[0]
+        told = error_json(sys.argv[1:], first.code, first.sentence, first.hint)
+        click.echo(told, nl=False)
+    sys.exit(COULD_NOT if wrong else bool(found))
+
+
+@contextlib.contextmanager
+def _kept(wrong: list[KitError]) -> Iterator[None]:
+    # What goes wrong with one step keeps none of those that follow.
+    try:
+        yield
+    except KitError as error:
+        wrong.append(error)
+    except OSError as error:
+        wrong.append(NotPossible(f"{error.filename or 'A file'}: {error.strerror}."))
 
 
 def _looked(service: Service, now: datetime) -> tuple[list[Finding], dict[str, int]]:

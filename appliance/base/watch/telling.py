@@ -62,6 +62,11 @@ def failed(error: KitError) -> Finding:
     return Finding(f"Base could not look at its store: {error.sentence}", None, error.hint)
 
 
+def unwritten_figures(error: KitError) -> Finding:
+    """That whoever looks at a dashboard sees what was."""
+    return Finding(f"Base could not write its figures: {error.sentence}", None, error.hint)
+
+
 def figures(path: Path, found: Sequence[Finding], counts: Mapping[str, int], now: datetime) -> None:
     """Write what Prometheus' node_exporter takes up from its textfile directory: the file's name
     ends in .prom there. Raises OSError."""

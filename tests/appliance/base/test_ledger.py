@@ -9,6 +9,7 @@ import pytest
 from appliance.base.ledger import LEDGER, Ledger, Standing
 from appliance.casework.consent import Hold
 from appliance.casework.withdrawal import hear_service, lift_hold, place_hold, withdraw_film
+from appliance.errors import NotPossible
 from appliance.protocol.case_record import films_withdrawn
 from appliance.protocol.objects import (
     film_object,
@@ -275,6 +276,17 @@ def test_two_programs_of_one_service_write_in_turn_and_see_what_the_other_wrote(
             with ledger.at_work():
                 assert ledger.length == 2 * number + (ledger is other)
                 ledger.write("accepted", f"{number}-{id(ledger)}", case="", film="", by="")
+
+
+def test_who_only_looks_does_not_wait_for_one_that_comes_to_no_end(tmp_path: Path) -> None:
+    working = Ledger(tmp_path, service().signer, CLOCK)
+    looking = Ledger(tmp_path, service().signer, CLOCK, keep=False, patience=0.0)
+    with working.at_work():
+        working.write("accepted", "first", case="", film="", by="")
+        with pytest.raises(NotPossible, match="no end"), looking.at_work():
+            raise AssertionError("two had it")
+    with looking.at_work():
+        assert list(looking.of("accepted")) == ["first"]
 
 
 def test_a_program_that_was_killed_between_line_and_signature_breaks_no_ledger_of_another(

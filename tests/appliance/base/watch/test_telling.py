@@ -119,6 +119,40 @@ def test_status_tells_a_command_of_an_order_that_waits_and_nothing_that_is_secre
     assert "attune_base_findings 1" in (tmp_path / "x.prom").read_text()
 
 
+@pytest.mark.parametrize("broken", ["figures", "store", "keys", "both"])
+def test_whatever_fails_somebody_is_told_and_it_ends_as_a_failure(
+    tmp_path: Path, command: Path, broken: str
+) -> None:
+    at_base = Base(tmp_path)
+    textfile = tmp_path / "x.prom"
+    if broken in ("figures", "both"):
+        textfile = tmp_path / "not-there" / "x.prom"
+    if broken in ("store", "both"):
+        os.rename(at_base.store, tmp_path / "unplugged")
+    if broken == "keys":
+        (at_base.keys / "service.key").unlink()
+        (at_base.keys / "service.key").mkdir()
+    words = ("--notify", str(command), "--textfile", str(textfile))
+    done = at_base.run("status", *words)
+    assert done.returncode == 2, done.stderr
+    told = (tmp_path / "given").read_text()
+    assert ("figures" in told) is (broken in ("figures", "both"))
+    assert ("could not look" in told) is (broken != "figures")
+    assert "error" in at_base.told("status", *words, status=2) or broken == "figures"
+
+
+def test_a_look_of_which_nobody_could_be_told_is_a_failure(tmp_path: Path) -> None:
+    at_base = Base(tmp_path)
+    card = at_base.store / f"kits/{new_id()}/card.json"
+    card.parent.mkdir(parents=True)
+    card.write_text("{}")
+    textfile = tmp_path / "x.prom"
+    done = at_base.run("status", "--notify", "/bin/false", "--textfile", str(textfile))
+    assert done.returncode == 2 and "Nobody was told" in done.stderr
+    assert "attune_base_findings 1" in textfile.read_text()
+    assert at_base.told("status", "--notify", "/bin/false", status=2)["findings"]
+
+
 def test_serve_leaves_word_of_its_rounds_and_status_reads_it(tmp_path: Path) -> None:
     at_base = Base(tmp_path)
     path = str(tmp_path / "heartbeat")
