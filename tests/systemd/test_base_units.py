@@ -75,3 +75,47 @@ def test_they_come_with_the_package_of_base_and_with_no_kit() -> None:
     assert not list(SYSTEMD.glob("attune-base*"))
     recipe = (ROOT / "tools" / "package").read_text()
     assert "for unit in systemd/base/*.{service,timer}; do base" in recipe
+
+
+def _asked(tmp_path: Path, name: str, word: str, enabled: bool) -> list[str]:
+    """What a maintainer script asks of the system, where an older version was before."""
+    said, programs = tmp_path / "said", tmp_path / "programs"
+    programs.mkdir()
+    answer = f'case "$*" in *is-enabled*) exit {int(not enabled)};; esac'
+    for program in ("systemctl", "systemd-sysusers", "systemd-tmpfiles", "find"):
+        path = programs / program
+        path.write_text(f'#!/bin/sh\necho "{program} $*" >>{said}\n{answer}\n')
+        path.chmod(0o755)
+    text = (SYSTEMD / "debian" / name).read_text().replace("/run/systemd/system", str(tmp_path))
+    done = subprocess.run(
+        ["/bin/sh", "-c", text, name, word, "1.0"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": f"{programs}:/bin"},
+    )
+    assert done.returncode == 0, done.stderr
+    return said.read_text().splitlines()
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_an_upgrade_starts_base_again_where_it_is_to_run_and_only_there(
+    tmp_path: Path, enabled: bool
+) -> None:
+    said = _asked(tmp_path, "attune-base.postinst", "configure", enabled)
+    verb = "restart" if enabled else "try-restart"
+    assert said[-1] == f"systemctl --no-block {verb} attune-base.service"
+    assert "systemctl daemon-reload" in said
+
+
+def test_a_base_that_is_removed_is_stopped_and_does_not_start_when_it_comes_back(
+    tmp_path: Path,
+) -> None:
+    said = _asked(tmp_path, "attune-base.prerm", "remove", enabled=True)
+    units = "attune-base.service attune-base-status.timer"
+    assert said[:2] == [f"systemctl stop {units}", f"systemctl --quiet disable {units}"]
+
+
+def test_a_base_that_is_upgraded_stays_enabled(tmp_path: Path) -> None:
+    said = _asked(tmp_path, "attune-base.prerm", "upgrade", enabled=True)
+    assert not [line for line in said if line.startswith("systemctl")]
