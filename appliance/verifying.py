@@ -26,7 +26,7 @@ import msgspec
 
 from appliance.errors import BadFile, BadInput, Incomplete
 from appliance.film.manifest import EndReason, Manifest, index_name, parse_manifest
-from appliance.protocol.cards import Card, KitCard
+from appliance.protocol.cards import Card, KeyCard, KitCard
 from appliance.protocol.notes import Signers, check_note, revoked, whose
 from appliance.records.audit import Heads, check_chain, check_heads, holds
 from appliance.records.files import from_json, lines, open_plain, plain_size
@@ -45,7 +45,7 @@ _OF_KIT = re.compile(r"kits/(?P<kit>[a-z2-7]{16})/")
 _CASE = re.compile(r"(?:.*/)?cases/(?P<case>[a-z2-7]{16})/(recordings|imports)/")
 _IMPORT = re.compile(r"(?:.*/)?imports/[a-z2-7]{16}/?")
 
-_AnyCard = Card | KitCard
+_AnyCard = Card | KeyCard | KitCard
 _ANY_CARD: msgspec.json.Decoder[_AnyCard] = msgspec.json.Decoder(_AnyCard)
 
 State = Literal["holds", "unfinished", "broken"]
@@ -172,12 +172,15 @@ def verify(place: Place, given: Sequence[Verifier] = ()) -> Verdict:
     return Verdict(tuple(findings), tuple(given), 0 if "manifest" in names else len(others))
 
 
-def parse_key(text: str) -> Verifier:
-    """A public key: name+hash+key, or a card: a kit's, somebody's or the service's. Raises
-    BadFile."""
-    if text.lstrip().startswith("{"):
-        return from_json(text, _ANY_CARD).verifying_key()
-    return Verifier.parse(text)
+def parse_key(text: str) -> Verifier | None:
+    """A public key: name+hash+key, or a card: a kit's, somebody's or the service's; None for the
+    public half of what only opens, or only signs cards. Raises BadFile."""
+    if not text.lstrip().startswith("{"):
+        return Verifier.parse(text)
+    card = from_json(text, _ANY_CARD)
+    if isinstance(card, KeyCard):
+        return Verifier.parse(card.key) if card.role == "signing" else None
+    return card.verifying_key()
 
 
 def _cards(place: Place, names: Sequence[str]) -> list[Verifier]:

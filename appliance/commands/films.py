@@ -211,14 +211,22 @@ def _kit_keys(given: Sequence[str]) -> list["Verifier"]:
     """The public keys, each written out, in a file, or all that lie in a folder."""
     from appliance.verifying import parse_key
 
-    texts: list[str] = []
+    found: list[Verifier] = []
     for key in given:
-        path = Path(key)
-        if not path.is_dir():
-            texts.append(path.read_text() if path.is_file() else key)
-            continue
-        cards = sorted(one for one in path.rglob("*") if one.suffix in (".pub", ".json"))
-        if not cards:
-            raise BadInput(f"There is no card (*.pub, *.json) in {path}.")
-        texts += [one.read_text() for one in cards if one.name != "service-setup.pub"]
-    return [parse_key(text) for text in texts]
+        path, texts = Path(key), [key]
+        if path.is_dir():
+            # What else lies beside a service's keys is no card.
+            cards = sorted(
+                one
+                for one in path.rglob("*")
+                if (one.suffix == ".pub" or one.name == "kit.json")
+                and one.name != "service-setup.pub"
+            )
+            texts = [one.read_text() for one in cards]
+        elif path.is_file():
+            texts = [path.read_text()]
+        keys = [made for made in map(parse_key, texts) if made is not None]
+        if not keys:
+            raise BadInput(f"There is no card (*.pub, kit.json) of what signs in {path}.")
+        found += keys
+    return found

@@ -158,11 +158,7 @@ def change_passphrase(path: Path, old: Callable[[], str], new: str) -> None:
     """
     try:
         with open(path, "r+b", buffering=0) as before:
-            data = before.read()
-            if data.startswith(VERSION_LINE):
-                keys = unlock(data, old())
-            else:
-                keys = PrivateKeys.parse(data.decode(errors="replace"))
+            keys = read_keys(before.read(), old)
             save(path, lock(keys, new), stat.S_IMODE(os.fstat(before.fileno()).st_mode))
             erase(before)
     except KitError:

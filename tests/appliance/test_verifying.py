@@ -11,11 +11,13 @@ import pytest
 
 from appliance.commands.main import run
 from appliance.errors import BadInput
+from appliance.protocol.cards import KeyRole
 from appliance.protocol.orders import Withdrawal
 from appliance.records.audit import Log
 from appliance.records.files import new_id, save, to_json
 from appliance.records.signing import Signer
 from appliance.stores.folder import FolderStore
+from appliance.vault.keys import HalfKeys
 from appliance.verifying import Folder, Verdict, parse_key, verify
 from firmware.logs.checkpoints import Checkpoints
 from tests.support.bases import Base
@@ -291,6 +293,22 @@ def test_what_somebody_signed_after_they_had_left_does_not_hold(at_base: Base) -
     broken = of_notes(at_base).broken
     assert broken and broken.what == f"orders/{order.id}"
     assert f"{name} had left the service when this was signed" in broken.words
+
+
+def test_whatever_else_lies_in_a_services_folder_of_keys_is_no_key(
+    at_base: Base, capsys: pytest.CaptureFixture[str]
+) -> None:
+    roles: tuple[KeyRole, ...] = ("root", "signing", "opening")
+    for role in roles:
+        card = HalfKeys.generate(role).card()
+        save(at_base.keys / f"{role}.key.pub", to_json(card))
+        assert (parse_key(to_json(card).decode()) is None) == (role != "signing")
+    (at_base.keys / "roster").mkdir(exist_ok=True)
+    save(at_base.keys / "roster" / "names.json", b"{}")
+    words = ["verify", str(at_base.store), "--kit-key"]
+    assert run([*words, str(at_base.keys)]) == 0, capsys.readouterr().err
+    assert run([*words, str(at_base.keys / "opening.key.pub")]) == 1
+    assert "of what signs" in capsys.readouterr().err
 
 
 def test_a_folder_without_a_card_is_no_key(

@@ -11,10 +11,10 @@ from appliance.age.scrypt import LEAST_WORK, MOST_WORK, ScryptIdentity, ScryptRe
 from appliance.age.sealing import seal
 from appliance.age.unsealing import Identity, unseal
 from appliance.errors import BadFile, BadInput, Incomplete, NotOpened, NotPossible, WrongPassphrase
-from appliance.protocol.cards import Card, Role
+from appliance.protocol.cards import Card, KeyRole, Role
 from appliance.records.files import from_json, to_json
 from appliance.records.signing import Signer, open_note
-from appliance.vault.keys import PrivateKeys, change_passphrase, lock, unlock
+from appliance.vault.keys import HalfKeys, PrivateKeys, change_passphrase, lock, read_keys, unlock
 from appliance.vault.passphrases import make_passphrase
 
 GOOD = "lobe kadu vano resi jutu hapo"
@@ -127,6 +127,15 @@ def test_a_plain_key_file_gets_its_first_passphrase(tmp_path: Path) -> None:
     path.write_text(KEYS.text())
     change_passphrase(path, lambda: pytest.fail("there is no passphrase to ask for"), OTHER)
     assert unlock(path.read_bytes(), OTHER).text() == KEYS.text()
+
+
+@pytest.mark.parametrize("role", ["root", "signing", "opening"])
+def test_a_key_of_a_service_gets_a_passphrase_and_another(tmp_path: Path, role: KeyRole) -> None:
+    keys, path = HalfKeys.generate(role), tmp_path / "key"
+    path.write_text(keys.text())
+    change_passphrase(path, lambda: pytest.fail("there is no passphrase to ask for"), OTHER)
+    change_passphrase(path, lambda: OTHER, GOOD)
+    assert read_keys(path.read_bytes(), lambda: GOOD).text() == keys.text()
 
 
 @pytest.mark.parametrize(
