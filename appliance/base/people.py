@@ -7,14 +7,13 @@ order lets them in on their kit (`appliance.casework.readmission`).
 """
 
 import hashlib
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.age.identities import identity_lines, parse_identity
 from appliance.age.sealing import seal
-from appliance.base.cases import every_case, newest_key, teams_there
+from appliance.base.cases import every_case, newest_key, put_key, teams_there
 from appliance.base.ledger import Ledger
 from appliance.base.orders import place_order, put_note
 from appliance.errors import BadFile, BadInput, Incomplete, NoMatch
@@ -231,11 +230,12 @@ def give_key(
     case, sealed = given.case, given.sealed
     key = key_file(given.number, to)
     name = case_object(case, key)
+    ledger.write("let-in", f"{case}/{to.name}")
     # The service's own name: in place of what an earlier run, or anybody, has put there.
-    store.purge(name)
-    store.create(name, io.BytesIO(sealed))
+    put_key(store, keys, name, sealed)
     if is_there(store, tombstone_object(case)):
-        store.purge(name)
+        # With what made way for it.
+        store.purge(name.removesuffix(".age"))
         return Recovered(case, why="The family has withdrawn just now.")
     if not kit:
         return Recovered(case, name)

@@ -35,6 +35,7 @@ ELSEWHERE = {
     "appliance.casework.closing": WITHDRAWAL,
     "appliance.casework.forks": "web_ui/pages/test_forks",
     "appliance.base.people": READMISSION,
+    "appliance.base.cases": "appliance/base/custody/test_anew",
     "appliance.base.desk": "appliance/base/test_orders",
     "appliance.sync.orders": "appliance/base/test_orders",
     "appliance.film.segment": "firmware/test_writer",

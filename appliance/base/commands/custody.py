@@ -12,10 +12,13 @@ from appliance.base.custody import anew
 from appliance.base.custody.keys import ServiceKeys, keep_card, put_cards
 from appliance.base.custody.next import Change, next_card, public_half
 from appliance.base.service import Service
+from appliance.errors import SendInterrupted, SendRefused
 from appliance.protocol.cards import CardChain
 from appliance.protocol.enrolment import LARGEST_CARD
 from appliance.records.clock import SystemClock
 from appliance.records.files import read_text
+from appliance.stores.store import ServiceStore
+from appliance.vault.keys import PrivateKeys
 
 _PUBS = {"multiple": True, "type": PATH, "metavar": "FILE.pub"}
 
@@ -97,7 +100,7 @@ def reseal(service: Service, rehearse: bool, as_json: bool) -> None:
     """
     with service.at_work(rehearse) as work:
         looked = [
-            anew.reseal(work.store, work.keys, case, rehearse)
+            _resealed(work.store, work.keys, case, rehearse)
             for case in every_case(work.store)
             if work.ledger.closing(case) is None
         ]
@@ -109,6 +112,14 @@ def reseal(service: Service, rehearse: bool, as_json: bool) -> None:
     lines.append(f"{len(looked)} cases: {len(done)} {would}sealed anew, {len(closed)} not opened.")
     tell(as_json, "\n".join(lines), ok=not closed, cases=[*done, *closed])
     sys.exit(bool(closed))
+
+
+def _resealed(store: ServiceStore, keys: PrivateKeys, case: str, rehearse: bool) -> anew.Resealed:
+    """One case that cannot be done keeps no other from it."""
+    try:
+        return anew.reseal(store, keys, case, rehearse)
+    except (SendInterrupted, SendRefused) as error:
+        return anew.Resealed(case, why=error.sentence)
 
 
 def _take(service: Service, path: Path) -> None:

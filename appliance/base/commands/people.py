@@ -117,9 +117,6 @@ def _let_in(
             if not found:
                 click.echo(f"No case here names {before} as one who works in it.", err=True)
         looked += people.recover(store, keys, card, wanted, kit, SystemClock(), work.ledger)
-        for one in looked:
-            if one.key:
-                work.ledger.write("let-in", f"{one.case}/{card.name}")
     sentences = [f"Enrolled: {enrolled}", *map(_in_words, looked)]
     if not kit:
         sentences.append("No kit was told: give theirs with --kit, and it lets them in again.")

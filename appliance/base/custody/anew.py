@@ -4,17 +4,15 @@ keys that open no more is sealed anew, the old files taken away last.
 Both may be cut short and done again: what is done already is left alone.
 """
 
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from appliance.age.identities import identity_lines
 from appliance.age.sealing import seal
 from appliance.age.unsealing import unseal
-from appliance.base.cases import keys_there
+from appliance.base.cases import MOST_KEYS_OF_A_CASE, keys_there, put_key, secret_keys
 from appliance.base.ledger import Kind, Ledger
-from appliance.errors import BadInput, Incomplete, NoMatch, NotAFile, SendInterrupted
+from appliance.errors import BadInput, Incomplete, NoMatch, NotAFile
 from appliance.protocol.cards import Card, CardChain
 from appliance.protocol.objects import case_object
 from appliance.records.signing import split_note
@@ -25,7 +23,10 @@ _NOTES: tuple[tuple[Kind, str], ...] = (
     ("answered", "answer"),
     ("revoked", "note"),
     ("ordered", "note"),
+    ("emptied", "note"),
 )
+"""Not `held` and `lifted`: a hold is called by the digest of its note, and keeps what it keeps
+whoever signed it."""
 
 
 def sign_anew(ledger: Ledger, keys: PrivateKeys) -> int:
@@ -69,7 +70,7 @@ class Verdict:
     """What the keys here say of a case's key files."""
 
     number: int = 0
-    """Of the newest that opens, 0 where none does."""
+    """Of the newest that opens, 0 where none does, or far too many keys are there."""
     sealed: bytes = b""
     """Its content, sealed anew; b"" where that is not needed."""
     left: tuple[str, ...] = ()
@@ -87,10 +88,13 @@ def verdict(
     newest = found[-1].number
     # The newest first. Another home with the same case has keys of its own.
     every = dict.fromkeys(line for one in reversed(found) for line in one.lines)
+    if len(every) > MOST_KEYS_OF_A_CASE:
+        return Verdict()
     secrets = "".join(f"{line}\n" for line in every).encode()
     if people:
         return Verdict(newest, seal(secrets, keys.chain.recipients(*people)))
-    left = tuple(one.name for one in found if not one.in_force)
+    # What holds a line that is no key of today's is not taken away: nobody knows what it was.
+    left = tuple(one.name for one in found if not one.in_force and one.whole)
     stay = {line for one in found if one.in_force for line in one.lines}
     needed = not stay >= set(every)
     return Verdict(newest, seal(secrets, keys.chain.recipients()) if needed else b"", left)
@@ -111,23 +115,19 @@ def reseal(store: ServiceStore, keys: PrivateKeys, case: str, rehearse: bool = F
     others. With `rehearse` only what would go is said. Raises SendInterrupted, SendRefused."""
     said = verdict(keys, files_of(store, case))
     if not said.number:
-        return Resealed(case, why="No key here opens it.")
+        return Resealed(case, why="No key here opens it, or it holds far too many.")
     if rehearse:
         return Resealed(case, removed=said.left)
-    return put_resealed(store, keys.chain, case, said)
+    return put_resealed(store, keys, case, said)
 
 
-def put_resealed(store: ServiceStore, service: CardChain, case: str, said: Verdict) -> Resealed:
+def put_resealed(store: ServiceStore, keys: PrivateKeys, case: str, said: Verdict) -> Resealed:
     """Put what was sealed anew at the store, then take away what is left over. Raises
     SendInterrupted, SendRefused."""
     key = ""
     if said.sealed:
-        key = case_object(case, service_key_file(said.number, service))
-        store.purge(key)
-        store.create(key, io.BytesIO(said.sealed))
-        # Nothing is taken away for a key that the store does not give back.
-        if read_small(store, key) != said.sealed:
-            raise SendInterrupted(f"The store does not give back {key}.", "It is tried again.")
+        key = case_object(case, service_key_file(said.number, keys.chain))
+        put_key(store, keys, key, said.sealed)
     removed = [gone for name in said.left if name != key for gone in store.purge(name)]
     return Resealed(case, key, tuple(removed))
 
@@ -139,6 +139,8 @@ class _Opened:
     name: str
     number: int
     lines: list[str]
+    whole: bool
+    """False where it holds more than these."""
     in_force: bool
     """False where it was sealed to others than those whom the newest card names."""
 
@@ -148,15 +150,15 @@ def _opened(keys: PrivateKeys, files: Iterable[tuple[str, int, bytes]]) -> Itera
     card names, and none that it does not. What was sealed here by that card says so by its name."""
     named = set(map(str, keys.chain.sealing_keys()))
     for name, number, sealed in files:
-        lines: list[str] = []
+        lines, whole = list[str](), False
         opens: set[str] = set()
         for identity in keys.identities:
-            with suppress(BadInput, Incomplete, NoMatch, UnicodeDecodeError):
-                lines = identity_lines(unseal(sealed, [identity]).decode())
+            with suppress(BadInput, Incomplete, NoMatch):
+                lines, whole = secret_keys(unseal(sealed, [identity]))
                 opens.add(str(identity.recipient))
-        if not opens:
+        if not lines:
             continue
         here = {str(one.recipient) for one in keys.identities}
         ours = name.rpartition("/")[2] == service_key_file(number, keys.chain)
         right = bool(named & opens) and (ours or opens == here & named)
-        yield _Opened(name, number, lines, right)
+        yield _Opened(name, number, lines, whole, right)

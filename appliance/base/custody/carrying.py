@@ -12,7 +12,9 @@ comes back counts once, for what was asked here, and by the card that was the ne
 
 import hashlib
 import re
+import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from appliance.base.cases import every_case
@@ -27,7 +29,7 @@ from appliance.base.custody.anew import (
 from appliance.base.custody.keys import ServiceKeys, cards_beside, keep_card
 from appliance.base.ledger import Ledger
 from appliance.base.people import Recovered, SealedKey, give_key
-from appliance.errors import BadFile, BadInput, NoMatch
+from appliance.errors import BadFile, BadInput, BadSignature, NoMatch
 from appliance.protocol.cards import Card
 from appliance.protocol.names import numbered
 from appliance.protocol.objects import case_object, tombstone_object
@@ -76,7 +78,7 @@ class Given(Fact, frozen=True, kw_only=True, tag="given/v1"):
 
     case: str
     number: int
-    """0 where no key there opens it."""
+    """0 where no key there opens it, or far too many are there."""
     sha256: str = ""
     """Of what was sealed anew, '' where that was not needed."""
     left: tuple[str, ...] = ()
@@ -103,7 +105,7 @@ def ask(
 ) -> int:
     """Write on a stick what is asked for; returns how many cases. Without `cases`, every case that
     was not withdrawn. Raises BadInput where the stick holds something that was not taken yet."""
-    _check_empty(directory, ledger)
+    _check_empty(directory)
     wants = []
     for case in cases or every_case(store):
         if ledger.closing(case) is not None or is_there(store, tombstone_object(checked_id(case))):
@@ -177,7 +179,13 @@ def take(
         note = read_text(directory / "answer", _LARGEST_LIST)
     except FileNotFoundError as error:
         raise BadInput(f"There is no answer in {directory} yet.") from error
-    told, _by = open_fact(note, [*keys.chain.roots, *keys.chain.signing], Answer)
+    told, by = open_fact(note, [*keys.chain.roots, *keys.chain.signing], Answer)
+    # A key that has ended could date its answer back, to before this was asked.
+    if by not in keys.chain.roots and (told.at < asked.at or not keys.chain.said(told, by)):
+        raise BadSignature(
+            "The key that signed this answer was not the service's any more.",
+            "If it was, the clock there is behind: set it, and answer again.",
+        )
     if told.id != asked.id or asked.id not in ledger.of("asked"):
         raise BadInput("This is no answer to what was asked here.")
     if asked.id in ledger.of("taken"):
@@ -191,6 +199,7 @@ def take(
             raise BadFile("This answer speaks of what was not asked for.")
         done.append(_take(store, keys, ledger, clock, directory, asked, given))
     ledger.write("taken", asked.id)
+    _clear(directory)
     return done
 
 
@@ -207,19 +216,16 @@ def _take(
     if ledger.closing(case) is not None or is_there(store, tombstone_object(case)):
         return Resealed(case, why="The family has withdrawn meanwhile.")
     if not given.number:
-        return Resealed(case, why="No key there opens it.")
+        return Resealed(case, why="No key there opens it, or it holds far too many.")
     sealed = b""
     if given.sha256:
         sealed = _one(directory / "given", given.sha256)
     if asked.to is None:
         new = service_key_file(given.number, keys.chain)
         left = tuple(case_object(case, name) for name in given.left if name != new)
-        return put_resealed(store, keys.chain, case, Verdict(given.number, sealed, left))
+        return put_resealed(store, keys, case, Verdict(given.number, sealed, left))
     key = SealedKey(case, given.number, sealed)
-    one = give_key(store, keys, ledger, clock, asked.to, key, asked.kit)
-    if one.key:
-        ledger.write("let-in", f"{case}/{asked.to.name}")
-    return one
+    return give_key(store, keys, ledger, clock, asked.to, key, asked.kit)
 
 
 def _files(directory: Path, want: Want) -> list[tuple[str, int, bytes]]:
@@ -245,7 +251,17 @@ def _one(folder: Path, digest: str) -> bytes:
     return data
 
 
-def _check_empty(directory: Path, ledger: Ledger) -> None:
+def _clear(directory: Path) -> None:
+    """Make room for what is asked for next."""
+    for folder in ("given", "asked"):
+        shutil.rmtree(directory / folder, ignore_errors=True)
+    # A stick that may not be written on is emptied by hand.
+    with suppress(OSError):
+        (directory / "answer").unlink()
+        (directory / "ask").unlink()
+
+
+def _check_empty(directory: Path) -> None:
     if (directory / "ask").exists() or (directory / "answer").exists():
         raise BadInput(
             f"{directory} holds what was asked for before.",

@@ -134,8 +134,10 @@ def keep_card(folder: Path, service: CardChain) -> Path:
 
 def put_cards(store: ServiceStore, folder: Path, keys: PrivateKeys) -> list[str]:
     """See that the store has every card, and take up one that it has and this folder has not: that
-    may be a copy from before. Returns what was put there, in words. Raises SendFailed."""
+    may be a copy from before. Returns what was put there, in words. Raises SendFailed, and BadInput
+    where the folder has no cards and the store has."""
     if not isinstance(keys, ServiceKeys):
+        _check_first(store, keys)
         return []
     while note := read_or_none(store, service_card_object(keys.chain.number + 1)):
         try:
@@ -151,3 +153,18 @@ def put_cards(store: ServiceStore, folder: Path, keys: PrivateKeys) -> list[str]
         put_note(store, service_card_object(number), note)
         put.append(f"{number:04}")
     return put
+
+
+def _check_first(store: ServiceStore, keys: PrivateKeys) -> None:
+    note = read_or_none(store, service_card_object(2))
+    if not note:
+        return
+    try:
+        keys.chain.followed_by(note.decode(errors="replace"))
+    except BadInput:
+        return  # Whoever has a kit's way in may have put it there.
+    raise BadInput(
+        "The store has a newer card of this service than this folder of keys.",
+        "It may be a copy from before: copy cards/ and the signing key from a newer one, or from "
+        "where the root is.",
+    )

@@ -1,23 +1,31 @@
 """After a new card: what a stolen key signed is signed anew, each case's key is sealed anew."""
 
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 import pytest
 
+from appliance.age.identities import generate_identity, parse_identity
+from appliance.age.sealing import seal
 from appliance.age.unsealing import unseal
 from appliance.base.cases import newest_key
 from appliance.base.custody.anew import reseal
 from appliance.base.custody.keys import ServiceKeys, cards_beside
+from appliance.base.ledger import Ledger
+from appliance.base.people import recover
 from appliance.errors import NoMatch, SendInterrupted
 from appliance.protocol.enrolment import Revocation
 from appliance.protocol.objects import revocation_object, tombstone_object
 from appliance.protocol.orders import Tombstone
 from appliance.records.clock import SystemClock
+from appliance.records.files import new_id
 from appliance.stores.folder import FolderStore
-from appliance.vault.keys import HalfKeys, read_keys
+from appliance.stores.store import Put
+from appliance.vault.keys import HalfKeys, PrivateKeys, read_keys
 from tests.appliance.base.custody.test_keys import kept_apart, keygen
 from tests.support.bases import Base
-from tests.support.homes import practitioner, service
+from tests.support.homes import CLOCK, practitioner, service
 
 
 @pytest.fixture
@@ -157,3 +165,156 @@ def test_what_a_stolen_key_had_signed_is_signed_anew_and_every_kit_goes_on_belie
     assert status.problems == () and status.state == "sent"
     at_base.told("serve", "--once")
     assert (at_base.store / tombstone_object(case)).read_bytes() == anew
+
+
+# --- Never a moment without a copy ----------------------------------------------------------------
+
+
+class CutAt(FolderStore):
+    """Its line breaks off before the so-manieth thing that changes the store."""
+
+    def __init__(self, root: Path, step: int) -> None:
+        super().__init__(root)
+        self.left = step
+
+    def _step(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise SendInterrupted("The line broke off.")
+
+    def create(self, name: str, source: IO[bytes]) -> Put:
+        self._step()
+        return super().create(name, source)
+
+    def purge(self, prefix: str) -> tuple[str, ...]:
+        self._step()
+        return super().purge(prefix)
+
+
+def sealed_to_the_first_key(at_base: Base, case: str, content: bytes, name: str) -> None:
+    """What a kit sends that has not heard of the new card."""
+    path = at_base.store / "cases" / case / name
+    path.write_bytes(seal(content, service().chain.recipients()))
+
+
+def keys_that_open(at_base: Base, case: str) -> set[str]:
+    return set(key_of(at_base, case).decode().split())
+
+
+def test_wherever_it_is_cut_the_store_has_every_key_of_the_case(at_base: Base) -> None:
+    case = at_base.sent()
+    kept_apart(at_base)
+    keys, store = opening(at_base), FolderStore(at_base.store)
+    reseal(store, keys, case)
+    late = generate_identity().secret_text()
+    sealed_to_the_first_key(at_base, case, f"{late}\n".encode(), "identity-0001.age")
+    both = keys_that_open(at_base, case)
+    assert len(both) == 2
+    folder = at_base.store / "cases" / case
+    before = {path.name: path.read_bytes() for path in folder.glob("identity-*")}
+    for step in range(20):
+        for path in folder.glob("identity-*"):
+            path.unlink()
+        for name, data in before.items():
+            (folder / name).write_bytes(data)
+        with suppress(SendInterrupted):
+            reseal(CutAt(at_base.store, step), keys, case)
+            break
+        assert keys_that_open(at_base, case) == both, step
+        reseal(store, keys, case)
+        assert keys_that_open(at_base, case) == both, step
+        assert "identity-0001.age" not in at_base.identities(case)
+    assert 3 < step < 19
+    assert keys_that_open(at_base, case) == both and len(at_base.identities(case)) == 1
+
+
+def test_a_key_that_nobody_here_opens_is_put_aside_not_over(at_base: Base) -> None:
+    case = at_base.sent()
+    kept_apart(at_base)
+    keys = opening(at_base)
+    reseal(FolderStore(at_base.store), keys, case)
+    first = keys_that_open(at_base, case)
+    late = generate_identity().secret_text()
+    sealed_to_the_first_key(at_base, case, f"{late}\n".encode(), "identity-0001.age")
+    # Only the first key is at hand: it opens what came late, and not what was sealed anew.
+    old = ServiceKeys(keys.chain, [service()], SystemClock())
+    reseal(FolderStore(at_base.store), old, case)
+    assert keys_that_open(at_base, case) == first | {late}
+
+
+def test_wherever_letting_somebody_in_again_is_cut_the_store_has_the_key(at_base: Base) -> None:
+    case = at_base.sent()
+    store, new = FolderStore(at_base.store), PrivateKeys.generate("practitioner")
+    ledger = Ledger(at_base.keys, service().signer, CLOCK)
+    folder = at_base.store / "cases" / case
+
+    def let_in(store: FolderStore) -> None:
+        with ledger.at_work():
+            recover(store, service(), new.card(), [case], "", CLOCK, ledger)
+
+    let_in(store)
+    (folder / "identity-0001.age").unlink()
+    (only,) = at_base.identities(case)
+    key, before = key_of_old(at_base, case), (folder / only).read_bytes()
+    for step in range(20):
+        for path in folder.glob("identity-*"):
+            path.unlink()
+        (folder / only).write_bytes(before)
+        with suppress(SendInterrupted):
+            let_in(CutAt(at_base.store, step))
+            break
+        assert key_of_old(at_base, case) == key, step
+    assert 2 < step < 19
+    assert at_base.identities(case) == [only] and (folder / only).read_bytes() != before
+    with ledger.at_work():
+        assert f"{case}/{new.card().name}" in ledger.of("let-in")
+
+
+def test_who_is_let_in_is_written_down_before_they_are(at_base: Base) -> None:
+    case, new = at_base.sent(), PrivateKeys.generate("practitioner")
+    ledger = Ledger(at_base.keys, service().signer, CLOCK)
+    with ledger.at_work(), pytest.raises(SendInterrupted):
+        recover(CutAt(at_base.store, 0), service(), new.card(), [case], "", CLOCK, ledger)
+    with ledger.at_work():
+        assert f"{case}/{new.card().name}" in ledger.of("let-in")
+
+
+# --- Rubbish beside a case's key ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rubbish", [b"AGE-SECRET-KEY-1GARBAGE\n", b"junk", b"\xff\xfe"])
+def test_a_line_that_is_no_key_goes_into_no_key_file(at_base: Base, rubbish: bytes) -> None:
+    case = at_base.sent()
+    real = key_of_old(at_base, case)
+    name = f"identity-0002-{new_id()}.age"
+    sealed_to_the_first_key(at_base, case, rubbish, name)
+    assert newest_key(FolderStore(at_base.store), service(), case) == (1, real)
+    kept_apart(at_base)
+    done = reseal(FolderStore(at_base.store), opening(at_base), case)
+    assert key_of(at_base, case) == real and parse_identity(real.decode().strip())
+    sealed = (at_base.store / done.key).read_bytes()
+    assert unseal(sealed, opening(at_base).identities) == real
+    # Nobody knows what it was: it stays, and nothing is done twice for it.
+    assert name in at_base.identities(case)
+    assert reseal(FolderStore(at_base.store), opening(at_base), case).key == ""
+
+
+@pytest.mark.parametrize("many", [800, 60])
+def test_rubbish_in_one_case_keeps_no_other_from_being_sealed_anew(
+    at_base: Base, many: int
+) -> None:
+    bad, good = sorted([at_base.sent(), at_base.sent()])
+    real = key_of_old(at_base, bad)
+    for _ in range(5):
+        text = "".join(f"{generate_identity().secret_text()}\n" for _ in range(many))
+        sealed_to_the_first_key(at_base, bad, text.encode(), f"identity-0002-{new_id()}.age")
+    away = kept_apart(at_base)
+    for name in ("service", "daily"):
+        (away / f"{name}.key").rename(at_base.keys / f"{name}.key")
+    told = {one["case"]: one for one in at_base.told("reseal", status=int(many == 60))["cases"]}
+    assert told[good]["key"] and not told[good]["why"]
+    (at_base.keys / "daily.key").rename(away / "daily.key")
+    if many == 60:
+        assert told[bad]["why"] and "identity-0001.age" in at_base.identities(bad)
+    else:
+        assert key_of(at_base, bad) == real

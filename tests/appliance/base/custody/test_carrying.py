@@ -1,16 +1,24 @@
 """What needs the opening key is carried to it on a stick: nothing else opens or counts."""
 
+import hashlib
+import shutil
+from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from appliance.age.unsealing import unseal
+from appliance.base.custody.carrying import Answer, Asked, Given
 from appliance.errors import NoMatch
-from appliance.records.files import to_json
+from appliance.records.files import Fact, from_json, to_json
+from appliance.records.signing import sign_fact
 from appliance.vault.keys import HalfKeys, PrivateKeys, read_keys
 from tests.appliance.base.custody.test_keys import kept_apart
 from tests.support.bases import Base
 from tests.support.homes import contents, service
+
+F = TypeVar("F", bound=Fact)
 
 
 @pytest.fixture
@@ -98,9 +106,10 @@ def answered(at_base: Base) -> tuple[str, Path]:
 
 def test_an_answer_counts_once(at_base: Base) -> None:
     case, stick = answered(at_base)
+    shutil.copytree(stick, at_base.root / "copy")
     at_base.told("ask", str(stick), "--take")
     before = at_base.identities(case)
-    done = at_base.run("ask", str(stick), "--take")
+    done = at_base.run("ask", str(at_base.root / "copy"), "--take")
     assert done.returncode == 1 and "taken in before" in done.stderr
     assert at_base.identities(case) == before
 
@@ -116,12 +125,51 @@ def test_a_stick_that_was_altered_on_its_way_changes_nothing(at_base: Base, what
     assert at_base.identities(case) == ["identity-0001.age"]
 
 
+@pytest.mark.parametrize("before", [timedelta(0), timedelta(days=1)])
+def test_an_answer_of_a_key_that_has_ended_changes_nothing(
+    at_base: Base, before: timedelta
+) -> None:
+    case, stick = answered(at_base)
+    asked = signed(stick / "ask", Asked)
+    assert signed(stick / "answer", Answer).id == asked.id
+    junk = hashlib.sha256(b"junk").hexdigest()
+    (stick / "given" / junk).write_bytes(b"junk")
+    given = Given(case=case, number=1, sha256=junk, left=tuple(asked.wants[0].files))
+    told = Answer(id=asked.id, at=asked.at - before, cases=(given,))
+    # The first key signs no more since the second card.
+    (stick / "answer").write_text(sign_fact(service().signer, told))
+    done = at_base.run("ask", str(stick), "--take")
+    assert done.returncode == 1 and "any more" in done.stderr
+    assert at_base.identities(case) == ["identity-0001.age"]
+
+
+def test_a_signing_key_in_force_may_answer(at_base: Base) -> None:
+    case, stick = answered(at_base)
+    told = signed(stick / "answer", Answer)
+    half = HalfKeys.parse((at_base.keys / "signing.key").read_text())
+    assert half.signer is not None
+    (stick / "answer").write_text(sign_fact(half.signer, told))
+    assert at_base.told("ask", str(stick), "--take")["cases"][0]["key"]
+    assert "identity-0001.age" not in at_base.identities(case)
+
+
+def signed(path: Path, kind: type[F]) -> F:
+    return from_json(path.read_text().partition("\n\n")[0], kind)
+
+
 def test_a_family_that_withdrew_meanwhile_gets_no_key_back(at_base: Base) -> None:
     case, stick = answered(at_base)
     at_base.told("withdraw", case)
     (told,) = at_base.told("ask", str(stick), "--take")["cases"]
     assert "withdrawn meanwhile" in told["why"]
     assert at_base.identities(case) == []
+
+
+def test_what_was_taken_in_makes_room_for_what_is_asked_for_next(at_base: Base) -> None:
+    _case, stick = answered(at_base)
+    at_base.told("ask", str(stick), "--take")
+    assert [path.name for path in stick.iterdir()] == ["cards"]
+    assert at_base.told("ask", str(stick))["asked"] == 1
 
 
 def test_what_was_asked_and_not_taken_is_not_written_over(at_base: Base) -> None:

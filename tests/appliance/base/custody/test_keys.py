@@ -1,5 +1,6 @@
 """A service whose keys are kept apart: what signs beside its store, and what opens elsewhere."""
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,9 +10,9 @@ from appliance.base.custody.keys import ServiceKeys, cards_beside
 from appliance.base.custody.next import Change, next_card
 from appliance.errors import BadInput, NoMatch
 from appliance.protocol.objects import service_card_object, tombstone_object
-from appliance.protocol.orders import Tombstone
+from appliance.protocol.orders import Tombstone, Withdrawal
 from appliance.records.clock import SystemClock
-from appliance.records.files import save, to_json
+from appliance.records.files import new_id, save, to_json
 from appliance.vault.keys import HalfKeys, PrivateKeys
 from tests.support.bases import Base
 from tests.support.clocks import NOON, FakeClock
@@ -137,6 +138,25 @@ def test_a_signing_key_that_ends_within_a_month_is_told(at_base: Base) -> None:
     kept_apart(at_base, until=f"{soon:%Y-%m-%d}")
     told = at_base.told("status", status=1)["findings"]
     assert any("signing key ends on" in finding["what"] for finding in told)
+
+
+def test_a_folder_of_keys_from_before_the_second_card_does_nothing(at_base: Base) -> None:
+    case = at_base.sent()
+    away = kept_apart(at_base)
+    shutil.rmtree(at_base.keys / "cards")
+    (at_base.keys / "signing.key").rename(away / "signing.key")
+    (away / "service.key").rename(at_base.keys / "service.key")
+    at_base.place(
+        Withdrawal(id=new_id(), case=case, kit="", at=SystemClock().read().wall), service()
+    )
+    for words in (["serve", "--once"], ["withdraw", case], ["card"]):
+        done = at_base.run(*words)
+        assert done.returncode == 1 and "newer card" in done.stderr
+    assert at_base.identities(case)
+    # What anybody could put there is no card.
+    (at_base.store / service_card_object(2)).write_text("{}")
+    at_base.told("withdraw", case)
+    assert at_base.identities(case) == []
 
 
 # --- By the day ---------------------------------------------------------------------------------
