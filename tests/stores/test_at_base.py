@@ -14,7 +14,8 @@ from appliance.base.desk import Desk
 from appliance.base.ledger import Ledger
 from appliance.base.orders import make_new
 from appliance.base.voices import Voices
-from appliance.errors import StoreFull
+from appliance.base.watch.lease import Turn
+from appliance.errors import AnotherBase, StoreFull
 from appliance.protocol.objects import tombstone_object
 from appliance.records.audit import Log
 from appliance.stores import open_store
@@ -67,6 +68,26 @@ def test_folders_where_files_belong_stop_no_family_at_an_sftp_server(
         for one in (case, other):
             assert not list(at_service.list(f"cases/{one}/identity-"))
             assert read_small(at_service, tombstone_object(one))
+
+
+@pytest.mark.parametrize("junk", ["lease", "lease/0", "lease/000000000001", "lease/a/b"])
+def test_no_junk_where_leases_lie_locks_base_out_or_lets_two_in(
+    server: Server, tmp_path: Path, junk: str
+) -> None:
+    with contextlib.closing(server.open()) as at_kit:
+        at_kit.create(f"service/{junk}", io.BytesIO(b"junk"))
+    with contextlib.closing(server.open_as_service()) as at_service:
+        for name in ("keys", "copy"):
+            (tmp_path / name).mkdir()
+        one, other = (Turn(tmp_path / name, service(), CLOCK) for name in ("keys", "copy"))
+        one.take(at_service)
+        assert len(list(at_service.list("service/lease"))) == 1
+        with pytest.raises(AnotherBase):
+            other.take(at_service)
+        one.leave(at_service)
+        other.take(at_service)
+        other.leave(at_service)
+        assert not list(at_service.list("service/lease"))
 
 
 def test_the_program_beside_an_sftp_store_keeps_no_kit_out(tmp_path: Path) -> None:

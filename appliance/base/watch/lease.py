@@ -21,7 +21,7 @@ from appliance.records.clock import Clock
 from appliance.records.files import Fact, Timestamp
 from appliance.records.signing import sign_fact
 from appliance.stores.endings import Ending
-from appliance.stores.store import Entry, Put, ServiceStore, read_small
+from appliance.stores.store import Entry, Put, ServiceStore, is_there, read_small
 from appliance.vault.keys import PrivateKeys
 
 LEASES = "service/lease/"
@@ -210,12 +210,17 @@ class InTurn:
 
 
 def _names(store: ServiceStore) -> list[str]:
+    folder = LEASES.rstrip("/")
     try:
-        return [entry.name for entry in store.list(LEASES)]
+        names = [entry.name for entry in store.list(LEASES)]
     except NotAFile:
-        # Somebody has put a file where the folder should be.
-        store.remove(LEASES.rstrip("/"))
-        return []
+        names = []
+        store.remove(folder)
+    # Somebody may have put a file where the folder should be; some engines list nothing there.
+    with suppress(NotAFile):
+        if not names and is_there(store, folder):
+            store.remove(folder)
+    return names
 
 
 def _remove_all(store: ServiceStore, names: list[str]) -> None:

@@ -4,13 +4,14 @@ import io
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
 import pytest
 from msgspec import structs
 
+from appliance.base.service import Service
 from appliance.base.watch.lease import LASTS, LEASES, InTurn, Lease, Turn
 from appliance.errors import AnotherBase
 from appliance.records.clock import SystemClock
@@ -19,7 +20,7 @@ from appliance.stores.folder import FolderStore
 from appliance.stores.store import Put
 from tests.support.bases import Base
 from tests.support.clocks import NOON, FakeClock
-from tests.support.homes import new_store, service
+from tests.support.homes import contents, new_store, service
 
 
 @pytest.fixture
@@ -240,6 +241,24 @@ def test_a_round_that_takes_long_goes_on_with_its_lease_or_does_nothing_more(
         with pytest.raises(AnotherBase):
             step()
     assert len(list(store.list("orders/"))) == 5
+
+
+def test_a_round_in_which_another_base_came_removes_and_signs_nothing_more(
+    tmp_path: Path,
+) -> None:
+    at_base = Base(tmp_path)
+    case, _order = at_base.withdrawn()
+    clock = FakeClock(datetime.now(UTC))
+    there = contents(at_base.store / "cases")
+    with (
+        pytest.raises(AnotherBase),
+        Service(at_base.store.as_uri(), at_base.keys, clock=clock).at_work() as work,
+    ):
+        clock.advance(LASTS.total_seconds() + 1)
+        turn(tmp_path, "copy", clock).take(at_base.folder)
+        work.desk.work()
+    assert at_base.identities(case) and not (at_base.store / "tombstones").exists()
+    assert contents(at_base.store / "cases") == there
 
 
 def test_a_base_with_a_copy_of_the_keys_signs_nothing_while_the_first_one_serves(
