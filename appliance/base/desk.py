@@ -149,6 +149,7 @@ class Desk:
                 with suppress(SendRefused):  # One that cannot be put keeps no order.
                     self._keep(where, told[where])
         answered = self._ledger.of("answered")
+        names += sorted(self._kept().keys() - set(names))
         for name in names:
             line = answered.get(name)
             waited = line is not None and line.ids["held"] == "base"
@@ -218,14 +219,23 @@ class Desk:
                 (read_or_none(self._store, entry.name) or b"").decode(errors="replace"), _Begun
             )
             if begun is not None:
-                ids = {"name": begun.order, "by": self._signer.verifier.name, "film": ""}
-                lines.append(("accepted", ids))
+                lines.append(("accepted", {"name": begun.order, **self._about(begun.order)}))
                 lines.append(("begun", {"name": begun.order, "names": "\n".join(begun.names)}))
         lines += [
             ("emptied", {"name": case, "note": note})
             for case, note in learn(self._store, self._keys.chain)
         ]
         self._ledger.write_all(lines)
+
+    def _about(self, name: str) -> dict[str, str]:
+        """What an order at the store is about, and who signed it. Of one that cannot be read: no
+        case, so that it says yes to none, and is judged once it can be."""
+        with suppress(BadInput):
+            note = read_or_none(self._store, order_object(checked_id(name)))
+            order, by = self._voices.order(name, note)
+            if not isinstance(order, ShareEnd):
+                return {"case": order.case, "film": _film(order), "by": by}
+        return {"case": "", "film": "", "by": self._signer.verifier.name}
 
     # --- Each by itself -----------------------------------------------------------------------
 
@@ -295,13 +305,25 @@ class Desk:
             return before
         return Outcome(name, "done", case, removed, film=before.film, share=before.share)
 
+    def _kept(self) -> dict[str, str]:
+        """The service's own orders that counted and were not carried out: the store may have lost
+        them since, and nobody sends them again."""
+        return {
+            name: line.ids["note"]
+            for name, line in self._ledger.of("accepted").items()
+            if line.ids.get("note") and name not in self._ledger.of("answered")
+        }
+
     def _new(self, name: str) -> Outcome:
         note = read_or_none(self._store, order_object(name))
+        if note is None and (kept := self._kept().get(name)):
+            note = kept.encode()
+            self._put(order_object(name), note)
         order, by = self._voices.order(name, note)
         text = (note or b"").decode()
         if isinstance(order, ShareEnd):
             return self._share(order, text)
-        asks = self._asks(order, by)
+        asks = self._asks(order, by, text)
         if asks:
             kit = order.kit if ID.fullmatch(order.kit) else ""
             found = Outcome(name, "asks", order.case, film=_film(order), kit=kit)
@@ -310,7 +332,7 @@ class Desk:
             return self._film(order, text)
         return self._case(order, text)
 
-    def _asks(self, order: Withdrawal | FilmWithdrawal, by: str) -> str:
+    def _asks(self, order: Withdrawal | FilmWithdrawal, by: str, text: str) -> str:
         """Why an order waits for the service's yes, '' if it counts. Once there were too many of a
         day, another day makes no yes of it; a list of the case's people may still be on its way."""
         ids = {"case": order.case, "film": _film(order), "by": by}
@@ -319,11 +341,12 @@ class Desk:
         same = accepted is not None and ids.items() <= accepted.ids.items()
         if same or self._closed(order.case):
             return ""
+        kept = {"note": text} if self._voices.is_service(by) else {}
         if self._said_yes(order):
-            self._ledger.write("accepted", order.id, **ids)
+            self._ledger.write("accepted", order.id, **ids, **kept)
             return ""
         waited = self._ledger.of("waits").get(order.id)
-        if waited is not None and waited.ids.get("many"):
+        if waited is not None and _were_many(waited):
             return waited.ids["why"]
         try:
             self._voices.check(order, by)
@@ -333,7 +356,7 @@ class Desk:
         else:
             why = many
         if not why:
-            self._ledger.write("accepted", order.id, **ids)
+            self._ledger.write("accepted", order.id, **ids, **kept)
         elif waited is None or waited.ids["why"] != why:
             self._ledger.write("waits", order.id, **ids, why=why, many="yes" if many else "")
         return why
@@ -341,7 +364,8 @@ class Desk:
     def _said_yes(self, order: Withdrawal | FilmWithdrawal) -> bool:
         """True if the service has ordered as much itself, and so said yes to this."""
         for name, line in self._ledger.of("accepted").items():
-            if line.ids["case"] != order.case or not self._voices.is_service(line.ids["by"]):
+            # An early version wrote down no case of what it found begun.
+            if line.ids.get("case") != order.case or not self._voices.is_service(line.ids["by"]):
                 continue
             if not line.ids["film"]:
                 return True
@@ -477,14 +501,17 @@ class Desk:
         return found
 
     def _clips_waiting(self, case: str, film: str) -> tuple[str, ...]:
-        """The moments that orders name which wait for the service's yes to this film."""
+        """The moments that orders name which wait for the service's yes to this film. Only who
+        works with the family, or has, knows what was cut from it: anybody may name another's."""
         clips: set[str] = set()
+        known = self._voices.people_of(case)
         for name, line in self._ledger.of("waits").items():
             if (line.ids["case"], line.ids["film"]) == (case, film):
                 with suppress(BadInput):
                     note = read_or_none(self._store, order_object(name))
-                    order, _by = self._voices.order(name, note)
-                    clips.update(order.clips if isinstance(order, FilmWithdrawal) else ())
+                    order, by = self._voices.order(name, note)
+                    if isinstance(order, FilmWithdrawal) and by in known:
+                        clips.update(order.clips)
         return tuple(sorted(clips))
 
     def _signed(self, note: str, kind: type[_F]) -> _F | None:
@@ -513,6 +540,13 @@ def _answered(
         "asked": asked,
         "answer": answer,
     }
+
+
+def _were_many(waited: Line) -> bool:
+    """True if an order waits because there were so many of a day. An early version wrote that down
+    in words alone."""
+    many = waited.ids.get("many")
+    return bool(many) if many is not None else waited.ids["why"].endswith(" a day already.")
 
 
 def _part(asked: str) -> FilmWithdrawal | ShareEnd:

@@ -88,9 +88,12 @@ def revoke(
     """Sign for every kit that a practitioner is none any more, then take their card away: what
     they sign from now on counts no more. Raises BadInput, SendInterrupted, SendRefused."""
     path = card_of(name, folder)
-    fact = Revocation(practitioner=name, at=clock.read().wall)
-    note = sign_fact(keys.signer, fact)
-    ledger.write("revoked", name, note=note)
+    known = ledger.of("revoked").get(name)
+    if known is not None:  # A run was cut: they left then, and not only now.
+        note = known.ids["note"]
+    else:
+        note = sign_fact(keys.signer, Revocation(practitioner=name, at=clock.read().wall))
+        ledger.write("revoked", name, note=note)
     put_note(store, revocation_object(name), note.encode())
     away = folder / "revoked" / path.name
     away.parent.mkdir(mode=0o700, exist_ok=True)

@@ -172,11 +172,18 @@ class Service:
 
     def publish_roster(self, work: Work, now: datetime) -> None:
         """Sign the next roster. Raises BadFile, SendInterrupted, SendRefused."""
-        work.rosters.publish(work.store, self.practitioners(), self.former(), self.kits(), now)
+        work.rosters.publish(work.store, *self._people(work.ledger), self.kits(), now)
 
     def renew_roster(self, work: Work, now: datetime) -> None:
         """Sign another where one was ever made and it is time. Raises likewise."""
-        work.rosters.renew(work.store, self.practitioners(), self.former(), self.kits(), now)
+        work.rosters.renew(work.store, *self._people(work.ledger), self.kits(), now)
+
+    def _people(self, ledger: Ledger) -> tuple[list[Card], list[Card]]:
+        """Who works here and who left, those among them whose card a run that was cut left in
+        place."""
+        cards, left = self.practitioners(), ledger.of("revoked")
+        here = [card for card in cards if card.name not in left]
+        return here, [*self.former(), *(card for card in cards if card.name in left)]
 
     @property
     def _keys(self) -> Path:

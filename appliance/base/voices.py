@@ -88,7 +88,7 @@ class Voices:
         for key, until in self._service.signing.items():
             if key.name == name and until is not None and (at is None or at > until):
                 raise BadSignature(f"{name} was not the service's key any more.")
-        if name not in self._former:
+        if not self.has_left(name):
             return
         left = self._left(name)
         if left is None or at is None:
@@ -124,7 +124,8 @@ class Voices:
 
     def has_left(self, name: str) -> bool:
         """True for somebody who was of the service and is not any more."""
-        return name in self._former
+        # Where a run was cut after the line, their card still lies among the others.
+        return name in self._former or name in self._ledger.of("revoked")
 
     def is_service(self, name: str) -> bool:
         return role_of(name) == "service"
@@ -135,7 +136,7 @@ class Voices:
         a kit that has it would close it on the service's word."""
         if f"{case}/{name}" in self._ledger.of("let-in"):
             return True
-        left = self._former
+        left = self._former | set(self._ledger.of("revoked"))
         return works_in(self._store, self._keys, self._people, case, name, left)
 
     def people_of(self, case: str) -> set[str]:

@@ -14,10 +14,10 @@ from appliance.base import people
 from appliance.base.commands.telling import AS_JSON, DRY_RUN, PATH, tell
 from appliance.base.desk import Outcome
 from appliance.base.orders import make_new
-from appliance.base.service import Service
+from appliance.base.service import Service, Work
 from appliance.base.watch.rights import unreadable
 from appliance.base.watch.telling import beat
-from appliance.errors import BadSignature, SendFailed
+from appliance.errors import BadSignature, KitError, SendFailed
 from appliance.records.clock import SystemClock
 from appliance.stores.store import ServiceStore
 
@@ -70,7 +70,8 @@ def serve(
 
     Goes on until it is stopped, a round every ten seconds. Kits that send here without having been
     enrolled are named. With --json each round is an object. A single round ends with status 1 if
-    an order was refused, could not be carried out or waits for the service's yes.
+    an order was refused, could not be carried out or waits for the service's yes, or if the roster
+    could not be renewed.
 
     \b
     Example:
@@ -88,7 +89,7 @@ def serve(
                 outcomes = work.desk.work()
                 if rounds % _SWEPT_EVERY == 0 and not once:
                     _sweep(work.store, service)
-                service.renew_roster(work, SystemClock().read().wall)
+                roster = _renewed(service, work)
                 if rounds % _KITS_EVERY == 0:
                     names = [entry.name for entry in work.store.list("kits/")]
                     found = people.unknown_kits(work.store, names, service.folder)
@@ -98,17 +99,29 @@ def serve(
                 raise
             click.echo(f"attune base: {error}", err=True)
         else:
-            _beat(heartbeat, service, "", sum(o.state in UNFINISHED for o in outcomes))
+            unfinished = sum(o.state in UNFINISHED for o in outcomes)
+            _beat(heartbeat, service, roster.code if roster else "", unfinished)
             _print(outcomes if once else [o for o in outcomes if o not in shown], as_json, once)
+            if roster:
+                click.echo(f"The roster was not renewed: {roster}", err=True)
             for name in found:
                 if name not in unknown:
                     click.echo(f"Kit {name} sends here and is not enrolled (enrol).", err=True)
             unknown = found
             shown.update(outcomes)
             if once:
-                sys.exit(any(outcome.state in UNFINISHED for outcome in outcomes))
+                sys.exit(bool(unfinished or roster))
         rounds += 1
         time.sleep(REST_SECONDS)
+
+
+def _renewed(service: Service, work: Work) -> KitError | None:
+    """Sign another roster if it is time; returns why that failed. It keeps nobody's order."""
+    try:
+        service.renew_roster(work, SystemClock().read().wall)
+    except KitError as error:
+        return error
+    return None
 
 
 def _sweep(store: ServiceStore, service: Service) -> None:

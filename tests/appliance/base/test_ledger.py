@@ -2,11 +2,13 @@
 
 import io
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from appliance.base.ledger import LEDGER, Ledger, Standing
+from appliance.base.orders import put
 from appliance.casework.consent import Hold
 from appliance.casework.withdrawal import hear_service, lift_hold, place_hold, withdraw_film
 from appliance.errors import NotPossible
@@ -18,13 +20,22 @@ from appliance.protocol.objects import (
     service_order_object,
     tombstone_object,
 )
-from appliance.protocol.orders import ShareEnd
-from appliance.records.files import new_id
+from appliance.protocol.orders import ShareEnd, Withdrawal
+from appliance.records.files import Fact, new_id
 from appliance.records.signing import Signer, sign_fact
 from appliance.stores.folder import FolderStore
 from appliance.vault.keys import PrivateKeys
 from tests.support.bases import Base
-from tests.support.homes import CLOCK, STARTED, contents, practitioner, served, service
+from tests.support.homes import (
+    CLOCK,
+    STARTED,
+    contents,
+    desk,
+    ledger_of,
+    practitioner,
+    served,
+    service,
+)
 
 
 @pytest.fixture
@@ -244,6 +255,81 @@ def test_a_store_of_before_there_was_a_ledger_is_taken_up(at_base: Base) -> None
     served(at_base.folder)
     assert at_base.identities(case) == []
     assert at_base.told("ledger")["store"] == "up to date"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_an_early_version_had_begun_is_taken_up_and_stops_no_order_that_comes(
+    at_base: Base, there: bool
+) -> None:
+    """It wrote at the store what it was about to remove, and was cut; here also lost the order."""
+
+    class Begun(Fact, frozen=True, kw_only=True, tag="begun/v1"):
+        order: str
+        names: tuple[str, ...]
+
+    stranger, other = at_base.enrolled(), at_base.sent()
+    case, order = at_base.withdrawn()
+    key = f"cases/{case}/identity-0001.age"
+    put(at_base.folder, service().signer, f"begun/{order}", Begun(order=order, names=(key,)))
+    note = at_base.store / order_object(order)
+    away = at_base.root / "away"
+    if not there:
+        note.rename(away)
+    served(at_base.folder)
+    assert bool(at_base.identities(case)) is not there
+    # A stranger's orders for this case and for others wait as ever.
+    for one in (case, other):
+        new = Withdrawal(id=new_id(), case=one, kit="", at=CLOCK.read().wall)
+        at_base.place(new, stranger)
+    at_base.told("serve", "--once", status=1)
+    assert at_base.identities(other) and bool(at_base.identities(case)) is not there
+    if not there:
+        away.rename(note)
+    at_base.told("serve", "--once", status=1)
+    assert at_base.identities(case) == [] and at_base.identities(other)
+
+
+@pytest.mark.parametrize("words", ["ended 3 cases", "ended 4 cases"])
+def test_what_waits_since_an_early_version_wrote_why_in_words_alone_goes_on_waiting(
+    at_base: Base, words: str
+) -> None:
+    case, order = at_base.withdrawn()
+    by = practitioner().card().name
+    with ledger_of(at_base.folder) as ledger:
+        why = f"{by} has {words} within a day already."
+        ledger.write("waits", order, case=case, film="", by=by, why=why)
+    assert [one.state for one in served(at_base.folder)] == ["asks"]
+    assert at_base.identities(case)
+
+
+@pytest.mark.parametrize("film", [True, False])
+def test_an_order_of_the_service_that_counted_is_carried_out_although_the_store_loses_it(
+    at_base: Base, film: bool
+) -> None:
+    case = at_base.sent()
+    name = next((at_base.store / "cases" / case / "recordings").iterdir()).name
+
+    class Cut(Exception):
+        pass
+
+    class Cutting(FolderStore):
+        def purge(self, prefix: str) -> tuple[str, ...]:
+            if prefix.startswith("cases/"):
+                raise Cut
+            return super().purge(prefix)
+
+    store = Cutting(at_base.store)
+    with desk(store) as work:
+        kit = at_base.kit.id
+        order = work.withdraw_film(kit, case, name) if film else work.withdraw_case(case)
+        with suppress(Cut):
+            work.work()
+    (at_base.store / order_object(order)).unlink()
+    found = {one.order: one.state for one in served(at_base.folder)}
+    assert found == {order: "done"}
+    assert (at_base.store / order_object(order)).exists()
+    assert bool(at_base.identities(case)) is film
+    assert film is not (at_base.store / "cases" / case / "recordings" / name).exists()
 
 
 def test_what_a_power_cut_left_of_a_line_was_not_done_and_is_dropped(tmp_path: Path) -> None:

@@ -96,3 +96,16 @@ def test_options_before_the_store_and_a_value_that_is_called_like_a_verb_are_und
     folder = at_base.keys.rename(at_base.root / "serve")
     done = started("-i", str(folder), at_base.store.as_uri(), "serve", "--once")
     assert (done.returncode, "0 refused" in done.stdout) == (0, True), done.stderr
+
+
+def test_a_roster_that_cannot_be_renewed_hides_no_outcome_and_keeps_no_order(
+    at_base: Base,
+) -> None:
+    at_base.told("roster", "--publish")
+    (at_base.keys / "roster" / "names.json").write_text("{")
+    case, _order = at_base.withdrawn()
+    done = at_base.run("serve", "--once")
+    assert done.returncode == 1 and "The roster was not renewed" in done.stderr
+    assert f"Case {case} is withdrawn" in done.stdout
+    assert "Orders carried out: 1 now" in done.stdout
+    assert at_base.identities(case) == []

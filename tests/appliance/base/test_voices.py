@@ -9,6 +9,7 @@ import pytest
 from appliance.age.identities import generate_identity
 from appliance.age.sealing import seal
 from appliance.errors import NotLetIn
+from appliance.protocol.enrolment import Revocation
 from appliance.protocol.names import numbered_name
 from appliance.protocol.objects import order_object, tombstone_object
 from appliance.protocol.orders import (
@@ -19,12 +20,13 @@ from appliance.protocol.orders import (
     Withdrawal,
 )
 from appliance.records.files import new_id, save, to_json
+from appliance.records.signing import sign_fact
 from appliance.stores.folder import FolderStore
 from appliance.vault.cases import Team
 from appliance.vault.documents import Heading, text_of
 from appliance.vault.keys import PrivateKeys
 from tests.support.bases import Base
-from tests.support.homes import CLOCK, contents, practitioner, served, service
+from tests.support.homes import CLOCK, contents, ledger_of, practitioner, served, service
 
 
 @pytest.fixture
@@ -146,18 +148,22 @@ def test_the_services_yes_under_a_hold_is_one_as_well(at_base: Base) -> None:
 
 
 def test_the_yes_to_one_film_ends_the_order_that_waited_with_what_it_names(at_base: Base) -> None:
-    case, stranger = at_base.sent(), at_base.enrolled()
+    """Of somebody who worked with the family, and had left when they signed."""
+    case, leaver = at_base.sent(), at_base.enrolled()
+    save(at_base.root / "leaver.pub", to_json(leaver.card()))
+    at_base.told("let-in", str(at_base.root / "leaver.pub"), "--case", case)
+    at_base.told("revoke", leaver.card().name)
     film, clip = at_base.kit.film(case), new_id()
     at_base.kit.sync()
     sealed = at_base.store / "cases" / case / "clips" / f"{clip}.mp4.age"
     sealed.write_bytes(b"sealed")
 
     def taken_back(*clips: str) -> FilmWithdrawal:
-        now = CLOCK.read().wall
+        now = CLOCK.read().wall + timedelta(seconds=5)
         order = FilmWithdrawal(
             id=new_id(), case=case, kit=at_base.kit.id, film=film, clips=clips, at=now
         )
-        at_base.place(order, stranger)
+        at_base.place(order, leaver)
         return order
 
     order = taken_back(clip)
@@ -175,6 +181,46 @@ def test_the_yes_to_one_film_ends_the_order_that_waited_with_what_it_names(at_ba
     other = next((at_base.store / "cases" / case / "clips").iterdir())
     late = taken_back(other.name.partition(".")[0])
     assert states(at_base, 1)[late.id] == "asks" and other.exists()
+
+
+def test_the_yes_to_one_film_is_none_to_moments_that_a_stranger_names(at_base: Base) -> None:
+    case, stranger = at_base.sent(), at_base.enrolled()
+    film = at_base.kit.film(case)
+    at_base.kit.sync()
+    clip = next((at_base.store / "cases" / case / "clips").iterdir())
+    named, at = (clip.name.partition(".")[0],), CLOCK.read().wall
+    order = FilmWithdrawal(id=new_id(), case=case, kit="", film=film, clips=named, at=at)
+    at_base.place(order, stranger)
+    assert states(at_base, 1) == {order.id: "asks"}
+    at_base.told("withdraw", case, "--film", film, "--kit", at_base.kit.id)
+    assert clip.exists()
+    assert not list((at_base.store / "cases" / case / "recordings").glob(f"{film}/*"))
+
+
+def test_who_is_revoked_counts_no_more_although_that_was_cut_before_their_card_was_moved(
+    at_base: Base,
+) -> None:
+    """The store went away after the line was written: every kit is told."""
+    case, name = at_base.sent(), practitioner().card().name
+    at_base.told("roster", "--publish")
+    with ledger_of(at_base.folder) as ledger:
+        fact = Revocation(practitioner=name, at=CLOCK.read().wall)
+        first = sign_fact(service().signer, fact)
+        ledger.write("revoked", name, note=first)
+    after = withdrawal(at_base, case, at=CLOCK.read().wall + timedelta(seconds=5))
+    at_base.place(after, practitioner())
+    assert states(at_base, 1) == {after.id: "asks"}
+    newest = sorted((at_base.keys / "roster").glob("0*"))[-1].read_text()
+    assert f'"left":[{{"attune":"roster-left/v1","practitioner":"{name}"' in newest
+    # The next try ends what the first began.
+    at_base.told("revoke", name)
+    assert (at_base.store / "revoked" / name).read_text() == first
+    # What the family decided before counts.
+    before = withdrawal(at_base, case, at=CLOCK.read().wall - timedelta(days=1))
+    at_base.place(before, practitioner())
+    at_base.run("serve", "--once")
+    assert set(states(at_base).values()) == {"done-before"}
+    assert at_base.identities(case) == []
 
 
 def test_a_person_of_the_team_is_believed_whatever_lies_on_top(at_base: Base) -> None:
