@@ -592,15 +592,15 @@ def open_case_identities(directory: Path, identities: Sequence[Identity]) -> tup
             "If the family has withdrawn, nothing opens its films any more.",
         )
     found: dict[str, Identity] = {}
-    damaged: BadFile | Incomplete | None = None
+    damaged: BadInput | Incomplete | None = None
     for path in reversed(files):
-        # A damaged one must not keep the others closed.
+        # A damaged one, or rubbish, must not keep the others closed.
         try:
             for identity in _secrets(path, identities):
                 found.setdefault(str(identity.recipient), identity)
         except NoMatch:
             continue
-        except (BadFile, Incomplete) as error:
+        except (BadInput, Incomplete) as error:
             damaged = error
     if not found and damaged is not None:
         raise damaged

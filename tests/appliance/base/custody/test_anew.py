@@ -10,20 +10,24 @@ from appliance.age.identities import generate_identity, parse_identity
 from appliance.age.sealing import seal
 from appliance.age.unsealing import unseal
 from appliance.base.cases import newest_key
-from appliance.base.custody.anew import reseal
+from appliance.base.custody.anew import reseal, sign_anew
 from appliance.base.custody.keys import ServiceKeys, cards_beside
+from appliance.base.keeping.retention import purge_again
 from appliance.base.ledger import Ledger
 from appliance.base.people import recover
 from appliance.errors import NoMatch, SendInterrupted
 from appliance.protocol.enrolment import Revocation
 from appliance.protocol.objects import revocation_object, tombstone_object
 from appliance.protocol.orders import Tombstone
+from appliance.protocol.retention import Purged, purged_object
 from appliance.records.clock import SystemClock
 from appliance.records.files import new_id
+from appliance.records.signing import sign_fact
 from appliance.stores.folder import FolderStore
 from appliance.stores.store import Put
+from appliance.vault.cases import open_case_identities
 from appliance.vault.keys import HalfKeys, PrivateKeys, read_keys
-from tests.appliance.base.custody.test_keys import kept_apart, keygen
+from tests.appliance.base.custody.test_keys import card_of, kept_apart, keygen
 from tests.support.bases import Base
 from tests.support.homes import CLOCK, practitioner, service
 
@@ -167,6 +171,24 @@ def test_what_a_stolen_key_had_signed_is_signed_anew_and_every_kit_goes_on_belie
     assert (at_base.store / tombstone_object(case)).read_bytes() == anew
 
 
+def test_what_it_had_signed_of_a_case_of_which_all_is_gone_is_signed_anew_too(
+    at_base: Base,
+) -> None:
+    store, gone = (
+        FolderStore(at_base.store),
+        Purged(case=new_id(), at=CLOCK.read().wall, objects=1, bytes=1, why="withdrawn"),
+    )
+    note = sign_fact(service().signer, gone)
+    keys = card_of(HalfKeys.generate("signing"), without=[service().card().name])
+    ledger = Ledger(at_base.keys, keys.signer, CLOCK, service=keys.chain)
+    with ledger.at_work():
+        ledger.write("emptied", gone.case, note=note)
+        assert sign_anew(ledger, keys) == 1
+        purge_again(store, ledger)
+    anew = (at_base.store / purged_object(gone.case)).read_bytes()
+    assert keys.chain.word(anew, Purged) == gone
+
+
 # --- Never a moment without a copy ----------------------------------------------------------------
 
 
@@ -294,6 +316,7 @@ def test_a_line_that_is_no_key_goes_into_no_key_file(at_base: Base, rubbish: byt
     assert key_of(at_base, case) == real and parse_identity(real.decode().strip())
     sealed = (at_base.store / done.key).read_bytes()
     assert unseal(sealed, opening(at_base).identities) == real
+    assert open_case_identities(at_base.store / "cases" / case, opening(at_base).identities)
     # Nobody knows what it was: it stays, and nothing is done twice for it.
     assert name in at_base.identities(case)
     assert reseal(FolderStore(at_base.store), opening(at_base), case).key == ""
