@@ -83,7 +83,10 @@ class KitBooks:
         self.books = load_fact(self._home.books, Books) or Books()
         self.mark = load_fact(self._home.clock_mark, Mark)
         self.kept = load_fact(self._home.clock_kept, Kept)
-        self._roster, self._looked = self._own_roster(), (0, 0, 0, 0)
+        self._roster: Roster | Literal["damaged"] | None
+        self._looked: tuple[int, int, int, int]
+        self._stands: bool
+        self._take_own_roster()
 
     @property
     def verifiers(self) -> list[Verifier]:
@@ -215,7 +218,7 @@ class KitBooks:
         save_fact(self._home.enrolled, enrolled)
         self.enrolled = enrolled
         # Another service's says nothing here.
-        self._roster, self._looked = self._own_roster(), (0, 0, 0, 0)
+        self._take_own_roster()
 
     def follow(self) -> tuple[int, ...]:
         """Go by the service's next cards, as the inbox has them; returns their numbers."""
@@ -230,6 +233,7 @@ class KitBooks:
             enrolled = msgspec.structs.replace(self.enrolled, cards=chain.notes)
             save_fact(self._home.enrolled, enrolled)
             self.enrolled = enrolled
+            self._take_own_roster()
         return tuple(range(before.number + 1, chain.number + 1))
 
     def revoke(self) -> tuple[str, ...]:
@@ -253,7 +257,7 @@ class KitBooks:
 
     def _is_revoked(self, practitioner: Card, service: CardChain) -> bool:
         """True if the inbox has the service's word for it, under their name, or the roster has."""
-        left = self._roster.left if isinstance(self._roster, Roster) else ()
+        left = self._roster.left if isinstance(self._roster, Roster) and self._stands else ()
         if any(one.practitioner == practitioner.name for one in left):
             return True
         with suppress(BadInput, OSError):
@@ -263,8 +267,9 @@ class KitBooks:
         return False
 
     def take_roster(self) -> bool:
-        """Take in the service's roster from the inbox, if it is newer than the one known; True if
-        it was. An older one never counts again."""
+        """Take in the service's roster from the inbox, if it is newer than the one known, or that
+        one was signed with a key that a card has left out; True if it was. An older one never
+        counts again."""
         with suppress(BadInput, OSError):
             if self.enrolled is None:
                 return False
@@ -276,10 +281,13 @@ class KitBooks:
             self._looked = seen
             note = read_text(self._home.roster_there, LARGEST)
             roster = read_roster(note, chain)
-            if isinstance(self._roster, Roster) and roster.number <= self._roster.number:
+            known = self._roster if isinstance(self._roster, Roster) and self._stands else None
+            if known and roster.number <= known.number:
                 return False
+            # Where there is no room now, it is tried again.
+            self._looked = (0, 0, 0, 0)
             save(self._home.roster, note.encode())
-            self._roster = roster
+            self._roster, self._stands, self._looked = roster, True, seen
             return True
         return False
 
@@ -292,6 +300,17 @@ class KitBooks:
             return PressRefusal.ROSTER_OVER
         lost = any(kit.card.id == self.kit and kit.lost for kit in self._roster.kits)
         return PressRefusal.KIT_LOST if lost else None
+
+    def _take_own_roster(self) -> None:
+        """Know the roster on the card for what it is by the cards that are followed now."""
+        self._roster = self._own_roster()
+        self._looked = (0, 0, 0, 0)
+        self._stands = False
+        if isinstance(self._roster, Roster) and self.enrolled is not None:
+            # One that a stolen key signed never counted; only its end stays, until the next.
+            with suppress(BadInput, OSError):
+                read_roster(read_text(self._home.roster, LARGEST), self.enrolled.chain)
+                self._stands = True
 
     def _own_roster(self) -> Roster | Literal["damaged"] | None:
         """The one taken in last; None where there is none of this service."""

@@ -1,5 +1,6 @@
 """What the recorder remembers from one day to the next, and what it will not go on without."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from appliance.age.identities import generate_identity
 from appliance.errors import BadFile
-from appliance.protocol.cards import KitCard
+from appliance.protocol.cards import KitCard, ServiceCard, SigningKey
+from appliance.protocol.enrolment import card_path
 from appliance.protocol.permits import PressRefusal
 from appliance.protocol.roster import Left, Roster, RosterKit
 from appliance.protocol.status import State
@@ -170,3 +173,51 @@ def test_a_kit_that_goes_to_another_service_knows_nothing_of_the_roster_before(
     assert kit.books.away(NOON) is None
     roster(kit, 1, OTHER)
     assert kit.books.take_roster() and kit.books.away(NOON) is None
+
+
+def carded(kit: Stage, number: int, *signing: PrivateKeys) -> None:
+    """The next card of the service comes in; besides its keys nobody's word counts."""
+    assert kit.books.enrolled is not None
+    chain, year = kit.books.enrolled.chain, NOON + timedelta(days=365)
+    said = ServiceCard(
+        number=number,
+        before=chain.digest,
+        at=NOON,
+        roots=(str(SERVICE.signer.verifier),),
+        signing=tuple(SigningKey(verifier=str(k.signer.verifier), until=year) for k in signing),
+        recipients=tuple(
+            str(generate_identity(x25519=True).recipient) for _ in ("every day", "kept away")
+        ),
+    )
+    save(card_path(kit.home, number), sign_fact(SERVICE.signer, said).encode())
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_a_stolen_key_signed_says_nothing_once_a_card_has_left_it_out(
+    kit: Stage, restarted: bool
+) -> None:
+    name, later = PRACTITIONER.card().name, NOON + timedelta(days=9)
+    carded(kit, 2, OTHER)
+    assert kit.books.follow() == (2,)
+    roster(kit, 9, OTHER, left=(Left(practitioner=name, since=NOON),), ends=later)
+    assert kit.books.take_roster()
+    carded(kit, 3, SERVICE)
+    assert kit.books.follow() == (3,)
+    books = KitBooks(kit.home) if restarted else kit.books
+    assert books.revoke() == (), "whoever it says has left is here"
+    assert books.away(NOON) is None and books.away(later) is PressRefusal.ROSTER_OVER
+    assert not books.take_roster()
+    roster(kit, 2, ends=NOON + timedelta(days=1))
+    assert books.take_roster(), "the service's own, though its number is lower"
+    assert books.away(NOON + timedelta(days=2)) is PressRefusal.ROSTER_OVER
+    roster(kit, 1, ends=later)
+    assert not books.take_roster()
+
+
+def test_a_roster_for_which_there_was_no_room_is_taken_in_once_there_is(kit: Stage) -> None:
+    in_the_way = kit.home.roster / "full"
+    in_the_way.mkdir(parents=True)
+    roster(kit, 1)
+    assert not kit.books.take_roster()
+    shutil.rmtree(kit.home.roster)
+    assert kit.books.take_roster() and not kit.books.take_roster()
