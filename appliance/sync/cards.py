@@ -32,8 +32,9 @@ def follow(
     known = chain.number
     while note := read_there(store, service_card_object(chain.number + 1)):
         try:
-            chain = chain.followed_by(note.decode(errors="replace"))
-        except BadInput:
+            # As strictly as the recorder reads it: neither goes by a card without the other.
+            chain = chain.followed_by(note.decode())
+        except (BadInput, UnicodeDecodeError):
             break
         save(card_path(home, chain.number), note)
         log.write("service-card-received", number=f"{chain.number:04}")

@@ -40,6 +40,7 @@ from appliance.protocol.orders import (
     AnyReset,
     FilmWithdrawal,
     HoldEnd,
+    Order,
     ServiceOrder,
     ShareEnd,
     Tombstone,
@@ -189,8 +190,8 @@ def bring_in(home: Home, store: Store, kit: KitCard, enrolled: Enrolled, log: Lo
     """Fetch the service's orders for this kit with the keys that they name, and its answers for
     single films and for shares. What it has not answered, and the store holds no more, goes again.
 
-    The orders are numbered: each comes in once, in turn, and an old one never again. Raises
-    SendInterrupted, SendRefused.
+    The orders are numbered: each comes in once, in turn, and an old one never again, unless what
+    lies here counts no more by the service's cards. Raises SendInterrupted, SendRefused.
     """
     service = enrolled.chain
     for case in cases_here(home):
@@ -207,24 +208,54 @@ def bring_in(home: Home, store: Store, kit: KitCard, enrolled: Enrolled, log: Lo
                 save(home.inbox / order, note)
                 log.write("tombstone-received", case=case, order=order)
     problems = []
+    _bring_anew(home, store, kit, service, log)
     number = len(orders_in(home)) + 1
     while something_at(store, service_order_object(kit.id, number)):
         # What is too long to be one, or no file, is false, and never taken for none.
         note = read_there(store, service_order_object(kit.id, number)) or b""
-        asked = None
-        with suppress(BadInput):
-            asked = signed_order(note, service)
-        if asked is None or (asked.kit, asked.number) != (kit.id, number):
+        asked = _order(note, service, kit, number)
+        if asked is None:
             problems.append(
                 Problem(object=service_order_object(kit.id, number), code="false-order")
             )
             break
-        save(order_path(home, number), note)
-        about = {} if isinstance(asked, AnyReset) else {"case": asked.case}
-        log.write("service-order-received", order=f"{number:06}", **about)
+        _take_order(home, asked, note, log)
         number += 1
     _bring_audit(home, store, service)
     return [*problems, *_bring_keys(home, store, kit, enrolled, log)]
+
+
+def _bring_anew(home: Home, store: Store, kit: KitCard, service: CardChain, log: Log) -> None:
+    """Fetch once more what lies here under a number and counts no more: the service has signed it
+    anew, or a key that was stolen signed what took the number of its own."""
+    for number, path in orders_in(home):
+        try:
+            known = read_plain(path)
+        except (BadFile, OSError):
+            continue
+        if _order(known, service, kit, number) is not None:
+            continue
+        note = read_there(store, service_order_object(kit.id, number)) or b""
+        asked = _order(note, service, kit, number)
+        if asked is not None:
+            # The key file that came may be another's.
+            destroy(key_path(home, number))
+            _take_order(home, asked, note, log)
+
+
+def _order(note: bytes, service: CardChain, kit: KitCard, number: int) -> Order | None:
+    """The service's order for this kit under this number; None for whatever else it is."""
+    with suppress(BadInput):
+        asked = signed_order(note, service)
+        if (asked.kit, asked.number) == (kit.id, number):
+            return asked
+    return None
+
+
+def _take_order(home: Home, asked: Order, note: bytes, log: Log) -> None:
+    save(order_path(home, asked.number), note)
+    about = {} if isinstance(asked, AnyReset) else {"case": asked.case}
+    log.write("service-order-received", order=f"{asked.number:06}", **about)
 
 
 def _bring_audit(home: Home, store: Store, service: CardChain) -> None:
@@ -273,21 +304,25 @@ def hear_revocations(home: Home, store: Store, enrolled: Enrolled, log: Log) -> 
     """
     problems = []
     for name in [card.name for card in enrolled.practitioners]:
-        if (home.inbox / revocation_name(name)).exists():
+        # What a key signed that counts no more keeps the service's own word from nobody.
+        if _revoked(_here(home, revocation_name(name)), enrolled.chain) == name:
             continue
         note = read_there(store, revocation_object(name))
         if note is None:
             continue
-        try:
-            named = read_revocation(note, enrolled.chain).practitioner
-        except BadInput:
-            named = ""
-        if named == name:
+        if _revoked(note, enrolled.chain) == name:
             save(home.inbox / revocation_name(name), note)
             log.write("revocation-received", practitioner=name)
         else:
             problems.append(Problem(object=revocation_object(name), code="false-order"))
     return problems
+
+
+def _revoked(note: bytes, service: CardChain) -> str:
+    """Whom the service has revoked by this note; '' where it is not its word."""
+    with suppress(BadInput):
+        return read_revocation(note, service).practitioner
+    return ""
 
 
 def read_there(store: Store, name: str) -> bytes | None:

@@ -45,9 +45,10 @@ def follow_roster(home: Home, store: Store, enrolled: Enrolled, log: Log) -> lis
 
 
 def _known(home: Home, service: CardChain) -> int:
-    """The number of the newest that came in; 0 for none of this service."""
+    """The number of the newest that came in; 0 for none that is this service's word: what a key
+    signed that a card has left out says nothing of what the service has signed."""
     numbers = [0]
     for path in (home.roster_there, home.roster):
         with suppress(BadInput, OSError):
-            numbers.append(read_roster(read_text(path, LARGEST), service, before=True).number)
+            numbers.append(read_roster(read_text(path, LARGEST), service).number)
     return max(numbers)
