@@ -18,6 +18,7 @@ the recorder writes in `kit/`. An order never counts twice: the kit that it name
 
 import hashlib
 import os
+import re
 import shutil
 import sys
 import threading
@@ -70,6 +71,8 @@ from appliance.records.signing import Signer, fact_in, sign_fact
 _LOOK_SECONDS = 1.0
 _CLOCKS_APART = timedelta(hours=1)
 """The service's clock and the kit's are two."""
+_LOST = re.compile(rf"cases/(?P<case>{ID.pattern})(/|$)")
+"""How an audit names what was lost."""
 _RESET: msgspec.json.Decoder[AnyReset] = msgspec.json.Decoder(AnyReset)
 _SentOrder = Withdrawal | FilmWithdrawal | ShareEnd | ServiceOrder
 _SENT_ORDER: msgspec.json.Decoder[_SentOrder] = msgspec.json.Decoder(_SentOrder)
@@ -187,8 +190,10 @@ def _lost(
     if not order.at <= audit.at <= now + _CLOCKS_APART or now - audit.at > FRESH:
         return ResetRefusal.NOT_AUDITED
     cases = {*_ids(home.cases), *(_case_of(home, film) for film in _ids(home.recordings))}
-    lost = {name.split("/")[1] for name in audit.lost if "/" in name} & cases
-    if audit.more or (lost and not order.unsent):
+    named = [_LOST.match(name) for name in audit.lost]
+    lost = {match["case"] for match in named if match} & cases
+    # Of a name without a case, and of what is not named, nobody can say whose it is.
+    if audit.more or None in named or (lost and not order.unsent):
         return ResetRefusal.LOST_THERE
     return ResetRefusal.HELD if any(_held(home, case) for case in lost) else None
 

@@ -184,6 +184,8 @@ def test_what_the_store_has_lost_of_this_kit_keeps_it_as_it_is(kit: SendingKit) 
 
     assert lost(f"cases/{case.id}/recordings/x/0000.mp4.age") is ResetRefusal.LOST_THERE
     assert lost(f"cases/{case.id}") is ResetRefusal.LOST_THERE
+    for unclear in (f"Case {case.id}", f"Case {new_id()}", "cases/", "", f"x/{new_id()}"):
+        assert lost(unclear, unsent=True) is ResetRefusal.LOST_THERE, "nobody can say whose it is"
     assert isinstance(lost(f"cases/{new_id()}/recordings/x/manifest"), Reset)
     assert lost(f"cases/{new_id()}", more=1) is ResetRefusal.LOST_THERE
     assert isinstance(lost(f"cases/{case.id}", unsent=True), Reset)

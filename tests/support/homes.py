@@ -30,13 +30,14 @@ from appliance.film.manifest import (
 )
 from appliance.protocol.audits import StoreAudit
 from appliance.protocol.cards import Card, KitCard
+from appliance.protocol.case_record import CaseRecord
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.permits import recipient_digest
 from appliance.protocol.receipts import Receipt
 from appliance.protocol.status import SyncStatus
 from appliance.records.audit import Log
 from appliance.records.clock import SystemClock
-from appliance.records.files import Home, from_json, new_id, save, save_fact, to_json
+from appliance.records.files import Home, from_json, load_fact, new_id, save, save_fact, to_json
 from appliance.records.signing import Signer
 from appliance.stores.folder import FolderStore
 from appliance.stores.store import Store
@@ -136,6 +137,7 @@ class SendingKit:
     ) -> str:
         """A film of so many segments; returns its name."""
         name = new_id()
+        record = load_fact(self.home.case(case).record, CaseRecord)
         directory = self.home.recording(name)
         directory.mkdir(parents=True)
         lines: list[FilmStarted | SegmentClosed | FilmEnded] = [
@@ -145,7 +147,7 @@ class SendingKit:
                 kit=self.id,
                 permit=new_id(),
                 consent="0" * 64,
-                recipient=recipient_digest("age1"),
+                recipient=recipient_digest(record.recipient if record else "age1"),
                 kind="visit",
                 limit=300,
                 sound=True,

@@ -8,15 +8,17 @@ import click
 from appliance.base.commands.telling import AS_JSON, DRY_RUN, tell
 from appliance.base.keeping.retention import REMOVED, CaseKept, Retention, purge
 from appliance.base.service import Service, Work
+from appliance.base.status import SILENT
 from appliance.base.status import kits as seen_kits
+from appliance.base.voices import Waits
 from appliance.records.clock import SystemClock
 
 _WORDS = {
     "due": "may go since {until:%d %B %Y}; its kit has still time to remove it.",
     "overdue": "may go since {until:%d %B %Y}, and its kit has not removed it.",
-    "silent": "may go since {until:%d %B %Y}, and a kit of it was not heard of since: nothing is "
-    "removed. Find the kit, and unlock it.",
-    "held": "is under a hold: nothing is removed.",
+    "silent": "may go since {until:%d %B %Y}, and a kit of it was not heard of since, or for long: "
+    "nothing is removed. Find the kit, and unlock it.",
+    "held": "is under a hold, or under one that waits for your word: nothing is removed.",
     "closed-due": "is closed since {until:%d %B %Y}: what nobody opens any more goes.",
 }
 
@@ -76,10 +78,13 @@ def _looked_at(service: Service, work: Work, days: int) -> Retention:
     kits = service.kits()
     heard = {kit.id: kit.heard for kit in seen_kits(work.store, kits, service.folder)}
     holds = work.desk.holds
-    keys = [kit.verifying_key() for kit in kits]
+    people = [card.verifying_key() for card in (*service.practitioners(), *service.former())]
+    signers = [*people, *(kit.verifying_key() for kit in kits)]
     now = SystemClock().read().wall
-    held = list(holds.all().values())
-    return Retention(work.store, holds.voices, work.ledger, held, heard, keys, days, now)
+    held = {hold.case for hold in holds.all().values()}
+    # One whose signer had left is none yet, and may be right: nothing is removed meanwhile.
+    held |= {name.split("/")[1] for name, error in holds.refused if isinstance(error, Waits)}
+    return Retention(work.store, holds.voices, work.ledger, held, heard, signers, days, SILENT, now)
 
 
 def _remove(service: Service, case: str, days: int) -> bool:

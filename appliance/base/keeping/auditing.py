@@ -1,8 +1,9 @@
 """Whether a store holds what it should. Nothing is changed.
 
 By its listing, every file that a signed manifest names is there, in its size; of a sample, byte for
-byte. Each case has a key that the service's own opens, unless it was withdrawn: then it has none.
-Each answer is the one that the ledger knows, and nothing lies there that belongs to nothing.
+byte. Each case has the keys that its films are sealed to, in files that the service's own opens,
+unless it was withdrawn: then it has none. Each answer is the one that the ledger knows, and nothing
+lies there that belongs to nothing.
 
 The listing is gone through once, in the order of names, and no more of it is kept than one film.
 Without an opening key, of a case's key it is seen only that it is sealed to somebody: a sealed file
@@ -22,15 +23,17 @@ from datetime import datetime
 from itertools import groupby
 from typing import Literal
 
+from appliance.age.identities import identity_lines, parse_identity
 from appliance.age.unsealing import Identity, unseal
 from appliance.base.ledger import Ledger
 from appliance.base.orders import put_note, read_or_none
 from appliance.errors import BadInput, Incomplete, NoMatch
-from appliance.film.manifest import parse_manifest
+from appliance.film.manifest import FilmStarted, parse_manifest
 from appliance.protocol.audits import NAMED, StoreAudit
 from appliance.protocol.cards import CardChain
 from appliance.protocol.names import numbered
 from appliance.protocol.objects import NEWEST_AUDIT, audit_object, tombstone_object
+from appliance.protocol.permits import recipient_digest
 from appliance.records.files import ID
 from appliance.records.signing import Verifier, sign_fact
 from appliance.stores.store import Entry, ServiceStore, measure
@@ -52,9 +55,11 @@ SENTENCES: dict[Code, str] = {
     "missing": "is named by its film's manifest and is not there: it is on its way, or was lost.",
     "size": "has another size than its film's manifest says.",
     "content": "is not what its film's manifest says.",
-    "manifest": "cannot be believed: it is damaged, or no kit or person of this service signed it.",
+    "manifest": "cannot be believed: it is damaged, is another film's, or no kit or person of this "
+    "service signed it.",
     "no-manifest": "is a film whose manifest was lost.",
-    "key": "has no key that the service can use, so that nobody here can open its films.",
+    "key": "has no key that the service can use, or lacks one that its films are sealed to, so "
+    "that nobody here can open them.",
     "key-left": "is a key of a case that was withdrawn.",
     "film-left": "is of a film that was taken back.",
     "answer": "is not the answer that the ledger knows.",
@@ -64,7 +69,7 @@ LOST: frozenset[Code] = frozenset(("missing", "size", "content", "manifest", "no
 """What means that the store does not hold what it was given."""
 
 _ID = ID.pattern
-_FILM = re.compile(rf"(?P<film>cases/(?P<case>{_ID})/(recordings|imports)/(?P<id>{_ID})/)[^/]+")
+_FILM = re.compile(rf"(?P<film>cases/(?P<case>{_ID})/(recordings|imports)/(?P<id>{_ID})/).+")
 _KEY = re.compile(rf"cases/(?P<case>{_ID})/identity-.+")
 _CASE = re.compile(rf"cases/(?P<case>{_ID})/.+")
 _OURS = re.compile(
@@ -161,12 +166,13 @@ class Auditor:
 
     def _case(self, case: str, entries: Iterable[Entry]) -> Iterator[Finding]:
         keys: list[str] = []
+        sealed_to: set[str] = set()
         for film, files in groupby(entries, _film_of):
             if film:
                 sizes = {entry.name: entry.size for entry in files}
                 self._objects += len(sizes)
                 self._films += 1
-                yield from self._film(film, sizes)
+                yield from self._film(film, sizes, sealed_to)
                 continue
             for entry in files:
                 self._objects += 1
@@ -174,9 +180,9 @@ class Auditor:
                     keys.append(entry.name)
                 elif not _OURS.fullmatch(entry.name):
                     yield Finding(entry.name, "orphan")
-        yield from self._keys(case, keys)
+        yield from self._keys(case, keys, sealed_to)
 
-    def _film(self, film: str, sizes: dict[str, int]) -> Iterator[Finding]:
+    def _film(self, film: str, sizes: dict[str, int], sealed_to: set[str]) -> Iterator[Finding]:
         match = _FILM.fullmatch(f"{film}manifest")
         gone = self.ledger.of("emptied")
         if match and ((match["case"], match["id"]) in self._taken_back or match["case"] in gone):
@@ -190,9 +196,10 @@ class Auditor:
         except BadInput:
             manifest = None
         # Only what is finished and signed is ever sent.
-        if manifest is None or manifest.signed_by is None:
+        if manifest is None or manifest.signed_by is None or not _is_of(manifest.started, film):
             yield Finding(f"{film}manifest", "manifest")
             return
+        sealed_to.add(manifest.started.recipient)
         left = set(sizes) - {f"{film}manifest"}
         for name, size, sha256 in manifest.files:
             left.discard(film + name)
@@ -206,25 +213,35 @@ class Auditor:
         for name in sorted(left):
             yield Finding(name, "orphan")
 
-    def _keys(self, case: str, keys: Sequence[str]) -> Iterator[Finding]:
+    def _keys(self, case: str, keys: Sequence[str], sealed_to: set[str]) -> Iterator[Finding]:
         closing = self.ledger.closing(case)
         if closing is not None and not closing.ids["held"]:
             for name in keys:
                 yield Finding(name, "key-left")
-        # Whoever has a kit's way in can put rubbish on top: it is passed by.
-        elif not any(
-            self._works(name) for name in reversed(keys) if numbered(name.rpartition("/")[2])
-        ):
-            yield Finding(f"Case {case}", "key")
+        elif not self._open(keys, sealed_to):
+            yield Finding(f"cases/{case}", "key")
 
-    def _works(self, name: str) -> bool:
+    def _open(self, keys: Sequence[str], sealed_to: set[str]) -> bool:
+        """True if these files hold a key of the case and each that its films are sealed to."""
+        held: set[str] = set()
+        # Whoever has a kit's way in can put rubbish on top: it is passed by.
+        for name in reversed(keys):
+            if numbered(name.rpartition("/")[2]):
+                held |= self._held(name)
+                if held and (not self.identities or held >= sealed_to):
+                    return True
+        return False
+
+    def _held(self, name: str) -> set[str]:
+        """The digest of each key that a key file holds; without an opening key, one that stands for
+        whatever it is."""
         sealed = read_or_none(self.store, name) or b""
         if not self.identities:
-            return bool(_SEALED_TO.search(sealed.partition(b"\n---")[0]))
-        with suppress(BadInput, Incomplete, NoMatch):
-            unseal(sealed, self.identities)
-            return True
-        return False
+            return {""} if _SEALED_TO.search(sealed.partition(b"\n---")[0]) else set()
+        with suppress(BadInput, Incomplete, NoMatch, UnicodeDecodeError):
+            lines = identity_lines(unseal(sealed, self.identities).decode())
+            return {recipient_digest(str(parse_identity(line).recipient)) for line in lines}
+        return set()
 
     def _answers(self, lie: Sequence[str]) -> Iterator[Finding]:
         known = {}
@@ -291,6 +308,12 @@ def _case_of(entry: Entry) -> str:
 def _film_of(entry: Entry) -> str:
     found = _FILM.fullmatch(entry.name)
     return found["film"] if found else ""
+
+
+def _is_of(started: FilmStarted, film: str) -> bool:
+    """True if a film that began so belongs into this folder."""
+    match = _FILM.fullmatch(f"{film}manifest")
+    return match is not None and (started.case, started.recording) == (match["case"], match["id"])
 
 
 def _holds(store: ServiceStore, name: str, sha256: str) -> bool:

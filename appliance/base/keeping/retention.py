@@ -1,14 +1,16 @@
 """How long the store keeps what was sent of a family, and what is removed then.
 
 Closed is a case whose keys are gone: nobody opens its films any more, and so many days later they
-are purged. A case that is open is closed by base only where every kit that filmed it has said the
-day on which its films may go (`protocol.retention`), that day is so many days past, and each of
-those kits was heard of since: none has said otherwise. Without that, or under a hold, base asks and
+are purged. A case that is open is closed by base only where every kit that filmed it or wrote of it
+has said the day on which its films may go (`protocol.retention`), that day is so many days past,
+and each of those kits was heard of after that, and not long ago: none has said otherwise. Without
+that, or under a hold, base asks and
 removes nothing. Each step is written in the ledger first, so that a restored store is mended.
 """
 
+import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,8 +23,8 @@ from appliance.base.voices import Voices, Waits
 from appliance.errors import BadInput
 from appliance.film.manifest import parse_manifest
 from appliance.protocol.cards import CardChain
+from appliance.protocol.names import numbered
 from appliance.protocol.objects import case_object
-from appliance.protocol.orders import HoldNotice
 from appliance.protocol.retention import KEEP_NAME, Keep, Purged, keep_name, purged_object
 from appliance.records.files import ID, from_json
 from appliance.records.signing import Signer, Verifier, sign_fact
@@ -30,8 +32,11 @@ from appliance.stores.store import Entry, ServiceStore
 
 State = Literal["open", "kept", "due", "overdue", "silent", "held", "closed", "closed-due"]
 """`due`: the day is past, and its kit has still time to remove it. `overdue`: base may. `silent`:
-a kit of it was not heard of since the day. `closed-due`: closed, and so many days are past."""
+a kit of it was not heard of since, or for long. `closed-due`: closed, and so many days are past."""
 REMOVED: tuple[State, ...] = ("overdue", "closed-due")
+_FILM = re.compile(rf"cases/{ID.pattern}/(recordings|imports)/[^/]+/")
+_AHEAD = timedelta(days=1)
+"""Nobody who signs for a later time was heard of: a kit's clock and base's are no further apart."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +54,19 @@ class CaseKept:
 
 @dataclass(frozen=True)
 class Retention:
-    """The service at its store. `heard` is when each kit was heard of last."""
+    """The service at its store. `heard` is when each kit was heard of last, by its own clock,
+    `signers` are kits and people whose manifests count."""
 
     store: ServiceStore
     voices: Voices
     ledger: Ledger
-    holds: Sequence[HoldNotice]
+    held: Collection[str]
+    """Cases under a hold, or under one that waits for the service's word."""
     heard: Mapping[str, datetime | None]
-    kits: Sequence[Verifier]
+    signers: Sequence[Verifier]
     days: int
+    silent: timedelta
+    """A kit that nobody has heard of for so long has said nothing."""
     now: datetime
 
     def cases(self, only: str = "") -> Iterator[CaseKept]:
@@ -70,7 +79,7 @@ class Retention:
 
     def _case(self, case: str, entries: Sequence[Entry]) -> CaseKept:
         names = [entry.name for entry in entries]
-        films = [name for name in names if name.endswith("/manifest")]
+        films = sorted({match[0] for name in names if (match := _FILM.match(name))})
         state, until = self._state(case, names, films)
         total = sum(entry.size for entry in entries)
         return CaseKept(case, state, until, len(entries), total, len(films))
@@ -79,36 +88,45 @@ class Retention:
         self, case: str, names: Sequence[str], films: Sequence[str]
     ) -> tuple[State, datetime | None]:
         late = timedelta(days=self.days)
-        held = any(hold.case == case for hold in self.holds)
         closing = self.ledger.closing(case)
-        if held or (closing is not None and closing.ids["held"]):
+        if case in self.held or (closing is not None and closing.ids["held"]):
             return "held", None
         if closing is not None:
             return ("closed-due" if self.now >= closing.at + late else "closed"), closing.at
         days = self._days(case, names)
         said = [keep for keep in days.values() if keep is not None and keep.until is not None]
-        if not days or len(said) < len(days) or not self._covers(days, films):
+        if not days or len(said) < len(days) or not _homes(names) <= set(days):
+            return "open", None
+        if not self._covers(days, films):
             return "open", None
         until = max(keep.until for keep in said if keep.until is not None)
         if self.now < until:
             return "kept", until
-        if any((heard := self.heard.get(kit)) is None or heard <= until for kit in days):
+        if not all(self._heard_since(kit, until) for kit in days):
             return "silent", until
-        return ("overdue" if self.now >= until + late else "due"), until
+        if self.now < until + late:
+            return "due", until
+        # Base waits so long for the kits' own word: they have all had the time to say otherwise.
+        lately = max(until + late, self.now - self.silent)
+        heard = all(self._heard_since(kit, lately) for kit in days)
+        return ("overdue" if heard else "silent"), until
+
+    def _heard_since(self, kit: str, day: datetime) -> bool:
+        heard = self.heard.get(kit)
+        return heard is not None and day < heard <= self.now + _AHEAD
 
     def _covers(self, days: Mapping[str, Keep | None], films: Sequence[str]) -> bool:
         """True if the kit of each film has said the day since it was made: a later word, that the
-        work goes on, may have been lost here. What nobody can read keeps all."""
-        for name in films:
-            if "/imports/" in name:
-                continue
+        work goes on, may have been lost here. What nobody can read keeps all, and so does a film
+        whose manifest has not come yet."""
+        for film in films:
             try:
-                text = (self._read(name) or b"").decode(errors="replace")
-                started = parse_manifest(text, self.kits).started
+                text = (self._read(f"{film}manifest") or b"").decode(errors="replace")
+                manifest = parse_manifest(text, self.signers)
             except BadInput:
                 return False
-            keep = days.get(started.kit)
-            if keep is None or started.started > keep.at:
+            keep = days.get(manifest.started.kit)
+            if manifest.signed_by is None or keep is None or manifest.started.started > keep.at:
                 return False
         return True
 
@@ -138,6 +156,14 @@ class Retention:
             return None
         with file:
             return file.read(64 << 20)
+
+
+def _homes(names: Sequence[str]) -> set[str]:
+    """The kits that wrote what lies here of a case, as the names of its files say."""
+    files = (numbered(name.rpartition("/")[2]) for name in names)
+    # A key carries a home where it lies beside another's; one that the service sealed, the
+    # service's own.
+    return {one.home for one in files if one and (one.stem != "identity" or one.digest)} - {""}
 
 
 def purge(

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from appliance.protocol.objects import case_object
+from appliance.age.sealing import VERSION_LINE
+from appliance.protocol.objects import case_object, heads_object, hold_object
+from appliance.protocol.orders import HoldNotice, hold_name
 from appliance.protocol.retention import Keep, Purged, keep_name, purged_object
-from appliance.records.audit import Log
+from appliance.records.audit import Heads, Log
 from appliance.records.files import new_id
 from appliance.records.signing import open_fact, sign_fact
 from appliance.vault.keys import PrivateKeys
@@ -54,6 +56,22 @@ def says(
     path = at_base.store / case_object(case, keep_name(number, kit))
     path.write_text(sign_fact((keys or practitioner()).signer, keep))
     return path
+
+
+def sealed(at_base: Base, case: str, file: str) -> None:
+    """Something sealed that came to the store of a case."""
+    path = at_base.store / case_object(case, file)
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_bytes(VERSION_LINE + b"sealed")
+
+
+def heard(at_base: Base, at: datetime) -> None:
+    """The kit was heard of last at this time, by its own clock."""
+    shutil.rmtree(at_base.store / "kits" / at_base.kit.id / "heads", ignore_errors=True)
+    told = Heads(kit=at_base.kit.id, number=99, wall=at, boot="boot", logs={}, broken=(), before="")
+    path = at_base.store / heads_object(at_base.kit.id, "000099")
+    path.parent.mkdir()
+    path.write_text(sign_fact(at_base.kit.signer, told))
 
 
 def looked(at_base: Base, *words: str) -> dict[str, Any]:
@@ -121,6 +139,11 @@ def test_what_was_withdrawn_goes_after_the_services_days_and_not_before(at_base:
         "another kit filmed",
         "another kit says otherwise",
         "a manifest that nobody can read",
+        "a manifest that nobody signed",
+        "a film whose manifest has not come",
+        "a film from elsewhere since",
+        "another kit wrote",
+        "another kit sent a key",
     ],
 )
 def test_in_any_doubt_nothing_of_an_open_case_goes(at_base: Base, doubt: str) -> None:
@@ -145,6 +168,18 @@ def test_in_any_doubt_nothing_of_an_open_case_goes(at_base: Base, doubt: str) ->
         (manifest,) = (at_base.store / "cases" / case).glob("recordings/*/manifest")
         manifest.chmod(0o600)
         manifest.write_bytes(b"rubbish")
+    elif doubt == "a manifest that nobody signed":
+        (manifest,) = (at_base.store / "cases" / case).glob("recordings/*/manifest")
+        manifest.chmod(0o600)
+        manifest.write_bytes(manifest.read_bytes().partition(b"\n\n")[0] + b"\n")
+    elif doubt == "a film whose manifest has not come":
+        sealed(at_base, case, f"recordings/{new_id()}/0000.mp4.age")
+    elif doubt == "a film from elsewhere since":
+        sealed(at_base, case, f"imports/{new_id()}/0000.mp4.age")
+    elif doubt == "another kit wrote":
+        sealed(at_base, case, f"documents/consent-0002-{new_id()}.age")
+    elif doubt == "another kit sent a key":
+        sealed(at_base, case, f"identity-0001-{new_id()}-{'0' * 16}.age")
     assert state(at_base, case) == ""
     assert looked(at_base, "--yes")["removed"] == []
 
@@ -158,6 +193,77 @@ def test_a_case_under_a_hold_or_with_a_silent_kit_is_named_and_stays(at_base: Ba
     says(at_base, silent, NOW - DAY)
     shutil.rmtree(at_base.store / "kits" / at_base.kit.id / "heads")
     assert state(at_base, silent) == "silent"
+    assert looked(at_base, "--yes")["removed"] == []
+
+
+@pytest.mark.parametrize(
+    ("until", "last", "expected"),
+    [
+        (35 * DAY, 34 * DAY, "silent"),
+        (35 * DAY, 5 * DAY, "silent"),
+        (35 * DAY, 4 * DAY, "overdue"),
+        (90 * DAY, 15 * DAY, "silent"),
+        (90 * DAY, 13 * DAY, "overdue"),
+        (35 * DAY, -3000 * DAY, "silent"),
+        (20 * DAY, 19 * DAY, "due"),
+        (20 * DAY, 21 * DAY, "silent"),
+    ],
+    ids=[
+        "heard just after the day, and then out",
+        "when base's own days were over",
+        "after them",
+        "long ago",
+        "lately",
+        "with a clock that is years ahead",
+        "while the kit has still time",
+        "not since the day",
+    ],
+)
+def test_a_kit_must_have_had_the_time_to_say_otherwise_and_said_nothing(
+    at_base: Base, until: timedelta, last: timedelta, expected: str
+) -> None:
+    case = family(at_base)
+    says(at_base, case, NOW - until, at=NOW - 95 * DAY)
+    heard(at_base, NOW - last)
+    found = at_base.told("--clock-is-right", "retention", "--days", "30", "--dry-run")
+    assert [one["state"] for one in found["cases"]] == [expected]
+    assert found["would_remove"] == ([case] if expected == "overdue" else [])
+
+
+def test_films_from_elsewhere_and_keys_that_the_service_sealed_keep_nothing(
+    at_base: Base,
+) -> None:
+    case = family(at_base)
+    (manifest,) = (at_base.store / "cases" / case).glob("recordings/*/manifest")
+    brought = at_base.store / case_object(case, f"imports/{new_id()}/manifest")
+    brought.parent.mkdir(parents=True)
+    text = manifest.read_text().partition("\n\n")[0] + "\n"
+    brought.write_text(practitioner().signer.sign(text))
+    sealed(at_base, case, f"identity-0001-{service().chain.slug}.age")
+    says(at_base, case, OVER)
+    assert state(at_base, case) == "overdue"
+
+
+@pytest.mark.parametrize("since", [timedelta(hours=1), None], ids=["since they left", "unsaid"])
+def test_a_hold_that_waits_for_the_services_word_holds_until_then(
+    at_base: Base, since: timedelta | None
+) -> None:
+    case = family(at_base)
+    says(at_base, case, OVER)
+    left = at_base.enrolled()
+    at_base.told("revoke", left.card().name)
+    notice = HoldNotice(
+        case=case,
+        film="",
+        signer=left.card().name,
+        since=CLOCK.read().wall + since if since else None,
+        until=NOW + 90 * DAY,
+    )
+    note = sign_fact(left.signer, notice).encode()
+    path = at_base.store / hold_object(case, hold_name(note))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(note)
+    assert state(at_base, case) == "held"
     assert looked(at_base, "--yes")["removed"] == []
 
 
