@@ -16,7 +16,7 @@ from appliance.casework.consent import Consent
 from appliance.casework.reviews import Rating, reviews_of
 from appliance.errors import BadInput, Reason
 from appliance.records.files import Fact, Timestamp, new_id
-from appliance.vault.cases import Goals, OpenCase
+from appliance.vault.cases import Goals, OpenCase, stem_of
 
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
@@ -81,6 +81,8 @@ class Standing:
     """Films that were never looked at together."""
     review_by: datetime | None
     """By when the earliest of them should be."""
+    forked: bool = False
+    """Two homes have each written of the course, without knowing of each other."""
 
 
 def course_of(case: OpenCase) -> Course:
@@ -111,6 +113,7 @@ def standing(case: OpenCase, filmed: Iterable[datetime], review_within: timedelt
         reviews=here,
         waiting=len(waiting),
         review_by=waiting[0] + review_within if waiting else None,
+        forked=stem_of(Course) in case.forked(),
     )
 
 

@@ -39,6 +39,8 @@ class Keeping(Enum):
     HELD = "held"
     NEVER_REVIEWED = "never-reviewed"
     """Their time is over, and a person must say whether they may go."""
+    UNSETTLED = "unsettled"
+    """Their time is over by one home's word on the course, and another's says something else."""
     DUE = "due"
 
 
@@ -58,6 +60,8 @@ def keeping(
         return Keeping.HELD
     if standing.waiting:
         return Keeping.NEVER_REVIEWED
+    if standing.forked:
+        return Keeping.UNSETTLED
     if warned is None or now < warned + _AFTER_A_WARNING:
         return Keeping.SOON
     return Keeping.DUE
@@ -77,11 +81,11 @@ def warn(case: OpenCase, now: datetime) -> None:
 
 def tell_the_day(case: OpenCase, kit: str, standing: Standing, held: bool, now: datetime) -> None:
     """Say for the service until when the films of a case are kept, where that has changed: None
-    while the work goes on, under a hold, while a film was never looked at together, or before the
-    page has warned of it. Raises BadFile, NotPossible."""
+    while the work goes on, under a hold, while a film was never looked at together or two homes
+    disagree on the course, or before the page has warned of it. Raises BadFile, NotPossible."""
     with case.changing:
         warned, until = warned_at(case), standing.course.keep_until
-        if until is None or held or standing.waiting or warned is None:
+        if until is None or held or standing.waiting or standing.forked or warned is None:
             until = None
         else:
             until = max(until, warned + _AFTER_A_WARNING)

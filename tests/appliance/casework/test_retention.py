@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.casework import course
 from appliance.casework.course import Course, Standing
 from appliance.casework.retention import Keeping, keeping, tell_the_day, warn
 from appliance.factory_reset import unsent
@@ -13,7 +14,8 @@ from appliance.protocol.retention import Keep
 from appliance.records.signing import open_fact
 from appliance.vault.cases import OpenCase
 from tests.appliance.casework.test_course import DAY, FORTNIGHT, NOW
-from tests.support.homes import SendingKit, new_store, practitioner
+from tests.support.forks import copied
+from tests.support.homes import CLOCK, SendingKit, new_store, practitioner
 
 WARNED = NOW - 2 * DAY
 
@@ -82,6 +84,31 @@ def test_while_the_work_goes_on_nothing_is_ever_due() -> None:
 def kit(tmp_path: Path) -> SendingKit:
     new_store(tmp_path / "store")
     return SendingKit(tmp_path, tmp_path / "store")
+
+
+def test_while_two_homes_disagree_on_the_course_nothing_is_due_and_no_day_is_told(
+    kit: SendingKit, tmp_path: Path
+) -> None:
+    """One of them, whose clock is ahead, says that the work has ended; the other goes on."""
+    case = kit.case()
+    case.write(Course())
+    warn(case, NOW)
+    there = copied(case, tmp_path / "there", CLOCK.read().wall + 400 * DAY)
+    course.end(there.case, NOW, "", 60)
+    case.write(Course(next_steps="We go on."))
+    there.arrives()
+    stands = course.standing(case, [], FORTNIGHT)
+    assert stands.course.ended and stands.forked
+    later = NOW + 4000 * DAY
+    assert keeping(stands, False, WARNED, FORTNIGHT, later) is Keeping.UNSETTLED
+    tell_the_day(case, kit.id, stands, False, NOW)
+    assert said(kit, case) == []
+    ended_there = case.versions(Course)[0]
+    case.keep(Course, ended_there.digest)
+    stands = course.standing(case, [], FORTNIGHT)
+    assert keeping(stands, False, WARNED, FORTNIGHT, later) is Keeping.DUE
+    tell_the_day(case, kit.id, stands, False, NOW)
+    assert len(said(kit, case)) == 1
 
 
 def said(kit: SendingKit, case: OpenCase) -> list[Keep]:
