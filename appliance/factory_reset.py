@@ -71,6 +71,9 @@ from appliance.records.signing import Signer, fact_in, sign_fact
 _LOOK_SECONDS = 1.0
 _CLOCKS_APART = timedelta(hours=1)
 """The service's clock and the kit's are two."""
+_COMPARED = "compared"
+"""In the inbox: SHA-256 (hex) of the order and audit that were there when sync last held all
+receipts against what the store lists."""
 _LOST = re.compile(rf"cases/(?P<case>{ID.pattern})(/|$)")
 """How an audit names what was lost."""
 _RESET: msgspec.json.Decoder[AnyReset] = msgspec.json.Decoder(AnyReset)
@@ -134,6 +137,11 @@ class ResetRefusal(Reason):
         "The service's store has lost some of what this kit sent, so nothing is removed. Let the "
         "kit send at base: what is lost there goes again. Then ask the service for an audit.",
     )
+    NOT_COMPARED = (
+        "not-compared",
+        "The kit has not seen yet, since the service ordered this, that the store still has "
+        "everything it sent. Let the kit send at base until all is confirmed, then try again.",
+    )
     HELD = (
         "held-and-not-sent",
         "A family's films are under a hold, and not all of them are with the service. They are "
@@ -163,7 +171,12 @@ def judge(
     if isinstance(order, FirstReset):
         return ResetRefusal.OLD_ORDER
     try:
-        return _lost(order, audit, service, home, now) or _unsent(order, home) or order
+        return (
+            _lost(order, audit, service, home, now)
+            or _unsent(order, home)
+            or _not_compared(order, home)
+            or order
+        )
     except (BadFile, OSError):
         return ResetRefusal.NOT_SENT
 
@@ -175,6 +188,34 @@ def _unsent(order: Reset, home: Home) -> ResetRefusal | None:
         if case == "" or _held(home, case):
             return ResetRefusal.HELD
     return None
+
+
+def _not_compared(order: Reset, home: Home) -> ResetRefusal | None:
+    """What came here is held against the store, and that may have been cut short. An order that
+    somebody carries to a kit with none of its own is not: such a kit may not send any more."""
+    said = ordered(home)
+    if not said or was_compared(home, said):
+        return None
+    if order.unsent and not any(_held(home, case) for case in _ids(home.cases)):
+        return None
+    return ResetRefusal.NOT_COMPARED
+
+
+def was_compared(home: Home, said: str) -> bool:
+    """True once this order and audit (as `ordered` gives them) are here and everything that was
+    sent was held against what the store lists."""
+    try:
+        return read_plain(home.inbox / _COMPARED, LARGEST) == _digest(said)
+    except (BadFile, OSError):
+        return False
+
+
+def note_compared(home: Home, said: str) -> None:
+    save(home.inbox / _COMPARED, _digest(said))
+
+
+def _digest(said: str) -> bytes:
+    return hashlib.sha256(said.encode()).hexdigest().encode()
 
 
 def _lost(

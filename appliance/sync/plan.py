@@ -20,11 +20,14 @@ class Rank(IntEnum):
     ORDER = 0
     CASE_KEY = 1
     TEAM = 2
-    KIT = 3
-    MANIFEST = 4
-    DOCUMENT = 5
-    CLIP = 6
-    FILM = 7
+    KEEP = 3
+    """Before the kit's heads: who has heard of a kit takes it to have said of the days what it
+    knows."""
+    KIT = 4
+    MANIFEST = 5
+    DOCUMENT = 6
+    CLIP = 7
+    FILM = 8
 
 
 @dataclass(frozen=True, slots=True)

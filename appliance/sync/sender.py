@@ -29,7 +29,7 @@ from appliance.errors import (
     SendRefused,
     TooLarge,
 )
-from appliance.factory_reset import ordered
+from appliance.factory_reset import note_compared, ordered, was_compared
 from appliance.film.manifest import Mended, parse_manifest
 from appliance.protocol.cards import Card, CardChain, KitCard
 from appliance.protocol.case_record import CaseRecord, is_withdrawn, withdrawal_note
@@ -50,7 +50,7 @@ from appliance.protocol.objects import (
 )
 from appliance.protocol.orders import Tombstone, Withdrawal
 from appliance.protocol.receipts import Receipt, receipt_of, receipt_path
-from appliance.protocol.retention import Keep
+from appliance.protocol.retention import KEEP_NAME, Keep
 from appliance.protocol.status import EndsSoon, Fault, Problem, SyncState, SyncStatus, Why
 from appliance.protocol.teams import CaseTeam
 from appliance.records.audit import HEADS_NAME, MOST_HEADS, Heads, Log
@@ -67,6 +67,7 @@ from appliance.records.files import (
     read_text,
     save,
     save_fact,
+    sync_directory,
 )
 from appliance.records.signing import Verifier, fact_in, open_fact
 from appliance.stores.endings import soon
@@ -95,7 +96,7 @@ _RANKS: dict[Part, Rank] = {
     "case-key": Rank.CASE_KEY,
     "people": Rank.TEAM,
     "team": Rank.TEAM,
-    "keep": Rank.DOCUMENT,
+    "keep": Rank.KEEP,
     "document": Rank.DOCUMENT,
     "clip": Rank.CLIP,
     "manifest": Rank.MANIFEST,
@@ -376,28 +377,29 @@ class Sender:
             enrolled, problems = follow(self._home, store, enrolled, self._log)
             service = enrolled.chain
             problems += hear_revocations(self._home, store, enrolled, self._log)
-            before = ordered(self._home)
             problems += follow_roster(self._home, store, enrolled, self._log)
             for problem in [*problems, *bring_in(self._home, store, kit, enrolled, self._log)]:
                 self._problems[problem.object] = problem
             # Before everything here goes, it is seen once more that the store has it.
-            if compare or ordered(self._home) != before:
-                self._compare(store, kit, service)
+            said = ordered(self._home)
+            if compare or (said and not was_compared(self._home, said)):
+                self._compare(store, kit, service, said)
             self._began = self._clock.monotonic()
             tried: set[str] = set()
             while sends := self._next(store, kit, service, tried):
                 tried.update(sealed.object for sealed in sends)
-                if self._manner.in_flight == 1:
-                    for sealed in sends:
-                        self._make_room(sealed)
-                        self._arrived(store, sealed, self._carry(store, sealed))
-                else:
-                    self._send_several(store, sends)
+                self._send(store, [sealed for sealed in sends if sealed.rank <= Rank.KEEP])
+                rest = [sealed for sealed in sends if sealed.rank > Rank.KEEP]
+                if any(KEEP_NAME.fullmatch(name.rpartition("/")[2]) for name in self._problems):
+                    # Otherwise base would take this kit to have said nothing else of the days.
+                    rest = [sealed for sealed in rest if "/heads/" not in sealed.object]
+                self._send(store, rest)
         return self._tell("incomplete" if self._problems else "sent")
 
-    def _compare(self, store: Store, kit: KitCard, service: CardChain) -> None:
+    def _compare(self, store: Store, kit: KitCard, service: CardChain, said: str) -> None:
         """Forget the receipt of whatever the store has lost, so that it goes once more. What a
-        store lists may disprove a receipt, and never makes one."""
+        store lists may disprove a receipt, and never makes one. `said` is the order to set this kit
+        back: once all is compared, that is written down, and nothing else is."""
         cases = [case_object(case, "") for case in cases_here(self._home)]
         there = set()
         try:
@@ -429,8 +431,11 @@ class Sender:
             return (receipt.object, sealed.size) not in there
 
         for sealed in look(self._home, kit, lost).here:
-            receipt_path(self._home, sealed.object).unlink(missing_ok=True)
+            path = receipt_path(self._home, sealed.object)
+            path.unlink(missing_ok=True)
+            sync_directory(path.parent)
             self._log.write("lost-there", object=sealed.object)
+        note_compared(self._home, said)
 
     def waits(self, store: str, why: Why) -> SyncStatus:
         """Show what waits for `store` while nothing may be sent. Reaches for no network."""
@@ -540,6 +545,14 @@ class Sender:
                 self._closed.add(case)
                 self._elsewhere.add(case)
         return offered
+
+    def _send(self, store: Store, sends: Sequence[Sealed]) -> None:
+        if self._manner.in_flight == 1:
+            for sealed in sends:
+                self._make_room(sealed)
+                self._arrived(store, sealed, self._carry(store, sealed))
+        elif sends:
+            self._send_several(store, sends)
 
     def _send_several(self, store: Store, sends: Sequence[Sealed]) -> None:
         """Carry several at once, each thread the next as soon as its last is there, while this one

@@ -3,6 +3,8 @@
 import shutil
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from appliance.age.sealing import VERSION_LINE
 from appliance.base.orders import order_reset
 from appliance.config import Config
+from appliance.errors import KitError, SendInterrupted, SendRefused
 from appliance.factory_reset import (
     ResetRefusal,
     begin,
@@ -19,6 +22,7 @@ from appliance.factory_reset import (
     finish,
     former,
     judge,
+    note_compared,
     ordered,
     others_left,
     remove_own,
@@ -39,6 +43,7 @@ from appliance.records.signing import Signer, open_note, sign_fact
 from appliance.selftest.kit import Kit, free_port, wait_for
 from appliance.selftest.visit import Visit, enrol
 from appliance.stores.folder import FolderStore
+from appliance.stores.store import Entry
 from appliance.sync.sender import look
 from appliance.vault.keys import PrivateKeys
 from tests.support.fakes import SERVICE, Stage
@@ -206,6 +211,45 @@ def test_a_kit_that_is_to_be_set_back_looks_once_more_whether_the_store_has_it_a
         order_reset(FolderStore(kit.store), service(), ledger, kit.id, False, STARTED)
     kit.sync()
     assert gone.exists()
+
+
+class Cut(FolderStore):
+    """A line that drops in the listing, or a store that a kit may not list."""
+
+    def __init__(self, root: Path, error: KitError) -> None:
+        super().__init__(root)
+        self._error = error
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        if prefix.startswith("cases/"):
+            raise self._error
+        return super().list(prefix)
+
+
+@pytest.mark.parametrize("error", [SendInterrupted("Cut."), SendRefused("No.")])
+def test_nothing_is_removed_before_all_was_held_against_the_store_to_the_end(
+    kit: SendingKit, error: KitError
+) -> None:
+    case = kit.case()
+    kit.sync()
+    store = FolderStore(kit.store)
+    with ledger_of(store) as ledger:
+        order_reset(store, service(), ledger, kit.id, False, STARTED)
+    (kit.store / NEWEST_AUDIT).parent.mkdir()
+    save(kit.store / NEWEST_AUDIT, sign_fact(service().signer, an_audit()).encode())
+    (gone,) = (kit.store / "cases" / case.id / "documents").glob("details-0001*")
+    gone.unlink()
+    for _ in range(2):
+        with suppress(SendInterrupted):
+            kit.sync(Cut(kit.store, error))
+        assert ordered(kit.home) and not gone.exists()
+        assert answer(kit, ordered(kit.home)) is ResetRefusal.NOT_COMPARED
+    kit.sync()
+    assert gone.exists(), "what was cut short is done again with the next contact"
+    assert isinstance(answer(kit, ordered(kit.home)), Reset)
+    audit = sign_fact(service().signer, an_audit(STARTED + timedelta(minutes=5)))
+    save(kit.home.inbox / AUDIT, audit.encode())
+    assert answer(kit, ordered(kit.home)) is ResetRefusal.NOT_COMPARED, "that was before this"
 
 
 # --- What must be with the service before ---------------------------------------------------------
@@ -527,6 +571,9 @@ def test_the_page_says_what_it_takes_and_asks_for_the_button_without_an_unlocked
     page = web.browser.submit("/kit/reset", confirm="y")
     assert page.status == 409 and "does not know what time it is" in page.text
     web.recorder.show(clock=Trust.TRUSTED, now=web.clock.wall)
+    page = web.browser.submit("/kit/reset", confirm="y")
+    assert page.status == 409 and "has not seen yet" in page.text
+    note_compared(web.home, ordered(web.home))
     assert web.browser.submit("/kit/reset").status == 400
     assert web.recorder.requests() == []
     page = web.browser.submit("/kit/reset", confirm="y")

@@ -36,6 +36,7 @@ VISIT = [
     sealed("orders/o", Rank.ORDER, case="w"),
     sealed("cases/a/identity-0001.age", Rank.CASE_KEY),
     sealed("cases/a/documents/team-0001.age", Rank.TEAM),
+    sealed("cases/a/keep-0001-k", Rank.KEEP),
     sealed("kits/k/card.json", Rank.KIT, case=""),
     sealed("cases/a/recordings/r/manifest", Rank.MANIFEST),
     sealed("cases/a/documents/details-0001.age", Rank.DOCUMENT, size=5),
@@ -119,6 +120,7 @@ def test_only_what_two_homes_may_each_have_made_goes_beside_another() -> None:
     assert beside == {
         "cases/a/identity-0001.age",
         "cases/a/documents/team-0001.age",
+        "cases/a/keep-0001-k",
         "cases/a/documents/details-0001.age",
         "cases/a/documents/consent-0001.age",
         "cases/a/clips/c.mp4.age",

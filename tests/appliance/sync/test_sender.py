@@ -32,10 +32,11 @@ from appliance.protocol.objects import SERVICE_CARD, tombstone_object
 from appliance.protocol.orders import Tombstone
 from appliance.protocol.permits import recipient_digest
 from appliance.protocol.receipts import Receipt, receipt_of
+from appliance.protocol.retention import Keep, keep_name
 from appliance.protocol.status import EndsSoon, SyncStatus
 from appliance.records.audit import Log, check_chain
 from appliance.records.files import load_fact, new_id, save, save_fact, to_json
-from appliance.records.signing import Signer
+from appliance.records.signing import Signer, sign_fact
 from appliance.selftest.kit import wait_for
 from appliance.stores.endings import Ending
 from appliance.stores.folder import FolderStore
@@ -50,6 +51,7 @@ from appliance.sync.__main__ import (
 )
 from appliance.sync.sender import Manner, Sender
 from appliance.vault.cases import OpenCase
+from firmware.logs.checkpoints import Checkpoints
 from tests.support import films
 from tests.support.homes import (
     CLOCK,
@@ -424,6 +426,61 @@ def test_several_at_once_arrive_like_one_after_the_other(kit: SendingKit) -> Non
     assert set(kit.receipts()) == set(expected)
     assert (status.state, status.waiting, status.waiting_bytes) == ("sent", 0, 0)
     check_chain((kit.home.log("sync") / "log").read_bytes())
+
+
+class InOrder(Wrapped):
+    """What began and what was there, one after the other."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.told: list[str] = []
+
+    def create(self, name: str, source: IO[bytes]) -> Put:
+        self.told.append(f"begins {name}")
+        put = super().create(name, source)
+        self.told.append(f"there {name}")
+        return put
+
+
+def with_days_and_heads(kit: SendingKit) -> list[Path]:
+    """A kit that has said of some families until when their films are kept, and how far its logs
+    had come."""
+    paths = []
+    for _ in range(4):
+        case = kit.case()
+        keep = Keep(case=case.id, kit=kit.id, number=1, until=None, at=CLOCK.read().wall)
+        paths.append(case.directory / keep_name(1, kit.id))
+        save(paths[-1], sign_fact(practitioner().signer, keep).encode())
+    Log(kit.home.log("web"), CLOCK).write("unlocked")
+    Checkpoints(kit.home, kit.signer, CLOCK).sign()
+    return paths
+
+
+@pytest.mark.parametrize("in_flight", [1, 4])
+def test_who_has_heard_of_a_kit_has_all_that_it_says_of_the_days(
+    kit: SendingKit, in_flight: int
+) -> None:
+    with_days_and_heads(kit)
+    store = InOrder(kit.store)
+    assert kit.sync(store, in_flight=in_flight).state == "sent"
+    said = [at for at, told in enumerate(store.told) if "there" in told and "/keep-" in told]
+    heard = [at for at, told in enumerate(store.told) if "begins" in told and "/heads/" in told]
+    assert len(said) == 4 and heard and max(said) < min(heard)
+
+
+@pytest.mark.parametrize("in_flight", [1, 4])
+def test_a_kit_that_cannot_say_what_it_knows_of_the_days_is_not_heard_of(
+    kit: SendingKit, in_flight: int
+) -> None:
+    damaged, *_ = with_days_and_heads(kit)
+    whole = damaged.read_bytes()
+    damaged.chmod(0o600)
+    damaged.write_bytes(b"rubbish")
+    assert kit.sync(in_flight=in_flight).state == "incomplete"
+    assert not [name for name in arrived(kit) if "/heads/" in name]
+    damaged.write_bytes(whole)
+    assert kit.sync(in_flight=in_flight).state == "sent"
+    assert [name for name in arrived(kit) if "/heads/" in name]
 
 
 class Counting(Wrapped):
