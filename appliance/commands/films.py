@@ -209,6 +209,7 @@ def _place(text: str, access: Path | None) -> "Place":
 
 def _kit_keys(given: Sequence[str]) -> list["Verifier"]:
     """The public keys, each written out, in a file, or all that lie in a folder."""
+    from appliance.records.files import Home
     from appliance.verifying import parse_key
 
     found: list[Verifier] = []
@@ -216,10 +217,11 @@ def _kit_keys(given: Sequence[str]) -> list["Verifier"]:
         path, texts = Path(key), [key]
         if path.is_dir():
             # What else lies beside a service's keys is no card.
+            of_a_kit = Home(path, path).kit_card.name
             cards = sorted(
                 one
                 for one in path.rglob("*")
-                if (one.suffix == ".pub" or one.name == "kit.json")
+                if (one.suffix == ".pub" or one.name == of_a_kit)
                 and one.name != "service-setup.pub"
             )
             texts = [one.read_text() for one in cards]
