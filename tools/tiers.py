@@ -8,12 +8,12 @@
 All tiers run, whatever failed before them: one run tells everything. A tier that finds no test
 is a failure, so that none is ever lost by a renamed folder. Exit 0 if nothing failed, else 1.
 
-Each run of --again is a line in build/again.jsonl: begun again, it does the runs that are missing,
-as long as the code is the same. A run that fails ends the row, and the next row begins anew.
+Each run of --again is a line in docs/again.jsonl, with the code that it ran on: begun again, on
+this machine or another, it does the runs that are missing. A run that fails ends the row, and the
+next row begins anew. How many states of the code a row is of stands at its end.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import subprocess
@@ -25,6 +25,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
@@ -34,6 +35,7 @@ ENVIRONMENT = {
     name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
 }
 """Each test of a whole kit starts processes: compiled anew, each takes twice as long to start."""
+KEPT = ROOT / "docs" / "again.jsonl"
 REPORT = ROOT / "build" / "tests.xml"
 FOLDERS_WITH_A_TIER = ("promises", "browser", "rig", "boot", "vm", "stores")
 
@@ -140,17 +142,14 @@ def once(names: Sequence[str]) -> int:
 
 
 def code() -> str:
-    """A digest of the code as it lies here, committed or not."""
+    """Which code lies here: the commit, with a + where something else is not committed."""
     git = ("git", "-C", str(ROOT))
-    names = subprocess.run(
-        (*git, "ls-files", "--cached", "--others", "--exclude-standard", "-z"),
-        capture_output=True, check=True,
-    ).stdout.split(b"\0")  # fmt: skip
-    digest = hashlib.sha256()
-    for name in sorted(filter(None, names)):
-        path = ROOT / name.decode()
-        digest.update(name + b"\0" + (path.read_bytes() if path.is_file() else b"") + b"\0")
-    return digest.hexdigest()[:16]
+    changed = (*git, "status", "--porcelain", "--untracked-files=no", "--", ":!docs/*.jsonl")
+    commit, other = (
+        subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+        for command in ((*git, "rev-parse", "--short=12", "HEAD"), changed)
+    )
+    return f"{commit}+" if other else commit
 
 
 @contextmanager
@@ -164,34 +163,35 @@ def full_load() -> Iterator[None]:
         busy.wait()
 
 
-def in_a_row(name: str, code: str, kept: Path) -> list[float]:
-    """The seconds of each run since the last that failed, of this tier and this code."""
-    row: list[float] = []
+def in_a_row(name: str, kept: Path) -> list[dict[str, Any]]:
+    """Each run of this tier since the last that failed, on whatever code it was."""
+    row: list[dict[str, Any]] = []
     for text in kept.read_text().splitlines() if kept.exists() else []:
         one = json.loads(text)
-        if (one["tier"], one["code"]) == (name, code):
-            row = [] if one["failed"] else [*row, one["seconds"]]
+        if one["tier"] == name:
+            row = [] if one["failed"] else [*row, one]
     return row
 
 
 def again(names: Sequence[str], times: int, kept: Path) -> int:
     """Run each tier until it passed so often in a row; 1 as soon as one failed."""
-    now = code()
     for name in names:
-        while len(in_a_row(name, now, kept)) < times:
+        while len(in_a_row(name, kept)) < times:
             with full_load():
                 counts, seconds = run_tier(name)
-            one = {"tier": name, "code": now, "seconds": round(seconds, 1), **counts}
+            one = {"tier": name, "code": code(), "seconds": round(seconds, 1), "failed": 0}
             with open(kept, "a") as file:
-                file.write(json.dumps({"failed": 0, **one}) + "\n")
+                file.write(json.dumps(one | counts) + "\n")
             print(line(name, counts, seconds), flush=True)
             if counts["failed"]:
                 return 1
     print()
     for name in names:
-        row = in_a_row(name, now, kept)
-        told = ", ".join(f"{seconds:.0f}" for seconds in row)
-        print(f"{name:10} passed {len(row)} times in a row, in seconds: {told}")
+        row = in_a_row(name, kept)
+        states = len({one["code"] for one in row})
+        told = ", ".join(f"{one['seconds']:.0f}" for one in row)
+        on = "one state" if states == 1 else f"{states} states"
+        print(f"{name:10} passed {len(row)} times in a row, on {on} of the code, in s: {told}")
     return 0
 
 
@@ -210,7 +210,7 @@ def main() -> int:
         return 2
     REPORT.parent.mkdir(exist_ok=True)
     names = asked.tiers or list(TIERS)
-    return again(names, asked.again, ROOT / "build" / "again.jsonl") if asked.again else once(names)
+    return again(names, asked.again, KEPT) if asked.again else once(names)
 
 
 if __name__ == "__main__":

@@ -79,10 +79,10 @@ def test_a_row_of_runs_goes_on_where_it_was_left_and_begins_anew_after_a_failure
     tmp_path: Path,
 ) -> None:
     kept = tmp_path / "again.jsonl"
-    assert in_a_row("check", "this", kept) == []
+    assert in_a_row("check", kept) == []
     runs = [
-        ("check", "this", 1.0, 0), ("check", "this", 2.0, 1), ("check", "this", 3.0, 0),
-        ("vm", "this", 4.0, 0), ("check", "other", 5.0, 0), ("check", "this", 6.0, 0),
+        ("check", "first", 1.0, 0), ("check", "first", 2.0, 1), ("check", "first", 3.0, 0),
+        ("vm", "first", 4.0, 0), ("check", "next", 5.0, 0),
     ]  # fmt: skip
     kept.write_text(
         "".join(
@@ -90,4 +90,5 @@ def test_a_row_of_runs_goes_on_where_it_was_left_and_begins_anew_after_a_failure
             for tier, code, seconds, failed in runs
         )
     )
-    assert in_a_row("check", "this", kept) == [3.0, 6.0]
+    row = [(one["code"], one["seconds"]) for one in in_a_row("check", kept)]
+    assert row == [("first", 3.0), ("next", 5.0)]
