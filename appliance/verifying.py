@@ -26,11 +26,13 @@ import msgspec
 
 from appliance.errors import BadFile, BadInput, Incomplete
 from appliance.film.manifest import EndReason, Manifest, index_name, parse_manifest
-from appliance.protocol.cards import Card, KeyCard, KitCard
-from appliance.protocol.notes import Signers, check_note, revoked, whose
+from appliance.protocol.cards import Card, CardChain, KeyCard, KitCard, ServiceCard
+from appliance.protocol.enrolment import Revocation
+from appliance.protocol.notes import Signers, check_note, whose
+from appliance.protocol.objects import SERVICE_CARD, service_card_object
 from appliance.records.audit import Heads, check_chain, check_heads, holds
 from appliance.records.files import from_json, lines, open_plain, plain_size
-from appliance.records.signing import Verifier, open_fact
+from appliance.records.signing import Verifier, fact_in, open_fact
 from appliance.stores.store import Entry
 
 _PIECE = 1 << 20
@@ -42,6 +44,7 @@ _HEADS = re.compile(
 )
 _CARD = re.compile(r"kit/kit\.json|kits/[a-z2-7]{16}/card\.json")
 _OF_KIT = re.compile(r"kits/(?P<kit>[a-z2-7]{16})/")
+_SERVICE_CARD = re.compile(r"service/card(\.json|/[0-9]{4})")
 _CASE = re.compile(r"(?:.*/)?cases/(?P<case>[a-z2-7]{16})/(recordings|imports)/")
 _IMPORT = re.compile(r"(?:.*/)?imports/[a-z2-7]{16}/?")
 
@@ -100,7 +103,8 @@ class Verdict:
 
     findings: tuple[Finding, ...]
     keys: tuple[Verifier, ...]
-    """The keys against which all was checked, as they were given."""
+    """The keys against which all was checked, as they were given; none where those of kits are
+    missing."""
     others: int = 0
     """Files there that no finding is about: case keys, documents, and what no key was given for."""
 
@@ -133,18 +137,23 @@ class Verdict:
         return sentence
 
 
-def verify(place: Place, given: Sequence[Verifier] = ()) -> Verdict:
+def verify(place: Place, given: Sequence[Verifier] = (), cards: Sequence[str] = ()) -> Verdict:
     """Check all that lies in `place` against the keys that were `given`: of kits, and of the
-    service and its people, whose names say which they are.
+    service and its people, whose names say which they are. `cards` are texts among which cards of
+    the service are, its first and those that follow; what it signed is judged by the newest of
+    them and of those that lie there.
 
-    Raises BadInput if nothing there can be checked.
+    Raises BadInput if nothing there can be checked, or if nobody can say which service's key was
+    given.
     """
     names = [entry.name for entry in place.list("")]
     people = [key for key in given if key.name.startswith("practitioner-")]
     service = [key for key in given if key.name.startswith("service-")]
     kits = [key for key in given if key not in (*people, *service)]
     keys = kits or _cards(place, names)
-    signers = Signers(service, people, _left(place, names, service))
+    chain = _service(place, names, service, cards)
+    signers = Signers(chain, people)
+    signers = Signers(chain, people, _left(place, names, signers))
     films: dict[str, str] = {
         match["folder"] + "/": match["recording"]
         for name in names
@@ -160,7 +169,10 @@ def verify(place: Place, given: Sequence[Verifier] = ()) -> Verdict:
             _film(place, names, folder, film, keys, signers) for folder, film in films.items()
         ]
         findings += _logs(place, names, keys)
-    notes = _notes(place, names, signers)
+    imports = sum(1 for folder in films if _IMPORT.fullmatch(folder))
+    # What kits signed is held against their cards that lie there, where no kit's key was given.
+    vouched = bool(kits) or len(findings) <= imports
+    notes = [*_service_cards(place, names, chain), *_notes(place, names, signers)]
     findings += notes
     if not findings:
         raise BadInput(
@@ -169,7 +181,10 @@ def verify(place: Place, given: Sequence[Verifier] = ()) -> Verdict:
         )
     known = {finding.what for finding in notes}
     others = [name for name in names if not _looked_at(name, films) and name not in known]
-    return Verdict(tuple(findings), tuple(given), 0 if "manifest" in names else len(others))
+    # A key of the service that only lies beside its cards has signed nothing.
+    counted = [*kits, *people, *([chain.first.verifying_key()] if chain else ())]
+    proven = tuple(counted) if vouched else ()
+    return Verdict(tuple(findings), proven, 0 if "manifest" in names else len(others))
 
 
 def parse_key(text: str) -> Verifier | None:
@@ -194,14 +209,95 @@ def _looked_at(name: str, films: Collection[str]) -> bool:
     return folder + slash in films or any(one.fullmatch(name) for one in (_LOG, _HEADS, _CARD))
 
 
-def _left(place: Place, names: Sequence[str], service: Sequence[Verifier]) -> dict[str, datetime]:
-    """When the service revoked somebody, as far as its key was given."""
+def is_numbered_card(text: str) -> bool:
+    """True for a card of a service after its first, whoever signed it."""
+    with suppress(BadInput):
+        fact_in(text, ServiceCard)
+        return True
+    return False
+
+
+def _service(
+    place: Place, names: Sequence[str], given: Sequence[Verifier], cards: Sequence[str]
+) -> CardChain | None:
+    """The service by its cards: the first from elsewhere, then each that follows, by those that
+    were given before those that lie there. Raises BadInput."""
+    there = _first_card(_card_there(place, names, SERVICE_CARD))
+    firsts = [card for card in map(_first_card, cards) if card is not None]
+    # Name and key are the given ones: if the rest is false, no card follows.
+    if not firsts and there is not None and there.verifying_key() in given:
+        firsts = [there]
+    if not firsts:
+        if given and any(map(whose, names)):
+            raise BadInput(
+                "The first card of this service was not given, so nobody can say which of its keys "
+                "count here.",
+                "Give the folder of the service's cards, or service.key.pub, with --kit-key.",
+            )
+        return None
+    chain = CardChain(there if there in firsts else firsts[0])
+    while True:
+        lies = _card_there(place, names, service_card_object(chain.number + 1))
+        for text in (*cards, lies):
+            with suppress(BadInput):
+                chain = chain.followed_by(text)
+                break
+        else:
+            return chain
+
+
+def _first_card(text: str) -> Card | None:
+    with suppress(BadInput):
+        card = from_json(text, Card)
+        return card if card.role == "service" else None
+    return None
+
+
+def _card_there(place: Place, names: Sequence[str], name: str) -> str:
+    """The text of a card at a store, '' where there is none."""
+    with suppress(BadInput):
+        return _text(place, name) if name in names else ""
+    return ""
+
+
+def _service_cards(
+    place: Place, names: Sequence[str], chain: CardChain | None
+) -> Iterator[Finding]:
+    """The service's cards at a store, held against its chain."""
+    if chain is None or not any(name == SERVICE_CARD or whose(name) == "service" for name in names):
+        return
+    known = {service_card_object(number): note for number, note in enumerate(chain.notes, start=2)}
+    for name in sorted({*known, *filter(_SERVICE_CARD.fullmatch, names)}):
+        text = _card_there(place, names, name)
+        first = name == SERVICE_CARD and _first_card(text) == chain.first
+        if first or (text and known.get(name) == text):
+            yield Finding(name, "holds", "a card of the service")
+        elif name in names:
+            yield Finding(
+                name,
+                "broken",
+                "It does not follow from the service's first card as it was given, so nothing goes "
+                "by it. Hold it against the cards in your folder of keys: somebody else put it "
+                "there, or has a root.",
+            )
+        else:
+            yield Finding(
+                name,
+                "broken",
+                "It is not there: the store is older than the cards that were given, and whoever "
+                "knows the store alone believes keys that count no more. Run serve --once: base "
+                "puts it back.",
+            )
+
+
+def _left(place: Place, names: Sequence[str], signers: Signers) -> dict[str, datetime]:
+    """When the service revoked somebody, as far as its card was given."""
     found: dict[str, datetime] = {}
     for name in names:
-        if service and name.startswith("revoked/"):
+        if signers.service and name.startswith("revoked/"):
             # One that is false is named among the notes.
             with suppress(BadInput):
-                left = revoked(_text(place, name).encode(), service)
+                left = signers.word(_text(place, name).encode(), Revocation)
                 found[left.practitioner] = left.at
     return found
 
@@ -324,7 +420,7 @@ def _checked(what: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(what, "holds", check())
     except BadInput as error:
-        return Finding(what, "broken", error.sentence)
+        return Finding(what, "broken", " ".join(filter(None, (error.sentence, error.hint))))
 
 
 def _chain(data: bytes) -> str:

@@ -81,7 +81,7 @@ def open_film(
         case = case_directory(directory, read_manifest(directory))
         secrets = open_case_identities(case, identities)
         derived = case.derived / directory.resolve().name
-        verifiers = _kit_keys(kit_keys)
+        verifiers = keys_given(kit_keys)[0]
         opening = open_recording(directory, secrets, verifiers, check=True, derived=derived)
         with contextlib.closing(opening) as opened:
             with opened_output(out, secret=True) as plain:
@@ -101,13 +101,17 @@ def verify(place: str, kit_keys: tuple[str, ...], access: Path | None) -> None:
 
     No key that opens a film is needed. PATH is a recording or a kit's home, URL a store. With the
     service's folder of cards as --kit-key, what people and the service signed at a store is
-    checked as well: orders, holds, answers, revocations, audits. Without the kit's own key from
-    elsewhere nothing is proven, and the status is 3; it is 1 where
-    something does not hold, and the first such link is named.
+    checked as well: orders, holds, answers, revocations, audits. Which of its keys count is said by
+    the newest of the service's cards. Without the kit's own key from elsewhere nothing is proven,
+    and the status is 3; it is 1 where something does not hold, and the first such link is named.
+
+    \b
+    Example:
+      attune verify /srv/attune/store --kit-key KEYS
     """
     from appliance import verifying
 
-    verdict = verifying.verify(_place(place, access), _kit_keys(kit_keys))
+    verdict = verifying.verify(_place(place, access), *keys_given(kit_keys))
     for finding in verdict.findings:
         click.echo(f"{finding.state:10}  {finding.what}: {finding.words}")
     if verdict.broken:
@@ -207,28 +211,27 @@ def _place(text: str, access: Path | None) -> "Place":
     return Folder(folder)
 
 
-def _kit_keys(given: Sequence[str]) -> list["Verifier"]:
-    """The public keys, each written out, in a file, or all that lie in a folder."""
+def keys_given(given: Sequence[str]) -> tuple[list["Verifier"], list[str]]:
+    """The public keys, each written out, in a file, or all that lie in a folder; and the text of
+    every card, those of the service among them."""
     from appliance.records.files import Home
-    from appliance.verifying import parse_key
+    from appliance.verifying import is_numbered_card, parse_key
 
     found: list[Verifier] = []
+    cards: list[str] = []
     for key in given:
         path, texts = Path(key), [key]
         if path.is_dir():
             # What else lies beside a service's keys is no card.
-            of_a_kit = Home(path, path).kit_card.name
-            cards = sorted(
-                one
-                for one in path.rglob("*")
-                if (one.suffix == ".pub" or one.name == of_a_kit)
-                and one.name != "service-setup.pub"
-            )
-            texts = [one.read_text() for one in cards]
+            kinds = ("*.pub", Home(path, path).kit_card.name, f"cards/{'[0-9]' * 4}")
+            files = sorted({one for kind in kinds for one in path.rglob(kind)})
+            texts = [one.read_text() for one in files if one.name != "service-setup.pub"]
         elif path.is_file():
             texts = [path.read_text()]
-        keys = [made for made in map(parse_key, texts) if made is not None]
-        if not keys:
+        numbered = [text for text in texts if is_numbered_card(text)]
+        keys = [parse_key(text) for text in texts if text not in numbered]
+        if not any(keys) and not numbered:
             raise BadInput(f"There is no card (*.pub, kit.json) of what signs in {path}.")
-        found += keys
-    return found
+        found += [made for made in keys if made is not None and made not in found]
+        cards += texts
+    return found, cards

@@ -4,26 +4,47 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from appliance.base.custody.next import Change, next_card
+from appliance.commands.films import keys_given
 from appliance.commands.main import run
 from appliance.errors import BadInput
 from appliance.protocol.cards import KeyRole
-from appliance.protocol.orders import Withdrawal
+from appliance.protocol.enrolment import Revocation
+from appliance.protocol.objects import (
+    audit_object,
+    hold_object,
+    order_object,
+    revocation_object,
+    service_order_object,
+    tombstone_object,
+)
+from appliance.protocol.orders import (
+    HoldEnd,
+    HoldNotice,
+    Reset,
+    Tombstone,
+    Withdrawal,
+    hold_name,
+)
+from appliance.protocol.retention import Purged, purged_object
 from appliance.records.audit import Log
-from appliance.records.files import new_id, save, to_json
-from appliance.records.signing import Signer
+from appliance.records.files import Fact, new_id, save, to_json
+from appliance.records.signing import Signer, sign_fact
 from appliance.stores.folder import FolderStore
-from appliance.vault.keys import HalfKeys
-from appliance.verifying import Folder, Verdict, parse_key, verify
+from appliance.vault.keys import HalfKeys, PrivateKeys
+from appliance.verifying import Finding, Folder, Verdict, parse_key, verify
 from firmware.logs.checkpoints import Checkpoints
 from tests.support.bases import Base
 from tests.support.homes import (
     CLOCK,
     SendingKit,
+    an_audit,
     contents,
     new_store,
     practitioner,
@@ -263,7 +284,7 @@ def test_what_the_service_and_its_people_signed_at_a_store_is_checked_with_their
 
 
 def kinds_of(verdict: Verdict) -> list[str]:
-    places = ("tombstones/", "orders/", "holds/", "audits/")
+    places = ("tombstones/", "orders/", "holds/", "audits/", "service/")
     return [f.what for f in verdict.findings if f.what.startswith(places)]
 
 
@@ -293,6 +314,184 @@ def test_what_somebody_signed_after_they_had_left_does_not_hold(at_base: Base) -
     broken = of_notes(at_base).broken
     assert broken and broken.what == f"orders/{order.id}"
     assert f"{name} had left the service when this was signed" in broken.words
+
+
+SIGNING = HalfKeys.generate("signing")
+NOW = CLOCK.read().wall
+
+
+class Signed:
+    """A store with nothing but what a service signed, and the folder of keys of the service; every
+    .pub file lies in it, whatever its cards say."""
+
+    def __init__(self, root: Path) -> None:
+        self.place = new_store(root / "store")
+        self.store = root / "store"
+        self.keys = root / "keys"
+        (self.keys / "cards").mkdir(parents=True)
+        save(self.keys / "service.key.pub", to_json(service().card()))
+        save(self.keys / "signing.key.pub", to_json(SIGNING.card()))
+
+    def card(self, **change: Sequence[str]) -> Path:
+        """The service's second card names SIGNING as well, but for what `change` says; it lies in
+        the folder and at the store, where it is returned."""
+        opening = [HalfKeys.generate("opening").card().key for _ in "12"]
+        root, signing = HalfKeys.generate("root").card().key, SIGNING.card().key
+        until = NOW + timedelta(days=400)
+        named = Change(roots=[root], signing=[signing], until=until, opening=opening, **change)
+        note = next_card(service(), named, NOW)
+        self.put("service/card/0002", note)
+        save(self.keys / "cards" / "0002", note.encode())
+        return self.store / "service/card/0002"
+
+    def put(self, name: str, note: str) -> str:
+        (self.store / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.store / name).write_text(note)
+        return name
+
+    def every_note(self, signer: Signer | None, at: datetime = NOW) -> list[str]:
+        """One of each kind of note that a service signs; their names."""
+        assert signer is not None
+        case, by, kit = new_id(), signer.verifier.name, new_id()
+        answer = Tombstone(order=new_id(), case=case, at=at, removed=())
+        hold = HoldNotice(case=case, signer=by, since=at, until=at)
+        held = hold_name(sign_fact(signer, hold).encode())
+        gone = Purged(case=case, at=at, objects=1, bytes=1, why="withdrawn")
+        asked = Withdrawal(id=new_id(), case=case, kit=kit, at=at)
+        facts: dict[str, Fact] = {
+            tombstone_object(case): answer,
+            purged_object(case): gone,
+            revocation_object("practitioner-x"): Revocation(practitioner="practitioner-x", at=at),
+            audit_object(1): an_audit(at),
+            service_order_object(kit, 1): Reset(number=1, kit=kit, at=at),
+            order_object(asked.id): asked,
+            hold_object(case, held): hold,
+            f"{hold_object(case, held)}-lifted": HoldEnd(case=case, hold=held, signer=by, at=at),
+        }
+        return [self.put(name, sign_fact(signer, fact)) for name, fact in facts.items()]
+
+    def verified(self) -> dict[str, Finding]:
+        """As `attune verify STORE --kit-key KEYS` does it, with the card of a practitioner."""
+        keys, cards = keys_given([str(self.keys)])
+        verdict = verify(self.place, [*keys, practitioner().signer.verifier], cards)
+        return {finding.what: finding for finding in verdict.findings}
+
+
+@pytest.fixture
+def of_service(tmp_path: Path) -> Signed:
+    return Signed(tmp_path)
+
+
+def test_what_a_key_of_the_newest_card_signed_up_to_its_end_holds(of_service: Signed) -> None:
+    name = service().signer.verifier.name
+    of_service.card(ended=[name])
+    of_service.every_note(SIGNING.signer)
+    of_service.every_note(service().signer)
+    said = of_service.verified()
+    assert {finding.state for finding in said.values()} == {"holds"}
+    assert said["service/card/0002"].words == "a card of the service"
+    late = of_service.every_note(service().signer, NOW + timedelta(seconds=1))
+    said = of_service.verified()
+    for what in late:
+        assert said[what].state == "broken", what
+        assert f"{name} signed this after its last day" in said[what].words
+
+
+def test_nothing_that_a_key_signed_counts_once_the_newest_card_leaves_it_out(
+    of_service: Signed,
+) -> None:
+    name = service().signer.verifier.name
+    of_service.card(without=[name])
+    for at in (NOW, NOW - timedelta(days=1000)):
+        for what in of_service.every_note(service().signer, at):
+            found = of_service.verified()[what]
+            assert found.state == "broken", what
+            assert f"{name} signed this" in found.words and "serve --once" in found.words
+            assert "newest card, 0002, leaves that key out" in found.words
+
+
+def test_a_key_that_no_card_names_does_not_count_because_its_file_lies_there(
+    of_service: Signed,
+) -> None:
+    notes = of_service.every_note(SIGNING.signer)
+    assert SIGNING.signer is not None
+    keys, cards = keys_given([str(of_service.keys)])
+    assert SIGNING.signer.verifier in keys
+    assert SIGNING.signer.verifier not in verify(of_service.place, keys, cards).keys
+    said = of_service.verified()
+    for what in notes:
+        assert said[what].state == "broken", what
+        assert "no card of the service up to 0001 names that key" in said[what].words
+    of_service.card()
+    assert {finding.state for finding in of_service.verified().values()} == {"holds"}
+
+
+def test_what_a_key_of_the_service_signed_and_somebody_altered_is_named_so(
+    of_service: Signed,
+) -> None:
+    (what, *_) = of_service.every_note(service().signer)
+    note = of_service.store / what
+    note.write_text(note.read_text().replace('"held":false', '"held":true'))
+    assert "altered after it was signed" in of_service.verified()[what].words
+
+
+def test_a_revocation_by_a_key_that_was_left_out_locks_nobody_out(of_service: Signed) -> None:
+    people = practitioner()
+    left = Revocation(practitioner=people.card().name, at=NOW - timedelta(days=1))
+    revoked = revocation_object(left.practitioner)
+    of_service.put(revoked, sign_fact(service().signer, left))
+    order = Withdrawal(id=new_id(), case=new_id(), kit=new_id(), at=NOW)
+    asked = of_service.put(order_object(order.id), sign_fact(people.signer, order))
+    said = of_service.verified()
+    assert (said[revoked].state, said[asked].state) == ("holds", "broken")
+    of_service.card(without=[service().signer.verifier.name])
+    said = of_service.verified()
+    assert (said[revoked].state, said[asked].state) == ("broken", "holds")
+
+
+def test_a_store_that_is_older_than_the_cards_in_the_folder_is_judged_by_these(
+    of_service: Signed,
+) -> None:
+    there = of_service.card(without=[service().signer.verifier.name])
+    note = of_service.every_note(service().signer)[0]
+    there.unlink()
+    said = of_service.verified()
+    assert "is not there: the store is older" in said["service/card/0002"].words
+    assert said[note].state == "broken"
+    save(there, (of_service.keys / "cards" / "0002").read_bytes())
+    shutil.rmtree(of_service.keys / "cards")
+    assert of_service.verified()[note].state == "broken", "the store's own cards are followed"
+
+
+@pytest.mark.parametrize("lie", ["card.json", "card/0002", "card/0003"])
+def test_a_card_at_the_store_that_does_not_follow_is_named_and_nothing_goes_by_it(
+    of_service: Signed, lie: str
+) -> None:
+    notes = of_service.every_note(service().signer)
+    other = PrivateKeys.generate("service").card()
+    of_service.put(f"service/{lie}", to_json(other).decode())
+    said = of_service.verified()
+    assert "does not follow" in said[f"service/{lie}"].words
+    assert {said[what].state for what in notes} == {"holds"}
+
+
+def test_without_the_services_first_card_nobody_can_say_which_of_its_keys_count(
+    of_service: Signed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_service.card()
+    of_service.every_note(SIGNING.signer)
+    key = str(of_service.keys / "signing.key.pub")
+    assert run(["verify", str(of_service.store), "--kit-key", key]) == 1
+    said = capsys.readouterr().err
+    assert "first card of this service was not given" in said and "service.key.pub" in said
+    # The first card by its key alone: the rest lies at the store.
+    assert run(["verify", str(of_service.store), "--kit-key", str(service().signer.verifier)]) == 0
+
+
+def test_a_card_of_the_service_or_its_people_proves_nothing_of_a_kit(kit: SendingKit) -> None:
+    keys = [service().signer.verifier, practitioner().signer.verifier]
+    verdict = verify(Folder(kit.home.root), keys)
+    assert verdict.broken is None and verdict.sentence == "Consistent, signer unproven."
 
 
 def test_whatever_else_lies_in_a_services_folder_of_keys_is_no_key(
