@@ -33,7 +33,7 @@ from appliance.factory_reset import give_way
 from appliance.records.clock import SystemClock
 from web_ui.app import build_parts, create_app
 from web_ui.keeper import Keeper
-from web_ui.system.tls import ensure_certificate
+from web_ui.system.tls import ensure_certificate, sure_of
 from web_ui.wording import language
 
 THREADS = 16
@@ -115,7 +115,8 @@ def _serve(config: Config, listener: socket.socket, session_key: bytes) -> int:
     home = config.places
     give_way(home, "web", end.anew)
     home.prepare(home.keys, home.cases, home.permits, home.web_requests, home.run / "web")
-    certificate, key = ensure_certificate(home.keys, (config.listen, *config.names))
+    names = (config.listen, *config.names)
+    certificate, key = ensure_certificate(home.keys, names, sure_of(home.clock_mark))
     server = _OneProcess(
         accepts,
         "web_ui",

@@ -184,6 +184,8 @@ class KeysFolder(PosixPath):
     """`keys/`: the page's own, and its practitioners'."""
 
     certificate, certificate_key = Below("tls.crt"), Below("tls.key")
+    certificates = Below("tls-years.crt")
+    """Those that come after it and came before, and their authority."""
     authority = Below("authority.crt")
     paired = Below("paired.json")
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -38,6 +38,8 @@ UNITS = (
     *("attune-recorder.service", "attune-web.service", "attune-sync.service"),
     "attune-firewall.service",
 )
+_LONGEST_CERTIFICATE = timedelta(days=825)
+"""iPads and iPhones take none that is good for longer."""
 _SAMPLE = 8 << 20
 """Bytes written to see how fast the card is."""
 _ENOUGH = 4.0
@@ -475,6 +477,13 @@ def _certificate(config: Config, machine: Machine) -> Finding:
     print_of = certificate.fingerprint(hashes.SHA256()).hex(":").upper()
     if certificate.not_valid_after_utc < machine.clock.read().wall:
         return bad("certificate", f"It has run out. {print_of}", "Make a new one.")
+    if certificate.not_valid_after_utc - certificate.not_valid_before_utc > _LONGEST_CERTIFICATE:
+        return look(
+            "certificate",
+            f"iPads refuse it: it is good for more than 825 days. {print_of}",
+            "Take tls.crt out of keys/ and start attune-web: it makes another. Print the label "
+            "again, and put the new authority on each device. Of the service's own: a shorter one.",
+        )
     return good("certificate", print_of)
 
 

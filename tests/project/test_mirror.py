@@ -96,7 +96,6 @@ ELSEWHERE = {
     "web_ui.session.enrolment": FORGOTTEN,
     "web_ui.session.forks": "web_ui/pages/test_forks",
     "web_ui.session.unlocked": "web_ui/session/test_session",
-    "web_ui.system.tls": "web_ui/test_main",
     "web_ui.wording.log_events": "web_ui/pages/test_log",
     "web_ui.wording.status_line": STATUS,
 }

@@ -103,6 +103,7 @@ def test_whoever_trusts_the_kit_trusts_no_other_certificate_of_it(tmp_path: Path
     ensure_certificate(tmp_path, ("10.42.0.1", "kit-4f2a.local"))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "authority.crt",
+        "tls-years.crt",
         "tls.crt",
         "tls.key",
     ], "the authority's key was thrown away"

@@ -1,8 +1,10 @@
 """This kit: what it is, its state, its label, and switching it off safely."""
 
 import tomllib
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 import segno
 from flask import Blueprint, Response, redirect, render_template, request, url_for
@@ -15,12 +17,14 @@ from appliance.records.files import read_plain
 from web_ui.answers import download
 from web_ui.parts import parts
 from web_ui.session.access import anyone
-from web_ui.system.tls import fingerprint
+from web_ui.system.tls import fingerprint, next_turn
 from web_ui.wording.language import _
+from web_ui.wording.times import in_words
 
 _BUSY = (State.PREVIEW, State.FILMING, State.STOPPING, State.REMOVING)
 """States in which the page does not switch the kit off."""
 
+_T = TypeVar("_T")
 
 pages = Blueprint("this_kit", __name__, url_prefix="/kit")
 
@@ -36,10 +40,12 @@ def label() -> ResponseReturnValue:
     found = _label(parts().config.label)
     address = found.get("address") or request.host_url
     network = found.get("ssid", "")
+    now, later = _certificate(fingerprint), _certificate(next_turn)
     return render_template(
         "label.html",
         status=parts().recorder.status(),
-        fingerprint=_fingerprint(),
+        fingerprint=now,
+        later=later and (in_words(later[0]), later[1]),
         name=found.get("name", ""),
         network=network,
         key=found.get("key", ""),
@@ -83,16 +89,17 @@ def _page(problem: str) -> str:
         "this-kit.html",
         status=status,
         service=parts().config.store.partition("?")[0].rpartition("@")[2],
-        fingerprint=_fingerprint(),
+        fingerprint=_certificate(fingerprint),
         version=version("attune"),
         problem=problem,
         on_label=bool(_label(parts().config.label)),
     )
 
 
-def _fingerprint() -> str:
+def _certificate(asked: Callable[[Path], _T]) -> _T:
+    """What is asked of the page's certificate. Raises BadFile where it cannot be read."""
     try:
-        return fingerprint(parts().home.keys.certificate)
+        return asked(parts().home.keys.certificate)
     except (OSError, ValueError) as error:
         raise BadFile(
             _("The certificate of this page cannot be read."), _("Switch the kit off and on.")

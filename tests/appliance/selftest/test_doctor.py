@@ -3,16 +3,21 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from appliance.commands.main import run
 from appliance.config import Config, write_config
 from appliance.errors import KitError, NotReached
 from appliance.protocol.status import RecorderStatus, SyncState, SyncStatus
-from appliance.records.clock import SystemClock
+from appliance.records.clock import EARLIEST, SystemClock
 from appliance.records.files import save_fact, to_json
 from appliance.selftest.doctor import Finding, Machine, ask, examine
 from web_ui.system.tls import ensure_certificate
@@ -331,6 +336,20 @@ def test_a_certificate_that_is_lost_or_broken_is_bad(kit: Kit) -> None:
     assert kit.found("certificate").verdict == "bad"
     certificate.unlink()
     assert kit.found("certificate").verdict == "bad"
+
+
+def test_a_certificate_that_ipads_refuse_is_looked_at(kit: Kit) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "anybody's")])
+    for days, verdict in ((825, "good"), (826, "look")):
+        leaf = (
+            x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+            .not_valid_before(EARLIEST)
+            .not_valid_after(EARLIEST + timedelta(days=days))
+            .sign(key, hashes.SHA256())
+        )
+        (kit.home.keys / "tls.crt").write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
+        assert kit.found("certificate").verdict == verdict
 
 
 def test_a_data_partition_that_is_not_there_is_bad(kit: Kit) -> None:

@@ -13,7 +13,8 @@ from appliance.records.files import from_json
 from appliance.records.signing import open_note
 from tests.support.pages import NOW, WebKit, practitioner
 from web_ui.pages.this_kit import _joining
-from web_ui.system.tls import ensure_certificate, fingerprint
+from web_ui.system.tls import ensure_certificate, fingerprint, next_turn
+from web_ui.wording.times import in_words
 
 
 @pytest.fixture
@@ -91,6 +92,10 @@ def test_the_label_has_what_the_first_start_wrote_down(kit: WebKit, tmp_path: Pa
         'name = "kit-7k3p"\nssid = "kit-7k3p"\nkey = "abcd2345"\naddress = "https://10.55.0.1/"\n'
     )
     page = kit.browser.get("/kit/label")
+    now = kit.home.keys / "tls.crt"
+    when, following = next_turn(now) or (NOW, "")
+    assert f"changes by itself on {in_words(when)}" in page.words
+    assert fingerprint(now) in page.words and following in page.words
     for words in ("kit-7k3p", "abcd2345", "https://10.55.0.1/"):
         assert words in page.words
     assert page.text.count("<svg") == 2
