@@ -156,9 +156,10 @@ class Gate:
             now_armed = ""
         else:
             return
-        if self._armed != now_armed:
-            self._disarm()
-        if now_armed and self._armed != now_armed:
+        if self._armed == now_armed:
+            return
+        self._disarm()
+        if now_armed:
             self._log.write("armed", permit=now_armed)
         self._armed = now_armed
 

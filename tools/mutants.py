@@ -73,7 +73,7 @@ HELD_BY = {
     "firmware.removing": f"firmware/test_removing firmware/test_runner {TAKEN_OVER}",
     "firmware.gate": "firmware/test_runner firmware/test_removing firmware/test_renewing "
     "web_ui/test_revoking appliance/test_factory_reset firmware/test_gate firmware/test_timekeeper "
-    f"{TAKEN_OVER}",
+    f"firmware/test_books {TAKEN_OVER}",
     "firmware.timekeeper": "firmware/test_timekeeper firmware/test_runner "
     f"appliance/records/test_clock {TAKEN_OVER}",
     "firmware.inbox": "firmware/test_runner firmware/test_removing firmware/test_renewing "

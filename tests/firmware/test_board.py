@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from appliance.protocol.permits import PressRefusal
-from firmware.board import PiBoard
+from firmware.board import Equipment, PiBoard
+from firmware.light import Light
+from tests.support.clocks import FakeClock
+from tests.support.fakes import FakeCamera, FakeLamp
 
 
 def sensor(folder: Path, number: int, **values: str) -> None:
@@ -40,3 +43,18 @@ def test_a_machine_that_does_not_say_is_not_in_trouble(tmp_path: Path) -> None:
     sensor(tmp_path, 1, name="cpu_thermal", temp1_input="warm")
     (tmp_path / "hwmon2").mkdir()
     assert PiBoard(tmp_path).trouble() is None
+
+
+@pytest.mark.parametrize("sound", [False, True])
+@pytest.mark.parametrize("needed", [False, True])
+@pytest.mark.parametrize("there", [False, True])
+def test_a_film_with_sound_needs_a_microphone_where_there_is_a_lens(
+    tmp_path: Path, sound: bool, needed: bool, there: bool
+) -> None:
+    clock = FakeClock()
+    camera = FakeCamera(clock, [])
+    camera.has_sound = there
+    light = Light(FakeLamp(), clock, lambda: None)
+    equipment = Equipment(light, camera, PiBoard(tmp_path), needs_microphone=needed)
+    missing = sound and needed and not there
+    assert equipment.trouble(sound) is (PressRefusal.NO_MICROPHONE if missing else None)
