@@ -274,4 +274,4 @@ class Hold(Fact, frozen=True, kw_only=True, tag="hold/v1"):
 
     def joined(self, other: "Hold") -> "Hold":
         """The longer of two that two homes placed (`vault.cases.Joins`)."""
-        return self if self.review >= other.review else other
+        return max(self, other, key=lambda hold: (hold.review, hold.at))

@@ -238,7 +238,65 @@ def test_what_one_home_heard_taken_back_stays_so_beside_a_newer_consent() -> Non
         assert not allows(both, "filming", LATER) and not may_be_watched(both, LATER)
 
 
+FATHER = person(name="Chris", relation="father")
+
+
+@pytest.mark.parametrize("at", [NOON, LATER])
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        {"people": ()},
+        {"people": (VISITOR,)},
+        {"people": (person(authority=""), person(name="Chris", on_behalf_of=""))},
+        {"positive_choice": False},
+    ],
+    ids=["nobody", "nobody responsible", "nobody who said so of a child", "no choice of theirs"],
+)
+def test_what_one_home_could_not_film_by_two_homes_cannot(
+    at: datetime, lacking: dict[str, Any]
+) -> None:
+    """Whichever is the newer, and although everybody in the other may decide."""
+    whole = consent(person(), FATHER, VISITOR)
+    whole = msgspec.structs.replace(whole, event_time=NOON + timedelta(seconds=30))
+    other = msgspec.structs.replace(whole, record_id=new_id(), event_time=at, **lacking)
+    assert allows(whole, "filming", LATER) and not allows(other, "filming", LATER)
+    for both in (whole.joined(other), other.joined(whole)):
+        assert not allows(both, "filming", LATER)
+        assert both.people == () or other.people
+
+
+@pytest.mark.parametrize("left_out", ["authority", "on_behalf_of"])
+def test_who_could_not_decide_then_decides_in_neither(left_out: str) -> None:
+    """Another who may is in both, so that the consents themselves hold."""
+    older = consent(person(**{left_out: ""}), FATHER)
+    newer = msgspec.structs.replace(consent(person(), FATHER), event_time=LATER)
+    told = {one.name: one.authority for one in stricter(older, newer).people}
+    assert told == {"Alex": "", "Chris": "parent"}
+
+
+def test_whoever_is_in_one_of_them_only_is_asked_still_and_nobody_is_another() -> None:
+    """They would agree to what somebody else said yes to."""
+    older = consent(VISITOR, FATHER)
+    newer = msgspec.structs.replace(consent(person(purposes=("copies",))), event_time=LATER)
+    told = {one.name: one.purposes for one in stricter(older, newer).people}
+    assert told == {"Alex": ("copies",), "Sam": VISITOR.purposes, "Chris": FATHER.purposes}
+    renamed = msgspec.structs.replace(VISITOR, name="Samuel", purposes=("filming", "copies"))
+    (one,) = stricter(consent(VISITOR), consent(renamed)).people
+    assert one.purposes == ("filming",), "whose name was put right is the same person"
+
+
+@pytest.mark.parametrize(("then", "now", "told"), [("a", "b", "b"), ("a", "", "a"), ("", "b", "b")])
+def test_a_worry_that_one_home_wrote_down_is_lost_in_neither(
+    then: str, now: str, told: str
+) -> None:
+    older, newer = consent(worries=then), consent(worries=now)
+    newer = msgspec.structs.replace(newer, event_time=LATER)
+    assert stricter(older, newer).worries == stricter(newer, older).worries == told
+
+
 def test_of_two_holds_the_longer_counts() -> None:
     one = Hold(role="lead", reason="a", review=LATER, at=NOON)
     other = Hold(role="lead", reason="b", review=NOON, at=LATER)
     assert one.joined(other) == other.joined(one) == one
+    later = Hold(role="lead", reason="c", review=LATER, at=LATER)
+    assert one.joined(later) == later.joined(one) == later, "of two alike the later"
