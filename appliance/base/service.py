@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from appliance.base.custody.anew import sign_anew
-from appliance.base.custody.keys import held, put_cards
+from appliance.base.custody.keys import check_first, held, put_cards
 from appliance.base.desk import Desk
 from appliance.base.ledger import Ledger
 from appliance.base.orders import choose_keys
@@ -113,10 +113,13 @@ class Service:
 
     @contextlib.contextmanager
     def at_store(self, rehearse: bool = False) -> Iterator[tuple[ServiceStore, PrivateKeys]]:
-        """The store, and the key that it belongs to. Raises SendInterrupted, SendRefused."""
+        """The store, and the key that it belongs to. Raises SendInterrupted, SendRefused, and
+        BadInput for a folder of keys from before the service's second card."""
         own = self.own
         with self.opened(rehearse) as store:
-            yield store, choose_keys(store, own)
+            keys = choose_keys(store, own)
+            check_first(store, keys)
+            yield store, keys
 
     @contextlib.contextmanager
     def at_work(self, rehearse: bool = False, anew: bool = False) -> Iterator["Work"]:

@@ -7,6 +7,7 @@ import click
 from appliance.base import people
 from appliance.base.commands.telling import AS_JSON, PATH, tell
 from appliance.base.custody import carrying
+from appliance.base.custody.stick import Asked, AskedInstead, read_ask
 from appliance.base.service import Service
 from appliance.errors import BadInput
 from appliance.protocol.cards import Card
@@ -19,19 +20,30 @@ _DIR = click.argument("directory", type=PATH, metavar="DIR")
 @click.command()
 @_DIR
 @click.option("--let-in", "card", type=PATH, metavar="CARD", help="Open cases to this person.")
-@click.option("--case", "cases", multiple=True, metavar="CASE", help="This case, and no other.")
+@click.option(
+    "--case", "cases", multiple=True, metavar="CASE", help="This case; with --instead-of, besides."
+)
+@click.option(
+    "--instead-of",
+    "before",
+    default="",
+    metavar="NAME",
+    help="Every case in which the card of this name works, whose passphrase was forgotten.",
+)
 @click.option("--kit", default="", metavar="KIT", help="Order this kit to let them in.")
 @click.option("--take", is_flag=True, help="Take in what was answered in DIR.")
 @AS_JSON
 @click.pass_obj
 def ask(
     service: Service,
+    /,
     directory: Path,
     card: Path | None,
-    cases: tuple[str, ...],
-    kit: str,
     take: bool,
     as_json: bool,
+    cases: tuple[str, ...],
+    before: str,
+    kit: str,
 ) -> None:
     """Write in DIR, on a stick, what needs the opening key, which is not beside the store.
 
@@ -41,34 +53,49 @@ def ask(
     \b
     Example:
       attune base /srv/attune/store -i KEYS ask /media/stick/ask
+      attune base /srv/attune/store -i KEYS ask /media/stick/ask --let-in new.pub --instead-of OLD
     """
-    to = None
-    if card is not None:
-        to = load_fact(card, Card)
-        if to is None or to.role != "practitioner":
-            raise BadInput("Only a practitioner's card can be let in.", "Give their .pub file.")
-        if not cases:
-            raise click.UsageError("Say into which cases: --case CASE")
-    with service.at_work() as work:
-        if take:
-            done = carrying.take(work.store, work.keys, work.ledger, SystemClock(), directory)
-        else:
-            if to is not None:
-                people.enrol(to_json(to), service.folder)
-            many = carrying.ask(
-                work.store, work.keys, work.ledger, SystemClock(), directory, cases, to, kit
-            )
-    if not take:
-        words = f"Asked for {many} cases. Carry {directory} to the opening key: answer DIR"
-        tell(as_json, words, asked=many)
+    if (before or kit) and card is None:
+        raise click.UsageError("--instead-of and --kit go with --let-in CARD.")
+    if take and (card is not None or cases):
+        raise click.UsageError("--take goes by itself.")
+    if take:
+        _take(service, directory, as_json)
         return
+    if card is not None and not (cases or before):
+        raise click.UsageError("Say into which cases: --case CASE, or --instead-of NAME")
+    who = None
+    if card is not None:
+        known = [*service.practitioners(), *service.former()]
+        who = carrying.LetIn(_practitioner(card), kit, before, known)
+    with service.at_work() as work:
+        if who is not None:
+            work.keys.chain.recipients(who.to)  # Before anything is done.
+            people.enrol(to_json(who.to), service.folder)
+        many = carrying.ask(
+            work.store, work.keys, work.ledger, SystemClock(), directory, cases, who
+        )
+    words = f"Asked for {many} cases. Carry {directory} to the opening key: answer DIR"
+    tell(as_json, words, asked=many)
+
+
+def _practitioner(path: Path) -> Card:
+    card = load_fact(path, Card)
+    if card is None or card.role != "practitioner":
+        raise BadInput("Only a practitioner's card can be let in.", "Give their .pub file.")
+    return card
+
+
+def _take(service: Service, directory: Path, as_json: bool) -> None:
+    with service.at_work() as work:
+        done = carrying.take(work.store, work.keys, work.ledger, SystemClock(), directory)
     lines = [
         f"Case {one.case} was left alone: {one.why}"
         if one.why
         else f"Case {one.case}: {one.key or 'nothing was needed'}"
         for one in done
     ]
-    tell(as_json, "\n".join(lines or ["Nothing was asked for."]), cases=done)
+    tell(as_json, "\n".join(lines or ["There was nothing to be done."]), cases=done)
 
 
 @click.command()
@@ -87,13 +114,24 @@ def answer(service: Service, directory: Path, yes: bool, as_json: bool) -> None:
       attune base /srv/attune/store -i KEYS answer /media/stick/ask
     """
     keys = service.only
-    asked = carrying.read_ask(keys, service.folder, directory)
+    asked = read_ask(keys, service.folder, directory)
+    _seal(service, directory, asked, yes, as_json)
+
+
+def _seal(
+    service: Service, directory: Path, asked: Asked | AskedInstead, yes: bool, as_json: bool
+) -> None:
+    keys = service.only
+    cases = carrying.chosen(keys, directory, asked)
     whom = asked.to.name if asked.to else ""
-    words = f"{len(asked.wants)} cases would be sealed to "
-    words += f"{whom} and the service." if whom else "the service alone."
+    words = f"{len(cases)} cases"
+    if isinstance(asked, AskedInstead):
+        words = f"Of {len(asked.wants)} cases, {len(cases)} in which {asked.before} works"
+        words += f", or that were named ({len(asked.also)})," if asked.also else ""
+    words += f" would be sealed to {f'{whom} and the service' if whom else 'the service alone'}."
     if whom and not yes:
         click.confirm(f"{words} Is that right?", abort=True, err=True)
-    told = carrying.answer(keys, SystemClock(), directory, asked)
+    told = carrying.answer(keys, SystemClock(), directory, asked, cases)
     closed = [one.case for one in told.cases if not one.number]
     lines = [words.replace("would be", "were"), *(f"No key here opens {case}." for case in closed)]
     lines.append(f"Carry {directory} back to base: ask DIR --take")

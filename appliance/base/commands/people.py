@@ -46,10 +46,10 @@ def revoke(service: Service, name: str, rehearse: bool, as_json: bool) -> None:
       attune base /srv/attune/store -i KEYS revoke practitioner-abcdefghijklmnop
     """
     card = people.card_of(name, service.folder)
-    if rehearse:
-        tell(as_json, f"Would be revoked: {card}", would_revoke=name)
-        return
-    with service.at_work() as work:
+    with service.at_work(rehearse) as work:
+        if rehearse:
+            tell(as_json, f"Would be revoked: {card}", would_revoke=name)
+            return
         folder, clock = service.folder, SystemClock()
         away = people.revoke(work.store, work.keys, name, folder, clock, work.ledger)
     tell(as_json, f"Revoked: {away}", revoked=name)

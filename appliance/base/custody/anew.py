@@ -100,6 +100,11 @@ def verdict(
     return Verdict(newest, seal(secrets, keys.chain.recipients()) if needed else b"", left)
 
 
+def opened(keys: PrivateKeys, files: Iterable[tuple[str, int, bytes]]) -> list[str]:
+    """Every secret key that these key files of a case hold, as far as a key here opens them."""
+    return list(dict.fromkeys(line for one in _opened(keys, files) for line in one.lines))
+
+
 def files_of(store: ServiceStore, case: str) -> list[tuple[str, int, bytes]]:
     """The name, number and content of each key file of a case."""
     found = []

@@ -1,96 +1,63 @@
-"""What needs the opening key, carried to it and back on a stick: it is never beside the store.
+"""Cases' keys, carried to the opening key and back on a stick (`custody.stick`), to let somebody in
+or to seal them anew: that key is never beside the store.
 
-    DIR/ask             what is asked for, signed beside the store
-    DIR/asked/<sha256>  the key files it speaks of, sealed as they lie at the store
-    DIR/cards/          the service's cards
-    DIR/answer          what was done, signed by a root or another key of the service
-    DIR/given/<sha256>  key files, sealed anew
-
-Nothing on the stick is in clear. Whoever answers reads who would be let in before they do it; what
-comes back counts once, for what was asked here, and by the card that was the newest then.
+Whoever answers reads who would be let in before they do it.
 """
 
-import hashlib
-import re
-import shutil
 from collections.abc import Sequence
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.base.cases import every_case
+from appliance.age.identities import parse_identity
+from appliance.base.cases import every_case, teams_there
 from appliance.base.custody.anew import (
     Resealed,
     Verdict,
     files_of,
+    opened,
     put_resealed,
     service_key_file,
     verdict,
 )
-from appliance.base.custody.keys import ServiceKeys, cards_beside, keep_card
+from appliance.base.custody.stick import (
+    Answer,
+    Asked,
+    AskedInstead,
+    Given,
+    Want,
+    begin,
+    clear,
+    nothing_half,
+    put_answer,
+    put_ask,
+    put_file,
+    read_answer,
+    read_file,
+)
 from appliance.base.ledger import Ledger
 from appliance.base.people import Recovered, SealedKey, give_key
-from appliance.errors import BadFile, BadInput, BadSignature, NoMatch
+from appliance.errors import BadFile, BadInput, CaseWithdrawn, Incomplete, NoMatch
 from appliance.protocol.cards import Card
-from appliance.protocol.names import numbered
+from appliance.protocol.names import Numbered, numbered
 from appliance.protocol.objects import case_object, tombstone_object
 from appliance.records.clock import Clock
-from appliance.records.files import (
-    Fact,
-    Timestamp,
-    checked_id,
-    new_id,
-    read_plain,
-    read_text,
-    save,
-)
-from appliance.records.signing import open_fact, sign_fact
-from appliance.stores.store import ServiceStore, is_there
+from appliance.records.files import checked_id, new_id
+from appliance.stores.store import ServiceStore, is_there, read_small
+from appliance.vault.cases import teams_in_force
 from appliance.vault.keys import PrivateKeys
 
-_LARGEST = 64 * 1024
-_LARGEST_LIST = 64 << 20
 
+@dataclass(frozen=True)
+class LetIn:
+    """Who is to be let in."""
 
-class Want(Fact, frozen=True, kw_only=True, tag="want/v1"):
-    """A case whose key is to be sealed anew."""
-
-    case: str
-    files: dict[str, str]
-    """Its key files at the store, by their names in the case, each with its SHA-256 (hex)."""
-
-
-class Asked(Fact, frozen=True, kw_only=True, tag="asked/v1"):
-    """What is asked of whoever has the opening key. Signed by the service."""
-
-    id: str
-    at: Timestamp
-    card: str
-    """Digest of the service's newest card: by it the keys are sealed."""
-    to: Card | None
-    """Whom the cases are opened to; None: to the service alone, after a new card."""
-    kit: str
+    to: Card
+    kit: str = ""
     """The kit that lets them in, '' for none."""
-    wants: tuple[Want, ...]
-
-
-class Given(Fact, frozen=True, kw_only=True, tag="given/v1"):
-    """What became of one case."""
-
-    case: str
-    number: int
-    """0 where no key there opens it, or far too many are there."""
-    sha256: str = ""
-    """Of what was sealed anew, '' where that was not needed."""
-    left: tuple[str, ...] = ()
-    """Key files, by their names in the case, that are sealed to keys which open no more."""
-
-
-class Answer(Fact, frozen=True, kw_only=True, tag="given-back/v1"):
-    """The answer to what was asked. Signed by a root or another key of the service."""
-
-    id: str
-    at: Timestamp
-    cases: tuple[Given, ...]
+    before: str = ""
+    """In every case in which the card of this name works, '' for none."""
+    people: Sequence[Card] = ()
+    """Whoever works or worked here, whose lists say who works in a case."""
 
 
 def ask(
@@ -100,72 +67,91 @@ def ask(
     clock: Clock,
     directory: Path,
     cases: Sequence[str],
-    to: Card | None = None,
-    kit: str = "",
+    who: LetIn | None = None,
 ) -> int:
-    """Write on a stick what is asked for; returns how many cases. Without `cases`, every case that
-    was not withdrawn. Raises BadInput where the stick holds something that was not taken yet."""
-    _check_empty(directory)
-    wants = []
-    for case in cases or every_case(store):
-        if ledger.closing(case) is not None or is_there(store, tombstone_object(checked_id(case))):
-            continue
-        files = {}
-        for name, _number, sealed in files_of(store, case):
-            digest = hashlib.sha256(sealed).hexdigest()
-            save(_made(directory / "asked") / digest, sealed)
-            files[name.rpartition("/")[2]] = digest
-        if files:
-            wants.append(Want(case=case, files=files))
-    asked = Asked(
-        id=new_id(),
-        at=clock.read().wall,
-        card=keys.chain.digest,
-        to=to,
-        kit=kit,
-        wants=tuple(wants),
-    )
-    keep_card(directory, keys.chain)
-    ledger.write("asked", asked.id, to=to.name if to else "")
-    # Last: what is not whole is not there.
-    save(directory / "ask", sign_fact(keys.signer, asked).encode())
+    """Write on a stick what is asked for; returns how many cases are carried. Without `cases`, and
+    where only the opening key can tell which are meant, every case that was not withdrawn. Raises
+    BadInput where the stick holds something that was not taken yet, CaseWithdrawn for a case that
+    was named and is, NotPossible where the stick is full."""
+    begin(directory)
+    for case in cases:
+        check_open(store, ledger, case)
+    name, now, card = new_id(), clock.read().wall, keys.chain.digest
+    with nothing_half(directory, "asked", "cards", "ask"):
+        asked: Asked | AskedInstead
+        if who is None or not who.before:
+            wants = _wants(store, ledger, directory, cases or every_case(store))
+            to, kit = (who.to, who.kit) if who else (None, "")
+            asked = Asked(id=name, at=now, card=card, to=to, kit=kit, wants=wants)
+        else:
+            wants = _wants(store, ledger, directory, every_case(store))
+            asked = AskedInstead(
+                id=name,
+                at=now,
+                card=card,
+                to=who.to,
+                before=who.before,
+                kit=who.kit,
+                also=tuple(cases),
+                people=tuple(who.people),
+                wants=wants,
+                lists={want.case: _lists(store, directory, want.case) for want in wants},
+            )
+        put_ask(directory, keys, ledger, asked)
     return len(wants)
 
 
-def read_ask(keys: PrivateKeys, folder: Path, directory: Path) -> Asked:
-    """What is asked for on a stick; the cards that it brings are kept in the folder of keys.
-    Raises BadInput."""
-    brought = cards_beside(directory)
-    if brought is not None and isinstance(keys, ServiceKeys) and brought.first == keys.card():
-        for note in brought.notes[len(keys.chain.notes) :]:
-            keys.follow(note)
-        keep_card(folder, keys.chain)
-    try:
-        asked = keys.chain.word(read_text(directory / "ask", _LARGEST_LIST), Asked)
-    except FileNotFoundError as error:
-        raise BadInput(f"Nothing is asked for in {directory}.") from error
-    if asked.card != keys.chain.digest:
-        raise BadInput("This was asked for by another card of the service.", "Ask anew.")
-    return asked
+def check_open(store: ServiceStore, ledger: Ledger, case: str) -> None:
+    """Raises CaseWithdrawn for a case that was withdrawn, also under a hold."""
+    if _is_closed(store, ledger, case):
+        raise CaseWithdrawn(
+            f"The family of case {case} has withdrawn.",
+            "Nothing of it is opened any more, for anybody. A hold keeps it as it is.",
+        )
 
 
-def answer(keys: PrivateKeys, clock: Clock, directory: Path, asked: Asked) -> Answer:
-    """Do what is asked for, and write it on the stick. Safe to call again. Raises BadInput."""
-    people = [asked.to] if asked.to else []
-    cases = []
+@dataclass(frozen=True)
+class Chosen:
+    """A case that is meant."""
+
+    want: Want
+    known: bool = True
+    """False where nobody can tell who works in it: then nobody is let in."""
+
+
+def chosen(keys: PrivateKeys, directory: Path, asked: Asked | AskedInstead) -> list[Chosen]:
+    """The cases that are meant, as far as the keys here can tell. Raises BadInput."""
+    if isinstance(asked, Asked):
+        return [Chosen(want) for want in asked.wants]
+    meant = []
     for want in asked.wants:
-        said = verdict(keys, _files(directory, want), people)
-        digest = ""
-        if said.sealed:
-            digest = hashlib.sha256(said.sealed).hexdigest()
-            save(_made(directory / "given") / digest, said.sealed)
-        cases.append(Given(case=want.case, number=said.number, sha256=digest, left=said.left))
-    told = Answer(id=asked.id, at=clock.read().wall, cases=tuple(cases))
-    try:
-        signer = keys.root
-    except NoMatch:
-        signer = keys.signer
-    save(directory / "answer", sign_fact(signer, told).encode())
+        works = want.case in asked.also or _works_in(keys, directory, asked, want)
+        if works is not False:
+            meant.append(Chosen(want, known=bool(works)))
+    return meant
+
+
+def answer(
+    keys: PrivateKeys,
+    clock: Clock,
+    directory: Path,
+    asked: Asked | AskedInstead,
+    cases: Sequence[Chosen],
+) -> Answer:
+    """Do what is asked for in these cases, and write it on the stick. Safe to call again. Raises
+    BadInput, NotPossible where the stick is full."""
+    people = [asked.to] if asked.to else []
+    done = []
+    with nothing_half(directory, "given", "answer"):
+        for one in cases:
+            files = _files(directory, one.want)
+            said = verdict(keys, files, people) if one.known else Verdict()
+            digest = put_file(directory / "given", said.sealed) if said.sealed else ""
+            done.append(
+                Given(case=one.want.case, number=said.number, sha256=digest, left=said.left)
+            )
+        told = Answer(id=asked.id, at=clock.read().wall, cases=tuple(done))
+        put_answer(directory, keys, told)
     return told
 
 
@@ -174,24 +160,7 @@ def take(
 ) -> list[Resealed | Recovered]:
     """Take in what was answered. Safe to call again, until it is done. Raises BadInput for what is
     no answer to what was asked here, SendInterrupted, SendRefused."""
-    try:
-        asked = keys.chain.word(read_text(directory / "ask", _LARGEST_LIST), Asked)
-        note = read_text(directory / "answer", _LARGEST_LIST)
-    except FileNotFoundError as error:
-        raise BadInput(f"There is no answer in {directory} yet.") from error
-    told, by = open_fact(note, [*keys.chain.roots, *keys.chain.signing], Answer)
-    # A key that has ended could date its answer back, to before this was asked.
-    if by not in keys.chain.roots and (told.at < asked.at or not keys.chain.said(told, by)):
-        raise BadSignature(
-            "The key that signed this answer was not the service's any more.",
-            "If it was, the clock there is behind: set it, and answer again.",
-        )
-    if told.id != asked.id or asked.id not in ledger.of("asked"):
-        raise BadInput("This is no answer to what was asked here.")
-    if asked.id in ledger.of("taken"):
-        raise BadInput("This answer was taken in before.", "Ask anew, with an empty folder.")
-    if asked.card != keys.chain.digest:
-        raise BadInput("The service has another card since this was asked.", "Ask anew.")
+    asked, told = read_answer(keys, ledger, directory)
     wants = {want.case: want for want in asked.wants}
     done: list[Resealed | Recovered] = []
     for given in told.cases:
@@ -199,7 +168,7 @@ def take(
             raise BadFile("This answer speaks of what was not asked for.")
         done.append(_take(store, keys, ledger, clock, directory, asked, given))
     ledger.write("taken", asked.id)
-    _clear(directory)
+    clear(directory)
     return done
 
 
@@ -209,17 +178,18 @@ def _take(
     ledger: Ledger,
     clock: Clock,
     directory: Path,
-    asked: Asked,
+    asked: Asked | AskedInstead,
     given: Given,
 ) -> Resealed | Recovered:
     case = checked_id(given.case)
-    if ledger.closing(case) is not None or is_there(store, tombstone_object(case)):
+    if _is_closed(store, ledger, case):
         return Resealed(case, why="The family has withdrawn meanwhile.")
     if not given.number:
-        return Resealed(case, why="No key there opens it, or it holds far too many.")
+        unknown = ", or who works in it cannot be known" if isinstance(asked, AskedInstead) else ""
+        return Resealed(case, why=f"No key there opens it, or it holds far too many{unknown}.")
     sealed = b""
     if given.sha256:
-        sealed = _one(directory / "given", given.sha256)
+        sealed = read_file(directory / "given", given.sha256)
     if asked.to is None:
         new = service_key_file(given.number, keys.chain)
         left = tuple(case_object(case, name) for name in given.left if name != new)
@@ -228,48 +198,63 @@ def _take(
     return give_key(store, keys, ledger, clock, asked.to, key, asked.kit)
 
 
-def _files(directory: Path, want: Want) -> list[tuple[str, int, bytes]]:
-    found = []
-    for name, digest in sorted(want.files.items()):
-        key = numbered(name)
-        if key is None or key.stem != "identity":
-            raise BadFile("What is asked for names something else than keys.")
-        found.append((name, key.number, _one(directory / "asked", digest)))
-    return found
+def _is_closed(store: ServiceStore, ledger: Ledger, case: str) -> bool:
+    return ledger.closing(case) is not None or is_there(store, tombstone_object(checked_id(case)))
 
 
-def _one(folder: Path, digest: str) -> bytes:
-    """A file of the stick, as its digest says. Raises BadFile."""
-    if not re.fullmatch("[0-9a-f]{64}", digest):
-        raise BadFile("A file on the stick has no name of ours.")
-    try:
-        data = read_plain(folder / digest, _LARGEST)
-    except FileNotFoundError as error:
-        raise BadFile("A file is missing on the stick.", "Copy the whole folder.") from error
-    if hashlib.sha256(data).hexdigest() != digest:
-        raise BadFile("A file on the stick was damaged.", "Copy the whole folder again.")
-    return data
+def _wants(
+    store: ServiceStore, ledger: Ledger, directory: Path, cases: Sequence[str]
+) -> tuple[Want, ...]:
+    """The key files of these cases, on the stick."""
+    wants = []
+    for case in cases:
+        if _is_closed(store, ledger, case):
+            continue
+        files = {
+            name.rpartition("/")[2]: put_file(directory / "asked", sealed)
+            for name, _number, sealed in files_of(store, case)
+        }
+        if files:
+            wants.append(Want(case=case, files=files))
+    return tuple(wants)
 
 
-def _clear(directory: Path) -> None:
-    """Make room for what is asked for next."""
-    for folder in ("given", "asked"):
-        shutil.rmtree(directory / folder, ignore_errors=True)
-    # A stick that may not be written on is emptied by hand.
-    with suppress(OSError):
-        (directory / "answer").unlink()
-        (directory / "ask").unlink()
-
-
-def _check_empty(directory: Path) -> None:
-    if (directory / "ask").exists() or (directory / "answer").exists():
-        raise BadInput(
-            f"{directory} holds what was asked for before.",
-            "Take its answer in first, with --take, or give an empty folder.",
+def _lists(store: ServiceStore, directory: Path, case: str) -> dict[str, str]:
+    """The lists of who works in a case, on the stick."""
+    return {
+        name.file: put_file(
+            directory / "asked",
+            read_small(store, case_object(case, f"documents/{name.file}")) or b"",
         )
-    _made(directory)
+        for name in teams_there(store, case)
+    }
 
 
-def _made(directory: Path) -> Path:
-    directory.mkdir(mode=0o700, exist_ok=True)
-    return directory
+def _works_in(keys: PrivateKeys, directory: Path, asked: AskedInstead, want: Want) -> bool | None:
+    """Whether the one who is named works in a case; None where nobody can tell."""
+    secrets = [parse_identity(line) for line in opened(keys, _files(directory, want))]
+    if not secrets:
+        return None
+    lists = {}
+    for name, digest in asked.lists.get(want.case, {}).items():
+        lists[_named(name, "team")] = read_file(directory / "asked", digest)
+    people = [card.verifying_key() for card in asked.people]
+    try:
+        teams = teams_in_force(lists, secrets, people, want.case)
+    except (BadInput, Incomplete, NoMatch):
+        return None
+    return any(asked.before == card.name for team in teams for card in team.members)
+
+
+def _files(directory: Path, want: Want) -> list[tuple[str, int, bytes]]:
+    return [
+        (name, _named(name, "identity").number, read_file(directory / "asked", digest))
+        for name, digest in sorted(want.files.items())
+    ]
+
+
+def _named(name: str, stem: str) -> Numbered:
+    found = numbered(name)
+    if found is None or found.stem != stem:
+        raise BadFile("What is asked for names something else than was meant.")
+    return found

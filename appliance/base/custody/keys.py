@@ -134,10 +134,8 @@ def keep_card(folder: Path, service: CardChain) -> Path:
 
 def put_cards(store: ServiceStore, folder: Path, keys: PrivateKeys) -> list[str]:
     """See that the store has every card, and take up one that it has and this folder has not: that
-    may be a copy from before. Returns what was put there, in words. Raises SendFailed, and BadInput
-    where the folder has no cards and the store has."""
+    may be a copy from before. Returns what was put there, in words. Raises SendFailed."""
     if not isinstance(keys, ServiceKeys):
-        _check_first(store, keys)
         return []
     while note := read_or_none(store, service_card_object(keys.chain.number + 1)):
         try:
@@ -155,7 +153,11 @@ def put_cards(store: ServiceStore, folder: Path, keys: PrivateKeys) -> list[str]
     return put
 
 
-def _check_first(store: ServiceStore, keys: PrivateKeys) -> None:
+def check_first(store: ServiceStore, keys: PrivateKeys) -> None:
+    """See that keys without cards are no copy from before the second card. Raises SendFailed,
+    BadInput."""
+    if isinstance(keys, ServiceKeys):
+        return
     note = read_or_none(store, service_card_object(2))
     if not note:
         return

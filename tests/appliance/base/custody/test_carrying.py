@@ -9,14 +9,14 @@ from typing import TypeVar
 import pytest
 
 from appliance.age.unsealing import unseal
-from appliance.base.custody.carrying import Answer, Asked, Given
+from appliance.base.custody.stick import Answer, Asked, Given
 from appliance.errors import NoMatch
 from appliance.records.files import Fact, from_json, to_json
 from appliance.records.signing import sign_fact
 from appliance.vault.keys import HalfKeys, PrivateKeys, read_keys
 from tests.appliance.base.custody.test_keys import kept_apart
 from tests.support.bases import Base
-from tests.support.homes import contents, service
+from tests.support.homes import contents, practitioner, service
 
 F = TypeVar("F", bound=Fact)
 
@@ -84,6 +84,88 @@ def test_whoever_answers_is_asked_before_somebody_is_let_in(at_base: Base) -> No
     done = there.run("answer", stick)
     assert done.returncode == 130 and "Is that right?" in done.stderr
     assert not (Path(stick) / "answer").exists()
+
+
+def test_who_forgot_the_passphrase_is_let_in_where_they_worked_by_way_of_a_stick(
+    at_base: Base,
+) -> None:
+    case, closed, other = at_base.sent(), at_base.sent(), at_base.sent()
+    there, stick = safe(at_base), at_base.root / "stick"
+    for path in (at_base.store / "cases" / other / "documents").glob("team-*"):
+        path.unlink()
+    for path in (at_base.store / "cases" / closed).glob("identity-*"):
+        path.write_bytes(b"rubbish")
+    new = PrivateKeys.generate("practitioner")
+    card = at_base.root / "new.pub"
+    card.write_bytes(to_json(new.card()))
+    old = practitioner().card().name
+    asked = ("ask", str(stick), "--let-in", str(card), "--instead-of", old)
+    assert at_base.told(*asked, "--kit", at_base.kit.id)["asked"] == 3
+    # Whoever answers sees how many, before anything is sealed.
+    seen = there.run("answer", str(stick))
+    assert f"Of 3 cases, 2 in which {old} works" in seen.stderr and not (stick / "given").exists()
+    assert there.told("answer", str(stick), "--yes")["closed"] == [closed]
+    secret = at_base.opened(case).identity.secret_text().encode()
+    assert not any(secret in data for data in contents(stick).values())
+    done = {one["case"]: one for one in at_base.told("ask", str(stick), "--take")["cases"]}
+    assert set(done) == {case, closed}
+    assert unseal((at_base.store / done[case]["key"]).read_bytes(), [new.identity])
+    assert (done[case]["kit"], done[case]["order"]) == (at_base.kit.id, 1)
+    assert "cannot be known" in done[closed]["why"]
+    assert at_base.identities(other) == ["identity-0001.age"]
+
+
+def test_a_case_that_is_named_besides_is_opened_as_well(at_base: Base) -> None:
+    case = at_base.sent()
+    there, stick = safe(at_base), str(at_base.root / "stick")
+    card = at_base.root / "new.pub"
+    card.write_bytes(to_json(PrivateKeys.generate("practitioner").card()))
+    nobody = PrivateKeys.generate("practitioner").card().name
+    asked = ("ask", stick, "--let-in", str(card), "--instead-of", nobody)
+    at_base.told(*asked)
+    assert there.told("answer", stick, "--yes")["cases"] == 0
+    assert at_base.told("ask", stick, "--take")["cases"] == []
+    at_base.told(*asked, "--case", case)
+    assert there.told("answer", stick, "--yes")["cases"] == 1
+    assert at_base.told("ask", stick, "--take")["cases"][0]["key"]
+
+
+def test_a_list_of_who_works_in_a_case_counts_from_people_of_this_service_alone(
+    at_base: Base,
+) -> None:
+    at_base.sent()
+    there, stick = safe(at_base), str(at_base.root / "stick")
+    card = at_base.root / "new.pub"
+    card.write_bytes(to_json(PrivateKeys.generate("practitioner").card()))
+    (at_base.keys / "practitioners" / "one.pub").unlink()
+    old = practitioner().card().name
+    at_base.told("ask", stick, "--let-in", str(card), "--instead-of", old)
+    assert len(there.told("answer", stick, "--yes")["closed"]) == 1
+    assert not (Path(stick) / "given").exists()
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_nobody_asks_for_a_case_that_was_withdrawn(at_base: Base, held: bool) -> None:
+    case = at_base.sent()
+    stick = at_base.root / "stick"
+    if held:
+        at_base.told("hold", case, "--until", "2099-01-01")
+    at_base.told("withdraw", case)
+    safe(at_base)
+    card = at_base.root / "new.pub"
+    card.write_bytes(to_json(PrivateKeys.generate("practitioner").card()))
+    done = at_base.run("ask", str(stick), "--let-in", str(card), "--case", case)
+    assert done.returncode == 1 and "has withdrawn" in done.stderr
+    assert not contents(stick)
+
+
+@pytest.mark.parametrize("words", [
+    ("--instead-of", "practitioner-x"), ("--kit", "a" * 16), ("--let-in", "new.pub"),
+    ("--take", "--case", "a" * 16),
+])  # fmt: skip
+def test_what_does_not_go_together_is_told(at_base: Base, words: tuple[str, ...]) -> None:
+    assert at_base.run("ask", str(at_base.root / "stick"), *words).returncode == 2
+    assert not contents(at_base.root / "stick")
 
 
 def test_nothing_on_the_stick_is_in_clear(at_base: Base) -> None:

@@ -16,7 +16,7 @@ from appliance.records.files import new_id, save, to_json
 from appliance.vault.keys import HalfKeys, PrivateKeys
 from tests.support.bases import Base
 from tests.support.clocks import NOON, FakeClock
-from tests.support.homes import service
+from tests.support.homes import practitioner, service
 
 HALVES = ("root", "signing", "daily", "escrow")
 
@@ -149,7 +149,12 @@ def test_a_folder_of_keys_from_before_the_second_card_does_nothing(at_base: Base
     at_base.place(
         Withdrawal(id=new_id(), case=case, kit="", at=SystemClock().read().wall), service()
     )
-    for words in (["serve", "--once"], ["withdraw", case], ["card"]):
+    for words in (
+        ["serve", "--once"], ["withdraw", case], ["card"], ["export", case, "-o", "out"],
+        ["withdraw", case, "--dry-run"], ["serve", "--dry-run"], ["reseal", "--dry-run"],
+        ["audit", "--dry-run"], ["export", case, "-o", "out", "--dry-run"], ["kits"],
+        ["revoke", practitioner().card().name, "--dry-run"],
+    ):  # fmt: skip
         done = at_base.run(*words)
         assert done.returncode == 1 and "newer card" in done.stderr
     assert at_base.identities(case)

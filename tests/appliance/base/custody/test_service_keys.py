@@ -14,11 +14,11 @@ from appliance.errors import NoMatch
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.objects import tombstone_object
 from appliance.protocol.orders import Tombstone
-from appliance.records.files import load_fact, save
-from appliance.vault.keys import HalfKeys, read_keys
+from appliance.records.files import load_fact, save, to_json
+from appliance.vault.keys import HalfKeys, PrivateKeys, read_keys
 from firmware.books import KitBooks
 from tests.support.bases import Base
-from tests.support.homes import service
+from tests.support.homes import practitioner, service
 from tests.support.places import ROOT
 
 PAGE = (ROOT / "docs" / "service-keys.md").read_text()
@@ -45,7 +45,10 @@ class Service:
                 "PATH": f"{attune}:{os.environ['PATH']}",
                 "STORE": self.base.store.as_uri(),
                 "STOLEN": self.stolen,
+                "OLD": practitioner().card().name,
+                "KIT": self.base.kit.id,
             },
+            input="y\n",
             capture_output=True,
             text=True,
             check=False,
@@ -109,6 +112,14 @@ def test_every_step_of_the_page_can_be_taken_as_it_stands(tmp_path: Path) -> Non
     at.withdraws()
 
     at.follow(next(blocks))
+    new = PrivateKeys.generate("practitioner")
+    save(tmp_path / "new.pub", to_json(new.card()))
+    at.follow(next(blocks))
+    (sealed,) = (at.base.store / "cases" / case).glob(
+        f"identity-*-{new.card().name.removeprefix('practitioner-')}.age"
+    )
+    assert unseal(sealed.read_bytes(), [new.identity])
+
     signing = HalfKeys.parse((tmp_path / "base" / "signing-2.key").read_text())
     assert signing.signer is not None
     at.stolen = signing.signer.verifier.name
