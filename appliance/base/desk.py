@@ -394,6 +394,7 @@ class Desk:
                 "A kit may be sending just now. It is removed again with the next try.",
             )
         self._answer(order, note, self._begun(order))
+        self.holds.forget_reasons(order.case)
         return Outcome(
             order.id, "done-before" if before and not removed else "done", order.case, removed
         )

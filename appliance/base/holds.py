@@ -6,6 +6,9 @@ somebody looks at it again, and it ends when it is lifted.
 
     holds/<case>/<hold>          a HoldNotice, named by its content
     holds/<case>/<hold>-lifted   a HoldEnd
+    holds/<case>/why-<hold>.age  its reason, sealed to the service (`protocol.hold_reasons`)
+
+The reason goes with its case: once that is withdrawn and nothing holds it any more.
 """
 
 import re
@@ -13,6 +16,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from appliance.age.unsealing import unseal
 from appliance.base.ledger import Ledger
 from appliance.base.orders import put_note, read_or_none
 from appliance.base.voices import Voices, Waits
@@ -24,12 +28,20 @@ from appliance.errors import (
     NotAFile,
     SendRefused,
 )
+from appliance.protocol.hold_reasons import (
+    WHY_NAME,
+    HoldReason,
+    sealed_reason,
+    why_object,
+)
 from appliance.protocol.objects import hold_object
 from appliance.protocol.orders import HoldEnd, HoldNotice, hold_name, read_hold
 from appliance.records.files import ID, from_json
 from appliance.records.signing import Signer, sign_fact
 from appliance.stores.store import ServiceStore, read_small
+from appliance.vault.keys import PrivateKeys
 
+_WHY = re.compile(rf"holds/(?P<case>{ID.pattern})/{WHY_NAME.pattern}")
 _NAME = re.compile(rf"holds/(?P<hold>{ID.pattern}/[0-9a-f]{{16}})(?P<lifted>-lifted)?")
 
 
@@ -52,6 +64,8 @@ class Holds:
         # A hold's name sorts before that of its end.
         for name in names:
             found = _NAME.fullmatch(name)
+            if found is None and _WHY.fullmatch(name):
+                continue
             if found is None:
                 self.refused.append((name, BadFile("This is not the name of a hold.")))
                 continue
@@ -63,6 +77,8 @@ class Holds:
                 self._lift(hold, note) if lifted else self._place(hold, note)
             except (BadInput, NotAFile, Waits) as error:
                 self.refused.append((name, error))
+        for case in sorted({why["case"] for name in names if (why := _WHY.fullmatch(name))}):
+            self.forget_reasons(case)
 
     def on(self, case: str, film: str = "") -> list[HoldNotice]:
         """What keeps a film, or anything of a case where none is named."""
@@ -101,6 +117,40 @@ class Holds:
         note = sign_fact(signer, end).encode()
         self._lift(hold, note)
         put_note(self.store, f"{_where(hold)}-lifted", note)
+
+    def give_reason(self, keys: PrivateKeys, hold: str, role: str, reason: str) -> None:
+        """Say, for the service alone, who decided on a hold of its own and why."""
+        case, _, name = hold.partition("/")
+        why = HoldReason(case=case, hold=name, role=role, reason=reason)
+        put_note(self.store, why_object(case, name), sealed_reason(keys.signer, keys.chain, why))
+
+    def reason(self, keys: PrivateKeys, hold: str) -> HoldReason | None:
+        """Who decided on a hold and why; None where nothing was written down. Raises NoMatch where
+        no key here opens it, BadInput or Incomplete for what is no reason of this hold."""
+        case, _, name = hold.partition("/")
+        sealed = read_or_none(self.store, why_object(case, name))
+        if sealed is None:
+            return None
+        text, by = self.voices.opened(unseal(sealed, keys.identities))
+        why = from_json(text, HoldReason)
+        if (why.case, why.hold, by) != (case, name, self.ledger.of("held")[hold].ids["by"]):
+            raise BadFile("This is the reason for another hold.")
+        return why
+
+    def forget_reasons(self, case: str) -> None:
+        """Remove why a case was held, if it is withdrawn and nothing holds it: nor may a hold that
+        cannot be believed yet. Raises SendInterrupted, SendRefused."""
+        closing = self.ledger.closing(case)
+        over = case in self.ledger.of("emptied") or (closing and not closing.ids["held"])
+        if over and not self.on(case) and not self.waiting(case):
+            self.store.purge(hold_object(case, "why-"))
+
+    def waiting(self, case: str) -> bool:
+        """True if a hold that nobody can tell yet whether it counts is on this case."""
+        of_case = f"holds/{case}/"
+        return any(
+            name.startswith(of_case) and isinstance(error, Waits) for name, error in self.refused
+        )
 
     def put_back(self, listed: Collection[str] | None = None) -> None:
         """Put every hold and every end of one where the store has lost it: by what it lists, or by

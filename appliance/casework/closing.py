@@ -12,6 +12,7 @@ import msgspec
 
 from appliance.errors import BadFile
 from appliance.protocol.case_record import CaseRecord, held, hold_notice, ordered, withdrawal_note
+from appliance.protocol.hold_reasons import WHY_NAME
 from appliance.protocol.orders import CopiesOut, Withdrawal
 from appliance.protocol.retention import KEEP_NAME
 from appliance.protocol.teams import TEAM_NAME
@@ -95,4 +96,7 @@ def finish_withdrawal(directory: CaseFolder) -> None:
         # copy: sharing ends at once, and a hold loses nothing by it.
         if part == directory.shares or (not keep and part not in ordered(directory)):
             remove_tree(part)
+    # Nothing is held any more, and why it was is a word about this family.
+    for why in [] if keep else paths_in(directory.lifted, WHY_NAME):
+        why.unlink(missing_ok=True)
     sync_directory(directory)

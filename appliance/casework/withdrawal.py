@@ -7,7 +7,8 @@ can be done again: a pulled plug only delays. What plays is refused from the ord
     cases/<id>/withdrawn-there    everything: the service's word, a Tombstone or a ServiceOrder
     cases/<id>/withdrawn/<film>   one film: a FilmWithdrawal, or a ServiceOrder
     cases/<id>/hold               nothing of the case may be removed yet; all else ends at once
-    cases/<id>/holds/<hold>       one that was lifted, and `<hold>-lifted`
+    cases/<id>/holds/<hold>       one that was lifted, and `<hold>-lifted`; `why-<hold>.age`: the
+                                  reason, sealed to the service
 
 The recorder removes its own films when it sees these orders; the service removes its key files, or
 its copies of the film, and answers with a signed tombstone.
@@ -25,7 +26,7 @@ from appliance.casework.closing import finish_withdrawal
 from appliance.casework.consent import Hold
 from appliance.casework.shares import end_what_is_not_agreed, remove_what_is_over
 from appliance.errors import BadFile, BadInput
-from appliance.protocol.cards import KitCard
+from appliance.protocol.cards import CardChain, KitCard
 from appliance.protocol.case_record import (
     CASE_ORDER,
     CaseRecord,
@@ -36,6 +37,7 @@ from appliance.protocol.case_record import (
     is_withdrawn,
 )
 from appliance.protocol.enrolment import Enrolled
+from appliance.protocol.hold_reasons import HoldReason, sealed_reason, why_name
 from appliance.protocol.names import numbered
 from appliance.protocol.orders import (
     FilmWithdrawal,
@@ -135,13 +137,18 @@ def finish_film(directory: CaseFolder, film: str) -> None:
 # --- Holds --------------------------------------------------------------------------------------
 
 
-def place_hold(case: OpenCase, hold: Hold) -> None:
-    """Postpone every removal of this case. Its reason is sealed; that there is one is public."""
+def place_hold(case: OpenCase, hold: Hold, service: CardChain) -> None:
+    """Postpone every removal of this case. Its reason is sealed, once to the case and once to the
+    service, for whom the case may be closed; that there is one is public."""
     case.write(hold)
-    by = case.keys.signer.verifier.name
-    notice = HoldNotice(case=case.id, signer=by, since=hold.at, until=hold.review)
-    note = sign_fact(case.keys.signer, notice)
-    save(case.directory.hold, note.encode())
+    signer = case.keys.signer
+    notice = HoldNotice(case=case.id, signer=signer.verifier.name, since=hold.at, until=hold.review)
+    note = sign_fact(signer, notice).encode()
+    name = hold_name(note)
+    why = HoldReason(case=case.id, hold=name, role=hold.role, reason=hold.reason)
+    case.directory.lifted.mkdir(mode=0o750, exist_ok=True)
+    save(case.directory.lifted / why_name(name), sealed_reason(signer, service, why))
+    save(case.directory.hold, note)
 
 
 def lift_hold(directory: CaseFolder, signer: Signer, at: datetime) -> None:

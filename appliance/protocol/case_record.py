@@ -9,7 +9,8 @@ says so.
     cases/<id>/withdrawn/<film>   one film: a FilmWithdrawal, or a ServiceOrder
     cases/<id>/ends/<share>       what was shared ends at its day; `<share>-now`: before that
     cases/<id>/hold               nothing of the case may be removed yet; all else ends at once
-    cases/<id>/holds/<hold>       one that was lifted; `<hold>-lifted`: who lifted it
+    cases/<id>/holds/<hold>       one that was lifted; `<hold>-lifted`: who lifted it; and
+                                  `why-<hold>.age`, its reason, sealed to the service
 """
 
 import re

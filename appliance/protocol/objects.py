@@ -11,6 +11,7 @@ kits/<kit>/logs/000001.age                          its logs, sealed to the serv
 kits/<kit>/orders/000001                            what the service asks this kit to do
 revoked/<practitioner>                              the service's word that they are none
 holds/<case>/<hold>, <hold>-lifted                  nothing of it is removed; that has ended
+holds/<case>/why-<hold>.age                         why, sealed to the service (`hold_reasons`)
 audits/000001, audits/newest                        what the service found when it looked through
 orders/<order>                                      a withdrawal as it stands in its case
 purged/<case>                                       all of it is gone, says the service

@@ -26,6 +26,7 @@ from appliance.protocol.case_record import (
     share_end,
 )
 from appliance.protocol.enrolment import Enrolled, read_revocation
+from appliance.protocol.hold_reasons import why_name, why_object
 from appliance.protocol.objects import (
     NEWEST_AUDIT,
     case_object,
@@ -99,7 +100,7 @@ def film_orders(home: Home, case: str, unreadable: Callable[[str], object]) -> I
 
 
 def hold_notices(home: Home, case: str, unreadable: Callable[[str], object]) -> Iterator[Sealed]:
-    """The holds that were placed on a case here, and how they ended."""
+    """The holds that were placed on a case here, each with its reason, and how they ended."""
     directory = home.case(case)
 
     def placed(text: str) -> None:
@@ -118,6 +119,10 @@ def hold_notices(home: Home, case: str, unreadable: Callable[[str], object]) -> 
                 fact = ended if over else placed
                 where = hold_object(case, name)
                 yield from sized(home, where, path, Rank.ORDER, case, fact, unreadable)
+                why = directory.lifted / why_name(name)
+                if not over and is_there(why):
+                    where = why_object(case, name)
+                    yield from sized(home, where, why, Rank.ORDER, case, None, unreadable)
     except (BadFile, OSError):
         unreadable(f"cases/{case}/hold")
 
@@ -196,7 +201,9 @@ def bring_in(home: Home, store: Store, kit: KitCard, enrolled: Enrolled, log: Lo
     service = enrolled.chain
     for case in cases_here(home):
         for sealed in hold_notices(home, case, lambda name: None):
-            offer_if_lost(home, store, sealed.object, log)
+            # The reason for a hold is gone for good once its family has withdrawn.
+            if sealed.fact is not None or not something_at(store, tombstone_object(case)):
+                offer_if_lost(home, store, sealed.object, log)
         for order in _orders_for_a_part(home, case):
             known = _answers(_here(home, order), order, case, service)
             note = read_there(store, tombstone_object(order))

@@ -230,7 +230,7 @@ class Life(RuleBasedStateMachine):
             lift_hold(self.directory, PEOPLE[0].signer, self.now)
         else:
             hold = Hold(role="lead", reason="x", review=self.now + 30 * DAY, at=self.now)
-            place_hold(self.case(), hold)
+            place_hold(self.case(), hold, SERVICE.chain)
 
     @precondition(is_open)
     @rule()

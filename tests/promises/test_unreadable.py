@@ -196,7 +196,8 @@ def test_what_cannot_be_read_stops_no_stop_no_taking_back_and_no_lock(
     assert "Take back" in kit.browser.get(f"{url}/withdraw").words
 
     # A hold, and its end.
-    place_hold(case, Hold(role="lead", reason="a reason", review=NOW, at=NOW))
+    hold = Hold(role="lead", reason="a reason", review=NOW, at=NOW)
+    place_hold(case, hold, service().chain)
     damage(case, Hold, "garbage")
     assert "Lift the hold" in kit.browser.get(f"{url}/hold").words
     assert kit.browser.post(f"{url}/hold/lift", dict(sent)).status == 200

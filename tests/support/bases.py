@@ -30,11 +30,15 @@ class Base:
         save(self.keys / "service.key", service().text().encode(), mode=0o600)
         save(self.keys / "practitioners" / "one.pub", to_json(practitioner().card()))
 
-    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        """`attune base STORE -i KEYS` and these words."""
+    def run(self, *words: str, said: str = "") -> "subprocess.CompletedProcess[str]":
+        """`attune base STORE -i KEYS` and these words; `said`: what somebody types meanwhile."""
         command = [sys.executable, "-m", "appliance.base", self.store.as_uri(), "-i"]
         return subprocess.run(
-            [*command, str(self.keys), *words], capture_output=True, text=True, check=False
+            [*command, str(self.keys), *words],
+            input=said,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def told(self, *words: str, status: int = 0) -> dict[str, Any]:

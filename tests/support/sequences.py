@@ -382,7 +382,7 @@ class World:
             return None
         now = self.clock.read().wall
         fact = Hold(role="the court", reason="It was asked for.", review=now + 30 * DAY, at=now)
-        return lambda: place_hold(case, fact)
+        return lambda: place_hold(case, fact, service().chain)
 
     def lift(self) -> Act | None:
         may = [(kit, case) for kit in self.kits for case in self.cases if kit.may_lift(case)]

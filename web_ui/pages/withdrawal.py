@@ -164,7 +164,7 @@ def hold(case: str) -> ResponseReturnValue:
             form.review.errors = [_("Choose a day from today on, within the next 13 months.")]
         else:
             fact = Hold(role=form.role.data, reason=form.reason.data, review=end_of(review), at=now)
-            place_hold(opened, fact)
+            place_hold(opened, fact, practitioner().service)
             parts().note("hold-placed", case=case)
             return redirect(url_for("withdraw.hold", case=case), 303)
     page = case_page(

@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from appliance.base.cases import every_case
+from appliance.base.commands.families import why_held
 from appliance.base.commands.telling import AS_JSON, tell
 from appliance.base.roster import NamedKit, NamedPerson, Names, load_names, save_names
 from appliance.base.service import Service, Work
@@ -76,7 +77,9 @@ def roster(
 @AS_JSON
 @click.pass_obj
 def cases(service: Service, as_json: bool) -> None:
-    """List the families' cases: who works with each, and whether it is withdrawn or held.
+    """List the families' cases: who works with each, and whether it is withdrawn or held, and why.
+
+    Why a case is held is read with the service's opening key; elsewhere it says where it stands.
 
     \b
     Example:
@@ -89,6 +92,7 @@ def cases(service: Service, as_json: bool) -> None:
     lines = [
         f"{one['case']}  {one['state']}  "
         + (", ".join(map(names.person, one["people"])) or "nobody is known to work here")
+        + "".join(f"\n    Held: {why}" for why in one["held"])
         for one in found
     ]
     tell(as_json, "\n".join(lines) or "No family's case is here.", cases=found)
@@ -96,11 +100,16 @@ def cases(service: Service, as_json: bool) -> None:
 
 def _case(work: Work, case: str) -> dict[str, str | list[str]]:
     closing = work.ledger.closing(case)
-    held = bool(work.desk.holds.on(case))
+    held = [
+        why_held(work, name)["why"]
+        for name, hold in work.desk.holds.all().items()
+        if hold.case == case
+    ]
     state = "withdrawn" if closing else "open"
     if held:
         state = f"{state}, held"
-    return {"case": case, "state": state, "people": sorted(work.voices.people_of(case))}
+    people = sorted(work.voices.people_of(case))
+    return {"case": case, "state": state, "people": people, "held": held}
 
 
 def _with_person(

@@ -31,8 +31,9 @@ from appliance.errors import BadInput, Incomplete, NoMatch
 from appliance.film.manifest import FilmStarted, parse_manifest
 from appliance.protocol.audits import NAMED, StoreAudit
 from appliance.protocol.cards import CardChain
+from appliance.protocol.hold_reasons import WHY_NAME
 from appliance.protocol.names import numbered
-from appliance.protocol.objects import NEWEST_AUDIT, audit_object, tombstone_object
+from appliance.protocol.objects import NEWEST_AUDIT, audit_object, hold_object, tombstone_object
 from appliance.protocol.permits import recipient_digest
 from appliance.records.files import ID
 from appliance.records.signing import Verifier, sign_fact
@@ -151,6 +152,7 @@ class Auditor:
             if line.ids["film"]
         }
         answers: list[str] = []
+        holds = {hold_object(*hold.split("/")) for hold in self.ledger.of("held")}
         for case, entries in groupby(self.store.list(""), _case_of):
             if case:
                 self._cases += 1
@@ -160,6 +162,11 @@ class Auditor:
                 self._objects += 1
                 if entry.name.startswith("tombstones/"):
                     answers.append(entry.name)
+                elif entry.name.startswith("holds/"):
+                    # A hold is listed before the reason for it.
+                    holds.add(entry.name)
+                    if _hold_of(entry.name) not in holds:
+                        yield Finding(entry.name, "orphan")
                 elif not _OURS.fullmatch(entry.name):
                     yield Finding(entry.name, "orphan")
         yield from self._answers(answers)
@@ -298,6 +305,13 @@ def sign_audit(
     for name in (audit_object(told.number), NEWEST_AUDIT):
         put_note(store, name, note)
     return told, note
+
+
+def _hold_of(name: str) -> str:
+    """The hold that a reason is for; the name itself, where it is no reason."""
+    folder, _, file = name.rpartition("/")
+    why = WHY_NAME.fullmatch(file)
+    return f"{folder}/{why['hold']}" if why else name
 
 
 def _case_of(entry: Entry) -> str:

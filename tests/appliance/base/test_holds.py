@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.age.sealing import seal
 from appliance.base.orders import put_note
 from appliance.casework.consent import Hold
 from appliance.casework.withdrawal import hear_service, lift_hold, place_hold, withdraw_film
@@ -35,7 +36,7 @@ def at_base(tmp_path: Path) -> Base:
 
 def hold_on(at_base: Base, case: str) -> None:
     hold = Hold(role="safeguarding lead", reason="an enquiry", review=LATER, at=NOW)
-    place_hold(at_base.opened(case), hold)
+    place_hold(at_base.opened(case), hold, service().chain)
 
 
 def states(at_base: Base, status: int = 0) -> list[str]:
@@ -65,15 +66,75 @@ def test_a_film_that_is_taken_back_under_a_hold_stays_at_the_store_until_it_is_l
     assert not [name for name in contents(at_base.store) if f"/{film}/" in name]
 
 
+def public(at_base: Base, case: str) -> tuple[Path, Path]:
+    """The order and the reason of the only hold on a case, at the store."""
+    order, why = sorted((at_base.store / "holds" / case).iterdir())
+    return order, why
+
+
 def test_what_is_public_of_a_hold_is_a_signed_notice_without_a_reason(at_base: Base) -> None:
     case = at_base.sent()
     hold_on(at_base, case)
     at_base.kit.sync()
-    (path,) = (at_base.store / "holds" / case).iterdir()
+    path, why = public(at_base, case)
     notice, by = open_fact(path.read_bytes(), [practitioner().signer.verifier], HoldNotice)
     assert notice == HoldNotice(case=case, film="", signer=by.name, since=NOW, until=LATER)
-    assert b"enquiry" not in path.read_bytes() and b"lead" not in path.read_bytes()
-    assert path.name == hold_name(path.read_bytes())
+    assert path.name == hold_name(path.read_bytes()) and why.name == f"why-{path.name}.age"
+    everywhere = {**contents(at_base.store), **contents(at_base.kit.home.root)}
+    assert not [name for name, data in everywhere.items() if b"enquiry" in data or b"lead" in data]
+
+
+def test_why_a_case_is_held_is_read_with_the_services_opening_key(at_base: Base) -> None:
+    case = at_base.sent()
+    hold_on(at_base, case)
+    # The family withdraws before the kit was at base: nothing else of the case goes any more.
+    at_base.kit.withdraw(case)
+    at_base.kit.sync()
+    assert states(at_base) == ["held"]
+    (told,) = at_base.told("hold", case)["holds"]
+    assert (told["role"], told["reason"]) == ("safeguarding lead", "an enquiry")
+    (seen,) = at_base.told("cases")["cases"]
+    assert seen["held"] == ["Decided by: safeguarding lead. Reason: an enquiry"]
+
+
+def test_the_service_seals_why_it_holds_a_case_itself(at_base: Base) -> None:
+    case = at_base.sent()
+    words = ("hold", case, "--until", f"{LATER:%Y-%m-%d}", "--role", "lead")
+    done = at_base.run(*words, said="an enquiry\n")
+    assert done.returncode == 0 and "Decided by: lead. Reason: an enquiry" in done.stderr
+    assert b"enquiry" not in b"".join(contents(at_base.store).values())
+    # A machine that only signs says where it stands; so does one that finds something else there.
+    _order, why = public(at_base, case)
+    why.write_bytes(seal(b"rubbish", [service().identity.recipient]))
+    (told,) = at_base.told("hold", case)["holds"]
+    assert told["reason"] == "" and why.name in told["why"]
+    why.write_bytes(seal(b"rubbish", [practitioner().identity.recipient]))
+    (told,) = at_base.told("hold", case)["holds"]
+    assert told["reason"] == "" and f"sealed in holds/{case}/{why.name}" in told["why"]
+    why.unlink()
+    assert at_base.told("hold", case)["holds"][0]["why"] == "Nobody wrote down why."
+
+
+def test_why_a_case_was_held_goes_with_the_case_and_not_while_anything_holds_it(
+    at_base: Base,
+) -> None:
+    case = at_base.sent()
+    hold_on(at_base, case)
+    at_base.kit.sync()
+    _order, why = public(at_base, case)
+    at_base.told("hold", case, "--until", f"{LATER:%Y-%m-%d}")
+    directory = at_base.kit.home.case(case)
+    lift_hold(directory, practitioner().signer, NOW)
+    at_base.kit.withdraw(case)
+    at_base.kit.sync()
+    # The service's own hold still keeps it here; the kit has no more use for it.
+    assert states(at_base) == ["held"] and why.exists()
+    assert not list((directory / "holds").glob("why-*"))
+    at_base.told("hold", case, "--lift")
+    assert states(at_base) == ["done"] and not why.exists()
+    # What a kit that had not heard yet sends of it goes again.
+    why.write_bytes(b"age-encryption.org/v1\n")
+    assert states(at_base) == ["done-before"] and not why.exists()
 
 
 def test_the_services_own_order_waits_for_the_hold_of_a_kit(at_base: Base) -> None:

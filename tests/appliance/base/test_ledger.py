@@ -95,7 +95,7 @@ def test_what_was_lost_before_base_saw_it_is_sent_again(at_base: Base) -> None:
     note = sign_fact(practitioner().signer, end).encode()
     (shared.directory.share_ends / end.share).write_bytes(note)
     hold = Hold(role="lead", reason="enquiry", at=STARTED, review=STARTED)
-    place_hold(at_base.opened(kept), hold)
+    place_hold(at_base.opened(kept), hold, service().chain)
     kit.sync()
     told = {"orders/": 3, "holds/": 1}
     for more in (False, True):

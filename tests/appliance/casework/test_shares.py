@@ -189,7 +189,7 @@ def test_sharing_ends_at_once_with_a_withdrawal_even_under_a_hold(
     kit.sync()
     assert at_service(kit)
     hold = Hold(role="lead", reason="an enquiry", review=UNTIL, at=NOW)
-    place_hold(case, hold)
+    place_hold(case, hold, service().chain)
     kit.withdraw(case.id)
     assert not folder(case, found).exists() and case.clips.exists()
     kit.sync()

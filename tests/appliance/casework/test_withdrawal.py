@@ -336,7 +336,7 @@ def test_a_hold_keeps_everything_from_being_removed_and_ends_everything_all_the_
     kit: SendingKit,
 ) -> None:
     case, _ = filmed(kit)
-    place_hold(case, HOLD)
+    place_hold(case, HOLD, service().chain)
     order = withdraw(case.directory, practitioner(), kit.id, STARTED)
     assert order.held == HOLD.review
     assert (case.directory / "identity-0001.age").exists()
@@ -350,7 +350,7 @@ def test_a_hold_keeps_everything_from_being_removed_and_ends_everything_all_the_
 
 def test_when_the_hold_is_lifted_what_waited_is_removed_by_a_new_order(kit: SendingKit) -> None:
     case, _ = filmed(kit)
-    place_hold(case, HOLD)
+    place_hold(case, HOLD, service().chain)
     first = withdraw(case.directory, practitioner(), kit.id, STARTED)
     notice = case.directory.hold.read_bytes()
     lift_hold(case.directory, practitioner().signer, STARTED)
@@ -366,7 +366,7 @@ def test_when_the_hold_is_lifted_what_waited_is_removed_by_a_new_order(kit: Send
 
 def test_what_is_taken_back_twice_under_a_hold_was_taken_back_once(kit: SendingKit) -> None:
     case, _ = filmed(kit)
-    place_hold(case, HOLD)
+    place_hold(case, HOLD, service().chain)
     first = withdraw(case.directory, practitioner(), kit.id, STARTED)
     again = withdraw(case.directory, practitioner(), kit.id, STARTED + timedelta(1))
     assert again == first and first.held
@@ -383,12 +383,12 @@ def test_a_hold_after_a_withdrawal_brings_nothing_back(kit: SendingKit) -> None:
 
 def test_a_hold_postpones_the_removal_of_one_film_too(kit: SendingKit) -> None:
     case, (film,) = filmed(kit, 1)
-    place_hold(case, HOLD)
+    place_hold(case, HOLD, service().chain)
     withdraw_film(case, film, kit.id, STARTED)
     assert is_film_withdrawn(case.directory, film) and about(case.directory, film, case)
     for _again in range(2):
         lift_hold(case.directory, practitioner().signer, STARTED)
-    place_hold(case, HOLD)
+    place_hold(case, HOLD, service().chain)
     lift_hold(case.directory, practitioner().signer, STARTED)
     withdraw_film(case, film, kit.id, STARTED)
     assert about(case.directory, film, case) == []
@@ -396,7 +396,7 @@ def test_a_hold_postpones_the_removal_of_one_film_too(kit: SendingKit) -> None:
 
 def test_a_hold_says_its_reason_to_nobody_without_a_key(kit: SendingKit) -> None:
     case, _ = filmed(kit)
-    place_hold(case, HOLD)
+    place_hold(case, HOLD, service().chain)
     notice = hold_notice(case.directory)
     assert notice and notice.until == HOLD.review and case.read(Hold) == HOLD
     assert not [n for n, data in contents(case.directory).items() if b"words of the hold" in data]
@@ -415,7 +415,7 @@ def test_the_service_closes_a_held_case_and_keeps_its_key_until_the_hold_is_lift
 ) -> None:
     case, _ = filmed(kit)
     kit.sync()
-    place_hold(case, HOLD)
+    place_hold(case, HOLD, service().chain)
     withdraw(case.directory, practitioner(), kit.id, STARTED)
     kit.sync()
     store = FolderStore(kit.store)

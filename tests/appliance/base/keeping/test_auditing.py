@@ -47,6 +47,16 @@ def test_a_store_that_is_whole_is_looked_through_and_nothing_is_changed(at_base:
     assert contents(at_base.root) == before
 
 
+def test_a_reason_without_its_hold_belongs_to_nothing(at_base: Base) -> None:
+    case = at_base.sent()
+    day = f"{CLOCK.read().wall.year + 1}-01-01"
+    words = ("hold", case, "--until", day, "--role", "lead")
+    assert at_base.run(*words, said="an enquiry\n").returncode == 0
+    assert audit(at_base)["audit"]["findings"] == []
+    planted(alone := at_base.store / "holds" / case / f"why-{'0' * 16}.age")
+    assert found(at_base) == [(alone.relative_to(at_base.store).as_posix(), "orphan")]
+
+
 FILES = 4
 """Segments and indexes of a film."""
 
