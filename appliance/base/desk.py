@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from appliance.base.holds import Holds
+from appliance.base.keeping.days import DAYS, days_there
 from appliance.base.keeping.retention import learn, purge_again
 from appliance.base.ledger import LEDGER, Kind, Ledger, Line, Standing
 from appliance.base.orders import place_order, put, put_note, read_or_none
@@ -225,6 +226,9 @@ class Desk:
             ("emptied", {"name": case, "note": note})
             for case, note in learn(self._store, self._keys.chain)
         ]
+        days = days_there(self._store, self._keys.chain)
+        if days and not self._ledger.of("setting"):
+            lines.append(("setting", {"name": DAYS, "note": days}))
         self._ledger.write_all(lines)
 
     def _about(self, name: str) -> dict[str, str]:
@@ -261,8 +265,11 @@ class Desk:
         return [self._by_itself(name, self._again) for name in sorted(self._ledger.of("answered"))]
 
     def _for_kits(self) -> dict[str, bytes]:
-        """What kits are to hear of, by where it lies: revocations, and orders of their own."""
-        told = {}
+        """What kits are to hear of, by where it lies: revocations, and orders of their own. And
+        what the service has set."""
+        told = {
+            where: line.ids["note"].encode() for where, line in self._ledger.of("setting").items()
+        }
         for name, line in self._ledger.of("revoked").items():
             told[revocation_object(name)] = line.ids["note"].encode()
         for name, line in self._ledger.of("ordered").items():

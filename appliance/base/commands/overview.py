@@ -11,6 +11,7 @@ import click
 from appliance.base.cases import every_case
 from appliance.base.commands.serving import UNFINISHED, in_words
 from appliance.base.commands.telling import AS_JSON, PATH, tell
+from appliance.base.keeping.days import days_kept
 from appliance.base.service import Service
 from appliance.base.status import Finding, KitSeen, ends_soon, findings, key_ends_soon
 from appliance.base.status import kits as seen_kits
@@ -67,8 +68,9 @@ def status(
     counts: dict[str, int] = {}
     wrong: list[KitError] = []
     found: list[Finding] = []
+    days = 0
     with _kept(wrong):
-        found, counts = _looked(service, now)
+        found, counts, days = _looked(service, now)
     found = [*(failed(error) for error in wrong), *found, *still]
     if textfile:
         unwritten: list[KitError] = []
@@ -86,7 +88,14 @@ def status(
             f"Kits: {counts['kits']}. Families' cases: {counts['cases']}, of them withdrawn: "
             f"{counts['withdrawn']}. To be looked at: {len(found)}.",
         ]
-        tell(as_json, "\n".join(lines), ok=not found, findings=found, counts=counts)
+        tell(
+            as_json,
+            "\n".join(lines),
+            ok=not found,
+            findings=found,
+            counts=counts,
+            retention_days=days,
+        )
     for error in wrong:
         click.echo(f"attune base: {error}", err=True)
     if not counts:
@@ -107,7 +116,7 @@ def _kept(wrong: list[KitError]) -> Iterator[None]:
         wrong.append(NotPossible(f"{error.filename or 'A file'}: {error.strerror}."))
 
 
-def _looked(service: Service, now: datetime) -> tuple[list[Finding], dict[str, int]]:
+def _looked(service: Service, now: datetime) -> tuple[list[Finding], dict[str, int], int]:
     with service.at_work(rehearse=True) as work:
         asked = {
             outcome: in_words(outcome)
@@ -121,7 +130,8 @@ def _looked(service: Service, now: datetime) -> tuple[list[Finding], dict[str, i
         found += key_ends_soon(work.keys.chain, work.keys.signer.verifier, now)
         cases = every_case(work.store)
         ended = [case for case in cases if work.ledger.closing(case)]
-    return found, {"kits": len(seen), "cases": len(cases), "withdrawn": len(ended)}
+        days = days_kept(work.ledger)
+    return found, {"kits": len(seen), "cases": len(cases), "withdrawn": len(ended)}, days
 
 
 @click.command()

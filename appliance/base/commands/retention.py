@@ -6,7 +6,8 @@ from dataclasses import asdict
 import click
 
 from appliance.base.commands.telling import AS_JSON, DRY_RUN, tell
-from appliance.base.keeping.retention import REMOVED, CaseKept, Retention, purge
+from appliance.base.keeping.days import days_kept, keep_for
+from appliance.base.keeping.retention import REMOVED, CaseKept, Retention, State, purge
 from appliance.base.service import Service, Work
 from appliance.base.status import SILENT
 from appliance.base.status import kits as seen_kits
@@ -14,12 +15,23 @@ from appliance.base.voices import Waits
 from appliance.records.clock import SystemClock
 
 _WORDS = {
-    "due": "may go since {until:%d %B %Y}; its kit has still time to remove it.",
-    "overdue": "may go since {until:%d %B %Y}, and its kit has not removed it.",
-    "silent": "may go since {until:%d %B %Y}, and a kit of it was not heard of since, or for long: "
-    "nothing is removed. Find the kit, and unlock it.",
-    "held": "is under a hold, or under one that waits for your word: nothing is removed.",
-    "closed-due": "is closed since {until:%d %B %Y}: what nobody opens any more goes.",
+    "due": "has been due since {until:%d %B %Y}. Its kit still has time to remove it.",
+    "overdue": "has been due since {until:%d %B %Y}, and its kit has not removed it.",
+    "silent": "has been due since {until:%d %B %Y}, but one of its kits has not been heard of "
+    "since then, or for a long time. Nothing is removed. Find the kit and unlock it.",
+    "held": "is held, or a hold on it waits for your word. Nothing is removed.",
+    "closed-due": "was closed on {until:%d %B %Y}, and nobody can open it any more. Its time here "
+    "is over.",
+}
+_COUNTED: dict[State, str] = {
+    "open": "without a day yet",
+    "kept": "to be kept for now",
+    "due": "due",
+    "overdue": "overdue",
+    "silent": "waiting for a silent kit",
+    "held": "held",
+    "closed": "closed not long ago",
+    "closed-due": "closed long enough",
 }
 
 
@@ -27,29 +39,33 @@ _WORDS = {
 @click.option(
     "--days",
     type=click.IntRange(1, 3650),
-    default=30,
-    show_default=True,
     metavar="N",
-    help="So long after the day on which they may go, films are removed here.",
+    help="So long after the day on which they may go, films are removed here: from now on, until "
+    "another number is set. 30 at first.",
 )
-@click.option("--yes", is_flag=True, help="Remove without asking once more.")
+@click.option("--yes", is_flag=True, help="Remove, or keep for a shorter time, without asking.")
 @DRY_RUN
 @AS_JSON
 @click.pass_obj
-def retention(service: Service, days: int, yes: bool, rehearse: bool, as_json: bool) -> None:
+def retention(service: Service, days: int | None, yes: bool, rehearse: bool, as_json: bool) -> None:
     """List what is due, overdue or waits for a silent kit, and remove what may go.
 
     Removed is everything of a case that was closed N days ago, and of one that is open and
     overdue: it is withdrawn first. Under a hold, or where a kit has not said that it may go,
-    nothing is. Each is signed for, as purged/CASE at the store. Counts are without names.
+    nothing is. Each is signed for, as purged/CASE at the store. Counts are without names. N is
+    signed and stays set; a smaller one is set only when somebody says yes.
 
     \b
     Example:
       attune base /srv/attune/store -i KEYS retention --days 30 --dry-run
     """
     with service.at_work(rehearse) as work:
+        before = days_kept(work.ledger)
+        days = days or before
         work.desk.holds.hear()
         found = list(_looked_at(service, work, days).cases())
+    if days != before and not rehearse:
+        before = _set(service, before, days, yes, as_json)
     going = [one for one in found if one.state in REMOVED]
     counts = _counts(found)
     lines = [
@@ -64,14 +80,28 @@ def retention(service: Service, days: int, yes: bool, rehearse: bool, as_json: b
     removed: list[str] = []
     if going and not rehearse and (yes or not as_json):
         removed = [one.case for one in going if _remove(service, one.case, days)]
-    lines.append(
-        "Cases here: "
-        + ", ".join(f"{state} {number['cases']}" for state, number in counts.items())
-        + f". Removed: {len(removed)}."
-    )
+    many = [f"{number['cases']} {_COUNTED[state]}" for state, number in counts.items()]
+    lines.append(f"Cases: {', '.join(many) or 'none'}. Removed just now: {len(removed)}.")
     would = [one.case for one in going]
-    tell(as_json, "\n".join(lines), counts=counts, would_remove=would, removed=removed,
-         cases=[asdict(one) for one in found if one.state in _WORDS])  # fmt: skip
+    shown = [asdict(one) for one in found if one.state in _WORDS]
+    tell(as_json, "\n".join(lines), days=days, days_set=before, counts=counts,
+         would_remove=would, removed=removed, cases=shown)  # fmt: skip
+
+
+def _set(service: Service, before: int, days: int, yes: bool, as_json: bool) -> int:
+    """Set another number of days; returns the number that is set then."""
+    if days < before and not yes:
+        if as_json:
+            return before
+        click.confirm(
+            f"From now on films go {days} days after their day, and no longer {before}. Is that "
+            "right?",
+            abort=True,
+            err=True,
+        )
+    with service.at_work() as work:
+        keep_for(work.store, work.keys.signer, work.ledger, days, SystemClock().read().wall)
+    return days
 
 
 def _looked_at(service: Service, work: Work, days: int) -> Retention:
@@ -103,8 +133,8 @@ def _remove(service: Service, case: str, days: int) -> bool:
         return True
 
 
-def _counts(found: list[CaseKept]) -> dict[str, dict[str, int]]:
-    totals: dict[str, Counter[str]] = {}
+def _counts(found: list[CaseKept]) -> dict[State, dict[str, int]]:
+    totals: dict[State, Counter[str]] = {}
     for one in found:
         totals.setdefault(one.state, Counter()).update(
             cases=1, films=one.films, objects=one.objects, bytes=one.bytes

@@ -24,6 +24,7 @@ _NOTES: tuple[tuple[Kind, str], ...] = (
     ("revoked", "note"),
     ("ordered", "note"),
     ("emptied", "note"),
+    ("setting", "note"),
 )
 """Not `held` and `lifted`: a hold is called by the digest of its note, and keeps what it keeps
 whoever signed it."""
