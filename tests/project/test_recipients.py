@@ -45,6 +45,7 @@ SEALED_TO = {
     "appliance.commands.keys": {"recipients"},
     # `sealing_keys`: to people, and of one kind with the service or the case.
     "firmware.logs.outbox": {"enrolled.chain.recipients()"},
+    "appliance.protocol.hold_reasons": {"service.recipients()"},
     "appliance.base.custody.anew": {"keys.chain.recipients()", "keys.chain.recipients(*people)"},
     "appliance.base.keeping.exporting": {"[recipient]"},
     "appliance.base.people": {"keys.chain.recipients(to)"},
