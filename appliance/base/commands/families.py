@@ -135,7 +135,7 @@ def why_held(work: Work, hold: str) -> dict[str, str]:
     except (BadInput, Incomplete) as error:
         why = f"Why cannot be read, in {where}: {error.sentence}"
     else:
-        why = "Nobody wrote down why."
+        why = "No reason came with it: ask whoever placed it."
         if found is not None:
             role, reason = found.role, found.reason
             why = f"Decided by: {role}. Reason: {reason}"

@@ -88,9 +88,8 @@ def test_names_stand_where_people_look(at_base: Base) -> None:
     assert f"kit Blue ({at_base.kit.id})" in at_base.run("status").stderr
     assert f"{case}  open  Anna Shaw ({name})" in at_base.run("cases").stderr
     at_base.told("hold", case, "--until", f"{NOW + timedelta(days=3):%Y-%m-%d}")
-    assert at_base.told("cases")["cases"] == [
-        {"case": case, "state": "open, held", "people": [name]}
-    ]
+    (seen,) = at_base.told("cases")["cases"]
+    assert (seen["case"], seen["state"], seen["people"]) == (case, "open, held", [name])
 
 
 def test_each_round_renews_it_once_a_week_and_costs_nothing_between(at_base: Base) -> None:
