@@ -128,11 +128,14 @@ class Service:
         aside. Raises AnotherBase, ClockInDoubt, and as `at_store`."""
         with self.at_store(rehearse) as (store, keys):
             name = keys.signer.verifier.name
-            if rehearse or name not in self._ledgers:
-                self._ledgers[name] = Ledger(
+            ledger = None if rehearse else self._ledgers.get(name)
+            if ledger is None:
+                ledger = Ledger(
                     self.folder, keys.signer, self.clock, keep=not rehearse, service=keys.chain
                 )
-            ledger = self._ledgers[name]
+            if not rehearse:
+                # That of a rehearsal writes nothing: whoever works next must not be given it.
+                self._ledgers[name] = ledger
             if anew:
                 _put_aside_if_broken(ledger)
             with ledger.at_work(), self._turn(store, keys, rehearse) as store:
