@@ -1,13 +1,14 @@
 """`ask` and `answer`: what needs the opening key, carried to it and back on a stick."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from appliance.base import people
 from appliance.base.commands.telling import AS_JSON, PATH, tell
-from appliance.base.custody import carrying
-from appliance.base.custody.stick import Asked, AskedInstead, read_ask
+from appliance.base.custody import carrying, opening
+from appliance.base.custody.stick import Asked, AskedAudit, AskedInstead, read_ask
 from appliance.base.service import Service
 from appliance.errors import BadInput
 from appliance.protocol.cards import Card
@@ -31,6 +32,7 @@ _DIR = click.argument("directory", type=PATH, metavar="DIR")
     help="Every case in which the card of this name works, whose passphrase was forgotten.",
 )
 @click.option("--kit", default="", metavar="KIT", help="Order this kit to let them in.")
+@click.option("--audit", is_flag=True, help="See whether each case's key opens: audit --opened.")
 @click.option("--take", is_flag=True, help="Take in what was answered in DIR.")
 @AS_JSON
 @click.pass_obj
@@ -38,30 +40,43 @@ def ask(
     service: Service,
     /,
     directory: Path,
-    card: Path | None,
     take: bool,
+    audit: bool,
     as_json: bool,
-    cases: tuple[str, ...],
-    before: str,
-    kit: str,
+    **keys: Any,
 ) -> None:
     """Write in DIR, on a stick, what needs the opening key, which is not beside the store.
 
-    Without --let-in every case is to be sealed anew for those who open by the newest card. Carry
-    DIR to the opening key, have it answered there, bring it back, and give it with --take.
+    Without --let-in or --audit every case is to be sealed anew for those who open by the newest
+    card. Carry DIR to the opening key, have it answered there, bring it back, and give it with
+    --take; what answers an audit is given with `audit --opened DIR`.
 
     \b
     Example:
       attune base /srv/attune/store -i KEYS ask /media/stick/ask
       attune base /srv/attune/store -i KEYS ask /media/stick/ask --let-in new.pub --instead-of OLD
     """
-    if (before or kit) and card is None:
-        raise click.UsageError("--instead-of and --kit go with --let-in CARD.")
-    if take and (card is not None or cases):
-        raise click.UsageError("--take goes by itself.")
+    if take + audit + any(keys.values()) > 1:
+        raise click.UsageError("Ask for one thing at a time; --take goes by itself.")
     if take:
         _take(service, directory, as_json)
-        return
+    elif audit:
+        _ask_to_open(service, directory, as_json)
+    else:
+        _ask_to_seal(service, directory, as_json, **keys)
+
+
+def _ask_to_seal(
+    service: Service,
+    directory: Path,
+    as_json: bool,
+    card: Path | None,
+    cases: tuple[str, ...],
+    before: str,
+    kit: str,
+) -> None:
+    if (before or kit) and card is None:
+        raise click.UsageError("--instead-of and --kit go with --let-in CARD.")
     if card is not None and not (cases or before):
         raise click.UsageError("Say into which cases: --case CASE, or --instead-of NAME")
     who = None
@@ -76,6 +91,13 @@ def ask(
             work.store, work.keys, work.ledger, SystemClock(), directory, cases, who
         )
     words = f"Asked for {many} cases. Carry {directory} to the opening key: answer DIR"
+    tell(as_json, words, asked=many)
+
+
+def _ask_to_open(service: Service, directory: Path, as_json: bool) -> None:
+    with service.at_work() as work:
+        many = opening.ask(work.store, work.keys, work.ledger, SystemClock(), directory)
+    words = f"Asked whether {many} key files open. Carry {directory} to the opening key: answer DIR"
     tell(as_json, words, asked=many)
 
 
@@ -115,6 +137,14 @@ def answer(service: Service, directory: Path, yes: bool, as_json: bool) -> None:
     """
     keys = service.only
     asked = read_ask(keys, service.folder, directory)
+    if isinstance(asked, AskedAudit):
+        told = opening.answer(keys, SystemClock(), directory, asked)
+        opened = sum(map(bool, told.held.values()))
+        words = (
+            f"{opened} of {len(told.held)} key files open here. Carry {directory} back to base: "
+        )
+        tell(as_json, f"{words}audit --opened DIR", files=len(told.held), opened=opened)
+        return
     _seal(service, directory, asked, yes, as_json)
 
 

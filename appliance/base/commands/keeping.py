@@ -1,11 +1,13 @@
 """`audit` and `logs`: whether the store is as it should be, and what kits say happened."""
 
 import sys
+from pathlib import Path
 
 import click
 
 from appliance.base.commands.serving import in_words
-from appliance.base.commands.telling import AS_JSON, DRY_RUN, tell
+from appliance.base.commands.telling import AS_JSON, DRY_RUN, PATH, tell
+from appliance.base.custody import opening
 from appliance.base.desk import Outcome
 from appliance.base.keeping.auditing import Audit, Auditor, sign_audit
 from appliance.base.keeping.kit_logs import kit_logs
@@ -22,10 +24,18 @@ from appliance.records.clock import SystemClock
     metavar="PERCENT",
     help="Also read this part of the films' files, and compare them byte for byte.",
 )
+@click.option(
+    "--opened",
+    type=PATH,
+    metavar="DIR",
+    help="Take in what the opening key saw, which `ask DIR --audit` asked for.",
+)
 @DRY_RUN
 @AS_JSON
 @click.pass_obj
-def audit(service: Service, sample: float, rehearse: bool, as_json: bool) -> None:
+def audit(
+    service: Service, sample: float, opened: Path | None, rehearse: bool, as_json: bool
+) -> None:
     """Look whether the store holds what it should, and sign what was found.
 
     Every film's files by the list in its signed manifest, the key of each case, the answer to each
@@ -33,13 +43,19 @@ def audit(service: Service, sample: float, rehearse: bool, as_json: bool) -> Non
     was found is put at the store as audits/NUMBER, signed. It ends with status 1 if something is
     not as it should be.
 
+    Where the opening key is not here, of cases' keys only that they are sealed is seen: carry them
+    to it with ask DIR --audit, and give its answer with --opened.
+
     \b
     Example:
       attune base /srv/attune/store -i KEYS audit --sample 1
+      attune base /srv/attune/store -i KEYS audit --opened /media/stick/ask
     """
-    found, waiting, signed, _note = look_through(service, sample / 100, rehearse)
+    found, waiting, signed, _note = look_through(service, sample / 100, rehearse, opened)
     lines = [finding.sentence for finding in found.findings]
     lines += [f"Not done yet: {in_words(outcome)}" for outcome in waiting]
+    if found.unopened:
+        lines.append(f"Keys that came since it was asked, and were not opened: {found.unopened}.")
     lines.append(
         f"Looked at: {found.objects} objects, {found.cases} cases, {found.films} films; read whole:"
         f" {found.read} files. Not as it should be: {len(found.findings)}; to be done:"
@@ -85,10 +101,10 @@ def logs(service: Service, kit: str, as_json: bool) -> None:
 
 
 def look_through(
-    service: Service, sample: float, rehearse: bool = False
+    service: Service, sample: float, rehearse: bool = False, stick: Path | None = None
 ) -> tuple[Audit, list[Outcome], int, bytes]:
     """Audit the store and sign what was found, unless it is a rehearsal: the audit, the orders that
-    wait, its number and the note."""
+    wait, its number and the note. `stick`: where an opening key's answer lies; it counts once."""
     began = SystemClock().read().wall
     signers = [
         *(card.verifying_key() for card in (*service.practitioners(), *service.former())),
@@ -96,7 +112,11 @@ def look_through(
     ]
     with service.at_work(rehearse=True) as work:
         waiting = [o for o in work.desk.work() if o.state not in ("done-before", "held")]
-        auditor = Auditor(work.store, work.keys.identities, signers, work.ledger, sample)
+        seen = opening.read(work.keys, work.ledger, stick) if stick else None
+        auditor = Auditor(
+            work.store, work.keys.identities, signers, work.ledger, sample,
+            seen=seen.held if seen else None,
+        )  # fmt: skip
         listed = list(auditor.listed())
     # To read takes long: families' orders are carried out meanwhile.
     with service.at_store() as (store, keys):
@@ -104,4 +124,7 @@ def look_through(
         if rehearse:
             return found, waiting, 0, b""
         signed, note = sign_audit(store, keys, found, len(waiting), began)
+    if stick and seen:
+        with service.at_work() as work:
+            opening.taken(work.ledger, stick, seen)
     return found, waiting, signed.number, note

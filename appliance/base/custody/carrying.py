@@ -22,6 +22,7 @@ from appliance.base.custody.anew import (
 from appliance.base.custody.stick import (
     Answer,
     Asked,
+    AskedAudit,
     AskedInstead,
     Given,
     Want,
@@ -161,6 +162,8 @@ def take(
     """Take in what was answered. Safe to call again, until it is done. Raises BadInput for what is
     no answer to what was asked here, SendInterrupted, SendRefused."""
     asked, told = read_answer(keys, ledger, directory)
+    if isinstance(asked, AskedAudit) or not isinstance(told, Answer):
+        raise BadInput("This answers an audit.", "Take it in with: audit --opened DIR")
     wants = {want.case: want for want in asked.wants}
     done: list[Resealed | Recovered] = []
     for given in told.cases:

@@ -76,6 +76,13 @@ class AskedInstead(_Question, frozen=True, kw_only=True, tag="asked-instead/v1")
     """Of each case, the sealed lists of who works in it, as in `Want.files`."""
 
 
+class AskedAudit(_Question, frozen=True, kw_only=True, tag="asked-audit/v1"):
+    """Whether cases' key files open. Signed by the service."""
+
+    files: tuple[str, ...]
+    """The SHA-256 (hex) of each."""
+
+
 class Given(Fact, frozen=True, kw_only=True, tag="given/v1"):
     """What became of one case."""
 
@@ -88,25 +95,38 @@ class Given(Fact, frozen=True, kw_only=True, tag="given/v1"):
     """Key files, by their names in the case, that are sealed to keys which open no more."""
 
 
-class Answer(Fact, frozen=True, kw_only=True, tag="given-back/v1"):
-    """The answer to what was asked. Signed by a root or another key of the service."""
-
+class _Told(Fact, frozen=True, kw_only=True):
     id: str
     """Of what was asked."""
     at: Timestamp
+
+
+class Answer(_Told, frozen=True, kw_only=True, tag="given-back/v1"):
+    """The answer to what was asked. Signed by a root or another key of the service."""
+
     cases: tuple[Given, ...]
 
 
-Question = Asked | AskedInstead
+class KeysOpened(_Told, frozen=True, kw_only=True, tag="keys-opened/v1"):
+    """The answer to an audit. Signed likewise."""
+
+    held: dict[str, tuple[str, ...]]
+    """By the SHA-256 of a key file, the digest of the recipient of each key that it holds. None:
+    no key there opens it that the newest card names."""
+
+
+Question = Asked | AskedInstead | AskedAudit
+AnyAnswer = Answer | KeysOpened
 _QUESTION: msgspec.json.Decoder[Question] = msgspec.json.Decoder(Question)
+_ANSWER: msgspec.json.Decoder[AnyAnswer] = msgspec.json.Decoder(AnyAnswer)
 
 
 # --- Asking -------------------------------------------------------------------------------------
 
 
 def begin(directory: Path) -> None:
-    """See that something can be asked here; what an ask that was killed left goes. Raises
-    BadInput where the stick holds something that was not taken yet."""
+    """See that something can be asked here. Raises BadInput where the stick holds something that
+    was not taken yet."""
     if (directory / "ask").exists() or (directory / "answer").exists():
         raise BadInput(
             f"{directory} holds what was asked for before.",
@@ -118,7 +138,7 @@ def begin(directory: Path) -> None:
 def put_ask(directory: Path, keys: PrivateKeys, ledger: Ledger, question: Question) -> None:
     """Sign what is asked for, and write it on the stick, after everything that it speaks of."""
     keep_card(directory, keys.chain)
-    to = question.to
+    to = getattr(question, "to", None)
     ledger.write("asked", question.id, to=to.name if to else "")
     # Last: what is not whole is not there.
     save(directory / "ask", sign_fact(keys.signer, question).encode())
@@ -164,7 +184,7 @@ def read_ask(keys: PrivateKeys, folder: Path, directory: Path) -> Question:
     return asked
 
 
-def put_answer(directory: Path, keys: PrivateKeys, told: Answer) -> None:
+def put_answer(directory: Path, keys: PrivateKeys, told: AnyAnswer) -> None:
     """Sign what was done, and write it on the stick."""
     try:
         signer = keys.root
@@ -176,7 +196,7 @@ def put_answer(directory: Path, keys: PrivateKeys, told: Answer) -> None:
 # --- Taking in ----------------------------------------------------------------------------------
 
 
-def read_answer(keys: PrivateKeys, ledger: Ledger, directory: Path) -> tuple[Question, Answer]:
+def read_answer(keys: PrivateKeys, ledger: Ledger, directory: Path) -> tuple[Question, AnyAnswer]:
     """What was asked, and what came back. Raises BadInput for what is no answer to what was asked
     here, or was taken in before."""
     try:
@@ -186,7 +206,7 @@ def read_answer(keys: PrivateKeys, ledger: Ledger, directory: Path) -> tuple[Que
         raise BadInput(f"There is no answer in {directory} yet.") from error
     if asked.card != keys.chain.digest:
         raise BadInput("The service has another card since this was asked.", "Ask anew.")
-    told, by = open_fact(note, [*keys.chain.roots, *keys.chain.signing], Answer)
+    told, by = open_fact(note, [*keys.chain.roots, *keys.chain.signing], _ANSWER)
     # A key that has ended could date its answer back, to before this was asked.
     if by not in keys.chain.roots and (told.at < asked.at or not keys.chain.said(told, by)):
         raise BadSignature(

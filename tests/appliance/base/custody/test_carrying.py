@@ -161,7 +161,7 @@ def test_nobody_asks_for_a_case_that_was_withdrawn(at_base: Base, held: bool) ->
 
 @pytest.mark.parametrize("words", [
     ("--instead-of", "practitioner-x"), ("--kit", "a" * 16), ("--let-in", "new.pub"),
-    ("--take", "--case", "a" * 16),
+    ("--take", "--case", "a" * 16), ("--audit", "--take"),
 ])  # fmt: skip
 def test_what_does_not_go_together_is_told(at_base: Base, words: tuple[str, ...]) -> None:
     assert at_base.run("ask", str(at_base.root / "stick"), *words).returncode == 2

@@ -11,10 +11,11 @@ import pytest
 from appliance.age.unsealing import unseal
 from appliance.base.custody.keys import cards_beside
 from appliance.errors import NoMatch
+from appliance.protocol.audits import StoreAudit
 from appliance.protocol.enrolment import Enrolled
-from appliance.protocol.objects import tombstone_object
+from appliance.protocol.objects import NEWEST_AUDIT, tombstone_object
 from appliance.protocol.orders import Tombstone
-from appliance.records.files import load_fact, save, to_json
+from appliance.records.files import from_json, load_fact, save, to_json
 from appliance.vault.keys import HalfKeys, PrivateKeys, read_keys
 from firmware.books import KitBooks
 from tests.support.bases import Base
@@ -119,6 +120,11 @@ def test_every_step_of_the_page_can_be_taken_as_it_stands(tmp_path: Path) -> Non
         f"identity-*-{new.card().name.removeprefix('practitioner-')}.age"
     )
     assert unseal(sealed.read_bytes(), [new.identity])
+    at.base.told("enrol", str(at.base.kit.home.kit / "kit.json"))
+    at.follow(next(blocks))
+    assert from_json(
+        (at.base.store / NEWEST_AUDIT).read_text().partition("\n\n")[0], StoreAudit
+    ).opened
 
     signing = HalfKeys.parse((tmp_path / "base" / "signing-2.key").read_text())
     assert signing.signer is not None
