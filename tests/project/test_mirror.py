@@ -58,6 +58,7 @@ ELSEWHERE = {
     "appliance.base.rehearsal": VERBS,
     "appliance.commands.escrow": "appliance/vault/test_escrow",
     "appliance.base.commands.carrying": "appliance/base/custody/test_carrying",
+    "appliance.base.commands.giving": "appliance/base/custody/test_giving",
     "appliance.base.commands.custody": "appliance/base/custody/test_keys",
     "appliance.base.custody.next": "appliance/base/custody/test_keys",
     "appliance.base.service": VERBS,

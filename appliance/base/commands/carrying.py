@@ -6,9 +6,18 @@ from typing import Any
 import click
 
 from appliance.base import people
+from appliance.base.commands.exporting import OUT, TO
+from appliance.base.commands.giving import answer_export, ask_export, tell_given
 from appliance.base.commands.telling import AS_JSON, PATH, tell
-from appliance.base.custody import carrying, opening
-from appliance.base.custody.stick import Asked, AskedAudit, AskedInstead, read_ask
+from appliance.base.custody import carrying, giving, opening
+from appliance.base.custody.stick import (
+    Asked,
+    AskedAudit,
+    AskedExport,
+    AskedInstead,
+    read_answer,
+    read_ask,
+)
 from appliance.base.service import Service
 from appliance.errors import BadInput
 from appliance.protocol.cards import Card
@@ -33,6 +42,9 @@ _DIR = click.argument("directory", type=PATH, metavar="DIR")
 )
 @click.option("--kit", default="", metavar="KIT", help="Order this kit to let them in.")
 @click.option("--audit", is_flag=True, help="See whether each case's key opens: audit --opened.")
+@click.option(
+    "--export", "case", default="", metavar="CASE", help="Give this case out, as `export` does."
+)
 @click.option("--take", is_flag=True, help="Take in what was answered in DIR.")
 @AS_JSON
 @click.pass_obj
@@ -42,26 +54,29 @@ def ask(
     directory: Path,
     take: bool,
     audit: bool,
+    case: str,
     as_json: bool,
     **keys: Any,
 ) -> None:
     """Write in DIR, on a stick, what needs the opening key, which is not beside the store.
 
-    Without --let-in or --audit every case is to be sealed anew for those who open by the newest
-    card. Carry DIR to the opening key, have it answered there, bring it back, and give it with
-    --take; what answers an audit is given with `audit --opened DIR`.
+    Without --let-in, --audit or --export every case is to be sealed anew for those who open by the
+    newest card. Carry DIR to the opening key, have it answered there, bring it back, and give it
+    with --take; what answers an audit is given with `audit --opened DIR`.
 
     \b
     Example:
       attune base /srv/attune/store -i KEYS ask /media/stick/ask
       attune base /srv/attune/store -i KEYS ask /media/stick/ask --let-in new.pub --instead-of OLD
     """
-    if take + audit + any(keys.values()) > 1:
+    if take + audit + bool(case) + any(keys.values()) > 1:
         raise click.UsageError("Ask for one thing at a time; --take goes by itself.")
     if take:
         _take(service, directory, as_json)
     elif audit:
         _ask_to_open(service, directory, as_json)
+    elif case:
+        ask_export(service, directory, case, as_json)
     else:
         _ask_to_seal(service, directory, as_json, **keys)
 
@@ -110,7 +125,18 @@ def _practitioner(path: Path) -> Card:
 
 def _take(service: Service, directory: Path, as_json: bool) -> None:
     with service.at_work() as work:
-        done = carrying.take(work.store, work.keys, work.ledger, SystemClock(), directory)
+        asked, told = read_answer(work.keys, work.ledger, directory)
+        if isinstance(asked, AskedAudit):
+            raise BadInput("This answers an audit.", "Take it in with: audit --opened DIR")
+        if isinstance(asked, AskedExport):
+            given = giving.take(work.ledger, directory, asked, told)
+            withdrawn = work.ledger.closing(given.case) is not None
+        else:
+            done = carrying.take(
+                work.store, work.keys, work.ledger, SystemClock(), directory, asked, told
+            )
+    if isinstance(asked, AskedExport):
+        tell_given(given, withdrawn, as_json)
     lines = [
         f"Case {one.case} was left alone: {one.why}"
         if one.why
@@ -122,14 +148,24 @@ def _take(service: Service, directory: Path, as_json: bool) -> None:
 
 @click.command()
 @_DIR
+@click.option("-o", "out", **OUT)  # type: ignore[arg-type]
+@click.option("--to", "reader", **TO)  # type: ignore[arg-type]
 @click.option("--yes", is_flag=True, help="Do not ask whether it is right.")
 @AS_JSON
 @click.pass_obj
-def answer(service: Service, directory: Path, yes: bool, as_json: bool) -> None:
+def answer(
+    service: Service,
+    directory: Path,
+    out: Path | None,
+    reader: Path | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
     """Do what is asked for in DIR, where the opening key is. STORE is not reached: give -.
 
     It says first to whom cases would be opened. Whoever has base could ask for anybody: know by
-    another way that it is right.
+    another way that it is right. A case that is to be given out is opened into OUT, as `export`
+    does; the status is 3 if not all of it could be.
 
     \b
     Example:
@@ -137,6 +173,12 @@ def answer(service: Service, directory: Path, yes: bool, as_json: bool) -> None:
     """
     keys = service.only
     asked = read_ask(keys, service.folder, directory)
+    if isinstance(asked, AskedExport) != (out is not None):
+        raise click.UsageError("-o OUT says where a case goes that is to be given out.")
+    if isinstance(asked, AskedExport):
+        assert out is not None, "checked just now"
+        answer_export(service, directory, asked, out, reader, yes, as_json)
+        return
     if isinstance(asked, AskedAudit):
         told = opening.answer(keys, SystemClock(), directory, asked)
         opened = sum(map(bool, told.held.values()))

@@ -7,27 +7,36 @@ from pathlib import Path
 import click
 
 from appliance.base.commands.telling import AS_JSON, DRY_RUN, PATH, tell
-from appliance.base.keeping.exporting import Exporter, Nowhere, Place, into_file, into_folder
+from appliance.base.keeping.exporting import (
+    Exported,
+    Exporter,
+    Nowhere,
+    Place,
+    into_file,
+    into_folder,
+)
 from appliance.base.service import Service
 from appliance.errors import BadInput
 from appliance.protocol.cards import Card, sealing_keys
 from appliance.records.files import load_fact
 from appliance.vault.keys import PrivateKeys
 
+OUT = {
+    "type": PATH,
+    "metavar": "OUT",
+    "help": "A new folder on an encrypted stick, or a file NAME.age.",
+}
+TO = {
+    "type": PATH,
+    "metavar": "CARD",
+    "help": "Who can open NAME.age: their card, the .pub file that `attune keygen` made.",
+}
+
 
 @click.command()
 @click.argument("case", metavar="CASE")
-@click.option(
-    "-o", "out", type=PATH, required=True, metavar="OUT",
-    help="A new folder on an encrypted stick, or a file NAME.age.",
-)  # fmt: skip
-@click.option(
-    "--to",
-    "reader",
-    metavar="CARD",
-    type=PATH,
-    help="Who can open NAME.age: their card, the .pub file that `attune keygen` made.",
-)
+@click.option("-o", "out", required=True, **OUT)  # type: ignore[arg-type]
+@click.option("--to", "reader", **TO)  # type: ignore[arg-type]
 @DRY_RUN
 @AS_JSON
 @click.pass_obj
@@ -45,33 +54,37 @@ def export(
     Example:
       attune base /srv/attune/store -i KEYS export CASE -o /media/stick/CASE
     """
-    sealed = out.suffix == ".age"
-    if sealed != (reader is not None):
-        raise click.UsageError("--to CARD and a file NAME.age belong together.")
     people = [card.verifying_key() for card in (*service.practitioners(), *service.former())]
     with service.at_store() as (store, keys):
         exporter = Exporter(
             store, keys.identities, people, service.kits(), case,
             progress=lambda name: click.echo(f"  {name}", err=True),
         )  # fmt: skip
-        with _place(out, reader, keys, rehearse) as place:
-            done = exporter.export(place)
+        with place(out, reader, keys, rehearse) as opened:
+            done = exporter.export(opened)
     if not rehearse:
         with service.at_work() as work:
             work.ledger.write("exported", case, films=str(done.films))
-    would = "Would be written" if rehearse else "Written"
-    lines = [
-        *done.problems,
-        f"{would}: {done.films} films, {done.clips} clips, {done.documents} documents, "
-        f"{done.log_lines} lines of logs; {done.bytes:,} bytes. Not whole: {len(done.problems)}.",
-    ]
-    tell(as_json, "\n".join(lines), ok=not done.problems, exported=done, rehearsed=rehearse)
+    tell(as_json, in_words(done, rehearse), ok=not done.problems, exported=done, rehearsed=rehearse)
     sys.exit(3 if done.problems else 0)
 
 
-def _place(
-    out: Path, reader: Path | None, keys: PrivateKeys, rehearse: bool
+def in_words(done: Exported, rehearsed: bool = False) -> str:
+    """What was given out, and what could not be."""
+    would = "Would be written" if rehearsed else "Written"
+    return "\n".join([
+        *done.problems,
+        f"{would}: {done.films} films, {done.clips} clips, {done.documents} documents, "
+        f"{done.log_lines} lines of logs; {done.bytes:,} bytes. Not whole: {len(done.problems)}.",
+    ])  # fmt: skip
+
+
+def place(
+    out: Path, reader: Path | None, keys: PrivateKeys, rehearse: bool = False
 ) -> AbstractContextManager[Place]:
+    """Where a case is opened into. Raises UsageError, BadInput."""
+    if (out.suffix == ".age") != (reader is not None):
+        raise click.UsageError("--to CARD and a file NAME.age belong together.")
     if reader is None:
         return nullcontext(Nowhere()) if rehearse else into_folder(out)
     if (card := load_fact(reader, Card)) is None:

@@ -21,10 +21,11 @@ from appliance.base.custody.anew import (
 )
 from appliance.base.custody.stick import (
     Answer,
+    AnyAnswer,
     Asked,
-    AskedAudit,
     AskedInstead,
     Given,
+    Question,
     Want,
     begin,
     clear,
@@ -32,7 +33,6 @@ from appliance.base.custody.stick import (
     put_answer,
     put_ask,
     put_file,
-    read_answer,
     read_file,
 )
 from appliance.base.ledger import Ledger
@@ -105,10 +105,14 @@ def ask(
 def check_open(store: ServiceStore, ledger: Ledger, case: str) -> None:
     """Raises CaseWithdrawn for a case that was withdrawn, also under a hold."""
     if _is_closed(store, ledger, case):
-        raise CaseWithdrawn(
-            f"The family of case {case} has withdrawn.",
-            "Nothing of it is opened any more, for anybody. A hold keeps it as it is.",
-        )
+        raise withdrawn(case)
+
+
+def withdrawn(case: str) -> CaseWithdrawn:
+    return CaseWithdrawn(
+        f"The family of case {case} has withdrawn.",
+        "Nothing of it is opened any more, for anybody. A hold keeps it as it is.",
+    )
 
 
 @dataclass(frozen=True)
@@ -157,13 +161,18 @@ def answer(
 
 
 def take(
-    store: ServiceStore, keys: PrivateKeys, ledger: Ledger, clock: Clock, directory: Path
+    store: ServiceStore,
+    keys: PrivateKeys,
+    ledger: Ledger,
+    clock: Clock,
+    directory: Path,
+    asked: Question,
+    told: AnyAnswer,
 ) -> list[Resealed | Recovered]:
-    """Take in what was answered. Safe to call again, until it is done. Raises BadInput for what is
-    no answer to what was asked here, SendInterrupted, SendRefused."""
-    asked, told = read_answer(keys, ledger, directory)
-    if isinstance(asked, AskedAudit) or not isinstance(told, Answer):
-        raise BadInput("This answers an audit.", "Take it in with: audit --opened DIR")
+    """Take in what was answered (`stick.read_answer`). Safe to call again, until it is done. Raises
+    BadFile for an answer to something else, SendInterrupted, SendRefused."""
+    if not isinstance(asked, Asked | AskedInstead) or not isinstance(told, Answer):
+        raise BadFile("This answer speaks of what was not asked for.")
     wants = {want.case: want for want in asked.wants}
     done: list[Resealed | Recovered] = []
     for given in told.cases:

@@ -3,6 +3,7 @@ comes back.
 
     DIR/ask             what is asked for, signed beside the store
     DIR/asked/<sha256>  files that it speaks of, sealed as they lie at the store
+    DIR/carried-<id>/   a case that is to be given out, sealed as it lies at the store
     DIR/cards/          the service's cards
     DIR/answer          what was done, signed by a root or another key of the service
     DIR/given/<sha256>  key files, sealed anew
@@ -14,9 +15,10 @@ here, and by the card that was the newest then.
 import contextlib
 import errno
 import hashlib
+import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -24,13 +26,16 @@ import msgspec
 from appliance.base.custody.keys import ServiceKeys, cards_beside, keep_card
 from appliance.base.ledger import Ledger
 from appliance.errors import BadFile, BadInput, BadSignature, NoMatch, NotPossible
-from appliance.protocol.cards import Card
-from appliance.records.files import Fact, Timestamp, read_plain, read_text, save
+from appliance.protocol.cards import Card, KitCard
+from appliance.records.files import Fact, Timestamp, paths_in, read_plain, read_text, save
 from appliance.records.signing import open_fact, sign_fact
 from appliance.vault.keys import PrivateKeys
 
 _LARGEST = 64 * 1024
 _LARGEST_LIST = 64 << 20
+_CARRIED = re.compile("carried-[a-z2-7]{16}")
+_SPARE = 1 << 20
+"""Bytes: what is asked and answered finds room beside a case."""
 
 
 class Want(Fact, frozen=True, kw_only=True, tag="want/v1"):
@@ -83,6 +88,17 @@ class AskedAudit(_Question, frozen=True, kw_only=True, tag="asked-audit/v1"):
     """The SHA-256 (hex) of each."""
 
 
+class AskedExport(_Question, frozen=True, kw_only=True, tag="asked-export/v1"):
+    """That one case is opened for somebody who has a right to it. Signed by the service."""
+
+    case: str
+    people: tuple[Card, ...]
+    """Whoever works or worked here: their documents are believed."""
+    kits: tuple[KitCard, ...]
+    objects: dict[str, str]
+    """What is carried, by its name at the store, each with its SHA-256 (hex)."""
+
+
 class Given(Fact, frozen=True, kw_only=True, tag="given/v1"):
     """What became of one case."""
 
@@ -115,8 +131,17 @@ class KeysOpened(_Told, frozen=True, kw_only=True, tag="keys-opened/v1"):
     no key there opens it that the newest card names."""
 
 
-Question = Asked | AskedInstead | AskedAudit
-AnyAnswer = Answer | KeysOpened
+class GivenOut(_Told, frozen=True, kw_only=True, tag="given-out/v1"):
+    """That a case was opened for somebody. Signed likewise."""
+
+    case: str
+    films: int
+    problems: int
+    """So much of it could not be given out, or not whole."""
+
+
+Question = Asked | AskedInstead | AskedAudit | AskedExport
+AnyAnswer = Answer | KeysOpened | GivenOut
 _QUESTION: msgspec.json.Decoder[Question] = msgspec.json.Decoder(Question)
 _ANSWER: msgspec.json.Decoder[AnyAnswer] = msgspec.json.Decoder(AnyAnswer)
 
@@ -125,21 +150,23 @@ _ANSWER: msgspec.json.Decoder[AnyAnswer] = msgspec.json.Decoder(AnyAnswer)
 
 
 def begin(directory: Path) -> None:
-    """See that something can be asked here. Raises BadInput where the stick holds something that
-    was not taken yet."""
+    """See that something can be asked here; a case goes that an ask left which was killed. Raises
+    BadInput where the stick holds something that was not taken yet."""
     if (directory / "ask").exists() or (directory / "answer").exists():
         raise BadInput(
             f"{directory} holds what was asked for before.",
             "Take its answer in first, with --take, or give an empty folder.",
         )
-    _made(directory)
+    for path in paths_in(_made(directory), _CARRIED):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def put_ask(directory: Path, keys: PrivateKeys, ledger: Ledger, question: Question) -> None:
     """Sign what is asked for, and write it on the stick, after everything that it speaks of."""
     keep_card(directory, keys.chain)
     to = getattr(question, "to", None)
-    ledger.write("asked", question.id, to=to.name if to else "")
+    case = {"case": question.case} if isinstance(question, AskedExport) else {}
+    ledger.write("asked", question.id, to=to.name if to else "", **case)
     # Last: what is not whole is not there.
     save(directory / "ask", sign_fact(keys.signer, question).encode())
 
@@ -162,6 +189,11 @@ def read_file(folder: Path, digest: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != digest:
         raise BadFile("A file on the stick was damaged.", "Copy the whole folder again.")
     return data
+
+
+def carried(directory: Path, question: str) -> Path:
+    """Where the objects lie that a question of this id speaks of."""
+    return directory / f"carried-{question}"
 
 
 # --- Answering ----------------------------------------------------------------------------------
@@ -222,8 +254,8 @@ def read_answer(keys: PrivateKeys, ledger: Ledger, directory: Path) -> tuple[Que
 
 def clear(directory: Path) -> None:
     """Make room for what is asked for next."""
-    for folder in ("given", "asked"):
-        shutil.rmtree(directory / folder, ignore_errors=True)
+    for path in (directory / "given", directory / "asked", *paths_in(directory, _CARRIED)):
+        shutil.rmtree(path, ignore_errors=True)
     # A stick that may not be written on is emptied by hand.
     with contextlib.suppress(OSError):
         (directory / "answer").unlink()
@@ -241,17 +273,41 @@ def nothing_half(directory: Path, *names: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
+        full = _is_full(directory)
         for path in new:
             _remove(path)
         cause = error.__cause__ or error
-        if isinstance(cause, OSError) and cause.errno in (
-            errno.ENOSPC, errno.EDQUOT, errno.EFBIG,
-        ):  # fmt: skip
-            raise NotPossible(
-                f"There is not enough room in {directory}. Nothing was left there.",
-                "Take a larger stick.",
-            ) from error
+        if isinstance(cause, OSError) and (
+            cause.errno == errno.EFBIG or (cause.errno in (errno.ENOSPC, errno.EDQUOT) and full)
+        ):
+            raise _no_room(directory) from error
         raise
+
+
+def check_room(directory: Path, sizes: Iterable[int]) -> None:
+    """See that files of these sizes, in bytes, have room on the stick. Raises NotPossible."""
+    disk = os.statvfs(directory)
+    block = disk.f_frsize
+    need = sum(-(-size // block) * block for size in sizes) + _SPARE
+    free = disk.f_bavail * block
+    if need > free:
+        raise _no_room(directory, f"It takes {need:,} bytes, and {free:,} are free. ")
+
+
+def _no_room(directory: Path, much: str = "") -> NotPossible:
+    return NotPossible(
+        f"There is not enough room in {directory}. Nothing was left there.",
+        f"{much}Take a larger stick.",
+    )
+
+
+def _is_full(directory: Path) -> bool:
+    """Whether it is this disk that is full, and no other."""
+    with contextlib.suppress(OSError):
+        disk = os.statvfs(directory)
+        few = disk.f_bavail * disk.f_frsize < _SPARE
+        return few or bool(disk.f_files and not disk.f_favail)
+    return False
 
 
 def _remove(path: Path) -> None:

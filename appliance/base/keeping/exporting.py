@@ -40,6 +40,8 @@ from appliance.vault.cases import open_case_identities
 from appliance.vault.documents import Document, open_document
 
 _SEALED = re.compile(r"[a-z0-9][a-z0-9._-]*\.age")
+PARTS, FILMS = ("identity-", "documents/", "clips/", "derived/"), ("recordings", "imports")
+"""What of a case is opened, by the beginning of its name; and the folders of its films."""
 _COPIED_AT_ONCE = 1 << 20
 _SMALL = 64 << 20
 """Bytes: no document and no clip is longer."""
@@ -110,14 +112,14 @@ class Exporter:
             )
         with tempfile.TemporaryDirectory(prefix="attune-sealed-") as folder:
             sealed = CaseFolder(Path(folder) / case_object(self.case, "").rstrip("/"))
-            for part in ("identity-", "documents/", "clips/", "derived/"):
+            for part in PARTS:
                 fetch(self.store, case_object(self.case, part), Path(folder))
             if not sealed.exists():
                 raise BadInput("There is no such case at this store.", "attune base STORE cases")
             secrets = open_case_identities(sealed, self.identities)
             self._documents(sealed, secrets, place)
             self._clips(sealed, secrets, place)
-            for kind in ("recordings", "imports"):
+            for kind in FILMS:
                 for film in self._films_there(kind):
                     self._film(Path(folder), sealed, kind, film, secrets, place)
             self._logs(place)
@@ -335,6 +337,7 @@ def is_encrypted(folder: Path, system: Path = Path("/sys")) -> bool:
 
 
 def _is_encrypted(block: Path) -> bool:
+    block = block.resolve()  # The kernel has links here.
     with contextlib.suppress(OSError):
         if (block / "dm" / "uuid").read_text().startswith("CRYPT-"):
             return True

@@ -1,9 +1,11 @@
 """docs/service-keys.md, carried out as it stands: every command, in its order."""
 
+import io
 import os
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from appliance.protocol.orders import Tombstone
 from appliance.records.files import from_json, load_fact, save, to_json
 from appliance.vault.keys import HalfKeys, PrivateKeys, read_keys
 from firmware.books import KitBooks
+from tests.appliance.base.keeping.test_exporting import film
 from tests.support.bases import Base
 from tests.support.homes import practitioner, service
 from tests.support.places import ROOT
@@ -34,7 +37,7 @@ class Service:
         self.base.keys.rename(root / "base")
         self.base.keys = root / "base"
         self.root = root
-        self.stolen = ""
+        self.stolen = self.case = ""
         save(self.base.kit.home.signing_key, self.base.kit.signer.secret_text().encode())
 
     def follow(self, block: str) -> None:
@@ -48,6 +51,7 @@ class Service:
                 "STOLEN": self.stolen,
                 "OLD": practitioner().card().name,
                 "KIT": self.base.kit.id,
+                "CASE": self.case,
             },
             input="y\n",
             capture_output=True,
@@ -125,6 +129,18 @@ def test_every_step_of_the_page_can_be_taken_as_it_stands(tmp_path: Path) -> Non
     assert from_json(
         (at.base.store / NEWEST_AUDIT).read_text().partition("\n\n")[0], StoreAudit
     ).opened
+
+    given = at.base.kit.case()
+    film(at.base, given, "0" * 64)
+    at.base.kit.sync()
+    for clip in (at.base.store / "cases" / given.id / "clips").iterdir():
+        clip.unlink()  # Random bytes, which cannot be opened.
+    at.case = given.id
+    save(tmp_path / "reader.pub", to_json(new.card()))
+    at.follow(next(blocks))
+    sealed_for = unseal((tmp_path / "given.age").read_bytes(), [new.identity])
+    with tarfile.open(fileobj=io.BytesIO(sealed_for)) as archive:
+        assert any(name.startswith("films/") for name in archive.getnames())
 
     signing = HalfKeys.parse((tmp_path / "base" / "signing-2.key").read_text())
     assert signing.signer is not None

@@ -78,13 +78,17 @@ def stick(tmp_path: Path) -> Path:
 
 
 def disk(tmp_path: Path, folder: Path, *uuids: str) -> Path:
-    """What the kernel says of the disk under `folder`: a device on others, each with its uuid."""
+    """What the kernel says of the disk under `folder`: a device on others, each with its uuid. Each
+    is called by links."""
     number = os.stat(folder).st_dev
-    block = tmp_path / "sys" / "dev" / "block" / f"{os.major(number)}:{os.minor(number)}"
+    devices, blocks = tmp_path / "sys" / "devices", tmp_path / "sys" / "dev" / "block"
+    (devices / "this" / "slaves").mkdir(parents=True)
     for place, uuid in enumerate(uuids):
-        (block / "slaves" / f"dm-{place}" / "dm").mkdir(parents=True)
-        (block / "slaves" / f"dm-{place}" / "dm" / "uuid").write_text(uuid)
-    block.mkdir(parents=True, exist_ok=True)
+        (devices / f"dm-{place}" / "dm").mkdir(parents=True)
+        (devices / f"dm-{place}" / "dm" / "uuid").write_text(uuid)
+        (devices / "this" / "slaves" / f"dm-{place}").symlink_to(devices / f"dm-{place}")
+    blocks.mkdir(parents=True)
+    (blocks / f"{os.major(number)}:{os.minor(number)}").symlink_to(devices / "this")
     return tmp_path / "sys"
 
 
