@@ -82,6 +82,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         str, msgspec.Meta(pattern=r"\A(|[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2})\Z")
     ] = ""
     """When films are sent, such as 18:00-07:00 by the kit's clock; '' for always."""
+    emptying: bool = False
+    """Whether a film may leave the card that its service was just seen to hold, on the order of a
+    person of its team (`appliance.protocol.emptying`)."""
     base_networks: tuple[str, ...] = ()
     """Names of the connections that count as base while no family's case is armed. An Ethernet or
     USB network always does."""

@@ -36,6 +36,7 @@ from appliance.film.manifest import parse_manifest
 from appliance.protocol.audits import AUDIT, FRESH, StoreAudit, order_and_audit, with_audit
 from appliance.protocol.cards import CardChain, KitCard
 from appliance.protocol.case_record import is_withdrawn
+from appliance.protocol.emptying import is_emptied
 from appliance.protocol.objects import case_files, case_object, film_object, order_object
 from appliance.protocol.orders import (
     LARGEST,
@@ -414,6 +415,14 @@ def _confirmed(home: Home, name: str, path: Path) -> bool:
         return False
 
 
+def _has(home: Home, name: str, size: int, sha256: str) -> bool:
+    """True if a receipt says so of a file that left this card."""
+    with suppress(BadFile, OSError):
+        receipt = receipt_of(home, name)
+        return receipt is not None and (receipt.size, receipt.sha256) == (size, sha256)
+    return False
+
+
 def _film(home: Home, name: str) -> Iterator[tuple[str, str]]:
     manifest = home.recording(name) / "manifest"
     kit = load_fact(home.kit_card, KitCard)
@@ -426,9 +435,14 @@ def _film(home: Home, name: str) -> Iterator[tuple[str, str]]:
     if read.ended is None or read.signed_by is None:
         yield case, str(manifest)
         return
-    for file in ("manifest", *(file for file, _size, _sha256 in read.files)):
-        if not _confirmed(home, film_object(case, name, file), manifest.with_name(file)):
-            yield case, film_object(case, name, file)
+    emptied = is_emptied(home, name)
+    if not _confirmed(home, film_object(case, name, "manifest"), manifest):
+        yield case, film_object(case, name, "manifest")
+    for file, size, sha256 in read.files:
+        there = film_object(case, name, file)
+        path = manifest.with_name(file)
+        if not (_has(home, there, size, sha256) if emptied else _confirmed(home, there, path)):
+            yield case, there
 
 
 def _case(home: Home, name: str) -> Iterator[tuple[str, str]]:

@@ -27,6 +27,7 @@ import msgspec
 from appliance.errors import BadFile, BadInput, Incomplete
 from appliance.film.manifest import EndReason, Manifest, index_name, parse_manifest
 from appliance.protocol.cards import Card, CardChain, KeyCard, KitCard, ServiceCard
+from appliance.protocol.emptying import FilmEmptied
 from appliance.protocol.enrolment import Revocation
 from appliance.protocol.notes import Signers, check_note, whose
 from appliance.protocol.objects import SERVICE_CARD, service_card_object
@@ -321,6 +322,7 @@ def _film(
     signers: Signers,
 ) -> Finding:
     what = f"film {recording}" if recording else "film"
+    emptied = False
     try:
         text = _text(place, f"{folder}manifest")
         if _IMPORT.fullmatch(folder):
@@ -331,7 +333,8 @@ def _film(
         else:
             manifest = parse_manifest(text, keys)
             _belongs(manifest, folder, recording, keys)
-        _files(place, names, folder, manifest)
+            emptied = _emptied(place, folder, recording, text, keys)
+        _files(place, names, folder, manifest, emptied)
     except Incomplete as error:
         return Finding(what, "unfinished", error.sentence)
     except BadInput as error:
@@ -339,6 +342,9 @@ def _film(
     ended = manifest.ended
     why = ended.why if ended else EndReason.POWER
     count = len(manifest.segments)
+    if emptied:
+        words = "it left the card, as the recorder signed; whether the service holds it is not seen"
+        return Finding(what, "holds", words)
     return Finding(what, "holds", f"{count} segments, each as it was signed; it ended: {why.value}")
 
 
@@ -355,9 +361,26 @@ def _belongs(manifest: Manifest, folder: str, recording: str, keys: Sequence[Ver
         raise BadFile("It names another kit than the one that signed it.")
 
 
-def _files(place: Place, names: Sequence[str], folder: str, manifest: Manifest) -> None:
+def _emptied(
+    place: Place, folder: str, recording: str, manifest: str, keys: Sequence[Verifier]
+) -> bool:
+    """True if the recorder has signed that the sealed files of this film leave its card."""
+    if folder != f"recordings/{recording}/" or not keys:
+        return False
+    with suppress(BadInput):
+        said, _ = open_fact(_text(place, f"kit/emptied/{recording}"), keys, FilmEmptied)
+        digest = hashlib.sha256(manifest.encode()).hexdigest()
+        return (said.recording, said.manifest) == (recording, digest)
+    return False
+
+
+def _files(
+    place: Place, names: Sequence[str], folder: str, manifest: Manifest, emptied: bool
+) -> None:
     for name, size, sha256 in sorted(manifest.files):
         found = place.open(folder + name)
+        if found is None and emptied:
+            continue
         if found is None:
             raise BadFile(f"{name} is missing.")
         with found:

@@ -198,7 +198,7 @@ def _joined(
     equipment = Equipment(light, camera, PiBoard(), needs_microphone=not scene, loading=loading)
     space = FreeSpace(home.kit / "room", config.bit_rate)
     gate = Gate(home, books, log, timekeeper, space, equipment.trouble)
-    removals = Removals(home, books, log, lambda: timekeeper.now)
+    removals = Removals(home, books, log, lambda: timekeeper.now, config.emptying)
     film = FilmParts(home, config, books.signer, clock, lambda: timekeeper.now, space.taken)
     if virtual:
         from firmware.virtual import virtual_card

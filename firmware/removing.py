@@ -41,6 +41,7 @@ from appliance.records.files import (
 )
 from appliance.records.signing import Verifier, open_fact, sign_fact
 from firmware.books import KitBooks
+from firmware.emptying import Emptying
 
 _errors = logging.getLogger(__name__)
 
@@ -56,8 +57,14 @@ class Removals:
     """Takes away films that are closed. One thread only."""
 
     def __init__(
-        self, home: Home, books: KitBooks, log: Log, now: Callable[[], datetime | None]
+        self,
+        home: Home,
+        books: KitBooks,
+        log: Log,
+        now: Callable[[], datetime | None],
+        emptying: bool = False,
     ) -> None:
+        """`emptying`: films may leave the card that the service was just seen to hold."""
         self._home = home
         self._books = books
         self._log = log
@@ -66,6 +73,7 @@ class Removals:
         """The case of each recording, which never changes."""
         self._failed: set[str] = set()
         """Recordings that the card refused to remove."""
+        self._emptying = Emptying(home, books, log, now, emptying)
         home.prepare(home.removed)
 
     def finish(self) -> None:
@@ -80,6 +88,7 @@ class Removals:
                 continue
             if removed.recording == note.name:
                 self._take_away(removed)
+        self._emptying.finish()
 
     def may_remove(self, recording: str) -> bool:
         """True if this film is here, whole, and nothing says that it must stay."""
@@ -107,6 +116,9 @@ class Removals:
         answer, or its order, removes them.
         Raises NotPossible, OSError.
         """
+        emptied = self._emptying.ordered(note)
+        if emptied is not None:
+            return emptied
         try:
             believed = self._believed(note)
         except BadInput:

@@ -32,6 +32,7 @@ from appliance.film.manifest import (
 )
 from appliance.film.recording import SegmentSource, read_mended
 from appliance.film.segment import HashedOutput, seal_index
+from appliance.protocol.emptying import is_emptied
 from appliance.records.audit import Event
 from appliance.records.files import (
     ID,
@@ -84,6 +85,8 @@ def waiting(home: Home, kit: Sequence[Verifier]) -> list[tuple[str, str]]:
     found = []
     for directory in paths_in(home.recordings, ID):
         with contextlib.suppress(BadInput, OSError):
+            if is_emptied(home, directory.name):
+                continue
             manifest = read_manifest(directory, kit)
             case = checked_id(manifest.started.case)
             derived = _derived(home.case(case), directory)

@@ -15,6 +15,7 @@ import msgspec
 from appliance.errors import BadFile, BadSignature
 from appliance.protocol.audits import StoreAudit
 from appliance.protocol.cards import CardChain
+from appliance.protocol.emptying import FILMS_READ, FilmsRead, films_read_object
 from appliance.protocol.enrolment import Revocation
 from appliance.protocol.objects import (
     audit_object,
@@ -158,6 +159,12 @@ def _audit(name: str, note: bytes, signers: Signers) -> str:
     return f"objects looked at on {audit.at:%d %B %Y}: {audit.objects}"
 
 
+def _films_read(name: str, note: bytes, signers: Signers) -> str:
+    read = signers.word(note, FilmsRead)
+    _belongs(name, films_read_object(read.kit))
+    return f"films read whole on {read.at:%d %B %Y}: {len(read.films)}"
+
+
 def _service_order(name: str, note: bytes, signers: Signers) -> str:
     order = signers.word(note, _SERVICE_ORDER)
     _belongs(name, service_order_object(order.kit, order.number))
@@ -204,6 +211,7 @@ _NOTES: tuple[tuple[re.Pattern[str], str, _Read], ...] = (
     (re.compile(r"revoked/[^/]+"), "service", _revocation),
     (re.compile(r"audits/([0-9]{6}|newest)"), "service", _audit),
     (re.compile(rf"kits/{_ID}/orders/[0-9]{{6}}"), "service", _service_order),
+    (re.compile(rf"kits/{_ID}/{FILMS_READ}"), "service", _films_read),
     (re.compile(rf"orders/{_ID}"), "people", _order),
     (re.compile(rf"holds/{_ID}/[0-9a-f]{{16}}"), "people", _hold),
     (re.compile(rf"holds/{_ID}/[0-9a-f]{{16}}-lifted"), "people", _hold_end),

@@ -9,6 +9,7 @@ kits/<kit>/card.json                                KitCard, as in the kit's kit
 kits/<kit>/heads/000001                             how far its logs had come, signed
 kits/<kit>/logs/000001.age                          its logs, sealed to the service
 kits/<kit>/orders/000001                            what the service asks this kit to do
+kits/<kit>/films-read                               which of its films were read whole (`emptying`)
 revoked/<practitioner>                              the service's word that they are none
 holds/<case>/<hold>, <hold>-lifted                  nothing of it is removed; that has ended
 holds/<case>/why-<hold>.age                         why, sealed to the service (`hold_reasons`)

@@ -145,6 +145,7 @@ Fault = Literal[
     "false-card",
     "older-card",
     "older-roster",
+    "emptied-lost",
 ]
 _SENTENCES: dict[Fault, str] = {
     "unreadable": "It could not be read as what it should be, so it waits here. Ask your service.",
@@ -166,6 +167,8 @@ _SENTENCES: dict[Fault, str] = {
     "may have been restored from an older copy. Tell your service.",
     "older-roster": "The store has lost the list of your service's people that this kit knows: it "
     "came back from an older copy. This kit keeps what it knows. Tell your service.",
+    "emptied-lost": "This film is not on the card any more, and the service's store has lost it or "
+    "holds something else. Tell your service at once: it may still have a copy.",
 }
 
 

@@ -216,6 +216,8 @@ class Home:
     """Parts of the logs, sealed to the service (`protocol.kit_logs`)."""
     removed = Below("kit/removed")
     """The recorder's signed notes of films that are gone, each under its recording's name."""
+    emptied = Below("kit/emptied")
+    """Its notes of films of which only the manifest is still here, likewise."""
     reset, former = Below("kit/reset"), Below("kit/former")
     """The note of a factory reset, while it is under way and when it is done."""
     recordings = Below("recordings")

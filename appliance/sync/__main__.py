@@ -90,6 +90,7 @@ def sync(config: Config, once: bool, json: bool) -> int:
                         pace=pace,
                         rest=lambda seconds: _rest(threading.Event(), seconds, alive),
                         still=_still_here(config, clock),
+                        emptying=config.emptying,
                         alive=alive,
                     ),
                     last,

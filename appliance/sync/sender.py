@@ -33,6 +33,7 @@ from appliance.factory_reset import note_compared, ordered, was_compared
 from appliance.film.manifest import Mended, parse_manifest
 from appliance.protocol.cards import Card, CardChain, KitCard
 from appliance.protocol.case_record import CaseRecord, is_withdrawn, withdrawal_note
+from appliance.protocol.emptying import is_emptied
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.kit_logs import PART_NAME
 from appliance.protocol.names import beside, numbered
@@ -73,6 +74,7 @@ from appliance.records.signing import Verifier, fact_in, open_fact
 from appliance.stores.endings import soon
 from appliance.stores.store import SLOWEST, Content, Measured, Put, Store, measure, read_small
 from appliance.sync.cards import follow
+from appliance.sync.emptied import bring_films_read, emptied_here, look_again
 from appliance.sync.orders import (
     an_order,
     asked_back,
@@ -158,6 +160,8 @@ def look(home: Home, kit: KitCard, wanted: Callable[[Sealed], bool] = lambda sea
             unreadable(f"recordings/{name}")
             continue
         cases.update(sealed.case for sealed in film)
+        if is_emptied(home, name):
+            film = [sealed for sealed in film if sealed.rank is Rank.MANIFEST]
         here += (s for s in film if wanted(s) and not taken_back(home, s))
     return Found(tuple(here), frozenset(cases), orders, tuple(problems.values()))
 
@@ -320,6 +324,8 @@ class Manner:
     rest: Callable[[float], object] = time.sleep
     still: Callable[[], bool] = lambda: True
     """Asked before each file: is this yet the place to send?"""
+    emptying: bool = False
+    """Films may leave this card, so the service's word on which it read is fetched."""
     alive: Callable[..., object] = lambda quiet=0.0: None
     """Called in any thread whenever something got further; before a store takes a whole file, with
     the seconds that this may last at most."""
@@ -380,6 +386,8 @@ class Sender:
             problems += follow_roster(self._home, store, enrolled, self._log)
             for problem in [*problems, *bring_in(self._home, store, kit, enrolled, self._log)]:
                 self._problems[problem.object] = problem
+            if self._manner.emptying:
+                bring_films_read(self._home, store, kit, service)
             # Before everything here goes, it is seen once more that the store has it.
             said = ordered(self._home)
             if compare or (said and not was_compared(self._home, said)):
@@ -394,6 +402,7 @@ class Sender:
                     # Otherwise base would take this kit to have said nothing else of the days.
                     rest = [sealed for sealed in rest if "/heads/" not in sealed.object]
                 self._send(store, rest)
+            self._look_after_emptied(store, kit)
         return self._tell("incomplete" if self._problems else "sent")
 
     def _compare(self, store: Store, kit: KitCard, service: CardChain, said: str) -> None:
@@ -430,12 +439,32 @@ class Sender:
                 return False
             return (receipt.object, sealed.size) not in there
 
-        for sealed in look(self._home, kit, lost).here:
+        for sealed in [*look(self._home, kit, lost).here, *filter(lost, self._emptied(kit))]:
             path = receipt_path(self._home, sealed.object)
             path.unlink(missing_ok=True)
             sync_directory(path.parent)
             self._log.write("lost-there", object=sealed.object)
         note_compared(self._home, said)
+
+    def _emptied(self, kit: KitCard) -> Iterator[Sealed]:
+        """What the service alone has of films that have left this card, and nobody took back."""
+        asked, verifier = asked_back(self._home), kit.verifying_key()
+        for name in emptied_here(self._home):
+            # `look` tells of a manifest that cannot be read.
+            with contextlib.suppress(BadInput, OSError):
+                for sealed in _film(self._home, name, verifier) if name not in asked else ():
+                    if sealed.rank is Rank.FILM and not self._gone(sealed):
+                        yield sealed
+
+    def _look_after_emptied(self, store: Store, kit: KitCard) -> None:
+        """See that what left this card is still at the store, wherever no receipt says so."""
+
+        def confirm(name: str, there: Content) -> None:
+            self._confirm(store, name, Carried(name, there, "read-back"))
+
+        doubtful = filter(self._unconfirmed(store.url), self._emptied(kit))
+        for problem in look_again(store, doubtful, confirm, self._alive):
+            self._problems[problem.object] = problem
 
     def waits(self, store: str, why: Why) -> SyncStatus:
         """Show what waits for `store` while nothing may be sent. Reaches for no network."""

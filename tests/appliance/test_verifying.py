@@ -14,6 +14,7 @@ from appliance.base.custody.next import Change, next_card
 from appliance.commands.films import keys_given
 from appliance.commands.main import run
 from appliance.errors import BadInput
+from appliance.film.manifest import read_manifest
 from appliance.protocol.cards import KeyRole
 from appliance.protocol.enrolment import Revocation
 from appliance.protocol.objects import (
@@ -41,6 +42,7 @@ from appliance.vault.keys import HalfKeys, PrivateKeys
 from appliance.verifying import Finding, Folder, Verdict, parse_key, verify
 from firmware.logs.checkpoints import Checkpoints
 from tests.support.bases import Base
+from tests.support.emptying import emptied
 from tests.support.homes import (
     CLOCK,
     SendingKit,
@@ -589,3 +591,40 @@ def test_a_stranger_checks_the_logs_with_a_dozen_lines_as_the_guide_says(kit: Se
     altered(kit.home.log("web") / "log", lambda data: data.replace(b'"armed"', b'"alarm"'))
     done = check()
     assert done.returncode == 1 and "broken at 3" in done.stderr
+
+
+def leaves(kit: SendingKit, signer: Signer) -> Path:
+    """The sealed files of a film leave the card, as a recorder with this key says."""
+    path = film(kit)
+    emptied(kit.home, signer, case_of(path), path.name)
+    return path
+
+
+def case_of(path: Path) -> str:
+    return read_manifest(path).started.case
+
+
+def test_a_film_that_left_the_card_by_the_recorders_word_is_told_and_not_missed(
+    kit: SendingKit,
+) -> None:
+    path = leaves(kit, kit.signer)
+    verdict = verify(Folder(kit.home.root), [kit.signer.verifier])
+    assert verdict.broken is None
+    (told,) = [found for found in verdict.findings if found.what == f"film {path.name}"]
+    assert "left the card" in told.words and "not seen" in told.words
+    # What is there nevertheless is the film's, or does not hold.
+    save(path / "0000.mp4.age", b"something else")
+    verdict = verify(Folder(kit.home.root), [kit.signer.verifier])
+    assert verdict.broken and "0000.mp4.age" in verdict.broken.words
+
+
+def test_nobody_elses_word_lets_a_film_leave_the_card(kit: SendingKit) -> None:
+    path = leaves(kit, Signer.generate(kit.signer.verifier.name))
+    verdict = verify(Folder(kit.home.root), [kit.signer.verifier])
+    assert verdict.broken and verdict.broken.what == f"film {path.name}"
+    # Nor does its word about another film.
+    other = sorted(kit.home.recordings.iterdir())[1]
+    emptied(kit.home, kit.signer, case_of(other), other.name)
+    (kit.home.emptied / other.name).rename(kit.home.emptied / path.name)
+    verdict = verify(Folder(kit.home.root), [kit.signer.verifier])
+    assert verdict.broken and verdict.broken.what == f"film {path.name}"

@@ -23,6 +23,7 @@ ELSEWHERE = {
     "appliance.media.wire": "appliance/media/test_apart",
     # Facts, tested where they are judged.
     "appliance.protocol.case_record": WITHDRAWAL,
+    "appliance.protocol.emptying": "firmware/test_emptying",
     "appliance.protocol.notes": "appliance/test_verifying",
     "appliance.protocol.objects": SENDER,
     "appliance.protocol.orders": WITHDRAWAL,

@@ -5,7 +5,10 @@ The whole recorder but for its lens and its lamp, on a clock that moves when tol
 """
 
 import hashlib
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -13,20 +16,29 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from appliance.protocol.objects import film_object
+from appliance.base.orders import make_new
+from appliance.casework.closing import withdraw
+from appliance.casework.emptying import order_to_empty
+from appliance.casework.reviews import Review
+from appliance.errors import BadInput
 from appliance.protocol.orders import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
-from appliance.protocol.receipts import Receipt, receipt_path
-from appliance.protocol.requests import Remove
-from appliance.protocol.status import State
-from appliance.records.files import Fact, new_id, save, save_fact
-from appliance.records.signing import sign_fact
+from appliance.protocol.requests import Remove, place_request
+from appliance.protocol.status import State, SyncStatus
+from appliance.records.audit import Log
+from appliance.records.clock import SystemClock
+from appliance.records.files import Fact, new_id, save, to_json
+from appliance.records.signing import Verifier, sign_fact
+from appliance.selftest.visit import Visit
+from appliance.stores.folder import FolderStore
+from appliance.sync.sender import Manner, Sender
+from appliance.verifying import Folder, verify
 from tests.support.clocks import NOON
+from tests.support.emptying import confirm, make_film, on_card
 from tests.support.fakes import PRACTITIONER, SERVICE, Stage
 from tests.support.texts import facts, kinds
 
 ORDERS = (Withdrawal, FilmWithdrawal, ServiceOrder, Tombstone)
 """What takes a film back."""
-_STORE = "sftp://store.example/attune"
 
 
 @pytest.fixture
@@ -35,42 +47,6 @@ def kit(tmp_path: Path) -> Iterator[Stage]:
     kit.home.prepare(kit.home.inbox)
     yield kit
     kit.close()
-
-
-def make_film(kit: Stage) -> str:
-    kit.arm()
-    kit.press()
-    kit.advance(2)
-    kit.press()
-    kit.settle()
-    kit.clock.advance(180)  # Nobody holds the button any more.
-    return kit.status.recording
-
-
-def on_card(kit: Stage, film: str) -> dict[str, str]:
-    """Every file of a film, with the digest of what it holds."""
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in kit.home.recording(film).iterdir()
-    }
-
-
-def confirm(kit: Stage, film: str) -> None:
-    """A receipt for each of its files."""
-    for path in kit.home.recording(film).iterdir():
-        name = film_object(kit.case, film, path.name)
-        data = path.read_bytes()
-        receipt = Receipt(
-            object=name,
-            size=len(data),
-            sha256=hashlib.sha256(data).hexdigest(),
-            store=_STORE,
-            at=NOON,
-            how="read-back",
-        )
-        where = receipt_path(kit.home, name)
-        where.parent.mkdir(parents=True, exist_ok=True)
-        save_fact(where, receipt)
 
 
 def bring(kit: Stage, note: str) -> None:
@@ -111,8 +87,8 @@ def test_no_other_word_takes_a_film_off_the_card(kit: Stage) -> None:
     """Every kind of record that there is, signed by a practitioner of the case and by the service:
     also one that is added is tried by itself."""
     film = make_film(kit)
-    confirm(kit, film)
-    before = on_card(kit, film)
+    confirm(kit.home, kit.case, film)
+    before = on_card(kit.home, film)
     others = [kind for kind in kinds() if kind not in ORDERS and kind.__struct_config__.tag]
     assert len(others) > 60
 
@@ -127,7 +103,7 @@ def test_no_other_word_takes_a_film_off_the_card(kit: Stage) -> None:
         def said(fact: Fact) -> None:
             for keys in (PRACTITIONER, SERVICE):
                 bring(kit, sign_fact(keys.signer, about(fact, kit, film)))
-                assert on_card(kit, film) == before
+                assert on_card(kit.home, film) == before
 
         said()
 
@@ -143,13 +119,105 @@ def test_no_other_word_takes_a_film_off_the_card(kit: Stage) -> None:
 
 def test_a_film_that_was_sent_stays_though_the_card_is_full(kit: Stage) -> None:
     film = make_film(kit)
-    confirm(kit, film)
-    before = on_card(kit, film)
+    confirm(kit.home, kit.case, film)
+    before = on_card(kit.home, film)
     kit.space.reserve = lambda seconds: False  # type: ignore[method-assign]
     kit.arm()
     kit.press()
     assert kit.state is State.REFUSED and not kit.camera.open
     kit.clock.advance(8 * 24 * 3600)
     kit.advance(1)
-    assert on_card(kit, film) == before
+    assert on_card(kit.home, film) == before
     assert "film-removed" not in kit.events()
+
+
+class Service:
+    """The service of a visit, as its people run it, with a store."""
+
+    def __init__(self, root: Path, visit: Visit) -> None:
+        self.store, self.keys, self.visit = root / "store", root / "keys", visit
+        self.store.mkdir()
+        make_new(FolderStore(self.store), visit.service)
+        for folder, name, data in (
+            ("", "service.key", visit.service.text().encode()),
+            ("practitioners", "one.pub", to_json(visit.keys.card())),
+            ("kits", "kit.pub", visit.kit.home.kit_card.read_bytes()),
+        ):
+            (self.keys / folder).mkdir(parents=True, exist_ok=True)
+            save(self.keys / folder / name, data, mode=0o600)
+
+    def run(self, *words: str) -> None:
+        command = [sys.executable, "-m", "appliance.base", self.store.as_uri(), "-i"]
+        subprocess.run([*command, str(self.keys), *words], check=True, capture_output=True)
+
+    def sync(self) -> SyncStatus:
+        """One contact of the kit, which looks whether anything was lost."""
+        home, clock = self.visit.kit.home, SystemClock()
+        home.prepare(home.receipts, home.inbox)
+        sender = Sender(
+            home,
+            lambda: FolderStore(self.store),
+            clock,
+            Log(home.log("sync"), clock),
+            lambda status: None,
+            Manner(emptying=True),
+        )
+        return sender.run(compare=True)
+
+
+def answer(visit: Visit, note: str) -> str:
+    """What a real recorder says to an order."""
+    now = SystemClock().read()
+    asked = Remove(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
+    place_request(visit.kit.home, asked)
+    shown = visit.kit.recorder_shows("an answer", lambda s: asked.id in s.answers)
+    return shown.answers[asked.id]
+
+
+def test_8_a_film_leaves_only_when_the_service_read_it_and_a_withdrawal_still_reaches_it(
+    new_visit: Callable[..., Visit], tmp_path: Path
+) -> None:
+    visit = new_visit(emptying=True)
+    visit.vouch()
+    visit.arm()
+    film = visit.film().recording
+    visit.kit.press(0.1)
+    visit.kit.recorder_shows("the end", lambda s: s.state == "ready" and s.segments > 0)
+    home, case, at_base = visit.kit.home, visit.case, Service(tmp_path, visit)
+    assert at_base.sync().state == "sent"
+
+    def order() -> str:
+        return order_to_empty(case, home, visit.status.kit, film, datetime.now(UTC))
+
+    with pytest.raises(BadInput, match="not looked at"):
+        order()
+    now = datetime.now(UTC)
+    seen = Review(
+        id=new_id(), held=now, shown=(new_id(),), strengths="", next="", ratings=(), go_on="yes"
+    )
+    case.write(seen, seen.id)
+    at_base.sync()
+    # What the service has listed it has not read.
+    at_base.run("audit")
+    at_base.sync()
+    before = on_card(home, film)
+    assert answer(visit, order()) == "refused" and on_card(home, film) == before
+    at_base.run("audit", "--sample", "100")
+    at_base.sync()
+    assert answer(visit, order()) == "done"
+    assert on_card(home, film) == {"manifest": before["manifest"]}
+    status = at_base.sync()
+    assert (status.state, status.sent, status.problems) == ("sent", 0, ())
+    found = verify(Folder(home.root), [Verifier.parse(visit.status.verifier)])
+    assert found.broken is None and any("left the card" in one.words for one in found.findings)
+    # The copy at the store is the film, and is reached by a withdrawal.
+    there = at_base.store / "cases" / case.id
+    assert {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (there / "recordings" / film).iterdir()
+    } == before
+    withdraw(case.directory, visit.keys, visit.status.kit, datetime.now(UTC))
+    visit.kit.recorder_shows("the rest gone", lambda s: not home.recording(film).exists())
+    assert at_base.sync().state == "sent"
+    at_base.run("serve", "--once")
+    assert not list(there.glob("identity-*"))

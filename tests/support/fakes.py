@@ -259,6 +259,7 @@ class Stage:
         set_up: bool = True,
         bit_rate: int = 1_000_000,
         clock: FakeClock | None = None,
+        emptying: bool = False,
     ) -> None:
         self.home = Home(root / "home", root / "run")
         self.clock = clock or FakeClock()
@@ -291,7 +292,7 @@ class Stage:
         self._grown = threading.Event()
         self.space = FreeSpace(self.home.kit / "room", self.config.bit_rate)
         self.board = FakeBoard()
-        self.removals = Removals(self.home, self.books, self.log, lambda: self.time.now)
+        self.removals = Removals(self.home, self.books, self.log, lambda: self.time.now, emptying)
         self.removals.finish()
         self.seen: bytes | None = None
         """What the page is shown for framing."""

@@ -207,11 +207,14 @@ class SendingKit:
         """The family withdraws on this kit; returns the id of the order."""
         return withdraw(self.home.case(case), practitioner(), self.id, STARTED).id
 
-    def sender(self, store: Store | None = None, in_flight: int = 1) -> Sender:
+    def sender(
+        self, store: Store | None = None, in_flight: int = 1, emptying: bool = False
+    ) -> Sender:
         self.home.prepare(self.home.receipts, self.home.inbox)
         log = Log(self.home.log("sync"), CLOCK)
         opened: Callable[[], Store] = lambda: store or FolderStore(self.store)  # noqa: E731
-        return Sender(self.home, opened, CLOCK, log, self.shown.append, Manner(in_flight))
+        manner = Manner(in_flight, emptying=emptying)
+        return Sender(self.home, opened, CLOCK, log, self.shown.append, manner)
 
     def sync(self, store: Store | None = None, in_flight: int = 1) -> SyncStatus:
         """One run of the sender in this process."""

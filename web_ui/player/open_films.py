@@ -23,6 +23,7 @@ from appliance.film.joined import JoinedFilm
 from appliance.film.manifest import EndReason, FilmKind, FilmStarted, Manifest, read_manifest
 from appliance.film.recording import OpenedFilm, open_recording
 from appliance.protocol.case_record import is_film_withdrawn
+from appliance.protocol.emptying import is_emptied
 from appliance.records.files import ID, Home, checked_id, new_id, open_plain, paths_in, read_plain
 from appliance.records.reading import Readable
 from appliance.records.signing import Verifier
@@ -48,6 +49,8 @@ class ListedFilm:
     segments: int
     why: EndReason | None
     """None: it is being made just now, or the power went and the recorder has not looked yet."""
+    emptied: bool = False
+    """It is at the service, and only its manifest is still here."""
 
 
 class OpenedClip(SealedReader):
@@ -108,13 +111,15 @@ class Viewing:
                     # Its first line never changes, so a film of another case is read only once.
                     self._case_of[name] = manifest.started.case
                     if manifest.started.case == case:
-                        listed.append(_listed(name, manifest))
+                        emptied = self._emptied(directory / name)
+                        listed.append(_listed(name, manifest, emptied))
         return sorted(listed, key=lambda film: film.started.started, reverse=True)
 
     def film(self, case: OpenCase, name: str) -> OpenedFilm:
         """A film of this case. Raises NoMatch if there is none, CaseWithdrawn or NotOpened if it is
-        not agreed to any more, and what opening raises."""
+        not agreed to any more, or not on this kit, and what opening raises."""
         self._check_agreed(case, name)
+        self._check_here(case, name)
         try:
             written = (self._directory(case, name) / "manifest").lstat()
         except FileNotFoundError:
@@ -136,6 +141,7 @@ class Viewing:
         Raises as `film`; closing its case closes it too.
         """
         self._check_agreed(case, name)
+        self._check_here(case, name)
         key = (case.id, name, new_id())
         with closing(self._opened(case, name)) as opened:
             with self._lock:
@@ -191,6 +197,18 @@ class Viewing:
             "What the family agreed to has run out, so its films are not shown.",
             "Talk the consent through again and record it.",
         )
+
+    def _check_here(self, case: OpenCase, film: str) -> None:
+        """Raises NotOpened for a film that has left the card."""
+        if self._emptied(self._directory(case, film)):
+            raise NotOpened(
+                "This film is at the service, and not on this kit any more.",
+                "Its moments are still here. To look at the film, ask your service.",
+            )
+
+    def _emptied(self, directory: Path) -> bool:
+        here = directory.parent == self._home.recordings
+        return here and is_emptied(self._home, directory.name)
 
     def _kind(self, case: OpenCase, film: str) -> FilmKind:
         """The kind of film; read once, as it never changes. If it cannot be read, it counts as the
@@ -255,11 +273,12 @@ class Viewing:
             self._open.popitem(last=False)[1].close()
 
 
-def _listed(name: str, manifest: Manifest) -> ListedFilm:
+def _listed(name: str, manifest: Manifest, emptied: bool) -> ListedFilm:
     return ListedFilm(
         id=name,
         started=manifest.started,
         seconds=sum(segment.seconds for segment in manifest.segments),
         segments=len(manifest.segments),
         why=manifest.ended.why if manifest.ended else None,
+        emptied=emptied,
     )

@@ -1,8 +1,10 @@
 """What the recorder and the sender say by codes, in words."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from appliance.errors import BadFile
+from appliance.protocol.emptying import EmptyingRefusal
 from appliance.protocol.permits import PressRefusal
 from appliance.protocol.status import Pattern, RecorderStatus, State, SyncStatus
 from appliance.records.clock import Trust
@@ -46,10 +48,9 @@ def reason_in_words(code: str) -> str:
     """Why a press was refused or what is broken, and what to do; '' for no code."""
     if not code:
         return ""
-    try:
-        return _(PressRefusal(code).sentence)
-    except ValueError:
-        pass
+    for kind in (PressRefusal, EmptyingRefusal):
+        with suppress(ValueError):
+            return _(kind(code).sentence)
     return _endings().get(code) or _("The kit reports: %(code)s.", code=code)
 
 

@@ -1,6 +1,8 @@
 """`audit` and `logs`: whether the store is as it should be, and what kits say happened."""
 
 import sys
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -9,11 +11,14 @@ from appliance.base.commands.serving import in_words
 from appliance.base.commands.telling import AS_JSON, DRY_RUN, PATH, tell
 from appliance.base.custody import opening
 from appliance.base.desk import Outcome
-from appliance.base.keeping.auditing import Audit, Auditor, sign_audit
+from appliance.base.keeping.auditing import LOST, Audit, Auditor, sign_audit
+from appliance.base.keeping.films_read import FilmRead, tell_kits
 from appliance.base.keeping.kit_logs import kit_logs
 from appliance.base.service import Service
 from appliance.errors import BadInput
 from appliance.records.clock import SystemClock
+from appliance.stores.store import ServiceStore
+from appliance.vault.keys import PrivateKeys
 
 
 @click.command()
@@ -40,8 +45,8 @@ def audit(
 
     Every film's files by the list in its signed manifest, the key of each case, the answer to each
     withdrawal, and what waits to be carried out. Kits must be enrolled. Nothing is changed; what
-    was found is put at the store as audits/NUMBER, signed. It ends with status 1 if something is
-    not as it should be.
+    was found is put at the store as audits/NUMBER, signed, and for each kit which of its films
+    were read whole. It ends with status 1 if something is not as it should be.
 
     Where the opening key is not here, of cases' keys only that they are sealed is seen: carry them
     to it with ask DIR --audit, and give its answer with --opened.
@@ -124,7 +129,30 @@ def look_through(
         if rehearse:
             return found, waiting, 0, b""
         signed, note = sign_audit(store, keys, found, len(waiting), began)
+        lost = any(finding.code in LOST for finding in found.findings)
+        if found.whole or lost:
+            _tell_kits(service, store, keys, found.whole, began, lost)
     if stick and seen:
         with service.at_work() as work:
             opening.taken(work.ledger, stick, seen)
     return found, waiting, signed.number, note
+
+
+def _tell_kits(
+    service: Service,
+    store: ServiceStore,
+    keys: PrivateKeys,
+    films: Sequence[FilmRead],
+    began: datetime,
+    lost: bool,
+) -> None:
+    with service.at_work(rehearse=True) as work:
+        # One may have come while the films were read.
+        work.desk.holds.hear()
+        holds, ledger = work.desk.holds, work.ledger
+
+        def kept(film: FilmRead) -> bool:
+            return bool(holds.on(film.case, film.film)) or ledger.closing(film.case) is not None
+
+        kits = [card.id for card in service.kits()]
+        tell_kits(store, keys, kits, films, kept, began, lost)

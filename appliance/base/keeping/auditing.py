@@ -26,6 +26,7 @@ from typing import Literal
 
 from appliance.age.identities import identity_lines, parse_identity
 from appliance.age.unsealing import Identity, unseal
+from appliance.base.keeping.films_read import FilmRead
 from appliance.base.ledger import Ledger
 from appliance.base.orders import put_note, read_or_none
 from appliance.errors import BadInput, Incomplete, NoMatch
@@ -111,6 +112,8 @@ class Audit:
     """Cases of which that was not done, although an opening key looked elsewhere: their keys came
     since."""
     findings: tuple[Finding, ...]
+    whole: tuple[FilmRead, ...] = ()
+    """Films of kits of which every byte was read, and is as it should be, with a key that opens."""
 
 
 @dataclass
@@ -131,6 +134,8 @@ class Auditor:
     what it holds (`custody.opening`)."""
     _taken_back: set[tuple[str, str]] = field(default_factory=set)
     _to_read: list[tuple[str, str]] = field(default_factory=list)
+    _drawn: list[tuple[FilmRead, frozenset[str]]] = field(default_factory=list)
+    """Films of which every file is read, with the names of these."""
     _cases: int = 0
     _films: int = 0
     _objects: int = 0
@@ -143,6 +148,7 @@ class Auditor:
         for name, sha256 in self._to_read:
             if not _holds(store, name, sha256):
                 found.append(Finding(name, "content"))
+        wrong = {finding.object for finding in found}
         return Audit(
             self._objects,
             self._cases,
@@ -151,6 +157,7 @@ class Auditor:
             bool(self.identities) or (self.seen is not None and not self._unopened),
             self._unopened,
             tuple(found),
+            tuple(f for f, files in self._drawn if not wrong & {*files, f"cases/{f.case}"}),
         )
 
     def listed(self) -> Iterator[Finding]:
@@ -208,8 +215,9 @@ class Auditor:
         if f"{film}manifest" not in sizes:
             yield Finding(film, "no-manifest")
             return
+        text = self._text(f"{film}manifest")
         try:
-            manifest = parse_manifest(self._text(f"{film}manifest"), self.signers)
+            manifest = parse_manifest(text, self.signers)
         except BadInput:
             manifest = None
         # Only what is finished and signed is ever sent.
@@ -218,6 +226,7 @@ class Auditor:
             return
         sealed_to.add(manifest.started.recipient)
         left = set(sizes) - {f"{film}manifest"}
+        drawn = len(self._to_read)
         for name, size, sha256 in manifest.files:
             left.discard(film + name)
             there = sizes.get(film + name)
@@ -227,6 +236,9 @@ class Auditor:
                 yield Finding(film + name, "size")
             elif self.chance() < self.sample:
                 self._to_read.append((film + name, sha256))
+        read = frozenset(name for name, _sha256 in self._to_read[drawn:])
+        if read and len(read) == len(manifest.files) and "/recordings/" in film:
+            self._drawn.append((_read(manifest.started, text), read))
         for name in sorted(left):
             yield Finding(name, "orphan")
 
@@ -322,6 +334,11 @@ def sign_audit(
     for name in (audit_object(told.number), NEWEST_AUDIT):
         put_note(store, name, note)
     return told, note
+
+
+def _read(started: FilmStarted, manifest: str) -> FilmRead:
+    digest = hashlib.sha256(manifest.encode()).hexdigest()
+    return FilmRead(started.kit, started.case, started.recording, digest)
 
 
 def _hold_of(name: str) -> str:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.casework.repair import waiting
+from tests.support.emptying import emptied
 from tests.support.pages import WebKit
 from tests.support.watching import FRAMES, clip_of, keep, numbers, place, wait_for, with_film
 
@@ -97,3 +99,28 @@ def test_a_clip_that_the_lock_interrupts_leaves_nothing_behind(own_kit: WebKit) 
     wait_for(lambda: not list(clips.glob(".*")))
     documents = clips.with_name("documents")
     wait_for(lambda: len(list(clips.iterdir())) == len(list(documents.glob("clip-*"))))
+
+
+def test_a_film_that_left_the_card_is_shown_as_at_the_service_and_plays_nowhere(
+    own_kit: WebKit,
+) -> None:
+    kit = own_kit
+    keep(kit, "0.5", "0:01.5", "She turns to him")
+    clip = clip_of(kit)
+    there = place(kit)
+    assert kit.browser.get(f"{there}/video").status in (200, 206)
+    case, _, film = there.removeprefix("/cases/").partition("/films/")
+    emptied(kit.home, kit.recorder.signer, case, film)
+    page = kit.browser.get(f"/cases/{case}")
+    assert page.status == 200
+    assert "At the service, and not on this kit any more" in page.words
+    assert f"/films/{film}" not in page.response.text
+    # An address of before is answered in words, and the film that was open is not played on.
+    for where in ("", "/video", "/poster.jpg", "/frames.json", "/glance.json"):
+        page = kit.browser.get(f"{there}{where}")
+        assert 400 <= page.status < 500, where
+        assert "at the service, and not on this kit" in page.response.text, where
+    # Its moments play, and it can be taken back like any other.
+    assert kit.browser.get(f"/cases/{case}/clips/{clip.id}/video").status == 200
+    assert film in kit.browser.get(f"/cases/{case}/withdraw").response.text
+    assert waiting(kit.home, [kit.recorder.signer.verifier]) == [], "there is nothing to mend"
