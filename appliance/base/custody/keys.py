@@ -144,12 +144,12 @@ def put_cards(store: ServiceStore, folder: Path, keys: PrivateKeys) -> list[str]
             break
         keep_card(folder, keys.chain)
     put = []
-    for number in range(keys.chain.number, 1, -1):
-        note = keys.chain.notes[number - 2].encode()
-        if read_or_none(store, service_card_object(number)) == note:
-            break
-        put_note(store, service_card_object(number), note)
-        put.append(f"{number:04}")
+    # Every one of them: a kit that has heard of none follows from the first on.
+    for number, text in enumerate(keys.chain.notes, start=2):
+        note = text.encode()
+        if read_or_none(store, service_card_object(number)) != note:
+            put_note(store, service_card_object(number), note)
+            put.append(f"{number:04}")
     return put
 
 

@@ -98,6 +98,19 @@ def test_a_store_that_lost_a_card_gets_it_back(at_base: Base) -> None:
     assert where.read_bytes() == note
 
 
+def test_a_store_that_lost_a_card_before_its_newest_gets_it_back(at_base: Base) -> None:
+    away = kept_apart(at_base)
+    pub = keygen(away, "next", "signing")
+    (away / "root.key").rename(at_base.keys / "root.key")
+    at_base.told("card", "--next", "--signing", str(pub), "--until", "2099-12-31")
+    at_base.told("card")
+    lost = at_base.store / service_card_object(2)
+    note = lost.read_bytes()
+    lost.unlink()
+    assert at_base.told("card")["put"] == ["0002"]
+    assert lost.read_bytes() == note
+
+
 def test_a_folder_of_keys_that_is_older_than_the_store_takes_up_its_card(at_base: Base) -> None:
     kept_apart(at_base)
     note = (at_base.keys / "cards" / "0002").read_bytes()
