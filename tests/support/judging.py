@@ -8,6 +8,7 @@ every hold is known.
 
 import hashlib
 import random
+import re
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing, suppress
@@ -18,8 +19,10 @@ from appliance.age.identities import identity_lines, parse_identity
 from appliance.age.unsealing import Identity, unseal
 from appliance.base.desk import Outcome
 from appliance.base.ledger import Ledger
-from appliance.errors import BadInput, Incomplete, NoMatch
+from appliance.base.watch.lease import LEASES
+from appliance.errors import AnotherBase, BadInput, Incomplete, NoMatch
 from appliance.film.manifest import read_manifest
+from appliance.protocol.cards import role_of
 from appliance.protocol.case_record import (
     SHARE_END_NAME,
     film_order,
@@ -30,12 +33,19 @@ from appliance.protocol.case_record import (
     share_end,
     withdrawal_note,
 )
+from appliance.protocol.names import is_beside
 from appliance.protocol.objects import case_files, case_object, revocation_object
-from appliance.protocol.orders import FilmWithdrawal, ServiceOrder, ShareEnd, Withdrawal, hold_name
+from appliance.protocol.orders import (
+    FilmWithdrawal,
+    ServiceOrder,
+    ShareEnd,
+    Withdrawal,
+    hold_name,
+    read_order,
+)
 from appliance.protocol.receipts import receipt_of
 from appliance.records.files import names_in, paths_in, read_plain
-from appliance.records.signing import fact_in
-from appliance.stores.store import is_there
+from appliance.stores.store import ServiceStore, is_there
 from appliance.sync.orders import is_answered
 from tests.support.chance import chance_of, in_a_child
 from tests.support.sequences import (
@@ -47,10 +57,11 @@ from tests.support.sequences import (
     beginning,
     names_below,
     people,
-    service,
 )
+from tests.support.upkeep import Service
 
 _DISASTERS = ("restore", "lose")
+_OF_A_CASE = re.compile(r"cases/(?P<case>[^/]+)/(recordings/(?P<film>[^/]+)/)?.+")
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,10 @@ class Seen:
     """Cases that base has closed for good."""
     gone: set[str]
     """Films that base has removed."""
+    asked: set[str]
+    """Orders that lie on a kit."""
+    heard: set[str]
+    """Orders that base has answered."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +107,14 @@ class Judge:
         """Cases, and films of them, that the service itself has ordered to be withdrawn."""
         self.told_kits: set[tuple[str, str]] = set()
         """Films that the service has asked a kit to take back."""
+        self.lost: set[str] = set()
+        """Films, and cases whose keys, an accident took from the store when no kit had them."""
+        self._ids = [kit.id for kit in world.kits]
         self._before = self.look()
 
     def look(self) -> Seen:
         """See how it stands, and remember what was asked for and filmed."""
-        world = self._world
+        world, here = self._world, set[str]()
         for kit in world.kits:
             self.films.update(kit.films())
             for folder in kit.home.case_folders():
@@ -107,13 +125,15 @@ class Judge:
                 for one in asked:
                     if isinstance(one, Withdrawal | FilmWithdrawal | ShareEnd):
                         self.orders[one.id] = Order(kit, one)
+                        here.add(one.id)
         with world.base.seen() as (desk, ledger):
             for line in ledger.of("accepted").values():
-                if line.ids["by"] == service().signer.verifier.name:
+                if role_of(line.ids["by"]) == "service":
                     self.by_service.add((line.ids["case"], line.ids["film"]))
             for line in ledger.of("ordered").values():
-                order = fact_in(line.ids["note"], ServiceOrder)
-                self.told_kits.add((order.case, order.film))
+                order = read_order(line.ids["note"].encode())
+                if isinstance(order, ServiceOrder):
+                    self.told_kits.add((order.case, order.film))
             held_at_base = {(one.case, one.film) for one in desk.holds.all().values()}
             ever_held = set(ledger.of("held"))
             answered = list(ledger.of("answered").values())
@@ -132,32 +152,68 @@ class Judge:
             ],
             closed,
             gone,
+            here,
+            {line.ids["name"] for line in answered},
         )
 
     def step(self, name: str, killed: bool) -> None:
         """See that nothing went with the last step that should not have."""
         before, now = self._before, self.look()
-        if name not in _DISASTERS:
-            for gone in sorted(before.store - now.store):
-                self._check_gone_there(gone, before, now, killed)
+        for gone in sorted(before.store - now.store):
+            if name in _DISASTERS:
+                self._note_lost(gone, now)
+            elif not (name == "reseal" and "/identity-" in gone):  # See `_check_film_there`.
+                self._check_gone_there(gone, before, now, name, killed)
         for number, (here, left) in enumerate(zip(before.kits, now.kits, strict=True)):
             keeps = before.held_here[number] & now.held_here[number]
             # Once a signed note says that a film is removed, a hold comes too late for it.
             noted = {name.rpartition("/")[2] for name in here if name.startswith("kit/removed/")}
+            was_reset = self._ids[number] != self._world.kits[number].id
             for gone in sorted(here - left):
+                if was_reset and self._is_there(gone, now):
+                    continue
                 late = gone.startswith("recordings/") and gone.split("/")[1] in noted
                 self._check_gone_here(gone, set() if late else keeps)
         self._before = now
+        self._ids = [kit.id for kit in self._world.kits]
 
-    def _check_gone_there(self, name: str, before: Seen, now: Seen, killed: bool) -> None:
+    def _note_lost(self, name: str, now: Seen) -> None:
+        """What no kit has any more, as it was set back, and what only it had asked for."""
+        room, _, order = name.partition("/")
+        if room == "orders" and order not in now.asked | now.heard:
+            self.orders.pop(order, None)
+        elif match := _OF_A_CASE.fullmatch(name):
+            film, case = match["film"], match["case"]
+            if film and not any(f"recordings/{film}/manifest" in kit for kit in now.kits):
+                self.lost.add(film)
+            elif not any(f"cases/{case}/case.json" in kit for kit in now.kits):
+                self.lost.add(case)
+
+    def _is_there(self, name: str, now: Seen) -> bool:
+        """True if the store has a file that was on a kit."""
+        room, part, *rest = name.split("/")
+        if room == "recordings":
+            return f"cases/{self.films[part]}/{name}" in now.store
+        if room == "cases" and rest[0].startswith("identity-"):
+            # It may have been sealed anew.
+            return any(there.startswith(f"cases/{part}/identity-") for there in now.store)
+        return name in now.store or any(is_beside(there, name) for there in now.store)
+
+    def _check_gone_there(
+        self, name: str, before: Seen, now: Seen, step: str, killed: bool
+    ) -> None:
         room, case, *rest = name.split("/")
         if room != "cases":
-            # What base signs anew makes way first.
-            assert killed, f"{name} is gone from the store"
+            # What base signs anew makes way first, and a lease ends.
+            lease = name.startswith(LEASES)
+            # Why a case was held goes with it.
+            reason = room == "holds" and rest[0].startswith("why-") and case in now.closed
+            assert killed or lease or reason, f"{name} is gone from the store"
             return
         film = rest[1] if rest[0] == "recordings" else ""
         assert self._taken_back(case, rest, film), f"{name} is gone, and nobody took it back"
-        if rest[0] == "shares" or case in before.closed or film in before.gone - {""}:
+        closed = case in before.closed or film in before.gone - {""}
+        if rest[0] == "shares" or (closed and step != "retention"):
             return
         keeps = {one for one in before.held & now.held if one[0] == case}
         if rest[0] != "recordings" and not rest[0].startswith("identity-"):
@@ -216,10 +272,12 @@ class Judge:
         for film, case in sorted(self.films.items()):
             if film in films_back and case not in closed:
                 self._check_film_gone(film, case, now)
-            elif case not in closed and (case, film) not in self.told_kits:
+            elif not ({case, film} & (closed | self.lost) or (case, film) in self.told_kits):
                 self._check_film_there(film, case)
         self._check_documents(closed)
-        self._check_audit(closed | {case for case, _film in self.told_kits})
+        # Under a hold what was taken back stays, and no kit brings back what the store lost of it.
+        told = {case for case, _film in self.told_kits}
+        self._check_audit(closed | told | films_back - {""} | self.lost)
         self._check_answers(now)
 
     def _check_holds(self, now: Seen) -> None:
@@ -269,13 +327,14 @@ class Judge:
 
     def _every_key(self) -> list[Identity]:
         """Every key that anybody has, and that these open."""
-        found: list[Identity] = [service().identity, *(keys.identity for keys in people())]
+        found = [*self._world.base.keys.identities, *(keys.identity for keys in people())]
+        first = list(found)
         known = {str(one.recipient) for one in found}
         for folder in (self._world.store, *(kit.home.root for kit in self._world.kits)):
             for path in sorted(folder.rglob("*.age")):
                 if path.name.startswith("identity-") or path.parent.name == "inbox":
                     with suppress(BadInput, Incomplete, NoMatch):
-                        for one in _identities(path, found[: len(people()) + 1]):
+                        for one in _identities(path, first):
                             if str(one.recipient) not in known:
                                 known.add(str(one.recipient))
                                 found.append(one)
@@ -292,16 +351,27 @@ class Judge:
 
     def _check_film_there(self, film: str, case: str) -> None:
         folder = self._world.store / "cases" / case
-        keys: list[Identity] = []
-        for path in sorted(folder.glob("identity-*.age")):
-            with suppress(BadInput, Incomplete, NoMatch):
-                keys += _identities(path, [service().identity])
+        keys = self._keys_there(case)
         manifest = read_manifest(folder / "recordings" / film)
         assert manifest is not None, f"the store has no film {film}"
         for name, _size, sha256 in manifest.files:
             data = (folder / "recordings" / film / name).read_bytes()
             assert hashlib.sha256(data).hexdigest() == sha256, f"{name} of {film} is another"
             unseal(data, keys)
+
+    def _keys_there(self, case: str) -> list[Identity]:
+        """What opens a case, as the store has it for the service."""
+        keys: list[Identity] = []
+        for path in sorted((self._world.store / "cases" / case).glob("identity-*.age")):
+            with suppress(BadInput, Incomplete, NoMatch):
+                keys += _identities(path, self._world.base.keys.identities)
+        return keys
+
+    def _is_sealed_anew(self, case: str, path: Path) -> bool:
+        """True if the store has all that a kit's key file holds, in files of the service's."""
+        known = {str(one.recipient) for one in self._keys_there(case)}
+        every = [*self._world.base.keys.identities, *(keys.identity for keys in people())]
+        return {str(one.recipient) for one in _identities(path, every)} <= known
 
     def _check_documents(self, closed: set[str]) -> None:
         for kit in self._world.kits:
@@ -316,6 +386,9 @@ class Judge:
                     there = self._world.store / receipt.object
                     if inside.startswith("shares/") and not there.exists():
                         continue  # Its day may have come there first.
+                    if inside.startswith("identity-") and not there.exists():
+                        assert self._is_sealed_anew(folder.name, path), f"{there} is lost"
+                        continue
                     assert there.exists(), f"the store has lost {receipt.object}"
                     assert there.read_bytes() == path.read_bytes(), f"{there} is another"
 
@@ -347,7 +420,7 @@ class Judge:
                         if one[0] == order.case and (not film or one[1] in ("", film))
                     ]
                     if isinstance(order, ShareEnd) or not (keeps or held(folder)):
-                        assert is_answered(kit.home, order.id, service().chain), (
+                        assert is_answered(kit.home, order.id, kit.enrolled.chain), (
                             f"{kit.root.name} has no answer to {order}"
                         )
 
@@ -356,11 +429,12 @@ WEIGHTS = {
     "contact": 12, "round": 10, "film": 4, "withdraw": 4, "withdraw_film": 3, "hold": 3, "lift": 3,
     "share": 3, "end_share": 2, "second_home": 2, "base_hold": 2, "base_lift": 2,
     "base_withdraw": 2, "revoke": 1, "stranger": 1, "stale_base": 1, "audit": 2, "back_up": 3,
-    "restore": 2, "lose": 3,
+    "restore": 2, "lose": 3, "end_course": 5, "days_pass": 2, "retention": 5, "card": 2,
+    "reseal": 2, "reset": 2, "another_base": 2,
 }  # fmt: skip
 """How often each step comes up."""
 _KILLED = 0.25
-_BY_HAND = ("restore", "lose", "back_up", "second_home")
+_BY_HAND = ("restore", "lose", "back_up", "second_home", "days_pass", "card")
 """What no program of ours does, so that none is killed."""
 _MOST_ROUNDS = 60
 
@@ -387,16 +461,17 @@ def replay(seed: int) -> Played:
 def _play(seed: int, root: Path, told: Path) -> None:
     dice = random.Random(seed)
     with open(told, "w") as say, chance_of(f"{seed}"):
-        world = World(root, dice)
+        world = Service(root, dice)
         judge = Judge(world)
         for number in range(STEPS):
             world.clock.advance(dice.choice((60, 3600, 20 * 3600)))
             name = dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
             dies_at = int(1 + dice.expovariate(1 / 15)) if dice.random() < _KILLED else 0
             dies_at = 0 if name in _BY_HAND else dies_at
-            act: Act | None = getattr(world, name)()
-            if act is None:
+            found: Act | None = getattr(world, name)()
+            if found is None:
                 continue
+            act = _in_turn(found)
             print(
                 f"{number} {name}", f"killed at {dies_at}" if dies_at else "", file=say, flush=True
             )
@@ -404,18 +479,30 @@ def _play(seed: int, root: Path, told: Path) -> None:
                 if dies_at:
                     wrong = in_a_child(act, dies_at)
                     assert not wrong, wrong
+                    world.start_again()
                 else:
                     act()
             judge.step(name, dies_at > 0)
         for part in ("as it is", "with every hold lifted"):
             print(part, file=say, flush=True)
-            _settle(world, judge)
+            settle(world, judge)
             judge.in_the_end()
             _lift_all(world)
 
 
-def _settle(world: World, judge: Judge) -> None:
+def _in_turn(act: Act) -> Act:
+    """It, or nothing while another base has the lease."""
+
+    def acts() -> None:
+        with suppress(AnotherBase):
+            act()
+
+    return acts
+
+
+def settle(world: World, judge: Judge) -> None:
     """One contact of each kit with base, there and back."""
+    world.clock.advance(3600)  # What lease there was has ended.
     for kit in world.kits:
         kit.contact(world.clock, compare=True)
         judge.step("contact", killed=False)
@@ -438,7 +525,7 @@ def _settle(world: World, judge: Judge) -> None:
         judge.step("contact", killed=False)
 
 
-def _is_settled(world: World, store: Shelf, ledger: Ledger) -> bool:
+def _is_settled(world: World, store: ServiceStore, ledger: Ledger) -> bool:
     """True once nothing is left of what was to go, and all that was signed lies there: a round
     looks at some of it only."""
     found = world.auditor(store, ledger).listed()
@@ -464,7 +551,7 @@ def _lift_all(world: World) -> None:
     with world.base.at_work() as (_store, desk, _ledger):
         desk.holds.hear()
         for hold in sorted(desk.holds.all()):
-            desk.holds.lift(service().signer, hold, world.clock.read().wall)
+            desk.holds.lift(world.base.keys.signer, hold, world.clock.read().wall)
 
 
 def _identities(path: Path, keys: Sequence[Identity]) -> list[Identity]:

@@ -3,8 +3,9 @@ them in an order that a seed chooses.
 
 The code of recorder, page, sender and base is the real one, over a folder. Whatever a kit or base
 does may be killed in its midst; the store may lose objects or come back from a copy of before; a
-second base works at it, and one with an old copy of the service's keys. What must hold after each
-step and in the end is in `tests.support.judging`.
+second base works at it, and one with an old copy of the service's keys. What a service does
+seldom is in `tests.support.upkeep`; what must hold after each step and in the end, in
+`tests.support.judging`.
 """
 
 import atexit
@@ -24,15 +25,20 @@ from pathlib import Path
 from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import seal
 from appliance.base import people as staff
+from appliance.base.custody.anew import sign_anew
+from appliance.base.custody.keys import held as held_keys
+from appliance.base.custody.keys import put_cards
 from appliance.base.desk import Desk
 from appliance.base.keeping.auditing import Auditor, sign_audit
 from appliance.base.ledger import Ledger, Standing
 from appliance.base.orders import make_new
 from appliance.base.voices import Voices
+from appliance.base.watch.lease import InTurn, Turn
 from appliance.casework import copies, shares
 from appliance.casework.clips import shelf
 from appliance.casework.closing import finish_withdrawal, withdraw
 from appliance.casework.consent import Hold
+from appliance.casework.course import course_of
 from appliance.casework.withdrawal import (
     finish_everything,
     hear_service,
@@ -58,11 +64,12 @@ from appliance.protocol.permits import Permit
 from appliance.records.audit import Log
 from appliance.records.clock import Clock
 from appliance.records.files import ID, Home, from_json, load_fact, new_id, paths_in, save, to_json
-from appliance.records.signing import sign_fact
+from appliance.records.signing import Verifier, sign_fact
 from appliance.stores.folder import FolderStore
+from appliance.stores.store import ServiceStore
 from appliance.sync.sender import Sender
 from appliance.vault.cases import Cases, Details, OpenCase, strangers
-from appliance.vault.keys import PrivateKeys
+from appliance.vault.keys import HalfKeys, PrivateKeys
 from firmware.books import KitBooks
 from firmware.removing import Removals
 from tests.support import films
@@ -73,6 +80,8 @@ from tests.support.homes import SendingKit
 from tests.support.moments import keep_clip
 
 KITS, CASES, PEOPLE, STEPS = 5, 20, 6, 40
+MOST_CARDS = 4
+"""Of the service."""
 MEMORY = Path("/dev/shm")
 """Where there is one: a sequence writes thousands of small files and waits for each."""
 DAY = timedelta(days=1)
@@ -100,6 +109,19 @@ def people() -> list[PrivateKeys]:
     return [PrivateKeys.generate("practitioner", x25519=True) for _ in range(PEOPLE + 1)]
 
 
+def people_at(kit: int) -> list[PrivateKeys]:
+    """Who works with a kit, by its number."""
+    return [people()[kit], people()[(kit + 1) % PEOPLE]]
+
+
+@functools.cache
+def later_keys(number: int) -> tuple[HalfKeys, HalfKeys, HalfKeys]:
+    """What signs and what opens, daily and in escrow, by the service's card of this number, from 2
+    on."""
+    daily, escrow = (HalfKeys.generate("opening", x25519=True) for _ in range(2))
+    return HalfKeys.generate("signing"), daily, escrow
+
+
 class Shelf(FolderStore):
     """A folder that says the same of where it lies wherever it was copied to."""
 
@@ -112,8 +134,17 @@ class Shelf(FolderStore):
 class Kit(SendingKit):
     """A kit of the service: its recorder, its page and its sender, when there is a use for them."""
 
+    heard: datetime | None = None
+    """When it was in contact last, to the end."""
+    before: list[Verifier] = field(default_factory=list)
+    """Who it was before it was set back."""
+
     def __post_init__(self) -> None:
         self.home = Home(self.root / "home", self.root / "run")
+        self.start()
+
+    def start(self) -> None:
+        """Be who its card says that it is."""
         books = KitBooks(self.home)
         self.id, self.signer = books.kit, books.signer
         self.cases = Cases(self.home)
@@ -179,18 +210,22 @@ class Kit(SendingKit):
         home = self.home
         home.prepare(home.cases, home.receipts, home.inbox, home.recordings)
         self.carry_out(clock)
-        self.send(clock, compare)
+        all_sent = self.send(clock, compare)
         self.carry_out(clock)
+        if all_sent:
+            self.heard = clock.read().wall
 
-    def send(self, clock: Clock, compare: bool = False) -> None:
-        """What the sender does of itself, as long as it is at base."""
+    def send(self, clock: Clock, compare: bool = False) -> bool:
+        """What the sender does of itself, as long as it is at base; True if nothing was left."""
         log = Log(self.home.log("sync"), clock)
-        Sender(self.home, lambda: Shelf(self.store), clock, log, self.shown.append).run(compare)
+        sender = Sender(self.home, lambda: Shelf(self.store), clock, log, self.shown.append)
+        return sender.run(compare).state == "sent"
 
     def carry_out(self, clock: Clock) -> None:
         """What recorder and page do of themselves."""
         now = clock.read().wall
         books = KitBooks(self.home)
+        books.follow()
         books.revoke()
         removals = Removals(self.home, books, Log(self.home.log("recorder"), clock), lambda: now)
         removals.finish()
@@ -245,36 +280,59 @@ class Base:
     folder: Path
     store: Path
     clock: Clock
-    ledgers: list[Ledger] = field(default_factory=list)
+    _ledgers: dict[tuple[int, int], Ledger] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        signer = service().signer
-        self.ledgers = [Ledger(self.folder, signer, self.clock) for _ in range(2)]
+    @property
+    def keys(self) -> PrivateKeys:
+        """What lies in its folder; of one card, or of several."""
+        found = sorted(self.folder.glob("*.key"))
+        later = [key for path in found for key in later_keys(int(path.stem))]
+        return held_keys(self.folder, [service(), *later], self.clock)[0]
+
+    def ledger(self, which: int = 0, keys: PrivateKeys | None = None) -> Ledger:
+        """The ledger, as one of two programs has it."""
+        keys = keys or self.keys
+        key = which, keys.chain.number
+        if key not in self._ledgers:
+            self._ledgers[key] = Ledger(self.folder, keys.signer, self.clock, service=keys.chain)
+        return self._ledgers[key]
 
     @contextlib.contextmanager
     def seen(self) -> Iterator[tuple[Desk, Ledger]]:
         """Where it stands, and nothing done."""
-        with closing(Shelf(self.store)) as store, self.ledgers[0].at_work():
-            yield self._desk(store, self.ledgers[0]), self.ledgers[0]
+        keys = self.keys
+        ledger = self.ledger(0, keys)
+        with closing(Shelf(self.store)) as store, ledger.at_work():
+            yield self._desk(store, keys, ledger), ledger
 
-    def _desk(self, store: Shelf, ledger: Ledger) -> Desk:
+    def _desk(self, store: ServiceStore, keys: PrivateKeys, ledger: Ledger) -> Desk:
         here, left = self._cards("practitioners"), self._cards("revoked")
-        voices = Voices(store, service(), here, left, ledger)
-        return Desk(store, service(), voices, ledger, self.clock)
+        return Desk(store, keys, Voices(store, keys, here, left, ledger), ledger, self.clock)
 
     @contextlib.contextmanager
-    def at_work(self, which: int = 0) -> Iterator[tuple[Shelf, Desk, Ledger]]:
-        """As a verb of base does it."""
-        ledger = self.ledgers[which]
-        with closing(Shelf(self.store)) as store, ledger.at_work():
-            desk = self._desk(store, ledger)
-            desk.mend()
-            yield store, desk, ledger
-            desk.tell_how_far()
+    def at_work(self, which: int = 0) -> Iterator[tuple[ServiceStore, Desk, Ledger]]:
+        """As a verb of base does it. Raises AnotherBase."""
+        keys = self.keys
+        ledger, turn = self.ledger(which, keys), self.turn(keys)
+        with closing(Shelf(self.store)) as shelf, ledger.at_work():
+            turn.take(shelf)
+            try:
+                store = InTurn(shelf, turn)
+                put_cards(store, self.folder, keys)
+                sign_anew(ledger, keys)
+                desk = self._desk(store, keys, ledger)
+                desk.mend()
+                yield store, desk, ledger
+                desk.tell_how_far()
+            finally:
+                turn.leave(shelf)
+
+    def turn(self, keys: PrivateKeys) -> Turn:
+        return Turn(self.folder, keys, self.clock)
 
     def revoke(self, name: str) -> None:
         with self.at_work() as (store, _desk, ledger):
-            staff.revoke(store, service(), name, self.folder, self.clock, ledger)
+            staff.revoke(store, self.keys, name, self.folder, self.clock, ledger)
 
     def _cards(self, folder: str) -> list[Card]:
         paths = sorted((self.folder / folder).glob("*.pub"))
@@ -289,6 +347,8 @@ def beginning() -> tuple[Path, list[str]]:
     atexit.register(shutil.rmtree, root, ignore_errors=True)
     clock, film, cases = FakeClock(), films.film(60), list[str]()
     with chance_of("the beginning"):
+        for number in range(2, MOST_CARDS + 1):
+            later_keys(number)
         for name in ("practitioners", "revoked"):
             (root / "keys" / name).mkdir(parents=True)
         for keys in people()[:PEOPLE]:
@@ -299,7 +359,7 @@ def beginning() -> tuple[Path, list[str]]:
             make_new(store, service())
         for number in range(KITS):
             kit = Kit(root / f"kit{number}", root / "store")
-            here = [people()[number], people()[(number + 1) % PEOPLE]]
+            here = people_at(number)
             for keys in here:
                 KitBooks(kit.home).enrol(service().card(), keys.card())
             for _ in range(CASES // KITS):
@@ -338,14 +398,16 @@ class World:
         """Who was revoked, and when."""
         with self.base.seen() as (_desk, ledger):
             notes = [line.ids["note"] for line in ledger.of("revoked").values()]
-        gone = [read_revocation(note, service().chain) for note in notes]
+        gone = [read_revocation(note, self.base.keys.chain) for note in notes]
         return {one.practitioner: one.at for one in gone}
 
     # --- On a kit -----------------------------------------------------------------------------
 
     def film(self) -> Act | None:
         kit, case = self._open_case()
-        return case and (lambda: kit.make_film(case, self.clock))
+        if case is None or course_of(case).ended is not None:
+            return None
+        return lambda: kit.make_film(case, self.clock)
 
     def contact(self) -> Act | None:
         kit, compare = self.dice.choice(self.kits), self.dice.random() < 0.4
@@ -377,12 +439,12 @@ class World:
         return act
 
     def hold(self) -> Act | None:
-        _kit, case = self._open_case()
+        kit, case = self._open_case()
         if case is None or held(case.directory):
             return None
         now = self.clock.read().wall
         fact = Hold(role="the court", reason="It was asked for.", review=now + 30 * DAY, at=now)
-        return lambda: place_hold(case, fact, service().chain)
+        return lambda: place_hold(case, fact, kit.enrolled.chain)
 
     def lift(self) -> Act | None:
         may = [(kit, case) for kit in self.kits for case in self.cases if kit.may_lift(case)]
@@ -447,12 +509,12 @@ class World:
             now = self.clock.read().wall
             with self.base.at_work(which) as (_store, desk, _ledger):
                 desk.holds.hear()
-                desk.holds.place(service().signer, case, film, now, now + 30 * DAY)
+                desk.holds.place(self.base.keys.signer, case, film, now, now + 30 * DAY)
 
         return act
 
     def base_lift(self) -> Act | None:
-        with self.base.at_work() as (_store, desk, _ledger):
+        with self.base.seen() as (desk, _ledger):
             every = sorted(desk.holds.all())
         if not every:
             return None
@@ -460,7 +522,7 @@ class World:
 
         def act() -> None:
             with self.base.at_work(1) as (_store, desk, _ledger):
-                desk.holds.lift(service().signer, hold, self.clock.read().wall)
+                desk.holds.lift(self.base.keys.signer, hold, self.clock.read().wall)
 
         return act
 
@@ -487,7 +549,9 @@ class World:
     def stranger(self) -> Act | None:
         """Somebody of the service orders the withdrawal of a family that they never met."""
         case, _film = self._case_or_film()
-        kit = next(kit for kit in self.kits if kit.home.case(case).exists())
+        kit = next((kit for kit in self.kits if kit.home.case(case).exists()), None)
+        if kit is None:
+            return None
         others = [
             keys for keys in people()[:PEOPLE] if keys.card() not in kit.enrolled.practitioners
         ]
@@ -507,10 +571,11 @@ class World:
         if not (old / "ledger" / "head").exists():
             return None
         base = Base(old, self.store, self.clock)
-        with closing(Shelf(self.store)) as store, self.base.ledgers[0].at_work():
-            told = self.base.ledgers[0].standing(store) is Standing.SAME
-        with base.ledgers[0].at_work():
-            behind = base.ledgers[0].length < self.base.ledgers[0].length
+        ours, theirs = self.base.ledger(), base.ledger()
+        with closing(Shelf(self.store)) as store, ours.at_work():
+            told = ours.standing(store) is Standing.SAME
+        with theirs.at_work():
+            behind = theirs.length < ours.length
         if not (told and behind):
             return None
 
@@ -518,7 +583,7 @@ class World:
             try:
                 with base.at_work() as (_store, desk, _ledger):
                     desk.work()
-            except BadFile:
+            except BadInput:
                 return
             raise AssertionError("A base that knows less than the store was told of has worked.")
 
@@ -529,17 +594,17 @@ class World:
             with self.base.at_work(1) as (store, _desk, ledger):
                 auditor = self.auditor(store, ledger)
                 found = auditor.and_read(store, auditor.listed())
-                sign_audit(store, service(), found, 0, self.clock.read().wall)
+                sign_audit(store, self.base.keys, found, 0, self.clock.read().wall)
 
         return act
 
-    def auditor(self, store: Shelf, ledger: Ledger) -> Auditor:
+    def auditor(self, store: ServiceStore, ledger: Ledger) -> Auditor:
         """Who reads every tenth file of the films."""
         signers = [
             *(keys.signer.verifier for keys in people()),
-            *(kit.signer.verifier for kit in self.kits),
+            *(key for kit in self.kits for key in (kit.signer.verifier, *kit.before)),
         ]
-        return Auditor(store, [service().identity], signers, ledger, 0.1)
+        return Auditor(store, self.base.keys.identities, signers, ledger, 0.1)
 
     def _case_or_film(self) -> tuple[str, str]:
         case = self.dice.choice(self.cases)
