@@ -14,7 +14,7 @@ from it is sealed as it comes. Without its manifest, written last, a film does n
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
@@ -110,13 +110,14 @@ def import_film(
     now: Callable[[], datetime],
     apart: Apart,
     progress: Callable[[float], None] = lambda done: None,
-) -> FilmEnded:
+) -> Sequence[KitError]:
     """Make `original` into a film in `directory`, which must not be there yet.
 
     `started` is its first line, without what is only known later: whether it has sound, and the
     digest of the original. `progress` is told at least each second how far the work is, from 0 to
     1; what it raises ends the work. Then, or when anything else goes wrong, nothing is left in
-    `directory`. Raises BadFile if it is not a film that can be taken, NotPossible.
+    `directory`. Returns what a person should know of it (`FilmNote`). Raises BadFile if it is not a
+    film that can be taken, NotPossible.
     """
     try:
         directory.parent.mkdir(mode=0o750, exist_ok=True)
@@ -126,11 +127,12 @@ def import_film(
     film = _Film(directory, started.recording, recipient)
     try:
         longest = started.limit + _TOO_LONG_BY
-        sound = apart.film(original, longest, film.take, progress)
+        came = apart.film(original, longest, film.take, progress)
         film.close_segment()
         progress(1.0)
-        begun = msgspec.structs.replace(started, sound=sound, original=original.sha256)
-        return film.close(begun, now(), signer)
+        begun = msgspec.structs.replace(started, sound=came.sound, original=original.sha256)
+        film.close(begun, now(), signer)
+        return came.notes
     except BaseException as error:
         film.abandon()
         shutil.rmtree(directory, ignore_errors=True)
@@ -180,7 +182,7 @@ class _Film:
         if self._segment is not None:
             self._closed.append(self._segment.close())
 
-    def close(self, started: FilmStarted, now: datetime, signer: Signer) -> FilmEnded:
+    def close(self, started: FilmStarted, now: datetime, signer: Signer) -> None:
         """Write the manifest: from now on this is a film of the case."""
         ended = FilmEnded.after(self._closed, EndReason.IMPORTED, now)
         if not ended.frames:
@@ -188,7 +190,6 @@ class _Film:
         lines = manifest_lines(started, *self._closed, ended)
         sync_directory(self._directory.parent)
         save(self._directory / MANIFEST, signer.sign(lines).encode())
-        return ended
 
     def abandon(self) -> None:
         """Close what is open."""

@@ -18,12 +18,12 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import IO
 
-from appliance.errors import BadFile
+from appliance.errors import BadFile, KitError
 from appliance.media import structure
 from appliance.media.wire import (
     ASKED,
@@ -34,6 +34,7 @@ from appliance.media.wire import (
     SO_FAR,
     TOLD,
     Cut,
+    FilmNote,
     FilmRefusal,
     Kind,
     decoded,
@@ -41,6 +42,9 @@ from appliance.media.wire import (
 )
 from appliance.records.reading import Readable
 
+_READ = 0.05
+"""How much of the work of making a film reading it through is."""
+_MOST_NOTES = 10
 FASTEST = 3 << 20
 """Bytes a second of film that our encoder never reaches."""
 _LOOK = 1.0
@@ -62,6 +66,15 @@ class Limits:
 LIMITS = Limits()
 _LOOKING = 1800
 """Seconds of the processor for looking through a film of any length, or at one picture of it."""
+
+
+@dataclass(frozen=True)
+class Came:
+    """What is known of a film that was made of another."""
+
+    sound: bool
+    notes: Sequence[KitError]
+    """What a person should know of it (`FilmNote`)."""
 
 
 class PlainFile:
@@ -98,19 +111,20 @@ class Apart:
         longest: int,
         take: Callable[[bytes], float],
         progress: Callable[[float], None],
-    ) -> bool:
+    ) -> Came:
         """Make a film of others into one like ours of at most `longest` seconds, and hand it to
-        `take`, which says how many seconds there are; whether there is sound in it.
+        `take`, which says how many seconds there are.
 
         `progress` is told at least each second how far the work is. Raises BadFile, NotPossible,
         and what `original`, `take` and `progress` raise.
         """
         said, sound, seconds, made, read = 0.0, False, 0.0, 0, 0
+        notes: list[KitError] = []
 
         def come() -> None:
-            # Where it is not said how long it is, what was read tells.
-            parts = (seconds / said if said else 0.0, read / original.size)
-            progress(min(parts[0] or parts[1], 0.99))
+            # First it is read through, then it is made.
+            done = seconds / said if said else 0.0
+            progress(min(_READ * read / original.size + (1 - _READ) * done, 0.99))
 
         processor = self._limits.processor * longest
         with self._at(original, processor, "film", longest) as talk:
@@ -124,11 +138,13 @@ class Apart:
                     (told,) = TOLD.unpack(data[:-1])
                     said = told if 0 < told < longest + 1 else 0.0
                     sound = data[-1:] == b"\1"
+                elif kind == Kind.NOTE and len(notes) < _MOST_NOTES:
+                    notes.append(decoded(data, FilmNote))
                 elif kind != Kind.ASK:
                     raise refusal(FilmRefusal.NOT_MADE)
                 read = talk.read
                 come()
-        return sound
+        return Came(sound, notes)
 
     def cut(
         self,

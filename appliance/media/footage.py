@@ -370,6 +370,11 @@ class Sounds:
         self._heard: int | None = None
         """The sample behind the last one that the source gave."""
 
+    @property
+    def waiting(self) -> int:
+        """Samples that have come and are in no block yet."""
+        return len(self._channels[0]) // _FLOAT
+
     def add(self, at: int, part: AudioFrame) -> None:
         """Keep what of `part`, whose first sample is number `at` of the film, is wanted."""
         if self._heard is not None and abs(at - self._heard) < _STEADY * self._rate:
@@ -393,7 +398,7 @@ class Sounds:
     def blocks(self, samples: int, *, rest: bool = False) -> Iterator[AudioFrame]:
         """What has come, in blocks of so many samples, counted from 0; `rest`: also the last."""
         least = 1 if rest else samples
-        while (count := min(len(self._channels[0]) // _FLOAT, samples)) >= least:
+        while (count := min(self.waiting, samples)) >= least:
             block = AudioFrame("fltp", self._layout, count)
             for channel, plane in zip(self._channels, block.planes, strict=True):
                 plane.update(bytes(channel[: count * _FLOAT]))

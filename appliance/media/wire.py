@@ -41,6 +41,16 @@ class FilmRefusal(Reason):
         "The picture of this film is of a kind that the kit does not read.",
         "Save it as MP4 (H.264) on the device it is on, and send that.",
     )
+    UNKNOWN_SOUND = (
+        "unknown-sound",
+        "The sound of this film is of a kind that the kit does not read; its picture is not.",
+        "Save it with ordinary sound (AAC) on the device it is on, and send that.",
+    )
+    TANGLED = (
+        "tangled",
+        "The times in this film go back and on, so nobody can say what belongs together.",
+        "Save it as MP4 on the device it is on, from a player, and send that.",
+    )
     TOO_MANY_POINTS = (
         "too-many-points",
         "The picture of this film is larger than any camera's that the kit knows.",
@@ -122,11 +132,41 @@ class FilmRefusal(Reason):
     NOTHING_SHOWN = "nothing-shown", "There is no picture in this film that could be shown."
 
 
+class FilmNote(Reason):
+    """What a person should know of a film that came in. Travels as a refusal does."""
+
+    def __init__(self, code: str, sentence: str = "", hint: str = "") -> None:
+        super().__init__(code, sentence)
+        self.hint, self.kind = hint, BadFile
+
+    END_MISSING = (
+        "end-missing",
+        "Its end is missing: what there is of it lasts %(end)s.",
+        "If there is more of it on the device, copy it whole and bring it in again.",
+    )
+    SOUND_LEFT = (
+        "sound-left",
+        "One track of its sound is of a kind that the kit does not read; the others are here.",
+        "Listen whether somebody is missing.",
+    )
+    SOUNDS_MIXED = "sounds-mixed", "It has several tracks of sound; they are heard at once."
+    PICTURE_LEFT = (
+        "picture-left",
+        "It has more than one picture; only the first is here.",
+        "If another is wanted, save it by itself on the device it is on, and bring it in too.",
+    )
+    SEVERAL = (
+        "several",
+        "The file holds several recordings. They follow each other here; the next begins at "
+        "%(at)s.",
+    )
+
+
 class Kind:
     """What a message is."""
 
     ASK, TOLD, FILM, REFUSED, DONE = b"R", b"T", b"F", b"E", b"D"
-    DONE_SO_FAR, PICTURE, LOUD, CUT = b"S", b"P", b"L", b"C"
+    DONE_SO_FAR, PICTURE, LOUD, CUT, NOTE = b"S", b"P", b"L", b"C", b"N"
 
 
 HEAD = struct.Struct(">cI")
@@ -196,13 +236,14 @@ class FilmPipe:
             self._held.clear()
 
 
-_CODES = {(why.sentence, why.hint): why for why in FilmRefusal}
+_CODES = {(why.sentence, why.hint): why for why in (*FilmRefusal, *FilmNote)}
 _NAME = re.compile(r"%\((\w+)\)s")
 _VALUE = re.compile(r"([a-z]{1,8})=(-?\d{1,9}\.\d{3} s)")
 
 
-def refusal(why: FilmRefusal, **moments: str) -> KitError:
-    """The error that says so; `moments` as `footage.said` gives them."""
+def refusal(why: FilmRefusal | FilmNote, **moments: str) -> KitError:
+    """The error that says so, or, of a note, what the page tells as it tells errors; `moments` as
+    `footage.said` gives them."""
     return why.kind(why.sentence, why.hint, **moments)
 
 
@@ -213,13 +254,13 @@ def coded(error: KitError) -> bytes:
     return "\n".join([why.value, *(f"{name}={value}" for name, value in values.items())]).encode()
 
 
-def decoded(data: bytes) -> KitError:
+def decoded(data: bytes, of: type[FilmRefusal] | type[FilmNote] = FilmRefusal) -> KitError:
     """The error that came from there. What none of ours would say is told as what it is."""
     try:
         code, *values = data.decode("ascii").split("\n")
         found = [_VALUE.fullmatch(value) for value in values]
         moments = {one[1]: one[2] for one in found if one}
-        why = FilmRefusal(code)
+        why = of(code)
         if len(moments) == len(values) and set(moments) == set(_NAME.findall(why.sentence)):
             return refusal(why, **moments)
     except ValueError:

@@ -41,6 +41,7 @@ ELSEWHERE = {
     "appliance.sync.orders": "appliance/base/test_orders",
     "appliance.film.segment": "firmware/test_writer",
     "appliance.media.decoder": "appliance/media/test_apart",
+    "appliance.media.remaking": "appliance/media/test_survey",
     "appliance.media.transcoding": "appliance/casework/test_importing",
     "firmware.camera": "firmware/test_camera_contract",
     **{

@@ -118,6 +118,7 @@ ELSEWHERE = {
     "appliance/sync/sender.py _read_back": "the store's",
     "appliance/sync/emptied.py _read": "the store's",
     "appliance/media/transcoding.py": "libav, in a process that can open nothing",
+    "appliance/media/remaking.py Remade.__init__": "a pipe of libav's, in the same process",
     "appliance/verifying.py": "goes through a folder; opens through `open_plain`, or the store",
     "firmware/board.py PiBoard._read": "the kernel's",
     "firmware/cameras/picamera.py has_hardware_encoder": "the kernel's",

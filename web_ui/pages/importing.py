@@ -27,7 +27,7 @@ from web_ui import forms
 from web_ui.answers import only_where_offered
 from web_ui.parts import Parts, parts
 from web_ui.session.current import case_page, open_case, practitioner
-from web_ui.session.jobs import Tell
+from web_ui.session.jobs import Job
 from web_ui.wording.language import _
 
 FIELD = "film"
@@ -167,9 +167,9 @@ def send(case: str) -> ResponseReturnValue:
         started=holder.now(ours.clock),
     )
 
-    def make(tell: Tell) -> None:
+    def make(job: Job) -> None:
         def progress(done: float) -> None:
-            tell(done)
+            job.told(done)
             ours.session.watched()
             again = holder.case(case)
             if again.record.recipient != opened.record.recipient:
@@ -182,7 +182,7 @@ def send(case: str) -> ResponseReturnValue:
                 _gate(ours, again, holder.now(ours.clock))
 
         try:
-            import_film(
+            job.notes = import_film(
                 original,
                 opened.directory.imports / started.recording,
                 started,

@@ -7,7 +7,7 @@ case, the job ends and nothing of it stays.
 import hashlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -28,7 +28,6 @@ from web_ui.player.filmstrip import make_filmstrip
 
 _log = logging.getLogger(__name__)
 
-Tell: TypeAlias = Callable[[float], None]
 """Reports how far a job is, from 0 to 1; raises once nobody wants it any more."""
 Lend: TypeAlias = Callable[[], AbstractContextManager[JoinedFilm]]
 """Opens the film of a job when its turn comes."""
@@ -56,6 +55,8 @@ class Job:
     done: float = 0.0
     """How far it is, from 0 to 1."""
     error: KitError | None = None
+    notes: Sequence[KitError] = ()
+    """What a person should know of a film that was brought in."""
     given_up: bool = False
 
     def told(self, done: float) -> None:
@@ -117,10 +118,10 @@ class Work:
         self._begin(self._looking, job, make)
         return job
 
-    def bring(self, case: OpenCase, recording: str, make: Callable[[Tell], None]) -> Job:
+    def bring(self, case: OpenCase, recording: str, make: Callable[[Job], None]) -> Job:
         """Begin to import a film into the case."""
         job = Job(new_id(), case.id, recording, "film")
-        self._begin(self._bringing, job, lambda: make(job.told))
+        self._begin(self._bringing, job, lambda: make(job))
         return job
 
     def brought(self, case: str) -> list[Job]:

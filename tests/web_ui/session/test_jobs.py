@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from appliance.errors import NotPossible
-from web_ui.session.jobs import GivenUp, Job, Tell, Work
+from web_ui.session.jobs import GivenUp, Job, Work
 
 CASE = SimpleNamespace(id="a" * 16)
 FILM = "b" * 16
@@ -23,7 +23,7 @@ def work() -> Iterator[Work]:
     made.close()
 
 
-def bring(work: Work, make: Callable[[Tell], None]) -> Job:
+def bring(work: Work, make: Callable[[Job], None]) -> Job:
     """Have a film brought, to its end: one is brought at a time, and another one comes after it."""
     over = threading.Event()
     job = work.bring(CASE, FILM, make)
@@ -39,11 +39,11 @@ class Held:
         self.began, self.may_go_on, self.over = (threading.Event() for _ in range(3))
         self.came_through = False
 
-    def __call__(self, tell: Tell) -> None:
+    def __call__(self, job: Job) -> None:
         self.began.set()
         assert self.may_go_on.wait(PATIENCE)
         try:
-            tell(0.5)
+            job.told(0.5)
             self.came_through = True
         finally:
             self.over.set()
@@ -84,9 +84,9 @@ def test_closing_ends_what_is_under_way_and_begins_nothing_that_waits(work: Work
 def test_how_far_it_is_never_runs_back_and_is_all_only_at_the_end(work: Work) -> None:
     shown: list[int] = []
 
-    def make(tell: Tell) -> None:
+    def make(job: Job) -> None:
         for done in (0.7, 0.2, 2.0):
-            tell(done)
+            job.told(done)
             shown.extend(work.making().values())
 
     job = bring(work, make)
@@ -97,7 +97,7 @@ def test_how_far_it_is_never_runs_back_and_is_all_only_at_the_end(work: Work) ->
 def test_what_breaks_is_told_in_words_and_logged_without_one_of_the_familys(
     work: Work, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def make(_: Tell) -> None:
+    def make(_: Job) -> None:
         raise RuntimeError("Robin and Alex")
 
     job = bring(work, make)
@@ -106,7 +106,7 @@ def test_what_breaks_is_told_in_words_and_logged_without_one_of_the_familys(
 
 
 def test_a_refusal_is_told_as_it_is(work: Work) -> None:
-    def make(_: Tell) -> None:
+    def make(_: Job) -> None:
         raise NotPossible("The card is full.")
 
     assert str(bring(work, make).error) == "The card is full."

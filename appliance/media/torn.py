@@ -1,0 +1,93 @@
+"""Whether the end of a film's file is missing, where no length is stated that would tell.
+
+What a browser or an app writes while it records says nowhere how long it will be. But each of its
+pieces says how large it is, and the last one of a torn file is larger than what is left.
+"""
+
+from appliance.media.wire import Source
+
+_AT_ONCE = 1 << 16
+_MOST = 5_000_000
+"""Pieces that are looked at: more than a day of film has."""
+_SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
+_LEVEL_1 = {
+    *(_CLUSTER, 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1C53BB6B, 0x1941A469, 0x1043A770),
+    *(0x1254C367, _SEGMENT, 0x1A45DFA3, 0xEC, 0xBF),
+}
+"""What may stand in a Segment, and what begins the next recording (RFC 9559, 5.1)."""
+
+
+def is_torn(source: Source, size: int) -> bool:
+    """True if the last piece of a film of `size` bytes goes on behind its end."""
+    found = _Pieces(source, size)
+    if found.bytes_at(0, 4) == b"\x1a\x45\xdf\xa3":
+        return _is_torn_matroska(found)
+    if found.bytes_at(4, 4)[:1].isalpha():
+        return _is_torn_mp4(found)
+    return False
+
+
+class _Pieces:
+    """Reads forwards, a good part at once."""
+
+    def __init__(self, source: Source, size: int) -> None:
+        self._source, self.size = source, size
+        self._held, self._at = b"", 0
+
+    def bytes_at(self, at: int, count: int) -> bytes:
+        if not self._at <= at <= at + count <= self._at + len(self._held):
+            self._source.seek(at)
+            self._held, self._at = self._source.read(_AT_ONCE) or b"", at
+        return self._held[at - self._at : at - self._at + count]
+
+
+def _is_torn_mp4(film: _Pieces) -> bool:
+    at = 0
+    for _ in range(_MOST):
+        head = film.bytes_at(at, 16)
+        if len(head) < 8:
+            return bool(head)
+        length = int.from_bytes(head[:4])
+        if length == 1:
+            length = int.from_bytes(head[8:16])
+        if length == 0:
+            return False  # It goes to the end, whatever that is.
+        at += max(length, 8)
+        if at >= film.size:
+            return at > film.size
+    return False
+
+
+def _is_torn_matroska(film: _Pieces) -> bool:
+    at, inside = 0, False
+    for _ in range(_MOST):
+        head = film.bytes_at(at, 12)
+        if not head:
+            return False
+        name, after = _number(head, 0, whole=True)
+        length, begin = _number(head, after, whole=False) if after else (0, 0)
+        if not after or not begin:
+            return True
+        at += begin
+        unknown = length == (1 << 7 * (begin - after)) - 1
+        if name == _SEGMENT or (name == _CLUSTER and unknown):
+            # Into it: a Segment's own length is the recorder's guess, if it is any.
+            inside = name == _CLUSTER
+            continue
+        if unknown or (not inside and name not in _LEVEL_1):
+            return False  # Nothing that is known; the decoder says what it is.
+        at += length
+        if at >= film.size:
+            return at > film.size
+    return False
+
+
+def _number(data: bytes, at: int, whole: bool) -> tuple[int, int]:
+    """A number of Matroska's and where it ends, 0 if it does not; `whole`: with the bits that say
+    how long it is (RFC 8794, 4)."""
+    first = data[at] if at < len(data) else 0
+    length = 9 - first.bit_length()
+    if not first or at + length > len(data):
+        return 0, 0
+    value = int.from_bytes(data[at : at + length])
+    return value if whole else value & ((1 << 7 * length) - 1), at + length
