@@ -102,7 +102,7 @@ def reseal(service: Service, rehearse: bool, as_json: bool) -> None:
         looked = [
             _resealed(work.store, work.keys, case, rehearse)
             for case in every_case(work.store)
-            if work.ledger.closing(case) is None
+            if anew.has_keys(work.ledger, case)
         ]
     done = [one for one in looked if one.key or one.removed]
     closed = [one for one in looked if one.why]

@@ -101,6 +101,13 @@ def verdict(
     return Verdict(newest, seal(secrets, keys.chain.recipients()) if needed else b"", left)
 
 
+def has_keys(ledger: Ledger, case: str) -> bool:
+    """True while a case's keys stay at the store: after a withdrawal, too, where a hold keeps them.
+    Whoever placed it would find nothing that opens once today's keys of the service are gone."""
+    closing = ledger.closing(case)
+    return closing is None or bool(closing.ids["held"])
+
+
 def opened(keys: PrivateKeys, files: Iterable[tuple[str, int, bytes]]) -> list[str]:
     """Every secret key that these key files of a case hold, as far as a key here opens them."""
     return list(dict.fromkeys(line for one in _opened(keys, files) for line in one.lines))

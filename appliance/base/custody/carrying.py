@@ -14,6 +14,7 @@ from appliance.base.custody.anew import (
     Resealed,
     Verdict,
     files_of,
+    has_keys,
     opened,
     put_resealed,
     service_key_file,
@@ -76,16 +77,17 @@ def ask(
     was named and is, NotPossible where the stick is full."""
     begin(directory)
     for case in cases:
-        check_open(store, ledger, case)
+        if _is_closed(store, ledger, case, even_held=who is None):
+            raise withdrawn(case)
     name, now, card = new_id(), clock.read().wall, keys.chain.digest
     with nothing_half(directory, "asked", "cards", "ask"):
         asked: Asked | AskedInstead
         if who is None or not who.before:
-            wants = _wants(store, ledger, directory, cases or every_case(store))
+            wants = _wants(store, ledger, directory, cases or every_case(store), held=who is None)
             to, kit = (who.to, who.kit) if who else (None, "")
             asked = Asked(id=name, at=now, card=card, to=to, kit=kit, wants=wants)
         else:
-            wants = _wants(store, ledger, directory, every_case(store))
+            wants = _wants(store, ledger, directory, every_case(store), held=False)
             asked = AskedInstead(
                 id=name,
                 at=now,
@@ -194,7 +196,7 @@ def _take(
     given: Given,
 ) -> Resealed | Recovered:
     case = checked_id(given.case)
-    if _is_closed(store, ledger, case):
+    if _is_closed(store, ledger, case, even_held=asked.to is None):
         return Resealed(case, why="The family has withdrawn meanwhile.")
     if not given.number:
         unknown = ", or who works in it cannot be known" if isinstance(asked, AskedInstead) else ""
@@ -210,17 +212,20 @@ def _take(
     return give_key(store, keys, ledger, clock, asked.to, key, asked.kit)
 
 
-def _is_closed(store: ServiceStore, ledger: Ledger, case: str) -> bool:
-    return ledger.closing(case) is not None or is_there(store, tombstone_object(checked_id(case)))
+def _is_closed(store: ServiceStore, ledger: Ledger, case: str, even_held: bool = False) -> bool:
+    """`even_held`: what a hold keeps is sealed anew, and opened for nobody."""
+    if ledger.closing(case) is not None:
+        return not (even_held and has_keys(ledger, case))
+    return is_there(store, tombstone_object(checked_id(case)))
 
 
 def _wants(
-    store: ServiceStore, ledger: Ledger, directory: Path, cases: Sequence[str]
+    store: ServiceStore, ledger: Ledger, directory: Path, cases: Sequence[str], held: bool
 ) -> tuple[Want, ...]:
     """The key files of these cases, on the stick."""
     wants = []
     for case in cases:
-        if _is_closed(store, ledger, case):
+        if _is_closed(store, ledger, case, held):
             continue
         files = {
             name.rpartition("/")[2]: put_file(directory / "asked", sealed)

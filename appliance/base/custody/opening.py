@@ -13,7 +13,7 @@ from pathlib import Path
 from appliance.age.identities import parse_identity
 from appliance.age.unsealing import unseal
 from appliance.base.cases import every_case, secret_keys
-from appliance.base.custody.anew import files_of
+from appliance.base.custody.anew import files_of, has_keys
 from appliance.base.custody.stick import (
     AskedAudit,
     KeysOpened,
@@ -45,7 +45,7 @@ def ask(
         files = {
             put_file(directory / "asked", sealed)
             for case in every_case(store)
-            if _has_keys(ledger, case)
+            if has_keys(ledger, case)
             for _name, _number, sealed in files_of(store, case)
         }
         asked = AskedAudit(
@@ -106,8 +106,3 @@ def taken(ledger: Ledger, directory: Path, seen: Seen) -> None:
     """Write down that this answer counted, and make room on the stick."""
     ledger.write("taken", seen.id)
     clear(directory)
-
-
-def _has_keys(ledger: Ledger, case: str) -> bool:
-    closing = ledger.closing(case)
-    return closing is None or bool(closing.ids["held"])

@@ -247,6 +247,29 @@ def test_a_family_that_withdrew_meanwhile_gets_no_key_back(at_base: Base) -> Non
     assert at_base.identities(case) == []
 
 
+@pytest.mark.parametrize("carried", [True, False])
+def test_what_a_hold_keeps_is_sealed_anew_and_goes_when_the_hold_is_over(
+    at_base: Base, carried: bool
+) -> None:
+    case = at_base.sent()
+    at_base.told("hold", case, "--until", "2099-01-01")
+    at_base.told("withdraw", case)
+    there, stick = safe(at_base), str(at_base.root / "stick")
+    if carried:
+        assert at_base.told("ask", stick)["asked"] == 1
+        there.told("answer", stick)
+        at_base.told("ask", stick, "--take")
+    else:
+        for half in ("service", "daily", "escrow"):
+            shutil.copy(there.keys / f"{half}.key", at_base.keys)
+        at_base.told("reseal")
+    (name,) = at_base.identities(case)
+    assert opened_with(at_base, "daily", (at_base.store / "cases" / case / name).read_bytes())
+    at_base.told("hold", case, "--lift")
+    at_base.told("serve", "--once")
+    assert at_base.identities(case) == []
+
+
 def test_what_was_taken_in_makes_room_for_what_is_asked_for_next(at_base: Base) -> None:
     _case, stick = answered(at_base)
     at_base.told("ask", str(stick), "--take")
