@@ -182,10 +182,11 @@ def answer(
     if isinstance(asked, AskedAudit):
         told = opening.answer(keys, SystemClock(), directory, asked)
         opened = sum(map(bool, told.held.values()))
-        words = (
-            f"{opened} of {len(told.held)} key files open here. Carry {directory} back to base: "
-        )
-        tell(as_json, f"{words}audit --opened DIR", files=len(told.held), opened=opened)
+        lines = [f"{opened} of {len(told.held)} key files open here, by the newest card."]
+        if opened < len(told.held):
+            lines.append("The others are damaged, or were not sealed anew after it: ask DIR")
+        lines.append(f"Carry {directory} back to base: audit --opened DIR")
+        tell(as_json, "\n".join(lines), files=len(told.held), opened=opened)
         return
     _seal(service, directory, asked, yes, as_json)
 

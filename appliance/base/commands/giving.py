@@ -57,12 +57,16 @@ def answer_export(
         whom = f", for whoever has the key of {reader} alone" if reader else ""
         words = f"Case {asked.case} would be opened into {out}{whom}. Is that right?"
         click.confirm(words, abort=True, err=True)
-    with closing(giving.check_carried(clock, directory, asked, _shown)) as store:
-        people = [card.verifying_key() for card in asked.people]
+    people = [card.verifying_key() for card in asked.people]
+    # Its place first: to read a whole stick for one that is refused would take long.
+    with (
+        nothing_half(directory, "answer"),
+        where as opened,
+        closing(giving.check_carried(clock, directory, asked, _shown)) as store,
+    ):
         exporter = Exporter(store, keys.identities, people, asked.kits, asked.case, progress=_shown)
-        with nothing_half(directory, "answer"), where as opened:
-            done = exporter.export(opened)
-            giving.answer(keys, clock, directory, asked, done)
+        done = exporter.export(opened)
+        giving.answer(keys, clock, directory, asked, done)
     lines = [in_words(done), f"Carry {directory} back to base: ask DIR --take"]
     tell(as_json, "\n".join(lines), ok=not done.problems, exported=done)
     sys.exit(3 if done.problems else 0)

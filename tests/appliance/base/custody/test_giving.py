@@ -215,6 +215,7 @@ def test_where_a_case_goes_is_said_with_it_and_with_nothing_else(
     assert there.run("answer", str(stick), "--yes").returncode == 2
     plain = there.run("answer", str(stick), "-o", str(at_base.root / "plain"), "--yes")
     assert plain.returncode == 1 and "encrypted disk" in plain.stderr
+    assert "%" not in plain.stderr, "the whole stick was read first"
     at_base.told("ask", str(at_base.root / "other"))
     assert give_out(there, at_base.root / "other").returncode == 2
     assert not (stick / "answer").exists() and not (at_base.root / "given.age").exists()
