@@ -19,6 +19,7 @@ from appliance.base.commands import (
     ledger,
     overview,
     people,
+    restoring,
     retention,
     roster,
     serving,
@@ -195,6 +196,7 @@ for _verb in (
     keeping.logs,
     retention.retention,
     exporting.export,
+    restoring.restore,
 ):
     base.add_command(_verb)
 

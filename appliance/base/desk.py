@@ -123,6 +123,10 @@ class Desk:
             self.tell_how_far()
         return self._mended
 
+    def mend_all(self) -> list[Outcome]:
+        """The same, however far the store was told: it may have lost what it knew."""
+        return self._again_all()
+
     def begin_anew(self) -> None:
         """Take up what the store shows, where no copy of the ledger is left, and go on from
         there."""

@@ -430,7 +430,7 @@ WEIGHTS = {
     "share": 3, "end_share": 2, "second_home": 2, "base_hold": 2, "base_lift": 2,
     "base_withdraw": 2, "revoke": 1, "stranger": 1, "stale_base": 1, "audit": 2, "back_up": 3,
     "restore": 2, "lose": 3, "end_course": 5, "days_pass": 2, "retention": 5, "card": 2,
-    "reseal": 2, "reset": 2, "another_base": 2,
+    "reseal": 2, "reset": 2, "another_base": 2, "put_back": 3,
 }  # fmt: skip
 """How often each step comes up."""
 _KILLED = 0.25

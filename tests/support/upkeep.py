@@ -10,6 +10,7 @@ from appliance.base.custody import anew
 from appliance.base.custody.keys import keep_card
 from appliance.base.custody.next import Change, next_card
 from appliance.base.keeping.auditing import sign_audit
+from appliance.base.keeping.restoring import Restorer
 from appliance.base.keeping.retention import REMOVED, Retention, purge
 from appliance.base.orders import order_reset
 from appliance.base.status import SILENT
@@ -17,6 +18,7 @@ from appliance.base.voices import Waits
 from appliance.casework.course import Course, Standing, course_of, end
 from appliance.casework.retention import tell_the_day, warn
 from appliance.errors import AnotherBase
+from appliance.protocol.cards import KitCard
 from appliance.protocol.case_record import held
 from appliance.protocol.orders import Reset
 from firmware.books import KitBooks
@@ -188,6 +190,34 @@ class Service(World):
         usual = people_at(self.kits.index(kit))
         for keys in [keys for keys in (*usual, *people()[:PEOPLE]) if keys.card().name in here][:2]:
             KitBooks(kit.home).enrol(service().card(), keys.card())
+
+    # --- From a copy ----------------------------------------------------------------------------
+
+    def put_back(self) -> Act | None:
+        """What the store has lost comes from its copy, but for what is not to come back."""
+        old = self.root / "old-store"
+        if not old.exists():
+            return None
+        signers = [key for kit in self.kits for key in (kit.signer.verifier, *kit.before)]
+        cards = [KitCard(id=key.name.removeprefix("kit-"), verifier=str(key)) for key in signers]
+
+        def act() -> None:
+            with closing(Shelf(old)) as copy:
+                people_here = [keys.signer.verifier for keys in people()]
+                keys = self.base.keys
+                restorer = Restorer(copy, keys.chain, keys.identities, people_here, cards)
+                with self.base.at_work() as (store, desk, ledger):
+                    restorer.rest(store, desk, ledger)
+                for case, entries in restorer.cases():
+                    with self.base.at_work(1) as (store, desk, ledger):
+                        restorer.case(store, desk, ledger, case, entries)
+            assert not restorer.damaged and restorer.stopped is None
+            left = tuple(one.object for one in restorer.left_out)
+            for name in names_below(old) - names_below(self.store):
+                ours = "/shares/" in name or "/keep-" in name or not name.startswith("cases/")
+                assert ours or name.startswith(left), f"{name} did not come back"
+
+        return act
 
     # --- Elsewhere ----------------------------------------------------------------------------
 
