@@ -17,6 +17,7 @@ from appliance.base.orders import read_or_none
 from appliance.base.people import unknown_kits
 from appliance.base.roster import load_names
 from appliance.errors import BadInput
+from appliance.protocol.audits import FRESH, StoreAudit
 from appliance.protocol.cards import CardChain, KitCard
 from appliance.protocol.orders import HoldNotice
 from appliance.records.audit import HEADS_NAME, Heads
@@ -149,6 +150,22 @@ def findings(
                 "Where is it? Its films lie on its memory card alone until it sends. If it is "
                 f"lost: roster --kit {kit.id} --lost-since DAY, and take its way in away.",
             )
+
+
+def not_audited(newest: StoreAudit | None, sent: bool, now: datetime) -> Iterator[Finding]:
+    """That nobody has looked through the store for a week, or ever since a kit has `sent`. `newest`
+    is the newest audit that the service signed."""
+    to_do = "Run it, and once a week from now on: audit --sample 1"
+    if newest is None:
+        if sent:
+            yield Finding("Kits have sent, and the store was never looked through.", None, to_do)
+    elif newest.at > now + timedelta(days=1):
+        # By a clock that was wrong then, so that it says nothing of how old it is.
+        yield Finding(
+            f"The last audit of the store says that it began on {newest.at:%d %B %Y}.", None, to_do
+        )
+    elif now - newest.at > FRESH:
+        yield Finding("The store was not looked through for a week.", newest.at, to_do)
 
 
 def key_ends_soon(service: CardChain, signer: Verifier, now: datetime) -> Iterator[Finding]:

@@ -11,9 +11,17 @@ import click
 from appliance.base.cases import every_case
 from appliance.base.commands.serving import UNFINISHED, in_words
 from appliance.base.commands.telling import AS_JSON, PATH, tell
+from appliance.base.keeping.auditing import newest_audit
 from appliance.base.keeping.days import days_kept
 from appliance.base.service import Service
-from appliance.base.status import Finding, KitSeen, ends_soon, findings, key_ends_soon
+from appliance.base.status import (
+    Finding,
+    KitSeen,
+    ends_soon,
+    findings,
+    key_ends_soon,
+    not_audited,
+)
 from appliance.base.status import kits as seen_kits
 from appliance.base.watch.rights import unreadable
 from appliance.base.watch.telling import (
@@ -54,9 +62,10 @@ def status(
     """Say how the service stands, and what somebody should look at. Nothing is changed.
 
     What waits for your yes or could not be carried out, holds whose day has come, kits that are
-    silent or strange, what of the way to the store ends soon: each with what it is, since when,
-    and what to do. It ends with status 1 if there is anything, so that whatever runs it each
-    morning can tell somebody; with 2 where it could not look, or could tell nobody.
+    silent or strange, an audit that is older than a week, what of the way to the store ends soon:
+    each with what it is, since when, and what to do. It ends with status 1 if there is anything,
+    so that whatever runs it each morning can tell somebody; with 2 where it could not look, or
+    could tell nobody.
 
     \b
     Example:
@@ -131,6 +140,8 @@ def _looked(service: Service, now: datetime) -> tuple[list[Finding], dict[str, i
         cases = every_case(work.store)
         ended = [case for case in cases if work.ledger.closing(case)]
         days = days_kept(work.ledger)
+        sent = bool(cases) or any(kit.heard for kit in seen)
+        found += not_audited(newest_audit(work.store, work.keys.chain), sent, now)
     return found, {"kits": len(seen), "cases": len(cases), "withdrawn": len(ended)}, days
 
 

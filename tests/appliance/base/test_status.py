@@ -4,17 +4,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from appliance.base.status import SILENT, ends_soon
-from appliance.protocol.objects import heads_object, hold_object
+from appliance.base.status import SILENT, ends_soon, not_audited
+from appliance.protocol.audits import FRESH
+from appliance.protocol.objects import audit_object, heads_object, hold_object
 from appliance.protocol.orders import HoldNotice, Withdrawal, hold_name
 from appliance.records.audit import Heads
 from appliance.records.files import new_id, save
 from appliance.records.signing import Signer, sign_fact
 from appliance.stores.endings import SOON, Ending
 from tests.support.bases import Base
-from tests.support.homes import contents, practitioner
+from tests.support.homes import an_audit, contents, practitioner, service
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -26,7 +28,17 @@ def at_base(tmp_path: Path) -> Base:
     made.told("enrol", str(made.kit.home.kit / "kit.json"))
     heard(made, NOW)
     made.sent()
+    audited(made, NOW)
     return made
+
+
+def audited(at_base: Base, at: datetime, number: int = 1) -> Path:
+    """The service has signed that it looked through its store."""
+    path = at_base.store / audit_object(number)
+    path.parent.mkdir(exist_ok=True)
+    audit = msgspec.structs.replace(an_audit(at), number=number)
+    save(path, sign_fact(service().signer, audit).encode())
+    return path
 
 
 def heard(
@@ -132,6 +144,34 @@ def test_a_hold_whose_day_has_come_is_to_be_looked_at_again(at_base: Base) -> No
     (found,) = status(at_base)
     assert found["what"] == f"The hold on case {case} is to be looked at again."
     assert datetime.fromisoformat(found["since"]) == long_ago
+
+
+def test_a_store_that_was_not_looked_through_for_a_week_is_named(at_base: Base) -> None:
+    last = NOW - FRESH - timedelta(days=1)
+    audited(at_base, last)
+    forged = at_base.store / audit_object(9)
+    save(forged, sign_fact(practitioner().signer, an_audit(NOW)).encode())
+    (found,) = status(at_base)
+    assert found["what"] == "The store was not looked through for a week."
+    assert datetime.fromisoformat(found["since"]) == last
+    assert "audit --sample" in found["to_do"]
+    audited(at_base, NOW - FRESH + timedelta(minutes=10), 2)
+    assert status(at_base) == []
+
+
+def test_a_store_that_was_never_looked_through_is_named_once_kits_have_sent(tmp_path: Path) -> None:
+    at_base = Base(tmp_path)
+    assert status(at_base) == [], "nobody has sent"
+    at_base.kit.case()
+    at_base.kit.sync()
+    *_, found = status(at_base)
+    assert "was never looked through" in found["what"] and "audit --sample" in found["to_do"]
+
+
+def test_an_audit_of_a_day_to_come_silences_nothing() -> None:
+    (found,) = not_audited(an_audit(NOW + timedelta(days=400)), True, NOW)
+    assert "says that it began on" in found.sentence
+    assert list(not_audited(an_audit(NOW + timedelta(hours=3)), True, NOW)) == []
 
 
 def test_what_of_the_way_to_the_store_ends_before_long_is_named_with_its_day() -> None:
