@@ -5,7 +5,8 @@ It takes an order that the service has signed for this very kit, and a press of 
 Everything must be with the service, each file confirmed, unless the order itself says that what is
 not may go as well; what a hold keeps never goes so. And the service must have looked through its
 store since it ordered this, seven days ago at most, and have found that nothing of this kit is lost
-there: what a receipt says may be long ago.
+there: what a receipt says may be long ago. A kit in contact holds everything against the store once
+more; to one that gets its order by hand, the service says which of its films it saw.
 
     kit/reset     the recorder's signed word that it has begun: from here on nothing stops it
     kit/former    the same file, once nothing is left: what was removed, and on whose order
@@ -33,7 +34,14 @@ import msgspec
 
 from appliance.errors import BadFile, BadInput, BadSignature, Reason
 from appliance.film.manifest import parse_manifest
-from appliance.protocol.audits import AUDIT, FRESH, StoreAudit, order_and_audit, with_audit
+from appliance.protocol.audits import (
+    AUDIT,
+    FRESH,
+    StoreAudit,
+    films_seen,
+    order_and_audit,
+    with_audit,
+)
 from appliance.protocol.cards import CardChain, KitCard
 from appliance.protocol.case_record import is_withdrawn
 from appliance.protocol.emptying import is_emptied
@@ -143,6 +151,12 @@ class ResetRefusal(Reason):
         "The kit has not seen yet, since the service ordered this, that the store still has "
         "everything it sent. Let the kit send at base until all is confirmed, then try again.",
     )
+    NOT_SEEN = (
+        "not-all-seen",
+        "The service did not see every film of this kit when it looked through its store for this "
+        "order. Nothing is removed. Let the kit send at base until all is confirmed, then ask the "
+        "service to order it again.",
+    )
     HELD = (
         "held-and-not-sent",
         "A family's films are under a hold, and not all of them are with the service. They are "
@@ -175,7 +189,7 @@ def judge(
         return (
             _lost(order, audit, service, home, now)
             or _unsent(order, home)
-            or _not_compared(order, home)
+            or _not_compared(order, note, service, home)
             or order
         )
     except (BadFile, OSError):
@@ -191,15 +205,27 @@ def _unsent(order: Reset, home: Home) -> ResetRefusal | None:
     return None
 
 
-def _not_compared(order: Reset, home: Home) -> ResetRefusal | None:
-    """What came here is held against the store, and that may have been cut short. An order that
-    somebody carries to a kit with none of its own is not: such a kit may not send any more."""
-    said = ordered(home)
-    if not said or was_compared(home, said):
-        return None
+def _not_compared(order: Reset, note: str, service: CardChain, home: Home) -> ResetRefusal | None:
+    """What came here is held against the store, and that may have been cut short. What somebody
+    carried to the kit is held against what the service saw there: such a kit may not send any
+    more."""
     if order.unsent and not any(_held(home, case) for case in _ids(home.cases)):
         return None
-    return ResetRefusal.NOT_COMPARED
+    said = ordered(home)
+    if said and not was_compared(home, said):
+        return ResetRefusal.NOT_COMPARED
+    text, audit = order_and_audit(note)
+    if with_audit(text, audit) == said:
+        return None
+    films = {*_ids(home.recordings), *_imports(home)}
+    return None if films <= films_seen(note, order.kit, service) else ResetRefusal.NOT_SEEN
+
+
+def _imports(home: Home) -> Iterator[str]:
+    """Films from elsewhere; without its manifest one is still being brought in."""
+    for case in _ids(home.cases):
+        place = home.case(case).imports
+        yield from (film for film in _ids(place) if is_there(place / film / "manifest"))
 
 
 def was_compared(home: Home, said: str) -> bool:

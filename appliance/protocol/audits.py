@@ -6,14 +6,22 @@ that whoever relies on the store can say when that was, and what was looked at.
     inbox/audit       that, on a kit which was ordered to be set back
 """
 
+import hashlib
+from contextlib import suppress
 from datetime import timedelta
 
+from appliance.errors import BadInput
+from appliance.protocol.cards import CardChain
 from appliance.records.files import Fact, Timestamp
 
 AUDIT = "audit"
 """The newest in a kit's inbox."""
 NAMED = 200
-"""Names that an audit lists: as many as fit into a note, with room for more."""
+"""Names of objects that an audit lists: as many as fit into a note, with room for more."""
+NAMED_CASES = 1000
+"""Cases that it lists where more objects are lost than that."""
+SEEN = 1500
+"""Films that go with an order which is carried by hand: it still fits beside the longest audit."""
 FRESH = timedelta(days=7)
 """An audit that is older says nothing of what the store holds now."""
 
@@ -40,17 +48,57 @@ class StoreAudit(Fact, frozen=True, kw_only=True, tag="store-audit/v1"):
     found: dict[str, int]
     """What is not as it should be: how often, by its code."""
     lost: tuple[str, ...]
-    """Objects that are gone or another; a folder stands for all of it. At most `NAMED`."""
+    """Objects that are gone or another; a folder stands for all of it. At most `NAMED`, or as many
+    cases as `NAMED_CASES`. Folders of which nobody can say that they were ever a case come last,
+    while there is room."""
     more: int
     """So many are lost besides."""
 
 
-def with_audit(order: str, audit: str) -> str:
-    """An order and the service's audit of its store, two signed notes in one text."""
-    return f"{order}\n{audit}" if audit else order
+class FilmsSeen(Fact, frozen=True, kw_only=True, tag="films-seen/v1"):
+    """Which films of one kit an audit saw at the store, each with every file that its manifest
+    names. Signed by the service; it goes with an order that is carried to a kit by hand."""
+
+    kit: str
+    audit: str
+    """SHA-256 (hex) of the audit, as it was signed."""
+    at: Timestamp
+    films: tuple[str, ...]
+    """At most `SEEN`."""
+
+
+def with_audit(order: str, audit: str, seen: str = "") -> str:
+    """An order and the service's audit of its store, signed notes in one text; behind them, for a
+    kit that cannot look itself, which of its films were seen."""
+    return "\n".join(filter(None, (order, audit, seen)))
 
 
 def order_and_audit(text: str) -> tuple[str, str]:
-    """The two of them, '' for an audit that is not there."""
-    order, found, audit = text.partition("\n\n{")
-    return (f"{order}\n", f"{{{audit}") if found else (text, "")
+    """The first two of them, '' for an audit that is not there."""
+    order, audit, _ = _split(text)
+    return order, audit
+
+
+def films_seen(text: str, kit: str, service: CardChain) -> set[str]:
+    """The films of a kit that the service saw in the audit which lies beside this order; none where
+    it did not say so."""
+    _order, audit, note = _split(text)
+    with suppress(BadInput):
+        seen = service.word(note, FilmsSeen)
+        if (seen.kit, seen.audit) == (kit, digest(audit)):
+            return set(seen.films)
+    return set()
+
+
+def digest(audit: str) -> str:
+    """By which `FilmsSeen` names an audit."""
+    return hashlib.sha256(audit.encode()).hexdigest()
+
+
+def _split(text: str) -> tuple[str, str, str]:
+    first, *rest = text.split("\n\n{", 2)
+    notes = [first, *(f"{{{note}" for note in rest)]
+    # What parted them took the end of the line before.
+    notes = [*(f"{note}\n" for note in notes[:-1]), notes[-1]]
+    order, audit, seen = [*notes, "", ""][:3]
+    return order, audit, seen

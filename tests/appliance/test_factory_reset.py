@@ -3,7 +3,7 @@
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,7 +28,14 @@ from appliance.factory_reset import (
     remove_own,
     unsent,
 )
-from appliance.protocol.audits import AUDIT, StoreAudit, order_and_audit, with_audit
+from appliance.protocol.audits import (
+    AUDIT,
+    FilmsSeen,
+    StoreAudit,
+    digest,
+    order_and_audit,
+    with_audit,
+)
 from appliance.protocol.cards import KitCard
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.objects import NEWEST_AUDIT
@@ -88,7 +95,23 @@ def kit(tmp_path: Path) -> SendingKit:
     return SendingKit(tmp_path / "kit", tmp_path / "service")
 
 
+def seen(note: str, of_kit: str, films: Iterable[str], **changed: str) -> str:
+    """The same, and that the service saw these films of the kit."""
+    text, audit = order_and_audit(note)
+    fields = {"kit": of_kit, "audit": digest(audit)} | changed
+    fact = FilmsSeen(at=STARTED, films=tuple(films), **fields)
+    return with_audit(text, audit, sign_fact(service().signer, fact))
+
+
+def films_of(kit: SendingKit) -> list[str]:
+    imports = kit.home.cases.glob("*/imports/*/manifest")
+    return [path.parent.name for path in (*kit.home.recordings.glob("*/manifest"), *imports)]
+
+
 def answer(kit: SendingKit, note: str) -> Reset | ResetRefusal:
+    """To an order that somebody carries to the kit, all of whose films the service saw."""
+    if order_and_audit(note)[1]:
+        note = seen(note, kit.id, films_of(kit))
     return judge(note, kit.id, service().chain, kit.home, NOW)
 
 
@@ -196,6 +219,63 @@ def test_what_the_store_has_lost_of_this_kit_keeps_it_as_it_is(kit: SendingKit) 
     assert isinstance(lost(f"cases/{case.id}", unsent=True), Reset)
     save(case.directory / "hold", b"held")
     assert lost(f"cases/{case.id}", unsent=True) is ResetRefusal.HELD
+
+
+def test_an_order_that_is_carried_by_hand_needs_an_audit_that_saw_every_film_here(
+    kit: SendingKit,
+) -> None:
+    case = kit.case()
+    films = [kit.film(case.id), kit.film(case.id)]
+    film = new_id()
+    brought = case.directory / "imports" / film
+    brought.mkdir(parents=True)
+    (brought / "0000.mp4.age").write_bytes(VERSION_LINE)
+    save(brought / "manifest", (kit.home.recording(films[0]) / "manifest").read_bytes())
+    films.append(film)
+    kit.sync()
+    assert list(unsent(kit.home)) == []
+    note = order(kit.id, service().signer)
+
+    def says(note: str) -> object:
+        return judge(note, kit.id, service().chain, kit.home, NOW)
+
+    whole = seen(note, kit.id, [*films, new_id()])
+    assert isinstance(says(whole), Reset)
+    for missing in films:
+        some = seen(note, kit.id, set(films) - {missing})
+        assert says(some) is ResetRefusal.NOT_SEEN, missing
+    for other in (
+        note,
+        seen(note, kit.id, films, kit=new_id()),
+        seen(note, kit.id, films, audit=digest("another audit")),
+        whole.replace(films[0], "a" * 16),
+        whole.rpartition("\n\n{")[0] + "\n\n{}",
+        whole + seen(note, kit.id, films),
+    ):
+        assert says(other) is ResetRefusal.NOT_SEEN
+    unsent_too = order(kit.id, service().signer, unsent=True)
+    assert isinstance(says(unsent_too), Reset), "the service says that it may go"
+    save(case.directory / "hold", b"held")
+    assert says(unsent_too) is ResetRefusal.NOT_SEEN
+
+
+def test_a_kit_that_has_its_order_from_the_store_goes_by_its_own_look(kit: SendingKit) -> None:
+    kit.film(kit.case().id)
+    kit.sync()
+    note = order(kit.id, service().signer)
+    for name, part in zip(("order-000001", AUDIT), order_and_audit(note), strict=True):
+        save(kit.home.inbox / name, part.encode())
+
+    def says(note: str) -> object:
+        return judge(note, kit.id, service().chain, kit.home, NOW)
+
+    carried = seen(note, kit.id, films_of(kit))
+    assert says(note) is says(carried) is ResetRefusal.NOT_COMPARED
+    note_compared(kit.home, ordered(kit.home))
+    assert isinstance(says(note), Reset) and isinstance(says(carried), Reset)
+    other = order(kit.id, service().signer, audit=an_audit(STARTED + timedelta(minutes=1)))
+    assert says(other) is ResetRefusal.NOT_SEEN, "that look was for another audit"
+    assert isinstance(says(seen(other, kit.id, films_of(kit))), Reset)
 
 
 def test_a_kit_that_is_to_be_set_back_looks_once_more_whether_the_store_has_it_all(

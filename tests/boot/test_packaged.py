@@ -11,7 +11,7 @@ from cryptography.x509 import DNSName, SubjectAlternativeName, load_pem_x509_cer
 
 from appliance.config import load_config
 from appliance.factory_reset import begun, former
-from appliance.protocol.audits import with_audit
+from appliance.protocol.audits import FilmsSeen, digest, with_audit
 from appliance.protocol.cards import KitCard
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.orders import Reset
@@ -130,7 +130,10 @@ def test_a_kit_goes_to_other_hands_each_process_removing_its_own(
     old, certificate = who(booted), (booted.home.keys / "tls.crt").read_bytes()
     now = SystemClock().read().wall
     reset = sign_fact(service.signer, Reset(number=1, kit=old, at=now))
-    order = with_audit(reset, sign_fact(service.signer, an_audit(now))).encode()
+    audit = sign_fact(service.signer, an_audit(now))
+    films = tuple(path.name for path in booted.home.recordings.iterdir())
+    seen = FilmsSeen(kit=old, audit=digest(audit), at=now, films=films)
+    order = with_audit(reset, audit, sign_fact(service.signer, seen)).encode()
     # So that the kit knows what time it is.
     assert page(booted).submit("/unlock", {"passphrase": PASSPHRASE}).status == 200
     kit.recorder_shows("a trusted clock", lambda s: s.clock == "trusted")

@@ -22,6 +22,7 @@ ELSEWHERE = {
     "appliance.media.avc": "appliance/media/test_cutting",
     "appliance.media.wire": "appliance/media/test_apart",
     # Facts, tested where they are judged.
+    "appliance.protocol.audits": "appliance/test_factory_reset",
     "appliance.protocol.case_record": WITHDRAWAL,
     "appliance.protocol.emptying": "firmware/test_emptying",
     "appliance.protocol.notes": "appliance/test_verifying",

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from appliance.base.keeping.films_read import FilmRead, tell_kits
 from appliance.base.keeping.kit_logs import kit_logs
 from appliance.base.service import Service
 from appliance.errors import BadInput
+from appliance.protocol.audits import SEEN, FilmsSeen, digest
 from appliance.records.clock import SystemClock
+from appliance.records.signing import sign_fact
 from appliance.stores.store import ServiceStore
 from appliance.vault.keys import PrivateKeys
 
@@ -43,10 +46,11 @@ def audit(
 ) -> None:
     """Look whether the store holds what it should, and sign what was found.
 
-    Every film's files by the list in its signed manifest, the key of each case, the answer to each
-    withdrawal, and what waits to be carried out. Kits must be enrolled. Nothing is changed; what
-    was found is put at the store as audits/NUMBER, signed, and for each kit which of its films
-    were read whole. It ends with status 1 if something is not as it should be.
+    Every film's files by the list in its signed manifest, the key of each case and to how many of
+    the service's keys it is sealed, the answer to each withdrawal, and what waits to be carried
+    out. Kits must be enrolled. Nothing is changed; what was found is put at the store as
+    audits/NUMBER, signed, and for each kit which of its films were read whole. It ends with status
+    1 if something is not as it should be.
 
     Where the opening key is not here, of cases' keys only that they are sealed is seen: carry them
     to it with ask DIR --audit, and give its answer with --opened.
@@ -56,7 +60,8 @@ def audit(
       attune base /srv/attune/store -i KEYS audit --sample 1
       attune base /srv/attune/store -i KEYS audit --opened /media/stick/ask
     """
-    found, waiting, signed, _note = look_through(service, sample / 100, rehearse, opened)
+    look = look_through(service, sample / 100, rehearse, opened)
+    found, waiting = look.found, look.waiting
     lines = [finding.sentence for finding in found.findings]
     lines += [f"Not done yet: {in_words(outcome)}" for outcome in waiting]
     if found.unopened:
@@ -67,7 +72,7 @@ def audit(
         f" {len(waiting)}."
     )
     bad = bool(found.findings or waiting)
-    tell(as_json, "\n".join(lines), ok=not bad, audit=found, waiting=waiting, signed=signed)
+    tell(as_json, "\n".join(lines), ok=not bad, audit=found, waiting=waiting, signed=look.number)
     sys.exit(bad)
 
 
@@ -105,11 +110,30 @@ def logs(service: Service, kit: str, as_json: bool) -> None:
     sys.exit(not ok)
 
 
+@dataclass(frozen=True)
+class Look:
+    """What came of an audit."""
+
+    found: Audit
+    waiting: list[Outcome]
+    """Orders that are not carried out."""
+    number: int = 0
+    """Of the signed audit; 0 in a rehearsal."""
+    note: str = ""
+    films: str = ""
+    """The signed word which films of the kit that was asked about were seen; '' if they are too
+    many for an order that is carried by hand."""
+
+
 def look_through(
-    service: Service, sample: float, rehearse: bool = False, stick: Path | None = None
-) -> tuple[Audit, list[Outcome], int, bytes]:
-    """Audit the store and sign what was found, unless it is a rehearsal: the audit, the orders that
-    wait, its number and the note. `stick`: where an opening key's answer lies; it counts once."""
+    service: Service,
+    sample: float,
+    rehearse: bool = False,
+    stick: Path | None = None,
+    of_kit: str = "",
+) -> Look:
+    """Audit the store and sign what was found, unless it is a rehearsal; and which films of one kit
+    were seen. `stick`: where an opening key's answer lies; it counts once."""
     began = SystemClock().read().wall
     signers = [
         *(card.verifying_key() for card in (*service.practitioners(), *service.former())),
@@ -120,22 +144,27 @@ def look_through(
         seen = opening.read(work.keys, work.ledger, stick) if stick else None
         auditor = Auditor(
             work.store, work.keys.identities, signers, work.ledger, sample,
-            seen=seen.held if seen else None,
+            seen=seen.held if seen else None, service=work.keys.chain, of_kit=of_kit,
         )  # fmt: skip
         listed = list(auditor.listed())
     # To read takes long: families' orders are carried out meanwhile.
     with service.at_store() as (store, keys):
         found = auditor.and_read(store, listed)
         if rehearse:
-            return found, waiting, 0, b""
+            return Look(found, waiting)
         signed, note = sign_audit(store, keys, found, len(waiting), began)
-        lost = any(finding.code in LOST for finding in found.findings)
+        lost = any(finding.code in {*LOST, "stray"} for finding in found.findings)
         if found.whole or lost:
             _tell_kits(service, store, keys, found.whole, began, lost)
     if stick and seen:
         with service.at_work() as work:
             opening.taken(work.ledger, stick, seen)
-    return found, waiting, signed.number, note
+    films = ""
+    if of_kit and len(auditor.films_seen) <= SEEN:
+        names = tuple(sorted(auditor.films_seen))
+        fact = FilmsSeen(kit=of_kit, audit=digest(note.decode()), at=began, films=names)
+        films = sign_fact(keys.signer, fact)
+    return Look(found, waiting, signed.number, note.decode(), films)
 
 
 def _tell_kits(

@@ -58,7 +58,7 @@ def reset(service: Service, kit: str, even_unsent: bool, rehearse: bool, as_json
     Everything on it goes, once all is sent and somebody at the kit presses for it. The store is
     looked through as well (`audit`): the kit wants to see that nothing is lost there, and not more
     than seven days ago. Both are also written to reset-KIT.order, for a kit that does not send any
-    more.
+    more, with the films of it that were seen at the store: such a kit refuses if it has another.
 
     \b
     Example:
@@ -68,15 +68,15 @@ def reset(service: Service, kit: str, even_unsent: bool, rehearse: bool, as_json
         now = SystemClock().read().wall
         number, note = order_reset(work.store, work.keys, work.ledger, kit, even_unsent, now)
         known = is_there(work.store, kit_object(kit))
-    found, _waiting, audited, told = look_through(service, 0.0, rehearse)
+    look = look_through(service, 0.0, rehearse, of_kit=kit)
     if not rehearse:
-        both = with_audit(note.decode(), told.decode())
-        save(service.folder / f"reset-{kit}.order", both.encode())
+        order = with_audit(note.decode(), look.note, look.films)
+        save(service.folder / f"reset-{kit}.order", order.encode())
     words = f"Order {number} for kit {kit}: it is to be set back."
-    if lost := [finding.sentence for finding in found.findings if finding.code in LOST]:
-        words += (
-            f"\nThe store has lost something, and the kit may have it yet: {len(lost)}. See: audit"
-        )
+    if lost := sum(finding.code in LOST for finding in look.found.findings):
+        words += f"\nThe store has lost something, and the kit may have it yet: {lost}. See: audit"
+    if not rehearse and not look.films:
+        words += "\nThis kit has too many films for an order that is carried by hand: let it send."
     if not known:
         words += f"\nNo kit {kit} has ever sent here. Is that its number?"
-    tell(as_json, words, kit=kit, order=number, known=known, audit=audited, dry_run=rehearse)
+    tell(as_json, words, kit=kit, order=number, known=known, audit=look.number, dry_run=rehearse)

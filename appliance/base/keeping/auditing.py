@@ -2,12 +2,14 @@
 
 By its listing, every file that a signed manifest names is there, in its size; of a sample, byte for
 byte. Each case has the keys that its films are sealed to, in files that the service's own opens,
-unless it was withdrawn: then it has none. Each answer is the one that the ledger knows, and nothing
-lies there that belongs to nothing.
+unless it was withdrawn: then it has none. Once the service's newest card names two keys or more
+that open, each of these files is sealed to so many. Each answer is the one that the ledger knows,
+and nothing lies there that belongs to nothing.
 
 The listing is gone through once, in the order of names, and no more of it is kept than one film.
-Without an opening key, of a case's key it is seen only that it is sealed to somebody: a sealed file
-does not say to whom. What one has seen elsewhere of a file with just this content counts as seen.
+Without an opening key, of a case's key it is seen only that it is sealed, and to how many: a sealed
+file does not say to whom. What one has seen elsewhere of a file with just this content counts as
+seen.
 
 It cannot miss a film whose manifest is gone as well, nor a document: that a kit sees, which holds
 its receipts against the store.
@@ -27,16 +29,18 @@ from typing import Literal
 from appliance.age.identities import identity_lines, parse_identity
 from appliance.age.unsealing import Identity, unseal
 from appliance.base.keeping.films_read import FilmRead
+from appliance.base.keeping.recipients import looked_at, not_to_all, sealed_to_how_many
 from appliance.base.ledger import Ledger
 from appliance.base.orders import put_note, read_or_none
 from appliance.errors import BadInput, Incomplete, NoMatch
 from appliance.film.manifest import FilmStarted, parse_manifest
-from appliance.protocol.audits import NAMED, StoreAudit
+from appliance.protocol.audits import NAMED, NAMED_CASES, StoreAudit
 from appliance.protocol.cards import CardChain
 from appliance.protocol.hold_reasons import WHY_NAME
 from appliance.protocol.names import numbered
 from appliance.protocol.objects import NEWEST_AUDIT, audit_object, hold_object, tombstone_object
 from appliance.protocol.permits import recipient_digest
+from appliance.protocol.teams import TEAM_NAME, read_team
 from appliance.records.files import ID
 from appliance.records.signing import Verifier, sign_fact
 from appliance.stores.store import Entry, ServiceStore, measure
@@ -49,6 +53,8 @@ Code = Literal[
     "manifest",
     "no-manifest",
     "key",
+    "recipients",
+    "stray",
     "key-left",
     "film-left",
     "answer",
@@ -63,13 +69,20 @@ SENTENCES: dict[Code, str] = {
     "no-manifest": "is a film whose manifest was lost.",
     "key": "has no key that the service can use, or lacks one that its films are sealed to, so "
     "that nobody here can open them.",
+    "recipients": "is sealed to fewer keys than open by the service's newest card: if one of them "
+    "is lost, nobody here may be able to open it. Seal it anew: reseal, or ask where the opening "
+    "key is elsewhere.",
+    "stray": "is a folder that no kit or base is known to have made: nothing in it is signed by "
+    "one that is enrolled here, and the ledger does not know it. Whoever has a kit's way in can "
+    "put it there. If a kit of yours has this case, let it send; if none has, remove the folder.",
     "key-left": "is a key of a case that was withdrawn.",
     "film-left": "is of a film that was taken back.",
     "answer": "is not the answer that the ledger knows.",
     "orphan": "belongs to nothing: no manifest names it, and nothing of this kind is kept there.",
 }
 LOST: frozenset[Code] = frozenset(("missing", "size", "content", "manifest", "no-manifest", "key"))
-"""What means that the store does not hold what it was given."""
+"""What means that the store does not hold what it was given. Not `stray`: of that nobody can say
+that it was ever given."""
 
 _ID = ID.pattern
 _FILM = re.compile(rf"(?P<film>cases/(?P<case>{_ID})/(recordings|imports)/(?P<id>{_ID})/).+")
@@ -79,7 +92,6 @@ _OURS = re.compile(
     rf"cases/{_ID}/([^/]+|(documents|clips|derived/{_ID}|shares/{_ID}|(recordings|imports)/{_ID})"
     r"/[^/]+)|(audits|begun|holds|kits|orders|purged|revoked|service|tombstones)/.+"
 )
-_SEALED_TO = re.compile(rb"^-> (X25519|mlkem768x25519) ", re.MULTILINE)
 _UNSEEN = ""
 _LARGEST = 64 << 20
 """Bytes: no manifest is longer."""
@@ -132,6 +144,12 @@ class Auditor:
     seen: Mapping[str, Sequence[str]] | None = None
     """What an opening key has seen elsewhere: by the SHA-256 (hex) of a key file, the digests of
     what it holds (`custody.opening`)."""
+    service: CardChain | None = None
+    """To whose keys a case's key must be sealed; None: it is not looked at."""
+    of_kit: str = ""
+    """Whose films are kept in `films_seen`."""
+    films_seen: list[str] = field(default_factory=list)
+    """By the listing, each file that their manifests name is there."""
     _taken_back: set[tuple[str, str]] = field(default_factory=set)
     _to_read: list[tuple[str, str]] = field(default_factory=list)
     _drawn: list[tuple[FilmRead, frozenset[str]]] = field(default_factory=list)
@@ -190,21 +208,43 @@ class Auditor:
 
     def _case(self, case: str, entries: Iterable[Entry]) -> Iterator[Finding]:
         keys: list[str] = []
+        teams: list[str] = []
         sealed_to: set[str] = set()
+        found: list[Finding] = []
         for film, files in groupby(entries, _film_of):
             if film:
                 sizes = {entry.name: entry.size for entry in files}
                 self._objects += len(sizes)
                 self._films += 1
-                yield from self._film(film, sizes, sealed_to)
+                found += self._film(film, sizes, sealed_to)
                 continue
             for entry in files:
                 self._objects += 1
                 if _KEY.fullmatch(entry.name):
                     keys.append(entry.name)
                 elif not _OURS.fullmatch(entry.name):
-                    yield Finding(entry.name, "orphan")
-        yield from self._keys(case, keys, sealed_to)
+                    found.append(Finding(entry.name, "orphan"))
+                elif TEAM_NAME.fullmatch(entry.name.rpartition("/")[2]):
+                    teams.append(entry.name)
+        found += self._keys(case, keys, sealed_to)
+        lost = any(finding.code in LOST for finding in found)
+        # What a film was sealed to is known only of one whose manifest is believed.
+        if lost and not sealed_to and not self._is_known(case, teams):
+            found = [Finding(f"cases/{case}", "stray")]
+        yield from found
+
+    def _is_known(self, case: str, teams: Sequence[str]) -> bool:
+        """True if the ledger knows this case, or somebody of the service signed who works in it."""
+        if self.ledger.closing(case) or case in self.ledger.of("emptied"):
+            return True
+        if any(hold.startswith(f"{case}/") for hold in self.ledger.of("held")):
+            return True
+        for name in teams:
+            with suppress(BadInput):
+                note = read_or_none(self.store, name) or b""
+                read_team(name.rpartition("/")[2], note, case, self.signers)
+                return True
+        return False
 
     def _film(self, film: str, sizes: dict[str, int], sealed_to: set[str]) -> Iterator[Finding]:
         match = _FILM.fullmatch(f"{film}manifest")
@@ -225,17 +265,21 @@ class Auditor:
             yield Finding(f"{film}manifest", "manifest")
             return
         sealed_to.add(manifest.started.recipient)
+        whole = True
         left = set(sizes) - {f"{film}manifest"}
         drawn = len(self._to_read)
         for name, size, sha256 in manifest.files:
             left.discard(film + name)
             there = sizes.get(film + name)
+            whole = whole and there == size
             if there is None:
                 yield Finding(film + name, "missing")
             elif there != size:
                 yield Finding(film + name, "size")
             elif self.chance() < self.sample:
                 self._to_read.append((film + name, sha256))
+        if whole and manifest.started.kit == self.of_kit:
+            self.films_seen.append(manifest.started.recording)
         read = frozenset(name for name, _sha256 in self._to_read[drawn:])
         if read and len(read) == len(manifest.files) and "/recordings/" in film:
             self._drawn.append((_read(manifest.started, text), read))
@@ -247,8 +291,17 @@ class Auditor:
         if closing is not None and not closing.ids["held"]:
             for name in keys:
                 yield Finding(name, "key-left")
-        elif not self._open(keys, sealed_to):
+            return
+        if not self._open(keys, sealed_to):
             yield Finding(f"cases/{case}", "key")
+        elif self.service is not None and self.service.newest is not None:
+            files = {}
+            for name in keys:
+                if numbered(file := name.rpartition("/")[2]):
+                    sealed = read_or_none(self.store, name) or b""
+                    files[name] = looked_at(file, sealed, self.service, self.identities)
+            for name in not_to_all(files):
+                yield Finding(name, "recipients")
 
     def _open(self, keys: Sequence[str], sealed_to: set[str]) -> bool:
         """True if these files hold a key of the case and each that its films are sealed to."""
@@ -273,7 +326,7 @@ class Auditor:
         if not self.identities and self.seen is not None and digest in self.seen:
             return set(self.seen[digest])
         if not self.identities:
-            return {_UNSEEN} if _SEALED_TO.search(sealed.partition(b"\n---")[0]) else set()
+            return {_UNSEEN} if sealed_to_how_many(sealed) else set()
         with suppress(BadInput, Incomplete, NoMatch, UnicodeDecodeError):
             lines = identity_lines(unseal(sealed, self.identities).decode())
             return {recipient_digest(str(parse_identity(line).recipient)) for line in lines}
@@ -310,13 +363,27 @@ def newest_audit(store: ServiceStore, service: CardChain) -> StoreAudit | None:
     return None
 
 
+def lost_of(findings: Iterable[Finding]) -> tuple[tuple[str, ...], int]:
+    """What a signed audit names as lost, and how much is lost besides. Where there is much of it,
+    the cases in which it was: a kit looks for its own. Folders that anybody may have made come last
+    and are never counted as lost: however many they are, they hide nothing that is."""
+    found = list(findings)
+    lost = [finding.object for finding in found if finding.code in LOST]
+    strays = [finding.object for finding in found if finding.code == "stray"]
+    most = NAMED
+    if len(lost) > NAMED:
+        lost = list(dict.fromkeys("/".join(name.split("/")[:2]) for name in lost))
+        most = NAMED_CASES
+    return tuple([*lost, *strays][:most]), len(lost[most:])
+
+
 def sign_audit(
     store: ServiceStore, keys: PrivateKeys, audit: Audit, waiting: int, began: datetime
 ) -> tuple[StoreAudit, bytes]:
     """Put what an audit found at the store, signed, under the next number; returns it, and the
     note. Raises SendInterrupted, SendRefused."""
     before = newest_audit(store, keys.chain)
-    lost = [finding.object for finding in audit.findings if finding.code in LOST]
+    lost, more = lost_of(audit.findings)
     told = StoreAudit(
         number=before.number + 1 if before else 1,
         at=began,
@@ -327,8 +394,8 @@ def sign_audit(
         opened=audit.opened,
         waiting=waiting,
         found=dict(Counter(finding.code for finding in audit.findings)),
-        lost=tuple(lost[:NAMED]),
-        more=len(lost[NAMED:]),
+        lost=lost,
+        more=more,
     )
     note = sign_fact(keys.signer, told).encode()
     for name in (audit_object(told.number), NEWEST_AUDIT):

@@ -44,10 +44,9 @@ def sealed_anew(at_base: Base) -> Base:
 def test_a_key_that_opens_for_nobody_is_found_by_way_of_a_stick(at_base: Base) -> None:
     case, other = at_base.sent(), at_base.sent()
     there, stick = sealed_anew(at_base), at_base.root / "stick"
-    # To whom a file is sealed it does not show: beside the store nobody can tell.
-    key_of(at_base, case).write_bytes(
-        seal(b"x", [PrivateKeys.generate("practitioner").identity.recipient])
-    )
+    # It shows to how many a file is sealed, and not to whom: beside the store nobody can tell.
+    strangers = [PrivateKeys.generate("practitioner").identity.recipient for _ in range(3)]
+    key_of(at_base, case).write_bytes(seal(b"x", strangers))
     assert at_base.told("audit")["audit"]["opened"] is False
     looked_at(at_base, there, stick)
     told = at_base.told("audit", "--opened", str(stick), status=1)
@@ -75,9 +74,12 @@ def test_a_key_that_came_since_counts_as_not_opened(at_base: Base) -> None:
     there, stick = sealed_anew(at_base), at_base.root / "stick"
     looked_at(at_base, there, stick)
     at_base.kit.sync()
-    at_base.sent()
-    found = at_base.told("audit", "--opened", str(stick))["audit"]
-    assert (found["opened"], found["unopened"], found["findings"]) == (False, 1, [])
+    case = at_base.sent()
+    found = at_base.told("audit", "--opened", str(stick), status=1)["audit"]
+    assert (found["opened"], found["unopened"]) == (False, 1)
+    # This kit had not heard of the second card.
+    name = key_of(at_base, case).relative_to(at_base.store).as_posix()
+    assert found["findings"] == [{"object": name, "code": "recipients"}]
 
 
 def test_an_answer_to_an_audit_counts_once_and_a_rehearsal_does_not_count(at_base: Base) -> None:

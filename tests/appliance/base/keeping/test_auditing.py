@@ -9,11 +9,17 @@ import pytest
 
 from appliance.age.identities import generate_identity
 from appliance.age.sealing import seal
-from appliance.base.keeping.auditing import LOST, Auditor, Finding, newest_audit
+from appliance.base.custody.keys import cards_beside
+from appliance.base.keeping.auditing import LOST, Auditor, Finding, lost_of, newest_audit
 from appliance.factory_reset import ResetRefusal, judge
-from appliance.protocol.audits import StoreAudit
+from appliance.protocol.audits import NAMED, NAMED_CASES, StoreAudit
+from appliance.protocol.cards import KeyRole
 from appliance.protocol.objects import audit_object, tombstone_object
+from appliance.protocol.orders import Reset
+from appliance.protocol.teams import signed_team
+from appliance.records.files import new_id, save, to_json
 from appliance.records.signing import Signer, open_fact
+from appliance.vault.keys import HalfKeys
 from tests.support.bases import Base
 from tests.support.homes import CLOCK, contents, ledger_of, practitioner, service
 
@@ -131,10 +137,7 @@ def test_a_kit_that_is_ordered_to_be_set_back_reads_of_each_loss_whose_it_is(
     case = at_base.sent()
     (film,) = (path.name for path in at_base.kit.home.recordings.iterdir())
     fault(at_base.store / "cases" / case / file.replace("FILM", film))
-    at_base.told("reset", at_base.kit.id)
-    note = (at_base.keys / f"reset-{at_base.kit.id}.order").read_text()
-    kit, now = at_base.kit, CLOCK.read().wall
-    assert judge(note, kit.id, service().chain, kit.home, now) is ResetRefusal.LOST_THERE
+    assert carried(at_base) is ResetRefusal.LOST_THERE
 
 
 def test_a_film_that_lies_in_anothers_place_is_none(at_base: Base) -> None:
@@ -230,6 +233,119 @@ def test_without_an_opening_key_a_case_needs_a_key_that_is_sealed_to_somebody(
     key.chmod(0o600)
     key.write_bytes(b"age-encryption.org/v1\n--- and nobody\n-> X25519 \n")
     assert looked_through(at_base) == [Finding(f"cases/{case}", "key")]
+
+
+def keygen(folder: Path, name: str, role: KeyRole) -> Path:
+    keys = HalfKeys.generate(role)
+    save(folder / f"{name}.key", keys.text().encode(), mode=0o600)
+    save(folder / f"{name}.key.pub", to_json(keys.card()))
+    return folder / f"{name}.key.pub"
+
+
+def test_each_key_of_a_case_is_sealed_to_all_that_open_once_a_card_names_two(
+    at_base: Base,
+) -> None:
+    case = at_base.sent()
+    assert audit(at_base)["ok"], "a service of one card has one"
+    signing = keygen(at_base.keys, "signing", "signing")
+    daily = keygen(at_base.keys, "daily", "opening")
+    root, escrow = keygen(at_base.root, "root", "root"), keygen(at_base.root, "escrow", "opening")
+    at_base.told(
+        *("card", "--next", "--root", str(root)),
+        *("--signing", str(signing), "--until", "2099-12-31"),
+        *("--opening", str(daily), "--opening", str(escrow)),
+    )
+    name = f"cases/{case}/identity-0001.age"
+    assert found(at_base) == [(name, "recipients")]
+    assert "recipients" not in LOST, "it is there, and opens"
+    done = at_base.run("audit")
+    assert f"{name} is sealed to fewer keys" in done.stderr and "reseal" in done.stderr
+    at_base.told("reseal")
+    assert audit(at_base)["ok"]
+    # Beside the store nothing opens, and what a kit that had not heard of the card sends is seen.
+    chain = cards_beside(at_base.keys)
+    planted = at_base.store / name
+    planted.write_bytes(seal(OTHER.encode(), service().chain.recipients(practitioner().card())))
+    with ledger_of(at_base.folder) as ledger:
+        auditor = Auditor(at_base.folder, [], [at_base.kit.signer.verifier], ledger, service=chain)
+        assert list(auditor.listed()) == [Finding(name, "recipients")]
+
+
+def bogus(at_base: Base, number: int) -> str:
+    """What whoever has a kit's way in can make that looks like a case, of several kinds."""
+    case = new_id()
+    place = at_base.store / "cases" / case
+    film = place / "recordings" / new_id()
+    name, note = signed_team(Signer.generate("practitioner-x"), case, 1, ["practitioner-x"])
+    kinds: list[dict[Path, bytes]] = [
+        {place / "documents" / "team-0001.age": b"age-encryption.org/v1\n"},
+        {film / "manifest": b"{}\n", film / "0000.mp4.age": b""},
+        {film / "0000.mp4.age": b""},
+        {place / "identity-0001.age": b"rubbish", place / name: note},
+    ]
+    copied = next((at_base.store / "cases").glob("*/team-*-*"), None)
+    if copied is not None:
+        kinds.append({place / copied.name: copied.read_bytes()})
+    for path, data in kinds[number % len(kinds)].items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return f"cases/{case}"
+
+
+def carried(at_base: Base) -> object:
+    """What the kit says to the order to set it back that somebody carries to it."""
+    at_base.told("reset", at_base.kit.id)
+    note = (at_base.keys / f"reset-{at_base.kit.id}.order").read_text()
+    kit, now = at_base.kit, CLOCK.read().wall
+    return judge(note, kit.id, service().chain, kit.home, now)
+
+
+def test_however_many_folders_a_stranger_makes_a_reset_goes_by_what_was_really_lost(
+    at_base: Base,
+) -> None:
+    case = at_base.sent()
+    made = {bogus(at_base, number) for number in range(NAMED + 2)}
+    assert set(found(at_base)) == {(folder, "stray") for folder in made}
+    assert (signed(at_base, 1).more, set(signed(at_base, 1).lost) <= made) == (0, True)
+    assert isinstance(carried(at_base), Reset)
+    (segment,) = (at_base.store / "cases" / case).glob("recordings/*/0001.mp4.age")
+    kept = segment.read_bytes()
+    segment.unlink()
+    assert carried(at_base) is ResetRefusal.LOST_THERE
+    segment.write_bytes(kept)
+    assert isinstance(carried(at_base), Reset)
+    for key in (at_base.store / "cases" / case).glob("identity-*"):
+        key.unlink()
+    assert carried(at_base) is ResetRefusal.LOST_THERE
+
+
+def test_of_much_that_is_lost_each_case_is_named_and_then_nothing_is_left_out() -> None:
+    own = new_id()
+    many = [
+        Finding(f"cases/{new_id()}/recordings/{new_id()}/", "no-manifest") for _ in range(NAMED)
+    ]
+    last = Finding(f"cases/{own}/recordings/{new_id()}/0000.mp4.age", "missing")
+    strays = [Finding(f"cases/{new_id()}", "stray") for _ in range(2 * NAMED_CASES)]
+    assert lost_of([*strays, *many])[0] == tuple(one.object for one in many)
+    lost, more = lost_of([*strays, *many, last])
+    assert f"cases/{own}" in lost and more == 0 and len(lost) == NAMED_CASES
+    assert lost_of([last, *strays])[0][0] == last.object, "what was lost comes first"
+    others = [Finding(f"cases/{new_id()}", "key") for _ in range(NAMED_CASES)]
+    assert lost_of([*others, last])[1] == 1, "nobody can say whose it is"
+    assert "stray" not in LOST
+
+
+def test_a_kit_that_gets_its_order_by_hand_goes_by_the_films_that_were_seen(
+    at_base: Base,
+) -> None:
+    """A film that is gone with its manifest is missed by no audit."""
+    case = at_base.sent()
+    at_base.kit.film(case)
+    at_base.kit.sync()
+    assert isinstance(carried(at_base), Reset)
+    shutil.rmtree(next((at_base.store / "cases" / case / "recordings").iterdir()))
+    assert audit(at_base)["ok"]
+    assert carried(at_base) is ResetRefusal.NOT_SEEN
 
 
 def test_a_film_that_was_taken_back_and_lies_there_again_is_named(at_base: Base) -> None:
