@@ -27,6 +27,8 @@ _OURS = re.compile(
     rf"(tombstones|revoked|holds|purged|service/(card|roster))/.+|kits/{ID.pattern}/orders/.+"
 )
 """What the ledger and the folder of keys put back."""
+_TURN_SECONDS = 20.0
+"""So long cases are put back in one go: what families ask for is carried out between."""
 _SHOWN = 50
 
 
@@ -117,10 +119,14 @@ def _from(
                 progress=lambda name: None if quiet else click.echo(f"  {name}", err=True),
             )  # fmt: skip
             restorer.rest(work.store, work.desk, work.ledger)
-        # A case at a time: what families ask for meanwhile is carried out between.
-        for case, entries in restorer.cases():
+        cases = restorer.cases()
+        found = next(cases, None)
+        while found is not None:
+            until = service.clock.monotonic() + _TURN_SECONDS
             with service.at_work(rehearse) as work:
-                restorer.case(work.store, work.desk, work.ledger, case, entries)
+                while found is not None and service.clock.monotonic() < until:
+                    restorer.case(work.store, work.desk, work.ledger, *found)
+                    found = next(cases, None)
         return restorer
 
 
