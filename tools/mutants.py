@@ -76,7 +76,8 @@ HELD_BY = {
     f"firmware/test_books {TAKEN_OVER}",
     "firmware.timekeeper": "firmware/test_timekeeper firmware/test_runner "
     f"appliance/records/test_clock {TAKEN_OVER}",
-    "firmware.inbox": "firmware/test_runner firmware/test_removing firmware/test_renewing "
+    "firmware.inbox": "firmware/test_inbox firmware/test_books firmware/test_runner "
+    "firmware/test_removing firmware/test_renewing "
     f"web_ui/test_revoking appliance/test_factory_reset {EFFECTS} {TAKEN_OVER}",
     "firmware.board": "firmware/test_board firmware/test_runner firmware/test_gate",
     "firmware.recorder": f"firmware/test_recorder firmware/test_runner {EFFECTS} {TAKEN_OVER}",

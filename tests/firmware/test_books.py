@@ -221,3 +221,12 @@ def test_a_roster_for_which_there_was_no_room_is_taken_in_once_there_is(kit: Sta
     assert not kit.books.take_roster()
     shutil.rmtree(kit.home.roster)
     assert kit.books.take_roster() and not kit.books.take_roster()
+
+
+def test_a_card_that_is_followed_is_in_the_log(kit: Stage) -> None:
+    carded(kit, 2, OTHER)
+    kit.notice()
+    carded(kit, 3, SERVICE)
+    kit.notice()
+    kit.notice()
+    assert kit.events().count("service-card") == 2

@@ -8,14 +8,17 @@ import msgspec
 import pytest
 
 from appliance.age.identities import generate_identity
+from appliance.protocol.enrolment import Revocation
+from appliance.protocol.objects import revocation_name
 from appliance.protocol.permits import Renewed
 from appliance.protocol.requests import Renew
 from appliance.protocol.status import Pattern, State
-from appliance.records.files import new_id, to_json
+from appliance.records.files import new_id, save, to_json
+from appliance.records.signing import sign_fact
 from appliance.vault.keys import PrivateKeys
 from firmware.books import KitBooks
 from firmware.recorder import PRESENCE_LASTS, REFUSAL_SHOWN
-from tests.support.fakes import PRACTITIONER, Stage
+from tests.support.fakes import PRACTITIONER, SERVICE, Stage
 
 STRANGER = PrivateKeys.generate("practitioner", x25519=True)
 NEW = str(generate_identity(x25519=True).recipient)
@@ -56,6 +59,7 @@ def test_the_new_key_is_filmed_to_after_a_press_and_after_the_next_start_too(kit
     assert (kit.state, kit.light.pattern) == (State.ASKED, Pattern.PRESENCE)
     kit.press_when_asked()
     assert kit.status.answers[request.id] == "done"
+    assert kit.events().count("case-renewed") == 1
     assert KitBooks(kit.home).books.recipients == kit.books.books.recipients
     kit.advance(1.1)
     assert films(kit)
@@ -89,4 +93,19 @@ def test_a_key_confirmed_for_one_case_is_not_taken_for_another(kit: Stage) -> No
     kit.ask(renew(kit, case=new_id()))
     kit.press_when_asked()
     kit.advance(1.1)
+    assert not films(kit)
+
+
+def test_a_key_by_somebody_who_was_revoked_meanwhile_is_not_taken_although_it_is_pressed_for(
+    kit: Stage,
+) -> None:
+    request = renew(kit)
+    assert kit.ask(request) == "waiting"
+    name = PRACTITIONER.card().name
+    kit.home.prepare(kit.home.inbox)
+    note = sign_fact(SERVICE.signer, Revocation(practitioner=name, at=kit.clock.read().wall))
+    save(kit.home.inbox / revocation_name(name), note.encode())
+    assert kit.books.revoke() == (name,)
+    assert kit.inbox.confirm(request.id) is None
+    assert kit.inbox.answers[request.id] == "refused"
     assert not films(kit)

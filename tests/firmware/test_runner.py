@@ -154,6 +154,16 @@ def test_a_press_that_waited_while_the_recorder_hung_stops_a_film_all_the_same(
     assert not filming.camera.open and filming.state is not State.FILMING
 
 
+def test_why_there_was_a_fault_is_told_after_it_was_acknowledged_too(kit: Stage) -> None:
+    kit.arm()
+    kit.camera.fails_to_start = True
+    kit.press()
+    kit.settle()
+    kit.disarm()
+    kit.press()
+    assert (kit.state, kit.status.reason) == (State.IDLE, "camera-failed")
+
+
 def test_every_film_counts_before_the_camera_opens(kit: Stage) -> None:
     permit = kit.arm(films=1)
     kit.camera.fails_to_start = True
