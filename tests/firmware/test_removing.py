@@ -537,6 +537,24 @@ def test_more_cases_in_a_day_than_families_end_wait_for_the_services_answer(
     assert kit.books.may_end(new_id(), COLLEAGUE.signer.verifier, NOON)
 
 
+def test_the_service_ends_as_many_cases_in_a_day_as_it_says(kit: Stage) -> None:
+    cases = [another_case(kit) for _ in range(MOST_A_DAY + 2)]
+    for number, (case, _film) in enumerate(cases, 1):
+        order = service_order(kit, case=case, number=number)
+        assert ask(kit, signed(SERVICE.signer, order)) == "done"
+    assert here(kit) == set() and not kit.books.books.ended
+
+
+def test_a_case_of_which_nothing_is_here_counts_among_nobodys(kit: Stage) -> None:
+    """Its films may be on another kit; what ends here is what is removed here."""
+    for _ in range(MOST_A_DAY + 2):
+        note = signed(PRACTITIONER.signer, withdrawal(kit, case=kit.make_case()))
+        assert ask(kit, note) == "done"
+    case, film = another_case(kit)
+    assert ask(kit, signed(PRACTITIONER.signer, withdrawal(kit, case=case))) == "done"
+    assert film not in here(kit)
+
+
 def test_an_order_for_a_film_that_names_none_removes_nothing(kit: Stage) -> None:
     film = make_film(kit)
     assert ask(kit, signed(PRACTITIONER.signer, film_withdrawal(kit, ""))) == "refused"
