@@ -47,7 +47,7 @@ ELSEWHERE = {
     "firmware.camera": "firmware/test_camera_contract",
     **{
         f"firmware.{name}": "firmware/test_runner"
-        for name in ("cameras.late", "capture", "filming", "inbox")
+        for name in ("cameras.late", "capture", "filming")
     },
     "firmware.muxer": "firmware/test_writer",
     # Real cameras and stores have tiers of their own.
