@@ -5,6 +5,7 @@ from fractions import Fraction
 from av.codec.context import CodecContext, Flags
 from av.video.frame import PictureType, VideoFrame
 
+from appliance.media.colours import for_jpeg
 from appliance.media.footage import Upright
 
 STILL, SMALL = 2, 5
@@ -17,7 +18,7 @@ def jpeg(frame: VideoFrame, aspect: Fraction, quality: int, height: int | None =
     stands = width if upright.is_sideways else frame.height
     scale = Fraction(height or stands) / stands
     across, down = (max(round(side * scale), 1) for side in (width, frame.height))
-    picture = upright.turned(frame.reformat(across, down, "yuvj420p"))
+    picture = upright.turned(for_jpeg(frame, across, down))
     encoder = CodecContext.create("mjpeg", "w")
     encoder.width, encoder.height = picture.width, picture.height
     encoder.pix_fmt = "yuvj420p"

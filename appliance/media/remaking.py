@@ -20,10 +20,11 @@ from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from appliance.film.fragments import MUXER, MUXER_OPTIONS
+from appliance.media.colours import Colours, Space, space_of
 from appliance.media.footage import Sounds, Upright
 from appliance.media.survey import Survey
 from appliance.media.wire import FilmPipe, Wire
@@ -61,7 +62,7 @@ class Remade:
     ) -> None:
         """Of what was `found`; its picture is `like` this track. So many tracks of sound, each
         given in `layout`, mono or stereo."""
-        self._found, self._like = found, like.codec_context
+        self._found = found
         self._file = FilmPipe(wire)
         options = {
             **MUXER_OPTIONS,
@@ -70,10 +71,11 @@ class Remade:
             "max_interleave_delta": "1000000",
         }
         self._container = av.open(self._file, "w", format=MUXER, options=options)
-        self._upright, self._shaped = Upright(found.first), VideoReformatter()
+        self._upright, space = Upright(found.first), space_of(found.first)
+        self._colours = Colours(space)
         self._aspect = _aspect(like)
         self._size = _size(found.size, self._aspect)
-        self._picture, self._heard = self._tracks(layout if sounds else None)
+        self._picture, self._heard = self._tracks(space, layout if sounds else None)
         self._mix = Mix(sounds, layout, round(found.length * RATE))
         self._stands: VideoFrame | None = None
         """The picture that is seen now."""
@@ -159,7 +161,7 @@ class Remade:
             if (block.pts or 0) >= _BLOCK:
                 self._container.mux(self._heard.encode(block))
 
-    def _tracks(self, layout: str | None) -> tuple[VideoStream, AudioStream | None]:
+    def _tracks(self, space: Space, layout: str | None) -> tuple[VideoStream, AudioStream | None]:
         picture = self._container.add_stream("libx264", rate=Fraction(30), options=_ENCODER)
         width, height = self._size
         sideways = self._upright.is_sideways
@@ -168,11 +170,8 @@ class Remade:
         picture.time_base = picture.codec_context.time_base = Fraction(1, TICKS)
         context = picture.codec_context
         context.thread_count = min(os.cpu_count() or 1, MOST_THREADS)
-        context.colorspace = self._like.colorspace
-        context.color_primaries, context.color_trc = (
-            self._like.color_primaries,
-            self._like.color_trc,
-        )
+        context.colorspace, context.color_primaries, context.color_trc = space.value
+        context.color_range = ColorRange.MPEG
         if layout is None:
             return picture, None
         sound = self._container.add_stream("aac", rate=RATE)
@@ -184,7 +183,7 @@ class Remade:
         size = self._size
         if (frame.width, frame.height) != self._found.size:
             size = _within(_square((frame.width, frame.height), self._aspect), *size)
-        picture = self._shaped.reformat(frame, *size, "yuv420p")
+        picture = self._colours.plain(frame, *size)
         return picture if size == self._size else _framed(picture, *self._size)
 
 
