@@ -131,12 +131,13 @@ def _take(service: Service, directory: Path, as_json: bool) -> None:
         if isinstance(asked, AskedExport):
             given = giving.take(work.ledger, directory, asked, told)
             withdrawn = work.ledger.closing(given.case) is not None
+            films = giving.taken_back(work.ledger, asked)
         else:
             done = carrying.take(
                 work.store, work.keys, work.ledger, SystemClock(), directory, asked, told
             )
     if isinstance(asked, AskedExport):
-        tell_given(given, withdrawn, as_json)
+        tell_given(given, withdrawn, films, as_json)
     lines = [
         f"Case {one.case} was left alone: {one.why}"
         if one.why

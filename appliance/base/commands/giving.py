@@ -72,16 +72,16 @@ def answer_export(
     sys.exit(3 if done.problems else 0)
 
 
-def tell_given(given: GivenOut, withdrawn: bool, as_json: bool) -> None:
-    """Say that a case was given out."""
-    words = f"Case {given.case} was given out: {given.films} films. Not whole: {given.problems}."
+def tell_given(given: GivenOut, withdrawn: bool, films: list[str], as_json: bool) -> None:
+    """Say that a case was given out; the status is 1 where the family took it back meanwhile, or
+    films of it."""
+    lines = [f"Case {given.case} was given out: {given.films} films. Not whole: {given.problems}."]
     if withdrawn:
-        words += (
-            "\nThe family has withdrawn meanwhile. Have what was opened destroyed, and tell "
-            "whoever has it."
-        )
-    tell(as_json, words, ok=not withdrawn, given=given, withdrawn=withdrawn)
-    sys.exit(withdrawn)
+        lines.append("The family has withdrawn meanwhile. Have what was opened destroyed.")
+    lines += [f"Film {film} was taken back meanwhile. Have it destroyed." for film in films]
+    bad = bool(withdrawn or films)
+    tell(as_json, "\n".join(lines), ok=not bad, given=given, withdrawn=withdrawn, taken_back=films)
+    sys.exit(bad)
 
 
 def _shown(line: str) -> None:

@@ -163,6 +163,14 @@ def take(ledger: Ledger, directory: Path, asked: AskedExport, told: AnyAnswer) -
     return told
 
 
+def taken_back(ledger: Ledger, asked: AskedExport) -> list[str]:
+    """Films that were carried, and that the family has taken back by now."""
+    answered = ledger.of("answered").values()
+    gone = {line.ids["film"] for line in answered if line.ids["case"] == asked.case}
+    place = tuple(case_object(asked.case, f"{kind}/") for kind in FILMS)
+    return sorted(gone & {name.split("/")[3] for name in asked.objects if name.startswith(place)})
+
+
 def _objects(store: ServiceStore, case: str, kits: Sequence[KitCard]) -> Iterator[Entry]:
     """All that an export reads."""
     for part in (*PARTS, *(f"{kind}/" for kind in FILMS)):

@@ -136,6 +136,18 @@ def test_that_a_family_withdrew_meanwhile_is_told_when_the_answer_comes(
     assert again.returncode == 1 and "taken in before" in again.stderr
 
 
+def test_a_film_that_was_taken_back_meanwhile_is_told_when_the_answer_comes(
+    at_base: Base, case: str, stick: Path, reader: PrivateKeys
+) -> None:
+    there = safe(at_base)
+    at_base.told("ask", str(stick), "--export", case)
+    give_out(there, stick)
+    (taken,) = [path.name for path in (at_base.store / "cases" / case / "recordings").iterdir()]
+    at_base.told("withdraw", case, "--film", taken, "--kit", at_base.kit.id)
+    told = at_base.told("ask", str(stick), "--take", status=1)
+    assert (told["withdrawn"], told["taken_back"]) == (False, [taken])
+
+
 def test_what_was_altered_on_the_way_is_not_opened(
     at_base: Base, case: str, stick: Path, reader: PrivateKeys
 ) -> None:
