@@ -76,13 +76,13 @@ def withdraw(
 def finish_withdrawal(directory: CaseFolder) -> None:
     """Carry out what a withdrawal orders here: key first, then record, then all it opened."""
     keep = held(directory)
-    for key_file in [] if keep else paths_in(directory, _KEY_FILE):
-        destroy(key_file)
-    # Until when it was kept is a day that nobody needs any more.
-    for day in [] if keep else paths_in(directory, KEEP_NAME):
-        day.unlink(missing_ok=True)
-    for people in [] if keep else paths_in(directory, TEAM_NAME):
-        people.unlink(missing_ok=True)
+    if not keep:
+        for key_file in paths_in(directory, _KEY_FILE):
+            destroy(key_file)
+        # Until when it was kept, who worked with it and why it was held: nobody needs to know.
+        days, people = paths_in(directory, KEEP_NAME), paths_in(directory, TEAM_NAME)
+        for word in (*days, *people, *paths_in(directory.lifted, WHY_NAME)):
+            word.unlink(missing_ok=True)
     record = None
     # One that is damaged says nothing any more; the order stands beside it.
     with suppress(BadFile):
@@ -96,7 +96,4 @@ def finish_withdrawal(directory: CaseFolder) -> None:
         # copy: sharing ends at once, and a hold loses nothing by it.
         if part == directory.shares or (not keep and part not in ordered(directory)):
             remove_tree(part)
-    # Nothing is held any more, and why it was is a word about this family.
-    for why in [] if keep else paths_in(directory.lifted, WHY_NAME):
-        why.unlink(missing_ok=True)
     sync_directory(directory)

@@ -9,7 +9,9 @@ import pytest
 from appliance.protocol.case_record import CaseRecord
 from appliance.protocol.permits import PressRefusal
 from appliance.protocol.status import State
+from appliance.records.clock import Correction
 from appliance.records.files import LARGEST_FACT, load_fact, new_id, to_json
+from appliance.records.signing import sign_fact
 from firmware.board import Equipment
 from firmware.free_space import FreeSpace
 from firmware.gate import Gate
@@ -230,3 +232,14 @@ def test_where_no_order_lies_nobody_has_signed_one(kit: Stage) -> None:
     assert kit.gate.signer(permit) == PRACTITIONER.signer.verifier
     kit.disarm()
     assert kit.gate.signer(permit) is None
+
+
+def test_what_was_disarmed_with_a_wrong_time_is_disarmed_once(kit: Stage) -> None:
+    """In the log, which somebody reads to see what the kit was armed for."""
+    kit.arm()
+    now = kit.clock.read()
+    said = Correction(kit=kit.books.kit, time=now.wall, boot=now.boot, boottime=now.boottime)
+    assert kit.gate.correct(sign_fact(PRACTITIONER.signer, said))
+    kit.disarm()
+    kit.notice()
+    assert kit.events().count("disarmed") == 1

@@ -36,6 +36,7 @@ from appliance.protocol.case_record import (
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.objects import order_object, service_order_object, tombstone_object
 from appliance.protocol.orders import FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal, hold_name
+from appliance.protocol.retention import keep_name
 from appliance.records.files import Fact, Home, from_json, new_id, save, to_json
 from appliance.records.signing import Signer, open_note
 from appliance.stores.folder import FolderStore
@@ -346,6 +347,31 @@ def test_a_hold_keeps_everything_from_being_removed_and_ends_everything_all_the_
         opened(kit, case.id)
     assert finish_everything(kit.home) == []
     assert (case.directory / "identity-0001.age").exists()
+
+
+def test_what_is_known_of_a_case_goes_with_it_and_stays_as_long_as_it_is_held(
+    kit: SendingKit,
+) -> None:
+    """Until when it was kept, who worked with the family, and why it was held."""
+    case, _ = filmed(kit)
+    place_hold(case, HOLD, service().chain)
+    for name in (keep_name(1, kit.id), f"team-0001-{'a' * 16}"):
+        save(case.directory / name, b"?")
+    case.directory.lifted.mkdir(exist_ok=True)
+    why = case.directory.lifted / f"why-{'a' * 16}.age"
+    save(why, b"?")
+    told = ("keep-", "team-")
+
+    def there() -> list[str]:
+        return [one.name for one in case.directory.iterdir() if one.name.startswith(told)]
+
+    before = sorted(there())
+    assert len(before) >= 2
+    withdraw(case.directory, practitioner(), kit.id, STARTED)
+    assert sorted(there()) == before and why.exists()
+    lift_hold(case.directory, practitioner().signer, STARTED)
+    withdraw(case.directory, practitioner(), kit.id, STARTED + timedelta(1))
+    assert there() == [] and not list(case.directory.lifted.glob("why-*"))
 
 
 def test_when_the_hold_is_lifted_what_waited_is_removed_by_a_new_order(kit: SendingKit) -> None:
