@@ -12,6 +12,7 @@ from web_ui.session.access import even_new
 from web_ui.session.current import practitioner
 from web_ui.session.enrolment import is_new_card
 from web_ui.wording.language import _, ngettext
+from web_ui.wording.roster_ends import roster_ends
 from web_ui.wording.status_line import last_sync
 
 SILENT_SECONDS = 15 * 60.0
@@ -49,6 +50,7 @@ def show() -> ResponseReturnValue:
         status=status,
         problems=[_(problem.sentence) for problem in status.problems] if status else [],
         ends=[(_(one.sentence), one.at) for one in status.ends] if status else [],
+        silent=roster_ends(parts().home, practitioner().service, practitioner().now(parts().clock)),
         at_base=is_at_base(parts().home, parts().clock.read()),
         may_say=not is_new_card(parts().home, practitioner().card.name),
     )

@@ -1,16 +1,19 @@
 """The page "Sending": what waits, what was sent, why it waits, and where the kit is."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from appliance.protocol.roster import Roster
 from appliance.protocol.status import AT_BASE_SECONDS, AtBase, EndsSoon, Problem, SyncStatus
 from appliance.records.files import load_fact, save_fact
-from tests.support.pages import WebKit
+from appliance.records.signing import sign_fact
+from appliance.vault.keys import PrivateKeys
+from tests.support.pages import NOW, WebKit, service
 from web_ui.pages.sending import SILENT_SECONDS, told
 
 
@@ -149,3 +152,27 @@ def test_nobody_says_so_who_has_not_unlocked_the_page(tmp_path: Path) -> None:
         assert kit.browser.get("/sending").path != "/sending"
         assert kit.browser.post("/sending/base", {"base": "y"}).path != "/sending"
         assert not kit.home.at_base.exists()
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        (timedelta(days=14, hours=5), ""),
+        (timedelta(days=14, hours=-5), "has heard nothing from your service for 76 days. After "
+         "90 days it films nothing until it was at base. Take it there and send before"),
+        (timedelta(hours=-5), "has heard nothing from your service for 90 days. It films "
+         "nothing until it was at base."),
+    ],
+    ids=["in time", "two weeks before", "over"],
+)  # fmt: skip
+def test_the_page_warns_before_the_kit_has_been_away_for_too_long(
+    kit: WebKit, left: timedelta, said: str
+) -> None:
+    ends = NOW + left
+    roster = Roster(number=1, at=ends - timedelta(days=90), ends=ends, people=(), kits=(), left=())
+    kit.home.roster.write_text(sign_fact(service().signer, roster))
+    page = kit.browser.get("/sending")
+    assert (said in page.words) and ("heard nothing" in page.words) is bool(said)
+    # What another service signed says nothing.
+    kit.home.roster.write_text(sign_fact(PrivateKeys.generate("service").signer, roster))
+    assert "heard nothing" not in kit.browser.get("/sending").words

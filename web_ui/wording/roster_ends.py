@@ -1,0 +1,43 @@
+"""That the service's roster on this kit ends before long: from then on it films nothing."""
+
+from datetime import datetime, timedelta
+
+from appliance.errors import BadInput
+from appliance.protocol.cards import CardChain
+from appliance.protocol.roster import LARGEST, Roster, read_roster
+from appliance.records.files import Home, read_text
+from web_ui.wording.language import _, ngettext
+from web_ui.wording.times import in_words
+
+WARNED_BEFORE = timedelta(days=14)
+
+
+def roster_ends(home: Home, service: CardChain, now: datetime) -> str:
+    """What the page says of it; '' while there is time, and for a service without a roster."""
+    roster = _own(home, service)
+    if roster is None or now < roster.ends - WARNED_BEFORE:
+        return ""
+    silent, most = (now - roster.at).days, (roster.ends - roster.at).days
+    heard = ngettext(
+        "This kit has heard nothing from your service for %(num)s day.",
+        "This kit has heard nothing from your service for %(num)s days.",
+        max(silent, 0),
+    )
+    if roster.is_over(now):
+        after = _("It films nothing until it was at base. Take it there and send.")
+    else:
+        after = _(
+            "After %(most)s days it films nothing until it was at base. Take it there and send "
+            "before %(day)s.",
+            most=most,
+            day=in_words(roster.ends),
+        )
+    return f"{heard} {after}"
+
+
+def _own(home: Home, service: CardChain) -> Roster | None:
+    """The one that the recorder goes by; of one that a stolen key signed the end still counts."""
+    try:
+        return read_roster(read_text(home.roster, LARGEST), service, before=True)
+    except (BadInput, OSError):
+        return None
