@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
+from appliance.base import refusals
 from appliance.base.holds import Holds
 from appliance.base.keeping.days import DAYS, days_there
 from appliance.base.keeping.retention import learn, purge_again
@@ -48,7 +49,7 @@ from appliance.stores.store import ServiceStore, read_small
 from appliance.vault.keys import PrivateKeys
 
 _F = TypeVar("_F", bound=Fact)
-State = Literal["done", "done-before", "held", "waits", "asks", "refused", "failed"]
+State = Literal["done", "done-before", "held", "waits", "asks", "declined", "refused", "failed"]
 
 _LOOKED_AT_AGAIN = 4
 """Finished orders that a round looks at again, in turn; fewer where there are thousands."""
@@ -67,7 +68,7 @@ class Outcome:
     order: str
     state: State
     """`waits`: the day on which it is to be done has not come. `asks`: it waits for the service's
-    yes. `failed`: it could not be carried out now, and is tried again."""
+    yes. `declined`: it got a no. `failed`: it could not be carried out now, and is tried again."""
     case: str = ""
     removed: tuple[str, ...] = ()
     """Key files, or sealed files of a film, removed in this run."""
@@ -167,6 +168,16 @@ class Desk:
             found[name] = Outcome(name, "refused", code=error.code, why=error.sentence)
         return [outcome for outcome in found.values() if outcome.state != "waits"]
 
+    def look_at(self, name: str) -> Outcome | None:
+        """What becomes of one order; None where there is none, or it was answered or refused.
+        Raises as `mend` does, and BadInput for what is no order's name."""
+        if name in self._ledger.of("answered"):
+            return None
+        if read_or_none(self._store, order_object(name)) is None:
+            return None
+        self.holds.hear()
+        return self._by_itself(name, self._new)
+
     def withdraw_case(self, case: str) -> str:
         """Order the withdrawal of a whole case in the service's own name; `work` carries it out,
         and every kit learns of it from the tombstone. Returns the order's id."""
@@ -230,6 +241,10 @@ class Desk:
             ("emptied", {"name": case, "note": note})
             for case, note in learn(self._store, self._keys.chain)
         ]
+        lines += [
+            ("declined", line)
+            for line in refusals.learn(self._store, self._keys.chain, self._ledger)
+        ]
         days = days_there(self._store, self._keys.chain)
         if days and not self._ledger.of("setting"):
             lines.append(("setting", {"name": DAYS, "note": days}))
@@ -269,11 +284,12 @@ class Desk:
         return [self._by_itself(name, self._again) for name in sorted(self._ledger.of("answered"))]
 
     def _for_kits(self) -> dict[str, bytes]:
-        """What kits are to hear of, by where it lies: revocations, and orders of their own. And
-        what the service has set."""
+        """What kits are to hear of, by where it lies: revocations, what was refused, and orders of
+        their own. And what the service has set."""
         told = {
             where: line.ids["note"].encode() for where, line in self._ledger.of("setting").items()
         }
+        told |= refusals.told(self._ledger)
         for name, line in self._ledger.of("revoked").items():
             told[revocation_object(name)] = line.ids["note"].encode()
         for name, line in self._ledger.of("ordered").items():
@@ -326,6 +342,8 @@ class Desk:
         }
 
     def _new(self, name: str) -> Outcome:
+        if declined := self._declined(name):
+            return declined
         note = read_or_none(self._store, order_object(name))
         if note is None and (kept := self._kept().get(name)):
             note = kept.encode()
@@ -342,6 +360,20 @@ class Desk:
         if isinstance(order, FilmWithdrawal):
             return self._film(order, text)
         return self._case(order, text)
+
+    def _declined(self, name: str) -> Outcome | None:
+        """What became of an order that the service has refused; None where it has not, or has said
+        yes since: it has ordered as much itself, or closed the case."""
+        line = self._ledger.of("declined").get(name)
+        if line is None or self._closed(line.ids["case"]):
+            return None
+        film = ""
+        with suppress(BadInput):
+            order = parse_order(split_note(line.ids["asked"])[0])
+            film = _film(order)
+            if not isinstance(order, ShareEnd) and self._said_yes(order):
+                return None
+        return Outcome(name, "declined", line.ids["case"], film=film)
 
     def _asks(self, order: Withdrawal | FilmWithdrawal, by: str, text: str) -> str:
         """Why an order waits for the service's yes, '' if it counts. Once there were too many of a

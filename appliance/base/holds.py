@@ -6,6 +6,7 @@ somebody looks at it again, and it ends when it is lifted.
 
     holds/<case>/<hold>          a HoldNotice, named by its content
     holds/<case>/<hold>-lifted   a HoldEnd
+    holds/<case>/<hold>-refused  the service's no to a hold that waited for its word
     holds/<case>/why-<hold>.age  its reason, sealed to the service (`protocol.hold_reasons`)
 
 The reason goes with its case: once that is withdrawn and nothing holds it any more.
@@ -42,7 +43,7 @@ from appliance.stores.store import ServiceStore, read_small
 from appliance.vault.keys import PrivateKeys
 
 _WHY = re.compile(rf"holds/(?P<case>{ID.pattern})/{WHY_NAME.pattern}")
-_NAME = re.compile(rf"holds/(?P<hold>{ID.pattern}/[0-9a-f]{{16}})(?P<lifted>-lifted)?")
+_NAME = re.compile(rf"holds/(?P<hold>{ID.pattern}/[0-9a-f]{{16}})(?P<after>-lifted|-refused)?")
 
 
 @dataclass
@@ -69,10 +70,14 @@ class Holds:
             if found is None:
                 self.refused.append((name, BadFile("This is not the name of a hold.")))
                 continue
-            hold, lifted = found["hold"], bool(found["lifted"])
+            hold, lifted = found["hold"], found["after"] == "-lifted"
             if hold in self.ledger.of("lifted" if lifted else "held"):
                 continue
+            if hold in self.ledger.of("declined"):
+                continue
             try:
+                if found["after"] == "-refused":
+                    raise BadFile("This service has refused no such hold.")
                 note = read_small(self.store, name) or b""
                 self._lift(hold, note) if lifted else self._place(hold, note)
             except (BadInput, NotAFile, Waits) as error:
@@ -151,6 +156,15 @@ class Holds:
         return any(
             name.startswith(of_case) and isinstance(error, Waits) for name, error in self.refused
         )
+
+    def waits(self, case: str, hold: str) -> str:
+        """Why a hold at the store waits for the service's word; '' where it does not. Raises
+        SendInterrupted, SendRefused."""
+        self.hear()
+        for name, error in self.refused:
+            if name == hold_object(case, hold) and isinstance(error, Waits):
+                return error.sentence
+        return ""
 
     def put_back(self, listed: Collection[str] | None = None) -> None:
         """Put every hold and every end of one where the store has lost it: by what it lists, or by

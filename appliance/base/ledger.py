@@ -58,13 +58,14 @@ Kind = Literal[
     "roster",
     "exported",
     "setting",
+    "declined",
 ]
 """What a line is about, each under the name of what it speaks of: an order up to `removed-again`,
 then somebody in a case, a hold, a practitioner, an order for a kit by its number, a place at
 the store where something lay that made way, the card for which all was signed anew, what was asked
 of whoever has the opening key and came back, a case of which all is gone, a roster by its
-number, a case that was opened for somebody outside, and what the service has set, by where it
-lies at the store."""
+number, a case that was opened for somebody outside, what the service has set, by where it lies at
+the store, and an order or a hold that it has refused."""
 
 
 class LedgerHead(Fact, frozen=True, kw_only=True, tag="ledger-head/v1"):

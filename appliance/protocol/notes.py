@@ -36,6 +36,7 @@ from appliance.protocol.orders import (
     hold_name,
     read_hold,
 )
+from appliance.protocol.refusals import REFUSED_HOLD, OrderRefused, refusal_object
 from appliance.protocol.retention import KEEP_NAME, Keep, Purged, keep_name, purged_object
 from appliance.records.files import ID, Fact, from_json
 from appliance.records.signing import Verifier, open_fact, open_note, split_note
@@ -44,6 +45,8 @@ _F = TypeVar("_F", bound=Fact)
 _Asked = Withdrawal | FilmWithdrawal | ShareEnd
 _ASKED: msgspec.json.Decoder[_Asked] = msgspec.json.Decoder(_Asked)
 _SERVICE_ORDER: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
+_Answer = Tombstone | OrderRefused
+_ANSWER: msgspec.json.Decoder[_Answer] = msgspec.json.Decoder(_Answer)
 _ID = ID.pattern
 
 
@@ -126,11 +129,19 @@ def check_note(name: str, note: bytes, signers: Signers) -> str:
 
 
 def _tombstone(name: str, note: bytes, signers: Signers) -> str:
-    answer = signers.word(note, Tombstone)
+    answer = signers.word(note, _ANSWER)
+    if isinstance(answer, OrderRefused):
+        return _refusal(name, note, signers)
     _belongs(name, tombstone_object(answer.case if answer.whole else answer.order))
     if answer.held:
         return f"the answer to {answer.order}, under a hold"
     return f"the answer to {answer.order}, files removed: {len(answer.removed)}"
+
+
+def _refusal(name: str, note: bytes, signers: Signers) -> str:
+    no = signers.word(note, OrderRefused)
+    _belongs(name, refusal_object(no.what, no.case, no.order))
+    return f"{no.order} was refused on {no.at:%d %B %Y}"
 
 
 def _purged(name: str, note: bytes, signers: Signers) -> str:
@@ -215,4 +226,5 @@ _NOTES: tuple[tuple[re.Pattern[str], str, _Read], ...] = (
     (re.compile(rf"orders/{_ID}"), "people", _order),
     (re.compile(rf"holds/{_ID}/[0-9a-f]{{16}}"), "people", _hold),
     (re.compile(rf"holds/{_ID}/[0-9a-f]{{16}}-lifted"), "people", _hold_end),
+    (re.compile(rf"holds/{_ID}/{REFUSED_HOLD.pattern}"), "service", _refusal),
 )

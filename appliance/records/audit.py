@@ -108,6 +108,7 @@ Event = Literal[
     "readmission-refused",
     "readmission-waits",
     "readmitted",
+    "refusal-received",
     "refused",
     "reset-asked",
     "reset-begun",

@@ -92,6 +92,7 @@ from appliance.sync.orders import (
     taken_back,
 )
 from appliance.sync.plan import Pace, Rank, Reads, Sealed, confirmed, plan
+from appliance.sync.refusals import hear_refusals
 from appliance.sync.roster import follow_roster
 
 _RANKS: dict[Part, Rank] = {
@@ -388,6 +389,8 @@ class Sender:
                 self._problems[problem.object] = problem
             if self._manner.emptying:
                 bring_films_read(self._home, store, kit, service)
+            for case in cases_here(self._home):
+                hear_refusals(self._home, store, case, service, self._log)
             # Before everything here goes, it is seen once more that the store has it.
             said = ordered(self._home)
             if compare or (said and not was_compared(self._home, said)):

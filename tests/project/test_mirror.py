@@ -68,6 +68,7 @@ ELSEWHERE = {
     "appliance.base.commands.overview": "appliance/base/test_status",
     "appliance.base.commands.keeping": "appliance/base/keeping/test_auditing",
     "appliance.base.commands.exporting": "appliance/base/keeping/test_exporting",
+    "appliance.base.commands.refusing": "appliance/base/test_refusals",
     "appliance.base.commands.retention": "appliance/base/keeping/test_retention",
     "appliance.base.commands.restoring": "appliance/base/keeping/test_restoring",
     "appliance.base.commands.roster": "appliance/base/test_roster",

@@ -37,8 +37,16 @@ from appliance.protocol.case_record import (
     ordered,
     withdrawal_note,
 )
-from appliance.protocol.orders import CopiesOut, FilmWithdrawal, ServiceOrder, Tombstone, Withdrawal
+from appliance.protocol.orders import (
+    CopiesOut,
+    FilmWithdrawal,
+    ServiceOrder,
+    Tombstone,
+    Withdrawal,
+    hold_name,
+)
 from appliance.protocol.readmission import key_waits
+from appliance.protocol.refusals import OrderRefused, refusal_here
 from appliance.protocol.status import RecorderStatus
 from appliance.records.files import CaseFolder, names_in, read_text
 from appliance.records.signing import open_note
@@ -72,6 +80,8 @@ class Certificate:
     """The service's signed answer, once it has arrived."""
     held_until: datetime | None
     """When the hold that prevents removal is reviewed."""
+    refused: OrderRefused | None = None
+    """The service's no, where that is its last word."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,8 @@ class FilmCertificate:
     service: Tombstone | None
     held_until: datetime | None
     copies: Sequence[CopiesOut]
+    refused: OrderRefused | None
+    """Likewise."""
 
 
 class HoldForm(Form):
@@ -168,7 +180,12 @@ def hold(case: str) -> ResponseReturnValue:
             parts().note("hold-placed", case=case)
             return redirect(url_for("withdraw.hold", case=case), 303)
     page = case_page(
-        "hold.html", opened, form=form, hold=_hold(opened), held=held(opened.directory)
+        "hold.html",
+        opened,
+        form=form,
+        hold=_hold(opened),
+        held=held(opened.directory),
+        refused=_refused_hold(opened.directory),
     )
     return page, 400 if form.errors else 200
 
@@ -268,6 +285,16 @@ def _hold(case: OpenCase) -> Hold | None:
     return None
 
 
+def _refused_hold(directory: CaseFolder) -> OrderRefused | None:
+    with suppress(OSError, BadFile):
+        return _refused(directory.name, hold_name(read_text(directory.hold).encode()))
+    return None
+
+
+def _refused(case: str, order: str) -> OrderRefused | None:
+    return refusal_here(parts().home, practitioner().service, case, order)
+
+
 def _check_ours(note: str) -> None:
     """Only the signature of the order still says whose case it was."""
     try:
@@ -301,6 +328,7 @@ def _certificate(
         films=len(practitioner().viewing.films_of(case)),
         service=answer or (_answer(order.id, case) if order else None),
         held_until=_held_until(directory),
+        refused=_refused(case, order.id) if order else None,
     )
 
 
@@ -316,6 +344,7 @@ def _film_certificate(case: OpenCase, order: FilmWithdrawal) -> FilmCertificate:
         service=_answer(order.id, order.case, order.id),
         held_until=_held_until(case.directory),
         copies=(*copies.out_of_reach(case, moments), *shares.out_of_reach(case, moments)),
+        refused=_refused(order.case, order.id),
     )
 
 

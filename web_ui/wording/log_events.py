@@ -81,6 +81,7 @@ WORDS: Mapping[Event, str] = {
     "readmission-refused": N_("An order to let a practitioner in again was refused"),
     "readmission-waits": N_("Letting a practitioner in again waits for the next try"),
     "readmitted": N_("The service let a practitioner into a case again"),
+    "refusal-received": N_("The service said no to an order, for now"),
     "refused": N_("Something was refused"),
     "reset-asked": N_("It was asked to set the kit back"),
     "reset-begun": N_("The kit began to be set back, with a press of the button"),

@@ -140,7 +140,9 @@ def look_through(
         *(kit.verifying_key() for kit in service.kits()),
     ]
     with service.at_work(rehearse=True) as work:
-        waiting = [o for o in work.desk.work() if o.state not in ("done-before", "held")]
+        waiting = [
+            o for o in work.desk.work() if o.state not in ("done-before", "held", "declined")
+        ]
         seen = opening.read(work.keys, work.ledger, stick) if stick else None
         auditor = Auditor(
             work.store, work.keys.identities, signers, work.ledger, sample,

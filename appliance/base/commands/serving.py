@@ -15,6 +15,7 @@ from appliance.base.commands.telling import AS_JSON, DRY_RUN, PATH, tell
 from appliance.base.desk import Outcome
 from appliance.base.orders import make_new
 from appliance.base.service import Service, Work
+from appliance.base.voices import Waits
 from appliance.base.watch.rights import unreadable
 from appliance.base.watch.telling import beat
 from appliance.errors import BadSignature, KitError, SendFailed
@@ -169,6 +170,12 @@ def _print(outcomes: Sequence[Outcome], as_json: bool, once: bool) -> None:
 
 def in_words(outcome: Outcome) -> str:
     """What became of an order; '' where there is nothing new to say."""
+    if outcome.state == "refused" and outcome.code == Waits.code:
+        return (
+            f"A hold waits for your yes, {outcome.order}: {outcome.why} Nothing of its case is "
+            "removed meanwhile. If it is right, place one yourself: hold CASE --until DAY. Then, "
+            f"or if it is not: refuse {outcome.order}"
+        )
     if outcome.state == "refused":
         return f"Order {outcome.order} was refused: {outcome.why}"
     if outcome.state == "failed":
@@ -179,7 +186,7 @@ def in_words(outcome: Outcome) -> str:
         return (
             f"Order {outcome.order} for {what} {outcome.case} waits for your yes: {outcome.why} "
             "Ask the family's practitioner. If it is right, order it yourself, with the verb "
-            f"withdraw: withdraw {outcome.case}{film}"
+            f"withdraw: withdraw {outcome.case}{film} If it is not: refuse {outcome.order}"
         )
     if outcome.state == "held" and outcome.film:
         return f"Film {outcome.film} is withdrawn, and held: it is removed when the hold ends."

@@ -25,6 +25,7 @@ _NOTES: tuple[tuple[Kind, str], ...] = (
     ("ordered", "note"),
     ("emptied", "note"),
     ("setting", "note"),
+    ("declined", "note"),
 )
 """Not `held` and `lifted`: a hold is called by the digest of its note, and keeps what it keeps
 whoever signed it."""

@@ -28,6 +28,7 @@ from typing import Literal
 
 from appliance.age.identities import identity_lines, parse_identity
 from appliance.age.unsealing import Identity, unseal
+from appliance.base import refusals
 from appliance.base.keeping.films_read import FilmRead
 from appliance.base.keeping.recipients import looked_at, not_to_all, sealed_to_how_many
 from appliance.base.ledger import Ledger
@@ -333,7 +334,11 @@ class Auditor:
         return set()
 
     def _answers(self, lie: Sequence[str]) -> Iterator[Finding]:
-        known = {}
+        known = {
+            where: note
+            for where, note in refusals.told(self.ledger).items()
+            if where.startswith("tombstones/")
+        }
         for order, line in self.ledger.of("answered").items():
             where = tombstone_object(line.ids["case"] if line.ids["whole"] else order)
             if not line.ids["whole"] or self.ledger.closing(line.ids["case"]) is line:

@@ -10,10 +10,11 @@ import pytest
 from appliance.casework.consent import Consent
 from appliance.errors import CaseWithdrawn
 from appliance.protocol.cards import KitCard
-from appliance.protocol.orders import Tombstone, Withdrawal
+from appliance.protocol.orders import Tombstone, Withdrawal, hold_name
+from appliance.protocol.refusals import OrderRefused, What, refusal_path
 from appliance.protocol.requests import Stop
 from appliance.records.files import save_fact, to_json
-from appliance.records.signing import Signer
+from appliance.records.signing import Signer, sign_fact
 from appliance.vault.cases import Details, OpenCase
 from tests.support.pages import CONSENT, LARGE, PASSPHRASE, Page, WebKit, practitioner, service
 from web_ui.keeper import Keeper
@@ -258,6 +259,9 @@ def test_the_certificate_of_a_film_says_what_was_removed_once_it_is(kit: WebKit)
     film = filmed(kit, case)
     page = kit.browser.submit(f"/cases/{case}/withdraw", f"/cases/{case}/withdraw/film", film=film)
     order = page.words.partition("Order ")[2][:16]
+    says_no(kit, "film", case, order)
+    words = kit.browser.get(f"/cases/{case}/withdraw/{film}").words
+    assert "The service said no" in words and "The family's right stays" in words
     shutil.rmtree(kit.home.recording(film))
     (kit.home.inbox / order).write_text(answer_of_service(order, case, whole=False))
     page = kit.browser.get(f"/cases/{case}/withdraw/{film}")
@@ -426,3 +430,38 @@ def test_what_the_service_orders_is_carried_out_while_the_page_is_open(kit: WebK
     assert kit.browser.get(f"/cases/{case}/goals").status == 410
     assert kit.browser.get(f"/cases/{other}").status == 200
     assert "service-order-done" in (kit.home.log("web") / "log").read_text()
+
+
+# What the service says no to.
+
+
+def says_no(kit: WebKit, what: What, case: str, order: str, signer: Signer | None = None) -> None:
+    at = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+    no = OrderRefused(order=order, case=case, what=what, at=at)
+    kit.home.inbox.mkdir(exist_ok=True)
+    refusal_path(kit.home, order).write_text(sign_fact(signer or service().signer, no))
+
+
+def test_a_certificate_says_that_the_service_said_no_and_that_the_right_stays(kit: WebKit) -> None:
+    case = kit.make_case()
+    order = withdraw(kit, case)
+    certificate = f"/cases/{case}/certificate"
+    says_no(kit, "case", case, order, practitioner().signer)
+    assert "said no" not in kit.browser.get(certificate).words
+    says_no(kit, "case", case, order)
+    words = kit.browser.get(certificate).words
+    assert "The service said no to this order on 22 November 2026" in words
+    assert "The family's right stays." in words and "On this kit the case stays closed." in words
+    # Its yes comes later, and is the last word.
+    (kit.home.inbox / order).write_text(answer_of_service("abcdefghijklmnop", case))
+    words = kit.browser.get(certificate).words
+    assert "said no" not in words and "The service removed its key" in words
+
+
+def test_a_hold_that_the_service_refused_says_whom_to_ask(kit: WebKit) -> None:
+    case = kit.make_case()
+    assert "said no" not in hold(kit, case).words
+    name = hold_name((kit.home.case(case) / "hold").read_bytes())
+    says_no(kit, "hold", case, name)
+    words = kit.browser.get(f"/cases/{case}/hold").words
+    assert "The service said no to this hold" in words and "place a hold itself" in words
