@@ -135,6 +135,9 @@ class Holds:
         case, _, name = hold.partition("/")
         sealed = read_or_none(self.store, why_object(case, name))
         if sealed is None:
+            # Where it was being sealed anew, and that was cut short.
+            sealed = read_or_none(self.store, why_object(case, name, anew=True))
+        if sealed is None:
             return None
         text, by = self.voices.opened(unseal(sealed, keys.identities))
         why = from_json(text, HoldReason)

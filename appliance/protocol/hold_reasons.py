@@ -2,7 +2,7 @@
 
 It is signed by whoever signed the hold, and sealed: the hold beside it is public.
 
-    holds/<case>/why-<hold>.age          at the store
+    holds/<case>/why-<hold>.age          at the store; `-anew`: the same while it is sealed anew
     cases/<case>/holds/why-<hold>.age    the same on the kit where it was placed
 """
 
@@ -14,7 +14,7 @@ from appliance.protocol.objects import hold_object
 from appliance.records.files import Fact
 from appliance.records.signing import Signer, sign_fact
 
-WHY_NAME = re.compile(r"why-(?P<hold>[0-9a-f]{16})\.age")
+WHY_NAME = re.compile(r"why-(?P<hold>[0-9a-f]{16})(?P<anew>-anew)?\.age")
 
 
 class HoldReason(Fact, frozen=True, kw_only=True, tag="hold-reason/v1"):
@@ -27,14 +27,14 @@ class HoldReason(Fact, frozen=True, kw_only=True, tag="hold-reason/v1"):
     reason: str
 
 
-def why_name(hold: str) -> str:
+def why_name(hold: str, anew: bool = False) -> str:
     """What the reason for a hold of this name is called."""
-    return f"why-{hold}.age"
+    return f"why-{hold}{'-anew' if anew else ''}.age"
 
 
-def why_object(case: str, hold: str) -> str:
+def why_object(case: str, hold: str, anew: bool = False) -> str:
     """Where it lies at the store. Raises BadFile for what is no case's id."""
-    return hold_object(case, why_name(hold))
+    return hold_object(case, why_name(hold, anew))
 
 
 def sealed_reason(signer: Signer, service: CardChain, reason: HoldReason) -> bytes:

@@ -47,6 +47,7 @@ SEALED_TO = {
     "firmware.logs.outbox": {"enrolled.chain.recipients()"},
     "appliance.protocol.hold_reasons": {"service.recipients()"},
     "appliance.base.custody.anew": {"keys.chain.recipients()", "keys.chain.recipients(*people)"},
+    "appliance.base.custody.reasons": {"keys.chain.recipients()"},
     "appliance.base.keeping.exporting": {"[recipient]"},
     "appliance.base.people": {"keys.chain.recipients(to)"},
     "appliance.vault.cases": {

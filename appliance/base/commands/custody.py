@@ -11,6 +11,7 @@ from appliance.base.commands.telling import AS_JSON, DRY_RUN, PATH, tell
 from appliance.base.custody import anew
 from appliance.base.custody.keys import ServiceKeys, keep_card, put_cards
 from appliance.base.custody.next import Change, next_card, public_half
+from appliance.base.custody.reasons import reseal_reasons
 from appliance.base.service import Service
 from appliance.errors import SendInterrupted, SendRefused
 from appliance.protocol.cards import CardChain
@@ -88,7 +89,8 @@ def card(
 @AS_JSON
 @click.pass_obj
 def reseal(service: Service, rehearse: bool, as_json: bool) -> None:
-    """Seal each case's key to those who open by the newest card; the old files go last.
+    """Seal each case's key to those who open by the newest card; the old files go last. Why a case
+    is held likewise.
 
     It needs the keys that opened until now beside the new ones, and may be cut short and run again:
     what is done is left alone. A kit that had not heard of the new card may send another old file:
@@ -104,13 +106,18 @@ def reseal(service: Service, rehearse: bool, as_json: bool) -> None:
             for case in every_case(work.store)
             if anew.has_keys(work.ledger, case)
         ]
+        reasons = dict(reseal_reasons(work.store, work.keys))
     done = [one for one in looked if one.key or one.removed]
     closed = [one for one in looked if one.why]
     would = "would be " if rehearse else ""
     lines = [f"Case {one.case}: {len(one.removed)} key files {would}removed." for one in done]
     lines += [f"Case {one.case} was left alone: {one.why}" for one in closed]
     lines.append(f"{len(looked)} cases: {len(done)} {would}sealed anew, {len(closed)} not opened.")
-    tell(as_json, "\n".join(lines), ok=not closed, cases=[*done, *closed])
+    unread = sorted(hold for hold, opened in reasons.items() if not opened)
+    lines += [
+        f"Why case {hold.partition('/')[0]} is held: no key here opens it." for hold in unread
+    ]
+    tell(as_json, "\n".join(lines), ok=not closed, cases=[*done, *closed], reasons_unread=unread)
     sys.exit(bool(closed))
 
 

@@ -126,7 +126,8 @@ def hold(
 
 def why_held(work: Work, hold: str) -> dict[str, str]:
     """Who decided on a hold and why, as far as the keys here open it, and that as a sentence."""
-    where = why_object(*hold.split("/"))
+    case, _, name = hold.partition("/")
+    where = why_object(case, name)
     role = reason = ""
     try:
         found = work.desk.holds.reason(work.keys, hold)
