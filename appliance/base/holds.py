@@ -55,6 +55,8 @@ class Holds:
     ledger: Ledger
     refused: list[tuple[str, KitError]] = field(default_factory=list)
     """Objects that look like a hold and are none that counts, and why."""
+    _reasons: set[str] = field(default_factory=set)
+    """The cases of which a reason was there when holds were heard."""
 
     def hear(self) -> None:
         """Take in what kits have sent, and put back what the store has lost. Raises
@@ -82,7 +84,8 @@ class Holds:
                 self._lift(hold, note) if lifted else self._place(hold, note)
             except (BadInput, NotAFile, Waits) as error:
                 self.refused.append((name, error))
-        for case in sorted({why["case"] for name in names if (why := _WHY.fullmatch(name))}):
+        self._reasons = {why["case"] for name in names if (why := _WHY.fullmatch(name))}
+        for case in sorted(self._reasons):
             self.forget_reasons(case)
 
     def on(self, case: str, film: str = "") -> list[HoldNotice]:
@@ -149,6 +152,8 @@ class Holds:
         """Remove why a case was held, if it is withdrawn and nothing holds it: nor may a hold that
         cannot be believed yet. Raises SendInterrupted, SendRefused."""
         closing = self.ledger.closing(case)
+        if case not in self._reasons:
+            return
         over = case in self.ledger.of("emptied") or (closing and not closing.ids["held"])
         if over and not self.on(case) and not self.waiting(case):
             self.store.purge(hold_object(case, "why-"))
