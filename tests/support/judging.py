@@ -108,7 +108,8 @@ class Judge:
         self.told_kits: set[tuple[str, str]] = set()
         """Films that the service has asked a kit to take back."""
         self.lost: set[str] = set()
-        """Films, and cases whose keys, an accident took from the store when no kit had them."""
+        """Films, and cases whose keys, an accident took from the store when no kit had them; and
+        what an order was about that was lost so."""
         self._ids = [kit.id for kit in world.kits]
         self._before = self.look()
 
@@ -181,7 +182,10 @@ class Judge:
         """What no kit has any more, as it was set back, and what only it had asked for."""
         room, _, order = name.partition("/")
         if room == "orders" and order not in now.asked | now.heard:
-            self.orders.pop(order, None)
+            gone = self.orders.pop(order, None)
+            if gone is not None and not isinstance(gone.asked, ShareEnd):
+                film = gone.asked.film if isinstance(gone.asked, FilmWithdrawal) else ""
+                self.lost.add(film or gone.asked.case)
         elif match := _OF_A_CASE.fullmatch(name):
             film, case = match["film"], match["case"]
             if film and not any(f"recordings/{film}/manifest" in kit for kit in now.kits):
