@@ -84,6 +84,7 @@ def figures(path: Path, found: Sequence[Finding], counts: Mapping[str, int], now
         for name, (told, value) in rows.items()
     ]
     save(path, "".join(lines).encode(), mode=0o644)
+    path.chmod(0o644)  # node_exporter is another user, and the unit's umask lets nobody in.
 
 
 def notify(command: str, found: Sequence[Finding], now: datetime) -> None:

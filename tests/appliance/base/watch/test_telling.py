@@ -79,7 +79,11 @@ def test_rounds_that_come_to_no_end_are_told_and_so_is_what_ended_one(tmp_path: 
 
 def test_figures_are_such_as_prometheus_reads(tmp_path: Path) -> None:
     path = tmp_path / "attune.prom"
-    figures(path, [FOUND], {"kits": 3}, NOW)
+    before = os.umask(0o077)  # As the unit has it.
+    try:
+        figures(path, [FOUND], {"kits": 3}, NOW)
+    finally:
+        os.umask(before)
     rows = dict(line.split() for line in path.read_text().splitlines() if not line.startswith("#"))
     assert rows == {
         "attune_base_looked_timestamp_seconds": f"{NOW.timestamp():.0f}",
