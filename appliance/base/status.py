@@ -135,7 +135,8 @@ def findings(
             yield Finding(
                 f"Kit {kit.name} is not enrolled with the key that it shows here.",
                 None,
-                "If it is yours: enrol kit.json, as its page gives it.",
+                f"If it is yours, and its page shows the key in kits/{kit.name}/card.json: "
+                "enrol that card.",
             )
         elif kit.heard is None:
             yield Finding(
