@@ -62,7 +62,7 @@ class Removals:
         books: KitBooks,
         log: Log,
         now: Callable[[], datetime | None],
-        emptying: bool = False,
+        emptying: bool,
     ) -> None:
         """`emptying`: films may leave the card that the service was just seen to hold."""
         self._home = home

@@ -70,7 +70,8 @@ HELD_BY = {
     "appliance/casework/test_shares firmware/test_removing appliance/sync/test_sender "
     "appliance/base/test_holds "
     f"web_ui/pages/test_withdrawal {TAKEN_OVER}",
-    "firmware.removing": f"firmware/test_removing firmware/test_runner {TAKEN_OVER}",
+    "firmware.removing": "firmware/test_removing firmware/test_emptying firmware/test_runner "
+    f"{TAKEN_OVER}",
     "firmware.gate": "firmware/test_runner firmware/test_removing firmware/test_renewing "
     "web_ui/test_revoking appliance/test_factory_reset firmware/test_gate firmware/test_timekeeper "
     f"firmware/test_books {TAKEN_OVER}",

@@ -146,7 +146,7 @@ def test_a_removal_that_was_cut_short_is_finished_at_the_next_start(
             shutil.copy(path, directory)
         if left == "no manifest" and path.name != "manifest":
             shutil.copy(path, directory)
-    Removals(kit.home, kit.books, kit.log, lambda: NOON).finish()
+    Removals(kit.home, kit.books, kit.log, lambda: NOON, emptying=False).finish()
     assert here(kit) == {other}
 
 
@@ -715,7 +715,7 @@ def test_a_case_on_hold_keeps_its_films_until_the_hold_is_gone(kit: Stage) -> No
 
 def test_a_film_whose_manifest_cannot_be_read_is_left_alone(kit: Stage) -> None:
     recording = make_film(kit)
-    kit.removals = Removals(kit.home, kit.books, kit.log, lambda: NOON)
+    kit.removals = Removals(kit.home, kit.books, kit.log, lambda: NOON, emptying=False)
     (kit.home.recording(recording) / "manifest").write_text("damaged")
     kit.removals.by_button(recording)
     kit.removals.ordered(signed(PRACTITIONER.signer, withdrawal(kit)))
@@ -737,7 +737,7 @@ def test_what_the_card_refused_is_not_tried_again_before_the_next_start(kit: Sta
     kit.home.removed.mkdir()
     kit.removals.look()
     assert here(kit) == {recording}
-    Removals(kit.home, kit.books, kit.log, lambda: NOON).look()
+    Removals(kit.home, kit.books, kit.log, lambda: NOON, emptying=False).look()
     assert here(kit) == set()
 
 

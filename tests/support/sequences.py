@@ -227,7 +227,9 @@ class Kit(SendingKit):
         books = KitBooks(self.home)
         books.follow()
         books.revoke()
-        removals = Removals(self.home, books, Log(self.home.log("recorder"), clock), lambda: now)
+        removals = Removals(
+            self.home, books, Log(self.home.log("recorder"), clock), lambda: now, False
+        )
         removals.finish()
         if (failed := hear_service(self.home).failed) is not None:
             raise failed
