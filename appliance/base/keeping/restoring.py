@@ -182,13 +182,16 @@ class Restorer:
         if gone.whole:
             self.left_out.append(LeftOut(f"cases/{case}/", "taken-back"))
             return
-        lacks = [one for one in lacks if one.name not in gone.names]
         anew = self._sealed_anew(store, have, entries)
         for film, files in groupby(lacks, _film_of):
             if film and gone.has(film):
                 self.left_out.append(LeftOut(film, "taken-back"))
             elif film:
-                self._film(store, film, {one.name: one for one in files}, have)
+                every = {one.name: one for one in files}
+                went = every.keys() & gone.names
+                self.left_out += [LeftOut(name, "taken-back") for name in sorted(went)]
+                if kept := {name: one for name, one in every.items() if name not in went}:
+                    self._film(store, film, kept, have)
             else:
                 for one in files:
                     self._file_of(store, case, one, gone, anew)

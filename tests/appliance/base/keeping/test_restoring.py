@@ -153,6 +153,44 @@ def test_nothing_comes_back_of_a_film_whose_withdrawal_nobody_has_seen_yet(
     assert there.exists()
 
 
+def test_a_film_that_was_taken_back_is_told_as_left_out(at_base: Base) -> None:
+    case = at_base.sent()
+    film = film_of(at_base, case).name
+    backed_up(at_base)
+    at_base.place(taken_back(at_base, case, film), practitioner())
+    at_base.told("serve", "--once")
+    assert why(restore(at_base)) == [(f"cases/{case}/recordings/{film}/", "taken-back")]
+
+
+@pytest.mark.parametrize(("dies_at", "whole"), [(21, False), (25, True)])
+def test_what_went_of_a_film_before_a_hold_came_is_told_as_left_out(
+    at_base: Base, dies_at: int, whole: bool
+) -> None:
+    case = at_base.sent()
+    film = film_of(at_base, case)
+    backed_up(at_base)
+    before = {f"cases/{name}" for name in contents(at_base.store / "cases")}
+    at_base.place(taken_back(at_base, case, film.name), practitioner())
+    assert in_a_child(lambda: work(at_base), dies_at) == ""
+    at_base.told("hold", case, "--until", f"{STARTED + timedelta(days=3650):%Y-%m-%d}")
+    gone = before - {f"cases/{name}" for name in contents(at_base.store / "cases")}
+    assert gone and film.exists() is not whole
+    told = restore(at_base, status=0 if whole else 1)
+    assert why(told) == [(name, "taken-back") for name in sorted(gone)]
+    assert not gone & {f"cases/{name}" for name in contents(at_base.store / "cases")}
+
+
+def taken_back(at_base: Base, case: str, film: str) -> FilmWithdrawal:
+    return FilmWithdrawal(
+        id=new_id(), case=case, kit=at_base.kit.id, film=film, clips=(), at=STARTED
+    )
+
+
+def work(at_base: Base) -> None:
+    with desk(at_base.folder) as at_work:
+        at_work.work()
+
+
 def test_under_a_hold_what_was_lost_comes_back_although_it_was_taken_back(at_base: Base) -> None:
     case = at_base.sent()
     day = f"{STARTED + timedelta(days=3650):%Y-%m-%d}"
