@@ -104,6 +104,18 @@ def test_what_goes_under_a_hold_is_noticed(world: World, where: str) -> None:
         judge.step("round", killed=False)
 
 
+def test_a_key_that_is_rubbish_at_the_store_and_was_not_sealed_anew_is_noticed(
+    world: Service,
+) -> None:
+    judge = Judge(world)
+    settle(world, judge)
+    judge.in_the_end()
+    key = next(world.store.glob("cases/*/identity-0002.age"))  # The first opens the films still.
+    key.write_bytes(bytes(key.stat().st_size))
+    with pytest.raises(AssertionError, match="is another"):
+        judge.in_the_end()
+
+
 def test_an_order_without_an_answer_is_noticed(world: World) -> None:
     judge = Judge(world)
     _withdraw(world)

@@ -26,8 +26,8 @@ from appliance.age.recipients import parse_recipient
 from appliance.age.sealing import seal
 from appliance.base import people as staff
 from appliance.base.custody.anew import sign_anew
+from appliance.base.custody.keys import check_first, put_cards
 from appliance.base.custody.keys import held as held_keys
-from appliance.base.custody.keys import put_cards
 from appliance.base.desk import Desk
 from appliance.base.keeping.auditing import Auditor, sign_audit
 from appliance.base.ledger import Ledger, Standing
@@ -317,6 +317,7 @@ class Base:
         keys = self.keys
         ledger, turn = self.ledger(which, keys), self.turn(keys)
         with closing(Shelf(self.store)) as shelf, ledger.at_work():
+            check_first(shelf, keys)
             turn.take(shelf)
             try:
                 store = InTurn(shelf, turn)
