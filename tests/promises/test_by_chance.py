@@ -18,7 +18,7 @@ from appliance.protocol.orders import Reset
 from appliance.records.signing import sign_fact
 from tests.support.chance import in_a_child
 from tests.support.clocks import NOON
-from tests.support.judging import Judge, replay, settle
+from tests.support.judging import Judge, lift_all, replay, settle
 from tests.support.sequences import DAY, World
 from tests.support.upkeep import Service
 
@@ -137,6 +137,32 @@ def test_a_kit_that_is_set_back_with_a_film_that_only_it_has_is_noticed(tmp_path
     world.start_again()
     with pytest.raises(AssertionError, match="nobody took it back"):
         judge.step("reset", killed=False)
+
+
+def test_keys_that_a_kit_set_back_left_under_a_hold_go_by_the_services_word_or_are_noticed(
+    world: Service,
+) -> None:
+    judge, kit = Judge(world), world.kits[0]
+    case = _withdraw(world, held=True)
+    settle(world, judge)
+    begin(kit.home, sign_fact(kit.signer, _RESET), kit.signer, world.clock.read().wall)
+    world.start_again()
+    judge.step("reset", killed=False)
+    with world.base.at_work() as (_store, desk, _ledger):
+        (hold,) = desk.holds.all()
+        desk.holds.lift(world.base.keys.signer, hold, world.clock.read().wall)
+    settle(world, judge)
+    judge.in_the_end()
+    keys = {path: path.read_bytes() for path in world.store.glob(f"cases/{case}/identity-*")}
+    assert keys
+    lift_all(world)
+    settle(world, judge)
+    judge.in_the_end()
+    for path, sealed in keys.items():
+        assert not path.exists()
+        path.write_bytes(sealed)
+    with pytest.raises(AssertionError, match="keys of"):
+        judge.in_the_end()
 
 
 def test_a_process_that_is_killed_in_its_midst_leaves_what_it_had_done(tmp_path: Path) -> None:

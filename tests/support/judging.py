@@ -303,6 +303,7 @@ class Judge:
         # Base may have lifted its own side of a hold that a kit's order still speaks of.
         for kit in world.kits:
             kept |= {folder.name for folder in kit.home.case_folders() if held(folder)}
+        kept |= {case for case in closed - now.closed if self._waits_for_the_service(case)}
         for case in sorted(closed):
             there = {name for name in now.store if name.startswith(f"cases/{case}/")}
             assert not [name for name in there if "/shares/" in name], f"shares of {case} are left"
@@ -328,6 +329,14 @@ class Judge:
                 for film in (film for film, of in kit.films().items() if of == case):
                     for path in sorted(kit.home.recording(film).glob("*.age")):
                         _check_shut(path, every)
+
+    def _waits_for_the_service(self, case: str) -> bool:
+        """True if a case was only ever withdrawn under a hold, on kits that were set back since.
+        Its keys wait for a second order, and nobody but the service can sign that any more."""
+        asked = [one.asked for one in self.orders.values() if one.asked.case == case]
+        whole = [one for one in asked if isinstance(one, Withdrawal)]
+        under_hold = bool(whole) and all(one.held for one in whole)
+        return under_hold and (case, "") not in self.by_service and _is_nowhere(self._world, case)
 
     def _every_key(self) -> list[Identity]:
         """Every key that anybody has, and that these open."""
@@ -503,7 +512,7 @@ def _play(seed: int, root: Path, told: Path) -> None:
             print(part, file=say, flush=True)
             settle(world, judge)
             judge.in_the_end()
-            _lift_all(world)
+            lift_all(world)
 
 
 def _in_turn(act: Act) -> Act:
@@ -557,17 +566,28 @@ def _numbered(ledger: Ledger) -> list[list[str]]:
     return [name.split("/") for name in ledger.of("ordered")]
 
 
-def _lift_all(world: World) -> None:
+def lift_all(world: World) -> None:
     for kit in world.kits:
         for folder in kit.home.case_folders():
             if kit.may_lift(folder.name):
                 kit.lift(folder.name, world.clock)
     for kit in world.kits:
         kit.contact(world.clock)
-    with world.base.at_work() as (_store, desk, _ledger):
+    with world.base.at_work() as (_store, desk, ledger):
         desk.holds.hear()
         for hold in sorted(desk.holds.all()):
             desk.holds.lift(world.base.keys.signer, hold, world.clock.read().wall)
+        # What was withdrawn under a hold, on a kit that was set back since, is for the service.
+        whole = {line.ids["case"] for line in ledger.of("answered").values() if line.ids["whole"]}
+        for case in sorted(whole):
+            closing = ledger.closing(case)
+            by_order = closing is not None and closing.ids["held"] == "order"
+            if by_order and _is_nowhere(world, case):
+                desk.withdraw_case(case)
+
+
+def _is_nowhere(world: World, case: str) -> bool:
+    return not any(kit.home.case(case).exists() for kit in world.kits)
 
 
 def _identities(path: Path, keys: Sequence[Identity]) -> list[Identity]:
