@@ -69,8 +69,6 @@ class Survey:
     """Of the largest picture; of two that are as large, of the one that is seen for longer."""
     pictures: array[int]
     """When each picture appears in the film that is made, in thousandths of a second, in order."""
-    step: Fraction
-    """Seconds between two pictures, usually."""
 
     @property
     def length(self) -> Fraction:
@@ -160,14 +158,12 @@ def survey(film: InputContainer, picture: VideoStream, sounds: Sequence[AudioStr
     heard = {sound.index: _Line(time_base(sound), heard=True) for sound in sounds}
     shown: list[_Shown] = []
     looks = _Looks(picture)
-    for packet in packets(film, [picture, *sounds]):
+    for packet in packets(film, picture, sounds):
         if not packet.size:
             continue
         if packet.stream_index in heard:
             heard[packet.stream_index].take(packet)
-        elif seen.spans or packet.is_keyframe:
-            # Of what comes before the first key frame nothing can be made: a call that was joined
-            # late begins so.
+        else:
             part = seen.take(packet)
             if part is not None:
                 shown += [_Shown() for _ in range(part + 1 - len(shown))]
@@ -195,7 +191,7 @@ def survey(film: InputContainer, picture: VideoStream, sounds: Sequence[AudioStr
         when = parts[-1].when
         appear.extend(int(when(tick * seen.base) * 1000) for tick in sorted(one.ticks))
     largest = max(looks.sizes, key=lambda size: (size[0] * size[1], looks.sizes[size]))
-    return Survey(tuple(parts), looks.first, largest, appear, step)
+    return Survey(tuple(parts), looks.first, largest, appear)
 
 
 def _usual(shown: Sequence[Sequence[int]], base: Fraction) -> Fraction:
@@ -209,10 +205,17 @@ def _usual(shown: Sequence[Sequence[int]], base: Fraction) -> Fraction:
     return steps[len(steps) // 2] * base if steps else _SOME_STEP
 
 
-def packets(film: InputContainer, tracks: Sequence[Track]) -> Iterator[Packet[Any]]:
-    """Every packet; where the file is torn, what came before, and then an empty one for each track,
-    which has its decoder give back what it holds."""
-    found = film.demux(*tracks)
+def packets(
+    film: InputContainer, picture: VideoStream, sounds: Sequence[AudioStream]
+) -> Iterator[Packet[Any]]:
+    """Every packet of these tracks; where the file is torn, what came before, and then an empty one
+    for each track, which has its decoder give back what it holds.
+
+    Of pictures before the first key frame nothing can be made: a call that was joined late begins
+    so, and they are left out.
+    """
+    tracks: Sequence[Track] = (picture, *sounds)
+    found, begun = film.demux(*tracks), False
     while True:
         try:
             packet = next(found)
@@ -224,4 +227,8 @@ def packets(film: InputContainer, tracks: Sequence[Track]) -> Iterator[Packet[An
                 empty.stream = track
                 yield empty
             return
+        if packet.size and packet.stream is picture and not begun:
+            begun = packet.is_keyframe
+            if not begun:
+                continue
         yield packet

@@ -56,7 +56,7 @@ def transcode(source: Source, size: int, wire: Wire, longest: Fraction) -> None:
     with _opened(source) as film:
         found = _looked_through(film, longest)
         wire.send(Kind.TOLD, TOLD.pack(float(found.length)) + bytes([bool(film.streams.audio)]))
-        for note in (*_notes(film, found), *_torn(source, size, found)):
+        for note in _notes(film, found, is_torn(source, size)):
             wire.send(Kind.NOTE, coded(note))
     with _opened(source) as film:
         _made_anew(film, found, wire)
@@ -95,7 +95,7 @@ def _looked_through(film: InputContainer, longest: Fraction) -> Survey:
     return found
 
 
-def _notes(film: InputContainer, found: Survey) -> Iterator[KitError]:
+def _notes(film: InputContainer, found: Survey, torn: bool) -> Iterator[KitError]:
     """What a person should know of a film that came in."""
     pictures, sounds = _known(film)
     if len(pictures) > 1:
@@ -106,10 +106,7 @@ def _notes(film: InputContainer, found: Survey) -> Iterator[KitError]:
         yield refusal(FilmNote.SOUNDS_MIXED)
     for part in found.parts[1:_MOST_TOLD]:
         yield refusal(FilmNote.SEVERAL, at=said(part.at))
-
-
-def _torn(source: Source, size: int, found: Survey) -> Iterator[KitError]:
-    if is_torn(source, size):
+    if torn:
         yield refusal(FilmNote.END_MISSING, end=said(found.length))
 
 
@@ -124,15 +121,10 @@ def _made_anew(film: InputContainer, found: Survey, wire: Wire) -> None:
     lines = {track.index: _Line(track, found.parts) for track in every}
     heard = {track.index: (number, Resampled(layout)) for number, track in enumerate(sounds)}
     taken = broken = 0
-    begun = False
-    for packet in packets(film, every):
+    for packet in packets(film, picture, sounds):
         # An empty one has a stream, and no index of its own.
         index = packet.stream.index
         line = lines[index]
-        if line.track is picture and packet.size and not begun:
-            begun = packet.is_keyframe
-            if not begun:
-                continue  # As in `survey`.
         taken += 1
         try:
             # A packet without anything in it empties the decoder at the end.

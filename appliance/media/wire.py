@@ -17,14 +17,18 @@ PIECE = 1 << 20
 """Bytes that are asked for or handed over at once, at most."""
 
 
-class FilmRefusal(Reason):
-    """Why nothing was made of a film. This code, and moments in seconds, are all that goes back."""
+class _Said(Reason):
+    """What is said of a film. This code, and moments in seconds, are all that goes back."""
 
     def __init__(
         self, code: str, sentence: str = "", hint: str = "", kind: type[KitError] = BadFile
     ) -> None:
         super().__init__(code, sentence)
         self.hint, self.kind = hint, kind
+
+
+class FilmRefusal(_Said):
+    """Why nothing was made of a film."""
 
     NOT_A_FILM = (
         "not-a-film",
@@ -132,12 +136,8 @@ class FilmRefusal(Reason):
     NOTHING_SHOWN = "nothing-shown", "There is no picture in this film that could be shown."
 
 
-class FilmNote(Reason):
+class FilmNote(_Said):
     """What a person should know of a film that came in. Travels as a refusal does."""
-
-    def __init__(self, code: str, sentence: str = "", hint: str = "") -> None:
-        super().__init__(code, sentence)
-        self.hint, self.kind = hint, BadFile
 
     END_MISSING = (
         "end-missing",
