@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from appliance.errors import BadFile, BadInput
-from appliance.film.manifest import MANIFEST, Manifest, parse_manifest
+from appliance.film.manifest import MANIFEST, parse_manifest
 from appliance.protocol.case_record import CaseRecord, held, is_film_withdrawn, is_withdrawn
 from appliance.protocol.emptying import (
     CLOCKS_APART,
@@ -153,17 +153,17 @@ class Emptying:
 
     def _not_this_film(self, order: FilmEmptying) -> EmptyingRefusal | None:
         """Not here, another, or one that nobody has looked at. Raises BadInput, OSError."""
-        film = self._home.recording(order.film)
-        manifest = self._manifest(film)
-        started = manifest.started
+        text = read_text(self._home.recording(order.film) / MANIFEST)
+        manifest = parse_manifest(text, [self._books.signer.verifier])
+        digest, started = hashlib.sha256(text.encode()).hexdigest(), manifest.started
         is_it = (started.recording, started.case) == (order.film, order.case)
-        if not is_it or manifest.ended is None or _digest_of(film) != order.manifest:
+        if not is_it or manifest.ended is None or digest != order.manifest:
             return EmptyingRefusal.NO_FILM
         if is_emptied(self._home, order.film):
             return EmptyingRefusal.NO_FILM
         if not started.started <= order.seen <= order.at:
             return EmptyingRefusal.NOT_SEEN
-        for file, size, sha256 in _files(film, manifest):
+        for file, size, sha256 in ((MANIFEST, len(text.encode()), digest), *manifest.files):
             name = film_object(order.case, order.film, file)
             receipt = receipt_of(self._home, name)
             if receipt is None or (receipt.object, receipt.size, receipt.sha256) != (
@@ -198,9 +198,6 @@ class Emptying:
                 return hashlib.sha256(note.encode()).hexdigest()
         return None
 
-    def _manifest(self, film: Path) -> Manifest:
-        return parse_manifest(read_text(film / MANIFEST), [self._books.signer.verifier])
-
     def _take_away(self, emptied: FilmEmptied) -> None:
         film = self._home.recording(emptied.recording)
         self._log.write("film-emptied", recording=emptied.recording, case=emptied.case)
@@ -220,8 +217,3 @@ def _sealed(film: Path) -> list[str]:
 
 def _digest_of(film: Path) -> str:
     return hashlib.sha256(read_plain(film / MANIFEST)).hexdigest()
-
-
-def _files(film: Path, manifest: Manifest) -> list[tuple[str, int, str]]:
-    text = read_plain(film / MANIFEST)
-    return [(MANIFEST, len(text), hashlib.sha256(text).hexdigest()), *manifest.files]

@@ -89,10 +89,8 @@ def next_turn(certificate: Path) -> tuple[datetime, str] | None:
     """When the page's certificate changes by itself, and the fingerprint of the next; None where
     the service put in its own, or it is the last."""
     place = KeysFolder(certificate.parent)
-    now = x509.load_pem_x509_certificate(read_plain(certificate))
-    later = [
-        leaf for leaf in _leaves(place) if leaf.not_valid_before_utc > now.not_valid_before_utc
-    ]
+    now, (leaves, _) = _read(certificate), _all(place)
+    later = [leaf for leaf in leaves if leaf.not_valid_before_utc > now.not_valid_before_utc]
     if not later or now.public_key() != later[0].public_key():
         return None
     return later[0].not_valid_before_utc, _fingerprint(later[0])
@@ -100,15 +98,15 @@ def next_turn(certificate: Path) -> tuple[datetime, str] | None:
 
 def _put_in(place: KeysFolder, at: datetime) -> bool:
     """Put in the leaf whose turn it is; False if there should be some and are none."""
-    now = x509.load_pem_x509_certificate(read_plain(place.certificate))
+    now = _read(place.certificate)
     if now.issuer != _called(_AUTHORITY) or _is_old(now):
         return True
-    leaves = _leaves(place)
+    leaves, authority = _all(place)
     if now not in leaves:
         return False
     turn = _in_turn(leaves, at)
     if turn != now:
-        save(place.certificate, _pem(turn, *_all(place)[-1:]))
+        save(place.certificate, _pem(turn, *authority))
     return True
 
 
@@ -124,21 +122,22 @@ def _in_turn(leaves: Sequence[x509.Certificate], at: datetime) -> x509.Certifica
     return begun[-1] if begun else leaves[0]
 
 
-def _leaves(place: KeysFolder) -> list[x509.Certificate]:
-    return _all(place)[:-1]
-
-
-def _all(place: KeysFolder) -> list[x509.Certificate]:
-    """Each leaf in its order, and the authority; [] if they are gone or damaged."""
+def _all(place: KeysFolder) -> tuple[list[x509.Certificate], list[x509.Certificate]]:
+    """Each leaf in its order, and their authority; none of them if they are gone or damaged."""
     try:
-        return x509.load_pem_x509_certificates(read_plain(place.certificates))
+        every = x509.load_pem_x509_certificates(read_plain(place.certificates))
     except (OSError, ValueError, BadFile):
-        return []
+        every = []
+    return every[:-1], every[-1:]
+
+
+def _read(certificate: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(read_plain(certificate))
 
 
 def _are_whole(certificate: Path, key_file: Path) -> bool:
     try:
-        leaf = x509.load_pem_x509_certificate(read_plain(certificate))
+        leaf = _read(certificate)
         key = serialization.load_pem_private_key(read_plain(key_file), None)
     except (ValueError, TypeError):
         return False
@@ -153,7 +152,7 @@ def _are_whole(certificate: Path, key_file: Path) -> bool:
 
 def _speaks_for(certificate: Path, named: list[x509.GeneralName]) -> bool:
     """True if it has all these names, or somebody else made it."""
-    leaf = x509.load_pem_x509_certificate(read_plain(certificate))
+    leaf = _read(certificate)
     if leaf.issuer != _called(_AUTHORITY):
         return True
     has = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -162,7 +161,7 @@ def _speaks_for(certificate: Path, named: list[x509.GeneralName]) -> bool:
 
 def fingerprint(certificate: Path) -> str:
     """SHA-256 of the leaf, as browsers show it: pairs of hexadecimal digits."""
-    return _fingerprint(x509.load_pem_x509_certificate(read_plain(certificate)))
+    return _fingerprint(_read(certificate))
 
 
 def _fingerprint(leaf: x509.Certificate) -> str:
