@@ -30,7 +30,7 @@ from appliance.errors import (
     SendRefused,
 )
 from appliance.protocol.hold_reasons import (
-    WHY_NAME,
+    WHY_OBJECT,
     HoldReason,
     sealed_reason,
     why_object,
@@ -42,7 +42,6 @@ from appliance.records.signing import Signer, sign_fact
 from appliance.stores.store import ServiceStore, read_small
 from appliance.vault.keys import PrivateKeys
 
-_WHY = re.compile(rf"holds/(?P<case>{ID.pattern})/{WHY_NAME.pattern}")
 _NAME = re.compile(rf"holds/(?P<hold>{ID.pattern}/[0-9a-f]{{16}})(?P<after>-lifted|-refused)?")
 
 
@@ -67,7 +66,7 @@ class Holds:
         # A hold's name sorts before that of its end.
         for name in names:
             found = _NAME.fullmatch(name)
-            if found is None and _WHY.fullmatch(name):
+            if found is None and WHY_OBJECT.fullmatch(name):
                 continue
             if found is None:
                 self.refused.append((name, BadFile("This is not the name of a hold.")))
@@ -84,7 +83,7 @@ class Holds:
                 self._lift(hold, note) if lifted else self._place(hold, note)
             except (BadInput, NotAFile, Waits) as error:
                 self.refused.append((name, error))
-        self._reasons = {why["case"] for name in names if (why := _WHY.fullmatch(name))}
+        self._reasons = {why["case"] for name in names if (why := WHY_OBJECT.fullmatch(name))}
         for case in sorted(self._reasons):
             self.forget_reasons(case)
 

@@ -11,10 +11,11 @@ import re
 from appliance.age.sealing import seal
 from appliance.protocol.cards import CardChain
 from appliance.protocol.objects import hold_object
-from appliance.records.files import Fact
+from appliance.records.files import ID, Fact
 from appliance.records.signing import Signer, sign_fact
 
 WHY_NAME = re.compile(r"why-(?P<hold>[0-9a-f]{16})(?P<anew>-anew)?\.age")
+WHY_OBJECT = re.compile(rf"holds/(?P<case>{ID.pattern})/{WHY_NAME.pattern}")
 
 
 class HoldReason(Fact, frozen=True, kw_only=True, tag="hold-reason/v1"):

@@ -4,7 +4,6 @@ It keeps its name, so that the kit which sent it does not send it again. Whateve
 copy lies at the store, and it may be done again.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -12,12 +11,9 @@ from appliance.age.sealing import seal
 from appliance.age.unsealing import unseal
 from appliance.base.orders import put_note, read_or_none
 from appliance.errors import BadInput, Incomplete, NoMatch
-from appliance.protocol.hold_reasons import WHY_NAME, why_object
-from appliance.records.files import ID
+from appliance.protocol.hold_reasons import WHY_OBJECT, why_object
 from appliance.stores.store import ServiceStore
 from appliance.vault.keys import PrivateKeys
-
-_WHY = re.compile(rf"holds/(?P<case>{ID.pattern})/{WHY_NAME.pattern}")
 
 
 def reseal_reasons(store: ServiceStore, keys: PrivateKeys) -> Iterator[tuple[str, bool]]:
@@ -25,7 +21,7 @@ def reseal_reasons(store: ServiceStore, keys: PrivateKeys) -> Iterator[tuple[str
     was sealed to others than those whom the newest card names is sealed anew. Raises
     SendInterrupted, SendRefused."""
     names = [entry.name for entry in store.list("holds/")]
-    found = {(why["case"], why["hold"]) for name in names if (why := _WHY.fullmatch(name))}
+    found = {(why["case"], why["hold"]) for name in names if (why := WHY_OBJECT.fullmatch(name))}
     for case, hold in sorted(found):
         yield f"{case}/{hold}", _reseal(store, keys, case, hold)
 

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from itertools import groupby
 from typing import Literal
 
@@ -94,7 +95,7 @@ _OURS = re.compile(
     r"/[^/]+)|(audits|begun|holds|kits|orders|purged|revoked|service|tombstones)/.+"
 )
 _UNSEEN = ""
-_LARGEST = 64 << 20
+LARGEST_MANIFEST = 64 << 20
 """Bytes: no manifest is longer."""
 
 
@@ -212,7 +213,7 @@ class Auditor:
         teams: list[str] = []
         sealed_to: set[str] = set()
         found: list[Finding] = []
-        for film, files in groupby(entries, _film_of):
+        for film, files in groupby(entries, film_of):
             if film:
                 sizes = {entry.name: entry.size for entry in files}
                 self._objects += len(sizes)
@@ -262,7 +263,7 @@ class Auditor:
         except BadInput:
             manifest = None
         # Only what is finished and signed is ever sent.
-        if manifest is None or manifest.signed_by is None or not _is_of(manifest.started, film):
+        if manifest is None or manifest.signed_by is None or not is_of(manifest.started, film):
             yield Finding(f"{film}manifest", "manifest")
             return
         sealed_to.add(manifest.started.recipient)
@@ -293,25 +294,25 @@ class Auditor:
             for name in keys:
                 yield Finding(name, "key-left")
             return
-        if not self._open(keys, sealed_to):
+        read = cache(lambda name: read_or_none(self.store, name) or b"")
+        if not self._open(keys, sealed_to, read):
             yield Finding(f"cases/{case}", "key")
         elif self.service is not None and self.service.newest is not None:
             files = {}
             for name in keys:
                 if numbered(file := name.rpartition("/")[2]):
-                    sealed = read_or_none(self.store, name) or b""
-                    files[name] = looked_at(file, sealed, self.service, self.identities)
+                    files[name] = looked_at(file, read(name), self.service, self.identities)
             for name in not_to_all(files):
                 yield Finding(name, "recipients")
 
-    def _open(self, keys: Sequence[str], sealed_to: set[str]) -> bool:
+    def _open(self, keys: Sequence[str], sealed_to: set[str], read: Callable[[str], bytes]) -> bool:
         """True if these files hold a key of the case and each that its films are sealed to."""
         looks = bool(self.identities) or self.seen is not None
         held: set[str] = set()
         # Whoever has a kit's way in can put rubbish on top: it is passed by.
         for name in reversed(keys):
             if numbered(name.rpartition("/")[2]):
-                held |= self._held(name)
+                held |= self._held(read(name))
                 real = held - {_UNSEEN}
                 if (real and real >= sealed_to) or (held and not looks):
                     return True
@@ -319,10 +320,9 @@ class Auditor:
         self._unopened += _UNSEEN in held
         return _UNSEEN in held
 
-    def _held(self, name: str) -> set[str]:
+    def _held(self, sealed: bytes) -> set[str]:
         """The digest of each key that a key file holds; where no opening key has looked, one that
         stands for whatever it is."""
-        sealed = read_or_none(self.store, name) or b""
         digest = hashlib.sha256(sealed).hexdigest()
         if not self.identities and self.seen is not None and digest in self.seen:
             return set(self.seen[digest])
@@ -353,7 +353,7 @@ class Auditor:
         if file is None:
             return ""
         with file:
-            return file.read(_LARGEST).decode(errors="replace")
+            return file.read(LARGEST_MANIFEST).decode(errors="replace")
 
 
 def newest_audit(store: ServiceStore, service: CardChain) -> StoreAudit | None:
@@ -425,12 +425,13 @@ def _case_of(entry: Entry) -> str:
     return found["case"] if found else ""
 
 
-def _film_of(entry: Entry) -> str:
+def film_of(entry: Entry) -> str:
+    """The folder of the film that a file is of, '' for one of none."""
     found = _FILM.fullmatch(entry.name)
     return found["film"] if found else ""
 
 
-def _is_of(started: FilmStarted, film: str) -> bool:
+def is_of(started: FilmStarted, film: str) -> bool:
     """True if a film that began so belongs into this folder."""
     match = _FILM.fullmatch(f"{film}manifest")
     return match is not None and (started.case, started.recording) == (match["case"], match["id"])

@@ -25,6 +25,7 @@ from appliance.age.sealing import VERSION_LINE
 from appliance.age.unsealing import Identity, unseal
 from appliance.base.cases import secret_keys
 from appliance.base.desk import Desk
+from appliance.base.keeping.auditing import LARGEST_MANIFEST, film_of, is_of
 from appliance.base.ledger import Kind, Ledger
 from appliance.base.voices import Asked, Voices
 from appliance.errors import (
@@ -38,7 +39,7 @@ from appliance.errors import (
 )
 from appliance.film.manifest import Manifest, parse_manifest
 from appliance.protocol.cards import CardChain, KitCard
-from appliance.protocol.hold_reasons import WHY_NAME
+from appliance.protocol.hold_reasons import WHY_OBJECT
 from appliance.protocol.names import numbered
 from appliance.protocol.objects import order_object
 from appliance.protocol.orders import (
@@ -74,17 +75,13 @@ SENTENCES: dict[Why, str] = {
     "unreadable": "could not be read from the copy.",
 }
 
-_FILM = re.compile(rf"(?P<film>cases/{ID.pattern}/(recordings|imports)/(?P<id>{ID.pattern})/).+")
 _SEALED = re.compile(r"((documents|clips)/)?[a-z0-9][a-z0-9._-]*\.age")
 _KIT = re.compile(rf"kits/(?P<kit>{ID.pattern})/(?P<file>card\.json|heads/[0-9]{{6}}|logs/.+\.age)")
 _BASES = re.compile(rf"kits/{ID.pattern}/(orders/.+|films-read|not-to-be-deleted)")
 _HOLD = re.compile(rf"holds/{ID.pattern}/[0-9a-f]{{16}}")
-_WHY = re.compile(rf"holds/(?P<case>{ID.pattern})/{WHY_NAME.pattern}")
 _BY_OTHERS = re.compile(rf"(cases/{ID.pattern}/(shares/.+|keep-.+|derived/.+))|(holds/.+-lifted)")
 """What comes from no copy, and is not told one by one."""
 _IN_MEMORY = 8 << 20
-_LARGEST = 64 << 20
-"""Bytes: no manifest is longer."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +159,7 @@ class Restorer:
             for entry in self._listed(room):
                 if entry.name in have or _is_bases(entry.name):
                     continue
-                why = _WHY.fullmatch(entry.name)
+                why = WHY_OBJECT.fullmatch(entry.name)
                 # The reason for a hold goes with its case.
                 if why and _is_closed(desk, ledger, why["case"]):
                     self.left_out.append(LeftOut(entry.name, "taken-back"))
@@ -183,7 +180,7 @@ class Restorer:
             self.left_out.append(LeftOut(f"cases/{case}/", "taken-back"))
             return
         anew = self._sealed_anew(store, have, entries)
-        for film, files in groupby(lacks, _film_of):
+        for film, files in groupby(lacks, film_of):
             if film and gone.has(film):
                 self.left_out.append(LeftOut(film, "taken-back"))
             elif film:
@@ -308,12 +305,10 @@ class Restorer:
         if file is None:
             raise BadFile("There is no manifest.")
         with file:
-            data = file.read(_LARGEST)
+            data = file.read(LARGEST_MANIFEST)
         signers = [*self.people, *(kit.verifying_key() for kit in self.kits)]
         manifest = parse_manifest(data.decode(errors="replace"), signers)
-        started = manifest.started
-        where = film.split("/")
-        if manifest.signed_by is None or [started.case, started.recording] != [where[1], where[3]]:
+        if manifest.signed_by is None or not is_of(manifest.started, film):
             raise BadFile("This manifest is another film's, or nobody of this service signed it.")
         return manifest, hashlib.sha256(data).hexdigest()
 
@@ -338,7 +333,7 @@ class Restorer:
         room, _, inside = name.partition("/")
         if room == "orders":
             voices.order(inside, data)
-        elif _WHY.fullmatch(name):
+        elif WHY_OBJECT.fullmatch(name):
             _is_sealed(data)
         elif _HOLD.fullmatch(name):
             text, _by = voices.opened(data)
@@ -461,11 +456,6 @@ def _ids_in(asked: str) -> set[str]:
     return set()
 
 
-def _film_of(entry: Entry) -> str:
-    found = _FILM.fullmatch(entry.name)
-    return found["film"] if found else ""
-
-
 def _is_bases(name: str) -> bool:
     """True for what base says itself, and for ends of holds: neither comes from a copy. That a film
     was read whole is no word of what the store holds now."""
@@ -481,8 +471,8 @@ def kits_of(store: ServiceStore, lost: Sequence[str]) -> list[str]:
     """The kits that made the films which these objects are of, as far as their manifests are there
     and say so. Raises SendInterrupted, SendRefused."""
     kits: set[str] = set()
-    for film in sorted({_film_of(Entry(name, 0)) for name in lost} - {""}):
+    for film in sorted({film_of(Entry(name, 0)) for name in lost} - {""}):
         with suppress(BadInput, NotAFile):
-            data = read_small(store, f"{film}manifest", _LARGEST) or b""
+            data = read_small(store, f"{film}manifest", LARGEST_MANIFEST) or b""
             kits.add(parse_manifest(data.decode(errors="replace")).started.kit)
     return sorted(kits)
