@@ -1,10 +1,10 @@
 """This kit: what it is, its state, its label, and switching it off safely."""
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
 
 import segno
 from flask import Blueprint, Response, redirect, render_template, request, url_for
@@ -24,8 +24,6 @@ from web_ui.wording.times import in_words
 _BUSY = (State.PREVIEW, State.FILMING, State.STOPPING, State.REMOVING)
 """States in which the page does not switch the kit off."""
 
-_T = TypeVar("_T")
-
 pages = Blueprint("this_kit", __name__, url_prefix="/kit")
 
 
@@ -40,7 +38,8 @@ def label() -> ResponseReturnValue:
     found = _label(parts().config.label)
     address = found.get("address") or request.host_url
     network = found.get("ssid", "")
-    now, later = _certificate(fingerprint), _certificate(next_turn)
+    with _certificate() as certificate:
+        now, later = fingerprint(certificate), next_turn(certificate)
     return render_template(
         "label.html",
         status=parts().recorder.status(),
@@ -85,21 +84,24 @@ def going() -> ResponseReturnValue:
 
 def _page(problem: str) -> str:
     status = parts().recorder.status()
+    with _certificate() as certificate:
+        now = fingerprint(certificate)
     return render_template(
         "this-kit.html",
         status=status,
         service=parts().config.store.partition("?")[0].rpartition("@")[2],
-        fingerprint=_certificate(fingerprint),
+        fingerprint=now,
         version=version("attune"),
         problem=problem,
         on_label=bool(_label(parts().config.label)),
     )
 
 
-def _certificate(asked: Callable[[Path], _T]) -> _T:
-    """What is asked of the page's certificate. Raises BadFile where it cannot be read."""
+@contextmanager
+def _certificate() -> Iterator[Path]:
+    """The page's certificate, to be looked at. Raises BadFile where it cannot be read."""
     try:
-        return asked(parts().home.keys.certificate)
+        yield parts().home.keys.certificate
     except (OSError, ValueError) as error:
         raise BadFile(
             _("The certificate of this page cannot be read."), _("Switch the kit off and on.")

@@ -41,7 +41,7 @@ from appliance.film.manifest import Manifest, parse_manifest
 from appliance.protocol.cards import CardChain, KitCard
 from appliance.protocol.hold_reasons import WHY_OBJECT
 from appliance.protocol.names import numbered
-from appliance.protocol.objects import order_object
+from appliance.protocol.objects import kit_object, order_object
 from appliance.protocol.orders import (
     FilmWithdrawal,
     ServiceOrder,
@@ -344,7 +344,7 @@ class Restorer:
             card = next((one for one in self.kits if found and one.id == found["kit"]), None)
             if found is None or card is None:
                 raise BadFile("This is no kit's.")
-            if found["file"] == "card.json":
+            if name == kit_object(card.id):
                 if from_json(data, KitCard) != card:
                     raise BadFile("This is another kit's card.")
             elif found["file"].startswith("heads/"):
