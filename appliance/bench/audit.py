@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from appliance.age.identities import generate_identity
 from appliance.age.sealing import seal
 from appliance.bench import Row, row, run
 from appliance.errors import NotPossible
@@ -23,6 +24,7 @@ from appliance.film.manifest import (
 )
 from appliance.protocol.cards import KitCard
 from appliance.protocol.objects import SERVICE_CARD, film_object
+from appliance.protocol.permits import recipient_digest
 from appliance.records.clock import SystemClock
 from appliance.records.files import lines, new_id, to_json
 from appliance.records.signing import Signer
@@ -78,27 +80,29 @@ def _filled(store: Path, keys: Path, objects: int) -> int:
     card = KitCard(id=kit, verifier=str(signer.verifier))
     (keys / "kits" / f"{kit}.pub").write_bytes(to_json(card))
     (store / SERVICE_CARD).write_bytes(to_json(service.card()) + b"\n")
-    there, case = 1, ""
+    there, case, filmed_to = 1, "", ""
     recipient = service.card().sealing_key()
     for number in range(objects // (2 * _SEGMENTS + 1)):
         if number % _FILMS == 0:
             case = new_id()
             (store / "cases" / case).mkdir(parents=True)
-            sealed = seal(b"the key of a case", [recipient, recipient])
+            identity = generate_identity()
+            filmed_to = recipient_digest(str(identity.recipient))
+            sealed = seal(f"{identity.secret_text()}\n".encode(), [recipient, recipient])
             (store / "cases" / case / "identity-0001.age").write_bytes(sealed)
             there += 1
-        there += _film(store, signer, case, kit)
+        there += _film(store, signer, case, kit, filmed_to)
     return there
 
 
-def _film(store: Path, signer: Signer, case: str, kit: str) -> int:
+def _film(store: Path, signer: Signer, case: str, kit: str, filmed_to: str) -> int:
     film = new_id()
     folder = (store / film_object(case, film, "manifest")).parent
     folder.mkdir(parents=True)
     now = SystemClock().read().wall
     started = FilmStarted(
         recording=film, case=case, kit=kit, permit=new_id(), consent="0" * 64,
-        recipient="0" * 64, kind="visit", limit=300, sound=True, boot="boot", started=now,
+        recipient=filmed_to, kind="visit", limit=300, sound=True, boot="boot", started=now,
     )  # fmt: skip
     segments = [
         SegmentClosed(
