@@ -186,7 +186,8 @@ class _Film:
         """Write the manifest: from now on this is a film of the case."""
         ended = FilmEnded.after(self._closed, EndReason.IMPORTED, now)
         if not ended.frames:
-            raise refusal(FilmRefusal.NOT_MADE)
+            # Nobody broke a rule: not one of its pictures could be decoded.
+            raise refusal(FilmRefusal.BROKEN)
         lines = manifest_lines(started, *self._closed, ended)
         sync_directory(self._directory.parent)
         save(self._directory / MANIFEST, signer.sign(lines).encode())

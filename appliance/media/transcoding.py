@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 
 from appliance.errors import BadFile, KitError
 from appliance.media.footage import said, time_base
+from appliance.media.kinds import FilmKind, kind_named, kind_of_file
 from appliance.media.remaking import MOST_THREADS, Remade, Resampled
 from appliance.media.structure import NotKnown, check_film
 from appliance.media.survey import JUMP, LARGEST, Part, Survey, packets, survey
@@ -34,6 +35,8 @@ DECODERS = (
 )
 """What phones, tablets and video calls write. No playlist, no list of other files: what would make
 the reader open something else is not among them."""
+_HEAD = 64
+"""Bytes by which a file is known for what it is."""
 _SOME_BROKEN = 10
 """Packets that no decoder takes, in any film: a call over a bad line has some."""
 _MOST_TOLD = 5
@@ -48,12 +51,17 @@ def transcode(source: Source, size: int, wire: Wire, longest: Fraction) -> None:
     Raises what `refusal` makes, MemoryError; av.FFmpegError, ValueError, ArithmeticError if broken.
     """
     try:
-        check_film(source, size)
+        coded_as = check_film(source, size)
     except NotKnown as error:
+        source.seek(0)
+        kind = kind_of_file(source.read(_HEAD) or b"")
+        if kind is not None:
+            raise refusal(FilmRefusal.UNKNOWN_FILE, kind=kind) from error
         raise refusal(FilmRefusal.NOT_A_FILM) from error
     except BadFile as error:
         raise refusal(FilmRefusal.BROKEN) from error
     with _opened(source) as film:
+        _check_kinds(film, coded_as)
         found = _looked_through(film, longest)
         wire.send(Kind.TOLD, TOLD.pack(float(found.length)) + bytes([bool(film.streams.audio)]))
         for note in _notes(film, found, is_torn(source, size)):
@@ -169,19 +177,30 @@ class _Line:
         return at if at >= 0 else None
 
 
-def _known(film: InputContainer) -> tuple[Sequence[VideoStream], Sequence[AudioStream]]:
-    """Its pictures, and the tracks of sound that can be read. Raises what `refusal` makes."""
-    pictures = [track for track in film.streams.video if not _is_cover(track)]
-    if not pictures:
+def _check_kinds(film: InputContainer, coded_as: Sequence[str]) -> None:
+    """Raises what `refusal` makes if no picture can be read, or there is sound and none can."""
+
+    def kind_of(track: VideoStream | AudioStream, sound: bool) -> FilmKind:
+        known = track.codec_context.name if track.codec_context else ""
+        said = coded_as[track.index] if track.index < len(coded_as) else ""
+        return kind_named(known, said, sound=sound)
+
+    pictures, sounds = _known(film)
+    shown = [track for track in film.streams.video if not _is_cover(track)]
+    if not shown:
         raise refusal(FilmRefusal.NO_PICTURE)
-    known = list(filter(_is_known, pictures))
-    if not known:
-        raise refusal(FilmRefusal.UNKNOWN_KIND)
-    # What is of another kind beside one that is known says the same: a telephone's sound in space.
-    sounds = list(filter(_is_known, film.streams.audio))
+    if not pictures:
+        raise refusal(FilmRefusal.UNKNOWN_KIND, kind=kind_of(shown[0], sound=False))
     if film.streams.audio and not sounds:
-        raise refusal(FilmRefusal.UNKNOWN_SOUND)
-    return known, sounds
+        first = film.streams.audio[0]
+        raise refusal(FilmRefusal.UNKNOWN_SOUND, kind=kind_of(first, sound=True))
+
+
+def _known(film: InputContainer) -> tuple[Sequence[VideoStream], Sequence[AudioStream]]:
+    """Its pictures and the tracks of its sound that can be read."""
+    pictures = [track for track in film.streams.video if not _is_cover(track)]
+    # What is of another kind beside one that is known says the same: a telephone's sound in space.
+    return [*filter(_is_known, pictures)], [*filter(_is_known, film.streams.audio)]
 
 
 def _tracks(film: InputContainer) -> tuple[VideoStream, Sequence[AudioStream]]:

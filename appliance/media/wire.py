@@ -12,13 +12,15 @@ from fractions import Fraction
 from typing import Protocol
 
 from appliance.errors import BadFile, BadInput, KitError, NotPossible, Reason
+from appliance.media.kinds import FilmKind
 
 PIECE = 1 << 20
 """Bytes that are asked for or handed over at once, at most."""
 
 
 class _Said(Reason):
-    """What is said of a film. This code, and moments in seconds, are all that goes back."""
+    """What is said of a film. This code, moments in seconds and the code of what was found are all
+    that goes back."""
 
     def __init__(
         self, code: str, sentence: str = "", hint: str = "", kind: type[KitError] = BadFile
@@ -33,22 +35,34 @@ class FilmRefusal(_Said):
     NOT_A_FILM = (
         "not-a-film",
         "This file is not a film that the kit can read.",
-        "It reads MP4, MOV, MKV and WebM, as phones, tablets and video calls write them.",
+        "It reads MP4, MOV, MKV and WebM. On an iPhone or an Android, choose the film from its "
+        "gallery; of Zoom the MP4 that is there once the call was converted; of Teams the "
+        "recording that you download.",
+    )
+    UNKNOWN_FILE = (
+        "unknown-file",
+        "%(kind)s The kit does not read such files.",
+        "Send the film as MP4: an iPhone or an Android has it so in its gallery, Zoom and Teams "
+        "give it so as a download. Of any other, HandBrake on a computer makes an MP4 (H.264).",
     )
     NO_PICTURE = (
         "no-picture",
         "There is no picture in this file.",
-        "Is it a recording of sound alone? Choose the film.",
+        "Is it the sound alone? Zoom puts that beside the film, as .m4a. Choose the film, .mp4.",
     )
     UNKNOWN_KIND = (
         "unknown-kind",
-        "The picture of this film is of a kind that the kit does not read.",
-        "Save it as MP4 (H.264) on the device it is on, and send that.",
+        "%(kind)s The kit does not read such pictures.",
+        "Make an MP4 (H.264) of the film and send that: on an iPhone with iMovie, on an Android by "
+        "editing it in Google Photos and saving a copy, on a computer with HandBrake. What Zoom "
+        "and Teams give as a download is MP4 already.",
     )
     UNKNOWN_SOUND = (
         "unknown-sound",
-        "The sound of this film is of a kind that the kit does not read; its picture is not.",
-        "Save it with ordinary sound (AAC) on the device it is on, and send that.",
+        "%(kind)s The kit does not read such sound; the picture it could read.",
+        "Make an MP4 with ordinary sound (AAC) of the film and send that: on an iPhone with "
+        "iMovie, on an Android by editing it in Google Photos and saving a copy, on a computer "
+        "with HandBrake. What Zoom and Teams give as a download has such sound already.",
     )
     TANGLED = (
         "tangled",
@@ -238,20 +252,24 @@ class FilmPipe:
 
 _CODES = {(why.sentence, why.hint): why for why in (*FilmRefusal, *FilmNote)}
 _NAME = re.compile(r"%\((\w+)\)s")
-_VALUE = re.compile(r"([a-z]{1,8})=(-?\d{1,9}\.\d{3} s)")
+_VALUE = re.compile(r"([a-z]{1,8})=(?:(-?\d{1,9}\.\d{3} s)|([a-z0-9-]{1,16}))")
 
 
-def refusal(why: FilmRefusal | FilmNote, **moments: str) -> KitError:
-    """The error that says so, or, of a note, what the page tells as it tells errors; `moments` as
-    `footage.said` gives them."""
-    return why.kind(why.sentence, why.hint, **moments)
+def refusal(why: FilmRefusal | FilmNote, **values: str | FilmKind) -> KitError:
+    """The error that says so, or, of a note, what the page tells as it tells errors; moments as
+    `footage.said` gives them, `kind` what was found."""
+    return why.kind(why.sentence, why.hint, **values)
 
 
 def coded(error: KitError) -> bytes:
     """An error on its way out of the process that decodes."""
     why = _CODES.get(error.said, FilmRefusal.BROKEN)
     values = error.values if error.said in _CODES else {}
-    return "\n".join([why.value, *(f"{name}={value}" for name, value in values.items())]).encode()
+    told = (
+        f"{name}={value.value if isinstance(value, FilmKind) else value}"
+        for name, value in values.items()
+    )
+    return "\n".join([why.value, *told]).encode()
 
 
 def decoded(data: bytes, of: type[FilmRefusal] | type[FilmNote] = FilmRefusal) -> KitError:
@@ -259,10 +277,15 @@ def decoded(data: bytes, of: type[FilmRefusal] | type[FilmNote] = FilmRefusal) -
     try:
         code, *values = data.decode("ascii").split("\n")
         found = [_VALUE.fullmatch(value) for value in values]
-        moments = {one[1]: one[2] for one in found if one}
+        told = {one[1]: one[2] or FilmKind(one[3]) for one in found if one}
         why = of(code)
-        if len(moments) == len(values) and set(moments) == set(_NAME.findall(why.sentence)):
-            return refusal(why, **moments)
+        kinds = {name for name, value in told.items() if isinstance(value, FilmKind)}
+        if (
+            len(told) == len(values)
+            and set(told) == set(_NAME.findall(why.sentence))
+            and kinds == {"kind"} & set(told)
+        ):
+            return refusal(why, **told)
     except ValueError:
         pass
     return refusal(FilmRefusal.NOT_MADE)

@@ -10,6 +10,9 @@ from tests.browser.conftest import PATIENCE, Visitor, page_of
 from tests.support import films
 from tests.support.pages import WebKit
 
+OLD = {"strict": "unofficial"}
+"""For what only old cameras write."""
+
 
 @pytest.fixture
 def kit(tmp_path: Path) -> Iterator[Kit]:
@@ -47,6 +50,19 @@ def test_a_film_from_a_phone_is_brought_in_and_plays(visitor: Visitor, tmp_path:
     wait_for("a picture", lambda: video.evaluate("v => v.readyState >= 2") or None, PATIENCE)
     assert abs(video.evaluate("v => v.duration") - 3) < 0.1
     assert not visitor.complaints, visitor.complaints
+
+
+def test_a_film_of_an_old_kind_is_refused_by_its_name_and_with_what_to_do(
+    visitor: Visitor, tmp_path: Path
+) -> None:
+    film = tmp_path / "old.mov"
+    film.write_bytes(films.film(30, codec="mjpeg", encoder=OLD, container="mov", options={}))
+    to_import(visitor)
+    visitor.page.set_input_files("#film", film)
+    visitor.press("Bring it in")
+    visitor.sees("The picture is Motion JPEG, an old camera's kind.")
+    visitor.sees("on an iPhone with iMovie")
+    visitor.look("53-of-an-old-kind")
 
 
 def test_a_film_is_brought_in_without_scripts(plain_visitor: Visitor, tmp_path: Path) -> None:

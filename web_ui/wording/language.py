@@ -8,7 +8,7 @@ from pathlib import Path
 import flask_babel
 from babel import Locale
 
-from appliance.errors import BadFile, KitError
+from appliance.errors import BadFile, KitError, Reason
 
 CATALOGUES = Path(__file__).resolve().parent.parent / "translations"
 
@@ -43,9 +43,12 @@ def ngettext(one: str, many: str, count: int, **values: object) -> str:
 def in_words(error: KitError) -> tuple[str, str]:
     """An error's sentence and its hint in the page's language; '' where there is no hint."""
     values = error.values
-    # Values are data, except `why`: it may be a sentence of ours.
+    # Values are data, except `why`, which may be a sentence of ours, and what has one itself.
     if isinstance(why := values.get("why"), str) and why:
         values = values | {"why": _(why)}
+    values = values | {
+        name: _(value.sentence) for name, value in values.items() if isinstance(value, Reason)
+    }
     sentence, hint = (_(words, **values) if words else "" for words in error.said)
     return sentence, hint
 
