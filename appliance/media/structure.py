@@ -21,6 +21,10 @@ class NotKnown(BadFile):
     """Neither MP4 nor MOV, Matroska or WebM."""
 
 
+class Headless(NotKnown):
+    """It begins as MP4 does, and has no head: it was never written, or lay where it was cut off."""
+
+
 _FIRST = (
     *(b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"),
     *(b"uuid", b"moof", b"styp", b"sidx", b"udta", b"meta", b"junk", b"pict", b"PICT", b"prfl"),
@@ -102,7 +106,7 @@ def check_film(source: Source, size: int) -> Sequence[str]:
             raise BadFile("This film has more boxes than any.")
         at += length
     if not seen:
-        raise NotKnown("There is no head in this film.")
+        raise Headless("There is no head in this film.")
     return coded
 
 

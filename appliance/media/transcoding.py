@@ -22,7 +22,7 @@ from appliance.errors import BadFile, KitError
 from appliance.media.footage import said, time_base
 from appliance.media.kinds import FilmKind, kind_named, kind_of_file
 from appliance.media.remaking import MOST_THREADS, Remade, Resampled
-from appliance.media.structure import NotKnown, check_film
+from appliance.media.structure import Headless, NotKnown, check_film
 from appliance.media.survey import JUMP, LARGEST, Part, Survey, packets, survey
 from appliance.media.torn import is_torn
 from appliance.media.wire import TOLD, FilmNote, FilmRefusal, Kind, Source, Wire, coded, refusal
@@ -52,6 +52,9 @@ def transcode(source: Source, size: int, wire: Wire, longest: Fraction) -> None:
     """
     try:
         coded_as = check_film(source, size)
+    except Headless as error:
+        torn = is_torn(source, size)
+        raise refusal(FilmRefusal.CUT_SHORT if torn else FilmRefusal.NOT_A_FILM) from error
     except NotKnown as error:
         source.seek(0)
         kind = kind_of_file(source.read(_HEAD) or b"")

@@ -83,6 +83,10 @@ ELSEWHERE = {
             *("page", "record", "seal", "sync"),
         )
     },
+    **{
+        f"appliance.bench.odd.{name}": "appliance/bench/test_odd_films"
+        for name in ("drawn", "expected", "kinds", "looks", "muxed", "times")
+    },
     # What tries out a whole kit is tested by trying one out.
     **{
         f"appliance.selftest.{name}": "promises"

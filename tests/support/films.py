@@ -1,8 +1,6 @@
 """Films for tests: each frame carries its number as black and white blocks."""
 
 import io
-import math
-import random
 from array import array
 from collections.abc import Callable, Mapping
 from fractions import Fraction
@@ -12,43 +10,20 @@ from typing import Any
 import av
 
 from appliance.age.sealing import Recipient
+from appliance.bench.odd import drawn
 from appliance.film.fragments import MUXER, MUXER_OPTIONS, Fragment, FragmentSplitter, Init
 from appliance.film.manifest import SegmentClosed
 from appliance.film.segment import SealedSegment
 
-RATE = 48_000
+RATE, WIDTH, HEIGHT = drawn.RATE, drawn.WIDTH, drawn.HEIGHT
 TICKS = 90_000
-_BITS = 16
-_BLOCK = 16
-WIDTH, HEIGHT = _BITS * _BLOCK, 64
+numbered, number_in, beep = drawn.numbered, drawn.number_in, drawn.beep
 LIKE_OURS = {"preset": "ultrafast", "tune": "zerolatency", "g": "30"}
 # Key frames only where they are due, and not where the picture changes much.
 _STEADY = {"sc_threshold": "0"}
 LIKE_OTHERS = {
     "preset": "medium", "bf": "3", "g": "40", "x264-params": "open-gop=1:b-pyramid=2", **_STEADY,
 }  # fmt: skip
-
-
-def numbered(number: int, noisy: bool = False) -> av.VideoFrame:
-    frame = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
-    bits = f"{number:0{_BITS}b}"
-    row = b"".join(bytes([235 if bit == "1" else 16]) * _BLOCK for bit in bits)
-    # Grey below, of another shade in each frame: a picture that is not still.
-    grey = bytes([60 + 7 * number % 120]) * WIDTH
-    line = frame.planes[0].line_size
-    rows = [row.ljust(line, b"\0")] * (HEIGHT // 2) + [grey.ljust(line, b"\0")] * (HEIGHT // 2)
-    frame.planes[0].update(b"".join(rows))
-    dice = random.Random(number)
-    for plane in frame.planes[1:]:
-        size = plane.buffer_size
-        plane.update(dice.randbytes(size) if noisy else bytes([128]) * size)
-    return frame
-
-
-def number_in(frame: av.VideoFrame) -> int:
-    plane = frame.reformat(format="gray").planes[0]
-    data = bytes(plane)[8 * plane.line_size :]
-    return int("".join(str(int(data[n * _BLOCK + 8] > 128)) for n in range(_BITS)), 2)
 
 
 def film(
@@ -92,11 +67,6 @@ def film(
         if heard:
             made.mux(heard.encode(None))
     return out.getvalue()
-
-
-def beep(sample: int) -> float:
-    """A 1 kHz beep in the first tenth of each second, silence otherwise."""
-    return 0.5 * math.sin(sample * math.tau / 48) if sample % RATE < RATE // 10 else 0.0
 
 
 def uneven(number: int) -> int:

@@ -10,7 +10,16 @@ import pytest
 from appliance.errors import BadFile
 from appliance.media.wire import FilmNote, FilmRefusal
 from tests.support import films
-from tests.support.odd_films import LIVE, Came, Heard, brought_in, made, without_first_key
+from tests.support.odd_films import (
+    LIVE,
+    Came,
+    Heard,
+    Pictures,
+    brought_in,
+    made,
+    sized,
+    without_first,
+)
 
 HALF_A_PICTURE, IN_TIME = 1 / 60, 0.02
 EVERYWHERE = ("mp4", "mov", "matroska", "webm")
@@ -78,7 +87,9 @@ def test_a_picture_without_sound_that_stands_lasts_as_long_as_it_says(container:
 
 
 def test_a_last_picture_that_is_shown_for_long_is_shown_for_as_long() -> None:
-    told(brought_in(made(at(0, 2), container="mp4", lasts=4)), at(0, 2), 0, 2 - 1 / 30 + 4)
+    told(
+        brought_in(made(Pictures(at(0, 2), lasts=4), container="mp4")), at(0, 2), 0, 2 - 1 / 30 + 4
+    )
 
 
 @pytest.mark.parametrize("container", ["matroska", "webm"])
@@ -153,7 +164,7 @@ def test_where_no_sound_can_be_read_it_is_the_sound_that_is_named() -> None:
 
 def test_a_picture_that_changes_its_size_keeps_its_shape_and_the_largest() -> None:
     sizes = [(256, 64), (512, 128), (1024, 256)]
-    film = made(at(0, 3), container="webm", sizes=lambda number: sizes[number // 30])
+    film = made(Pictures(at(0, 3), draw=lambda n: sized(*sizes[n // 30])(n)), container="webm")
     came = brought_in(film)
     told(came, at(0, 3), 0, 3)
     assert size_of(came) == (1024, 256)
@@ -167,7 +178,7 @@ def size_of(came: Came) -> tuple[int, int]:
 def test_a_call_that_was_joined_between_two_key_frames_comes_in_from_the_first() -> None:
     """Sound from the beginning; the picture stands until there is one."""
     film = made(at(0, 6), Heard(0, 6), container="matroska")
-    came = brought_in(without_first_key(film))
+    came = brought_in(without_first(film, 1))
     seen = came.pictures
     assert seen[30] == 0 and seen[31] == pytest.approx(31 / 30, abs=HALF_A_PICTURE)
     assert [one for one in came.loud() if one > 0.5] == pytest.approx([1, 2, 3, 4, 5], abs=IN_TIME)
