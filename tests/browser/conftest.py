@@ -27,6 +27,7 @@ SHOTS = ROOT / "build" / "screenshots"
 CHROMIUM = "/usr/bin/chromium"
 PATIENCE = 90.0
 """Seconds that anything may take on a busy computer. What is waited for is always an event."""
+LED_AWAY = "is interrupted by another navigation"
 WATCH = """() => {
   window.leaving = false;
   const look = (event, part) => {
@@ -69,7 +70,16 @@ class Visitor:
         return Visitor(page.context, self.address, self._axe, self.scripts, page)
 
     def go(self, path: str) -> None:
-        self.page.goto(self.address + path)
+        """Ask for this page by its address, and be there."""
+        try:
+            self.page.goto(self.address + path)
+        except PlaywrightError as error:
+            # The page that was there led elsewhere by itself at that moment, as it does when the
+            # kit is locked from another place: whoever asks again is let.
+            if LED_AWAY not in error.message:
+                raise
+            self.page.wait_for_load_state()
+            self.page.goto(self.address + path)
 
     @property
     def path(self) -> str:
