@@ -51,10 +51,9 @@ from appliance.vault.keys import PrivateKeys
 _F = TypeVar("_F", bound=Fact)
 State = Literal["done", "done-before", "held", "waits", "asks", "declined", "refused", "failed"]
 
-_LOOKED_AT_AGAIN = 4
-"""Finished orders that a round looks at again, in turn; fewer where there are thousands."""
-_TOLD_AGAIN = 2
-"""Words for kits, likewise."""
+_LOOKED_AT_AGAIN = 6
+"""Finished orders and words for kits that a round looks at again; fewer where there are thousands
+of orders."""
 _CHANCE = random.SystemRandom()
 """What is looked at again: this program may be started anew for each round."""
 _PAGE = 1000
@@ -148,12 +147,7 @@ class Desk:
         names = [entry.name.removeprefix("orders/") for entry in self._store.list("orders/")]
         self.holds.hear()
         if not found:
-            again = [self._by_itself(name, self._again) for name in self._in_turn(len(names))]
-            found = {outcome.order: outcome for outcome in again}
-            told = self._for_kits()
-            for where in _CHANCE.sample(sorted(told), min(len(told), _TOLD_AGAIN)):
-                with suppress(SendRefused):  # One that cannot be put keeps no order.
-                    self._keep(where, told[where])
+            found = {outcome.order: outcome for outcome in self._some_again(len(names))}
         answered = self._ledger.of("answered")
         names += sorted(self._kept().keys() - set(names))
         for name in names:
@@ -301,11 +295,20 @@ class Desk:
         if read_or_none(self._store, where) != note:
             self._put(where, note)
 
-    def _in_turn(self, orders: int) -> list[str]:
-        """A few finished orders, for this round to look at again."""
-        every = sorted(self._ledger.of("answered"))
+    def _some_again(self, orders: int) -> list[Outcome]:
+        """Look at a little of what is finished: orders that were carried out, and words for kits.
+        Less where there are so many `orders` that to list them takes many requests."""
+        told, answered = self._for_kits(), self._ledger.of("answered")
+        every = [*answered, *told]
         most = min(len(every), max(1, _LOOKED_AT_AGAIN - orders // _PAGE))
-        return _CHANCE.sample(every, most)
+        found = []
+        for one in _CHANCE.sample(every, most):
+            if one in answered:
+                found.append(self._by_itself(one, self._again))
+            else:
+                with suppress(SendRefused):  # One that cannot be put keeps no order.
+                    self._keep(one, told[one])
+        return found
 
     def _again(self, name: str) -> Outcome:
         """Remove once more what was removed for an order: a restored store, or a kit that was

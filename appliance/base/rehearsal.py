@@ -6,25 +6,17 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import IO, BinaryIO
 
-from appliance.stores.endings import Ending
 from appliance.stores.store import Entry, Put, ServiceStore
+from appliance.stores.through import Through
 
 
-class Rehearsal:
+class Rehearsal(Through):
     """Answers as the store would after each step, and changes nothing there."""
 
     def __init__(self, store: ServiceStore) -> None:
-        self._store = store
+        super().__init__(store)
         self._made: dict[str, bytes] = {}
         self._gone: set[str] = set()
-
-    @property
-    def url(self) -> str:
-        return self._store.url
-
-    @property
-    def ends(self) -> tuple[Ending, ...]:
-        return self._store.ends
 
     def create(self, name: str, source: IO[bytes]) -> Put:
         there = self.open(name)
@@ -64,6 +56,3 @@ class Rehearsal:
 
     def sweep(self, before: datetime) -> int:
         return 0
-
-    def close(self) -> None:
-        """The store itself is closed by whoever opened it."""

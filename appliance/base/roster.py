@@ -129,6 +129,7 @@ class Rosters:
         ours = {roster_object(number) for number in range(1, last + 1)}
         for name in {entry.name for entry in store.list(PLACE)} - ours:
             store.purge(name)
+        # Again, for those that went along.
         there = {entry.name: entry.size for entry in store.list(PLACE)}
         for number in range(1, last + 1):
             where, path = roster_object(number), self._path(number)

@@ -23,6 +23,7 @@ from appliance.base.roster import Rosters
 from appliance.base.status import last_heard
 from appliance.base.voices import Voices
 from appliance.base.watch.clock import check, confirm, confirmed
+from appliance.base.watch.glance import Glance
 from appliance.base.watch.lease import InTurn, Turn
 from appliance.errors import BadFile, BadInput, SendFailed
 from appliance.protocol.cards import Card, KitCard
@@ -117,6 +118,7 @@ class Service:
         BadInput for a folder of keys from before the service's second card."""
         own = self.own
         with self.opened(rehearse) as store:
+            store = Glance(store)
             keys = choose_keys(store, own)
             check_first(store, keys)
             yield store, keys

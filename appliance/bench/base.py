@@ -23,41 +23,47 @@ FINISHED = 12_000
 REQUESTS = 20
 SECONDS = 2.0
 
-_PROGRAM = """
-import json, sys, time
+_ROUNDS = 9
+_PROGRAM = f"""
+import json, statistics, sys, time
+from contextlib import contextmanager
 from pathlib import Path
 from appliance.base.service import Service
-from appliance.stores.folder import FolderStore
+from appliance.stores.through import Through
 
-asked = 0
+class Counted(Through):
+    asked = 0
 
-def counted(name):
-    plain = getattr(FolderStore, name)
-    def method(self, *given):
-        global asked
-        asked += 1
-        return plain(self, *given)
-    setattr(FolderStore, name, method)
+    def _asking(self):
+        Counted.asked += 1
+        return super()._asking()
 
-def listed(self, prefix, plain=FolderStore.list):
-    global asked
-    found = list(plain(self, prefix))
-    asked += max(1, -(-len(found) // 1000))
-    return iter(found)
+    def list(self, prefix):
+        found = list(super().list(prefix))
+        Counted.asked += max(0, -(-len(found) // 1000) - 1)
+        return iter(found)
 
-for name in ("open", "create", "purge"):
-    counted(name)
-FolderStore.list = listed
-service = Service(sys.argv[1], Path(sys.argv[2]))
-service.own
-before = time.process_time()
-with service.at_work() as work:
-    outcomes = work.desk.work()
-seconds = time.process_time() - before
-states = {outcome.state for outcome in outcomes}
-told = {"asked": asked, "seconds": seconds, "orders": len(outcomes), "states": sorted(states)}
-print(json.dumps(told))
+class AtWork(Service):
+    @contextmanager
+    def opened(self, rehearse=False):
+        with super().opened(rehearse) as store:
+            yield Counted(store)
+
+service = AtWork(sys.argv[1], Path(sys.argv[2]), stays=True)
+rounds = []
+for _ in range(1 + {_ROUNDS}):
+    Counted.asked, before = 0, time.process_time()
+    with service.at_work() as work:
+        outcomes = work.desk.work()
+        service.renew_roster(work, service.clock.read().wall)
+    rounds.append((Counted.asked, time.process_time() - before))
+asked, seconds = zip(*rounds[1:])
+states = sorted({{outcome.state for outcome in outcomes}})
+told = {{"asked": max(asked), "seconds": statistics.median(seconds)}}
+print(json.dumps(told | {{"orders": len(outcomes), "states": states}}))
 """
+"""As `serve` goes round after round. The first is not counted: it takes the lease, and holds the
+clock against what kits sign."""
 
 
 def rows(objects: int = audit.OBJECTS) -> list[Row]:
@@ -66,14 +72,16 @@ def rows(objects: int = audit.OBJECTS) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="attune-bench-") as folder:
         store, keys = Path(folder) / "store", Path(folder) / "keys"
         _finished(store, keys)
-        # Once for what was there before: it takes up every answer, and is through with it.
-        run(sys.executable, "-m", "appliance.base", store, "-i", keys, "serve", "--once")
+        # Once for what was there before: it takes up every answer, and is through with it. And a
+        # roster, as every service has.
+        for verb in (["serve", "--once"], ["roster", "--publish"]):
+            run(sys.executable, "-m", "appliance.base", store, "-i", keys, *verb)
         told = json.loads(run(sys.executable, "-c", _PROGRAM, store, keys).stdout)
     if (told["orders"], told["states"]) != (FINISHED, ["done-before"]):
         raise NotPossible(f"The round was not one with nothing to do: {told}.")
-    what = f"a round with {FINISHED} finished orders and nothing to do"
+    what = f"a round of `serve` with {FINISHED} finished orders and nothing to do"
     return [
-        row(f"{what}: requests", f"{REQUESTS}", told["asked"] / REQUESTS, "<= 1.00"),
+        row(f"{what}: requests, the most", f"{REQUESTS}", told["asked"] / REQUESTS, "<= 1.00"),
         row(f"{what}: processor", f"{SECONDS:.0f} s", told["seconds"] / SECONDS, "<= 1.00"),
         *audit.rows(objects),
     ]

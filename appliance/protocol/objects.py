@@ -38,12 +38,13 @@ from appliance.protocol.teams import TEAM_NAME
 from appliance.records.files import ID, CaseFolder, checked_id, paths_in
 
 SERVICE_CARD = "service/card.json"
+SERVICE_CARDS = "service/card/"
 NEWEST_AUDIT = "audits/newest"
 
 
 def service_card_object(number: int) -> str:
     """A card of the service after its first; numbers count up from 2."""
-    return f"service/card/{number:04}"
+    return f"{SERVICE_CARDS}{number:04}"
 
 
 def kit_object(kit: str) -> str:

@@ -8,7 +8,7 @@ what belongs on this machine: a signing key beside the store; a root, and what o
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from appliance.base.orders import put_note, read_or_none
 from appliance.errors import BadInput, NoMatch
 from appliance.protocol.cards import Card, CardChain
 from appliance.protocol.enrolment import LARGEST_CARD
-from appliance.protocol.objects import service_card_object
+from appliance.protocol.objects import SERVICE_CARDS, service_card_object
 from appliance.records.clock import Clock
 from appliance.records.files import load_fact, paths_in, read_text, save, save_new, to_json
 from appliance.records.signing import Signer
@@ -37,6 +37,8 @@ class ServiceKeys(PrivateKeys):
         self._clock = clock
         self._signers = [one.signer for one in found if one.signer is not None]
         self._identities = [one.identity for one in found if one.identity is not None]
+        self.seen: set[int] = set()
+        """Numbers of cards of which the store was seen to have each byte."""
 
     @property
     def chain(self) -> CardChain:
@@ -137,7 +139,8 @@ def put_cards(store: ServiceStore, folder: Path, keys: PrivateKeys) -> list[str]
     may be a copy from before. Returns what was put there, in words. Raises SendFailed."""
     if not isinstance(keys, ServiceKeys):
         return []
-    while note := read_or_none(store, service_card_object(keys.chain.number + 1)):
+    there = {entry.name: entry.size for entry in store.list(SERVICE_CARDS)}
+    while note := _card_at(store, there, keys.chain.number + 1):
         try:
             keys.follow(note.decode(errors="replace"))
         except BadInput:
@@ -146,10 +149,13 @@ def put_cards(store: ServiceStore, folder: Path, keys: PrivateKeys) -> list[str]
     put = []
     # Every one of them: a kit that has heard of none follows from the first on.
     for number, text in enumerate(keys.chain.notes, start=2):
-        note = text.encode()
-        if read_or_none(store, service_card_object(number)) != note:
-            put_note(store, service_card_object(number), note)
+        note, where = text.encode(), service_card_object(number)
+        if number in keys.seen and there.get(where) == len(note):
+            continue
+        if _card_at(store, there, number) != note:
+            put_note(store, where, note)
             put.append(f"{number:04}")
+        keys.seen.add(number)
     return put
 
 
@@ -158,7 +164,8 @@ def check_first(store: ServiceStore, keys: PrivateKeys) -> None:
     BadInput."""
     if isinstance(keys, ServiceKeys):
         return
-    note = read_or_none(store, service_card_object(2))
+    there = {entry.name: entry.size for entry in store.list(SERVICE_CARDS)}
+    note = _card_at(store, there, 2)
     if not note:
         return
     try:
@@ -170,3 +177,9 @@ def check_first(store: ServiceStore, keys: PrivateKeys) -> None:
         "It may be a copy from before: copy cards/ and the signing key from a newer one, or from "
         "where the root is.",
     )
+
+
+def _card_at(store: ServiceStore, there: Collection[str], number: int) -> bytes | None:
+    """What the store has as this card; None for nothing, of which the listing `there` is enough."""
+    where = service_card_object(number)
+    return read_or_none(store, where) if where in there else None

@@ -10,18 +10,16 @@ import re
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, BinaryIO
 
 from appliance.errors import AnotherBase, BadInput, NotAFile, SendRefused
 from appliance.records.clock import Clock
 from appliance.records.files import Fact, Timestamp
 from appliance.records.signing import sign_fact
-from appliance.stores.endings import Ending
-from appliance.stores.store import Entry, Put, ServiceStore, is_there, read_small
+from appliance.stores.store import Put, ServiceStore, is_there, read_small
+from appliance.stores.through import Through
 from appliance.vault.keys import PrivateKeys
 
 LEASES = "service/lease/"
@@ -165,48 +163,17 @@ class Turn:
         return held
 
 
-class InTurn:
+class InTurn(Through):
     """A store at which everything is done in one base's turn, which is kept meanwhile: a round over
     a slow line takes longer than a lease holds."""
 
     def __init__(self, store: ServiceStore, turn: Turn) -> None:
-        self._store = store
+        super().__init__(store)
         self._turn = turn
 
-    @property
-    def url(self) -> str:
-        return self._store.url
-
-    @property
-    def ends(self) -> tuple[Ending, ...]:
-        return self._store.ends
-
-    def create(self, name: str, source: IO[bytes]) -> Put:
+    def _asking(self) -> AbstractContextManager[None]:
         self._turn.keep(self._store)
-        return self._store.create(name, source)
-
-    def open(self, name: str) -> BinaryIO | None:
-        self._turn.keep(self._store)
-        return self._store.open(name)
-
-    def list(self, prefix: str) -> Iterator[Entry]:
-        self._turn.keep(self._store)
-        return self._store.list(prefix)
-
-    def remove(self, name: str) -> None:
-        self._turn.keep(self._store)
-        self._store.remove(name)
-
-    def purge(self, prefix: str) -> tuple[str, ...]:
-        self._turn.keep(self._store)
-        return self._store.purge(prefix)
-
-    def sweep(self, before: datetime) -> int:
-        self._turn.keep(self._store)
-        return self._store.sweep(before)
-
-    def close(self) -> None:
-        """The store itself is closed by whoever opened it."""
+        return super()._asking()
 
 
 def _names(store: ServiceStore) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from appliance.base.custody.keys import ServiceKeys, cards_beside
 from appliance.base.custody.next import Change, next_card
+from appliance.base.service import Service
 from appliance.errors import BadInput, NoMatch
 from appliance.protocol.objects import service_card_object, tombstone_object
 from appliance.protocol.orders import Tombstone, Withdrawal
@@ -96,6 +97,31 @@ def test_a_store_that_lost_a_card_gets_it_back(at_base: Base) -> None:
     where.unlink()
     at_base.told("serve", "--once")
     assert where.read_bytes() == note
+
+
+@pytest.mark.parametrize("longer", [0, 1])
+def test_what_somebody_put_under_a_cards_name_makes_way(at_base: Base, longer: int) -> None:
+    kept_apart(at_base)
+    where = at_base.store / service_card_object(2)
+    note = where.read_bytes()
+    where.write_bytes(b"x" * (len(note) + longer))
+    at_base.told("serve", "--once")
+    assert where.read_bytes() == note
+
+
+def test_a_base_that_stays_puts_back_a_card_that_was_lost_meanwhile(at_base: Base) -> None:
+    kept_apart(at_base)
+    where = at_base.store / service_card_object(2)
+    note = where.read_bytes()
+    service = Service(str(at_base.store), at_base.keys, stays=True)
+    for spoilt in (None, b"", note + b"x"):
+        with service.at_work():
+            assert where.read_bytes() == note
+        where.unlink()
+        if spoilt is not None:
+            where.write_bytes(spoilt)
+    with service.at_work():
+        assert where.read_bytes() == note
 
 
 def test_a_store_that_lost_a_card_before_its_newest_gets_it_back(at_base: Base) -> None:
