@@ -107,6 +107,19 @@ def test_asking_for_a_press_is_no_press(kit: Stage) -> None:
     assert kit.state is State.READY and not kit.films()
 
 
+def test_a_permit_that_goes_while_a_press_is_asked_for_is_no_press_that_was_refused(
+    kit: Stage,
+) -> None:
+    """The page takes it away to ask: the light says nothing of a press that nobody made."""
+    kit.arm()
+    request = corrected(kit)
+    (kit.home.permits / "current").unlink()
+    assert kit.ask(request) == "waiting"
+    assert not kit.films() and "refused" not in kit.events()
+    kit.press_when_asked()
+    assert kit.inbox.answers[request.id] == "done"
+
+
 def test_whoever_asks_to_close_the_camera_opens_none(kit: Stage) -> None:
     """With a note that would open it."""
     kit.arm()

@@ -14,7 +14,13 @@ from appliance.casework.clips import Clip, shelf
 from appliance.casework.consent import Consent, Hold
 from appliance.casework.copies import CopyRefusal
 from appliance.casework.shares import Share, is_over, remove_what_is_over, shares_of
-from appliance.casework.withdrawal import finish_film, lift_hold, place_hold, withdraw_film
+from appliance.casework.withdrawal import (
+    finish_everything,
+    finish_film,
+    lift_hold,
+    place_hold,
+    withdraw_film,
+)
 from appliance.errors import BadInput, NoMatch, NotPossible
 from appliance.protocol.case_record import is_withdrawn_share
 from appliance.protocol.orders import ServiceOrder
@@ -151,6 +157,14 @@ def test_it_can_be_ended_before_its_day_and_a_power_cut_between_is_finished(
     assert is_over(case.directory, found, NOW) and not folder(case, found).exists()
     shutil.copytree(tmp_path / "before", folder(case, found))
     assert remove_what_is_over(case.directory, None) == [found.id]
+
+
+def test_what_such_a_cut_left_is_finished_with_all_the_rest(
+    case: OpenCase, kit: SendingKit
+) -> None:
+    found = shared(case)
+    (case.directory / "ends" / found.id).unlink()
+    assert finish_everything(kit.home) == [] and not folder(case, found).exists()
 
 
 def test_what_is_taken_back_or_agreed_to_no_more_is_shared_no_more(case: OpenCase) -> None:
