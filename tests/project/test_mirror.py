@@ -58,7 +58,6 @@ ELSEWHERE = {
     **{f"appliance.stores.{name}": "stores" for name in ("cloud", "s3", "sftp", "store")},
     # Programs, started as programs.
     "appliance.base.__main__": COMMANDS,
-    "appliance.base.rehearsal": VERBS,
     "appliance.commands.escrow": "appliance/vault/test_escrow",
     "appliance.base.commands.carrying": "appliance/base/custody/test_carrying",
     "appliance.base.commands.giving": "appliance/base/custody/test_giving",
