@@ -142,7 +142,7 @@ def work(descriptor: int, memory: int, seconds: int, size: int, what: str, *word
         wire.send(Kind.REFUSED, coded(refusal(FilmRefusal.TOO_MUCH)))
     except KitError as error:
         wire.send(Kind.REFUSED, coded(error))
-    except (av.error.FFmpegError, ValueError, OverflowError, ArithmeticError):
+    except (av.error.FFmpegError, ValueError, LookupError, ArithmeticError):
         wire.send(Kind.REFUSED, coded(refusal(FilmRefusal.BROKEN)))
     else:
         wire.send(Kind.DONE, b"")

@@ -25,6 +25,8 @@ class Headless(NotKnown):
     """It begins as MP4 does, and has no head: it was never written, or lay where it was cut off."""
 
 
+MATROSKA = b"\x1a\x45\xdf\xa3"
+"""How a film of that kind begins."""
 _FIRST = (
     *(b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"),
     *(b"uuid", b"moof", b"styp", b"sidx", b"udta", b"meta", b"junk", b"pict", b"PICT", b"prfl"),
@@ -77,8 +79,8 @@ _MOST_POINTS = 36 << 20
 def check_film(source: Source, size: int) -> Sequence[str]:
     """How an MP4 says that its tracks are coded, in four letters each; nothing of other films.
     Raises NotKnown, or BadFile for a film that says of itself what cannot be."""
-    head = _read(source, 0, 64)
-    if head[:4] == b"\x1a\x45\xdf\xa3":
+    head = bytes_at(source, 0, 64)
+    if head.startswith(MATROSKA):
         if b"webm" not in head and b"matroska" not in head:
             raise NotKnown("This is not Matroska or WebM.")
         return []
@@ -90,12 +92,12 @@ def check_film(source: Source, size: int) -> Sequence[str]:
     held, held_at = b"", 0
     while at + 8 <= size:
         if not held_at <= at <= held_at + len(held) - 16:
-            held, held_at = _read(source, at, min(_AT_ONCE, size - at)), at
+            held, held_at = bytes_at(source, at, min(_AT_ONCE, size - at)), at
         name, header, length = _header(held, at - held_at, size - at)
         if name in (b"moov", b"moof"):
             if at + length > size or length > _MOST_HEAD:
                 raise BadFile("The head of this film does not fit into it.")
-            heads = _Heads(_read(source, at + header, length - header))
+            heads = _Heads(bytes_at(source, at + header, length - header))
             heads.look(name)
             coded = coded or heads.coded
             seen = seen or name == b"moov"
@@ -160,7 +162,8 @@ def size_of_jpeg(data: bytes) -> tuple[int, int]:
     return size
 
 
-def _read(source: Source, at: int, length: int) -> bytes:
+def bytes_at(source: Source, at: int, length: int) -> bytes:
+    """So many bytes of a film from `at` on; fewer only at its end."""
     source.seek(at)
     data = bytearray()
     while len(data) < length:

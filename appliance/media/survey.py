@@ -144,7 +144,9 @@ class _Looks:
                 return
             self._looked = at
         # One that is broken says nothing of the others.
-        with contextlib.suppress(av.error.InvalidDataError, av.error.EOFError):
+        with contextlib.suppress(
+            av.error.InvalidDataError, av.error.UndefinedError, av.error.EOFError
+        ):
             for frame in self._context.decode(packet):
                 if frame.width * frame.height > LARGEST:
                     raise refusal(FilmRefusal.TOO_MANY_POINTS)

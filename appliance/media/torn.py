@@ -4,6 +4,7 @@ What a browser or an app writes while it records says nowhere how long it will b
 pieces says how large it is, and the last one of a torn file is larger than what is left.
 """
 
+from appliance.media.transport import HEAD, is_torn_transport, packet_length
 from appliance.media.wire import Source
 
 _AT_ONCE = 1 << 16
@@ -22,6 +23,8 @@ def is_torn(source: Source, size: int) -> bool:
     found = _Pieces(source, size)
     if found.bytes_at(0, 4) == b"\x1a\x45\xdf\xa3":
         return _is_torn_matroska(found)
+    if packet_length(found.bytes_at(0, HEAD)):
+        return is_torn_transport(source, size)
     if found.bytes_at(4, 4)[:1].isalpha():
         return _is_torn_mp4(found)
     return False

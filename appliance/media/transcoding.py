@@ -22,21 +22,22 @@ from appliance.errors import BadFile, KitError
 from appliance.media.footage import said, time_base
 from appliance.media.kinds import FilmKind, kind_named, kind_of_file
 from appliance.media.remaking import MOST_THREADS, Remade, Resampled
-from appliance.media.structure import Headless, NotKnown, check_film
+from appliance.media.structure import MATROSKA, Headless, NotKnown, bytes_at, check_film
 from appliance.media.survey import JUMP, LARGEST, Part, Survey, packets, survey
 from appliance.media.torn import is_torn
+from appliance.media.transport import HEAD, check_transport, packet_length
 from appliance.media.wire import TOLD, FilmNote, FilmRefusal, Kind, Source, Wire, coded, refusal
 
-FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
+_MP4, _MATROSKA, _TRANSPORT = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts"
+"""What a film may be read as: what it was looked at as before, and nothing else."""
 DECODERS = (
     "h264,hevc,vp8,libvpx,vp9,libvpx-vp9,libdav1d,av1,mpeg4,"
-    "aac,aac_latm,mp3,mp3float,opus,libopus,vorbis,flac,ac3,eac3,alac,amrnb,amrwb,"
-    "pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_f32le,pcm_alaw,pcm_mulaw"
+    "aac,aac_latm,mp2,mp2float,mp3,mp3float,opus,libopus,vorbis,flac,ac3,eac3,alac,amrnb,amrwb,"
+    "pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_f32le,pcm_alaw,pcm_mulaw,pcm_bluray"
 )
-"""What phones, tablets and video calls write. No playlist, no list of other files: what would make
-the reader open something else is not among them."""
-_HEAD = 64
-"""Bytes by which a file is known for what it is."""
+"""What phones, tablets, camcorders and video calls write. No playlist, no list of other files: what
+would make the reader open something else is not among them."""
+_MOST_TRACKS = 64
 _SOME_BROKEN = 10
 """Packets that no decoder takes, in any film: a call over a bad line has some."""
 _MOST_TOLD = 5
@@ -50,31 +51,45 @@ def transcode(source: Source, size: int, wire: Wire, longest: Fraction) -> None:
 
     Raises what `refusal` makes, MemoryError; av.FFmpegError, ValueError, ArithmeticError if broken.
     """
-    try:
-        coded_as = check_film(source, size)
-    except Headless as error:
-        torn = is_torn(source, size)
-        raise refusal(FilmRefusal.CUT_SHORT if torn else FilmRefusal.NOT_A_FILM) from error
-    except NotKnown as error:
-        source.seek(0)
-        kind = kind_of_file(source.read(_HEAD) or b"")
-        if kind is not None:
-            raise refusal(FilmRefusal.UNKNOWN_FILE, kind=kind) from error
-        raise refusal(FilmRefusal.NOT_A_FILM) from error
-    except BadFile as error:
-        raise refusal(FilmRefusal.BROKEN) from error
-    with _opened(source) as film:
+    formats, coded_as = _looked_at(source, size)
+    most = _MOST_TRACKS
+    if formats == _TRANSPORT:
+        # It may name others on the way, for which PyAV's `demux` has no place.
+        with _opened(source, formats, most) as film:
+            most = max(len(film.streams), 1)
+    with _opened(source, formats, most) as film:
         _check_kinds(film, coded_as)
         found = _looked_through(film, longest)
         wire.send(Kind.TOLD, TOLD.pack(float(found.length)) + bytes([bool(film.streams.audio)]))
         for note in _notes(film, found, is_torn(source, size)):
             wire.send(Kind.NOTE, coded(note))
-    with _opened(source) as film:
+    with _opened(source, formats, most) as film:
         _made_anew(film, found, wire)
 
 
+def _looked_at(source: Source, size: int) -> tuple[str, Sequence[str]]:
+    """What a film is to be read as, and how its tracks say that they are coded, before anything
+    decodes it. Raises what `refusal` makes."""
+    head = bytes_at(source, 0, HEAD)
+    try:
+        if packet_length(head):
+            check_transport(source, size)
+            return _TRANSPORT, []
+        coded_as = check_film(source, size)
+    except NotKnown as error:
+        kind = kind_of_file(head)
+        if kind is not None:
+            raise refusal(FilmRefusal.UNKNOWN_FILE, kind=kind) from error
+        torn = isinstance(error, Headless) and is_torn(source, size)
+        raise refusal(FilmRefusal.CUT_SHORT if torn else FilmRefusal.NOT_A_FILM) from error
+    except BadFile as error:
+        raise refusal(FilmRefusal.BROKEN) from error
+    return _MATROSKA if head.startswith(MATROSKA) else _MP4, coded_as
+
+
 @contextmanager
-def _opened(source: Source) -> Iterator[InputContainer]:
+def _opened(source: Source, formats: str, most: int) -> Iterator[InputContainer]:
+    """The film, read as one of these formats and with so many tracks at most."""
     source.seek(0)
     try:
         film = av.open(
@@ -82,7 +97,11 @@ def _opened(source: Source) -> Iterator[InputContainer]:
             "r",
             buffer_size=1 << 18,
             metadata_errors="replace",
-            options={"format_whitelist": FORMATS, "codec_whitelist": DECODERS},
+            options={
+                "format_whitelist": formats,
+                "codec_whitelist": DECODERS,
+                "max_streams": str(most),
+            },
         )
     except MemoryError:
         raise  # One of libav's errors too.
@@ -140,10 +159,13 @@ def _made_anew(film: InputContainer, found: Survey, wire: Wire) -> None:
         try:
             # A packet without anything in it empties the decoder at the end.
             decoded: Sequence[VideoFrame | AudioFrame] = line.track.codec_context.decode(packet)
-        except av.error.InvalidDataError:
-            broken += 1
-            continue
+        except MemoryError:
+            raise  # One of libav's errors too.
         except av.error.EOFError:
+            continue
+        except av.error.FFmpegError:
+            # Each decoder has numbers of its own for what it cannot read.
+            broken += 1
             continue
         for frame in decoded:
             at = line.when(frame)
@@ -226,7 +248,10 @@ def _is_known(track: VideoStream | AudioStream) -> bool:
 
 
 def _length(film: InputContainer, picture: VideoStream) -> Fraction:
-    """Seconds that the film says it lasts, from its own beginning on; 0 if it does not say."""
+    """Seconds that the film says it lasts, from its own beginning on; 0 if it does not say, as a
+    transport stream never does: what libav has for it then is a guess."""
+    if film.format.name == _TRANSPORT:
+        return Fraction(0)
     if film.duration:
         return Fraction(film.duration, av.time_base)
     return Fraction((picture.duration or 0) * time_base(picture))

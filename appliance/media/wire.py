@@ -35,8 +35,8 @@ class FilmRefusal(_Said):
     NOT_A_FILM = (
         "not-a-film",
         "This file is not a film that the kit can read.",
-        "It reads MP4, MOV, MKV and WebM. On an iPhone or an Android, choose the film from its "
-        "gallery; of Zoom the MP4 that is there once the call was converted; of Teams the "
+        "It reads MP4, MOV, MKV, WebM and MTS. On an iPhone or an Android, choose the film from "
+        "its gallery; of Zoom the MP4 that is there once the call was converted; of Teams the "
         "recording that you download.",
     )
     UNKNOWN_FILE = (

@@ -33,7 +33,7 @@ def apart() -> Iterator[Apart]:
 
 LATER: Mapping[str, str] = {
     "interlaced.mp4": "what is interlaced is not taken apart",
-    "camcorder.mts": "a transport stream is not read",
+    "camcorder.mts": "what is interlaced is not taken apart",
 }
 A_FEW = ("late-1.8s.mp4", "part.webm", "iphone-upright.mov", "tv601.mp4", "no-moov.mp4")
 """The others take a minute together."""
