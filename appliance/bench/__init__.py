@@ -24,6 +24,7 @@ from appliance.records.files import lines
 _MODULES = {
     "base": "appliance.bench.base",
     "clips": "appliance.bench.clips",
+    "import": "appliance.bench.importing",
     "page": "appliance.bench.page",
     "record": "appliance.bench.record",
     "seal": "appliance.bench.seal",

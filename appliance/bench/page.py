@@ -5,7 +5,6 @@ their own, without anything remembered from before. Frames are told by the numbe
 """
 
 import contextlib
-import os
 import random
 import re
 import statistics
@@ -18,6 +17,7 @@ from typing import Any
 
 from appliance.age.recipients import parse_recipient
 from appliance.bench import Row, films, in_turn, median_ratio, need, row
+from appliance.bench.browser import chromium
 from appliance.bench.films import RATE
 from appliance.casework.consent import PURPOSES, Consent, Person
 from appliance.config import Config
@@ -97,7 +97,7 @@ def rows() -> list[Row]:
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="attune-bench-")))
-        browser = stack.enter_context(_browser())
+        browser = stack.enter_context(chromium())
         bench = _Bench(folder, browser, stack)
         found = [*bench.against_nginx(), bench.exact(), *bench.viewers_and_memory()]
         return [*found, bench.weight(), bench.home_page()]
@@ -354,27 +354,6 @@ def _let_in(visit: Visit, passphrase: str) -> None:
             event_time=now,
         )
     )
-
-
-@contextlib.contextmanager
-def _browser() -> Iterator[Any]:
-    """Chromium, driven by Playwright. Raises NotPossible where one of them is missing."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError as error:
-        raise NotPossible(
-            "There is no Playwright to look at the page with.", "Set up for tests: make check."
-        ) from error
-    program = need("chromium")
-    # Chromium refuses its own sandbox to root.
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []
-    options += ["--autoplay-policy=no-user-gesture-required"]
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=program, args=options)
-        try:
-            yield browser
-        finally:
-            browser.close()
 
 
 @contextlib.contextmanager

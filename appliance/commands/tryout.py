@@ -103,8 +103,16 @@ def demo(film: Path | None, port: int) -> None:
 @click.option(
     "--objects", type=click.IntRange(100), metavar="N", help="With base: audit a store of so many."
 )
+@click.option(
+    "--minutes", type=click.IntRange(1), metavar="N", help="With import: time a film of so many."
+)
 def bench(
-    part: str | None, as_json: bool, page: Path | None, real_time: bool, objects: int | None
+    part: str | None,
+    as_json: bool,
+    page: Path | None,
+    real_time: bool,
+    objects: int | None,
+    minutes: int | None,
 ) -> None:
     """Measure PART (default: every part) on this machine, as ratios in one run.
 
@@ -122,7 +130,9 @@ def bench(
         raise click.UsageError("Only record can be measured in real time.")
     if objects and part != "base":
         raise click.UsageError("--objects goes with base.")
-    given = {"real_time": real_time, "objects": objects}
+    if minutes and part != "import":
+        raise click.UsageError("--minutes goes with import.")
+    given = {"real_time": real_time, "objects": objects, "minutes": minutes}
     options = {name: value for name, value in given.items() if value}
     names = [part] if part else bench.PARTS
     measured = {name: bench.find(name)(**options) for name in names}

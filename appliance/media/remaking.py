@@ -42,7 +42,7 @@ _KEY_EACH = 1
 """Seconds; also, after which a picture that stands is shown again."""
 _APART = 20
 """Seconds that tracks of sound may lie apart in a file before one is taken to be silent."""
-_ENCODER = {
+ENCODER = {
     "preset": "veryfast",
     "crf": "20",
     "maxrate": "8M",
@@ -162,7 +162,7 @@ class Remade:
                 self._container.mux(self._heard.encode(block))
 
     def _tracks(self, space: Space, layout: str | None) -> tuple[VideoStream, AudioStream | None]:
-        picture = self._container.add_stream("libx264", rate=Fraction(30), options=_ENCODER)
+        picture = self._container.add_stream("libx264", rate=Fraction(30), options=ENCODER)
         width, height = self._size
         sideways = self._upright.is_sideways
         picture.width, picture.height = (height, width) if sideways else (width, height)

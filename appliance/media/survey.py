@@ -2,7 +2,8 @@
 
 A film is everything from the first to the last of picture and sound, wherever one of them begins
 late, stands or ends early. Only its packets say so: what a container states may be missing, wrong,
-or of one track. Of the pictures one key frame a second is decoded, for their size.
+or of one track. Of the pictures key frames are decoded, for their size: a few a second, and each
+that is the last for a while.
 """
 
 # PyAV's packets are generic for the type checker and not when they run.
@@ -37,7 +38,7 @@ _LEAD = Fraction(1, 25)
 """Seconds of sound before the first picture that are left out: an encoder's own beginning."""
 LARGEST = 36 << 20
 """Pixels of a picture: 8K is 33 million."""
-_LOOK_EACH = 1
+_LOOK_EACH = Fraction(1, 4)
 """Seconds between two key frames that are decoded."""
 _SOME_STEP = Fraction(1, 25)
 
@@ -125,24 +126,52 @@ class _Shown:
 
 
 class _Looks:
-    """Decodes a key frame now and then."""
+    """Decodes a key frame now and then, and those after which none comes for a while: a call that
+    grows may send two at once, and the picture stays as the second is."""
 
     def __init__(self, picture: VideoStream) -> None:
         self._context = picture.codec_context
         self._each = _LOOK_EACH / time_base(picture)
         self._looked: int | None = None
+        self._left: tuple[int, Packet[Any]] | None = None
+        """The last key frame that was left out, and when it comes."""
+        self._now: tuple[int, tuple[int, int]] | None = None
+        """The size that was seen last, and since when."""
+        self._last = 0
         self.sizes: Counter[tuple[int, int]] = Counter()
+        """For how many ticks each is seen."""
         self.first: VideoFrame | None = None
 
     def take(self, packet: Packet[Any] | None) -> None:
         """Look at a packet of the picture; None: that was all."""
-        if packet is not None:
-            at = packet.dts if packet.dts is not None else packet.pts
-            if not packet.is_keyframe or at is None:
-                return
-            if self._looked is not None and 0 <= at - self._looked < self._each:
-                return
-            self._looked = at
+        if packet is None:
+            self._look_again()
+            self._look(None, self._last)
+            self._seen(self._last, None)
+            return
+        at = packet.dts if packet.dts is not None else packet.pts
+        if at is None:
+            return
+        self._last = at
+        if not packet.is_keyframe:
+            return
+        if self._left is not None and at - self._left[0] >= self._each:
+            self._look_again()
+        if self._looked is not None and 0 <= at - self._looked < self._each:
+            self._left = at, packet
+            return
+        self._left = None
+        self._look(packet, at)
+
+    def _look_again(self) -> None:
+        """At the one that was left out."""
+        if self._left is not None:
+            at, packet = self._left
+            self._left = None
+            self._look(packet, at)
+
+    def _look(self, packet: Packet[Any] | None, at: int) -> None:
+        self._looked = at
         # One that is broken says nothing of the others.
         with contextlib.suppress(
             av.error.InvalidDataError, av.error.UndefinedError, av.error.EOFError
@@ -150,8 +179,16 @@ class _Looks:
             for frame in self._context.decode(packet):
                 if frame.width * frame.height > LARGEST:
                     raise refusal(FilmRefusal.TOO_MANY_POINTS)
-                self.sizes[frame.width, frame.height] += 1
+                # A decoder may be a look behind.
+                self._seen(at if frame.pts is None else frame.pts, (frame.width, frame.height))
                 self.first = self.first or frame
+
+    def _seen(self, at: int, size: tuple[int, int] | None) -> None:
+        """From `at` on the picture has this size."""
+        if self._now is not None:
+            since, before = self._now
+            self.sizes[before] += max(at - since, 1)
+        self._now = None if size is None else (at, size)
 
 
 def survey(film: InputContainer, picture: VideoStream, sounds: Sequence[AudioStream]) -> Survey:

@@ -78,13 +78,13 @@ ELSEWHERE = {
     **{
         f"appliance.bench.{name}": "appliance/bench/test_bench"
         for name in (
-            *("audit", "base", "ceph", "certificates", "clips", "films"),
+            *("audit", "base", "ceph", "certificates", "clips", "films", "importing"),
             *("page", "record", "seal", "sync"),
         )
     },
     **{
         f"appliance.bench.odd.{name}": "appliance/bench/test_odd_films"
-        for name in ("drawn", "expected", "kinds", "looks", "muxed", "times")
+        for name in ("damaged", "drawn", "expected", "kinds", "looks", "muxed", "recorded", "times")
     },
     # What tries out a whole kit is tested by trying one out.
     **{

@@ -52,7 +52,8 @@ class Pictures:
     rate: Fraction = Fraction(30)
     marks: Callable[[Any], None] = lambda context: None
     """Says more of the pictures, to whatever encodes them."""
-    kept: Callable[[Packet[Any]], bool] = lambda packet: True
+    keys: Sequence[int] = ()
+    """Pictures that are key frames, beside those that the encoder makes of itself."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def made(
             heard.append(each)
         if sound_first:
             track = _track(file, shown, codec, encoder)
-        packets = [*filter(shown.kept, _encoded(track, shown, codec, encoder))]
+        packets = _encoded(track, shown, codec, encoder)
         for each, sound in zip(heard, sounds, strict=True):
             packets += _sounding(each, sound)
         for packet in sorted(packets, key=lambda one: (one.dts or 0) * one.time_base):
@@ -129,7 +130,7 @@ def _encoded(track: Any, shown: Pictures, codec: str, encoder: Mapping[str, str]
             context.time_base, context.framerate = base, shown.rate
             context.options = dict(encoder)
         frame.pts, frame.time_base = round(at / base), base
-        frame.pict_type = PictureType.NONE
+        frame.pict_type = PictureType.I if number in shown.keys else PictureType.NONE
         packets += context.encode(frame)
     packets += context.encode(None)
     begins = [round(at / base) for at in shown.times]
@@ -253,4 +254,19 @@ def without_first(film: bytes, pictures: int) -> bytes:
             if packet.size and (packet.stream.type != "video" or next(count) >= pictures):
                 packet.stream = tracks[packet.stream.index]
                 file.mux(packet)
+    return out.getvalue()
+
+
+def assembled(pictures: Sequence[bytes], codec: str, rate: int, container: str) -> bytes:
+    """A film of key frames that were encoded before, whatever is in them."""
+    out = io.BytesIO()
+    with av.open(out, "w", format=container) as file:
+        track: Any = file.add_stream(codec, rate=rate)
+        track.width, track.height, track.pix_fmt = 64, 64, "yuv420p"
+        track.time_base = Fraction(1, 1000)
+        for number, data in enumerate(pictures):
+            packet: Packet[Any] = Packet(data)
+            packet.pts = packet.dts = number * 1000 // rate
+            packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 1000), track, True
+            file.mux(packet)
     return out.getvalue()

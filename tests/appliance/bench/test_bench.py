@@ -68,3 +68,10 @@ def test_how_many_objects_are_audited_is_a_word_for_base_alone(
 ) -> None:
     assert run(["bench", "seal", "--objects", "1000"]) == 2
     assert "goes with base" in capsys.readouterr().err
+
+
+def test_how_long_a_film_is_brought_in_is_a_word_for_import_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["bench", "seal", "--minutes", "1"]) == 2
+    assert "goes with import" in capsys.readouterr().err

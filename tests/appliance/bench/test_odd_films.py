@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 
+from appliance.bench.odd import recorded
 from appliance.bench.odd.drawn import (
     BARS,
     barred,
@@ -110,3 +111,16 @@ def test_a_refusal_that_was_not_wanted_is_told_in_its_own_words(apart: Apart) ->
     assert found.wrong == [
         "wanted to come in: This file is not a film that the kit can read.",
     ]
+
+
+def test_what_must_come_of_a_recording_is_read_off_it_as_it_is_seen_and_heard(apart: Apart) -> None:
+    film = FILMS["late-1.8s.mp4"].make()
+    read, known = recorded.expected(film), FILMS["late-1.8s.mp4"].expected
+    assert [number for number, _ in read.pictures] == [number for number, _ in known.pictures]
+    assert [at for _, at in read.pictures] == pytest.approx(
+        [at for _, at in known.pictures], abs=0.001
+    )
+    assert read.length == pytest.approx(known.length, abs=0.03)
+    assert read.beeps is not None and known.beeps is not None
+    assert read.beeps[1:] == pytest.approx(list(known.beeps)[1:], abs=0.001)
+    assert compared(bring(film, apart), read).wrong == []

@@ -170,6 +170,33 @@ def test_a_picture_that_changes_its_size_keeps_its_shape_and_the_largest() -> No
     assert size_of(came) == (1024, 256)
 
 
+def test_a_call_that_grows_just_after_a_key_frame_that_was_due_comes_in_as_large() -> None:
+    """A browser sends one key frame when it is due and one for the new size, and then none."""
+    film = changing({0: (256, 64), 58: (512, 128), 61: (1024, 256)}, 120)
+    assert size_of(brought_in(film)) == (1024, 256)
+
+
+@pytest.mark.parametrize("turns", [35, 85])
+def test_of_two_shapes_as_large_it_has_the_one_that_is_seen_for_longer(turns: int) -> None:
+    wide, tall = (512, 128), (128, 512)
+    film = changing(
+        {0: wide, **dict.fromkeys(range(turns - 20, turns, 10), wide), turns: tall}, 120
+    )
+    assert size_of(brought_in(film)) == (tall if turns < 60 else wide)
+
+
+def changing(sizes: dict[int, tuple[int, int]], frames: int) -> bytes:
+    """A film with key frames nowhere but at these pictures, each with a size of its own."""
+
+    def draw(number: int) -> av.VideoFrame:
+        return sized(*sizes[max(first for first in sizes if first <= number)])(number)
+
+    shown = Pictures(
+        at(0, frames / 30), "libvpx", {"g": "1000", "deadline": "realtime"}, draw, keys=tuple(sizes)
+    )
+    return made(shown, container="webm")
+
+
 def size_of(came: Came) -> tuple[int, int]:
     with av.open(io.BytesIO(bytes(came.film)), "r") as opened:
         return opened.streams.video[0].width, opened.streams.video[0].height
