@@ -4,7 +4,7 @@ Each is a sealed document of the case and a sealed file beside it; the words of 
 again as its next number, and what was cut never changes. The choice is a document too: a moment
 that is taken out of it stays in the case and can be put back.
 
-    cases/<id>/clips/<clip>.mp4.age     frame-exact, nothing in it from outside its marks
+    cases/<id>/clips/<clip>.mp4.age     what is seen and heard between its marks
     cases/<id>/clips/<still>.jpg.age    the picture at one moment
 """
 

@@ -136,11 +136,23 @@ def verify(place: str, kit_keys: tuple[str, ...], access: Path | None) -> None:
 )
 @FILE
 def cut(film: Path, start: "Fraction", end: "Fraction", out: Path) -> None:
-    """Cut an exact clip from a plain film: nothing from outside the marks is in it."""
+    """Cut an exact clip from a plain film: what is seen and heard between the marks, and nothing
+    else.
+
+    It begins with the picture that stands there, also where the camera was off or froze. If the
+    film breaks off before the second mark, the rest is written, and the status is 3.
+    """
     from appliance.media.apart import Apart, PlainFile
 
     with open(film, "rb") as source, opened_output(out, secret=True) as clip:
-        clip.write(Apart().cut(PlainFile(source), start, end)[1])
+        made, data = Apart().cut(PlainFile(source), start, end)
+        clip.write(data)
+    if made.end < end - 1:
+        raise Incomplete(
+            "The clip was written, but the film breaks off at %(end)s s.",
+            "Was the film copied whole? Fetch it again from where it was made.",
+            end=f"{float(made.end):.3f}",
+        )
 
 
 @click.command()
@@ -148,7 +160,7 @@ def cut(film: Path, start: "Fraction", end: "Fraction", out: Path) -> None:
 @click.option("--at", type=_SECONDS, required=True, help="The time of the frame, in seconds.")
 @FILE
 def still(film: Path, at: "Fraction", out: Path) -> None:
-    """Write the frame that a plain film shows at a given time as a JPEG."""
+    """Write the frame that is seen in a plain film at a given time as a JPEG."""
     from appliance.media.apart import Apart, PlainFile
 
     with open(film, "rb") as source, opened_output(out, secret=True) as picture:

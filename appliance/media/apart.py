@@ -373,8 +373,8 @@ def _cut(data: bytes, start: Fraction, end: Fraction) -> Cut:
         raise refusal(FilmRefusal.NOT_MADE)
     frames, copied, *moments, sound = CUT.unpack(data)
     first, last, gone = (_moment(*moments[at : at + 2]) for at in (0, 2, 4))
-    # A mark is moved to the film's own tick, and a frame may stay long after the mark.
-    if not (start - 1 <= first <= last <= end + 1 and last < gone and copied <= frames > 0):
+    # A mark is moved to the film's own tick, or to the picture that it was read from.
+    if not (start - 1 <= first <= last < gone <= end + 1 and copied <= frames > 0):
         raise refusal(FilmRefusal.NOT_MADE)
     return Cut(frames, copied, first, last, gone, sound)
 

@@ -1,10 +1,16 @@
-"""Clips and stills, exact to the frame, with nothing in them from outside the marks.
+"""Clips: what is seen and heard between two marks, to the frame and to the sample.
+
+A clip lasts from mark to mark, also where no picture changes: a call whose camera was off or stood
+still, a picture that begins after the sound or ends before it. What stands at the first mark is
+seen from there on, so it is in the clip, as a picture of its own; before the first picture of a
+film that one stands, and behind the last one, the last. Nothing else from outside the marks is in
+it: no hidden frame, no date, no device, no name.
 
 A copied stream would keep up to a second from before the mark behind an edit list. Here a picture
 is copied, bit for bit, if it and all that it is made from lie between the marks; the others, up to
 the next key frame (of our own films: half a second, in the middle), are decoded and encoded again.
-Sound is encoded again, to the sample, for that costs next to nothing. What goes into the file is
-what lies between the marks and nothing else: no hidden frame, no date, no device, no name.
+Sound is encoded again, to the sample, for that costs next to nothing, and is silence where there is
+none.
 """
 
 # PyAV's packets are generic for the type checker and not when they run.
@@ -28,14 +34,11 @@ from appliance.media import avc
 from appliance.media.footage import (
     Footage,
     Out,
-    Packets,
-    Progress,
     Seconds,
     Sounds,
-    Span,
     opened,
-    said,
 )
+from appliance.media.spans import Packets, Progress, Span
 from appliance.media.wire import Cut, FilmRefusal, Source, refusal
 
 _PICTURE = {"bf": "0", "g": "60", "forced-idr": "1"}
@@ -49,8 +52,8 @@ _PROFILES = {
 }
 """What x264 must use and leave out for its pictures to be of a profile."""
 _EIGHT_BIT_420 = ("yuv420p", "yuvj420p")
-_COARSEST = 10_000
-"""Ticks a second below which it could not be said well enough where sound begins and ends."""
+_SHORTEST = Fraction(1, 250)
+"""Seconds: no camera's pictures are closer."""
 _SOUND_BIT_RATE = 160_000
 _SOUND_RATES = (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 _SOUND_BLOCK = 1024
@@ -67,38 +70,38 @@ def cut(
     out: Out,
     progress: Progress = lambda done: None,
 ) -> Cut:
-    """Write the frames that appear in [start, end) seconds, and the sound that goes with them, to
-    `out` as an MP4 that any phone plays. `out` gets it whole at the end, or nothing.
+    """Write what is seen and heard in [start, end) seconds of a film to `out` as an MP4 that any
+    phone plays. `out` gets it whole at the end, or nothing.
 
-    The first frame is shown at 0 and the sound starts with it. The clip is held in memory: about
+    The picture that stands at `start` is shown at 0, and the sound starts with it. A mark less than
+    a thousandth of a second before a picture means that picture. The clip is held in memory: about
     a megabyte a second. `progress` is told now and then how far the work is, from 0 to 1; what it
     raises ends the work. Raises BadInput for marks that are not in the film, not in order or within
     one frame, BadFile if the source is not a film; what reading the source raises passes through.
     """
     with opened(source) as film:
-        start, end = film.on_ticks(start), film.on_ticks(end)
-        film.check(start, end)
+        film.check(film.on_ticks(start), film.on_ticks(end))
         sound = film.sound
-        span = film.read(start, end, sound, lambda done: progress(_READ * done))
-        pictures = _Pictures(film, span, start, end)
+        span = film.read(start, end, sound=True, progress=lambda done: progress(_READ * done))
+        if span.end - span.start < _SHORTEST:
+            raise refusal(FilmRefusal.ONE_FRAME)
+        pictures = _Pictures(film, span)
         pictures.make(progress)
         if not pictures.count:
-            raise refusal(FilmRefusal.NO_FRAME, start=said(start), end=said(end))
-        if pictures.count == 1 and end < pictures.end:
-            raise refusal(FilmRefusal.ONE_FRAME)
+            raise refusal(FilmRefusal.NOTHING_SHOWN)
         tracks = [pictures.track()]
         if sound:
             progress(_PICTURED)
-            tracks.append(_Sounds(film, sound, pictures.first, end).track(span.sound))
+            tracks.append(_Sounds(film, sound, span.start, span.end).track(span.sound))
         progress(1.0)
     for part in boxes.plain_film(tracks):
         out.write(part)
     return Cut(
         frames=pictures.count,
         copied=pictures.copied,
-        first=pictures.first,
-        last=pictures.last,
-        end=pictures.end,
+        first=span.start - film.begin,
+        last=pictures.last - film.begin,
+        end=span.end - film.begin,
         sound=sound is not None,
     )
 
@@ -116,19 +119,15 @@ class _Sample:
 
 
 class _Pictures:
-    """The pictures of a clip, each shown for as long as it was: copied where nothing from outside
-    the marks comes with that, and encoded again where it would."""
+    """The pictures of a clip, each shown for as long as it was between the marks: copied where
+    nothing from outside them comes with that, and encoded again where it would."""
 
-    def __init__(self, film: Footage, span: Span, start: Fraction, end: Fraction) -> None:
+    def __init__(self, film: Footage, span: Span) -> None:
         self._film, self._source = film, film.picture
         self._packets, self._turn = span.picture, span.turn
-        self._scale, self._step = film.base.denominator, film.base.numerator
-        while self._scale < _COARSEST:
-            self._scale, self._step = 2 * self._scale, 2 * self._step
-        self._start, self._stop = int(start * self._scale), int(end * self._scale)
-        self._times = [
-            None if packet.pts is None else packet.pts * self._step for packet in self._packets
-        ]
+        self._scale = film.scale
+        self._start, self._stop = int(span.start * self._scale), int(span.end * self._scale)
+        self._times = self._as_seen(int(film.base * self._scale))
         self._parameters = _parameters(film.picture)
         self._units = _units(self._packets, self._parameters)
         """Of each packet; nothing where none can be copied."""
@@ -148,23 +147,9 @@ class _Pictures:
         self._order = sorted(sample.shown for sample in self._samples)
 
     @property
-    def first(self) -> Fraction:
-        """Seconds of the source, as are `last` and `end`."""
-        return Fraction(self._order[0], self._scale)
-
-    @property
     def last(self) -> Fraction:
+        """Second of the file at which the last picture appears."""
         return Fraction(self._order[-1], self._scale)
-
-    @property
-    def end(self) -> Fraction:
-        """When the last picture goes: the next one comes, or the film ends."""
-        behind = [time for time in self._times if time is not None and time >= self._stop]
-        if behind:
-            return Fraction(min(behind), self._scale)
-        return (
-            self._film.length if self._film.length > self.last else self.last + 1 / self._film.rate
-        )
 
     def track(self) -> boxes.Coded:
         """The track, number 1 of the clip."""
@@ -173,7 +158,7 @@ class _Pictures:
         # shown later by as much as the worst of them.
         shown = [sample.shown for sample in self._samples]
         delay = max(map(int.__sub__, order, shown))
-        end = round(self.end * self._scale) - begin
+        end = self._stop - begin
         table = boxes.Table(self._scale)
         table.times = array("q", (time - begin for time in order))
         table.end = end
@@ -201,6 +186,20 @@ class _Pictures:
         if self.copied and self._parameters:
             return self._parameters.with_others(self._encoder.parameters).record()
         return self._encoder.parameters.record()
+
+    def _as_seen(self, step: int) -> list[int | None]:
+        """When the picture of each packet is seen: the first one of a film stands before it, too;
+        it is not copied if it only appears behind the marks."""
+        times = [None if packet.pts is None else packet.pts * step for packet in self._packets]
+        shown = [
+            time
+            for time, packet in zip(times, self._packets, strict=True)
+            if time is not None and not packet.is_discard
+        ]
+        first = min(shown, default=self._start)
+        if self._start < first < self._stop:
+            times[times.index(first)] = self._start
+        return times
 
     def _is_inside(self, number: int) -> bool:
         """Whether a packet's picture is shown in the film, and between the marks."""
@@ -261,27 +260,54 @@ class _Pictures:
         """The frames that have to be encoded again, when they are shown, and whether what is before
         them in the clip is not from the encoder."""
         if not copies:
-            yield from self._frames(range(len(self._packets)), self._start, self._stop)
+            yield from self._seen(range(len(self._packets)), self._stop)
             return
         shown = [time for time in self._times[copies.start : copies.stop] if time is not None]
         first, last = min(shown), max(shown)
-        if any(map(self._is_inside, range(copies.start))):
-            yield from self._frames(range(copies.start), self._start, first)
+        if first > self._start:
+            seen = self._seen(range(copies.start), first)
+            stands = next(seen, None)
+            if stands:
+                yield stands
+            else:
+                seen = self._seen(range(copies.start, copies.start + 1), first)
+            yield from seen
         if any(map(self._is_inside, range(copies.stop, len(self._packets)))):
-            yield from self._frames(range(copies.start, len(self._packets)), last + 1, self._stop)
+            yield from self._behind(range(copies.start, len(self._packets)), last)
 
-    def _frames(
-        self, among: range, start: int, stop: int
-    ) -> Iterator[tuple[int, VideoFrame, bool]]:
-        """The frames that are shown from `start` on and before `stop`."""
-        begins, latest = True, start - 1
-        for seconds, frame in self._film.frames(self._packets[n] for n in among):
-            time = int(seconds * self._scale)
+    def _seen(self, among: range, stop: int) -> Iterator[tuple[int, VideoFrame, bool]]:
+        """What is seen from the first mark on and before `stop`: the picture that stands at the
+        mark, or the first one if none does, and each further one as it appears."""
+        stands: VideoFrame | None = None
+        latest: int | None = None
+        for time, frame in self._frames(among):
+            if time <= self._start:
+                stands = frame
+                continue
+            if latest is None:
+                yield self._start, stands or frame, True
+                latest = self._start if stands else time
             if time >= stop:
-                break
+                return
+            if time > latest:
+                yield time, frame, False
+                latest = time
+        if latest is None and stands:
+            yield self._start, stands, True
+
+    def _behind(self, among: range, latest: int) -> Iterator[tuple[int, VideoFrame, bool]]:
+        """What is seen after a picture that is copied."""
+        begins = True
+        for time, frame in self._frames(among):
+            if time >= self._stop:
+                return
             if time > latest:
                 yield time, frame, begins
                 begins, latest = False, time
+
+    def _frames(self, among: range) -> Iterator[tuple[int, VideoFrame]]:
+        for seconds, frame in self._film.frames(self._packets[number] for number in among):
+            yield int(seconds * self._scale), frame
 
 
 class _Encoder:

@@ -1,5 +1,9 @@
 """Films of any make, opened to be looked at or cut: what is read, and from where.
 
+A film is everything from the first to the last of picture and sound. Where its picture begins late,
+stands or ends early, the first one, the one before or the last one is seen meanwhile. Seconds of a
+film count from its beginning; seconds of a file, from where its own clock says.
+
 Sources are anything that PyAV opens and that can be seeked: a plain file, or a `JoinedFile` that is
 unsealed as it is read. Only what is needed is read: from the key frame before a moment.
 """
@@ -11,7 +15,6 @@ import contextlib
 import itertools
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
@@ -26,15 +29,38 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from appliance.errors import BadFile
+from appliance.media.spans import (
+    BEFORE_SOUND,
+    KEPT_SOUND,
+    TOLD,
+    Clock,
+    Found,
+    Packets,
+    Progress,
+    Reached,
+    Span,
+)
 from appliance.media.wire import FilmRefusal, Source, refusal
 
-_BEFORE_SOUND = Fraction(1, 10)
-"""Seconds. A decoder of sound needs what came before, or its first block is wrong."""
 _STEPS_BACK = (Fraction(0), Fraction(3), Fraction(15))
 """Seconds. In an open group the frames just before a key frame need the group before it."""
-_APART = 10
-"""Seconds by which picture and sound may lie apart in a file before one is taken to have ended."""
 _SOME_RATE = Fraction(25)
+_SLOWEST, _FASTEST = 5, 240
+"""Pictures a second that a camera takes; what says else says how fine its clock is, or how seldom
+the picture changed."""
+_EDGE = Fraction(1, 25)
+"""Seconds of sound before the first picture or behind the last that are an encoder's blocks."""
+_FINEST = 10_000
+"""Ticks a second below which it could not be said well enough where sound begins and ends."""
+_ENDS_EARLY = 2
+"""Seconds by which a film may be shorter than it says before a part of it is missing."""
+_MOST_PACKETS = 5_000_000
+"""More than a day of film has."""
+_MOST_LOOKED_AT = 1000
+"""Packets of one track after which the other is taken to begin later."""
+_MOST_WITHOUT_KEY = 1000
+"""Pictures after which one is taken to have none that needs no other."""
 _A_LITTLE, _AT_ONCE = 1 << 15, 1 << 18
 """Bytes that are asked of a source at once: libav's own measure, and for reading all of it."""
 
@@ -55,29 +81,17 @@ _FLOAT = 4
 
 _T = TypeVar("_T")
 Seconds: TypeAlias = "Fraction | float"
-Packets: TypeAlias = "list[Packet[Any]]"
-Progress: TypeAlias = "Callable[[float], None]"
 
 
 class Out(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
 
-@dataclass(frozen=True)
-class Span:
-    """What a film has between two moments, and what its decoders need from before."""
-
-    picture: Packets
-    sound: Packets
-    turn: bytes | None
-    """`turn_of` the picture."""
-
-
 class Footage:
     """An opened film: its picture, its sound if it has any, and what is read of them."""
 
     def __init__(self, film: InputContainer) -> None:
-        """Raises BadFile if there is no picture, or nothing says how long it is."""
+        """Raises BadFile if there is no picture."""
         # What libav has no decoder for has no context.
         pictures = [track for track in film.streams.video if track.codec_context]
         sounds = [track for track in film.streams.audio if track.codec_context]
@@ -91,61 +105,75 @@ class Footage:
         self.rate = Fraction(self.picture.average_rate or _SOME_RATE)
         self.aspect = Fraction(self.picture.codec_context.sample_aspect_ratio or 1)
         """Of a pixel."""
-        self.length = self._length()
+        self.scale = self.base.denominator
+        """Ticks a second that are fine enough for every picture, mark and sample."""
+        while self.scale < _FINEST:
+            self.scale *= 2
+        steady = _SLOWEST <= self.rate <= _FASTEST
+        self.step = 1 / (self.rate if steady else _SOME_RATE)
+        """Seconds between two pictures, where nothing else says how long one lasts."""
+        heard = time_base(self.sound) if self.sound else None
+        self._clock = Clock(self.picture.index, self.base, heard, int(self.step / self.base))
+        self.begin = self._finely(self._begin())
+        """Seconds of the file at which the film begins."""
+        self.length = max(self._finely(self._end()) - self.begin, Fraction(1, self.scale))
+        """Seconds."""
+
+    @property
+    def tracks(self) -> list[VideoStream | AudioStream]:
+        return [self.picture, self.sound] if self.sound else [self.picture]
 
     def on_ticks(self, seconds: Seconds) -> Fraction:
-        """The film's own tick nearest to `seconds`: 0.1 as a float is not a tenth."""
-        return round(Fraction(seconds) / self.base) * self.base
+        """The film's own tick nearest to `seconds`: 0.1 as a float is not a tenth. Where its ticks
+        are coarser than marks are told, the nearest of `scale`."""
+        exact = Fraction(seconds)
+        tick = round(exact / self.base) * self.base
+        return tick if abs(tick - exact) < TOLD else self._finely(exact)
+
+    def _finely(self, seconds: Fraction) -> Fraction:
+        return Fraction(round(seconds * self.scale), self.scale)
 
     def check(self, start: Fraction, end: Fraction | None = None) -> None:
-        """Raises BadInput for marks that are not in order or not in the film."""
+        """Raises BadInput for marks that are not in order or not in the film; in its seconds."""
         if end is not None and end <= start:
             raise refusal(FilmRefusal.ENDS_BEFORE, end=said(end), start=said(start))
         if start < 0:
             raise refusal(FilmRefusal.BEFORE_ZERO)
-        # A mark at the end may have been rounded up: it is past it by more than a frame.
-        past = end is not None and end > self.length + 1 / self.rate
+        # A mark at the end may have been rounded up, or be where the last block of sound ends.
+        past = end is not None and end > self.length + max(self.step, _EDGE)
         if start >= self.length or past:
             mark = max(start, end or start)
             raise refusal(FilmRefusal.PAST_THE_END, end=said(self.length), at=said(mark))
 
     def read(
         self,
-        start: Fraction,
-        end: Fraction,
-        sound: AudioStream | None,
+        start: Seconds,
+        end: Seconds,
+        *,
+        sound: bool,
         progress: Progress = lambda done: None,
     ) -> Span:
-        """What lies between the moments, up to the first picture behind them. Raises BadFile."""
-        packets, turn = self._from_before(start, sound)
-        span = Span([], [], turn)
-        begin, stop, apart = (int(time / self.base) for time in (start, end, end + _APART))
-        silent = int((end + _BEFORE_SOUND) / time_base(sound)) if sound else 0
-        behind = apart
-        sees, hears = True, sound is not None
-        for packet in packets:
-            if packet.stream_index != self.picture.index:
-                span.sound.append(packet)
-                hears = packet.pts is None or packet.pts < silent
-            else:
-                if sees:
-                    span.picture.append(packet)
-                shown = packet.pts
-                if shown is not None:
-                    if shown >= stop:
-                        behind = min(behind, shown)
-                        hears = hears and shown < apart
-                    elif shown > begin:
-                        progress((shown - begin) / (stop - begin))
-                if packet.dts is None:
-                    # It is not said when it is decoded: then all is read for a while.
-                    sees = sees and (shown is None or shown < apart)
-                else:
-                    # What is decoded later is shown later still.
-                    sees = sees and packet.dts < behind
-            if not (sees or hears):
-                break
-        return span
+        """What is seen, and with `sound` also what is heard, between two moments of the film, in
+        the times of the file: from the picture that stands at the first up to the first behind the
+        other. Raises BadFile, BadInput if the file breaks off before."""
+        begin, stop = (self.on_ticks(self.begin + Fraction(one)) for one in (start, end))
+        stop = min(stop, self.begin + self.length)
+        packets, first = self._from_before(begin)
+        found = Found(self._clock, begin, stop, sound=sound)
+        whole = found.take(packets, progress)
+        late = first is not None and when(first, self.base) > begin
+        before = max(begin - BEFORE_SOUND / 2, self.begin)
+        if sound and self.sound and (late or not found.is_heard_from(before)):
+            # Where the picture leads to, the sound that is needed is not.
+            found.sound = self._sound_between(self.sound, begin, stop)
+        until = max(found.reached.picture, found.reached.sound)
+        if whole and until < stop - _ENDS_EARLY:
+            if until <= begin:
+                there, at = until - self.begin, begin - self.begin
+                raise refusal(FilmRefusal.PAST_THE_END, end=said(there), at=said(at))
+            stop = until
+        turn = None if first is None else turn_of(first)
+        return Span(found.picture, found.sound, turn, found.meant(begin), found.meant(stop))
 
     def frames(self, packets: Iterable[Packet[Any]]) -> Iterator[tuple[Fraction, VideoFrame]]:
         """The frames in these packets, and the second at which each is shown. Raises BadFile."""
@@ -153,15 +181,16 @@ class Footage:
         context.flush_buffers()
         with reading():
             for packet in (*packets, None):
-                for frame in context.decode(packet):
+                for frame in _decoded(context, packet):
                     yield when(frame, self.base), frame
 
     def key_frame(self, at: Fraction) -> Packet[Any] | None:
-        """The last picture at or before `at` that needs no other, as far as the file knows; if
-        there is none before, the first."""
+        """The last picture at or before second `at` of the film that needs no other, as far as the
+        file knows; if there is none before, the first."""
         found = None
+        at += self.begin
         for step in _STEPS_BACK:
-            packets = self._packets(max(at - step, Fraction(0)), [self.picture])
+            packets = self._packets(max(at - step, self._zero), [self.picture])
             found = next((packet for packet in packets if packet.is_keyframe), None)
             # A file without an index may lead to a place between key frames.
             if found is None or found.pts is None or found.pts * self.base <= at:
@@ -181,9 +210,9 @@ class Footage:
         form: tuple[str, str, int] | None = None
         resampler: AudioResampler | None = None
         with reading():
-            every = self._packets(Fraction(0), [self.sound]) if packets is None else packets
+            every = self._packets(self._zero, [self.sound]) if packets is None else packets
             for packet in itertools.chain(every, [None]):
-                for frame in self.sound.codec_context.decode(packet):
+                for frame in _decoded(self.sound.codec_context, packet):
                     frame.time_base = base
                     if as_it_is and frame.format.name == "fltp" and resampler is None:
                         yield _timed(frame)
@@ -196,52 +225,135 @@ class Footage:
                     yield from _pieces(resampler, frame)
             yield from _pieces(resampler, None)
 
-    def _from_before(
-        self, start: Fraction, sound: AudioStream | None
-    ) -> tuple[Iterator[Packet[Any]], bytes | None]:
-        """The packets of both tracks as they come, from where on the picture that is seen at
-        `start` and its sound can be decoded; and how the picture is to be turned."""
+    @property
+    def _zero(self) -> Fraction:
+        """Seconds of the file before which there is nothing."""
+        return min(self.begin, Fraction(0))
+
+    def _from_before(self, start: Fraction) -> tuple[Iterator[Packet[Any]], VideoFrame | None]:
+        """The packets of all tracks as they come, from where on the picture that is seen at
+        `start` of the file and its sound can be decoded; and the first that comes of them."""
         self.picture.codec_context.thread_type = "AUTO"
-        tracks: list[VideoStream | AudioStream] = [self.picture]
-        tracks += [sound] if sound else []
-        before = _BEFORE_SOUND if sound else Fraction(0)
-        places = [place for step in _STEPS_BACK if (place := start - before - step) > 0]
-        for place in [*places, Fraction(0)]:
-            packets = self._packets(place, tracks)
+        before = BEFORE_SOUND if self.sound else Fraction(0)
+        places = [place for step in _STEPS_BACK if (place := start - before - step) > self.begin]
+        for place in [*places, self._zero]:
+            packets = self._packets(place, self.tracks)
             head, first = self._to_first_picture(packets)
             if first is not None and when(first, self.base) <= start:
                 break
-        return itertools.chain(head, packets), None if first is None else turn_of(first)
+        return itertools.chain(head, packets), first
 
     def _packets(
         self, at: Fraction, tracks: list[VideoStream | AudioStream]
     ) -> Iterator[Packet[Any]]:
-        """What the tracks have from the key frame of the first of them before `at` on."""
+        """What the tracks have from the key frame of the first of them before second `at` of the
+        file on. Where it is torn, that was all."""
         with reading():
             self._film.seek(int(at / time_base(tracks[0])), stream=tracks[0])
-            yield from (packet for packet in self._film.demux(*tracks) if packet.size)
+            begun = False
+            try:
+                for packet in self._film.demux(*tracks):
+                    if packet.size:
+                        begun = True
+                        yield packet
+            except av.error.InvalidDataError:
+                if not begun:
+                    raise
 
     def _to_first_picture(
         self, packets: Iterator[Packet[Any]]
     ) -> tuple[Packets, VideoFrame | None]:
-        """The packets that it takes until a picture comes out of the decoder, and that picture."""
-        head = []
+        """The packets that it takes until a picture comes out of the decoder, and that picture.
+        What comes before the first key frame and needs an earlier one is left out."""
+        head: Packets = []
         context = self.picture.codec_context
         context.flush_buffers()
+        begun, waiting = False, 0
         with reading():
             for packet in packets:
                 head.append(packet)
-                if packet.stream_index == self.picture.index:
+                if not self._is_picture(packet):
+                    continue
+                if packet.is_keyframe and waiting and not begun:
+                    head = [one for one in head if not self._is_picture(one)]
+                    head.append(packet)
+                waiting += 1
+                begun = begun or packet.is_keyframe or waiting > _MOST_WITHOUT_KEY
+                if begun:
                     for frame in context.decode(packet):
                         return head, frame
             return head, next(iter(context.decode(None)), None)
 
-    def _length(self) -> Fraction:
-        if self.picture.duration:
-            return ((self.picture.start_time or 0) + self.picture.duration) * self.base
-        if self._film.duration:
-            return Fraction((self._film.start_time or 0) + self._film.duration, av.time_base)
-        raise refusal(FilmRefusal.NO_LENGTH)
+    def _sound_between(self, sound: AudioStream, start: Fraction, stop: Fraction) -> Packets:
+        """The sound from a little before `start` of the file on, wherever its picture is."""
+        base = time_base(sound)
+        first, last = int((start - KEPT_SOUND) / base), int((stop + BEFORE_SOUND) / base)
+        found: Packets = []
+        for packet in self._packets(max(first * base, self._zero), [sound]):
+            if packet.pts is not None and packet.pts >= last:
+                break
+            if packet.pts is None or packet.pts >= first:
+                found.append(packet)
+        return found
+
+    def _begin(self) -> Fraction:
+        """Second of the file at which the first of picture and sound is."""
+        firsts: dict[int, Fraction] = {}
+        if "mp4" in self._film.format.name.split(","):
+            # Such a film may begin with nothing, and players show that.
+            return Fraction(0)
+        # What libav takes a track to begin with may be the other's beginning.
+        for packet in itertools.islice(self._packets(Fraction(0), self.tracks), _MOST_LOOKED_AT):
+            if packet.pts is not None:
+                base = time_base(self.picture if self._is_picture(packet) else self.tracks[-1])
+                firsts.setdefault(packet.stream_index, packet.pts * base)
+            if len(firsts) == len(self.tracks):
+                break
+        picture = firsts.pop(self.picture.index, None)
+        sound = next(iter(firsts.values()), None)
+        if picture is None or (sound is not None and sound < picture - _EDGE):
+            return sound or Fraction(0)
+        return picture
+
+    def _is_picture(self, packet: Packet[Any]) -> bool:
+        return packet.stream_index == self.picture.index
+
+    def _end(self) -> Fraction:
+        """Second of the file at which the last of picture and sound is over."""
+        # MP4 has the length of each track. Of what states one for all, or none, the end is read.
+        if all(track.duration for track in self.tracks):
+            ends = [
+                ((track.start_time or 0) + (track.duration or 0)) * time_base(track)
+                for track in self.tracks
+            ]
+            picture, sound = ends[0], ends[-1]
+        else:
+            last = self._last()
+            picture, sound = last.picture, last.sound
+        return sound if sound > picture + _EDGE else picture
+
+    def _last(self) -> Reached:
+        """How far the packets at the end of the file go."""
+        stated = Fraction(self._film.duration or 0, av.time_base)
+        for place in ([self.begin + stated] if stated else []) + [self._zero]:
+            last = Reached(self._clock)
+            # Some places cannot be gone to.
+            with contextlib.suppress(BadFile):
+                for packet in itertools.islice(self._packets(place, self.tracks), _MOST_PACKETS):
+                    last.take(packet)
+            if last.sees:
+                break
+        return last
+
+
+def _decoded(context: Any, packet: Packet[Any] | None) -> list[Any]:
+    """What comes of a packet; nothing of one of which a part is missing."""
+    try:
+        return list(context.decode(packet))
+    except av.error.InvalidDataError:
+        if packet is None or not packet.is_corrupt:
+            raise
+        return []
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterator
 from fractions import Fraction
 
-from appliance.media.footage import Out, Seconds, opened, said
+from appliance.media.footage import Out, Seconds, opened
 from appliance.media.jpeg import SMALL, STILL, jpeg
 from appliance.media.wire import FilmRefusal, Source, refusal
 
@@ -20,19 +20,23 @@ _EVERY, _ENOUGH = 17, 1000
 
 
 def still(source: Source, at: Seconds, out: Out) -> Fraction:
-    """Write the frame that is seen at `at` seconds to `out` as a JPEG, and say when it appeared.
-    Raises BadInput if `at` is not in the film, BadFile if the source is not a film."""
+    """Write the frame that is seen at `at` seconds to `out` as a JPEG, and say when it appeared: 0
+    of the first one where none has come before. A moment less than a thousandth of a second before
+    a picture means that picture. Raises BadInput if `at` is not in the film, BadFile if the source
+    is not a film."""
     with opened(source) as film:
-        at = film.on_ticks(at)
-        film.check(at)
-        seen = None
-        for moment, frame in film.frames(film.read(at, at, None).picture):
-            if moment > at:
+        film.check(film.on_ticks(at))
+        span = film.read(at, at, sound=False)
+        appeared, seen = film.begin, None
+        for moment, frame in film.frames(span.picture):
+            if moment > span.start:
+                seen = seen or frame
                 break
             appeared, seen = moment, frame
         if seen is None:
-            raise refusal(FilmRefusal.NOTHING_AT, at=said(at))
+            raise refusal(FilmRefusal.NOTHING_SHOWN)
         picture = jpeg(seen, film.aspect, STILL)
+        appeared = max(appeared - film.begin, Fraction(0))
     out.write(picture)
     return appeared
 
@@ -54,7 +58,10 @@ def filmstrip(source: Source, count: int, height: int) -> Iterator[tuple[Fractio
             if packet is not None and (made is None or packet.pts != place):
                 place = packet.pts
                 for moment, frame in film.frames([packet]):
-                    made = moment, jpeg(frame, film.aspect, SMALL, height)
+                    made = (
+                        max(moment - film.begin, Fraction(0)),
+                        jpeg(frame, film.aspect, SMALL, height),
+                    )
             if made is None:
                 raise refusal(FilmRefusal.NOTHING_SHOWN)
             yield made
@@ -69,10 +76,10 @@ def peaks(source: Source, count: int) -> Iterator[float]:
     with opened(source, whole=True) as film:
         if film.sound is None:
             return
-        parts = count / float(film.length)
+        parts, zero = count / float(film.length), float(film.begin)
         loudest, given = array("d", bytes(8 * count)), 0
         for piece in film.heard(None):
-            begin, rate = piece.time or 0.0, piece.sample_rate
+            begin, rate = (piece.time or 0.0) - zero, piece.sample_rate
             every = _EVERY if rate > parts * _ENOUGH else 1
             first, last = begin * parts, (begin + (piece.samples - 1) / rate) * parts
             while given < min(int(first), count):

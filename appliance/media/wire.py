@@ -120,7 +120,6 @@ class FilmRefusal(_Said):
         "Set the mark earlier.",
         BadInput,
     )
-    NO_LENGTH = "no-length", "This film does not say how long it is.", "Save it anew from a player."
     NO_TIMES = "no-times", "This film has frames without times."
     NO_CLOCK = "no-clock", "This film has a track without a clock."
     UNREADABLE = (
@@ -134,19 +133,12 @@ class FilmRefusal(_Said):
         "Try it again; if it stays so, this computer lacks an encoder or memory.",
         NotPossible,
     )
-    NO_FRAME = (
-        "no-frame",
-        "There is no frame between %(start)s and %(end)s.",
-        "Set the marks further apart.",
-        BadInput,
-    )
     ONE_FRAME = (
         "one-frame",
         "Both marks are within one frame.",
         "Set the marks further apart.",
         BadInput,
     )
-    NOTHING_AT = "nothing-at", "There is no picture at %(at)s.", "", BadInput
     NOTHING_SHOWN = "nothing-shown", "There is no picture in this film that could be shown."
 
 
@@ -197,8 +189,8 @@ CUT = struct.Struct(">IIqqqqqq?")
 
 @dataclass(frozen=True)
 class Cut:
-    """What went into a clip, in seconds of its source: when the first frame and the last one
-    appear, and when the last one goes. `copied` of the `frames` are the source's own."""
+    """What went into a clip, in seconds of its source: from when to when it shows it (`first`,
+    `end`), and when its last picture appears. `copied` of the `frames` are the source's own."""
 
     frames: int
     copied: int

@@ -117,11 +117,27 @@ def packets(data: bytes | io.RawIOBase) -> list[tuple[str, int, int, int, bytes,
     return sorted(found, key=lambda p: (p[0], p[2]))
 
 
+def begin(opened: Any) -> Fraction:
+    """Second of an opened file at which its film begins, with the first of picture and sound; an
+    MP4's begins at zero."""
+    if "mp4" in opened.format.name:
+        return Fraction(0)
+    found = [one for one in opened.demux() if one.size]
+    opened.seek(0)
+    picture, *sounds = (
+        min(one.pts for one in found if one.stream is track) * track.time_base
+        for track in opened.streams
+    )
+    # A block in which a coder of sound begins is none.
+    return min([picture, *(one for one in sounds if one < picture - Fraction(1, 25))])
+
+
 def frame_times(data: bytes) -> list[Fraction]:
-    """When each frame appears, and when the last one goes."""
+    """When each frame appears, and when the last one goes, from the beginning of the film on."""
     with av.open(io.BytesIO(data), "r") as opened:
         stream = opened.streams.video[0]
-        times = [frame.pts * frame.time_base for frame in opened.decode(stream)]
+        first = begin(opened)
+        times = [frame.pts * frame.time_base - first for frame in opened.decode(stream)]
         return [*times, times[-1] + 1 / Fraction(30)]
 
 

@@ -199,11 +199,12 @@ function setMark(name, frame) {
   show();
 }
 
-// The first frame of the moment, or the last.
+// The first frame of the moment, which is seen at its mark, or the last. A mark is told in
+// thousandths: a frame less than one behind it is the one that was meant.
 function markedFrame(name) {
   const seconds = mark(name);
   if (seconds === null) return null;
-  return clamp(firstFrom(seconds) - (name === "end"), 0, times.length - 2);
+  return name === "start" ? frameAt(seconds + 0.0009) : clamp(firstFrom(seconds) - 1, 0, times.length - 2);
 }
 
 function nudge(name, by) {

@@ -82,13 +82,28 @@ def test_two_hundred_random_cuts_of_our_own_film_are_exact(ours: bytes) -> None:
         assert [number for number, _ in shown(clip, all_frames=True)] == list(range(first, last))
 
 
-def test_a_mark_between_two_frames_begins_with_the_next_and_ends_with_the_one_before(
+def test_a_mark_between_two_frames_begins_with_the_one_that_stands_there_and_ends_at_the_mark(
     ours: bytes,
 ) -> None:
-    clip, done = clip_of(ours, Fraction(301, 90), Fraction(359, 90))
+    start, end = Fraction(301, 90), Fraction(359, 90)
+    clip, done = clip_of(ours, start, end)
     # 3.344 s is past the start of frame 100; 3.989 s is before that of frame 120.
-    assert [number for number, _ in shown(clip)] == list(range(101, 120))
-    assert (done.first, done.end) == (Fraction(101, 30), Fraction(120, 30))
+    later = [(number, Fraction(number, 30) - start) for number in range(101, 120)]
+    assert shown(clip, all_frames=True) == [(100, 0), *later]
+    assert (done.first, done.end) == (start, end)
+    # What stands at the mark is from before it: it is encoded again, on its own.
+    assert not {*picture(clip)[:16]} & {*picture(ours)}
+    assert done.copied == 0
+
+
+def test_a_mark_that_was_rounded_down_to_a_thousandth_means_the_picture_behind_it(
+    ours: bytes,
+) -> None:
+    for number in (1, 20, 100, 149):
+        start, end = (Fraction(1000 * n // 30, 1000) for n in (number, number + 5))
+        clip, done = clip_of(ours, start, end)
+        assert [n for n, _ in shown(clip)] == list(range(number, number + 5))
+        assert (done.first, done.end) == (Fraction(number, 30), Fraction(number + 5, 30))
 
 
 def test_a_float_mark_means_the_frame_it_was_read_from(ours: bytes) -> None:
@@ -187,7 +202,7 @@ def test_cutting_near_the_end_of_a_long_film_does_not_read_its_beginning() -> No
         (1, 1, "before it begins"),
         (0, 10.1, "The film ends at 10.000 s"),
         (11, 12, "The film ends at 10.000 s"),
-        (Fraction(1, 900), Fraction(2, 900), "no frame between"),
+        (Fraction(2, 900), Fraction(4, 900), "within one frame"),
         (1, Fraction(901, 900), "within one frame"),
         (-1, 1, "begins at 0"),
     ],
