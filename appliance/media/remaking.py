@@ -1,7 +1,8 @@
 """The film that is made of another: in the form of the recorder's own.
 
 H.264 without B-frames, a key frame each second, upright and of square pixels, each picture at its
-own time; where none comes for a second, the one that stands is shown again. AAC at 48 kHz, silence
+own time; where none comes for a second, the one that stands is shown again; of what was filmed in
+two halves both (`fields`). AAC at 48 kHz, silence
 where there is none; of several tracks of sound, all at once.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import os
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
@@ -25,6 +27,7 @@ from av.video.stream import VideoStream
 
 from appliance.film.fragments import MUXER, MUXER_OPTIONS
 from appliance.media.colours import Colours, Space, space_of
+from appliance.media.fields import Fields
 from appliance.media.footage import Sounds, Upright
 from appliance.media.survey import Survey
 from appliance.media.wire import FilmPipe, Wire
@@ -77,6 +80,7 @@ class Remade:
         self._size = _size(found.size, self._aspect)
         self._picture, self._heard = self._tracks(space, layout if sounds else None)
         self._mix = Mix(sounds, layout, round(found.length * RATE))
+        self._fields = Fields()
         self._stands: VideoFrame | None = None
         """The picture that is seen now."""
         self._last = self._key = Fraction(-_KEY_EACH)
@@ -89,6 +93,16 @@ class Remade:
 
     def show(self, frame: VideoFrame, at: Fraction) -> None:
         """One picture that appears at `at` seconds; what is too close to the last is left out."""
+        for picture, second in self._fields.of(frame, at):
+            self._see(picture, second)
+        if self._fields.waits and self._after(at) - at > _KEY_EACH:
+            self._see_the_rest()
+
+    def _see_the_rest(self) -> None:
+        for picture, second in self._fields.rest():
+            self._see(picture, second)
+
+    def _see(self, frame: VideoFrame, at: Fraction) -> None:
         if at - self._last < _CLOSEST or at >= self._found.length:
             return
         if self._stands is not None:
@@ -112,6 +126,7 @@ class Remade:
     def finish(self) -> None:
         """Close the film: its picture stands and its sound is silent up to the end."""
         end = self._found.length
+        self._see_the_rest()
         self._stand(end)
         self._keep(self._picture.encode(None))
         if self._held is not None:
@@ -126,8 +141,16 @@ class Remade:
 
     def _coming(self) -> Fraction:
         """When the next picture is due."""
-        if self._next < len(self._found.pictures):
-            return Fraction(self._found.pictures[self._next], 1000)
+        return self._due(self._next)
+
+    def _after(self, at: Fraction) -> Fraction:
+        """When a picture is due after the one that appears at `at`."""
+        # They are known in thousandths of a second.
+        return self._due(bisect_right(self._found.pictures, int(at * 1000) + 1))
+
+    def _due(self, number: int) -> Fraction:
+        if number < len(self._found.pictures):
+            return Fraction(self._found.pictures[number], 1000)
         return self._found.length
 
     def _stand(self, until: Fraction) -> None:

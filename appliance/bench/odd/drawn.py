@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import TypeAlias
 
 from av.audio.frame import AudioFrame
+from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
@@ -61,9 +62,15 @@ def sized(width: int, height: int) -> Callable[[int], VideoFrame]:
     )
 
 
+def half(number: int) -> int:
+    """The number in a picture that is one of two in `woven`: of a code in which no bit changes
+    twice in a row (F. Gray, 1953), or nobody could tell what stood in the other's lines."""
+    return number ^ number >> 1
+
+
 def woven(number: int) -> VideoFrame:
-    """Two pictures in one, line by line, the upper line's first: numbers 2n and 2n + 1."""
-    one, other = numbered(2 * number), numbered(2 * number + 1)
+    """Two pictures in one, line by line, the upper line's first: `half` of 2n and of 2n + 1."""
+    one, other = numbered(half(2 * number)), numbered(half(2 * number + 1))
     for plane, second in zip(one.planes, other.planes, strict=True):
         line = plane.line_size
         upper, lower = bytes(plane), bytes(second)
@@ -73,7 +80,21 @@ def woven(number: int) -> VideoFrame:
                 for at in range(plane.height)
             )
         )
-    return one
+    return in_halves(one)
+
+
+def in_halves(frame: VideoFrame, upper_first: bool = True) -> VideoFrame:
+    """The picture, marked as one that was filmed in halves: libx264 goes by the mark."""
+    graph = Graph()
+    begin = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25)
+    )
+    marks = graph.add("setfield", "mode=tff" if upper_first else "mode=bff")
+    graph.link_nodes(begin, marks, graph.add("buffersink")).configure()
+    graph.push(frame)
+    marked = graph.pull()
+    assert isinstance(marked, VideoFrame)
+    return marked
 
 
 def number_in(frame: VideoFrame, place: Place = lambda x, y: (x, y)) -> int:

@@ -17,6 +17,7 @@ from appliance.bench.odd.drawn import (
     bright,
     coded,
     fitted,
+    half,
     hlg,
     pq,
     sized,
@@ -120,6 +121,11 @@ def interlaced(codec: str = "libx264") -> Pictures:
     return Pictures(steps(0, 3, 25), codec, encoder, woven, 1 / 25, Fraction(25))
 
 
+def halves() -> list[tuple[int, float]]:
+    """What there is to see in it, and when."""
+    return [(half(number), at) for number, at in enumerate(steps(0, 3, 50))]
+
+
 # --- Colours ------------------------------------------------------------------------------------
 
 
@@ -196,7 +202,7 @@ FILMS: Mapping[str, OddFilm] = {
         _told(steps(0, 2), (360, 640)),
     ),
     "cover-first.mp4": OddFilm(_cover, plain(6)),
-    "interlaced.mp4": OddFilm(lambda: made(interlaced()), _told(steps(0, 3, 50), (256, 64))),
+    "interlaced.mp4": OddFilm(lambda: made(interlaced()), Expected(halves(), None, 3, step=1 / 50)),
     "full709.mp4": _plain_colours(_709, 1, ColorRange.JPEG),
     "tv709.mp4": _plain_colours(_709, 1),
     "tv601.mp4": _plain_colours(_601, 6),

@@ -1,7 +1,7 @@
 """Films as telephones, calls, browsers and cameras write them come in whole and true, or are
 refused for the right reason."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -32,26 +32,21 @@ def apart() -> Iterator[Apart]:
         yield process
 
 
-LATER: Mapping[str, str] = {
-    "interlaced.mp4": "what is interlaced is not taken apart",
-    "camcorder.mts": "what is interlaced is not taken apart",
-}
-A_FEW = ("late-1.8s.mp4", "part.webm", "iphone-upright.mov", "tv601.mp4", "no-moov.mp4")
+A_FEW = (
+    "interlaced.mp4",
+    "camcorder.mts",
+    "late-1.8s.mp4",
+    "part.webm",
+    "iphone-upright.mov",
+    "tv601.mp4",
+    "no-moov.mp4",
+)
 """The others take a minute together."""
 
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(
-            name,
-            marks=[
-                *([] if name in A_FEW else [pytest.mark.slow]),
-                *([pytest.mark.xfail(reason=LATER[name])] if name in LATER else []),
-            ],
-        )
-        for name in FILMS
-    ],
+    [pytest.param(name, marks=[] if name in A_FEW else [pytest.mark.slow]) for name in FILMS],
 )
 def test_each_comes_in_as_what_it_is_or_is_refused_for_what_it_is(name: str, apart: Apart) -> None:
     odd = FILMS[name]
