@@ -76,7 +76,7 @@ class Remade:
         self._container = av.open(self._file, "w", format=MUXER, options=options)
         self._upright, space = Upright(found.first), space_of(found.first)
         self._colours = Colours(space)
-        self._aspect = _aspect(like)
+        self._aspect = aspect_of(like)
         self._size = _size(found.size, self._aspect)
         self._picture, self._heard = self._tracks(space, layout if sounds else None)
         self._mix = Mix(sounds, layout, round(found.length * RATE))
@@ -264,7 +264,7 @@ class Mix:
             yield blocks[0]
 
 
-def _aspect(track: VideoStream) -> Fraction:
+def aspect_of(track: VideoStream) -> Fraction:
     """Of a pixel, wherever it is stated; nonsense is not followed."""
     aspect = Fraction(track.sample_aspect_ratio or track.codec_context.sample_aspect_ratio or 1)
     return aspect if Fraction(1, 4) <= aspect <= 4 else Fraction(1)

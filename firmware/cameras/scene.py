@@ -21,7 +21,10 @@ from av.video.frame import PictureType
 from appliance.config import Faults
 from appliance.errors import CameraFailed
 from appliance.film.manifest import EndReason
+from appliance.media.colours import Colours, space_of
+from appliance.media.footage import Upright
 from appliance.media.jpeg import SMALL, jpeg
+from appliance.media.remaking import aspect_of
 from appliance.records.clock import Clock
 from firmware.camera import (
     PREVIEW_EVERY,
@@ -75,21 +78,29 @@ class Scene(Protocol):
 
 
 class FilmScene:
-    """A film file that PyAV opens, made no larger than `width` x `height` and even in both."""
+    """A film file that PyAV opens, upright and of square pixels, made no larger than `width` x
+    `height` and even in both."""
 
     name = "film file"
 
     def __init__(self, path: Path, width: int, height: int) -> None:
         """Raises CameraFailed if it is not a film that can be shown."""
         self._path = path
-        with self._opened() as film:
-            stream = film.streams.video[0]
-            self.rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
-            self.has_sound = bool(film.streams.audio)
-            scale = min(1.0, width / stream.width, height / stream.height)
-            self.width = max(round(stream.width * scale) // 2 * 2, 16)
-            self.height = max(round(stream.height * scale) // 2 * 2, 16)
         try:
+            with self._opened() as film:
+                stream = film.streams.video[0]
+                self.rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+                self.has_sound = bool(film.streams.audio)
+                first = next(film.decode(stream), None)
+                aspect = aspect_of(stream)
+            if first is None:
+                raise CameraFailed(f"{path.name} has not one picture that can be shown.")
+            self._upright, self._colours = Upright(first), Colours(space_of(first))
+            sides = first.width * aspect, Fraction(first.height)
+            across, down = reversed(sides) if self._upright.is_sideways else sides
+            scale = min(Fraction(1), width / across, height / down)
+            self.width = max(round(across * scale) // 2 * 2, 16)
+            self.height = max(round(down * scale) // 2 * 2, 16)
             next(self.takes())
         except av.FFmpegError as error:
             raise CameraFailed(f"{path.name} has not one picture that can be shown.") from error
@@ -125,9 +136,9 @@ class FilmScene:
                 yield Take(self._fitted(frame), time, round(end * TICKS) - time, heard), end
 
     def _fitted(self, frame: av.VideoFrame) -> av.VideoFrame:
-        if (frame.width, frame.height, frame.format.name) == (self.width, self.height, "yuv420p"):
-            return frame
-        return frame.reformat(self.width, self.height, "yuv420p")
+        sides = self.width, self.height
+        across, down = reversed(sides) if self._upright.is_sideways else sides
+        return self._upright.turned(self._colours.plain(frame, across, down))
 
     def _opened(self) -> av.container.InputContainer:
         try:

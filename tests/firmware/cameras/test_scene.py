@@ -7,10 +7,14 @@ from array import array
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
 
+from appliance.bench.odd.drawn import number_in, to_the_right
+from appliance.bench.odd.films import FILMS
+from appliance.bench.odd.muxed import Pictures, made, steps, turned
 from appliance.config import Fault, Faults
 from appliance.errors import BadInput, CameraFailed
 from appliance.film.manifest import EndReason
@@ -178,6 +182,42 @@ def test_a_larger_film_is_made_smaller_and_even(tmp_path: Path) -> None:
     assert next(small.takes()).frame.width == small.width
     own = FilmScene(path, 1280, 720)
     assert (own.width, own.height) == (films.WIDTH, films.HEIGHT)
+
+
+def test_a_film_that_says_it_is_turned_is_shown_upright(tmp_path: Path) -> None:
+    """As telephones write that are held upright."""
+    film = turned(films.film(10, **films.PLAIN))
+    scene = FilmScene(film_file(tmp_path / "film.mp4", film), 1280, 720)
+    assert (scene.width, scene.height) == (films.HEIGHT, films.WIDTH)
+    shown = [take.frame for take in itertools.islice(scene.takes(), 10)]
+    assert {(frame.width, frame.height) for frame in shown} == {(films.HEIGHT, films.WIDTH)}
+    assert [number_in(frame, to_the_right) for frame in shown] == list(range(10))
+    coded = list(decoded(muxed(scene, 5, sound=False)))
+    assert [number_in(frame, to_the_right) for frame in coded] == list(range(5))
+    small = FilmScene(tmp_path / "film.mp4", 1280, 64)
+    assert (small.width, small.height) == (16, 64)
+
+
+def squeezed(context: Any) -> None:
+    context.sample_aspect_ratio = Fraction(64, 45)
+
+
+def test_a_film_whose_pixels_are_not_square_is_shown_in_its_shape(tmp_path: Path) -> None:
+    film = made(Pictures(steps(0, 1, 25), lasts=1 / 25, marks=squeezed))
+    scene = FilmScene(film_file(tmp_path / "film.mp4", film), 1280, 720)
+    assert (scene.width, scene.height) == (364, 64)
+    shown = [take.frame for take in itertools.islice(scene.takes(), 25)]
+    assert {(frame.width, frame.height) for frame in shown} == {(364, 64)}
+    assert [number_in(frame) for frame in shown] == list(range(25))
+
+
+def test_a_film_from_0_to_255_keeps_its_lights(tmp_path: Path) -> None:
+    film = FILMS["full709.mp4"].make()
+    scene = FilmScene(film_file(tmp_path / "film.mp4", film), 1280, 720)
+    frame = next(scene.takes()).frame
+    plane = frame.planes[0]
+    rows = [bytes(plane)[at * plane.line_size :][: frame.width] for at in range(frame.height)]
+    assert min(map(min, rows)) >= 14 and max(map(max, rows)) <= 237
 
 
 def test_a_film_without_sound_is_silent(tmp_path: Path) -> None:
