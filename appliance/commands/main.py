@@ -15,7 +15,7 @@ from typing import NoReturn
 import click
 
 from appliance.commands import escrow, films, keys, kit, tryout
-from appliance.commands.options import needs
+from appliance.commands.options import hint_for, needs
 from appliance.errors import KitError, error_json
 
 _INTERRUPTED = 128 + signal.SIGINT
@@ -138,4 +138,5 @@ def _say(text: str) -> None:
 
 def _os_sentence(error: OSError) -> str:
     name = f"{error.filename}: " if error.filename else ""
-    return f"{name}{error.strerror or error}.\nCheck the name, the disk and who may write there."
+    hint = hint_for(error, "Check the name, the disk and who may write there.")
+    return f"{name}{error.strerror or error}.\n{hint}"

@@ -1,6 +1,7 @@
 """What commands have in common: how a key, a passphrase, an input and an output are given."""
 
 import contextlib
+import errno
 import os
 import stat
 import sys
@@ -66,6 +67,17 @@ def opened_input(source: Path) -> Iterator[Any]:
         yield file
 
 
+def hint_for(error: OSError, otherwise: str) -> str:
+    """What to do about what a disk said: about a stick that takes no writes, more than that."""
+    if error.errno not in (errno.EROFS, errno.EUCLEAN):
+        return otherwise
+    return (
+        "Is it a stick? Move its small switch, if it has one. One that was pulled out of a "
+        "computer too early must be checked first: with fsck, by Windows, or with First Aid on a "
+        "Mac."
+    )
+
+
 @contextlib.contextmanager
 def opened_output(out: Path | None, secret: bool = False) -> Iterator[BinaryIO]:
     """Where a command writes: under its final name only once it is whole and on the disk.
@@ -93,7 +105,7 @@ def opened_output(out: Path | None, secret: bool = False) -> Iterator[BinaryIO]:
     except OSError as error:
         raise NotPossible(
             f"{out} cannot be written: {error.strerror}.",
-            "Check that its folder is there, and that you may write in it.",
+            hint_for(error, "Check that its folder is there, and that you may write in it."),
         ) from error
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -20,6 +20,8 @@ class Socket:
     """As Linux calls what lies on it: nothing mounts it as anything else."""
     said: str | None = None
     """What udisks2 says of it, if that is not what lies on it."""
+    locked: bool = False
+    """Its switch is set."""
     size: int = 62_500_000
     """Sectors of 512 bytes."""
     refuses_to_mount: bool = False
@@ -35,6 +37,7 @@ class Socket:
         (self.disk / "removable").write_text(f"{self.removable:d}\n")
         (self.disk / "size").write_text(f"{self.size}\n")
         (self.disk / "dev").write_text("8:0\n")
+        (self.disk / "ro").write_text(f"{self.locked:d}\n")
         (self.disk / "device" / "vendor").write_text("Good    \n")
         (self.disk / "device" / "model").write_text("Flash Drive     \n")
         number = os.stat(self.place).st_dev

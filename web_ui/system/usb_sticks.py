@@ -58,6 +58,8 @@ class Stick:
     mounted: Path | None
     format: str
     """As Linux calls it; '' while it is not mounted."""
+    locked: bool = False
+    """The stick itself takes no writes: it has a switch, and that is set."""
 
 
 class Mounter(Protocol):
@@ -141,6 +143,7 @@ class Sticks:
             for name in ("vendor", "model")
             if (disk / "device").is_dir()
         )
+        locked = _is_set(disk / "ro")
         return [
             Stick(
                 device=part.name,
@@ -149,6 +152,7 @@ class Sticks:
                 maker=maker.strip(),
                 mounted=Path(where[0][0]) if where else None,
                 format=where[0][1] if where else "",
+                locked=locked or _is_set(part / "ro"),
             )
             for part in parts
             for where in [mounted.get(_number(part), [])]
@@ -229,13 +233,14 @@ class Folder:
         if stick.mounted is None or stick.format not in formats:
             raise StickFailed(*_OTHER_FORMAT)
         self._names: list[str] = []
-        with _in_words():
+        self._locked = stick.locked
+        with self._in_words():
             self._root = os.open(stick.mounted, _DIRECTORY)
         try:
             # Pulled since it was found, its place would be an empty folder on the kit's own card.
             if os.fstat(self._root).st_dev != stick.number:
                 raise StickFailed(*_PULLED)
-            with _in_words():
+            with self._in_words():
                 self.name = self._made()
                 self._folder = os.open(self.name, _DIRECTORY, dir_fd=self._root)
         except BaseException:
@@ -248,7 +253,7 @@ class Folder:
     def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
         try:
             if kind is None:
-                with _in_words():
+                with self._in_words():
                     os.utime(self._folder, (SAME_TIME, SAME_TIME))
                     os.fsync(self._folder)
                     os.fsync(self._root)
@@ -259,7 +264,7 @@ class Folder:
     def check_free_space(self, sizes: Iterable[int]) -> None:
         """Raise StickFailed unless files of these sizes will fit."""
         needed = sum(size + _CLUSTER for size in sizes)
-        with _in_words():
+        with self._in_words():
             there = os.fstatvfs(self._folder)
         free = there.f_bavail * there.f_frsize
         if needed > free:
@@ -279,7 +284,7 @@ class Folder:
             raise ValueError(name)
         unfinished = f"{name}.part"
         try:
-            with _in_words(), self._new_file(unfinished) as file:
+            with self._in_words(), self._new_file(unfinished) as file:
                 _write(file, pieces)
                 os.rename(unfinished, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
                 self._names.append(name)
@@ -312,6 +317,18 @@ class Folder:
                 return name
         raise StickFailed("There are too many copies on this stick.", "Use another stick.")
 
+    @contextlib.contextmanager
+    def _in_words(self) -> Iterator[None]:
+        """Put the system's errors into words."""
+        try:
+            yield
+        except KitError:
+            raise  # Some of them are OSErrors too.
+        except OSError as error:
+            if error.errno == errno.EROFS and self._locked:
+                raise StickFailed(*_LOCKED) from error
+            raise StickFailed(*_FAILURES.get(error.errno, _PULLED)) from error
+
 
 def _write(file: IO[bytes], pieces: Iterable[bytes]) -> None:
     written, size = hashlib.sha256(), 0
@@ -338,17 +355,6 @@ def _write(file: IO[bytes], pieces: Iterable[bytes]) -> None:
     os.fsync(file.fileno())
 
 
-@contextlib.contextmanager
-def _in_words() -> Iterator[None]:
-    """Put the system's errors into words."""
-    try:
-        yield
-    except KitError:
-        raise  # Some of them are OSErrors too.
-    except OSError as error:
-        raise StickFailed(*_FAILURES.get(error.errno, _PULLED)) from error
-
-
 _OTHER_FORMAT = (
     "The format of this stick is not one that every phone and computer reads.",
     "Use a stick as it is sold: formatted as FAT or exFAT.",
@@ -358,17 +364,38 @@ _PULLED = (
     "Plug it in again and make the copies once more. What may lie on it now is not whole.",
 )
 _FULL = "The stick is full.", "Use another stick, or choose less."
-_NOT_WRITABLE = (
-    "The stick cannot be written to.",
+_LOCKED = (
+    "The stick cannot be written to: it is locked.",
     "Move its small switch, if it has one, or use another.",
+)
+_TO_BE_CHECKED = (
+    "The stick cannot be written to: it was pulled out of a computer too early, or is worn.",
+    "Plug it into a computer and have it checked: Windows offers that by itself, on a Mac it is "
+    "First Aid in Disk Utility. Eject it there before you pull it out. Or use another stick.",
+)
+_DAMAGED = (
+    "The stick cannot be opened: it was pulled out of a computer too early, or what lies on it is "
+    "damaged.",
+    "Plug it into a computer and have it checked: Windows offers that by itself, on a Mac it is "
+    "First Aid in Disk Utility. Eject it there before you pull it out. Or use another stick.",
+)
+_NOT_MOUNTED_HERE = (
+    "This kit has nothing that opens sticks of this format.",
+    "Use another stick, formatted as FAT. To format one anew removes all that is on it.",
+)
+_NOT_ALLOWED_THERE = (
+    "The stick cannot be written to: this kit may not write on it.",
+    "Use another stick, or give the copies as a download.",
 )
 _FAILURES: Mapping[int | None, tuple[str, str]] = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
     errno.EFBIG: _FULL,
-    errno.EROFS: _NOT_WRITABLE,
-    errno.EACCES: _NOT_WRITABLE,
-    errno.EPERM: _NOT_WRITABLE,
+    # The kernel writes no more once it finds what it cannot follow.
+    errno.EROFS: _TO_BE_CHECKED,
+    errno.EUCLEAN: _TO_BE_CHECKED,
+    errno.EACCES: _NOT_ALLOWED_THERE,
+    errno.EPERM: _NOT_ALLOWED_THERE,
 }
 _NO_UDISKS = (
     "This kit has nothing that mounts sticks.",
@@ -389,6 +416,17 @@ _REFUSALS: Mapping[str, tuple[str, str]] = {
     "connect to bus": _NO_UDISKS,
     "busy": _BUSY,
     "not authorized": _NOT_ALLOWED,
+    # What mount(8) says, in this order: the kernel's own word first, if it is passed on.
+    "unknown filesystem type": _NOT_MOUNTED_HERE,
+    "not configured in kernel": _NOT_MOUNTED_HERE,
+    "write-protected": _LOCKED,
+    "is dirty": _DAMAGED,
+    "wrong fs type": _DAMAGED,
+    "bad superblock": _DAMAGED,
+    "can't read superblock": _DAMAGED,
+    "structure needs cleaning": _DAMAGED,
+    "hibernated": _DAMAGED,
+    "unclean": _DAMAGED,
 }
 """What udisks2 or the bus answers has one of these in it."""
 
@@ -399,6 +437,11 @@ def _block(device: str) -> str:
 
 def _said(path: Path) -> str:
     return path.read_text(errors="replace").strip()
+
+
+def _is_set(flag: Path) -> bool:
+    """Whether the kernel says yes; a kernel that says nothing says no."""
+    return flag.exists() and _said(flag) == "1"
 
 
 def _number(device: Path) -> int:

@@ -352,6 +352,36 @@ def test_a_kit_without_settings_is_told_of_in_an_object(here: Path, command: str
     assert words.stdout == b"" and words.returncode == done.returncode
 
 
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A stick that takes no writes: its switch is set, or its kernel found errors on it."""
+    place = tmp_path / "stick"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "none", str(place)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root can mount a stick")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("seal", "-r", str(KEYS.identity.recipient), "film", "-o"),
+        ("unseal", "-i", "key", "film.age", "-o"),
+        ("keygen", "-o"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_of_a_stick_that_takes_no_writes_it_is_said_what_to_do(
+    words: Sequence[str], here: Path, read_only: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*words, str(read_only / "out")]) == 1
+    said = capsys.readouterr().err
+    assert "pulled out of a computer too early" in said and "switch" in said
+    assert "Traceback" not in said
+
+
 def test_a_bug_is_one_line_and_a_traceback_for_an_engineer_who_asks(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,18 @@ def test_a_removable_disk_that_the_kit_lives_on_is_never_offered(
     assert socket.done == []
 
 
+def test_a_stick_whose_switch_is_set_is_known_as_locked(tmp_path: Path) -> None:
+    (found,) = Socket(tmp_path, locked=True).sticks.plugged_in()
+    assert found.locked
+
+
+def test_a_switch_of_the_partition_alone_or_of_a_kernel_that_does_not_say(socket: Socket) -> None:
+    (socket.disk / "ro").unlink()
+    assert not socket.sticks.plugged_in()[0].locked
+    (socket.disk / "sda1" / "ro").write_text("1\n")
+    assert socket.sticks.plugged_in()[0].locked
+
+
 def test_a_stick_without_partitions_is_found_too(socket: Socket) -> None:
     shutil.rmtree(socket.disk / "sda1")
     assert [stick.device for stick in socket.sticks.plugged_in()] == ["sda"]
@@ -216,7 +228,23 @@ def test_a_reader_that_cannot_be_switched_off_may_still_be_pulled(
         ("Failed to connect to bus: No such file or directory", "package udisks2"),
         ("Call failed: Not authorized to perform operation", "A download still works"),
         ("Call failed: Error unmounting /dev/sda1: target is busy", "still in use"),
-        ("Call failed: wrong fs type, bad option, bad superblock", "use another stick"),
+        # Of a dirty NTFS, and of a FAT or exFAT whose beginning is damaged: libmount before 2.40
+        # and since, which passes on what the kernel said.
+        (
+            "Call failed: Error mounting /dev/sda1 at /media/a/b: wrong fs type, bad option, bad "
+            "superblock on /dev/sda1, missing codepage or helper program, or other error",
+            "pulled out of a computer too early",
+        ),
+        (
+            "Call failed: Error mounting /dev/sda1 at /media/a/b: fsconfig() failed: ntfs3: "
+            "volume is dirty and force flag is not set!",
+            "have it checked",
+        ),
+        ("Call failed: can't read superblock on /dev/sda1", "First Aid in Disk Utility"),
+        ("Call failed: mount: unknown filesystem type 'exfat'", "formatted as FAT"),
+        ("Call failed: Filesystem type ntfs3 not configured in kernel.", "formatted as FAT"),
+        ("Call failed: cannot mount /dev/sda1 read-write: write-protected", "small switch"),
+        ("Call failed: something that nobody foresaw", "use another stick"),
     ],
 )
 def test_what_udisks_refuses_is_told_in_words(
@@ -351,8 +379,15 @@ def plug_in(tmp_path: Path) -> Iterator[Callable[..., Stick]]:
         except FileNotFoundError:
             return False
 
-    def make(format: str, megabytes: int, options: str = "loop", really: int = 0) -> Stick:
-        """`really`: megabytes that it can truly hold, where that is less than it says."""
+    def make(
+        format: str,
+        megabytes: int,
+        options: str = "loop",
+        really: int = 0,
+        dirty: tuple[str, int] | None = None,
+    ) -> Stick:
+        """`really`: megabytes that it can truly hold, where that is less than it says; `dirty`:
+        how many bits a FAT has, and which byte says that it was not let go."""
         if os.geteuid() != 0:
             pytest.skip("only root can mount a stick's image")
         if really:
@@ -362,8 +397,13 @@ def plug_in(tmp_path: Path) -> Iterator[Callable[..., Stick]]:
         with open(image, "wb") as file:
             file.truncate(megabytes * MEGABYTE)
         quietly = ["-q", "-O", "^has_journal"] if format == "ext4" else []
+        quietly += ["-F", dirty[0]] if dirty else []
         if not run(f"mkfs.{format}", *quietly, image):
             pytest.skip(f"there is no mkfs.{format} here")
+        if dirty:
+            with open(image, "r+b") as file:
+                file.seek(dirty[1])
+                file.write(b"\1")
         if not run("mount", "-t", format, "-o", options, image, place):
             pytest.skip(f"this kernel mounts no {format}, or has no loop device")
         mounted.append(place)
@@ -414,8 +454,40 @@ def test_a_stick_that_runs_full_is_told_in_words(
 def test_a_stick_that_may_not_be_written_to_is_told_in_words(
     plug_in: Callable[..., Stick], format: str
 ) -> None:
-    with pytest.raises(StickFailed, match="cannot be written"):
-        Folder(plug_in(format, 40, "loop,ro"), FORMATS)
+    stick = replace(plug_in(format, 40, "loop,ro"), locked=True)
+    with pytest.raises(StickFailed, match="it is locked") as failed:
+        Folder(stick, FORMATS)
+    assert "small switch" in words_of(failed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["vfat", "ext4"])
+def test_a_stick_in_which_the_kernel_finds_what_it_cannot_follow_is_to_be_checked(
+    plug_in: Callable[..., Stick], format: str
+) -> None:
+    """It is read-only from then on: that has nothing to do with a switch."""
+    stick = plug_in(format, 40)
+    early = pytest.raises(StickFailed, match="too early, or is worn")
+    with early as failed, Folder(stick, FORMATS) as folder:
+        folder.put("1.mp4", [b"film"])
+        subprocess.run(["mount", "-o", "remount,ro", str(stick.mounted)], check=True)
+        folder.put("2.mp4", [b"film"])
+    assert "have it checked" in words_of(failed) and "switch" not in words_of(failed)
+    assert stick.mounted
+    assert [path.name for path in (stick.mounted / "copies").iterdir()] == ["1.mp4"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("bits", "at"), [("16", 0x25), ("32", 0x41)], ids=["FAT16", "FAT32"])
+def test_a_dirty_fat_that_this_kernel_still_writes_is_written(
+    plug_in: Callable[..., Stick], bits: str, at: int
+) -> None:
+    """As it is after it was pulled out of a computer: the bit says so, and Linux mounts it."""
+    stick = plug_in("vfat", 40, dirty=(bits, at))
+    with Folder(stick) as folder:
+        folder.put("1.mp4", [b"film"])
+    assert stick.mounted
+    assert (stick.mounted / "copies" / "1.mp4").read_bytes() == b"film"
 
 
 @pytest.mark.slow
