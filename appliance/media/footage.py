@@ -103,7 +103,7 @@ class Footage:
         self.base = time_base(self.picture)
         # Now: what a film says of itself changes while it is read.
         self.rate = Fraction(self.picture.average_rate or _SOME_RATE)
-        self.aspect = Fraction(self.picture.codec_context.sample_aspect_ratio or 1)
+        self.aspect = aspect_of(self.picture)
         """Of a pixel."""
         self.scale = self.base.denominator
         """Ticks a second that are fine enough for every picture, mark and sample."""
@@ -252,7 +252,7 @@ class Footage:
             self._film.seek(int(at / time_base(tracks[0])), stream=tracks[0])
             begun = False
             try:
-                for packet in self._film.demux(*tracks):
+                for packet in demuxed(self._film, *tracks):
                     if packet.size:
                         begun = True
                         yield packet
@@ -399,6 +399,20 @@ def _timed(piece: AudioFrame) -> AudioFrame:
     if piece.pts is None:
         raise refusal(FilmRefusal.NO_TIMES)
     return piece
+
+
+def demuxed(film: InputContainer, *tracks: VideoStream | AudioStream) -> Iterator[Packet[Any]]:
+    """Every packet of these tracks, and then an empty one of each."""
+    # A transport stream may name other tracks on the way, for which PyAV's `demux` has no place:
+    # it says so once it has given everything of those that were asked for.
+    with contextlib.suppress(IndexError):
+        yield from film.demux(*tracks)
+
+
+def aspect_of(track: VideoStream) -> Fraction:
+    """Of a pixel, wherever it is stated; nonsense is not followed."""
+    aspect = Fraction(track.sample_aspect_ratio or track.codec_context.sample_aspect_ratio or 1)
+    return aspect if Fraction(1, 4) <= aspect <= 4 else Fraction(1)
 
 
 def time_base(thing: VideoStream | AudioStream) -> Fraction:

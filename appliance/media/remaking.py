@@ -28,7 +28,7 @@ from av.video.stream import VideoStream
 from appliance.film.fragments import MUXER, MUXER_OPTIONS
 from appliance.media.colours import Colours, Space, space_of
 from appliance.media.fields import Fields
-from appliance.media.footage import Sounds, Upright
+from appliance.media.footage import Sounds, Upright, aspect_of
 from appliance.media.survey import Survey
 from appliance.media.wire import FilmPipe, Wire
 
@@ -262,12 +262,6 @@ class Mix:
                 heard = array("f", map(sum, zip(*planes, strict=True)))
                 plane.update(array("f", (max(-1.0, min(1.0, one)) for one in heard)).tobytes())
             yield blocks[0]
-
-
-def aspect_of(track: VideoStream) -> Fraction:
-    """Of a pixel, wherever it is stated; nonsense is not followed."""
-    aspect = Fraction(track.sample_aspect_ratio or track.codec_context.sample_aspect_ratio or 1)
-    return aspect if Fraction(1, 4) <= aspect <= 4 else Fraction(1)
 
 
 def _square(size: tuple[int, int], aspect: Fraction) -> tuple[Fraction, Fraction]:

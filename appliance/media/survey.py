@@ -25,7 +25,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from appliance.media.footage import time_base
+from appliance.media.footage import demuxed, time_base
 from appliance.media.wire import FilmRefusal, refusal
 
 Track: TypeAlias = "VideoStream | AudioStream"
@@ -254,7 +254,7 @@ def packets(
     so, and they are left out.
     """
     tracks: Sequence[Track] = (picture, *sounds)
-    found, begun = film.demux(*tracks), False
+    found, begun = demuxed(film, *tracks), False
     while True:
         try:
             packet = next(found)

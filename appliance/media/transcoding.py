@@ -52,18 +52,13 @@ def transcode(source: Source, size: int, wire: Wire, longest: Fraction) -> None:
     Raises what `refusal` makes, MemoryError; av.FFmpegError, ValueError, ArithmeticError if broken.
     """
     formats, coded_as = _looked_at(source, size)
-    most = _MOST_TRACKS
-    if formats == _TRANSPORT:
-        # It may name others on the way, for which PyAV's `demux` has no place.
-        with _opened(source, formats, most) as film:
-            most = max(len(film.streams), 1)
-    with _opened(source, formats, most) as film:
+    with _opened(source, formats) as film:
         _check_kinds(film, coded_as)
         found = _looked_through(film, longest)
         wire.send(Kind.TOLD, TOLD.pack(float(found.length)) + bytes([bool(film.streams.audio)]))
         for note in _notes(film, found, is_torn(source, size)):
             wire.send(Kind.NOTE, coded(note))
-    with _opened(source, formats, most) as film:
+    with _opened(source, formats) as film:
         _made_anew(film, found, wire)
 
 
@@ -88,8 +83,8 @@ def _looked_at(source: Source, size: int) -> tuple[str, Sequence[str]]:
 
 
 @contextmanager
-def _opened(source: Source, formats: str, most: int) -> Iterator[InputContainer]:
-    """The film, read as one of these formats and with so many tracks at most."""
+def _opened(source: Source, formats: str) -> Iterator[InputContainer]:
+    """The film, read as one of these formats."""
     source.seek(0)
     try:
         film = av.open(
@@ -100,7 +95,7 @@ def _opened(source: Source, formats: str, most: int) -> Iterator[InputContainer]
             options={
                 "format_whitelist": formats,
                 "codec_whitelist": DECODERS,
-                "max_streams": str(most),
+                "max_streams": str(_MOST_TRACKS),
             },
         )
     except MemoryError:

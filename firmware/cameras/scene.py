@@ -22,9 +22,8 @@ from appliance.config import Faults
 from appliance.errors import CameraFailed
 from appliance.film.manifest import EndReason
 from appliance.media.colours import Colours, space_of
-from appliance.media.footage import Upright
+from appliance.media.footage import Upright, aspect_of
 from appliance.media.jpeg import SMALL, jpeg
-from appliance.media.remaking import aspect_of
 from appliance.records.clock import Clock
 from firmware.camera import (
     PREVIEW_EVERY,

@@ -3,10 +3,14 @@
 import io
 from fractions import Fraction
 
+import av
 import pytest
 
+from appliance.bench.odd.films import FILMS
 from appliance.errors import BadInput
+from appliance.media.cutting import cut
 from appliance.media.footage import opened
+from appliance.media.stills import still
 from tests.support import films
 
 FRAME = Fraction(1, 30)
@@ -21,6 +25,21 @@ def test_a_film_says_how_long_it_is_and_how_fast(film: bytes) -> None:
     with opened(io.BytesIO(film)) as footage:
         assert (footage.length, footage.rate, footage.aspect) == (75 * FRAME, 30, 1)
         assert footage.sound is None
+
+
+@pytest.mark.parametrize("name", ["pasp-only.mp4", "display-only.mkv", "sar-in-sps.mp4"])
+def test_a_picture_keeps_its_shape_wherever_it_is_stated(name: str) -> None:
+    """In a still, whose pixels are square, and in a clip, which says so itself."""
+    film = FILMS[name].make()
+    with opened(io.BytesIO(film)) as footage:
+        assert footage.aspect == Fraction(64, 45)
+    picture, clip = io.BytesIO(), io.BytesIO()
+    still(io.BytesIO(film), 1, picture)
+    cut(io.BytesIO(film), Fraction(1, 2), Fraction(3, 2), clip)
+    with av.open(io.BytesIO(picture.getvalue()), "r") as shown:
+        assert (shown.streams.video[0].width, shown.streams.video[0].height) == (1024, 576)
+    with av.open(io.BytesIO(clip.getvalue()), "r") as shown:
+        assert shown.streams.video[0].sample_aspect_ratio == Fraction(64, 45)
 
 
 def test_a_tenth_as_a_float_is_a_tenth_on_the_films_own_clock(film: bytes) -> None:
