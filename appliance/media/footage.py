@@ -302,8 +302,10 @@ class Footage:
         if "mp4" in self._film.format.name.split(","):
             # Such a film may begin with nothing, and players show that.
             return Fraction(0)
-        # What libav takes a track to begin with may be the other's beginning.
-        for packet in itertools.islice(self._packets(Fraction(0), self.tracks), _MOST_LOOKED_AT):
+        # What libav takes a track to begin with may be the other's beginning; and where it is asked
+        # for the first picture it leaves out the sound before.
+        packets = self._packets(Fraction(0), self.tracks[::-1])
+        for packet in itertools.islice(packets, _MOST_LOOKED_AT):
             if packet.pts is not None:
                 base = time_base(self.picture if self._is_picture(packet) else self.tracks[-1])
                 firsts.setdefault(packet.stream_index, packet.pts * base)

@@ -7,6 +7,7 @@ import itertools
 import json
 import operator
 import random
+import re
 import struct
 import subprocess
 from array import array
@@ -18,6 +19,7 @@ from pathlib import Path
 import av
 import pytest
 
+from appliance.commands.main import run
 from appliance.errors import BadInput
 from appliance.media.cutting import cut
 from appliance.media.footage import opened
@@ -284,6 +286,29 @@ def test_of_a_torn_film_that_states_no_length_what_there_is_is_cut(
     assert abs(len(samples_of(clip)[0]) / films.RATE - (there - 0.5)) < 0.03
     with pytest.raises(BadInput, match="The film ends at"):
         clip_of(film, there + 3, there + 4)
+
+
+def test_where_a_film_breaks_off_before_it_says_the_rest_is_cut_and_that_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"movflags": "faststart"}
+    whole = made(at_25(0, 12), Heard(0, 12, rustling), container="mp4", options=options)
+    film, clip = tmp_path / "film.mp4", tmp_path / "clip.mp4"
+    film.write_bytes(whole[: len(whole) * 6 // 10])
+    words = ["cut", str(film), "-o", str(clip), "--from"]
+    assert run([*words, "2", "--to", "5"]) == 0
+    assert len(seen_in(clip.read_bytes())[0]) == 75
+    assert run([*words, "2", "--to", "11"]) == 3
+    told = re.search(r"the film breaks off at (\d+\.\d+) s", capsys.readouterr().err)
+    assert told is not None
+    shown, lasts = seen_in(clip.read_bytes())
+    assert [number for number, _ in shown] == list(range(50, 50 + len(shown)))
+    assert float(lasts) == pytest.approx(float(told[1]) - 2, abs=0.001)
+    assert 5 < float(told[1]) < 10
+    before = clip.read_bytes()
+    assert run([*words, "10.5", "--to", "11"]) == 1
+    assert f"The film ends at {told[1]} s" in capsys.readouterr().err
+    assert clip.read_bytes() == before
 
 
 def test_a_call_that_was_joined_without_a_key_frame_begins_with_the_first_that_can_be_seen() -> (
