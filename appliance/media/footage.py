@@ -57,8 +57,6 @@ _ENDS_EARLY = 2
 """Seconds by which a film may be shorter than it says before a part of it is missing."""
 _MOST_PACKETS = 5_000_000
 """More than a day of film has."""
-_MOST_LOOKED_AT = 1000
-"""Packets of one track after which the other is taken to begin later."""
 _MOST_WITHOUT_KEY = 1000
 """Pictures after which one is taken to have none that needs no other."""
 _A_LITTLE, _AT_ONCE = 1 << 15, 1 << 18
@@ -298,24 +296,21 @@ class Footage:
 
     def _begin(self) -> Fraction:
         """Second of the file at which the first of picture and sound is."""
-        firsts: dict[int, Fraction] = {}
         if "mp4" in self._film.format.name.split(","):
             # Such a film may begin with nothing, and players show that.
             return Fraction(0)
-        # What libav takes a track to begin with may be the other's beginning; and where it is asked
-        # for the first picture it leaves out the sound before.
-        packets = self._packets(Fraction(0), self.tracks[::-1])
-        for packet in itertools.islice(packets, _MOST_LOOKED_AT):
-            if packet.pts is not None:
-                base = time_base(self.picture if self._is_picture(packet) else self.tracks[-1])
-                firsts.setdefault(packet.stream_index, packet.pts * base)
-            if len(firsts) == len(self.tracks):
-                break
-        picture = firsts.pop(self.picture.index, None)
-        sound = next(iter(firsts.values()), None)
+        # What libav says that a track begins with may be the other's beginning; and where it is
+        # asked for the first of one, it leaves out what the other has before.
+        picture, *sounds = (self._first_of(track) for track in self.tracks)
+        sound = sounds[0] if sounds else None
         if picture is None or (sound is not None and sound < picture - _EDGE):
             return sound or Fraction(0)
         return picture
+
+    def _first_of(self, track: VideoStream | AudioStream) -> Fraction | None:
+        """Second of the file at which a track begins."""
+        packets = self._packets(Fraction(0), [track])
+        return next((one.pts * time_base(track) for one in packets if one.pts is not None), None)
 
     def _is_picture(self, packet: Packet[Any]) -> bool:
         return packet.stream_index == self.picture.index

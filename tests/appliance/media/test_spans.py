@@ -26,7 +26,7 @@ from appliance.media.footage import opened
 from appliance.media.stills import filmstrip, still
 from appliance.media.wire import Cut
 from tests.support import films, segments
-from tests.support.odd_films import CODECS, LIVE, Heard, made, without_first_key
+from tests.support.odd_films import LIVE, Heard, made, without_first
 
 _NOISE = array("f")
 
@@ -103,6 +103,9 @@ def samples_of(film: bytes) -> tuple[array, int]:
             for part in resampler.resample(frame):
                 if not found:
                     first = round(part.pts * part.time_base * films.RATE)
+                # Where nothing is, there is silence; containers round times.
+                missing = round(part.pts * part.time_base * films.RATE) - first - len(found)
+                found.frombytes(bytes(4 * missing if missing > 1000 else 0))
                 found.frombytes(bytes(part.planes[0])[: 4 * part.samples])
     return found, first
 
@@ -111,6 +114,7 @@ def samples_of(film: bytes) -> tuple[array, int]:
 class Truth:
     """What a film has, as a plain decoder finds it: when each picture appears, and its sound."""
 
+    numbers: Sequence[int]
     times: Sequence[Fraction]
     sound: array
     origin: int
@@ -120,17 +124,19 @@ class Truth:
     def of(cls, film: bytes) -> "Truth":
         with av.open(io.BytesIO(film), "r") as file:
             begin = films.begin(file)
+            numbers = [films.number_in(one) for one in file.decode(video=0)]
         sound, first = samples_of(film)
-        return cls(films.frame_times(film)[:-1], sound, first - round(begin * films.RATE))
+        return cls(numbers, films.frame_times(film)[:-1], sound, first - round(begin * films.RATE))
 
     def seen(self, start: Fraction, end: Fraction) -> list[tuple[int, Fraction]]:
         """Which picture is seen from when on in a clip, by the plain rule: the last that has
         appeared, or the first if none has."""
-        before = [number for number, at in enumerate(self.times) if at <= start]
-        after = [(n, at - start) for n, at in enumerate(self.times) if start < at < end]
+        shown = [*zip(self.numbers, self.times, strict=True)]
+        before = [number for number, at in shown if at <= start]
+        after = [(number, at - start) for number, at in shown if start < at < end]
         if not before:
             # The first stands from the beginning.
-            return [(0, Fraction(0)), *after[1:]]
+            return [(shown[0][0], Fraction(0)), *after[1:]]
         return [(before[-1], Fraction(0)), *after]
 
     def heard(self, number: int, count: int) -> array:
@@ -182,7 +188,7 @@ def check_clip(film: bytes, truth: Truth, start: float, end: float, sharp: int) 
             assert abs(shift_of(heard, at, truth, number)) <= sharp
 
 
-@pytest.fixture(scope="module", params=CODECS)
+@pytest.fixture(scope="module", params=["mp4", "mov", "matroska", "webm"])
 def container(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -268,7 +274,7 @@ def test_a_film_that_states_no_length_is_cut_as_any_other(name: str, live: str) 
     ("kind", "options"),
     [("webm", LIVE), ("matroska", LIVE), ("mp4", {"movflags": "frag_keyframe+empty_moov"})],
 )
-@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("part", [0.3, 0.6])
 def test_of_a_torn_film_that_states_no_length_what_there_is_is_cut(
     kind: str, options: dict[str, str], part: float
 ) -> None:
@@ -291,18 +297,19 @@ def test_of_a_torn_film_that_states_no_length_what_there_is_is_cut(
 def test_where_a_film_breaks_off_before_it_says_the_rest_is_cut_and_that_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = {"movflags": "faststart"}
-    whole = made(at_25(0, 12), Heard(0, 12, rustling), container="mp4", options=options)
+    # Its head is in front, and says how long it is.
+    fragments = segments.split(films.film(360, sound=rustling))
+    whole = segments.joined(segments.segments_of(*fragments)).open().read()
     film, clip = tmp_path / "film.mp4", tmp_path / "clip.mp4"
     film.write_bytes(whole[: len(whole) * 6 // 10])
     words = ["cut", str(film), "-o", str(clip), "--from"]
     assert run([*words, "2", "--to", "5"]) == 0
-    assert len(seen_in(clip.read_bytes())[0]) == 75
+    assert len(seen_in(clip.read_bytes())[0]) == 90
     assert run([*words, "2", "--to", "11"]) == 3
     told = re.search(r"the film breaks off at (\d+\.\d+) s", capsys.readouterr().err)
     assert told is not None
     shown, lasts = seen_in(clip.read_bytes())
-    assert [number for number, _ in shown] == list(range(50, 50 + len(shown)))
+    assert [number for number, _ in shown] == list(range(60, 60 + len(shown)))
     assert float(lasts) == pytest.approx(float(told[1]) - 2, abs=0.001)
     assert 5 < float(told[1]) < 10
     before = clip.read_bytes()
@@ -314,7 +321,7 @@ def test_where_a_film_breaks_off_before_it_says_the_rest_is_cut_and_that_is_told
 def test_a_call_that_was_joined_without_a_key_frame_begins_with_the_first_that_can_be_seen() -> (
     None
 ):
-    film = without_first_key(made(at_25(0, 6), Heard(0, 6, rustling), container="matroska"))
+    film = without_first(made(at_25(0, 6), Heard(0, 6, rustling), container="matroska"), 1)
     clip, done = clip_of(film, 0.5, 3)
     numbers = [number for number, _ in seen_in(clip)[0]]
     # A key frame each thirty pictures.
