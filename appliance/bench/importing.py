@@ -58,6 +58,7 @@ import sys
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from msgspec.structs import replace
 from appliance.age.identities import generate_identity
 from appliance.bench.films import beginning
 from appliance.bench.odd.expected import Plain
@@ -74,8 +75,7 @@ with closing(Apart()) as apart, closing(Original(folder)) as original:
         while piece := file.read(1 << 20):
             original.write(piece)
     name = new_id()
-    begun = beginning(name, recipient)
-    begun.limit = seconds
+    begun = replace(beginning(name, recipient), limit=seconds)
     signer, now = Signer.generate("bench"), lambda: datetime.now(UTC)
     import_film(original, folder / "imports" / name, begun, recipient, signer, now, apart)
     # What decoded is counted once the process that it was made from has seen it end: when the next

@@ -81,6 +81,8 @@ class Remade:
         self._picture, self._heard = self._tracks(space, layout if sounds else None)
         self._mix = Mix(sounds, layout, round(found.length * RATE))
         self._fields = Fields()
+        self._hushed = 0
+        """The sample before which what has not come is silence."""
         self._stands: VideoFrame | None = None
         """The picture that is seen now."""
         self._last = self._key = Fraction(-_KEY_EACH)
@@ -120,6 +122,7 @@ class Remade:
             self._next += 1
         if self._stands is not None:
             self._stand(min(at, self._coming()))
+        self._hush(round(at * RATE) - _APART * RATE)
         self._mix.add(track, round(at * RATE), piece)
         self._say(self._mix.blocks(_BLOCK))
 
@@ -133,11 +136,20 @@ class Remade:
             self._held.duration = max(round(end * TICKS) - (self._held.pts or 0), 1)
             self._container.mux(self._held)
         if self._heard is not None:
+            self._hush(round(end * RATE))
             self._mix.fill(round(end * RATE))
             self._say(self._mix.blocks(_BLOCK, rest=True))
             self._container.mux(self._heard.encode(None))
         self._container.close()
         self._file.flush()
+
+    def _hush(self, until: int) -> None:
+        """What has not come before sample number `until` is silence, made a little at a time: a
+        microphone may be off for most of an hour, and that would not fit into the memory."""
+        for sample in range(self._hushed + _APART * RATE, until, _APART * RATE):
+            self._mix.fill(sample)
+            self._say(self._mix.blocks(_BLOCK))
+        self._hushed = max(self._hushed, until)
 
     def _coming(self) -> Fraction:
         """When the next picture is due."""

@@ -95,7 +95,9 @@ def check_film(source: Source, size: int) -> Sequence[str]:
             held, held_at = bytes_at(source, at, min(_AT_ONCE, size - at)), at
         name, header, length = _header(held, at - held_at, size - at)
         if name in (b"moov", b"moof"):
-            if at + length > size or length > _MOST_HEAD:
+            if at + length > size:
+                raise Headless("The head of this film is not all there.")
+            if length > _MOST_HEAD:
                 raise BadFile("The head of this film does not fit into it.")
             heads = _Heads(bytes_at(source, at + header, length - header))
             heads.look(name)

@@ -52,11 +52,12 @@ def transcode(source: Source, size: int, wire: Wire, longest: Fraction) -> None:
     Raises what `refusal` makes, MemoryError; av.FFmpegError, ValueError, ArithmeticError if broken.
     """
     formats, coded_as = _looked_at(source, size)
+    torn = is_torn(source, size)
     with _opened(source, formats) as film:
         _check_kinds(film, coded_as)
-        found = _looked_through(film, longest)
+        found = _looked_through(film, longest, torn)
         wire.send(Kind.TOLD, TOLD.pack(float(found.length)) + bytes([bool(film.streams.audio)]))
-        for note in _notes(film, found, is_torn(source, size)):
+        for note in _notes(film, found, torn):
             wire.send(Kind.NOTE, coded(note))
     with _opened(source, formats) as film:
         _made_anew(film, found, wire)
@@ -106,11 +107,17 @@ def _opened(source: Source, formats: str) -> Iterator[InputContainer]:
         yield film
 
 
-def _looked_through(film: InputContainer, longest: Fraction) -> Survey:
-    """What there is in it. Raises what `refusal` makes."""
+def _looked_through(film: InputContainer, longest: Fraction, torn: bool) -> Survey:
+    """What there is in it; `torn`: its end is missing. Raises what `refusal` makes."""
     picture, sounds = _tracks(film)
     stated = _length(film, picture)
-    found = survey(film, picture, sounds)
+    try:
+        found = survey(film, picture, sounds)
+    except KitError as error:
+        if torn and error.said[0] == FilmRefusal.NO_PICTURE.sentence:
+            # It has a track of pictures, and was cut off before the first.
+            raise refusal(FilmRefusal.CUT_SHORT) from error
+        raise
     if found.length > longest:
         raise refusal(FilmRefusal.TOO_LONG)
     # Some count the length from zero, although their first picture comes later.

@@ -84,7 +84,7 @@ ELSEWHERE = {
     },
     **{
         f"appliance.bench.odd.{name}": "appliance/bench/test_odd_films"
-        for name in ("damaged", "drawn", "expected", "kinds", "looks", "muxed", "recorded", "times")
+        for name in ("drawn", "expected", "kinds", "looks", "muxed", "recorded", "times")
     },
     # What tries out a whole kit is tested by trying one out.
     **{

@@ -8,6 +8,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from av.codec.context import CodecContext
@@ -23,8 +24,8 @@ PLACES = 10
 HOUR = 3600
 LONGEST = 2 * HOUR
 """Seconds that a strange film may last: nothing is refused as too long that could be brought in."""
-MOST_SECONDS = 120.0
-"""Seconds of the clock for any of them."""
+MOST_SECONDS, _OF = 120.0, 600
+"""Seconds of the clock for what may last so many; as much more for what may be longer."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Answer:
     """What became of one."""
 
     seconds: float
+    """Of the clock, as if it may have lasted ten minutes."""
     refused: str = ""
     """The code; empty if it came in."""
     wrong: str = ""
@@ -58,7 +60,7 @@ def answer(film: bytes, apart: Apart, longest: int = 600) -> Answer:
         came = bring(film, apart, longest)
     except Exception as error:  # A fault of ours, whatever it is: the row says which.
         return Answer(time.monotonic() - began, wrong=f"raised {error!r}")
-    seconds = time.monotonic() - began
+    seconds = (time.monotonic() - began) * min(_OF / longest, 1.0)
     why = _why(came.refused)
     wrong = ""
     if came.refused is None and not came.film:
@@ -122,7 +124,7 @@ def _alternating(count: int) -> bytes:
     for size in ((64, 64), (128, 32)):
         context: Any = CodecContext.create("libvpx", "w")
         context.width, context.height, context.pix_fmt = *size, "yuv420p"
-        context.time_base, context.options = 1 / 30, dict(VP8)
+        context.time_base, context.options = Fraction(1, 30), dict(VP8)
         each += [*context.encode(sized(*size)(1)), *context.encode(None)][:1]
     return assembled([bytes(each[number % 2]) for number in range(count)], "libvpx", 30, "webm")
 

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import tracemalloc
 from collections.abc import Callable, Sequence
 
 import av
@@ -195,6 +196,23 @@ def changing(sizes: dict[int, tuple[int, int]], frames: int) -> bytes:
         at(0, frames / 30), "libvpx", {"g": "1000", "deadline": "realtime"}, draw, keys=tuple(sizes)
     )
     return made(shown, container="webm")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("heard", [(300, 302), (0, 2)], ids=["comes late", "goes off early"])
+def test_a_microphone_that_is_off_for_minutes_takes_no_memory_for_its_silence(
+    heard: tuple[int, int],
+) -> None:
+    """Most of an hour of it was too much for the process that decodes, and the film was refused."""
+    film = made([0.0, 150.0, 301.0], Heard(*heard), container="matroska")
+    tracemalloc.start()
+    try:
+        came = brought_in(film)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert came.times[-1] == pytest.approx(max(301, heard[1]), abs=0.1)
+    assert most < 40 << 20, "five minutes of silence are 55 MiB"
 
 
 def size_of(came: Came) -> tuple[int, int]:
