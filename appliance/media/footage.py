@@ -247,7 +247,7 @@ class Footage:
         """What the tracks have from the key frame of the first of them before second `at` of the
         file on. Where it is torn, that was all."""
         with reading():
-            self._film.seek(int(at / time_base(tracks[0])), stream=tracks[0])
+            self._go_to(at, tracks[0])
             begun = False
             try:
                 for packet in demuxed(self._film, *tracks):
@@ -257,6 +257,17 @@ class Footage:
             except av.error.InvalidDataError:
                 if not begun:
                     raise
+
+    def _go_to(self, at: Fraction, track: VideoStream | AudioStream) -> None:
+        """To the key frame of a track before second `at` of the file. Raises av.FFmpegError."""
+        try:
+            self._film.seek(int(at / time_base(track)), stream=track)
+        except av.error.PermissionError:
+            # A file without an index, in which this track begins late: by the other one.
+            others = [one for one in self.tracks if one.index != track.index]
+            if not others:
+                raise
+            self._film.seek(int(at / time_base(others[0])), stream=others[0])
 
     def _to_first_picture(
         self, packets: Iterator[Packet[Any]]
