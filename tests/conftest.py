@@ -30,6 +30,15 @@ time.tzset()
 CLAP = struct.pack("<96h", *[20_000] * 96)
 
 
+@pytest.fixture(autouse=True)
+def as_urgent_as_before() -> Iterator[None]:
+    """A library that takes real time for this process, as some encoders do for root, would have
+    every later test, and whatever it starts, keep all others from the processors."""
+    before = os.sched_getscheduler(0)
+    yield
+    assert os.sched_getscheduler(0) == before
+
+
 @pytest.fixture(scope="session")
 def alsa(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """ALSA with settings of our own: `clapping` hears a clap each second, for a minute."""
