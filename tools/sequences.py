@@ -46,7 +46,7 @@ class Result:
 
 def digest() -> str:
     """Of all the code that a sequence plays, and of the sequences."""
-    beginning()
+    beginning()  # All is loaded then, and it is made once for every process that is begun after.
     found = hashlib.sha256()
     for name, module in sorted(sys.modules.items()):
         path = Path(getattr(module, "__file__", None) or "/")

@@ -24,7 +24,7 @@ REQUESTS = 20
 SECONDS = 2.0
 
 _ROUNDS = 9
-_PROGRAM = f"""
+_PROGRAM = """
 import json, statistics, sys, time
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,16 +51,16 @@ class AtWork(Service):
 
 service = AtWork(sys.argv[1], Path(sys.argv[2]), stays=True)
 rounds = []
-for _ in range(1 + {_ROUNDS}):
+for _ in range(1 + int(sys.argv[3])):
     Counted.asked, before = 0, time.process_time()
     with service.at_work() as work:
         outcomes = work.desk.work()
         service.renew_roster(work, service.clock.read().wall)
     rounds.append((Counted.asked, time.process_time() - before))
 asked, seconds = zip(*rounds[1:])
-states = sorted({{outcome.state for outcome in outcomes}})
-told = {{"asked": max(asked), "seconds": statistics.median(seconds)}}
-print(json.dumps(told | {{"orders": len(outcomes), "states": states}}))
+states = sorted({outcome.state for outcome in outcomes})
+told = {"asked": max(asked), "seconds": statistics.median(seconds)}
+print(json.dumps(told | {"orders": len(outcomes), "states": states}))
 """
 """As `serve` goes round after round. The first is not counted: it takes the lease, and holds the
 clock against what kits sign."""
@@ -76,7 +76,7 @@ def rows(objects: int = audit.OBJECTS) -> list[Row]:
         # roster, as every service has.
         for verb in (["serve", "--once"], ["roster", "--publish"]):
             run(sys.executable, "-m", "appliance.base", store, "-i", keys, *verb)
-        told = json.loads(run(sys.executable, "-c", _PROGRAM, store, keys).stdout)
+        told = json.loads(run(sys.executable, "-c", _PROGRAM, store, keys, _ROUNDS).stdout)
     if (told["orders"], told["states"]) != (FINISHED, ["done-before"]):
         raise NotPossible(f"The round was not one with nothing to do: {told}.")
     what = f"a round of `serve` with {FINISHED} finished orders and nothing to do"

@@ -2,8 +2,8 @@
 
 H.264 without B-frames, a key frame each second, upright and of square pixels, each picture at its
 own time; where none comes for a second, the one that stands is shown again; of what was filmed in
-two halves both (`fields`). AAC at 48 kHz, silence
-where there is none; of several tracks of sound, all at once.
+two halves both (`fields`). AAC at 48 kHz, silence where there is none; of several tracks of sound,
+all at once.
 """
 
 # PyAV's packets are generic for the type checker and not when they run.

@@ -4,6 +4,7 @@ What a browser or an app writes while it records says nowhere how long it will b
 pieces says how large it is, and the last one of a torn file is larger than what is left.
 """
 
+from appliance.media.structure import MATROSKA
 from appliance.media.transport import HEAD, is_torn_transport, packet_length
 from appliance.media.wire import Source
 
@@ -21,7 +22,7 @@ _LEVEL_1 = {
 def is_torn(source: Source, size: int) -> bool:
     """True if the last piece of a film of `size` bytes goes on behind its end."""
     found = _Pieces(source, size)
-    if found.bytes_at(0, 4) == b"\x1a\x45\xdf\xa3":
+    if found.bytes_at(0, len(MATROSKA)) == MATROSKA:
         return _is_torn_matroska(found)
     if packet_length(found.bytes_at(0, HEAD)):
         return is_torn_transport(source, size)

@@ -26,7 +26,17 @@ from appliance.media.structure import MATROSKA, Headless, NotKnown, bytes_at, ch
 from appliance.media.survey import JUMP, LARGEST, Part, Survey, packets, survey
 from appliance.media.torn import is_torn
 from appliance.media.transport import HEAD, check_transport, packet_length
-from appliance.media.wire import TOLD, FilmNote, FilmRefusal, Kind, Source, Wire, coded, refusal
+from appliance.media.wire import (
+    TOLD,
+    FilmNote,
+    FilmRefusal,
+    Kind,
+    Source,
+    Wire,
+    coded,
+    reason_of,
+    refusal,
+)
 
 _MP4, _MATROSKA, _TRANSPORT = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts"
 """What a film may be read as: what it was looked at as before, and nothing else."""
@@ -114,7 +124,7 @@ def _looked_through(film: InputContainer, longest: Fraction, torn: bool) -> Surv
     try:
         found = survey(film, picture, sounds)
     except KitError as error:
-        if torn and error.said[0] == FilmRefusal.NO_PICTURE.sentence:
+        if torn and reason_of(error) is FilmRefusal.NO_PICTURE:
             # It has a track of pictures, and was cut off before the first.
             raise refusal(FilmRefusal.CUT_SHORT) from error
         raise

@@ -253,10 +253,16 @@ def refusal(why: FilmRefusal | FilmNote, **values: str | FilmKind) -> KitError:
     return why.kind(why.sentence, why.hint, **values)
 
 
+def reason_of(error: KitError) -> FilmRefusal | FilmNote | None:
+    """What `refusal` was given for an error; None of one that it did not make."""
+    return _CODES.get(error.said)
+
+
 def coded(error: KitError) -> bytes:
     """An error on its way out of the process that decodes."""
-    why = _CODES.get(error.said, FilmRefusal.BROKEN)
-    values = error.values if error.said in _CODES else {}
+    why = reason_of(error)
+    values = {} if why is None else error.values
+    why = why or FilmRefusal.BROKEN
     told = (
         f"{name}={value.value if isinstance(value, FilmKind) else value}"
         for name, value in values.items()

@@ -368,16 +368,18 @@ _LOCKED = (
     "The stick cannot be written to: it is locked.",
     "Move its small switch, if it has one, or use another.",
 )
+_CHECK_IT = (
+    "Plug it into a computer and have it checked: Windows offers that by itself, on a Mac it is "
+    "First Aid in Disk Utility. Eject it there before you pull it out. Or use another stick."
+)
 _TO_BE_CHECKED = (
     "The stick cannot be written to: it was pulled out of a computer too early, or is worn.",
-    "Plug it into a computer and have it checked: Windows offers that by itself, on a Mac it is "
-    "First Aid in Disk Utility. Eject it there before you pull it out. Or use another stick.",
+    _CHECK_IT,
 )
 _DAMAGED = (
     "The stick cannot be opened: it was pulled out of a computer too early, or what lies on it is "
     "damaged.",
-    "Plug it into a computer and have it checked: Windows offers that by itself, on a Mac it is "
-    "First Aid in Disk Utility. Eject it there before you pull it out. Or use another stick.",
+    _CHECK_IT,
 )
 _NOT_MOUNTED_HERE = (
     "This kit has nothing that opens sticks of this format.",

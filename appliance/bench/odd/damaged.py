@@ -14,11 +14,10 @@ from typing import Any
 from av.codec.context import CodecContext
 
 from appliance.bench.odd.drawn import sized
-from appliance.bench.odd.expected import bring, reason_of
+from appliance.bench.odd.expected import bring
 from appliance.bench.odd.muxed import VP8, Heard, assembled, made, steps
-from appliance.errors import KitError
 from appliance.media.apart import Apart
-from appliance.media.wire import FilmRefusal
+from appliance.media.wire import FilmRefusal, reason_of
 
 PLACES = 10
 HOUR = 3600
@@ -61,7 +60,7 @@ def answer(film: bytes, apart: Apart, longest: int = 600) -> Answer:
     except Exception as error:  # A fault of ours, whatever it is: the row says which.
         return Answer(time.monotonic() - began, wrong=f"raised {error!r}")
     seconds = (time.monotonic() - began) * min(_OF / longest, 1.0)
-    why = _why(came.refused)
+    why = None if came.refused is None else reason_of(came.refused)
     wrong = ""
     if came.refused is None and not came.film:
         wrong = "nothing was made and nothing was said"
@@ -72,10 +71,6 @@ def answer(film: bytes, apart: Apart, longest: int = 600) -> Answer:
     elif seconds > MOST_SECONDS:
         wrong = f"took {seconds:.0f} s"
     return Answer(seconds, why.value if why else "", wrong)
-
-
-def _why(error: KitError | None) -> FilmRefusal | None:
-    return None if error is None else reason_of(error, FilmRefusal)
 
 
 # --- What says of itself what hardly any does -----------------------------------------------------

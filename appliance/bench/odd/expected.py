@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import av
 from av.audio.frame import AudioFrame
@@ -16,11 +16,11 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 
 from appliance.bench.odd.drawn import Colour, Place, bars_of, beeps_in, number_in
-from appliance.errors import KitError, Reason
+from appliance.errors import KitError
 from appliance.film.fragments import FragmentSplitter, Init
 from appliance.media.apart import Apart
 from appliance.media.structure import check_init
-from appliance.media.wire import FilmNote, FilmRefusal
+from appliance.media.wire import FilmNote, FilmRefusal, reason_of
 
 IN_TIME = 0.02
 """Seconds that sound may be off."""
@@ -36,7 +36,6 @@ _DARK = 40
 
 Seen: TypeAlias = "tuple[int, float]"
 """The number of a picture, and the second at which it appears."""
-R = TypeVar("R", bound=Reason)
 
 
 def everywhere(x: float, y: float) -> tuple[float, float]:
@@ -92,7 +91,7 @@ class Came:
     """What was made of a film, or why nothing."""
 
     film: bytes = b""
-    notes: tuple[FilmNote | None, ...] = ()
+    notes: tuple[FilmRefusal | FilmNote | None, ...] = ()
     refused: KitError | None = None
 
 
@@ -138,12 +137,7 @@ def bring(film: bytes, apart: Apart, longest: int = 600) -> Came:
         splitter.finish()
     except KitError as error:
         return Came(refused=error)
-    return Came(bytes(made), tuple(reason_of(one, FilmNote) for one in came.notes))
-
-
-def reason_of(error: KitError, of: type[R]) -> R | None:
-    """Which of these it is; None of something else."""
-    return next((one for one in of if error.said[0] == one.sentence), None)
+    return Came(bytes(made), tuple(map(reason_of, came.notes)))
 
 
 def seen_in(
@@ -215,7 +209,7 @@ def compared(came: Came, wanted: Expected) -> Findings:
     """How what came in stands to what must."""
     found = Findings()
     if came.refused is not None or wanted.refused is not None:
-        said = came.refused and reason_of(came.refused, FilmRefusal)
+        said = came.refused and reason_of(came.refused)
         if came.refused is None or said != wanted.refused:
             as_wanted = wanted.refused.value if wanted.refused else "to come in"
             told = came.refused.sentence if came.refused else "It came in."
