@@ -12,6 +12,7 @@ unsealed as it is read. Only what is needed is read: from the key frame before a
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import struct
 from collections.abc import Callable, Iterable, Iterator
@@ -41,6 +42,7 @@ from appliance.media.spans import (
     Reached,
     Span,
 )
+from appliance.media.torn import readable
 from appliance.media.wire import FilmRefusal, Source, refusal
 
 _STEPS_BACK = (Fraction(0), Fraction(3), Fraction(15))
@@ -89,7 +91,7 @@ class Footage:
     """An opened film: its picture, its sound if it has any, and what is read of them."""
 
     def __init__(self, film: InputContainer) -> None:
-        """Raises BadFile if there is no picture."""
+        """Raises BadFile if there is no picture, or several recordings follow each other."""
         # What libav has no decoder for has no context.
         pictures = [track for track in film.streams.video if track.codec_context]
         sounds = [track for track in film.streams.audio if track.codec_context]
@@ -349,6 +351,9 @@ class Footage:
             with contextlib.suppress(BadFile):
                 for packet in itertools.islice(self._packets(place, self.tracks), _MOST_PACKETS):
                     last.take(packet)
+            # A mark could mean any of them.
+            if last.begins_again:
+                raise refusal(FilmRefusal.BEGINS_AGAIN)
             if last.sees:
                 break
         return last
@@ -375,7 +380,9 @@ def opened(source: Source, *, whole: bool = False) -> Iterator[Footage]:
     try:
         with reading():
             at_once = _AT_ONCE if whole else _A_LITTLE
-            film = av.open(guarded, "r", buffer_size=at_once, metadata_errors="replace")
+            there, _ = readable(guarded, guarded.seek(0, io.SEEK_END))
+            guarded.seek(0)
+            film = av.open(there, "r", buffer_size=at_once, metadata_errors="replace")
         with film:
             yield Footage(film)
     except av.error.FFmpegError as error:

@@ -24,6 +24,9 @@ looked for at least, and kept at most."""
 TOLD = Fraction(1, 1000)
 """Seconds. Marks are told in thousandths, rounded down: a picture that appears less than one later
 is the one that was meant."""
+JUMP = 1
+"""Seconds that times go back by before another recording is taken to begin: a browser that is
+stopped and started again writes one behind the other."""
 _APART = 10
 """Seconds by which picture and sound may lie apart in a file before one is taken to have ended."""
 
@@ -63,12 +66,19 @@ class Reached:
         self._clock = clock
         self._seen: int | None = None
         self._heard: int | None = None
+        self._decoded: int | None = None
+        self.begins_again = False
+        """Whether the times of the picture went back: another recording follows."""
 
     def take(self, packet: Packet[Any]) -> None:
         if packet.pts is None:
             return
         lasts = packet.duration or 0
         if packet.stream_index == self._clock.picture:
+            order = packet.pts if packet.dts is None else packet.dts
+            if self._decoded is not None and order < self._decoded - JUMP / self._clock.base:
+                self.begins_again = True
+            self._decoded = order
             gone = packet.pts + (lasts or self._clock.step)
             self._seen = gone if self._seen is None else max(self._seen, gone)
         else:

@@ -26,13 +26,11 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from appliance.media.footage import demuxed, time_base
+from appliance.media.spans import JUMP
 from appliance.media.wire import FilmRefusal, refusal
 
 Track: TypeAlias = "VideoStream | AudioStream"
 
-JUMP = 1
-"""Seconds that times go back by before another recording is taken to begin: a browser that is
-stopped and started again writes one behind the other."""
 _MOST_PARTS = 100
 _LEAD = Fraction(1, 25)
 """Seconds of sound before the first picture that are left out: an encoder's own beginning."""

@@ -4,13 +4,19 @@ What a browser or an app writes while it records says nowhere how long it will b
 pieces says how large it is, and the last one of a torn file is larger than what is left.
 """
 
+from dataclasses import dataclass
+
 from appliance.media.structure import MATROSKA
 from appliance.media.transport import HEAD, is_torn_transport, packet_length
 from appliance.media.wire import Source
+from appliance.records.reading import ReadAt
 
 _AT_ONCE = 1 << 16
 _MOST = 5_000_000
 """Pieces that are looked at: more than a day of film has."""
+_BOX, _HEAD_OF_PIECE = 8, b"moof"
+"""Bytes of the head of a box (ISO/IEC 14496-12, 4.2), and the box that says what is in the `mdat`
+behind it."""
 _SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
 _LEVEL_1 = {
     *(_CLUSTER, 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1C53BB6B, 0x1941A469, 0x1043A770),
@@ -26,9 +32,32 @@ def is_torn(source: Source, size: int) -> bool:
         return _is_torn_matroska(found)
     if packet_length(found.bytes_at(0, HEAD)):
         return is_torn_transport(source, size)
-    if found.bytes_at(4, 4)[:1].isalpha():
-        return _is_torn_mp4(found)
+    if _is_mp4(found):
+        last = _last_box(found)
+        return last.end > size or last.name == _HEAD_OF_PIECE
     return False
+
+
+def readable(source: Source, size: int) -> tuple[Source, int]:
+    """A film of `size` bytes as a reader takes it, and how many that are: of an MP4 in pieces that
+    breaks off in the head of one, what is before. With half a head a reader takes none of it."""
+    film = _Pieces(source, size)
+    if _is_mp4(film):
+        last = _last_box(film)
+        if last.name == _HEAD_OF_PIECE or last.begin + _BOX > size:
+            return _Beginning(source, last.begin), last.begin
+    return source, size
+
+
+class _Beginning(ReadAt):
+    """The first `size` bytes of a film."""
+
+    def __init__(self, source: Source, size: int) -> None:
+        self._source, self.size = source, size
+
+    def read_at(self, offset: int, length: int, /) -> bytes:
+        self._source.seek(offset)
+        return self._source.read(max(min(length, self.size - offset), 0)) or b""
 
 
 class _Pieces:
@@ -45,21 +74,33 @@ class _Pieces:
         return self._held[at - self._at : at - self._at + count]
 
 
-def _is_torn_mp4(film: _Pieces) -> bool:
+def _is_mp4(film: _Pieces) -> bool:
+    return film.bytes_at(4, 4)[:1].isalpha()
+
+
+@dataclass(frozen=True)
+class _Box:
+    """A box of the file's top level: from where to where it says that it goes."""
+
+    name: bytes
+    begin: int
+    end: int
+
+
+def _last_box(film: _Pieces) -> _Box:
     at = 0
     for _ in range(_MOST):
-        head = film.bytes_at(at, 16)
-        if len(head) < 8:
-            return bool(head)
+        head = film.bytes_at(at, 2 * _BOX)
         length = int.from_bytes(head[:4])
         if length == 1:
-            length = int.from_bytes(head[8:16])
-        if length == 0:
-            return False  # It goes to the end, whatever that is.
-        at += max(length, 8)
-        if at >= film.size:
-            return at > film.size
-    return False
+            length = int.from_bytes(head[_BOX:])
+        elif length == 0 and len(head) >= _BOX:
+            length = film.size - at  # It goes to the end, whatever that is.
+        box = _Box(head[4:_BOX], at, at + max(length, _BOX))
+        if box.end >= film.size:
+            return box
+        at = box.end
+    return box
 
 
 def _is_torn_matroska(film: _Pieces) -> bool:

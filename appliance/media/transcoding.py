@@ -22,9 +22,10 @@ from appliance.errors import BadFile, KitError
 from appliance.media.footage import said, time_base
 from appliance.media.kinds import FilmKind, kind_named, kind_of_file
 from appliance.media.remaking import MOST_THREADS, Remade, Resampled
+from appliance.media.spans import JUMP
 from appliance.media.structure import MATROSKA, Headless, NotKnown, bytes_at, check_film
-from appliance.media.survey import JUMP, LARGEST, Part, Survey, packets, survey
-from appliance.media.torn import is_torn
+from appliance.media.survey import LARGEST, Part, Survey, packets, survey
+from appliance.media.torn import is_torn, readable
 from appliance.media.transport import HEAD, check_transport, packet_length
 from appliance.media.wire import (
     TOLD,
@@ -61,8 +62,9 @@ def transcode(source: Source, size: int, wire: Wire, longest: Fraction) -> None:
 
     Raises what `refusal` makes, MemoryError; av.FFmpegError, ValueError, ArithmeticError if broken.
     """
-    formats, coded_as = _looked_at(source, size)
     torn = is_torn(source, size)
+    source, size = readable(source, size)
+    formats, coded_as = _looked_at(source, size, torn)
     with _opened(source, formats) as film:
         _check_kinds(film, coded_as)
         found = _looked_through(film, longest, torn)
@@ -73,7 +75,7 @@ def transcode(source: Source, size: int, wire: Wire, longest: Fraction) -> None:
         _made_anew(film, found, wire)
 
 
-def _looked_at(source: Source, size: int) -> tuple[str, Sequence[str]]:
+def _looked_at(source: Source, size: int, torn: bool) -> tuple[str, Sequence[str]]:
     """What a film is to be read as, and how its tracks say that they are coded, before anything
     decodes it. Raises what `refusal` makes."""
     head = bytes_at(source, 0, HEAD)
@@ -86,8 +88,8 @@ def _looked_at(source: Source, size: int) -> tuple[str, Sequence[str]]:
         kind = kind_of_file(head)
         if kind is not None:
             raise refusal(FilmRefusal.UNKNOWN_FILE, kind=kind) from error
-        torn = isinstance(error, Headless) and is_torn(source, size)
-        raise refusal(FilmRefusal.CUT_SHORT if torn else FilmRefusal.NOT_A_FILM) from error
+        cut_short = torn and isinstance(error, Headless)
+        raise refusal(FilmRefusal.CUT_SHORT if cut_short else FilmRefusal.NOT_A_FILM) from error
     except BadFile as error:
         raise refusal(FilmRefusal.BROKEN) from error
     return _MATROSKA if head.startswith(MATROSKA) else _MP4, coded_as

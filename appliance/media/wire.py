@@ -120,6 +120,11 @@ class FilmRefusal(_Said):
         "Set the mark earlier.",
         BadInput,
     )
+    BEGINS_AGAIN = (
+        "begins-again",
+        "This file holds several recordings, each of which begins at 0 seconds.",
+        "Bring it into a kit: there they follow each other, and can be cut.",
+    )
     NO_TIMES = "no-times", "This film has frames without times."
     NO_CLOCK = "no-clock", "This film has a track without a clock."
     UNREADABLE = (

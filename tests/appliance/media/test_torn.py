@@ -5,6 +5,7 @@ import io
 import pytest
 
 from appliance.errors import BadFile
+from appliance.media.cutting import cut
 from appliance.media.torn import is_torn
 from appliance.media.wire import FilmNote
 from tests.support import films
@@ -49,6 +50,26 @@ def test_a_film_whose_end_is_missing_says_so_or_is_refused_in_words(kind: str) -
         assert came.notes == [FilmNote.END_MISSING]
         (end,) = came.said[0].values.values()
         assert float(str(end).removesuffix(" s")) == pytest.approx(came.times[-1], abs=0.01)
+
+
+@pytest.mark.parametrize("into", [4, 8, 15, 16, 60, 0.3, 0.6, 0.9, 0.99, 1, "8 behind"])
+def test_a_film_that_breaks_off_in_the_head_of_a_piece_is_whole_up_to_there(
+    into: float | str,
+) -> None:
+    film = made(PICTURES, Heard(0, 4), container="mp4", options=FRAGMENTS)
+    begin = film.rindex(b"moof") - 4
+    head = int.from_bytes(film[begin : begin + 4])
+    assert film[begin + head + 4 : begin + head + 8] == b"mdat"
+    if into == "8 behind":
+        torn = film[: begin + head + 8]
+    else:
+        torn = film[: begin + (round(into * head) if float(into) <= 1 else int(into))]
+    came, before = brought_in(torn), brought_in(film[:begin])
+    assert came.notes == [FilmNote.END_MISSING]
+    assert came.times == before.times
+    clip, whole = io.BytesIO(), io.BytesIO()
+    assert cut(io.BytesIO(torn), 0.5, 2.5, clip) == cut(io.BytesIO(film), 0.5, 2.5, whole)
+    assert clip.getvalue() == whole.getvalue()
 
 
 @pytest.mark.parametrize(
