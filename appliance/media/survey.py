@@ -207,8 +207,10 @@ def survey(film: InputContainer, picture: VideoStream, sounds: Sequence[AudioStr
                 shown[part].take(packet)
             looks.take(packet)
     looks.take(None)
-    if looks.first is None or not any(one.ticks for one in shown):
+    if not any(one.ticks for one in shown):
         raise refusal(FilmRefusal.NO_PICTURE)
+    if looks.first is None:
+        raise refusal(FilmRefusal.BROKEN)
     lines = list(heard.values())
     if len(shown) > _MOST_PARTS or any(len(line.spans) > len(shown) for line in lines):
         raise refusal(FilmRefusal.TANGLED)

@@ -69,7 +69,7 @@ def transcode(source: Source, size: int, wire: Wire, longest: Fraction) -> None:
         _check_kinds(film, coded_as)
         found = _looked_through(film, longest, torn)
         wire.send(Kind.TOLD, TOLD.pack(float(found.length)) + bytes([bool(film.streams.audio)]))
-        for note in _notes(film, found, torn):
+        for note in _notes(film, coded_as, found, torn):
             wire.send(Kind.NOTE, coded(note))
     with _opened(source, formats) as film:
         _made_anew(film, found, wire)
@@ -126,8 +126,8 @@ def _looked_through(film: InputContainer, longest: Fraction, torn: bool) -> Surv
     try:
         found = survey(film, picture, sounds)
     except KitError as error:
-        if torn and reason_of(error) is FilmRefusal.NO_PICTURE:
-            # It has a track of pictures, and was cut off before the first.
+        if torn and reason_of(error) in (FilmRefusal.NO_PICTURE, FilmRefusal.BROKEN):
+            # It has a track of pictures, and was cut off before the first or in it.
             raise refusal(FilmRefusal.CUT_SHORT) from error
         raise
     if found.length > longest:
@@ -139,13 +139,16 @@ def _looked_through(film: InputContainer, longest: Fraction, torn: bool) -> Surv
     return found
 
 
-def _notes(film: InputContainer, found: Survey, torn: bool) -> Iterator[KitError]:
+def _notes(
+    film: InputContainer, coded_as: Sequence[str], found: Survey, torn: bool
+) -> Iterator[KitError]:
     """What a person should know of a film that came in."""
     pictures, sounds = _known(film)
     if len(pictures) > 1:
         yield refusal(FilmNote.PICTURE_LEFT)
-    if len(sounds) < len(film.streams.audio):
-        yield refusal(FilmNote.SOUND_LEFT)
+    left = (_kind_of(track, coded_as) for track in film.streams.audio if track not in sounds)
+    for kind in dict.fromkeys(left):
+        yield refusal(FilmNote.SOUND_LEFT, kind=kind)
     if len(sounds) > 1:
         yield refusal(FilmNote.SOUNDS_MIXED)
     for part in found.parts[1:_MOST_TOLD]:
@@ -218,21 +221,22 @@ class _Line:
 
 def _check_kinds(film: InputContainer, coded_as: Sequence[str]) -> None:
     """Raises what `refusal` makes if no picture can be read, or there is sound and none can."""
-
-    def kind_of(track: VideoStream | AudioStream, sound: bool) -> FilmKind:
-        known = track.codec_context.name if track.codec_context else ""
-        said = coded_as[track.index] if track.index < len(coded_as) else ""
-        return kind_named(known, said, sound=sound)
-
     pictures, sounds = _known(film)
     shown = [track for track in film.streams.video if not _is_cover(track)]
     if not shown:
         raise refusal(FilmRefusal.NO_PICTURE)
     if not pictures:
-        raise refusal(FilmRefusal.UNKNOWN_KIND, kind=kind_of(shown[0], sound=False))
+        raise refusal(FilmRefusal.UNKNOWN_KIND, kind=_kind_of(shown[0], coded_as))
     if film.streams.audio and not sounds:
-        first = film.streams.audio[0]
-        raise refusal(FilmRefusal.UNKNOWN_SOUND, kind=kind_of(first, sound=True))
+        kind = _kind_of(film.streams.audio[0], coded_as)
+        raise refusal(FilmRefusal.UNKNOWN_SOUND, kind=kind)
+
+
+def _kind_of(track: VideoStream | AudioStream, coded_as: Sequence[str]) -> FilmKind:
+    """What a track is that no decoder of ours reads."""
+    known = track.codec_context.name if track.codec_context else ""
+    said = coded_as[track.index] if track.index < len(coded_as) else ""
+    return kind_named(known, said, sound=isinstance(track, AudioStream))
 
 
 def _known(film: InputContainer) -> tuple[Sequence[VideoStream], Sequence[AudioStream]]:

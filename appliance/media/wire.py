@@ -157,7 +157,8 @@ class FilmNote(_Said):
     )
     SOUND_LEFT = (
         "sound-left",
-        "One track of its sound is of a kind that the kit does not read; the others are here.",
+        "A track of its sound is left out: the kit does not read it. What else is heard is here. "
+        "%(kind)s",
         "Listen whether somebody is missing.",
     )
     SOUNDS_MIXED = "sounds-mixed", "It has several tracks of sound; they are heard at once."

@@ -154,6 +154,7 @@ def another_kind(film: bytes) -> bytes:
 def test_sound_of_another_kind_is_left_aside_and_told() -> None:
     came = brought_in(another_kind(made(at(0, 3), Heard(0, 3), Heard(0, 3), container="mov")))
     assert came.notes == [FilmNote.SOUND_LEFT]
+    assert "APAC" in came.said[0].sentence
     assert [one for one in came.loud() if one > 0.5] == pytest.approx([1, 2], abs=IN_TIME)
 
 
