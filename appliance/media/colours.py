@@ -16,7 +16,7 @@ import av
 from av.filter import Graph
 from av.filter.context import FilterContext
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import ColorRange
 
 _WHITE = 203
 """cd/m² of a white wall; `_BRIGHTEST` of what is told apart."""
@@ -55,6 +55,11 @@ _PQ_LIGHT = (
 """BT.2100, table 4."""
 
 
+_MATRICES = {1: "bt709", 5: "smpte170m", 6: "smpte170m", 9: "bt2020"}
+"""As `scale` calls the matrices of ITU-T H.273."""
+_FULL = {True: "pc", False: "tv"}
+
+
 class Space(enum.Enum):
     """What numbers of colour mean, in what comes out: matrix, primaries and transfer of H.273."""
 
@@ -62,12 +67,11 @@ class Space(enum.Enum):
     SMALL = (6, 6, 6)
 
     @property
-    def matrix(self) -> Colorspace:
-        """As libswscale calls it."""
-        return Colorspace.ITU709 if self is Space.HD else Colorspace.ITU601
+    def matrix(self) -> int:
+        return self.value[0]
 
 
-class _Light(NamedTuple):
+class Light(NamedTuple):
     """How a film's colours are brought to BT.709, where that takes more than another range."""
 
     linear: str
@@ -76,82 +80,109 @@ class _Light(NamedTuple):
     """It goes up to `_BRIGHTEST`, or else to white."""
 
 
-def space_of(frame: VideoFrame) -> Space:
-    """What a film with this picture comes out as."""
-    if _light_of(frame) is not None:
+def light_of(primaries: int, transfer: int) -> Light | None:
+    """Of a film that says so of itself, in numbers of ITU-T H.273; None where a plain screen shows
+    it as it is. Its decoder knows them: Debian's PyAV has them of no picture."""
+    matrix = _FROM_P3 if primaries in _P3 else _FROM_2020
+    if transfer == _HLG:
+        return Light(_HLG_LIGHT, matrix, bright=True)
+    if transfer == _PQ:
+        return Light(_PQ_LIGHT.format(times=10_000 / _BRIGHTEST), matrix, bright=True)
+    if primaries == _WIDE_GAMUT or primaries in _P3:
+        return Light(f"pow(val/maxval,{_GAMMA})*maxval", matrix, bright=False)
+    return None
+
+
+def space_of(frame: VideoFrame, light: Light | None = None) -> Space:
+    """What a film with this picture and light comes out as."""
+    if light is not None:
         return Space.HD
     if frame.colorspace in _SMALL:
         return Space.SMALL
-    said = frame.colorspace == Colorspace.ITU709
+    said = frame.colorspace == Space.HD.matrix
     return Space.HD if said or min(frame.width, frame.height) >= _HD else Space.SMALL
 
 
 class Colours:
     """Brings pictures of one film to one `Space` and size. One thread at a time."""
 
-    def __init__(self, space: Space) -> None:
-        self._space = space
-        self._shaped, self._again = VideoReformatter(), VideoReformatter()
+    def __init__(self, space: Space, light: Light | None = None) -> None:
+        self._light, self._space = light, space
+        self._plain = _Scaled("yuv420p", space.matrix, full=False)
+        self._bright = _Scaled(_RGB, space.matrix, full=True)
         self._mapped: tuple[object, _Mapped] | None = None
 
     def plain(self, frame: VideoFrame, width: int, height: int) -> VideoFrame:
         """The picture in that size; its time is not kept."""
-        light = _light_of(frame)
-        if light is None:
-            return self._shaped.reformat(
-                frame,
-                width,
-                height,
-                "yuv420p",
-                src_colorspace=space_of(frame).matrix,
-                dst_colorspace=self._space.matrix,
-                src_color_range=_range_of(frame),
-                dst_color_range=ColorRange.MPEG,
-            )
-        full = self._shaped.reformat(
-            frame,
-            width,
-            height,
-            _RGB,
-            src_colorspace=Colorspace.ITU709 if frame.colorspace == 1 else Colorspace.BT2020,
-            src_color_range=_range_of(frame),
-            dst_color_range=ColorRange.JPEG,
-        )
-        kind = (light, width, height)
-        if self._mapped is None or self._mapped[0] != kind:
-            self._mapped = kind, _Mapped(light, width, height)
-        return self._again.reformat(
-            self._mapped[1].of(full),
-            width,
-            height,
-            "yuv420p",
-            dst_colorspace=self._space.matrix,
-            src_color_range=ColorRange.JPEG,
-            dst_color_range=ColorRange.MPEG,
-        )
+        size, full = (width, height), _is_full(frame)
+        if self._light is None:
+            return self._plain.of(frame, size, space_of(frame).matrix, full=full)
+        matrix = Space.HD.matrix if frame.colorspace == Space.HD.matrix else _WIDE_GAMUT
+        bright = self._bright.of(frame, size, matrix, full=full)
+        if self._mapped is None or self._mapped[0] != size:
+            self._mapped = size, _Mapped(self._light, width, height)
+        return self._plain.of(self._mapped[1].of(bright), size, self._space.matrix, full=True)
 
 
-def for_jpeg(frame: VideoFrame, width: int, height: int) -> VideoFrame:
+def for_jpeg(frame: VideoFrame, width: int, height: int, light: Light | None = None) -> VideoFrame:
     """The picture in that size, as a JPEG means its numbers: BT.601, from 0 to 255 (JFIF 1.02)."""
-    space, reach = space_of(frame), _range_of(frame)
-    if _light_of(frame) is not None:
-        frame, reach = Colours(space).plain(frame, width, height), ColorRange.MPEG
-    return VideoReformatter().reformat(
-        frame,
-        width,
-        height,
-        "yuvj420p",
-        src_colorspace=space.matrix,
-        dst_colorspace=Colorspace.ITU601,
-        src_color_range=reach,
-        dst_color_range=ColorRange.JPEG,
-    )
+    space, full = space_of(frame, light), _is_full(frame)
+    if light is not None:
+        frame, full = Colours(space, light).plain(frame, width, height), False
+    scaled = _Scaled("yuvj420p", Space.SMALL.matrix, full=True)
+    return scaled.of(frame, (width, height), space.matrix, full=full)
+
+
+class _Scaled:
+    """What makes pictures of one form. By libav's filter: where size and form stay, PyAV's own way
+    leaves the range as it was with libav 7. One thread at a time."""
+
+    def __init__(self, form: str, matrix: int, *, full: bool) -> None:
+        """`form` as libav calls it; `matrix` of H.273; `full`: from 0 to 255, or else from 16."""
+        self._form, self._matrix, self._full = form, matrix, full
+        self._graph: tuple[object, Graph] | None = None
+
+    def of(
+        self, frame: VideoFrame, size: tuple[int, int], matrix: int, *, full: bool
+    ) -> VideoFrame:
+        """A picture, whose numbers mean this, in that size; its time is not kept."""
+        kind = (frame.width, frame.height, frame.format.name, size, matrix, full)
+        if self._graph is None or self._graph[0] != kind:
+            self._graph = kind, self._made_for(frame, size, matrix, full)
+        graph = self._graph[1]
+        frame.pts, frame.time_base = 0, Fraction(1, 25)
+        graph.push(frame)
+        made = graph.pull()
+        assert isinstance(made, VideoFrame)
+        return made
+
+    def _made_for(self, frame: VideoFrame, size: tuple[int, int], matrix: int, full: bool) -> Graph:
+        graph = Graph()
+        begin = graph.add_buffer(
+            width=frame.width,
+            height=frame.height,
+            format=av.VideoFormat(frame.format.name),
+            time_base=Fraction(1, 25),
+        )
+        told = {
+            "w": size[0],
+            "h": size[1],
+            "in_color_matrix": _MATRICES[matrix],
+            "in_range": _FULL[full],
+            "out_color_matrix": _MATRICES[self._matrix],
+            "out_range": _FULL[self._full],
+            "flags": "bilinear",
+        }
+        scale = graph.add("scale", ":".join(f"{name}={value}" for name, value in told.items()))
+        end = graph.add("buffersink")
+        graph.link_nodes(begin, scale, graph.add("format", self._form), end).configure()
+        return graph
 
 
 class _Mapped:
     """Pictures of RGB with other light, in that of BT.709."""
 
-    def __init__(self, light: _Light, width: int, height: int) -> None:
+    def __init__(self, light: Light, width: int, height: int) -> None:
         self._graph, self._count = Graph(), 0
         self._begin = _opening(self._graph, width, height)
         names = ["rr", "rg", "rb", "gr", "gg", "gb", "br", "bg", "bb"]
@@ -238,17 +269,6 @@ def _pressed(light: float) -> float:
     return slope * (light + below) / (light + above)
 
 
-def _light_of(frame: VideoFrame) -> _Light | None:
-    matrix = _FROM_P3 if frame.color_primaries in _P3 else _FROM_2020
-    if frame.color_trc == _HLG:
-        return _Light(_HLG_LIGHT, matrix, bright=True)
-    if frame.color_trc == _PQ:
-        return _Light(_PQ_LIGHT.format(times=10_000 / _BRIGHTEST), matrix, bright=True)
-    if frame.color_primaries == _WIDE_GAMUT or frame.color_primaries in _P3:
-        return _Light(f"pow(val/maxval,{_GAMMA})*maxval", matrix, bright=False)
-    return None
-
-
-def _range_of(frame: VideoFrame) -> ColorRange:
-    full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
-    return ColorRange.JPEG if full else ColorRange.MPEG
+def _is_full(frame: VideoFrame) -> bool:
+    """Whether its numbers go from 0 to 255."""
+    return frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")

@@ -31,6 +31,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from appliance.errors import BadFile
+from appliance.media.colours import Light, light_of
 from appliance.media.spans import (
     BEFORE_SOUND,
     KEPT_SOUND,
@@ -122,6 +123,12 @@ class Footage:
     @property
     def tracks(self) -> list[VideoStream | AudioStream]:
         return [self.picture, self.sound] if self.sound else [self.picture]
+
+    @property
+    def light(self) -> Light | None:
+        """Of its pictures."""
+        coder = self.picture.codec_context
+        return light_of(coder.color_primaries, coder.color_trc)
 
     def on_ticks(self, seconds: Seconds) -> Fraction:
         """The film's own tick nearest to `seconds`: 0.1 as a float is not a tenth. Where its ticks

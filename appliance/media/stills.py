@@ -35,7 +35,7 @@ def still(source: Source, at: Seconds, out: Out) -> Fraction:
             appeared, seen = moment, frame
         if seen is None:
             raise refusal(FilmRefusal.NOTHING_SHOWN)
-        picture = jpeg(seen, film.aspect, STILL)
+        picture = jpeg(seen, film.aspect, STILL, light=film.light)
         appeared = max(appeared - film.begin, Fraction(0))
     out.write(picture)
     return appeared
@@ -60,7 +60,7 @@ def filmstrip(source: Source, count: int, height: int) -> Iterator[tuple[Fractio
                 for moment, frame in film.frames([packet]):
                     made = (
                         max(moment - film.begin, Fraction(0)),
-                        jpeg(frame, film.aspect, SMALL, height),
+                        jpeg(frame, film.aspect, SMALL, height, film.light),
                     )
             if made is None:
                 raise refusal(FilmRefusal.NOTHING_SHOWN)

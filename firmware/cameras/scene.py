@@ -21,7 +21,7 @@ from av.video.frame import PictureType
 from appliance.config import Faults
 from appliance.errors import CameraFailed
 from appliance.film.manifest import EndReason
-from appliance.media.colours import Colours, space_of
+from appliance.media.colours import Colours, light_of, space_of
 from appliance.media.footage import Upright, aspect_of
 from appliance.media.jpeg import SMALL, jpeg
 from appliance.records.clock import Clock
@@ -92,9 +92,12 @@ class FilmScene:
                 self.has_sound = bool(film.streams.audio)
                 first = next(film.decode(stream), None)
                 aspect = aspect_of(stream)
+                coder = stream.codec_context
+                light = light_of(coder.color_primaries, coder.color_trc)
             if first is None:
                 raise CameraFailed(f"{path.name} has not one picture that can be shown.")
-            self._upright, self._colours = Upright(first), Colours(space_of(first))
+            self._upright = Upright(first)
+            self._colours = Colours(space_of(first, light), light)
             sides = first.width * aspect, Fraction(first.height)
             across, down = reversed(sides) if self._upright.is_sideways else sides
             scale = min(Fraction(1), width / across, height / down)

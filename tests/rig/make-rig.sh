@@ -165,6 +165,10 @@ kit() { # what the kit runs on and is tested with, exactly as locked
 	cp "$checkout"/requirements/{kit,test}.txt "$root/opt/rig/"
 	inside "$root" /opt/venv/bin/pip install --quiet --no-cache-dir --only-binary :all: --require-hashes \
 		--requirement /opt/rig/kit.txt --requirement /opt/rig/test.txt
+	# A kit has Debian's PyAV. The wheel's is at hand for what draws films for the tests.
+	rm -rf "$root/opt/wheel"
+	mkdir "$root/opt/wheel"
+	mv "$root"/opt/venv/lib/python3*/site-packages/av{,.libs,-*.dist-info} "$root/opt/wheel/"
 	echo "$kit_key" >"$root/opt/rig/kit"
 }
 

@@ -122,16 +122,20 @@ def test_every_picture_is_in_the_sealed_film_at_its_time(
     assert len(film.manifest.segments) >= 2
 
 
-@pytest.mark.parametrize("packages", ["", "/usr/lib/python3/dist-packages:"])
+@pytest.mark.parametrize("packages", ["", "/opt/wheel:"])
 def test_sound_and_picture_of_a_film_go_together(tmp_path: Path, packages: str) -> None:
-    # With our own PyAV, and with Debian's, which a kit may have instead.
+    # With Debian's PyAV, as a kit has it, and with the wheel's.
     with closing(recorder(tmp_path)) as kit:
         kit.start(PYTHONPATH=packages + os.environ["PYTHONPATH"])
         kit.set_up_and_arm()
         film = pressed_to_end(kit, 5)
     assert film.sound == pytest.approx(float(film.times[-1] + FRAME), abs=0.2)
-    assert len(film.claps) >= 4
-    assert all(b - a == pytest.approx(1, abs=0.06) for a, b in pairwise(film.claps))
+    # A machine that is late by a tenth of a second loses some sound, as it may lose a picture, and a
+    # clap lasts no longer: then two are missing one in between. None is late or early.
+    assert len(film.claps) >= 3
+    apart = [b - a for a, b in pairwise(film.claps)]
+    assert apart == pytest.approx([max(round(one), 1) for one in apart], abs=0.06)
+    assert sum(round(one) - 1 for one in apart) <= 1
 
 
 def test_while_filming_the_page_sees_that_the_microphone_hears(kit: Process) -> None:

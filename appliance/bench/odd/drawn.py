@@ -13,7 +13,7 @@ from typing import TypeAlias
 from av.audio.frame import AudioFrame
 from av.filter import Graph
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 RATE = 48_000
 """Samples a second."""
@@ -170,7 +170,11 @@ def barred(
     return frame
 
 
-def coded(picture: VideoFrame, matrix: Colorspace, reach: ColorRange, form: str) -> VideoFrame:
+BT2020 = 9
+"""As libswscale calls the matrix: Debian's PyAV has no name for it."""
+
+
+def coded(picture: VideoFrame, matrix: int, reach: ColorRange, form: str) -> VideoFrame:
     """A picture of red, green and blue as a film has it."""
     return VideoReformatter().reformat(
         picture,

@@ -11,6 +11,7 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from appliance.bench.odd.drawn import (
     BARS,
+    BT2020,
     Colour,
     Place,
     barred,
@@ -131,7 +132,7 @@ def halves() -> list[tuple[int, float]]:
 
 def _barred(
     size: tuple[int, int],
-    matrix: Colorspace,
+    matrix: int,
     reach: ColorRange,
     form: str,
     signal: Callable[[Colour], Colour] = lambda one: one,
@@ -172,9 +173,7 @@ def _plain_colours(
 
 def _bright_colours(number: int, curve: Callable[[float], float], container: str) -> OddFilm:
     """Of a telephone's HEVC of ten bits, with more light than a plain screen has."""
-    draw = _barred(
-        _HD, Colorspace.BT2020, ColorRange.MPEG, "yuv420p10le", lambda one: bright(one, curve)
-    )
+    draw = _barred(_HD, BT2020, ColorRange.MPEG, "yuv420p10le", lambda one: bright(one, curve))
     encoder = {**HEVC, "crf": "10", "tag": "hvc1"}
     marks = _marks((9, 9, number), ColorRange.MPEG)
     shown = Pictures(steps(0, 1), "libx265", encoder, draw, marks=marks)

@@ -10,7 +10,8 @@ import pytest
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-from appliance.media.colours import Colours, Space, for_jpeg, space_of
+from appliance.bench.odd.drawn import BT2020
+from appliance.media.colours import Colours, Space, for_jpeg, light_of, space_of
 from appliance.media.jpeg import STILL, jpeg
 
 Colour = tuple[float, float, float]
@@ -36,9 +37,7 @@ def drawn(colours: Sequence[Colour] = BARS) -> VideoFrame:
     return frame
 
 
-def coded(
-    picture: VideoFrame, matrix: Colorspace, reach: ColorRange, form: str = "yuv420p"
-) -> VideoFrame:
+def coded(picture: VideoFrame, matrix: int, reach: ColorRange, form: str = "yuv420p") -> VideoFrame:
     return VideoReformatter().reformat(
         picture,
         WIDTH,
@@ -157,9 +156,8 @@ def bright(number: int, colours: Sequence[Colour]) -> VideoFrame:
         wide = [sum(a * b for a, b in zip(row, colour, strict=True)) for row in TO_2020]
         red, green, blue = (curve(one * 203 / 1000) for one in wide)
         signals.append((red, green, blue))
-    frame = coded(drawn(signals), Colorspace.BT2020, ColorRange.MPEG, "yuv420p10le")
+    frame = coded(drawn(signals), BT2020, ColorRange.MPEG, "yuv420p10le")
     frame.colorspace, frame.color_range = 9, ColorRange.MPEG
-    frame.color_trc, frame.color_primaries = number, 9
     return frame
 
 
@@ -168,7 +166,7 @@ def test_below_the_knee_colours_are_what_they_were(number: int) -> None:
     """What is darker than a third of a white wall. Where a colour has nothing at all of another,
     ten bits of a telephone's say less than this of it."""
     lights = [tuple(0.3 * (max(one, 0.15) ** 2.4) for one in colour) for colour in BARS]
-    out = Colours(Space.HD).plain(bright(number, lights), WIDTH, HEIGHT)  # type: ignore[arg-type]
+    out = Colours(Space.HD, light_of(9, number)).plain(bright(number, lights), WIDTH, HEIGHT)  # type: ignore[arg-type]
     wanted = [tuple(one ** (1 / 2.4) for one in light) for light in lights]
     alike(seen(out, Space.HD), wanted, HDR)  # type: ignore[arg-type]
 
@@ -176,14 +174,19 @@ def test_below_the_knee_colours_are_what_they_were(number: int) -> None:
 @pytest.mark.parametrize("number", CURVES)
 def test_what_is_brighter_than_white_stays_apart_and_keeps_its_hue(number: int) -> None:
     lights = [(one, one, one) for one in (0.1, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 4.9)]
-    out = seen(Colours(Space.HD).plain(bright(number, lights), WIDTH, HEIGHT), Space.HD)
+    out = seen(
+        Colours(Space.HD, light_of(9, number)).plain(bright(number, lights), WIDTH, HEIGHT),
+        Space.HD,
+    )
     greys = [one[0] for one in out]
     assert greys == sorted(greys) and len(set(greys)) == len(greys)
     assert 0.8 < greys[2] < 0.9, "a white wall is a little below white"
     assert greys[-1] > 0.98
     assert all(max(one) - min(one) <= SDR / 255 for one in out), "grey stays grey"
     reds = [(one, one / 4, one / 4) for one in (0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0, 4.0)]
-    shown = seen(Colours(Space.HD).plain(bright(number, reds), WIDTH, HEIGHT), Space.HD)
+    shown = seen(
+        Colours(Space.HD, light_of(9, number)).plain(bright(number, reds), WIDTH, HEIGHT), Space.HD
+    )
     for red, green, blue in shown:
         assert (green / red) ** 2.4 == pytest.approx(0.25, abs=0.06)
         assert blue == pytest.approx(green, abs=HDR / 255)
@@ -192,6 +195,6 @@ def test_what_is_brighter_than_white_stays_apart_and_keeps_its_hue(number: int) 
 @pytest.mark.parametrize("number", CURVES)
 def test_a_still_of_such_a_film_is_as_the_film_that_is_made_of_it(number: int) -> None:
     frame = bright(number, BARS)
-    film = seen(Colours(Space.HD).plain(frame, WIDTH, HEIGHT), Space.HD)
-    still = for_jpeg(frame, WIDTH, HEIGHT)
+    film = seen(Colours(Space.HD, light_of(9, number)).plain(frame, WIDTH, HEIGHT), Space.HD)
+    still = for_jpeg(frame, WIDTH, HEIGHT, light_of(9, number))
     alike(seen(still, Space.SMALL, ColorRange.JPEG), film, SDR)
