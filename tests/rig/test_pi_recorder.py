@@ -130,8 +130,8 @@ def test_sound_and_picture_of_a_film_go_together(tmp_path: Path, packages: str) 
         kit.set_up_and_arm()
         film = pressed_to_end(kit, 5)
     assert film.sound == pytest.approx(float(film.times[-1] + FRAME), abs=0.2)
-    # A machine that is late by a tenth of a second loses some sound, as it may lose a picture, and a
-    # clap lasts no longer: then two are missing one in between. None is late or early.
+    # A machine that is late by a tenth of a second loses some sound, as it may lose a picture, and
+    # perhaps a clap with it. None is late or early.
     assert len(film.claps) >= 3
     apart = [b - a for a, b in pairwise(film.claps)]
     assert apart == pytest.approx([max(round(one), 1) for one in apart], abs=0.06)
