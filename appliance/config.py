@@ -55,6 +55,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     height: int = 720
     frame_rate: int = 30
     bit_rate: int = 4_000_000
+    mains_hz: Literal[0, 50, 60] = 50
+    """Of the lamps where it films: a camera that can shuns the bands of light that they draw. 0 for
+    a place without mains."""
     microphone: str = ""
     """ALSA name of the microphone; '' for none. A scene brings its own sound."""
     segment_seconds: int = 30

@@ -106,7 +106,13 @@ def pi_camera(config: Config, clock: Clock) -> Camera:
 
     microphone = Microphone(config.microphone, clock) if config.microphone else None
     return PiCamera(
-        config.width, config.height, config.frame_rate, config.bit_rate, clock, microphone
+        config.width,
+        config.height,
+        config.frame_rate,
+        config.bit_rate,
+        clock,
+        microphone,
+        mains_hz=config.mains_hz,
     )
 
 

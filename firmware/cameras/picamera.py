@@ -27,6 +27,7 @@ from appliance.film.manifest import EndReason
 from appliance.media.jpeg import SMALL, jpeg
 from appliance.records.clock import Clock
 from firmware.camera import PREVIEW_EVERY, PREVIEW_WIDTH, TICKS, Hear, OnEnd, See, Sink
+from firmware.cameras.sensors import sensor_of
 from firmware.microphone import Microphone
 
 _errors = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ _STARTS_WITHIN, _STOPS_WITHIN = 5.0, 3.0
 _MICROSECONDS = 1_000_000
 _LONGEST_ON_THE_WAY = 1.0
 """Seconds from a sensor to us; a picture that seems older was timed by another clock than ours."""
+_BY_PERIOD = 1
+"""Of `AeFlickerMode`: libcamera's FlickerManual."""
 _CODEC = Path("/sys/class/video4linux/video11/name")
 
 
@@ -152,14 +155,18 @@ class PiCamera:
         clock: Clock,
         microphone: Microphone | None,
         library: Callable[[], Picamera2] = Picamera2,
+        *,
+        mains_hz: int = 0,
     ) -> None:
-        """`library` opens the camera."""
+        """`library` opens the camera; `mains_hz`: of the lamps in the room, 0 for nothing to
+        do about them."""
         self._size = (width, height)
         self._frame_rate = frame_rate
         self._bit_rate = bit_rate
         self._clock = clock
         self._microphone = microphone
         self._library = library
+        self._mains_hz = mains_hz
         self._camera: Picamera2 | None = None
         self._gives: _ToSink | _Framing | None = None
         # All that is asked of picamera2 is asked here, one thing after the other.
@@ -206,10 +213,32 @@ class PiCamera:
         camera.configure(
             camera.create_video_configuration(
                 main={"size": self._size, "format": "NV12"},
-                controls={"FrameRate": self._frame_rate},
+                # What the sensor gives is not looked at: its buffers would be room for nothing.
+                raw=None,
+                sensor=self._mode(camera),
+                controls={"FrameRate": self._frame_rate, **self._against_flicker(camera)},
             )
         )
         camera.start_recording(encoder, output)
+
+    def _mode(self, camera: Picamera2) -> dict[str, Any]:
+        """How the sensor is read, so that all is filmed that the lens sees; of a camera that is not
+        known, as picamera2 thinks best."""
+        sensor = sensor_of(camera.camera_properties.get("Model", ""))
+        if sensor is None:
+            return {}
+        mode = sensor.mode_for(self._size, self._frame_rate)
+        return {"output_size": mode.size, "bit_depth": mode.bits}
+
+    def _against_flicker(self, camera: Picamera2) -> dict[str, Any]:
+        """Exposures of whole waves of the light, which is twice as fast as the mains. libcamera
+        does not look for them by itself."""
+        if not self._mains_hz or "AeFlickerMode" not in camera.camera_controls:
+            return {}
+        return {
+            "AeFlickerMode": _BY_PERIOD,
+            "AeFlickerPeriod": _MICROSECONDS // 2 // self._mains_hz,
+        }
 
     def _began(self, encoder: Encoder, timestamp: int) -> None:
         """The first picture has come: the film's sound begins when it was seen."""

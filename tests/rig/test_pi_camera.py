@@ -50,7 +50,8 @@ class Parts:
         self.at_stop.set()
         self.reel = Reel()
         self.failures: list[EndReason] = []
-        self.camera = PiCamera(1280, 720, 30, 2_000_000, CLOCK, microphone, Watched)
+        # This camera knows nothing of flicker: then nothing is asked of it.
+        self.camera = PiCamera(1280, 720, 30, 2_000_000, CLOCK, microphone, Watched, mains_hz=50)
 
     def start(self) -> None:
         self.closed.clear()
@@ -125,6 +126,69 @@ def test_a_camera_that_is_in_use_does_not_start(parts: Parts) -> None:
     other.close()
     parts.start()
     parts.wait_for_pictures()
+
+
+@pytest.mark.parametrize(
+    ("model", "mains_hz", "sensor", "controls"),
+    [
+        (
+            "imx708_wide",
+            50,
+            {"output_size": (2304, 1296), "bit_depth": 10},
+            {"AeFlickerMode": 1, "AeFlickerPeriod": 10_000},
+        ),
+        (
+            "imx477",
+            60,
+            {"output_size": (2028, 1520), "bit_depth": 12},
+            {"AeFlickerMode": 1, "AeFlickerPeriod": 8_333},
+        ),
+        ("imx219", 0, {"output_size": (1640, 1232), "bit_depth": 10}, {}),
+        ("not known", 0, {}, {}),
+    ],
+)
+def test_all_that_the_lens_sees_is_filmed_and_lamps_draw_no_bands(
+    model: str, mains_hz: int, sensor: dict[str, Any], controls: dict[str, Any]
+) -> None:
+    from picamera2 import Picamera2
+
+    from firmware.cameras.picamera import PiCamera
+
+    asked: dict[str, Any] = {}
+    closed = threading.Event()
+
+    class Called(Picamera2):  # type: ignore[misc]
+        """The camera that is here, under another's name and with what others offer."""
+
+        @property
+        def camera_properties(self) -> dict[str, Any]:
+            return {**super().camera_properties, "Model": model}
+
+        @property
+        def camera_controls(self) -> dict[str, Any]:
+            return {**super().camera_controls, "AeFlickerMode": (0, 1, 0)}
+
+        def create_video_configuration(self, **words: Any) -> Any:
+            if not words:
+                # Its own, of before it is asked.
+                return super().create_video_configuration()
+            asked.update(words)
+            here = {"FrameRate": words["controls"]["FrameRate"]}
+            return super().create_video_configuration(**{**words, "controls": here})
+
+        def close(self) -> None:
+            super().close()
+            closed.set()
+
+    camera = PiCamera(1280, 720, 25, 2_000_000, CLOCK, None, Called, mains_hz=mains_hz)
+    reel = Reel()
+    camera.start(reel, lambda why: None)
+    wait_for(lambda: reel.pictures or None)
+    camera.stop()
+    assert closed.wait(10)
+    assert asked["sensor"] == sensor
+    assert asked["raw"] is None
+    assert asked["controls"] == {"FrameRate": 25, **controls}
 
 
 def test_what_is_no_picture_does_not_begin_a_film() -> None:
