@@ -58,6 +58,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     mains_hz: Literal[0, 50, 60] = 50
     """Of the lamps where it films: a camera that can shuns the bands of light that they draw. 0 for
     a place without mains."""
+    upside_down: bool = False
+    """Whether the camera is mounted so, with its cable up."""
+    mirrored: bool = False
+    """Whether it sees by way of a mirror."""
     microphone: str = ""
     """ALSA name of the microphone; '' for none. A scene brings its own sound."""
     segment_seconds: int = 30

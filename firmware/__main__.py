@@ -101,7 +101,7 @@ def pi_camera(config: Config, clock: Clock) -> Camera:
     import firmware.muxer  # noqa: F401
 
     # Installed on a kit only.
-    from firmware.cameras.picamera import PiCamera
+    from firmware.cameras.picamera import PiCamera, Place
     from firmware.microphone import Microphone
 
     microphone = Microphone(config.microphone, clock) if config.microphone else None
@@ -112,7 +112,7 @@ def pi_camera(config: Config, clock: Clock) -> Camera:
         config.bit_rate,
         clock,
         microphone,
-        mains_hz=config.mains_hz,
+        place=Place(config.mains_hz, config.upside_down, config.mirrored),
     )
 
 

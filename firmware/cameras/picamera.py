@@ -10,12 +10,14 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import av
+from libcamera import Transform
 from picamera2 import MappedArray, Picamera2
 from picamera2.encoders.encoder import Encoder
 from picamera2.encoders.h264_encoder import H264Encoder
@@ -141,6 +143,16 @@ class _ToSink(Output):  # type: ignore[misc]
             self._began(timestamp)
 
 
+@dataclass(frozen=True)
+class Place:
+    """How a camera is mounted, and where."""
+
+    mains_hz: int = 0
+    """Of the lamps in the room; 0: nothing is done about them."""
+    upside_down: bool = False
+    mirrored: bool = False
+
+
 class PiCamera:
     """A `Camera`: the first one the Pi finds, open only for a film or for framing."""
 
@@ -155,18 +167,18 @@ class PiCamera:
         clock: Clock,
         microphone: Microphone | None,
         library: Callable[[], Picamera2] = Picamera2,
-        *,
-        mains_hz: int = 0,
+        place: Place = Place(),
     ) -> None:
-        """`library` opens the camera; `mains_hz`: of the lamps in the room, 0 for nothing to
-        do about them."""
+        """`library` opens the camera."""
         self._size = (width, height)
         self._frame_rate = frame_rate
         self._bit_rate = bit_rate
         self._clock = clock
         self._microphone = microphone
         self._library = library
-        self._mains_hz = mains_hz
+        self._mains_hz = place.mains_hz
+        # The sensor is read the other way round: that costs nothing.
+        self._turn = Transform(hflip=place.upside_down != place.mirrored, vflip=place.upside_down)
         self._camera: Picamera2 | None = None
         self._gives: _ToSink | _Framing | None = None
         # All that is asked of picamera2 is asked here, one thing after the other.
@@ -216,6 +228,7 @@ class PiCamera:
                 # What the sensor gives is not looked at: its buffers would be room for nothing.
                 raw=None,
                 sensor=self._mode(camera),
+                transform=self._turn,
                 controls={"FrameRate": self._frame_rate, **self._against_flicker(camera)},
             )
         )

@@ -79,7 +79,7 @@ def test_all_of_it_runs_on_that_processor(pi: Path) -> None:
     assert found["opened"]
     assert found["loaded"] > 100
     # Raspberry Pi OS has it, Debian has not.
-    assert set(found["missing"]) <= {"firmware.cameras.picamera: picamera2"}
+    assert set(found["missing"]) <= {"firmware.cameras.picamera: libcamera"}
 
 
 def test_the_kit_is_looked_over_there(pi: Path) -> None:

@@ -26,7 +26,7 @@ class Parts:
         # There in the rig only.
         from picamera2 import Picamera2
 
-        from firmware.cameras.picamera import PiCamera
+        from firmware.cameras.picamera import PiCamera, Place
 
         parts = self
 
@@ -51,7 +51,7 @@ class Parts:
         self.reel = Reel()
         self.failures: list[EndReason] = []
         # This camera knows nothing of flicker: then nothing is asked of it.
-        self.camera = PiCamera(1280, 720, 30, 2_000_000, CLOCK, microphone, Watched, mains_hz=50)
+        self.camera = PiCamera(1280, 720, 30, 2_000_000, CLOCK, microphone, Watched, Place(50))
 
     def start(self) -> None:
         self.closed.clear()
@@ -152,7 +152,7 @@ def test_all_that_the_lens_sees_is_filmed_and_lamps_draw_no_bands(
 ) -> None:
     from picamera2 import Picamera2
 
-    from firmware.cameras.picamera import PiCamera
+    from firmware.cameras.picamera import PiCamera, Place
 
     asked: dict[str, Any] = {}
     closed = threading.Event()
@@ -180,7 +180,7 @@ def test_all_that_the_lens_sees_is_filmed_and_lamps_draw_no_bands(
             super().close()
             closed.set()
 
-    camera = PiCamera(1280, 720, 25, 2_000_000, CLOCK, None, Called, mains_hz=mains_hz)
+    camera = PiCamera(1280, 720, 25, 2_000_000, CLOCK, None, Called, Place(mains_hz))
     reel = Reel()
     camera.start(reel, lambda why: None)
     wait_for(lambda: reel.pictures or None)
@@ -189,6 +189,40 @@ def test_all_that_the_lens_sees_is_filmed_and_lamps_draw_no_bands(
     assert asked["sensor"] == sensor
     assert asked["raw"] is None
     assert asked["controls"] == {"FrameRate": 25, **controls}
+
+
+@pytest.mark.parametrize(
+    ("upside_down", "mirrored", "turned"),
+    [
+        (False, False, (False, False)),
+        (True, False, (True, True)),
+        (False, True, (True, False)),
+        (True, True, (False, True)),
+    ],
+)
+def test_however_it_is_mounted_the_picture_stands_upright(
+    upside_down: bool, mirrored: bool, turned: tuple[bool, bool]
+) -> None:
+    from picamera2 import Picamera2
+
+    from firmware.cameras.picamera import PiCamera, Place
+
+    asked: dict[str, Any] = {}
+
+    class Asked(Exception):
+        pass
+
+    class Told(Picamera2):  # type: ignore[misc]
+        def configure(self, configuration: Any, *rest: Any) -> None:
+            asked.update(configuration)
+            self.close()
+            raise Asked
+
+    place = Place(upside_down=upside_down, mirrored=mirrored)
+    camera = PiCamera(1280, 720, 25, 2_000_000, CLOCK, None, Told, place)
+    with pytest.raises(CameraFailed):
+        camera.start(Reel(), lambda why: None)
+    assert (bool(asked["transform"].hflip), bool(asked["transform"].vflip)) == turned
 
 
 def test_what_is_no_picture_does_not_begin_a_film() -> None:
