@@ -40,6 +40,7 @@ def test_a_kit_is_given_a_name_that_says_nothing_and_a_network_that_leads_nowher
     assert hotspot.stat().st_mode & 0o777 == 0o600
     assert profile(hotspot)["wifi"]["ssid"] == name
     assert profile(hotspot)["wifi"]["ap-isolation"] == "1", "no visitor reaches another"
+    assert profile(hotspot)["wifi-security"]["pmf"] == "1", "the Pi's radio cannot do it"
     label = tomllib.loads((etc / "attune/label.toml").read_text())
     assert (etc / "attune/label.toml").stat().st_mode & 0o777 == 0o640
     assert label["key"] == profile(hotspot)["wifi-security"]["psk"]
@@ -112,6 +113,7 @@ def set_back_kit(root: Path) -> dict[str, str]:
             'store = "sftp://kit@old.example/films"\nstore_access = "/root/store"\n'
             'base_networks = [\n  "Old office",\n]\nbutton_pin = 5\nread_back_pin = 22\n'
             'microphone = "hw:CARD=Ohr \\"1\\",DEV=0"\nwidth = 1920\n'
+            "mains_hz = 60\nupside_down = true\nmirrored = true\n"
         )
     for path, text in OTHERS.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -142,6 +144,7 @@ def assert_as_on_the_first_day(root: Path, before: dict[str, str]) -> None:
     assert (config.store, config.store_access, config.base_networks) == ("", "", ())
     # What was soldered stays.
     assert (config.button_pin, config.read_back_pin, config.width) == (5, 22, 1920)
+    assert (config.mains_hz, config.upside_down, config.mirrored) == (60, True, True)
     assert config.microphone == 'hw:CARD=Ohr "1",DEV=0'
 
 
