@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -36,6 +37,10 @@ _AT_MOST_LOST = 1.0
 """Seconds of film that a pulled plug may cost."""
 _APART = 0.1
 """Seconds that sound may be shorter or longer than its picture at the end of a film."""
+_MISSED, _STANDS = 0.001, 0.5
+"""Of all pictures, how many a camera may leave out; seconds that one picture may stand."""
+_OFF = 0.01
+"""Of the rate that was asked for: a sensor counts in its own lines, and never runs quite at it."""
 
 
 class Hand(Protocol):
@@ -234,16 +239,10 @@ class Acceptance(Trial):
         with closing(open_recording(directory, [identity], check=True)) as opened:
             film = Seen.of(opened.film.open())
         require(opened.complete, "a part of it is missing")
-        require(film.frames == ended.frames_in, f"{ended.frames_in} frames in, {film.frames} out")
-        seconds = film.frames / self._config.frame_rate
-        if self._hears:
-            sound = f"{film.sound_seconds:.2f} s of sound to {seconds:.2f} s"
-            require(abs(film.sound_seconds - seconds) <= _APART, sound)
+        counted = ended.frames_in, ended.frames_missed
+        saw = judged(film, *counted, self._config.frame_rate, hears=self._hears)
         times = ", ".join(f"{name} {ms:.0f} ms" for name, ms in ended.timings_ms.items())
-        return (
-            f"{film.frames} frames opened of {ended.frames_in}, {ended.frames_missed} left out by "
-            f"the camera, {seconds:.1f} s of picture, {film.sound_seconds:.1f} s of sound; {times}"
-        )
+        return f"{saw}; {times}"
 
     def _after(self) -> str:
         plug = self._plug
@@ -256,3 +255,20 @@ class Acceptance(Trial):
         lost = max(0, plug.frames - pictures) / plug.frame_rate
         require(lost <= _AT_MOST_LOST, f"{lost:.2f} s are lost")
         return f"{plug.frames} frames were seen, {pictures} are there: {lost:.2f} s lost"
+
+
+def judged(film: Seen, given: int, missed: int, frame_rate: int, *, hears: bool) -> str:
+    """What a whole film shows of the camera and the microphone that made it, by its own times;
+    `given` pictures came from the camera and `missed` did not, by what the kit says. Raises
+    PromiseBroken for a camera that leaves pictures out, stands or keeps another time, and for sound
+    that does not end with its picture."""
+    require(film.frames == given, f"{given} frames in, {film.frames} out")
+    left_out = f"the camera left {missed} pictures out of {given}"
+    require(missed <= _MISSED * given, left_out)
+    stood = max(after - before for before, after in pairwise(film.times))
+    require(stood <= _STANDS, f"one picture stood for {float(stood):.2f} s")
+    rate = f"{film.rate:.3f} pictures a second"
+    require(abs(film.rate - frame_rate) <= _OFF * frame_rate, f"{rate} in place of {frame_rate}")
+    sound = f"{film.sound_seconds:.2f} s of sound to {film.seconds:.2f} s of picture"
+    require(not hears or abs(film.sound_seconds - film.seconds) <= _APART, sound)
+    return f"{film.frames} frames opened of {given}, {left_out}, {rate}, {sound}"
