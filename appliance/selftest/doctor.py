@@ -45,6 +45,9 @@ _SAMPLE = 8 << 20
 _ENOUGH = 4.0
 """How many times faster than a film a card should be: it pauses now and then to collect garbage."""
 _LEAST_MEMORY = 64 << 20
+_WARM, _HOT = 70.0, 80.0
+"""Degrees: from the second on the recorder begins no film (`firmware.board`)."""
+_SENSORS = ("imx", "ov")
 _RECENT = 150.0
 """Seconds: at base the sender speaks to its store every two minutes."""
 _PATIENCE = 20.0
@@ -172,6 +175,8 @@ def examine(config: Config, machine: Machine) -> Iterator[Finding]:
     yield from _partition(config, machine)
     yield from _memory(machine)
     yield _power(machine)
+    yield from _temperature(machine)
+    yield from _name(config, machine)
     yield _sandbox(machine)
     for unit in UNITS:
         yield _unit(unit, machine)
@@ -209,9 +214,11 @@ def _camera(machine: Machine) -> Finding:
             "No camera is plugged in.",
             "Switch off, press the camera's cable home at both ends, switch on.",
         )
+    # A lens that is moved, and what carries the picture, have names there as well.
+    sensor = next((name for name in names if name.startswith(_SENSORS)), names[0])
     encoders = machine.all("/sys/class/video4linux/video*/name")
     how = "in hardware" if "bcm2835-codec-encode" in encoders else "in software"
-    return good("camera", f"{names[0].split()[0]}, encoded {how}.")
+    return good("camera", f"{sensor.split()[0]}, encoded {how}.")
 
 
 def _microphone(config: Config, machine: Machine) -> Finding:
@@ -409,6 +416,41 @@ def _power(machine: Machine) -> Finding:
             "Use a power bank and a cable for 5 V and 3 A or more.",
         )
     return good("power", "The voltage is as it should be.")
+
+
+def _temperature(machine: Machine) -> Iterator[Finding]:
+    """Nothing where the computer does not say."""
+    for name in machine.paths("/sys/class/hwmon/hwmon*/name"):
+        said = machine.read(str(Path(name).with_name("temp1_input")))
+        if machine.read(str(name)) != "cpu_thermal" or not said.isdecimal():
+            continue
+        heat = int(said) / 1000
+        saw = f"The processor has {heat:.0f} degrees."
+        if heat >= _HOT:
+            yield bad("temperature", f"{saw} No film begins.", "Let it cool, and give it a cooler.")
+        elif heat >= _WARM:
+            yield look("temperature", saw, "Let air to it: at 80 no film begins.")
+        else:
+            yield good("temperature", saw)
+
+
+def _name(config: Config, machine: Machine) -> Iterator[Finding]:
+    """Whether the kit is called as its label says; nothing where it has none."""
+    try:
+        label = msgspec.toml.decode(machine.read(config.label), type=dict[str, str]).get("name", "")
+    except msgspec.DecodeError:
+        label = ""
+    called = machine.read("/proc/sys/kernel/hostname")
+    if not label or not called:
+        return
+    if called == label:
+        yield good("name", f"It is called {label}, as on its label.")
+    else:
+        yield bad(
+            "name",
+            f"It is called {called}, and {label} on its label and in its certificate.",
+            f"Name it again: sudo hostnamectl hostname {label}",
+        )
 
 
 class _Holds(msgspec.Struct, forbid_unknown_fields=True):

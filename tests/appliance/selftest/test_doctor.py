@@ -20,6 +20,7 @@ from appliance.protocol.status import RecorderStatus, SyncState, SyncStatus
 from appliance.records.clock import EARLIEST, SystemClock
 from appliance.records.files import save_fact, to_json
 from appliance.selftest.doctor import Finding, Machine, ask, examine
+from firmware.board import HOTTEST
 from web_ui.system.tls import ensure_certificate
 
 CLOCK = SystemClock()
@@ -86,6 +87,10 @@ class Kit:
             "/proc/meminfo": "MemTotal: 2000000 kB\nMemAvailable: 900000 kB\n",
             "/sys/class/hwmon/hwmon2/name": "rpi_volt\n",
             "/sys/class/hwmon/hwmon2/in0_lcrit_alarm": "0\n",
+            "/sys/class/hwmon/hwmon0/name": "cpu_thermal\n",
+            "/sys/class/hwmon/hwmon0/temp1_input": "51234\n",
+            "/etc/attune/label.toml": 'name = "kit-7k3p"\nkey = "secret"\n',
+            "/proc/sys/kernel/hostname": "kit-7k3p\n",
         }.items():
             put(self.root, file, text)
         self.sends("sent")
@@ -129,7 +134,7 @@ def kit(tmp_path: Path) -> Kit:
 def test_a_kit_with_everything_in_its_place_is_well(kit: Kit) -> None:
     # How fast and how full the disk under the tests is, is not the kit's doing.
     found = [f for f in examine(kit.config, kit.machine) if f.what not in ("card", "room")]
-    assert len(found) == 21
+    assert len(found) == 23
     assert {f.verdict for f in found} == {"good"}
     assert not any(f.do for f in found)
 
@@ -189,6 +194,38 @@ def test_the_encoder_is_named_as_the_pi_has_it(kit: Kit) -> None:
     assert "in hardware" in kit.found("camera").saw
     (kit.root / "sys/class/video4linux/video11/name").unlink()
     assert "in software" in kit.found("camera").saw
+
+
+@pytest.mark.parametrize("first", ["dw9807 11-000c", "csi2", "pisp-fe", "unicam-image"])
+def test_of_all_that_stands_beside_it_the_sensor_is_named(kit: Kit, first: str) -> None:
+    put(kit.root, "/sys/class/video4linux/v4l-subdev0/name", f"{first}\n")
+    put(kit.root, "/sys/class/video4linux/v4l-subdev1/name", "imx708_wide 11-001a\n")
+    assert kit.found("camera").saw.startswith("imx708_wide,")
+
+
+@pytest.mark.parametrize(
+    ("heat", "verdict"), [("69999", "good"), ("70000", "look"), ("79999", "look"), ("80000", "bad")]
+)
+def test_a_kit_that_is_too_warm_is_told(kit: Kit, heat: str, verdict: str) -> None:
+    put(kit.root, "/sys/class/hwmon/hwmon0/temp1_input", f"{heat}\n")
+    assert kit.found("temperature").verdict == verdict
+    assert (verdict == "bad") == (int(heat) / 1000 >= HOTTEST)
+
+
+@pytest.mark.parametrize("heat", ["", "hot", "-4"])
+def test_a_computer_that_does_not_say_how_warm_it_is_has_no_line(kit: Kit, heat: str) -> None:
+    put(kit.root, "/sys/class/hwmon/hwmon0/temp1_input", heat)
+    assert not [f for f in examine(kit.config, kit.machine) if f.what == "temperature"]
+
+
+def test_a_kit_that_is_called_otherwise_than_its_label_says_is_told(kit: Kit) -> None:
+    put(kit.root, "/proc/sys/kernel/hostname", "raspberrypi\n")
+    found = kit.found("name")
+    assert found.verdict == "bad" and "hostname kit-7k3p" in found.do
+    for broken in ("", "name = ", "name = 3", "key = 'x'"):
+        put(kit.root, "/etc/attune/label.toml", broken)
+        assert not [f for f in examine(kit.config, kit.machine) if f.what == "name"]
+    assert "secret" not in str(list(examine(kit.config, kit.machine)))
 
 
 @pytest.mark.parametrize("name", ["hw:1,0", "plughw:CARD=Device", "hw:Device"])
