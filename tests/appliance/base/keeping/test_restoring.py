@@ -208,7 +208,8 @@ def test_under_a_hold_what_was_lost_comes_back_although_it_was_taken_back(at_bas
 def _altered(folder: Path, _other: Path) -> None:
     path = folder / "0000.mp4.age"
     path.chmod(0o600)
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
 
 
 def _longer(folder: Path, _other: Path) -> None:
