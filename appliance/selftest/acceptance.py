@@ -37,8 +37,8 @@ _AT_MOST_LOST = 1.0
 """Seconds of film that a pulled plug may cost."""
 _APART = 0.1
 """Seconds that sound may be shorter or longer than its picture at the end of a film."""
-_MISSED, _STANDS = 0.001, 0.5
-"""Of all pictures, how many a camera may leave out; seconds that one picture may stand."""
+_MISSED, _A_FEW, _STANDS = 0.001, 2, 0.5
+"""Of all pictures, how many a camera may leave out, and in any film; seconds that one may stand."""
 _OFF = 0.01
 """Of the rate that was asked for: a sensor counts in its own lines, and never runs quite at it."""
 
@@ -264,7 +264,7 @@ def judged(film: Seen, given: int, missed: int, frame_rate: int, *, hears: bool)
     that does not end with its picture."""
     require(film.frames == given, f"{given} frames in, {film.frames} out")
     left_out = f"the camera left {missed} pictures out of {given}"
-    require(missed <= _MISSED * given, left_out)
+    require(missed <= max(_MISSED * given, _A_FEW), left_out)
     stood = max(after - before for before, after in pairwise(film.times))
     require(stood <= _STANDS, f"one picture stood for {float(stood):.2f} s")
     rate = f"{film.rate:.3f} pictures a second"
