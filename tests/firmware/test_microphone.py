@@ -16,6 +16,7 @@ from appliance.errors import SoundFailed
 from appliance.records.clock import SystemClock
 from firmware.camera import SAMPLE_RATE
 from firmware.microphone import LOOK_AHEAD, Microphone, SoundClock
+from tests.support.films import a_second_apart
 
 CLAP = 96
 """Samples of a clap."""
@@ -259,7 +260,7 @@ def test_a_microphone_is_heard_through_alsa_and_again_in_the_next_film() -> None
         assert 2.5 <= seconds_of(ear.frames) <= clock.monotonic() - began + 0.5
         claps = claps_in(ear.frames)
         assert len(claps) >= 2
-        assert all(b - a == pytest.approx(1, abs=0.05) for a, b in pairwise(claps))
+        assert a_second_apart(claps, by=0.05), claps
         microphone.stop()
         assert len(ear.frames) == heard
 

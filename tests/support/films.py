@@ -2,8 +2,9 @@
 
 import io
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +153,15 @@ def seal_segments(stream: bytes, directory: Path, recipient: Recipient) -> list[
             made.append(SealedSegment(directory, directory.name, len(made), init, recipient))
         made[-1].add(fragment)
     return [segment.close() for segment in made]
+
+
+def a_second_apart(claps: Sequence[float], by: float) -> bool:
+    """Whether claps come a second apart, and none is late or early by more than `by`.
+
+    The card that hears them is a file, and gives its sound as fast as it is read: on a machine that
+    is late a piece of it is left out, and perhaps one clap with it. A real card's waits.
+    """
+    steps = [after - before for before, after in pairwise(claps)]
+    whole = [max(round(step), 1) for step in steps]
+    steady = all(abs(step - least) <= by for step, least in zip(steps, whole, strict=True))
+    return steady and sum(whole) - len(whole) <= 1
