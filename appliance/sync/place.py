@@ -122,28 +122,34 @@ def _is_up(interface: Path) -> bool:
 
 
 def _connections() -> dict[str, str]:
-    """The name of the connection of each interface, as NetworkManager has it."""
+    """The name of the connection of each interface, as NetworkManager has it.
+
+    Attack: a name in the air has a line break in it, and its first line is a network of the
+    service's. So each name is asked for by itself, and is all of what is answered.
+    """
+    found: dict[str, str] = {}
+    for line in lines(_nmcli("DEVICE,UUID", "--active")):
+        device, _, uuid = line.partition(":")
+        if device:
+            found[device] = _nmcli("connection.id", "uuid", uuid).removesuffix("\n")
+    return found
+
+
+def _nmcli(fields: str, *which: str) -> str:
+    """These fields of connections; '' if it cannot be told."""
     tool = shutil.which("nmcli")
     if tool is None:
-        return {}
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        return ""
+    try:
         done = subprocess.run(
-            [
-                tool,
-                *("--terse", "--escape", "no", "--fields", "DEVICE,NAME"),
-                *("connection", "show", "--active"),
-            ],
+            [tool, "--escape", "no", "--get-values", fields, "connection", "show", *which],
             capture_output=True,
-            text=True,
-            encoding="utf-8",
             # A name in the air is any bytes: those that are no text are no listed network.
+            encoding="utf-8",
             errors="replace",
             timeout=5,
             check=False,
         )
-        found: dict[str, str] = {}
-        for device, _, name in (line.partition(":") for line in lines(done.stdout)):
-            # The first counts: a name with a newline in it must not speak for another network.
-            found.setdefault(device, name)
-        return found
-    return {}
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout

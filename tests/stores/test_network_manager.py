@@ -66,6 +66,16 @@ told reload
 links
 nmcli --wait 20 connection down 'Office: north \\ 2' >/dev/null
 told at-base
+# Attack: a name whose first, or last, line is another network's.
+for name in 'Office: north \\ 2
+wlan0:Office' 'x
+wlan0:Office: north \\ 2' 'Office: north \\ 2
+'; do
+    nmcli connection add type ethernet ifname wlan0 con-name "$name" autoconnect no \\
+        ip4 10.9.8.2/24 gw4 10.9.8.1 ipv6.method disabled >/dev/null
+    nmcli --wait 20 connection up "$name" >/dev/null
+    links
+done
 """
 
 
@@ -96,4 +106,12 @@ def test_what_networkmanager_says_is_what_the_kit_goes_by(tmp_path: Path) -> Non
         "systemctl --no-block reload attune-sync.service",
         "Link(interface='wlan0', wireless=True, connection='Office: north \\\\ 2')",
         "systemctl --no-block start attune-at-base.service",
+        *(
+            f"Link(interface='wlan0', wireless=True, connection={name!r})"
+            for name in (
+                "Office: north \\ 2\nwlan0:Office",
+                "x\nwlan0:Office: north \\ 2",
+                "Office: north \\ 2\n",
+            )
+        ),
     ]
