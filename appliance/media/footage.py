@@ -127,8 +127,7 @@ class Footage:
     @property
     def light(self) -> Light | None:
         """Of its pictures."""
-        coder = self.picture.codec_context
-        return light_of(coder.color_primaries, coder.color_trc)
+        return light_in(self.picture)
 
     def on_ticks(self, seconds: Seconds) -> Fraction:
         """The film's own tick nearest to `seconds`: 0.1 as a float is not a tenth. Where its ticks
@@ -435,6 +434,12 @@ def aspect_of(track: VideoStream) -> Fraction:
     """Of a pixel, wherever it is stated; nonsense is not followed."""
     aspect = Fraction(track.sample_aspect_ratio or track.codec_context.sample_aspect_ratio or 1)
     return aspect if Fraction(1, 4) <= aspect <= 4 else Fraction(1)
+
+
+def light_in(track: VideoStream) -> Light | None:
+    """Of its pictures, as its decoder knows it."""
+    coder = track.codec_context
+    return light_of(coder.color_primaries, coder.color_trc)
 
 
 def time_base(thing: VideoStream | AudioStream) -> Fraction:

@@ -26,9 +26,9 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from appliance.film.fragments import MUXER, MUXER_OPTIONS
-from appliance.media.colours import Colours, Space, light_of, space_of
+from appliance.media.colours import Colours, Space, space_of
 from appliance.media.fields import Fields
-from appliance.media.footage import Sounds, Upright, aspect_of
+from appliance.media.footage import Sounds, Upright, aspect_of, light_in
 from appliance.media.survey import Survey
 from appliance.media.wire import FilmPipe, Wire
 
@@ -74,8 +74,7 @@ class Remade:
             "max_interleave_delta": "1000000",
         }
         self._container = av.open(self._file, "w", format=MUXER, options=options)
-        coder = like.codec_context
-        light = light_of(coder.color_primaries, coder.color_trc)
+        light = light_in(like)
         self._upright, space = Upright(found.first), space_of(found.first, light)
         self._colours = Colours(space, light)
         self._aspect = aspect_of(like)

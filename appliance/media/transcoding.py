@@ -63,7 +63,8 @@ def transcode(source: Source, size: int, wire: Wire, longest: Fraction) -> None:
     Raises what `refusal` makes, MemoryError; av.FFmpegError, ValueError, ArithmeticError if broken.
     """
     torn = is_torn(source, size)
-    source, size = readable(source, size)
+    if torn:
+        source, size = readable(source, size)
     formats, coded_as = _looked_at(source, size, torn)
     with _opened(source, formats) as film:
         _check_kinds(film, coded_as)

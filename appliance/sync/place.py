@@ -76,7 +76,7 @@ def links(system: Path = Path("/")) -> list[Link]:
         for path in folder.iterdir()
         if path.name != "lo" and _is_up(path) and not _is_wireless(path)
     }
-    known = _connections() if any(_is_wireless(folder / name) for name in names) else {}
+    known = _connections(names) if any(_is_wireless(folder / name) for name in names) else {}
     return [Link(name, _is_wireless(folder / name), known.get(name, "")) for name in sorted(names)]
 
 
@@ -121,8 +121,8 @@ def _is_up(interface: Path) -> bool:
     return False
 
 
-def _connections() -> dict[str, str]:
-    """The name of the connection of each interface, as NetworkManager has it.
+def _connections(interfaces: Collection[str]) -> dict[str, str]:
+    """The name of the connection of each of these, as NetworkManager has it.
 
     Attack: a name in the air has a line break in it, and its first line is a network of the
     service's. So each name is asked for by itself, and is all of what is answered.
@@ -130,7 +130,7 @@ def _connections() -> dict[str, str]:
     found: dict[str, str] = {}
     for line in lines(_nmcli("DEVICE,UUID", "--active")):
         device, _, uuid = line.partition(":")
-        if device:
+        if device in interfaces:
             found[device] = _nmcli("connection.id", "uuid", uuid).removesuffix("\n")
     return found
 

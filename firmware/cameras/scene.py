@@ -21,8 +21,8 @@ from av.video.frame import PictureType
 from appliance.config import Faults
 from appliance.errors import CameraFailed
 from appliance.film.manifest import EndReason
-from appliance.media.colours import Colours, light_of, space_of
-from appliance.media.footage import Upright, aspect_of
+from appliance.media.colours import Colours, space_of
+from appliance.media.footage import Upright, aspect_of, light_in
 from appliance.media.jpeg import SMALL, jpeg
 from appliance.records.clock import Clock
 from firmware.camera import (
@@ -92,8 +92,7 @@ class FilmScene:
                 self.has_sound = bool(film.streams.audio)
                 first = next(film.decode(stream), None)
                 aspect = aspect_of(stream)
-                coder = stream.codec_context
-                light = light_of(coder.color_primaries, coder.color_trc)
+                light = light_in(stream)
             if first is None:
                 raise CameraFailed(f"{path.name} has not one picture that can be shown.")
             self._upright = Upright(first)
