@@ -4,18 +4,15 @@ What a Pi says of itself, its power and its heat, is read from the kernel's own 
 are none, as on other computers, nothing is known and nothing is refused.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from appliance.board import HOTTEST, ROOT, heat, sensed
 from appliance.protocol.permits import PressRefusal
 from firmware.camera import Camera
 from firmware.light import Light
-
-HOTTEST = 80.0
-"""Degrees Celsius. From here on a Pi slows down by itself, and a film would miss pictures."""
 
 
 class Board(Protocol):
@@ -30,22 +27,16 @@ class PiBoard:
     `cpu_thermal` tells the processor's temperature in thousandths of a degree.
     """
 
-    def __init__(self, sensors: Path = Path("/sys/class/hwmon")) -> None:
-        self._sensors = sensors
+    def __init__(self, root: Path = ROOT) -> None:
+        self._root = root
 
     def trouble(self) -> PressRefusal | None:
-        if any(alarm for alarm in self._read("rpi_volt", "in0_lcrit_alarm")):
+        if any(sensed("rpi_volt", "in0_lcrit_alarm", self._root)):
             return PressRefusal.UNDER_VOLTAGE
-        if any(heat / 1000 >= HOTTEST for heat in self._read("cpu_thermal", "temp1_input")):
+        degrees = heat(self._root)
+        if degrees is not None and degrees >= HOTTEST:
             return PressRefusal.TOO_HOT
         return None
-
-    def _read(self, sensor: str, value: str) -> Iterator[int]:
-        for directory in self._sensors.glob("hwmon*"):
-            # It may be gone again, or not hold a number.
-            with suppress(OSError, ValueError):
-                if (directory / "name").read_text().strip() == sensor:
-                    yield int((directory / value).read_text())
 
 
 @dataclass(frozen=True)

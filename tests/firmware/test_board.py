@@ -12,8 +12,8 @@ from tests.support.fakes import FakeCamera, FakeLamp
 
 
 def sensor(folder: Path, number: int, **values: str) -> None:
-    directory = folder / f"hwmon{number}"
-    directory.mkdir()
+    directory = folder / f"sys/class/hwmon/hwmon{number}"
+    directory.mkdir(parents=True)
     for name, value in values.items():
         (directory / name).write_text(f"{value}\n")
 
@@ -41,7 +41,7 @@ def test_a_machine_that_does_not_say_is_not_in_trouble(tmp_path: Path) -> None:
     assert PiBoard(tmp_path / "nothing").trouble() is None
     sensor(tmp_path, 0, name="rpi_volt")
     sensor(tmp_path, 1, name="cpu_thermal", temp1_input="warm")
-    (tmp_path / "hwmon2").mkdir()
+    (tmp_path / "sys/class/hwmon/hwmon2").mkdir()
     assert PiBoard(tmp_path).trouble() is None
 
 

@@ -23,6 +23,7 @@ ROOMS = {
     "appliance.errors": "",
     "appliance.notify": "",
     "appliance.memory": "",
+    "appliance.board": "",
     "appliance.records": "errors",
     "appliance.config": "errors records",
     "appliance.program": "errors config",
@@ -36,7 +37,7 @@ ROOMS = {
     "appliance.vault": "errors records age protocol",
     "appliance.casework": "errors records age film protocol media vault",
     # Programs of their own: nothing imports one.
-    "firmware": "errors notify records config program age film protocol factory_reset media",
+    "firmware": "errors notify board records config program age film protocol factory_reset media",
     "appliance.sync": "errors notify memory records config program age stores film protocol "
     "factory_reset",
     "appliance.base": "errors records age stores film protocol vault",

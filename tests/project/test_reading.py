@@ -120,7 +120,7 @@ ELSEWHERE = {
     "appliance/media/transcoding.py": "libav, in a process that can open nothing",
     "appliance/media/remaking.py Remade.__init__": "a pipe of libav's, in the same process",
     "appliance/verifying.py": "goes through a folder; opens through `open_plain`, or the store",
-    "firmware/board.py PiBoard._read": "the kernel's",
+    "appliance/board.py": "the kernel's",
     "firmware/cameras/picamera.py has_hardware_encoder": "the kernel's",
     "firmware/cameras/scene.py FilmScene._opened": "a film that stands in for the lens, root's",
     "firmware/microphone.py Microphone._device": "a microphone, no file",

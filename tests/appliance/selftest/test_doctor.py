@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from appliance.board import HOTTEST
 from appliance.commands.main import run
 from appliance.config import Config, write_config
 from appliance.errors import KitError, NotReached
@@ -20,7 +21,6 @@ from appliance.protocol.status import RecorderStatus, SyncState, SyncStatus
 from appliance.records.clock import EARLIEST, SystemClock
 from appliance.records.files import save_fact, to_json
 from appliance.selftest.doctor import Finding, Machine, ask, examine
-from firmware.board import HOTTEST
 from web_ui.system.tls import ensure_certificate
 
 CLOCK = SystemClock()
