@@ -50,6 +50,49 @@ def test_a_kit_is_given_a_name_that_says_nothing_and_a_network_that_leads_nowher
     assert label["address"] == f"https://{config.names[1]}/"
 
 
+def test_a_radio_that_the_system_came_with_switched_off_is_on_from_the_first_start(
+    tmp_path: Path,
+) -> None:
+    state = tmp_path / "var/lib/NetworkManager/NetworkManager.state"
+    state.parent.mkdir(parents=True)
+    state.write_text("[main]\nNetworkingEnabled=true\nWirelessEnabled=false\nWWANEnabled=true\n")
+    first_boot(tmp_path)
+    assert set(profile(state)["main"].values()) == {"true"}
+    # Whoever switches it off later has a reason.
+    state.write_text("[main]\nWirelessEnabled=false\n")
+    first_boot(tmp_path)
+    assert profile(state)["main"]["WirelessEnabled"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("radios", "asked"),
+    [
+        ({}, True),
+        ({"wlan": "0", "bluetooth": "1"}, True),
+        # Nobody has said in which country it is.
+        ({"wlan": "1"}, False),
+    ],
+)
+def test_a_networkmanager_that_runs_is_told_to_switch_the_radio_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, radios: dict[str, str], asked: bool
+) -> None:
+    """It would write down that it is off when it ends, over what the file says."""
+    root = tmp_path / "root"
+    (root / "run/NetworkManager/devices").mkdir(parents=True)
+    for kind, soft in radios.items():
+        radio = root / "sys/class/rfkill" / kind
+        radio.mkdir(parents=True)
+        (radio / "type").write_text(f"{kind}\n")
+        (radio / "soft").write_text(f"{soft}\n")
+    nmcli = tmp_path / "nmcli"
+    nmcli.write_text('#!/bin/sh\necho "$*" >"$0.asked"\n')
+    nmcli.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    first_boot(root)
+    told = tmp_path / "nmcli.asked"
+    assert (told.read_text() if told.exists() else "") == ("radio wifi on\n" if asked else "")
+
+
 def test_from_the_next_start_on_the_kernel_overwrites_memory_that_is_given_back(
     tmp_path: Path,
 ) -> None:
