@@ -231,6 +231,8 @@ class Home:
     """The service's newest that came in, and the newest that the recorder has taken in."""
     at_base = Below("web/at-base.json", run=True)
     """The practitioner's word that the kit is at base."""
+    stick_asked = Below("web/stick-asked", run=True)
+    """Written anew whenever the page asks for a USB stick; what stands in it says nothing."""
     preview = Below("recorder/preview.jpg", run=True)
     """What the camera sees while it is open for framing, replaced whole."""
     virtual_button = Below("recorder/virtual-button", run=True)

@@ -96,7 +96,7 @@ ELSEWHERE = {
     "appliance/records/clock.py read_sources": "the kernel's",
     "appliance/config.py load_config": "root's settings",
     "appliance/media/cutting.py": "a codec, no file",
-    "appliance/selftest/doctor.py Machine": "the kernel's and root's",
+    "appliance/selftest/findings.py Machine": "the kernel's and root's",
     "appliance/selftest/doctor.py _certificate": "the store's certificate, root's",
     "appliance/selftest/doctor.py _written_per_second": "a file without a name that it makes",
     "appliance/media/footage.py opened": "libav, on a reader that was opened before",
@@ -460,7 +460,7 @@ OF_OTHERS = {
     "virtual_button": "",
 }
 """The places of a home that another process than the page writes, and what is planted there."""
-OWN = {"keys", "cases", "permits", "permit", "web_requests", "at_base"}
+OWN = {"keys", "cases", "permits", "permit", "web_requests", "at_base", "stick_asked"}
 ELSEWHERE_PLANTED = {"kit", "enrolled"}
 """The folder of the places above, and who may be unlocked: that has a test of its own below."""
 

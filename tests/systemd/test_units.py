@@ -18,9 +18,11 @@ MOST_EXPOSED_ONCE = {
     "attune-at-base": 1.5,
     "attune-firewall": 2.0,
     "attune-first-boot": 2.0,
+    "attune-quiet": 1.5,
     "attune-upgrade": 4.0,
 }
-"""Done as root and over at once: at a start, or when the page says that the kit is at base."""
+"""Done as root and over at once: at a start, when the page says that the kit is at base or asks for
+a stick, when something is plugged in."""
 UNITS = [unit for unit in sorted(SYSTEMD.glob("*.service")) if unit.stem not in MOST_EXPOSED_ONCE]
 WRITERS = {
     "recorder": ("kit", "recordings", "log/recorder"),

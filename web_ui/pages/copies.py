@@ -14,7 +14,7 @@ from appliance.casework.clips import Kept, shelf
 from appliance.casework.copies import Copies, CopyRefusal, State, judge, opened, receipts
 from appliance.errors import NotOpened
 from appliance.records.audit import Event
-from appliance.records.files import new_id
+from appliance.records.files import new_id, save
 from appliance.vault.cases import OpenCase
 from appliance.vault.passphrases import make_passphrase
 from web_ui import answers
@@ -79,6 +79,8 @@ def _check(
 def _page(case: str, errors: dict[str, str]) -> str:
     holder, opened_case = practitioner(), open_case(case)
     moments = shelf(opened_case).every
+    # A kit lets in nothing that is plugged in but a stick that is asked for: here it is.
+    save(parts().home.stick_asked, b"")
     return case_page(
         "copies.html",
         opened_case,

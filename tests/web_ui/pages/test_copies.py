@@ -138,6 +138,20 @@ def family(new_family: Callable[..., Family]) -> Family:
 # --- On a stick ---------------------------------------------------------------------------------
 
 
+def test_a_stick_is_asked_for_each_time_the_page_of_copies_is_shown_and_by_no_other(
+    family: Family,
+) -> None:
+    """A kit's ports are shut; `systemd/quiet` opens them for a stick when this is written."""
+    asked = family.kit.home.stick_asked
+    family.kit.browser.get(f"/cases/{family.id}")
+    assert not asked.exists()
+    family.kit.browser.get(family.url)
+    first = asked.stat()
+    family.kit.browser.get(family.url)
+    assert (asked.stat().st_ino, asked.stat().st_mtime_ns) != (first.st_ino, first.st_mtime_ns)
+    assert asked.read_bytes() == b"", "it says nothing of anybody"
+
+
 def test_the_family_gets_the_chosen_moments_on_its_stick(family: Family, film: bytes) -> None:
     page = family.ended(family.hand_out())
     assert "each was read back" in page.words and "pull the stick out now" in page.words
