@@ -4,6 +4,7 @@ It is read from the kernel's own files. Where there are none, as on other comput
 None: nobody knows, which is not the same as good.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,9 +51,13 @@ class Throttled:
 def throttled(root: Path = ROOT) -> Throttled | None:
     """What the firmware holds back; None where the machine does not say."""
     try:
-        bits = int((root / _THROTTLED).read_text(), 16)
-    except (OSError, ValueError):
+        with open(root / _THROTTLED, "rb") as file:
+            said = file.read(64).strip()
+    except OSError:
         return None
+    if not re.fullmatch(b"(0x)?[0-9a-fA-F]{1,8}", said):
+        return None
+    bits = int(said, 16)
     every = sum(Throttle)
     return Throttled(Throttle(bits & every), Throttle(bits >> _LATELY & every))
 

@@ -22,7 +22,8 @@ def doctor(config: Path, as_json: bool) -> None:
 
     from appliance.config import load_config
     from appliance.records.clock import SystemClock
-    from appliance.selftest.doctor import Machine, ask, examine
+    from appliance.selftest.doctor import examine
+    from appliance.selftest.findings import Machine, ask
 
     machine = Machine(Path("/"), SystemClock(), ask)
     bad = False

@@ -26,7 +26,8 @@ from appliance.film.recording import open_recording
 from appliance.protocol.status import RecorderStatus
 from appliance.records.clock import SystemClock
 from appliance.records.files import save
-from appliance.selftest.doctor import Machine, ask, examine
+from appliance.selftest.doctor import examine
+from appliance.selftest.findings import Machine, ask
 from appliance.selftest.kit import Kit
 from appliance.selftest.seen import Seen, Step, Trial, require
 from appliance.selftest.visit import Visit

@@ -7,17 +7,12 @@ further, with a person beside.
 """
 
 import os
-import shutil
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -25,14 +20,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from appliance.config import Config
-from appliance.errors import BadFile, BadInput, KitError, NotReached
-from appliance.protocol.cards import KitCard
+from appliance.errors import BadFile, KitError
 from appliance.protocol.status import STALE_SECONDS, RecorderStatus, SyncStatus
-from appliance.records.clock import EARLIEST, Clock, Trust
+from appliance.records.clock import EARLIEST, Trust
 from appliance.records.files import lines, load_fact
-
-Verdict = Literal["good", "look", "bad"]
-"""`look`: it works, but a person should know; `bad`: the kit cannot keep one of its promises."""
+from appliance.selftest.doctor_pi import (
+    cable,
+    camera_memory,
+    libraries,
+    ports,
+    throttling,
+    wifi,
+)
+from appliance.selftest.findings import Finding, Machine, bad, good, look
 
 UNITS = (
     *("attune-recorder.service", "attune-web.service", "attune-sync.service"),
@@ -50,113 +50,6 @@ _WARM, _HOT = 70.0, 80.0
 _SENSORS = ("imx", "ov")
 _RECENT = 150.0
 """Seconds: at base the sender speaks to its store every two minutes."""
-_PATIENCE = 20.0
-"""Seconds that the service's store may take to answer."""
-_CREDENTIAL = Path("/etc/credstore/attune-store")
-"""Where the package keeps the access file, for systemd to hand over."""
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One line: what was checked, the verdict, what was seen, what to do ('' if nothing)."""
-
-    what: str
-    verdict: Verdict
-    saw: str
-    do: str = ""
-
-
-def good(what: str, saw: str) -> Finding:
-    return Finding(what, "good", saw)
-
-
-def look(what: str, saw: str, do: str = "") -> Finding:
-    return Finding(what, "look", saw, do)
-
-
-def bad(what: str, saw: str, do: str = "") -> Finding:
-    return Finding(what, "bad", saw, do)
-
-
-Ask = Callable[[Sequence[str]], str | None]
-"""Runs a command and returns its output; None if it is missing or failed."""
-
-
-def ask(command: Sequence[str]) -> str | None:
-    """The output of a system command, within ten seconds."""
-    if shutil.which(command[0]) is None:
-        return None
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout
-
-
-Try = Callable[[Config], bool]
-"""Says whether the store refuses to let this kit delete. Raises KitError where it cannot tell."""
-
-
-def refuses(config: Config) -> bool:
-    """Try it on an object that is made for it, within `_PATIENCE`. Raises KitError."""
-    answer: list[bool | Exception] = []
-
-    def ask_store() -> None:
-        try:
-            answer.append(_refuses(config))
-        except Exception as error:  # Raised again where it was asked.
-            answer.append(error)
-
-    asking = threading.Thread(target=ask_store, daemon=True)
-    asking.start()
-    asking.join(_PATIENCE)
-    if not answer:
-        raise NotReached("The service's store did not answer in time.")
-    if isinstance(answer[0], Exception):
-        raise answer[0]
-    return answer[0]
-
-
-def _refuses(config: Config) -> bool:
-    # Only here: it takes memory and time, and most kits are looked over far from base.
-    from appliance.stores import open_store
-    from appliance.stores.access import load_access
-    from appliance.stores.store import refuses_delete
-
-    kit = load_fact(config.places.kit_card, KitCard)
-    if kit is None:
-        raise BadInput("This kit is not set up yet.")
-    path = Path(config.store_access) if config.store_access else _CREDENTIAL
-    store = open_store(config.store, load_access(path), _PATIENCE / 2)
-    try:
-        return refuses_delete(store, kit.id)
-    finally:
-        store.close()
-
-
-@dataclass(frozen=True)
-class Machine:
-    """The computer to check: its files below `root`, its clocks, its commands, and its store."""
-
-    root: Path
-    clock: Clock
-    ask: Ask
-    refuses: Try = refuses
-
-    def read(self, path: str) -> str:
-        """The text of a system file, '' where there is none."""
-        try:
-            return (self.root / path.lstrip("/")).read_text().strip("\0\n ")
-        except (OSError, UnicodeDecodeError):
-            return ""
-
-    def all(self, pattern: str) -> list[str]:
-        """The text of every system file that matches the pattern, except empty ones."""
-        found = (self.read(str(path)) for path in self.paths(pattern))
-        return [text for text in found if text]
-
-    def paths(self, pattern: str) -> Iterator[Path]:
-        for path in sorted(self.root.glob(pattern.lstrip("/"))):
-            yield Path("/") / path.relative_to(self.root)
 
 
 def examine(config: Config, machine: Machine) -> Iterator[Finding]:
@@ -167,6 +60,8 @@ def examine(config: Config, machine: Machine) -> Iterator[Finding]:
         yield _camera(machine)
         yield _microphone(config, machine)
         yield _pins(machine)
+        yield libraries(machine)
+        yield from camera_memory(machine)
     else:
         yield look("camera", "A scene stands in for the camera: this is no kit.")
     yield _light(config, status)
@@ -175,7 +70,11 @@ def examine(config: Config, machine: Machine) -> Iterator[Finding]:
     yield from _partition(config, machine)
     yield from _memory(machine)
     yield _power(machine)
+    yield from throttling(machine)
     yield from _temperature(machine)
+    yield from wifi(config, machine)
+    yield from cable(machine)
+    yield from ports(config, machine)
     yield from _name(config, machine)
     yield _sandbox(machine)
     for unit in UNITS:

@@ -13,7 +13,8 @@ import pytest
 from appliance.config import Config, write_config
 from appliance.records.files import new_id
 from appliance.records.signing import Signer
-from appliance.selftest.doctor import Machine, examine
+from appliance.selftest.doctor import examine
+from appliance.selftest.findings import Machine
 from appliance.selftest.kit import Process, command, free_port
 from firmware.books import KitBooks
 from tests.support.homes import CLOCK, contents

@@ -13,7 +13,7 @@ from appliance.config import Config
 from appliance.errors import BadInput, NotLetIn, NotPossible, SendFailed, SendInterrupted
 from appliance.protocol.cards import KitCard
 from appliance.records.files import save_fact
-from appliance.selftest.doctor import refuses
+from appliance.selftest.findings import refuses
 from appliance.stores.store import Put, ServiceStore, Store, measure, read_small, refuses_delete
 from tests.stores.servers import Server, write_access
 

@@ -19,8 +19,9 @@ from appliance.config import Config, write_config
 from appliance.errors import KitError, NotReached
 from appliance.protocol.status import RecorderStatus, SyncState, SyncStatus
 from appliance.records.clock import EARLIEST, SystemClock
-from appliance.records.files import save_fact, to_json
-from appliance.selftest.doctor import Finding, Machine, ask, examine
+from appliance.records.files import save, save_fact, to_json
+from appliance.selftest.doctor import examine
+from appliance.selftest.findings import Finding, Machine, ask
 from web_ui.system.tls import ensure_certificate
 
 CLOCK = SystemClock()
@@ -29,7 +30,18 @@ CLOCK = SystemClock()
 def running(command: Sequence[str]) -> str | None:
     if command[-1] == "appliance.media.sandbox":
         return '{"seccomp": true, "landlock": false, "why": ""}'
-    return "installed" if command[0] == "dpkg-query" else "ActiveState=active\nNRestarts=0\n"
+    return SAYS.get(command[0], {}).get(command[-1], "ActiveState=active\nNRestarts=0\n")
+
+
+SAYS = {
+    "dpkg-query": {
+        "attune-kit": "installed",
+        "python3-picamera2": "installed 0.3.38-1",
+        "libcamera0*": "not-installed \ninstalled 1:0.7.1+rpt20260901-1\n",
+    },
+    "nmcli": {"--active": "attune-hotspot\nlo\n", "device": "usb0:connected\nwlan0:connected\n"},
+    "iw": {"get": "global\ncountry GB: DFS-ETSI\n"},
+}
 
 
 def put(root: Path, path: str, text: str = "") -> None:
@@ -67,6 +79,7 @@ class Kit:
             self.home.keys,
             self.home.status("recorder").parent,
             self.home.status("sync").parent,
+            self.home.enrolled.parent,
         ):
             folder.mkdir(parents=True, exist_ok=True)
         ensure_certificate(self.home.keys, ())
@@ -84,7 +97,17 @@ class Kit:
             "/proc/swaps": "Filename Type Size Used Priority\n",
             "/proc/sys/kernel/core_pattern": "|/bin/false\n",
             "/proc/cmdline": "console=tty1 root=PARTUUID=1 init_on_free=1\n",
-            "/proc/meminfo": "MemTotal: 2000000 kB\nMemAvailable: 900000 kB\n",
+            "/proc/meminfo": "MemTotal: 2000000 kB\nMemAvailable: 900000 kB\n"
+            "CmaTotal:         262144 kB\nCmaFree:          250000 kB\n",
+            "/sys/class/net/wlan0/phy80211/index": "0\n",
+            "/sys/class/rfkill/rfkill1/type": "wlan\n",
+            "/sys/class/rfkill/rfkill1/soft": "0\n",
+            "/sys/class/rfkill/rfkill1/hard": "0\n",
+            "/etc/NetworkManager/system-connections/attune-hotspot.nmconnection": "secret",
+            "/sys/class/net/usb0/operstate": "up\n",
+            "/sys/class/udc/fe980000.usb/state": "configured\n",
+            "/sys/devices/platform/soc/soc:firmware/get_throttled": "0\n",
+            "/sys/bus/usb/devices/usb1/authorized_default": "0\n",
             "/sys/class/hwmon/hwmon2/name": "rpi_volt\n",
             "/sys/class/hwmon/hwmon2/in0_lcrit_alarm": "0\n",
             "/sys/class/hwmon/hwmon0/name": "cpu_thermal\n",
@@ -94,7 +117,10 @@ class Kit:
         }.items():
             put(self.root, file, text)
         self.sends("sent")
-        self.machine = Machine(self.root, CLOCK, running, lambda config: True)
+        save(self.home.enrolled, b"{}")
+        self.machine = Machine(
+            self.root, CLOCK, running, lambda config: True, lambda radio: ("brcmfmac", "7.45.241")
+        )
 
     def tell(self, **given: object) -> None:
         self.home.status("recorder").write_bytes(to_json(status(**given)))
@@ -134,7 +160,7 @@ def kit(tmp_path: Path) -> Kit:
 def test_a_kit_with_everything_in_its_place_is_well(kit: Kit) -> None:
     # How fast and how full the disk under the tests is, is not the kit's doing.
     found = [f for f in examine(kit.config, kit.machine) if f.what not in ("card", "room")]
-    assert len(found) == 23
+    assert len(found) == 29
     assert {f.verdict for f in found} == {"good"}
     assert not any(f.do for f in found)
 
