@@ -15,6 +15,14 @@ from tests.support.ports import KEYBOARD, SOUND, STORAGE, Ports, said
 from tests.support.recorders import wait_for
 
 LOGINS = ("getty@tty1", "autovt@tty4", "serial-getty@ttyAMA0", "console-getty")
+NMCLI = """#!/bin/sh
+case "$*" in
+*DEVICE*) echo wifi:connected:wlan0 ;;
+*NAME,TYPE*) echo looks for the networks at base >&2 ;;
+*) echo attune-hotspot ;;
+esac
+"""
+"""One radio, which is in the kit's own network and knows no other."""
 STAND_IN = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n"
 
 
@@ -139,6 +147,23 @@ def test_nothing_is_shut_on_a_computer_that_is_no_kit(at_home: Booted, ports: Po
     (at_home.root / "usr/lib/attune/no-kit").unlink()
     assert (ports.devices / "usb1/authorized_default").read_text() == "1\n"
     assert at_home.property("ctrl-alt-del.target", "LoadState") == "loaded"
+
+
+def test_that_the_kit_is_at_base_reaches_what_moves_the_radio(booted: Booted) -> None:
+    """Its unit has no capabilities, and the page's directory is the page's."""
+    nmcli, said = booted.root / "usr/bin/nmcli", booted.home.at_base
+    nmcli.write_text(NMCLI)
+    nmcli.chmod(0o755)
+    for asked in (False, True):
+        said.unlink(missing_ok=True)
+        if asked:
+            web = ("setpriv", "--reuid=attune-web", "--regid=attune", "--clear-groups")
+            booted.run(*web, "touch", "/run/attune/web/at-base.json")
+        booted.run("systemctl", "start", "attune-at-base")
+        journal = booted.run("journalctl", "--no-pager", "--unit=attune-at-base", "--output=cat")
+        assert ("looks for the networks at base" in journal) == asked
+    said.unlink()
+    nmcli.unlink()
 
 
 # --- Rules of our own -----------------------------------------------------------------------------
