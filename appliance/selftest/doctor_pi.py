@@ -120,11 +120,10 @@ def cable(machine: Machine) -> Iterator[Finding]:
 
 def camera_memory(machine: Machine) -> Iterator[Finding]:
     """What is kept for the camera (CMA); nothing where the kernel keeps none."""
-    fields = dict(
-        found.groups()
-        for line in lines(machine.read("/proc/meminfo"))
-        if (found := re.fullmatch(r"(Cma\w+): +([0-9]{1,12}) kB", line))
-    )
+    fields: dict[str, str] = {}
+    for line in lines(machine.read("/proc/meminfo")):
+        if found := re.fullmatch(r"(Cma\w+): +([0-9]{1,12}) kB", line):
+            fields[found[1]] = found[2]
     if "CmaTotal" not in fields or "CmaFree" not in fields:
         return
     total, free = (int(fields[name]) << 10 for name in ("CmaTotal", "CmaFree"))
