@@ -57,13 +57,13 @@ def wifi(config: Config, machine: Machine) -> Iterator[Finding]:
 
 def _radio_trouble(machine: Machine, radios: list[str]) -> Finding | None:
     for radio in radios:
-        name, firmware = machine.driver(radio)
+        name, version = machine.driver(radio)
         # Of the two chips that a Zero 2 W may have, the one with this program (BCM43430/2) gives
         # whoever joins an address and no word more: RPi-Distro/firmware-nonfree, issue 59.
-        if len(radios) == 1 and name == "brcmfmac" and firmware.startswith("9.88."):
+        if len(radios) == 1 and name == "brcmfmac" and version.startswith("9.88."):
             return bad(
                 "Wi-Fi",
-                f"Nobody can join this Pi's radio (BCM43430/2, {firmware}).",
+                f"Nobody can join this Pi's radio (BCM43430/2, {version}).",
                 "This Zero cannot be a kit without a USB radio or the cable to a laptop.",
             )
     for switch in machine.paths("/sys/class/rfkill/rfkill*/type"):
