@@ -43,7 +43,7 @@ ROOMS = {
     "appliance.base": "errors records age stores film protocol vault",
     # For whoever is at the command line.
     "appliance.verifying": "errors records stores film protocol",
-    "appliance.selftest": "errors records config age stores film protocol media vault",
+    "appliance.selftest": "errors board records config age stores film protocol media vault",
     "appliance.bench": "errors records config age stores film protocol media vault casework "
     "selftest",
     "appliance.commands": "errors records config age stores film protocol media vault verifying "
