@@ -14,6 +14,8 @@ WITHDRAWAL, READMISSION = (f"appliance/casework/test_{n}" for n in ("withdrawal"
 FORGOTTEN, STATUS = (f"web_ui/pages/test_{n}" for n in ("forgotten_passphrase", "status"))
 
 ELSEWHERE = {
+    # What the doctor looks at, tested with what it says.
+    "appliance.selftest.findings": "appliance/selftest/test_doctor_pi",
     # A form of writing, tested with what is written in it.
     "appliance.age.armor": "appliance/age/test_unsealing",
     "appliance.age.bech32": "appliance/age/test_identities",
