@@ -53,8 +53,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """With the scene camera: what is to go wrong."""
     width: int = 1280
     height: int = 720
-    frame_rate: int = 30
-    bit_rate: int = 4_000_000
+    frame_rate: Annotated[int, msgspec.Meta(ge=1, le=60)] | None = None
+    """Pictures a second; left out, as many as suit the mains: see `pictures_a_second`."""
+    bit_rate: Annotated[int, msgspec.Meta(ge=100_000)] | None = None
+    """Bits a second of the picture; left out, as many as suit its size: see `bits_a_second`."""
     mains_hz: Literal[0, 50, 60] = 50
     """Of the lamps where it films: a camera that can shuns the bands of light that they draw. 0 for
     a place without mains."""
@@ -105,6 +107,19 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             raise ValueError("button, light and read-back each need a pin of their own")
         if any(pin not in _PINS for pin in pins):
             raise ValueError("pins are numbered 2 to 27, as the Pi's chip counts them (BCM)")
+
+    @property
+    def pictures_a_second(self) -> int:
+        """Where none are set, one for each two waves of the mains: what bands lamps still draw then
+        stand still, and 25 leave a dim room longer for each picture than 30."""
+        return self.frame_rate or (30 if self.mains_hz == 60 else 25)
+
+    @property
+    def bits_a_second(self) -> int:
+        """Where none are set, 5 million for 720p, and for other sizes in the measure in which an
+        encoder needs more: by the points to the power of three quarters, a rule of thumb."""
+        points = self.width * self.height / (1280 * 720)
+        return self.bit_rate or max(round(50 * points**0.75) * 100_000, 100_000)
 
     @property
     def places(self) -> Home:

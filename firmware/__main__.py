@@ -90,9 +90,9 @@ def scene_camera(config: Config, clock: Clock) -> Camera:
     scene: Scene = (
         FilmScene(Path(config.scene), config.width, config.height)
         if config.scene
-        else TestCard(config.width, config.height, config.frame_rate)
+        else TestCard(config.width, config.height, config.pictures_a_second)
     )
-    return SceneCamera(scene, config.bit_rate, clock, hurry=config.hurry, faults=config.faults)
+    return SceneCamera(scene, config.bits_a_second, clock, hurry=config.hurry, faults=config.faults)
 
 
 def pi_camera(config: Config, clock: Clock) -> Camera:
@@ -108,8 +108,8 @@ def pi_camera(config: Config, clock: Clock) -> Camera:
     return PiCamera(
         config.width,
         config.height,
-        config.frame_rate,
-        config.bit_rate,
+        config.pictures_a_second,
+        config.bits_a_second,
         clock,
         microphone,
         place=Place(config.mains_hz, config.upside_down, config.mirrored),
@@ -202,7 +202,7 @@ def _joined(
         else lambda: False
     )
     equipment = Equipment(light, camera, PiBoard(), needs_microphone=not scene, loading=loading)
-    space = FreeSpace(home.kit / "room", config.bit_rate)
+    space = FreeSpace(home.kit / "room", config.bits_a_second)
     gate = Gate(home, books, log, timekeeper, space, equipment.trouble)
     removals = Removals(home, books, log, lambda: timekeeper.now, config.emptying)
     film = FilmParts(home, config, books.signer, clock, lambda: timekeeper.now, space.taken)

@@ -49,7 +49,7 @@ class Film:
             ),
             parse_recipient(permit.recipient),
             # Twice what so many seconds should take: an encoder may stray from its bit rate.
-            most_waiting=2 * QUEUE_SECONDS * (parts.config.bit_rate + SOUND_BIT_RATE) // 8,
+            most_waiting=2 * QUEUE_SECONDS * (parts.config.bits_a_second + SOUND_BIT_RATE) // 8,
             on_failure=on_end,
             on_closed=on_closed,
         )

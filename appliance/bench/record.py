@@ -130,7 +130,9 @@ class _Bench:
                 pictures = visit.ended().frames_in
                 return (_cpu_of(kit.pid("recorder")) - before) / pictures
 
-            ours, theirs = in_turn(sealed, lambda: self._plain(kit.config.bit_rate), times=TIMES)
+            ours, theirs = in_turn(
+                sealed, lambda: self._plain(kit.config.bits_a_second), times=TIMES
+            )
         what = f"CPU of filming {SECONDS} s of 720p30 sealed"
         against = "the same encode to a plain fragmented MP4"
         return row(what, against, median_ratio(ours, theirs), "<= 1.05")

@@ -221,7 +221,7 @@ class Acceptance(Trial):
 
     def _begin_plug(self) -> str:
         key = self._visit.case.identity.secret_text()
-        self._plug = _Plug(self._film(600).recording, key, self._config.frame_rate)
+        self._plug = _Plug(self._film(600).recording, key, self._config.pictures_a_second)
         return "filming"
 
     def _film(self, limit: int) -> RecorderStatus:
@@ -241,7 +241,7 @@ class Acceptance(Trial):
             film = Seen.of(opened.film.open())
         require(opened.complete, "a part of it is missing")
         counted = ended.frames_in, ended.frames_missed
-        saw = judged(film, *counted, self._config.frame_rate, hears=self._hears)
+        saw = judged(film, *counted, self._config.pictures_a_second, hears=self._hears)
         times = ", ".join(f"{name} {ms:.0f} ms" for name, ms in ended.timings_ms.items())
         return f"{saw}; {times}"
 

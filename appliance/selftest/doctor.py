@@ -185,7 +185,7 @@ def _card(config: Config) -> Iterator[Finding]:
             "The card may be worn out: copy it, then use a new one.",
         )
         return
-    minutes = room.f_bavail * room.f_frsize * 8 / config.bit_rate / 60
+    minutes = room.f_bavail * room.f_frsize * 8 / config.bits_a_second / 60
     yield Finding(
         "room",
         "good" if minutes >= 60 else "look" if minutes >= 5 else "bad",
@@ -203,7 +203,7 @@ def _card(config: Config) -> Iterator[Finding]:
             "Run this as root; if you did, use a new card.",
         )
         return
-    times = speed * 8 / config.bit_rate
+    times = speed * 8 / config.bits_a_second
     yield Finding(
         "card",
         "good" if times >= _ENOUGH else "look" if times >= 1.5 else "bad",

@@ -152,7 +152,7 @@ class FaultRehearsal:
     def no_room(self) -> str:
         self._prepare()
         free = self._kit.recorder_shows("the kit", lambda s: True).minutes_free * 60
-        usual = self._kit.config.bit_rate
+        usual = self._kit.config.bits_a_second
         self._kit.configure(bit_rate=round(usual * 2 * free / self._on.limit))
         try:
             self._prepare(in_vain=True)

@@ -69,3 +69,38 @@ def test_a_fault_that_there_is_not_is_refused_by_name(tmp_path: Path, text: str)
 def test_a_missing_file_is_said_plainly(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match="no settings file"):
         load_config(tmp_path / "attune.toml")
+
+
+@pytest.mark.parametrize(
+    ("settings", "pictures"),
+    [
+        ("", 25),
+        ("mains_hz = 50", 25),
+        ("mains_hz = 60", 30),
+        ("mains_hz = 0", 25),
+        ("mains_hz = 60\nframe_rate = 24", 24),
+    ],
+)
+def test_a_film_has_the_rate_that_suits_the_mains_if_no_other_is_set(
+    tmp_path: Path, settings: str, pictures: int
+) -> None:
+    (tmp_path / "attune.toml").write_text(settings)
+    assert load_config(tmp_path / "attune.toml").pictures_a_second == pictures
+
+
+@pytest.mark.parametrize(
+    ("size", "bits"),
+    [((1280, 720), 5_000_000), ((1920, 1080), 9_200_000), ((320, 180), 600_000), ((2, 2), 100_000)],
+)
+def test_a_larger_picture_gets_more_bits_if_no_number_is_set(
+    size: tuple[int, int], bits: int
+) -> None:
+    assert Config(width=size[0], height=size[1]).bits_a_second == bits
+    assert Config(width=size[0], height=size[1], bit_rate=123_456).bits_a_second == 123_456
+
+
+@pytest.mark.parametrize("text", ["frame_rate = 0", "frame_rate = 61", "bit_rate = 0"])
+def test_a_rate_that_no_film_has_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "attune.toml").write_text(text)
+    with pytest.raises(BadFile, match="rate"):
+        load_config(tmp_path / "attune.toml")

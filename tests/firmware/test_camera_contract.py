@@ -8,6 +8,7 @@ import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -37,6 +38,8 @@ class Filmed:
 
     camera: Camera
     size: tuple[int, int]
+    rate: int
+    """Pictures a second."""
     reel: Reel = field(default_factory=Reel)
     failures: list[EndReason] = field(default_factory=list)
     until_first: float = 0.0
@@ -63,44 +66,47 @@ class Filmed:
         self.missed = sink.missed
 
 
-def card(_: Path) -> tuple[Camera, tuple[int, int]]:
-    return SceneCamera(TestCard(640, 360, 30), 1_000_000, CLOCK), (640, 360)
+Made = tuple[Camera, tuple[int, int], int]
+"""A camera, and the size and rate of its films."""
 
 
-def film_file(folder: Path) -> tuple[Camera, tuple[int, int]]:
+def card(_: Path, rate: int = 30) -> Made:
+    return SceneCamera(TestCard(640, 360, rate), 1_000_000, CLOCK), (640, 360), rate
+
+
+def film_file(folder: Path) -> Made:
     path = folder / "film.mp4"
     path.write_bytes(film(45, sound=lambda _: 0.1))
     scene = FilmScene(path, 1280, 720)
-    return SceneCamera(scene, 1_000_000, CLOCK), (scene.width, scene.height)
+    return SceneCamera(scene, 1_000_000, CLOCK), (scene.width, scene.height), 30
 
 
-def pi_camera(_: Path) -> tuple[Camera, tuple[int, int]]:
+def pi_camera(_: Path) -> Made:
     if importlib.util.find_spec("picamera2") is None:
         pytest.skip("picamera2 is in the rig only: run tests/rig/pytest.sh")
     from firmware.cameras.picamera import PiCamera
 
     microphone = Microphone("clapping", CLOCK)
-    return PiCamera(1280, 720, 30, 4_000_000, CLOCK, microphone), (1280, 720)
+    return PiCamera(1280, 720, 30, 4_000_000, CLOCK, microphone), (1280, 720), 30
 
 
-Maker = Callable[[Path], tuple[Camera, tuple[int, int]]]
+Maker = Callable[[Path], Made]
+slower = [pytest.param(partial(card, rate=rate), id=f"card of {rate}") for rate in (24, 25)]
 
 
-@pytest.fixture(scope="module", params=[card, film_file, pi_camera])
-def made(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Camera, tuple[int, int]]:
+@pytest.fixture(scope="module", params=[card, *slower, film_file, pi_camera])
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
     make: Maker = request.param
     return make(tmp_path_factory.mktemp("camera"))
 
 
 @pytest.fixture
-def camera(made: tuple[Camera, tuple[int, int]]) -> Camera:
+def camera(made: Made) -> Camera:
     return made[0]
 
 
 @pytest.fixture(scope="module")
-def filmed(made: tuple[Camera, tuple[int, int]], alsa: None) -> Filmed:
+def filmed(made: Made, alsa: None) -> Filmed:
     """One film, for all the tests that only look at it."""
     filmed = Filmed(*made)
     filmed.film()
@@ -120,8 +126,8 @@ def test_the_first_picture_is_a_key_frame_at_time_zero(filmed: Filmed) -> None:
 
 def test_a_key_frame_comes_each_second_and_can_be_opened_by_itself(filmed: Filmed) -> None:
     keys = [(data, at) for data, at, _, key in filmed.reel.pictures if key]
-    late = filmed.missed * TICKS / 30
-    assert len(keys) >= SECONDS - filmed.missed / 30
+    late = filmed.missed * TICKS / filmed.rate
+    assert len(keys) >= SECONDS - filmed.missed / filmed.rate
     assert all(after - before <= 1.05 * TICKS + late for (_, before), (_, after) in pairwise(keys))
     for data, _ in keys:
         with av.open(io.BytesIO(data), format="h264") as coded:
@@ -143,8 +149,8 @@ def test_pictures_come_as_fast_as_time_passes(filmed: Filmed) -> None:
     _, at, duration, _ = filmed.reel.pictures[-1]
     seconds = (at + duration) / TICKS
     assert SECONDS - 0.2 < seconds < filmed.lasted + 0.2
-    assert duration == TICKS // 30
-    assert len(filmed.reel.pictures) + filmed.missed == pytest.approx(30 * seconds, abs=2)
+    assert duration == TICKS // filmed.rate
+    assert len(filmed.reel.pictures) + filmed.missed == pytest.approx(filmed.rate * seconds, abs=2)
     assert filmed.missed <= 20 * SECONDS
 
 
@@ -165,7 +171,7 @@ def test_it_is_quickly_on_and_quickly_off(filmed: Filmed) -> None:
 
 
 def test_nothing_comes_after_the_stop_and_a_second_film_begins_anew(
-    made: tuple[Camera, tuple[int, int]],
+    made: Made,
 ) -> None:
     first, second = Filmed(*made), Filmed(*made)
     first.film(0.3)
@@ -179,9 +185,9 @@ def test_nothing_comes_after_the_stop_and_a_second_film_begins_anew(
 
 
 def test_it_shows_small_pictures_for_framing_lets_hear_and_films_after_that(
-    made: tuple[Camera, tuple[int, int]],
+    made: Made,
 ) -> None:
-    camera, (width, height) = made
+    camera, (width, height), _ = made
     shown, heard, failures = list[bytes](), list[int](), list[EndReason]()
     began = CLOCK.monotonic()
     camera.preview(shown.append, lambda frame: heard.append(frame.samples), failures.append)
@@ -214,7 +220,7 @@ def test_framing_is_deaf_where_only_pictures_were_agreed_to(camera: Camera) -> N
 
 
 def test_where_only_pictures_were_agreed_to_no_sound_comes(
-    made: tuple[Camera, tuple[int, int]],
+    made: Made,
 ) -> None:
     class Pictures(Reel):
         with_sound = False

@@ -188,7 +188,8 @@ def test_a_main_loop_that_stands_still_films_no_longer_than_agreed_and_systemd_h
     recorder.start()
     manifest = recorder.manifest()
     assert manifest.ended is not None and manifest.ended.why is EndReason.POWER
-    assert (limit - 1) * 30 <= len(recorder.numbers()) <= limit * 30
+    rate = recorder.config.pictures_a_second
+    assert (limit - 1) * rate <= len(recorder.numbers()) <= limit * rate
     assert len(list(recorder.home.recordings.iterdir())) == 1
     recorder.shows(lambda s: s.state == "ready" and s.frames_in == 0)
 

@@ -335,7 +335,7 @@ def test_room_for_the_whole_film_is_held_while_it_is_made_and_not_longer(kit: St
     room = kit.home.kit / "room"
     assert not room.exists()
     kit.press()
-    assert room.stat().st_size > 600 * kit.config.bit_rate / 8
+    assert room.stat().st_size > 600 * kit.config.bits_a_second / 8
     kit.advance(1)
     kit.press()
     kit.settle()

@@ -121,12 +121,13 @@ def test_3_the_film_s_own_time_ends_it_where_the_clock_s_deadline_is_far_off(
     pressed = time.monotonic()
     began = visit.film()
     ended = visit.ended(100)
+    pictures = 300 * visit.kit.config.pictures_a_second
     assert time.monotonic() - pressed < 250
-    assert ended.ended == "limit" and ended.frames_in == ended.frames_out == 300 * 30
+    assert ended.ended == "limit" and ended.frames_in == ended.frames_out == pictures
     assert len(recordings(visit)) == 1
     directory = visit.kit.home.recording(began.recording)
     with closing(open_recording(directory, [visit.case.identity])) as opened:
-        assert opened.complete and len(opened.film.frames) == 300 * 30
+        assert opened.complete and len(opened.film.frames) == pictures
 
 
 # 4. Anyone can stop it.

@@ -43,8 +43,8 @@ def hardware(config: Config, clock: Clock) -> tuple[Camera, Factory]:
     camera = PiCamera(
         config.width,
         config.height,
-        config.frame_rate,
-        config.bit_rate,
+        config.pictures_a_second,
+        config.bits_a_second,
         clock,
         None,
         partial(OnCable, cable),

@@ -103,6 +103,15 @@ def test_a_start_that_hangs_is_said_and_is_not_taken_for_a_camera_that_is_off(
         parts.camera.stop()
 
 
+def test_a_film_is_coded_in_the_profile_that_keeps_most_of_a_face(parts: Parts) -> None:
+    parts.start()
+    parts.wait_for_pictures()
+    data, *_ = parts.reel.pictures[0]
+    parameters = data.index(b"\0\0\1\x67") + 4
+    # ITU-T H.264, 7.3.2.1.1 and A.2.4: profile_idc of High.
+    assert data[parameters] == 100
+
+
 def test_an_encoder_that_fails_is_told_once_and_the_camera_can_be_stopped(parts: Parts) -> None:
     parts.start()
     parts.wait_for_pictures()

@@ -290,7 +290,7 @@ class Stage:
         self.film: Film | None = None
         """The last one."""
         self._grown = threading.Event()
-        self.space = FreeSpace(self.home.kit / "room", self.config.bit_rate)
+        self.space = FreeSpace(self.home.kit / "room", self.config.bits_a_second)
         self.board = FakeBoard()
         self.removals = Removals(self.home, self.books, self.log, lambda: self.time.now, emptying)
         self.removals.finish()

@@ -48,6 +48,7 @@ class Process:
         """`program`: what Python is asked to run."""
         small = {"camera": "scene", "width": 320, "height": 180, "segment_seconds": 2}
         config = Config(home=str(root / "home"), run=str(root / "run"), **(small | settings))
+        self.config = config
         self._program = program
         self.home = config.places
         self.home.prepare(self.home.permits, self.home.web_requests, self.home.cases)

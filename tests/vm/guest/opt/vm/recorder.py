@@ -51,8 +51,8 @@ class Telling(SceneCamera):
 
 
 def hardware(config: Config, clock: Clock) -> tuple[Telling, Pins]:
-    card = TestCard(config.width, config.height, config.frame_rate)
-    return Telling(card, config.bit_rate, clock), Pins()
+    card = TestCard(config.width, config.height, config.pictures_a_second)
+    return Telling(card, config.bits_a_second, clock), Pins()
 
 
 if __name__ == "__main__":
