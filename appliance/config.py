@@ -64,6 +64,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Whether the camera is mounted so, with its cable up."""
     mirrored: bool = False
     """Whether it sees by way of a mirror."""
+    focus: Annotated[float, msgspec.Meta(ge=0.1, le=100)] | None = None
+    """Metres at which the lens is sharp, where it can be moved; left out, what suits a room."""
     microphone: str = ""
     """ALSA name of the microphone; '' for none. A scene brings its own sound."""
     segment_seconds: int = 30

@@ -26,11 +26,11 @@ from appliance.notify import notify
 from appliance.protocol.status import Pattern, RecorderStatus
 from appliance.records.audit import Log
 from appliance.records.clock import Clock, SystemClock
-from appliance.records.files import to_json
+from appliance.records.files import Home, to_json
 from firmware.board import Equipment, PiBoard
 from firmware.books import KitBooks
 from firmware.button import Button, Debounce
-from firmware.camera import Camera
+from firmware.camera import Camera, Seen
 from firmware.cameras.late import LateCamera
 from firmware.capture import Capture
 from firmware.filming import Film
@@ -112,7 +112,7 @@ def pi_camera(config: Config, clock: Clock) -> Camera:
         config.bits_a_second,
         clock,
         microphone,
-        place=Place(config.mains_hz, config.upside_down, config.mirrored),
+        place=Place(config.mains_hz, config.upside_down, config.mirrored, config.focus),
     )
 
 
@@ -155,7 +155,7 @@ def _record(hardware: Hardware, config: Config) -> int:
     recorder = Recorder(recovered=bool(recovered))
     parts = _joined(config, recorder, books, log, light, camera, virtual, queue)
     parts.removals.finish()
-    _show(home.preview, None)
+    _show(home, None)
     runner = Runner(parts, queue, Debounce(button.down), partial(_tell, home.status("recorder")))
     for target in threads:
         threading.Thread(target=target, daemon=True).start()
@@ -210,7 +210,7 @@ def _joined(
         from firmware.virtual import virtual_card
 
         film = replace(film, card=partial(virtual_card, config))
-    show = partial(_show, home.preview)
+    show = partial(_show, home)
     capture = Capture(camera, partial(Film, film), clock, queue.put, show)
     return Parts(
         recorder=recorder,
@@ -246,12 +246,14 @@ def _reset(config: Config, hardware: Hardware, clock: Clock) -> NoReturn:
     start_anew()
 
 
-def _show(path: Path, picture: bytes | None) -> None:
-    if picture is None:
+def _show(home: Home, seen: Seen | None) -> None:
+    """What is framed, for the page; None takes it away."""
+    if seen is not None:
+        _replace(home.close_look if seen.whole else home.preview, seen.picture)
+        return
+    for path in (home.preview, home.close_look):
         for left in (path, path.with_suffix(".new")):
             left.unlink(missing_ok=True)
-    else:
-        _replace(path, picture)
 
 
 def _tell(path: Path, status: RecorderStatus) -> None:

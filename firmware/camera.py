@@ -13,10 +13,11 @@ import threading
 from array import array
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from operator import mul
 from typing import TYPE_CHECKING, Protocol
 
-from appliance.film.manifest import EndReason
+from appliance.film.manifest import EndReason, FilmedWith
 from appliance.protocol.status import SoundLevel
 from appliance.records.clock import Clock
 
@@ -40,8 +41,21 @@ PREVIEW_WIDTH = 480
 PREVIEW_EVERY = 0.25
 """Seconds from one to the next."""
 
-See = Callable[[bytes], None]
-"""Gets what is seen for framing, a JPEG each time."""
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture for framing. It is kept nowhere."""
+
+    picture: bytes
+    """A JPEG."""
+    light: float
+    """How bright it is in the middle of all its points: 0 is black, 1 is white."""
+    whole: bool = False
+    """True where it has all the points of a film, to see whether it is sharp."""
+
+
+See = Callable[[Seen], None]
+"""Gets what is seen for framing."""
 Hear = Callable[["av.AudioFrame"], None]
 """Gets sound as `Sink.sound` does."""
 OnEnd = Callable[[EndReason], None]
@@ -80,20 +94,25 @@ class Camera(Protocol):
     def present(self) -> bool:
         """True if it answers. Does not switch it on."""
 
-    def start(self, sink: Sink, on_failure: OnEnd) -> None:
-        """Switch it on; pictures go to `sink`. Raises CameraFailed, SoundFailed.
+    def start(self, sink: Sink, on_failure: OnEnd) -> FilmedWith:
+        """Switch it on; pictures go to `sink`. Returns what it is set to. Raises CameraFailed,
+        SoundFailed.
 
         If it fails later, `on_failure` is called once, from any thread.
         """
 
-    def preview(self, show: See, hear: Hear | None, on_failure: OnEnd) -> None:
-        """Open for framing: JPEGs, about 480 px wide, about 4 a second, given to `show` in memory
-        only, until `stop`. Raises CameraFailed; fails later as `start` does.
+    def preview(self, show: See, hear: Hear | None, on_failure: OnEnd) -> FilmedWith:
+        """Open for framing as for a film: JPEGs, about 480 px wide, about 4 a second, given to
+        `show` in memory only, until `stop`. Returns what a film would be made with. Raises
+        CameraFailed; fails later as `start` does.
 
         `hear` gets sound as `Sink.sound` does; None opens no microphone at all. One that fails
         ends nothing: `hear` is just not called, until it works. Both are called from any thread,
         one call at a time, and never raise.
         """
+
+    def look_closely(self) -> None:
+        """The next picture for framing comes whole as well."""
 
     def stop(self) -> None:
         """Return when the sensor is off and the sink has its last picture, `show` its last JPEG,
@@ -228,6 +247,15 @@ class Meter:
             level = SoundLevel(peak=peak, rms=_decibels(loudness), loudest=max(self._peaks))
             self._level = self._clock.monotonic(), level
             self._samples = self._peak = self._squares = 0
+
+
+def brightness(frame: av.VideoFrame) -> float:
+    """How bright a picture of limited range is, 0 to 1, by some of its lines."""
+    luma = frame.planes[0]
+    lines, wide = memoryview(luma), luma.line_size
+    some = [sum(lines[at * wide : at * wide + frame.width]) for at in range(0, frame.height, 16)]
+    # ITU-R BT.709-6, 3.4: black is 16, white is 235.
+    return min(max((sum(some) / len(some) / frame.width - 16) / 219, 0.0), 1.0)
 
 
 def _decibels(loudness: float) -> float:

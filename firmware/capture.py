@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from appliance.errors import CameraFailed
-from appliance.film.manifest import EndReason
+from appliance.film.manifest import EndReason, FilmedWith
 from appliance.protocol.permits import Permit
 from appliance.protocol.status import State
 from appliance.records.clock import Clock
-from firmware.camera import Camera, Meter, OnEnd
+from firmware.camera import Camera, Meter, OnEnd, Seen
 from firmware.filming import Film, OnClosed
 from firmware.recorder import Broke, Event, FilmClosed, StopAsked
 
@@ -27,7 +27,7 @@ class Capture:
         make_film: FilmMaker,
         clock: Clock,
         post: Callable[[Event], None],
-        show: Callable[[bytes | None], None],
+        show: Callable[[Seen | None], None],
     ) -> None:
         """`post` takes events from any thread. `show` gets what is seen for framing, from the
         camera's thread, and None when there is no more to see; either may raise OSError."""
@@ -43,6 +43,12 @@ class Capture:
         """How loud it is while framing with sound."""
         self._seen_at = 0.0
         """When the last picture for framing came, or the camera opened for it."""
+        self.filmed_with: FilmedWith | None = None
+        """What the camera was set to when it was last opened."""
+        self.light: float | None = None
+        """How bright the last picture for framing was; None while nothing is framed."""
+        self.looks = 0
+        """Pictures for framing that came whole since the camera opened for it."""
         self._started_at = 0.0
         """When the press that started the film was let go."""
         self._timings: dict[str, float] = {}
@@ -82,7 +88,8 @@ class Capture:
         """Open the camera for the film that was begun. Raises CameraFailed, SoundFailed."""
         if self.film is None:
             raise CameraFailed("There is no film for the camera.")
-        self.camera.start(self.film.sink, self._on_end)
+        self.filmed_with = self.camera.start(self.film.sink, self._on_end)
+        self.film.writer.filmed_with(self.filmed_with)
         # To open it may take longer than pictures may stay away.
         self.film.sink.expect()
         self._timings["release_to_camera"] = self._since(self._started_at)
@@ -92,13 +99,18 @@ class Capture:
         self._seen_at = self._clock.monotonic()
         self._meter = Meter(self._clock) if sound and self.camera.has_sound else None
         hear = self._meter.take if self._meter else None
-        self.camera.preview(self._see, hear, self._on_end)
+        self.looks = 0
+        self.filmed_with = self.camera.preview(self._see, hear, self._on_end)
+
+    def look_closely(self) -> None:
+        """Have the next picture for framing whole."""
+        self.camera.look_closely()
 
     def stop(self, asked_at: float) -> None:
         """Close the camera, whatever it is open for. Raises CameraFailed, SoundFailed, OSError."""
         self.camera.stop()
         self._show(None)
-        self._meter = None
+        self._meter = self.light = None
         if self.film is not None:
             self._timings["stop_to_closed"] = self._since(asked_at)
 
@@ -121,11 +133,13 @@ class Capture:
                 return EndReason.SOUND_FAILED
         return None
 
-    def _see(self, picture: bytes) -> None:
+    def _see(self, seen: Seen) -> None:
         """A picture for framing; the camera's thread, where nothing may be raised."""
         self._seen_at = self._clock.monotonic()
         try:
-            self._show(picture)
+            self._show(seen)
+            self.light = seen.light
+            self.looks += seen.whole
         except OSError:
             self._on_end(EndReason.FAULT)
 

@@ -163,6 +163,12 @@ class Inbox:
     def _frame(self, request: Preview, handle: Handle) -> None:
         """Open or close the camera for framing; while the camera is being loaded, that waits."""
         now = self._clock.monotonic()
+        if request.closely:
+            looks = self._recorder.state is State.PREVIEW and self._gate.may_frame(request.note)
+            if looks:
+                self._capture.look_closely()
+            self._say(request, looks)
+            return
         if request.open and self._gate.may_frame(request.note):
             answer = self._gate.answer()
             if answer is PressRefusal.CAMERA_LOADING:

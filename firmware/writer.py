@@ -23,8 +23,10 @@ from appliance.film.fragments import Fragment, FragmentSplitter, Init
 from appliance.film.manifest import (
     MANIFEST,
     EndReason,
+    FilmedWith,
     FilmEnded,
     FilmStarted,
+    SegmentClosed,
     Tail,
     manifest_lines,
     read_manifest,
@@ -100,6 +102,7 @@ class FilmWriter:
         self._waiting_bytes = 0
         self._dropping = False
         self._why: EndReason | None = None
+        self._filmed_with: FilmedWith | None = None
         self._close_by = float("inf")
         """Monotonic second after which nothing more is written."""
         self._segment: SealedSegment | None = None
@@ -131,6 +134,12 @@ class FilmWriter:
             raise NotPossible(f"The film has no place on the card: {error.strerror}.") from error
         # A daemon: a writer that hangs must not hold up the end of the process.
         threading.Thread(target=self._run, name="writer", daemon=True).start()
+
+    def filmed_with(self, said: FilmedWith) -> None:
+        """The camera is open, and set so: from now on what it gives is written."""
+        with self._changed:
+            self._filmed_with = said
+            self._changed.notify()
 
     def write(self, data: bytes) -> None:
         """Take some of the muxer's bytes."""
@@ -192,6 +201,10 @@ class FilmWriter:
         self._on_closed(failed)
 
     def _write_film(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._filmed_with or self._why is not None)
+        if self._filmed_with is not None:
+            self._tell(self._filmed_with)
         while (fragment := self._next()) is not None:
             self._take(fragment)
         if self._segment is not None:
@@ -225,13 +238,17 @@ class FilmWriter:
     def _close_segment(self, segment: SealedSegment) -> None:
         closed = segment.close()
         self._segment = None
-        with open(self._directory / MANIFEST, "ab", buffering=0) as manifest:
-            manifest.write(manifest_lines(closed).encode())
-            os.fdatasync(manifest.fileno())
+        self._tell(closed)
         self.segments += 1
         self._frames_closed += closed.frames
         self._bytes_closed += closed.size
         self.frames, self.bytes = self._frames_closed, self._bytes_closed
+
+    def _tell(self, fact: FilmedWith | SegmentClosed) -> None:
+        """The manifest's next line."""
+        with open(self._directory / MANIFEST, "ab", buffering=0) as manifest:
+            manifest.write(manifest_lines(fact).encode())
+            os.fdatasync(manifest.fileno())
 
     def _check_time(self) -> None:
         if self._clock.monotonic() >= self._close_by:
@@ -270,7 +287,8 @@ def end_film(directory: Path, why: EndReason, ended: datetime | None, signer: Si
     manifest = read_manifest(directory)
     segments = manifest.segments
     end = FilmEnded.after(segments, why, ended, _tail(directory, len(segments)))
-    note = signer.sign(manifest_lines(manifest.started, *segments, end))
+    began = [fact for fact in (manifest.started, manifest.filmed_with) if fact is not None]
+    note = signer.sign(manifest_lines(*began, *segments, end))
     save(directory / MANIFEST, note.encode())
     return end
 

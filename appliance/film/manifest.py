@@ -49,6 +49,8 @@ FilmKind = Literal["visit", "review", "imported"]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Size = tuple[Count, Count]
+"""Width and height."""
 
 
 class FilmStarted(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="film/v1"):
@@ -71,6 +73,29 @@ class FilmStarted(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="film
     boot: str
     started: Timestamp
     original: Sha256 | None = None
+
+
+class FilmedWith(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="camera/v1"):
+    """The second line of a film that a kit made: what its camera was set to.
+
+    Sizes are in pixels, `bit_rate` in bits a second of the picture. None stands for what this
+    camera does not say or cannot set.
+    """
+
+    camera: Annotated[str, msgspec.Meta(max_length=100)]
+    """What its driver calls it."""
+    size: Size
+    frame_rate: Count
+    encoder: Annotated[str, msgspec.Meta(max_length=100)]
+    bit_rate: Count
+    read: Size | None = None
+    """Points of the sensor that are read."""
+    seen: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    """The share of the sensor's width that is in the picture."""
+    focus: Seconds | None = None
+    """Where the lens is sharp, in dioptres: one divided by metres, 0 for far away."""
+    exposure: tuple[Count, Count] | None = None
+    """The shortest and the longest that a picture is exposed, in microseconds."""
 
 
 class SegmentClosed(Fact, frozen=True, kw_only=True, tag="segment/v1"):
@@ -165,6 +190,7 @@ class Manifest:
     segments: tuple[SegmentClosed, ...]
     ended: FilmEnded | None
     signed_by: Verifier | None
+    filmed_with: FilmedWith | None = None
 
     @property
     def files(self) -> tuple[tuple[str, int, str], ...]:
@@ -177,7 +203,7 @@ class Manifest:
         )
 
 
-FilmFact = FilmStarted | SegmentClosed | FilmEnded
+FilmFact = FilmStarted | FilmedWith | SegmentClosed | FilmEnded
 _LINE: msgspec.json.Decoder[FilmFact] = msgspec.json.Decoder(FilmFact)
 
 
@@ -225,9 +251,11 @@ def parse_manifest(text: str, verifiers: Sequence[Verifier] = ()) -> Manifest:
         raise BadFile("This manifest does not say how its film began.")
     if not isinstance(ended, FilmEnded):
         ended = None
+    told = facts[1] if len(facts) > 1 else None
+    filmed_with = told if isinstance(told, FilmedWith) else None
     segments = [fact for fact in facts if isinstance(fact, SegmentClosed)]
-    if len(facts) != 1 + len(segments) + (ended is not None):
-        raise BadFile("This manifest says twice how its film began or ended.")
+    if len(facts) != 1 + (filmed_with is not None) + len(segments) + (ended is not None):
+        raise BadFile("This manifest says twice how its film began, was made or ended.")
     for number, segment in enumerate(segments):
         expected = (number, segment_name(number), index_name(number))
         if (segment.number, segment.name, segment.index) != expected:
@@ -238,7 +266,7 @@ def parse_manifest(text: str, verifiers: Sequence[Verifier] = ()) -> Manifest:
         raise BadFile("This manifest is signed and does not say how its film ended.")
     if ended is not None:
         _check_end(ended, segments)
-    return Manifest(started, tuple(segments), ended, signed_by)
+    return Manifest(started, tuple(segments), ended, signed_by, filmed_with)
 
 
 def _check_end(ended: FilmEnded, segments: Sequence[SegmentClosed]) -> None:

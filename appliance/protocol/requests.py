@@ -65,6 +65,8 @@ class Preview(_Asked, frozen=True, kw_only=True, tag="preview/v1"):
     open: bool
     note: str = ""
     """A signed `Framing`; to close it needs none. A page that is locked may not look."""
+    closely: bool = False
+    """Open as it is, give the next picture whole as well, at `Home.close_look`."""
 
 
 class Remove(_Signed, frozen=True, kw_only=True, tag="remove/v1"):

@@ -3,12 +3,12 @@
 from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from appliance.errors import BadFile
-from appliance.film.manifest import EndReason
+from appliance.film.manifest import EndReason, FilmedWith
 from appliance.records.clock import Reading, Trust
 from appliance.records.files import Fact, Home, Timestamp, load_fact
 
@@ -104,6 +104,12 @@ class RecorderStatus(Fact, frozen=True, kw_only=True, tag="recorder-status/v1"):
     """How loud it is while a film is made or framed; None while nothing is heard."""
     with_sound: bool = False
     """Whether what is filmed or framed now is to be heard as well."""
+    filmed_with: FilmedWith | None = None
+    """What the camera was set to when it was last opened in this boot."""
+    brightness: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    """How bright what is framed is, 0 for black to 1 for white; None while nothing is framed."""
+    looks: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Pictures that came whole, at `Home.close_look`, since the camera was opened for framing."""
     minutes_free: float
     """Free space on the card, in minutes of film."""
     camera: str

@@ -235,6 +235,8 @@ class Home:
     """Written anew whenever the page asks for a USB stick; what stands in it says nothing."""
     preview = Below("recorder/preview.jpg", run=True)
     """What the camera sees while it is open for framing, replaced whole."""
+    close_look = Below("recorder/close-look.jpg", run=True)
+    """One picture of that with all its points, when somebody asked for it."""
     virtual_button = Below("recorder/virtual-button", run=True)
     """The socket at which a virtual kit's button is pressed."""
 

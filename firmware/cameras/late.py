@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 
 from appliance.errors import CameraFailed
+from appliance.film.manifest import FilmedWith
 from firmware.camera import Camera, Hear, OnEnd, See, Sink
 
 _errors = logging.getLogger(__name__)
@@ -68,11 +69,15 @@ class LateCamera:
         except CameraFailed:
             return False
 
-    def start(self, sink: Sink, on_failure: OnEnd) -> None:
-        self._camera.start(sink, on_failure)
+    def start(self, sink: Sink, on_failure: OnEnd) -> FilmedWith:
+        return self._camera.start(sink, on_failure)
 
-    def preview(self, show: See, hear: Hear | None, on_failure: OnEnd) -> None:
-        self._camera.preview(show, hear, on_failure)
+    def preview(self, show: See, hear: Hear | None, on_failure: OnEnd) -> FilmedWith:
+        return self._camera.preview(show, hear, on_failure)
+
+    def look_closely(self) -> None:
+        if self._made is not None:
+            self._made.look_closely()
 
     def stop(self) -> None:
         if self._made is not None:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
+import msgspec
 from libcamera import Transform
 from picamera2 import MappedArray, Picamera2
 from picamera2.encoders.encoder import Encoder
@@ -25,11 +26,21 @@ from picamera2.encoders.libav_h264_encoder import LibavH264Encoder
 from picamera2.outputs import Output
 
 from appliance.errors import CameraFailed
-from appliance.film.manifest import EndReason
-from appliance.media.jpeg import SMALL, jpeg
+from appliance.film.manifest import EndReason, FilmedWith
+from appliance.media.jpeg import SMALL, STILL, jpeg
 from appliance.records.clock import Clock
-from firmware.camera import PREVIEW_EVERY, PREVIEW_WIDTH, TICKS, Hear, OnEnd, See, Sink
-from firmware.cameras.sensors import sensor_of
+from firmware.camera import (
+    PREVIEW_EVERY,
+    PREVIEW_WIDTH,
+    TICKS,
+    Hear,
+    OnEnd,
+    See,
+    Seen,
+    Sink,
+    brightness,
+)
+from firmware.cameras.sensors import focus_of, sensor_of
 from firmware.microphone import Microphone
 
 _errors = logging.getLogger(__name__)
@@ -40,9 +51,15 @@ _LONGEST_ON_THE_WAY = 1.0
 """Seconds from a sensor to us; a picture that seems older was timed by another clock than ours."""
 _BY_PERIOD = 1
 """Of `AeFlickerMode`: libcamera's FlickerManual."""
+_BY_HAND = 0
+"""Of `AfMode`: libcamera's AfModeManual."""
+_HARDWARE, _SOFTWARE = "bcm2835-codec", "libx264"
 _PROFILE = "high"
 """Of H.264. Without it picamera2 codes in software as fast as can be, with blocks on faces."""
 _CODEC = Path("/sys/class/video4linux/video11/name")
+
+
+_Done = TypeVar("_Done")
 
 
 def has_hardware_encoder(codec: Path = _CODEC) -> bool:
@@ -101,7 +118,7 @@ class _Framing(Encoder):  # type: ignore[misc]
     def __init__(self, failed: Callable[[], None], show: See, frame_rate: int) -> None:
         super().__init__(frame_rate)
         self.frame_skip_count = max(round(frame_rate * PREVIEW_EVERY), 1)
-        self.closed = False
+        self.closed = self.closely = False
         self._failed = failed
         self._show = show
 
@@ -110,11 +127,16 @@ class _Framing(Encoder):  # type: ignore[misc]
 
     def _make_small(self, stream: Any, request: Any) -> None:
         height = round(PREVIEW_WIDTH * self.height / self.width)
-        with MappedArray(request, stream) as seen:
-            frame = av.VideoFrame.from_numpy_buffer(seen.array, "nv12", self.width)
-            small = frame.reformat(PREVIEW_WIDTH, height, "yuvj420p")
-        if not self.closed:
-            self._show(jpeg(small, Fraction(1), SMALL))
+        with MappedArray(request, stream) as points:
+            frame = av.VideoFrame.from_numpy_buffer(points.array, "nv12", self.width)
+            light = brightness(frame)
+            seen = [Seen(jpeg(frame, Fraction(1), SMALL, height), light)]
+            if self.closely:
+                self.closely = False
+                seen.append(Seen(jpeg(frame, Fraction(1), STILL), light, whole=True))
+        for picture in seen:
+            if not self.closed:
+                self._show(picture)
 
 
 class _ToSink(Output):  # type: ignore[misc]
@@ -157,6 +179,8 @@ class Place:
     """Of the lamps in the room; 0: nothing is done about them."""
     upside_down: bool = False
     mirrored: bool = False
+    focus: float | None = None
+    """Metres at which its lens is sharp; None for what suits a room, by its lens."""
 
 
 class PiCamera:
@@ -182,7 +206,7 @@ class PiCamera:
         self._clock = clock
         self._microphone = microphone
         self._library = library
-        self._mains_hz = place.mains_hz
+        self._mains_hz, self._focus = place.mains_hz, place.focus
         # The sensor is read the other way round: that costs nothing.
         self._turn = Transform(hflip=place.upside_down != place.mirrored, vflip=place.upside_down)
         self._camera: Picamera2 | None = None
@@ -197,22 +221,26 @@ class PiCamera:
     def present(self) -> bool:
         return bool(Picamera2.global_camera_info())
 
-    def start(self, sink: Sink, on_failure: OnEnd) -> None:
+    def start(self, sink: Sink, on_failure: OnEnd) -> FilmedWith:
         if self._microphone is not None and sink.with_sound:
             self._microphone.start(sink.sound)
         kind = _Hardware if has_hardware_encoder() else _Software
         encoder = kind(_once(on_failure), self._bit_rate, self._frame_rate)
         output = _ToSink(sink, self._frame_rate, partial(self._began, encoder))
         self._gives = output
-        self._wait_for(_STARTS_WITHIN, "start", partial(self._open, encoder, output))
+        return self._wait_for(_STARTS_WITHIN, "start", partial(self._open, encoder, output))
 
-    def preview(self, show: See, hear: Hear | None, on_failure: OnEnd) -> None:
+    def preview(self, show: See, hear: Hear | None, on_failure: OnEnd) -> FilmedWith:
         if self._microphone is not None and hear is not None:
             self._microphone.listen(hear)
             self._microphone.begin(self._clock.monotonic())
         # Opened as for a film: another size could come from another part of the sensor.
         encoder = self._gives = _Framing(_once(on_failure), show, self._frame_rate)
-        self._wait_for(_STARTS_WITHIN, "start", partial(self._open, encoder, None))
+        return self._wait_for(_STARTS_WITHIN, "start", partial(self._open, encoder, None))
+
+    def look_closely(self) -> None:
+        if isinstance(self._gives, _Framing):
+            self._gives.closely = True
 
     def stop(self) -> None:
         # Sound and picture end together, and a microphone that hangs holds up no camera.
@@ -226,7 +254,7 @@ class PiCamera:
             if self._microphone is not None:
                 self._microphone.stop()
 
-    def _open(self, encoder: Encoder, output: Output | None) -> None:
+    def _open(self, encoder: Encoder, output: Output | None) -> FilmedWith:
         camera = self._camera = self._library()
         camera.configure(
             camera.create_video_configuration(
@@ -235,10 +263,61 @@ class PiCamera:
                 raw=None,
                 sensor=self._mode(camera),
                 transform=self._turn,
-                controls={"FrameRate": self._frame_rate, **self._against_flicker(camera)},
+                controls={
+                    "FrameRate": self._frame_rate,
+                    **self._against_flicker(camera),
+                    **self._sharp(camera),
+                },
             )
         )
+        filmed_with = self._filmed_with(camera)
         camera.start_recording(encoder, output)
+        return filmed_with
+
+    def _filmed_with(self, camera: Picamera2) -> FilmedWith:
+        """What libcamera says that it made of what was asked, as far as that is understood: what is
+        only told keeps no kit from filming."""
+        plain = FilmedWith(
+            camera=self.name,
+            size=self._size,
+            frame_rate=self._frame_rate,
+            encoder=f"{_HARDWARE if has_hardware_encoder() else _SOFTWARE}, {_PROFILE}",
+            bit_rate=self._bit_rate,
+        )
+        try:
+            return msgspec.convert(msgspec.to_builtins(plain) | self._said_of(camera), FilmedWith)
+        except Exception:
+            _errors.exception("what libcamera says of its camera is not understood")
+            return plain
+
+    def _said_of(self, camera: Picamera2) -> dict[str, Any]:
+        """The fields of a `FilmedWith` that libcamera knows."""
+        said, can = camera.camera_properties, camera.camera_controls
+        sensor = camera.camera_configuration().get("sensor") or {}
+        # Of the sensor's points, those that the mode reads: left, top, width, height.
+        _, _, wide, high = said.get("ScalerCropMaximum", (0, 0, 0, 0))
+        across, _ = said.get("PixelArraySize", (0, 0))
+        width, height = self._size
+        seen = min(wide, high * width / height) / across if wide and across else None
+        found = {
+            "camera": said.get("Model"),
+            "read": sensor.get("output_size"),
+            "seen": seen and round(min(seen, 1.0), 3),
+            "focus": self._sharp(camera).get("LensPosition"),
+        }
+        if "ExposureTime" in can:
+            shortest, longest, *_ = can["ExposureTime"]
+            found["exposure"] = shortest, min(longest, _MICROSECONDS // self._frame_rate)
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _sharp(self, camera: Picamera2) -> dict[str, Any]:
+        """The lens where it is to stay: looking for what is sharp, it would hunt in the midst of a
+        film, and be heard. Of one that cannot be moved nothing is asked."""
+        metres = self._focus or focus_of(camera.camera_properties.get("Model", ""))
+        if metres is None or "LensPosition" not in camera.camera_controls:
+            return {}
+        nearest = camera.camera_controls["LensPosition"][1]
+        return {"AfMode": _BY_HAND, "LensPosition": min(1 / metres, nearest)}
 
     def _mode(self, camera: Picamera2) -> dict[str, Any]:
         """How the sensor is read, so that all is filmed that the lens sees; of a camera that is not
@@ -288,10 +367,10 @@ class PiCamera:
         if camera is not None:
             camera.close()
 
-    def _wait_for(self, seconds: float, what: str, action: Callable[[], None]) -> None:
+    def _wait_for(self, seconds: float, what: str, action: Callable[[], _Done]) -> _Done:
         """Have something done, but wait no longer than `seconds`. Raises CameraFailed."""
         try:
-            self._worker.submit(action).result(seconds)
+            return self._worker.submit(action).result(seconds)
         except Exception as error:
             raise CameraFailed(f"The camera does not {what}.", "Check its cable.") from error
 

@@ -13,17 +13,17 @@ from fractions import Fraction
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import av
 from av.video.frame import PictureType
 
 from appliance.config import Faults
 from appliance.errors import CameraFailed
-from appliance.film.manifest import EndReason
+from appliance.film.manifest import EndReason, FilmedWith
 from appliance.media.colours import Colours, space_of
 from appliance.media.footage import Upright, aspect_of, light_in
-from appliance.media.jpeg import SMALL, jpeg
+from appliance.media.jpeg import SMALL, STILL, jpeg
 from appliance.records.clock import Clock
 from firmware.camera import (
     PREVIEW_EVERY,
@@ -33,10 +33,13 @@ from firmware.camera import (
     Hear,
     OnEnd,
     See,
+    Seen,
     Sink,
+    brightness,
 )
 from firmware.microphone import SoundClock
 
+_CODER: Final = "libx264"
 _STOPS_WITHIN = 5.0
 """Seconds that `stop` waits for the picture under way."""
 _DRIFT = SAMPLE_RATE // 25
@@ -204,7 +207,7 @@ class PictureEncoder:
     """H.264 with a key frame in each second of film, and nothing held back."""
 
     def __init__(self, width: int, height: int, rate: Fraction, bit_rate: int) -> None:
-        self._context = av.CodecContext.create("libx264", "w")
+        self._context = av.CodecContext.create(_CODER, "w")
         self._context.width, self._context.height = width, height
         self._context.pix_fmt = "yuv420p"
         self._context.time_base = Fraction(1, TICKS)
@@ -303,7 +306,7 @@ class SceneCamera:
         self._clock = clock
         self._hurry = hurry
         self._faults = faults
-        self._stopping = threading.Event()
+        self._stopping, self._closely = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
     @property
@@ -317,13 +320,19 @@ class SceneCamera:
     def present(self) -> bool:
         return "camera-missing" not in self._faults.happen
 
-    def start(self, sink: Sink, on_failure: OnEnd) -> None:
+    def start(self, sink: Sink, on_failure: OnEnd) -> FilmedWith:
         if "camera-does-not-start" in self._faults.happen:
             raise CameraFailed("The camera does not start, as it was asked not to.")
         self._look(partial(self._film, sink), on_failure, lambda: sink.busy)
+        return self._filmed_with()
 
-    def preview(self, show: See, hear: Hear | None, on_failure: OnEnd) -> None:
+    def preview(self, show: See, hear: Hear | None, on_failure: OnEnd) -> FilmedWith:
+        self._closely.clear()
         self._look(partial(self._frame, show, hear), on_failure, lambda: False)
+        return self._filmed_with()
+
+    def look_closely(self) -> None:
+        self._closely.set()
 
     def stop(self) -> None:
         if self._thread is None:
@@ -333,6 +342,15 @@ class SceneCamera:
         if self._thread.is_alive():
             raise CameraFailed("The camera does not stop.")
         self._thread = None
+
+    def _filmed_with(self) -> FilmedWith:
+        return FilmedWith(
+            camera="scene",
+            size=(self._scene.width, self._scene.height),
+            frame_rate=round(self._scene.rate),
+            encoder=_CODER,
+            bit_rate=self._bit_rate,
+        )
 
     def _look(
         self,
@@ -399,7 +417,12 @@ class SceneCamera:
         for take in takes:
             if take.time >= due:
                 due = take.time + round(PREVIEW_EVERY * TICKS)
-                show(jpeg(take.frame, Fraction(1), SMALL, min(height, self._scene.height)))
+                light = brightness(take.frame)
+                small = jpeg(take.frame, Fraction(1), SMALL, min(height, self._scene.height))
+                show(Seen(small, light))
+                if self._closely.is_set():
+                    self._closely.clear()
+                    show(Seen(jpeg(take.frame, Fraction(1), STILL), light, whole=True))
             if hear is not None:
                 for frame in sound.hear(take):
                     hear(frame)

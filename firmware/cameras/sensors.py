@@ -104,6 +104,16 @@ SENSORS: Mapping[str, Sensor] = {
 """By what libcamera calls them."""
 
 
+def focus_of(model: str) -> float | None:
+    """Metres at which a lens that can be moved is set for a room; None for others.
+
+    A Module 3 is so kept sharp from 1 m to the wall behind, its wide one from half a metre on.
+    """
+    if sensor_of(model) is not SENSORS["imx708"]:
+        return None
+    return 1.0 if "wide" in model.split("_") else 2.0
+
+
 def sensor_of(model: str) -> Sensor | None:
     """Of a camera that libcamera calls so, with any lens (`imx708_wide`, `imx708_noir`); None of
     one that is not known."""

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser
 from werkzeug.serving import make_server
 
+from appliance.film.manifest import FilmedWith
 from appliance.media.stills import still
 from appliance.records.files import ID
 from appliance.selftest.kit import free_port
@@ -23,6 +24,15 @@ from tests.web_ui.wording.test_language import fill
 from web_ui.system.tls import ensure_certificate
 
 EVERY = (PHONE, TABLET, LAPTOP)
+SET_TO = FilmedWith(
+    camera="imx708_wide",
+    size=(1280, 720),
+    frame_rate=25,
+    encoder="bcm2835-codec, high",
+    bit_rate=5_000_000,
+    seen=1.0,
+    focus=1.0,
+)
 COOKIES = ("__Host-attune", "__Host-attune-paired")
 
 
@@ -103,7 +113,11 @@ def test_a_visit_is_led_with_javascript_off(chromium: Browser, tmp_path: Path) -
             picture = io.BytesIO()
             still(io.BytesIO(films.film(75)), 1, picture)
             kit.home.preview.write_bytes(picture.getvalue())
-            kit.recorder.show(state="preview", light="preview", case=case)
+            kit.home.close_look.write_bytes(picture.getvalue())
+            kit.recorder.show(
+                state="preview", light="preview", case=case, brightness=0.1, looks=1,
+                filmed_with=SET_TO,
+            )  # fmt: skip
             visitor.follow("Look again")
             seen = visitor.page.locator("#seen")
             assert seen.evaluate("picture => picture.decode().then(() => picture.naturalWidth)") > 0

@@ -143,6 +143,11 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
     level = page.get_by_role("meter", name="Sound")
     wait_for("how loud it is", lambda: level.evaluate("level => level.value") or None, PATIENCE)
     assert page.locator("#heard").inner_text().split(":")[0].split(".")[0] in LOUDNESS
+    assert page.locator("#bright").inner_text() == "Good: bright enough."
+    visitor.press("Look closely, to see whether it is sharp")
+    close = page.locator("#close-look")
+    width = "picture => picture.decode().then(() => picture.naturalWidth)"
+    assert close.evaluate(width) == kit.config.width
     assert not list(kit.home.recordings.glob("*")), "framing keeps nothing"
     visitor.look("12-framing")
     visitor.press("Turn the camera off")

@@ -18,7 +18,7 @@ from av.video.frame import PictureType
 
 from appliance.film.manifest import EndReason
 from appliance.records.clock import SystemClock
-from firmware.camera import PREVIEW_EVERY, SAMPLE_RATE, TICKS, Camera, GuardedSink
+from firmware.camera import PREVIEW_EVERY, SAMPLE_RATE, TICKS, Camera, GuardedSink, Seen, brightness
 from firmware.cameras.scene import FilmScene, SceneCamera
 from firmware.cameras.testcard import TestCard
 from firmware.microphone import Microphone
@@ -54,7 +54,8 @@ class Filmed:
     def film(self, seconds: float = SECONDS) -> None:
         sink = GuardedSink(self.reel, 60, CLOCK, self.failures.append)
         began = CLOCK.monotonic()
-        self.camera.start(sink, self.failures.append)
+        set_to = self.camera.start(sink, self.failures.append)
+        assert (set_to.size, set_to.frame_rate) == (self.size, self.rate)
         wait_for(lambda: self.reel.pictures or None)
         first = CLOCK.monotonic()
         self.until_first = first - began
@@ -64,6 +65,24 @@ class Filmed:
         self.until_off = CLOCK.monotonic() - stopped
         self.lasted = CLOCK.monotonic() - first
         self.missed = sink.missed
+
+
+@pytest.mark.parametrize("form", ["yuv420p", "nv12"])
+@pytest.mark.parametrize("size", [(1280, 720), (320, 180), (66, 34), (16, 2)])
+@pytest.mark.parametrize(
+    ("luma", "light"), [(0, 0.0), (16, 0.0), (60, 0.201), (126, 0.502), (235, 1.0), (255, 1.0)]
+)
+def test_how_bright_a_picture_is_does_not_depend_on_its_size_or_form(
+    form: str, size: tuple[int, int], luma: int, light: float
+) -> None:
+    frame = av.VideoFrame(*size, form)
+    for number, plane in enumerate(frame.planes):
+        # What lies beside the picture, to fill a line, is no part of it.
+        lines, wide = bytearray(b"\xff" * plane.buffer_size), plane.line_size
+        for at in range(0, len(lines), wide):
+            lines[at : at + size[0]] = bytes([luma if number == 0 else 128]) * size[0]
+        plane.update(lines)
+    assert brightness(frame) == pytest.approx(light, abs=0.001)
 
 
 Made = tuple[Camera, tuple[int, int], int]
@@ -187,11 +206,22 @@ def test_nothing_comes_after_the_stop_and_a_second_film_begins_anew(
 def test_it_shows_small_pictures_for_framing_lets_hear_and_films_after_that(
     made: Made,
 ) -> None:
-    camera, (width, height), _ = made
+    camera, (width, height), rate = made
     shown, heard, failures = list[bytes](), list[int](), list[EndReason]()
+    light = set[float]()
+    whole = list[bytes]()
+
+    def show(seen: Seen) -> None:
+        (whole if seen.whole else shown).append(seen.picture)
+        light.add(seen.light)
+
     began = CLOCK.monotonic()
-    camera.preview(shown.append, lambda frame: heard.append(frame.samples), failures.append)
+    set_to = camera.preview(show, lambda frame: heard.append(frame.samples), failures.append)
+    assert (set_to.size, set_to.frame_rate) == ((width, height), rate)
     wait_for(lambda: (len(shown) >= 4 and sum(heard) > SAMPLE_RATE) or None)
+    assert not whole
+    camera.look_closely()
+    wait_for(lambda: whole or None)
     camera.stop()
     lasted = CLOCK.monotonic() - began
     count, sounds = len(shown), len(heard)
@@ -205,6 +235,11 @@ def test_it_shows_small_pictures_for_framing_lets_hear_and_films_after_that(
         assert picture.width == pytest.approx(min(480, width), abs=2)
         assert picture.height == pytest.approx(picture.width * height / width, abs=2)
     assert len(set(shown)) > 1
+    assert all(0 < one < 1 for one in light)
+    (closely,) = whole
+    with av.open(io.BytesIO(closely), format="jpeg_pipe") as coded:
+        (picture,) = coded.decode(video=0)
+    assert (picture.width, picture.height) == (width, height)
     filmed = Filmed(*made)
     filmed.film(0.3)
     assert not failures and not filmed.failures
@@ -212,7 +247,7 @@ def test_it_shows_small_pictures_for_framing_lets_hear_and_films_after_that(
 
 
 def test_framing_is_deaf_where_only_pictures_were_agreed_to(camera: Camera) -> None:
-    shown, failures = list[bytes](), list[EndReason]()
+    shown, failures = list[Seen](), list[EndReason]()
     camera.preview(shown.append, None, failures.append)
     wait_for(lambda: shown or None)
     camera.stop()

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from appliance.protocol.requests import CorrectTime, Enrol, LetIn, SetTime, Stop
@@ -17,7 +18,7 @@ from appliance.records.clock import Correction
 from appliance.records.files import Home, new_id, save, save_fact, to_json
 from appliance.records.signing import Signer
 from firmware.inbox import watch
-from tests.support.fakes import PRACTITIONER, SERVICE, Stage
+from tests.support.fakes import FILMED_WITH, PRACTITIONER, SERVICE, Stage
 
 STRANGER = Signer.generate("practitioner-x")
 
@@ -134,6 +135,28 @@ def test_a_forged_wish_to_open_the_camera_does_not_close_it(kit: Stage) -> None:
     assert kit.ask(kit.preview()) == "done" and kit.state is State.PREVIEW
     assert kit.ask(kit.preview(signer=STRANGER)) == "done", "it is open, as was asked"
     assert kit.state is State.PREVIEW
+
+
+def test_a_close_look_is_for_who_may_frame_and_while_the_camera_is_open_for_it(kit: Stage) -> None:
+    """Nothing opens for it, and it goes with the rest of what was framed."""
+
+    def closely(signer: Signer = PRACTITIONER.signer) -> str:
+        return kit.ask(msgspec.structs.replace(kit.preview(signer=signer), closely=True))
+
+    kit.arm()
+    assert closely() == "refused" and "camera on" not in kit.happened
+    assert kit.ask(kit.preview()) == "done"
+    assert closely(STRANGER) == "refused"
+    kit.advance(1)
+    assert kit.close_look is None and kit.status.looks == 0
+    assert closely() == "done"
+    kit.advance(1)
+    assert kit.close_look and kit.status.looks == 1
+    assert (kit.status.brightness, kit.status.filmed_with) == (0.5, FILMED_WITH)
+    kit.press()
+    assert kit.state is State.FILMING and closely() == "refused"
+    assert kit.close_look is None and kit.status.brightness is None
+    assert kit.status.filmed_with == FILMED_WITH
 
 
 def test_a_false_time_is_in_the_log_once_and_a_true_one_never(kit: Stage) -> None:

@@ -42,7 +42,7 @@ from firmware.writer import (
 )
 from tests.support import films
 from tests.support.clocks import NOON, FakeClock
-from tests.support.fakes import CASE, Reel, look_at, muxed
+from tests.support.fakes import CASE, FILMED_WITH, Reel, look_at, muxed
 
 SIGNER = Signer.generate("kit-test")
 CARD = TestCard(320, 180, 30)
@@ -115,6 +115,7 @@ class Place:
     def write(self, pieces: list[bytes]) -> None:
         """As fast as the card takes it."""
         self.writer.begin()
+        self.writer.filmed_with(FILMED_WITH)
         for piece in pieces:
             while self.writer.busy:
                 self.grown.wait(0.1)
@@ -211,6 +212,35 @@ def test_a_film_is_on_the_card_whole_signed_and_opens_with_the_case_alone(
     assert place.numbers() == list(range(150))
     assert (place.writer.frames, place.writer.segments) == (150, 3)
     assert place.writer.bytes == sum(p.stat().st_size for p in place.directory.glob("*.mp4.age"))
+
+
+def test_a_film_says_what_its_camera_was_set_to_before_anything_of_it_is_on_the_card(
+    place: Place, five_seconds: list[bytes]
+) -> None:
+    place.writer.begin()
+    for piece in five_seconds[:20]:
+        place.writer.write(piece)
+    assert not place.grown.wait(0.2), "what the camera is set to is told first"
+    place.writer.filmed_with(FILMED_WITH)
+    assert place.grown.wait(30)
+    # As a pulled plug leaves it.
+    assert place.manifest().filmed_with == FILMED_WITH
+    lost = place.home.root.parent / "lost"
+    shutil.copytree(place.home.root, lost)
+    recover(Home(lost, place.home.run), SIGNER)
+    text = (Home(lost, place.home.run).recording(place.recording) / "manifest").read_text()
+    assert parse_manifest(text, [SIGNER.verifier]).filmed_with == FILMED_WITH
+    place.finish()
+    manifest = place.manifest()
+    assert manifest.filmed_with == FILMED_WITH and manifest.signed_by == SIGNER.verifier
+
+
+def test_a_film_whose_camera_never_opened_ends_without_a_word_of_it(place: Place) -> None:
+    place.writer.begin()
+    place.finish(EndReason.CAMERA_FAILED)
+    manifest = place.manifest()
+    assert manifest.filmed_with is None
+    assert manifest.ended is not None and manifest.ended.why is EndReason.CAMERA_FAILED
 
 
 def test_segments_are_cut_at_key_frames_and_each_plays_by_itself(
@@ -446,7 +476,7 @@ def cut(place: Place, to: Path, pieces: list[bytes]) -> Home:
     directory = home.recording(place.recording)
     lines = (directory / "manifest").read_text().splitlines(keepends=True)
     # The last segment has no line, no index and no end; the line before it was torn.
-    (directory / "manifest").write_text("".join(lines[:3]) + lines[3][:40])
+    (directory / "manifest").write_text("".join(lines[:4]) + lines[4][:40])
     tail = directory / segment_name(2)
     os.truncate(tail, tail.stat().st_size - 100)
     (directory / "0002.index.age").unlink()

@@ -126,7 +126,7 @@ ELSEWHERE = {
     "firmware/microphone.py Microphone._device": "a microphone, no file",
     "firmware/muxer.py Muxer._open": "a film that is being made",
     "firmware/free_space.py FreeSpace.reserve": "a new file",
-    "firmware/writer.py FilmWriter._close_segment": "adds to one's own manifest",
+    "firmware/writer.py FilmWriter._tell": "adds to one's own manifest",
     "web_ui/__main__.py _end_children": "the kernel's",
     "web_ui/app.py assets": "files of this software",
     "web_ui/session/unlocked.py Practitioner.case": "a case, no file",
@@ -457,6 +457,7 @@ OF_OTHERS = {
     "inbox": new_id(),
     "sync_requests": f"{new_id()}.json",
     "preview": "",
+    "close_look": "",
     "virtual_button": "",
 }
 """The places of a home that another process than the page writes, and what is planted there."""

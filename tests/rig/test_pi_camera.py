@@ -144,7 +144,7 @@ def test_a_camera_that_is_in_use_does_not_start(parts: Parts) -> None:
             "imx708_wide",
             50,
             {"output_size": (2304, 1296), "bit_depth": 10},
-            {"AeFlickerMode": 1, "AeFlickerPeriod": 10_000},
+            {"AeFlickerMode": 1, "AeFlickerPeriod": 10_000, "AfMode": 0, "LensPosition": 1.0},
         ),
         (
             "imx477",
@@ -171,11 +171,21 @@ def test_all_that_the_lens_sees_is_filmed_and_lamps_draw_no_bands(
 
         @property
         def camera_properties(self) -> dict[str, Any]:
-            return {**super().camera_properties, "Model": model}
+            return {
+                **super().camera_properties,
+                "Model": model,
+                "PixelArraySize": (4608, 2592),
+                "ScalerCropMaximum": (768, 432, 3072, 1728),
+            }
 
         @property
         def camera_controls(self) -> dict[str, Any]:
-            return {**super().camera_controls, "AeFlickerMode": (0, 1, 0)}
+            return {
+                **super().camera_controls,
+                "AeFlickerMode": (0, 1, 0),
+                "LensPosition": (0.0, 15.0, 1.0),
+                "ExposureTime": (26, 220_000_000, 20_000),
+            }
 
         def create_video_configuration(self, **words: Any) -> Any:
             if not words:
@@ -191,13 +201,78 @@ def test_all_that_the_lens_sees_is_filmed_and_lamps_draw_no_bands(
 
     camera = PiCamera(1280, 720, 25, 2_000_000, CLOCK, None, Called, Place(mains_hz))
     reel = Reel()
-    camera.start(reel, lambda why: None)
+    set_to = camera.start(reel, lambda why: None)
     wait_for(lambda: reel.pictures or None)
     camera.stop()
     assert closed.wait(10)
+    assert (set_to.camera, set_to.size, set_to.frame_rate) == (model, (1280, 720), 25)
+    # What libcamera says, whatever was asked: the mode that it took sees two thirds.
+    assert (set_to.seen, set_to.exposure) == (0.667, (26, 40_000))
+    assert set_to.focus == controls.get("LensPosition")
+    assert set_to.encoder == "libx264, high"
     assert asked["sensor"] == sensor
     assert asked["raw"] is None
     assert asked["controls"] == {"FrameRate": 25, **controls}
+
+
+def test_a_camera_whose_words_are_not_understood_films_all_the_same() -> None:
+    from picamera2 import Picamera2
+
+    from firmware.cameras.picamera import PiCamera
+
+    closed = threading.Event()
+
+    class Odd(Picamera2):  # type: ignore[misc]
+        @property
+        def camera_properties(self) -> dict[str, Any]:
+            return {
+                **super().camera_properties,
+                "ScalerCropMaximum": "all",
+                "Model": 5 * "long" * 9,
+            }
+
+        def close(self) -> None:
+            super().close()
+            closed.set()
+
+    camera, reel = PiCamera(1280, 720, 25, 2_000_000, CLOCK, None, Odd), Reel()
+    set_to = camera.start(reel, lambda why: None)
+    wait_for(lambda: reel.pictures or None)
+    camera.stop()
+    assert closed.wait(10)
+    assert (set_to.camera, set_to.seen) == (camera.name, None)
+
+
+@pytest.mark.parametrize(
+    ("metres", "lens", "asked"),
+    [
+        (0.5, (0.0, 15.0, 1.0), {"AfMode": 0, "LensPosition": 2.0}),
+        (0.1, (0.0, 8.0, 1.0), {"AfMode": 0, "LensPosition": 8.0}),
+        (None, (0.0, 15.0, 1.0), {"AfMode": 0, "LensPosition": 0.5}),
+        (2.0, None, {}),
+    ],
+)
+def test_a_lens_stays_where_it_is_set_and_one_that_cannot_be_moved_is_left(
+    metres: float | None, lens: tuple[float, float, float] | None, asked: dict[str, Any]
+) -> None:
+    from picamera2 import Picamera2
+
+    from firmware.cameras.picamera import PiCamera, Place
+
+    class Lens(Picamera2):  # type: ignore[misc]
+        @property
+        def camera_properties(self) -> dict[str, Any]:
+            return {**super().camera_properties, "Model": "imx708"}
+
+        @property
+        def camera_controls(self) -> dict[str, Any]:
+            return super().camera_controls | ({"LensPosition": lens} if lens else {})
+
+    place = Place(focus=metres)
+    opened = Lens()
+    camera = PiCamera(1280, 720, 25, 2_000_000, CLOCK, None, place=place)
+    assert camera._sharp(opened) == asked
+    opened.close()
 
 
 @pytest.mark.parametrize(

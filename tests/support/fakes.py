@@ -15,7 +15,7 @@ from gpiozero.pins.mock import MockFactory
 from appliance.age.identities import generate_identity
 from appliance.config import Config
 from appliance.errors import CameraFailed, LightFailed, SoundFailed
-from appliance.film.manifest import EndReason, Manifest, read_manifest
+from appliance.film.manifest import EndReason, FilmedWith, Manifest, read_manifest
 from appliance.film.segment import Create, create
 from appliance.protocol.case_record import CaseRecord
 from appliance.protocol.permits import Permit, PressRefusal
@@ -29,7 +29,7 @@ from appliance.vault.keys import PrivateKeys
 from firmware.board import Equipment
 from firmware.books import KitBooks
 from firmware.button import SETTLE, Button, Debounce
-from firmware.camera import SAMPLE_RATE, OnEnd, Sink
+from firmware.camera import SAMPLE_RATE, OnEnd, See, Seen, Sink
 from firmware.cameras.scene import Scene, SceneCamera, sound_frame
 from firmware.cameras.testcard import TestCard
 from firmware.capture import Capture
@@ -156,6 +156,11 @@ def _second_of_pictures() -> Reel:
     return reel
 
 
+FILMED_WITH = FilmedWith(
+    camera="fake", size=(160, 96), frame_rate=30, encoder="libx264", bit_rate=1_000_000
+)
+
+
 class FakeCamera:
     """Gives real coded pictures at the pace of a clock, and fails where it is told to."""
 
@@ -166,13 +171,14 @@ class FakeCamera:
         self._clock, self._happened = clock, happened
         self._reel = _second_of_pictures()
         self.sink: Sink | None = None
-        self.show: Callable[[bytes], None] | None = None
+        self.show: See | None = None
         self.hear: Callable[[av.AudioFrame], None] | None = None
         self.on_failure: Callable[[EndReason], None] = lambda why: None
         self.is_present = True
         self.loading = False
         self.stalled = self.fails_to_start = self.fails_to_stop = False
-        self.mute = self.fails_to_hear = False
+        self.mute = self.fails_to_hear = self.closely = False
+        self.light = 0.5
         self.takes = 0.0
         """Seconds to start."""
         self.before_picture: Callable[[], None] = lambda: None
@@ -186,7 +192,7 @@ class FakeCamera:
     def present(self) -> bool:
         return self.is_present
 
-    def start(self, sink: Sink, on_failure: Callable[[EndReason], None]) -> None:
+    def start(self, sink: Sink, on_failure: Callable[[EndReason], None]) -> FilmedWith:
         self._happened.append("camera on")
         self.sink, self.on_failure = sink, on_failure
         self._began, self._given = self._clock.monotonic(), 0
@@ -196,18 +202,23 @@ class FakeCamera:
         if self.fails_to_start:
             raise CameraFailed("The camera does not start.")
         self.roll()
+        return FILMED_WITH
 
     def preview(
         self,
-        show: Callable[[bytes], None],
+        show: See,
         hear: Callable[[av.AudioFrame], None] | None,
         on_failure: Callable[[EndReason], None],
-    ) -> None:
+    ) -> FilmedWith:
         self._happened.append("camera on")
         self.show, self.hear, self.on_failure = show, hear, on_failure
         if self.fails_to_start:
             raise CameraFailed("The camera does not start.")
         self.roll()
+        return FILMED_WITH
+
+    def look_closely(self) -> None:
+        self.closely = True
 
     def stop(self) -> None:
         if self.fails_to_stop:
@@ -219,7 +230,10 @@ class FakeCamera:
     def roll(self) -> None:
         """Give the pictures that are due by now."""
         if self.show is not None and not self.stalled:
-            self.show(b"JPEG of second %d" % self._clock.monotonic())
+            self.show(Seen(b"JPEG of second %d" % self._clock.monotonic(), self.light))
+            if self.closely:
+                self.closely = False
+                self.show(Seen(b"whole JPEG", self.light, whole=True))
         if self.hear is not None and not self.mute:
             self.hear(sound_frame(bytes(2 * SAMPLE_RATE // 4), 0))
         while (
@@ -295,6 +309,7 @@ class Stage:
         self.removals = Removals(self.home, self.books, self.log, lambda: self.time.now, emptying)
         self.removals.finish()
         self.seen: bytes | None = None
+        self.close_look: bytes | None = None
         """What the page is shown for framing."""
         self.no_memory = False
         self.time = Timekeeper(self.books, self.clock, self.log)
@@ -359,10 +374,15 @@ class Stage:
             self._grown.wait(0.1)
             self._grown.clear()
 
-    def _show(self, picture: bytes | None) -> None:
-        if picture is not None and self.no_memory:
+    def _show(self, seen: Seen | None) -> None:
+        if seen is not None and self.no_memory:
             raise OSError("no memory")
-        self.seen = picture
+        if seen is None:
+            self.seen = self.close_look = None
+        elif seen.whole:
+            self.close_look = seen.picture
+        else:
+            self.seen = seen.picture
 
     def close(self) -> None:
         """End what is under way, as the end of the process would; what died stays as it is."""

@@ -159,9 +159,16 @@ class Process:
             process.communicate()
 
 
-def preview(recorder: Process, open_it: bool) -> Preview:
+def preview(recorder: Process, open_it: bool, *, closely: bool = False) -> Preview:
     now, status = CLOCK.read(), recorder.status()
     assert status is not None
     said = Framing(kit=status.kit, boot=now.boot, boottime=now.boottime)
     note = PRACTITIONER.signer.sign(to_json(said).decode() + "\n")
-    return Preview(id=new_id(), boot=now.boot, boottime=now.boottime, open=open_it, note=note)
+    return Preview(
+        id=new_id(),
+        boot=now.boot,
+        boottime=now.boottime,
+        open=open_it,
+        note=note,
+        closely=closely,
+    )

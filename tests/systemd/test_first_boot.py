@@ -156,7 +156,7 @@ def set_back_kit(root: Path) -> dict[str, str]:
             'store = "sftp://kit@old.example/films"\nstore_access = "/root/store"\n'
             'base_networks = [\n  "Old office",\n]\nbutton_pin = 5\nread_back_pin = 22\n'
             'microphone = "hw:CARD=Ohr \\"1\\",DEV=0"\nwidth = 1920\n'
-            "mains_hz = 60\nupside_down = true\nmirrored = true\n"
+            "mains_hz = 60\nupside_down = true\nmirrored = true\nfocus = 1.5\n"
         )
     for path, text in OTHERS.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -188,6 +188,7 @@ def assert_as_on_the_first_day(root: Path, before: dict[str, str]) -> None:
     # What was soldered stays.
     assert (config.button_pin, config.read_back_pin, config.width) == (5, 22, 1920)
     assert (config.mains_hz, config.upside_down, config.mirrored) == (60, True, True)
+    assert config.focus == 1.5
     assert config.microphone == 'hw:CARD=Ohr "1",DEV=0'
 
 

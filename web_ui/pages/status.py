@@ -25,6 +25,7 @@ from web_ui.wording.status_line import (
     free_in_words,
     heard,
     lamp_in_words,
+    light_in_words,
     reason_in_words,
     removable_in_words,
     sent_in_words,
@@ -107,6 +108,7 @@ def marker(status: RecorderStatus | None) -> str:
         return f"silent {progress} {jobs}"
     return (
         f"{status.state} {status.clock} {status.permit} {status.recording} {status.ended} "
+        f"{status.looks} "
         f"{status.reason} {progress} {jobs}"
     )
 
@@ -162,6 +164,7 @@ def _told() -> bytes:
         "locked": g.practitioner is None,
         "making": _making(),
         "heard": heard(status) if g.practitioner else None,
+        "bright": light_in_words(status) if g.practitioner else "",
     }
     return msgspec.json.encode(told)
 

@@ -1,6 +1,7 @@
 """The visit: who is here today, framing, and what can be done during a film."""
 
 from functools import partial
+from pathlib import Path
 
 from flask import Blueprint, abort, redirect, request, url_for
 from flask.typing import ResponseReturnValue
@@ -17,7 +18,7 @@ from web_ui.parts import parts
 from web_ui.session.access import data
 from web_ui.session.current import ask_for_word, case_page, open_case, practitioner
 from web_ui.wording.language import _
-from web_ui.wording.status_line import heard
+from web_ui.wording.status_line import camera_in_words, heard, light_in_words
 
 pages = Blueprint("visit", __name__, url_prefix="/cases/<id:case>/visit")
 
@@ -65,6 +66,9 @@ def frame(case: str) -> ResponseReturnValue:
         framing=status is not None and status.state is State.PREVIEW,
         filming=status is not None and status.state is State.FILMING,
         heard=heard(status),
+        light=light_in_words(status),
+        set_to=camera_in_words(status),
+        looks=status.looks if status is not None else 0,
     )
 
 
@@ -74,14 +78,16 @@ def look(case: str) -> ResponseReturnValue:
     opened = open_case(case)
     if first := ask_for_word(case):
         return first
-    wanted = request.form.get("camera") == "on"
+    closely = request.form.get("camera") == "closely"
+    wanted = closely or request.form.get("camera") == "on"
     if parts().recorder.armed_case() == case or not wanted:
         now, note = parts().clock.read(), ""
         if wanted and (status := parts().recorder.status()) is not None:
             said = Framing(kit=status.kit, boot=now.boot, boottime=now.boottime)
             note = sign_fact(opened.keys.signer, said)
-        parts().recorder.ask(partial(Preview, open=wanted, note=note))
-        parts().note("framing-asked" if wanted else "framing-ended", case=case)
+        parts().recorder.ask(partial(Preview, open=wanted, note=note, closely=closely))
+        if not closely:
+            parts().note("framing-asked" if wanted else "framing-ended", case=case)
     return redirect(url_for("visit.frame", case=case), 303)
 
 
@@ -89,11 +95,22 @@ def look(case: str) -> ResponseReturnValue:
 @data
 def picture(case: str) -> ResponseReturnValue:
     """What the camera sees now; 404 if it is not open for this case."""
+    return _seen(case, parts().home.preview)
+
+
+@pages.get("/close-look.jpg")
+@data
+def close_look(case: str) -> ResponseReturnValue:
+    """What it saw when somebody asked for all the points; 404 likewise, and before."""
+    return _seen(case, parts().home.close_look)
+
+
+def _seen(case: str, path: Path) -> ResponseReturnValue:
     open_case(case)
     if case not in practitioner().word_said or _status_of(case, State.PREVIEW) is None:
         abort(404)
     try:
-        seen = read_plain(parts().home.preview)
+        seen = read_plain(path)
     except (FileNotFoundError, BadFile):
         abort(404)
     # Looked at again: what was read may be of whoever is framed next.

@@ -90,6 +90,7 @@ function show(told) {
   const sound = document.getElementById("sound");
   if (sound && told.heard) sound.value = told.heard.level;
   if (told.heard) text("heard", told.heard.words);
+  if (told.bright) text("bright", told.bright);
   for (const [job, percent] of Object.entries(told.making)) {
     const bar = document.querySelector(`progress[data-job="${job}"]`);
     if (bar) bar.value = percent;

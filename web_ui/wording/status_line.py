@@ -14,6 +14,10 @@ from web_ui.wording.times import in_words
 
 QUIETEST = 60.0
 """Decibels below the loudest there can be at which the page shows no sound."""
+DARK = 0.2
+"""Of the way from black to white: where a camera cannot make a room brighter, its picture is below;
+where it can, about twice as bright."""
+_WHOLE_WIDTH = 0.95
 QUIET, TOO_LOUD = -40.0, -3.0
 """Decibels: below, a voice is lost beside the room's own noise; above, what is louder still would
 be cut off."""
@@ -42,6 +46,44 @@ def heard(status: RecorderStatus | None) -> Heard | None:
     if status.sound.loudest > TOO_LOUD:
         return Heard(level, _("Too loud. Move the kit away from what is loud."))
     return Heard(level, _("Good: loud enough, and not too loud."))
+
+
+def light_in_words(status: RecorderStatus | None) -> str:
+    """Whether it is bright enough to film; '' while nothing is framed."""
+    if status is None or status.state is not State.PREVIEW or status.brightness is None:
+        return ""
+    if status.brightness < DARK:
+        return _("It is too dark: faces will hardly be seen. Switch on a lamp or open a curtain.")
+    return _("Good: bright enough.")
+
+
+def camera_in_words(status: RecorderStatus | None) -> tuple[str, ...]:
+    """What the camera is set to, in sentences; none where it has not been opened."""
+    if status is None or status.filmed_with is None:
+        return ()
+    said = status.filmed_with
+    width, height = said.size
+    words = [
+        _(
+            "%(camera)s, %(width)d x %(height)d points, %(rate)d pictures a second.",
+            camera=said.camera,
+            width=width,
+            height=height,
+            rate=said.frame_rate,
+        )
+    ]
+    if said.seen is not None and said.seen >= _WHOLE_WIDTH:
+        words.append(_("All that the lens sees from left to right is filmed."))
+    elif said.seen is not None:
+        seen = round(100 * said.seen)
+        words.append(
+            _("%(seen)d %% of what the lens sees from left to right is filmed.", seen=seen)
+        )
+    if said.focus:
+        words.append(_("Sharp at about %(metres).1f m.", metres=1 / said.focus))
+    elif said.focus is not None:
+        words.append(_("Sharp far away."))
+    return tuple(words)
 
 
 def reason_in_words(code: str) -> str:

@@ -5,6 +5,7 @@ import pytest
 
 from appliance.errors import BadFile, BadSignature
 from appliance.film.manifest import (
+    FilmedWith,
     FilmEnded,
     FilmStarted,
     SegmentClosed,
@@ -26,6 +27,30 @@ def test_a_signed_manifest_reads_back_with_who_signed_it() -> None:
     assert parse_manifest(note).signed_by is None, "who was not asked about vouches for nothing"
 
 
+PLAIN = FilmedWith(
+    camera="scene", size=(320, 180), frame_rate=24, encoder="libx264", bit_rate=600_000
+)
+FILMED_WITH = FilmedWith(
+    camera="imx708_wide",
+    size=(1280, 720),
+    frame_rate=25,
+    encoder="libx264, high",
+    bit_rate=5_000_000,
+    read=(2304, 1296),
+    seen=1.0,
+    focus=0.5,
+    exposure=(26, 40_000),
+)
+
+
+def test_what_the_camera_was_set_to_stands_behind_how_the_film_began_and_nowhere_else() -> None:
+    for said in (FILMED_WITH, PLAIN):
+        note = SIGNER.sign(manifest_lines(STARTED, said, closed(0), ended(1)))
+        manifest = parse_manifest(note, [SIGNER.verifier])
+        assert (manifest.filmed_with, manifest.segments) == (said, (closed(0),))
+    assert parse_manifest(manifest_lines(STARTED, closed(0))).filmed_with is None
+
+
 def test_a_manifest_cut_at_any_byte_is_unfinished_and_never_more_than_was_written() -> None:
     lines = [manifest_lines(f) for f in (STARTED, closed(0), closed(1), ended(2))]
     note = SIGNER.sign("".join(lines))
@@ -45,6 +70,13 @@ def test_a_manifest_cut_at_any_byte_is_unfinished_and_never_more_than_was_writte
     [
         (closed(0), STARTED, ended(1)),
         (STARTED, STARTED),
+        (FILMED_WITH, STARTED, ended(0)),
+        (STARTED, FILMED_WITH, FILMED_WITH, ended(0)),
+        (STARTED, closed(0), FILMED_WITH, ended(1)),
+        (STARTED, closed(0), ended(1), FILMED_WITH),
+        (STARTED, msgspec.structs.replace(FILMED_WITH, seen=1.01)),
+        (STARTED, msgspec.structs.replace(FILMED_WITH, focus=-1.0)),
+        (STARTED, msgspec.structs.replace(FILMED_WITH, camera="x" * 101)),
         (STARTED, closed(1)),
         (STARTED, closed(0), closed(0)),
         (STARTED, closed(0), closed(2)),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from firmware.cameras.sensors import SENSORS, Mode, Sensor, sensor_of
+from firmware.cameras.sensors import SENSORS, Mode, Sensor, focus_of, sensor_of
 from tests.support.places import ROOT
 
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
@@ -56,6 +56,22 @@ def test_every_lens_of_a_sensor_is_known_and_a_strange_one_is_not() -> None:
         assert sensor_of(model) is SENSORS["imx708"]
     assert sensor_of("imx999") is None
     assert sensor_of("") is None
+
+
+@pytest.mark.parametrize(
+    ("model", "metres"),
+    [
+        ("imx708", 2.0),
+        ("imx708_noir", 2.0),
+        ("imx708_wide", 1.0),
+        ("imx708_wide_noir", 1.0),
+        ("imx219", None),
+        ("imx477", None),
+        ("imx999", None),
+    ],
+)
+def test_a_lens_that_can_be_moved_is_sharp_across_a_room(model: str, metres: float | None) -> None:
+    assert focus_of(model) == metres
 
 
 def test_the_page_on_hardware_says_what_each_camera_shows() -> None:

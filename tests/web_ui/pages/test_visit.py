@@ -1,15 +1,20 @@
 """The visit: who is here, framing, and what can be done while a film is made."""
 
+import re
+from typing import Any
+
+import msgspec
 import pytest
 
 from appliance.casework.clips import Marks, marks_of
 from appliance.casework.consent import Enough
 from appliance.casework.withdrawal import withdraw_film
+from appliance.film.manifest import FilmedWith
 from appliance.protocol.requests import Framing, Preview, Stop
 from appliance.protocol.status import SoundLevel
 from appliance.records.files import from_json
 from appliance.records.signing import open_note
-from tests.support.pages import NOW, PASSPHRASE, WebKit, practitioner
+from tests.support.pages import NOW, PASSPHRASE, Page, WebKit, practitioner
 
 PICTURE = b"\xff\xd8 what the camera sees"
 
@@ -41,8 +46,8 @@ def sound(kit: WebKit, peak: float, loudest: float | None = None) -> None:
     kit.recorder.show(with_sound=True, sound=level)
 
 
-def frame(kit: WebKit, case: str) -> None:
-    kit.recorder.show(state="preview", case=case)
+def frame(kit: WebKit, case: str, **told: Any) -> None:
+    kit.recorder.show(state="preview", case=case, **told)
     kit.home.preview.write_bytes(PICTURE)
 
 
@@ -108,6 +113,74 @@ def test_framing_asks_the_recorder_and_shows_what_it_sees(kit: WebKit, case: str
     kit.browser.submit(here, camera="off")
     asked = [r for r in kit.recorder.requests() if isinstance(r, Preview)]
     assert [request.open for request in asked] == [True, False]
+
+
+def _bright(kit: WebKit) -> str:
+    told: dict[str, str] = kit.browser.get("/status.json").response.json
+    return told["bright"]
+
+
+def _follow(page: Page) -> str:
+    (marker,) = re.findall('data-follow="([^"]+)"', page.text)
+    return str(marker)
+
+
+@pytest.mark.parametrize(
+    ("brightness", "words"), [(0.05, "too dark"), (0.19, "too dark"), (0.4, "bright enough")]
+)
+def test_framing_says_whether_it_is_too_dark(
+    kit: WebKit, case: str, brightness: float, words: str
+) -> None:
+    frame(kit, case, brightness=brightness)
+    assert words in kit.browser.get(f"/cases/{case}/visit/frame").words
+    assert words in _bright(kit)
+    kit.recorder.show(state="ready", case=case, brightness=None)
+    assert _bright(kit) == ""
+    kit.browser.submit("/cases", action="/lock")
+    kit.recorder.show(state="preview", case=case, brightness=brightness)
+    assert _bright(kit) == "", "a locked page tells nothing"
+
+
+def test_framing_says_what_the_camera_is_set_to(kit: WebKit, case: str) -> None:
+    set_to = FilmedWith(
+        camera="imx708_wide", size=(1280, 720), frame_rate=25, encoder="x", bit_rate=5_000_000
+    )
+    here = f"/cases/{case}/visit/frame"
+    for optics, words in (
+        ({}, "imx708_wide, 1280 x 720 points, 25 pictures a second."),
+        ({"seen": 1.0}, "All that the lens sees from left to right is filmed."),
+        ({"seen": 0.667}, "67 % of what the lens sees from left to right is filmed."),
+        ({"focus": 0.5}, "Sharp at about 2.0 m."),
+        ({"focus": 0.0}, "Sharp far away."),
+    ):
+        frame(kit, case, filmed_with=msgspec.structs.replace(set_to, **optics))
+        assert words in kit.browser.get(here).words
+    frame(kit, case, filmed_with=set_to)
+    page = kit.browser.get(here)
+    assert "Sharp" not in page.words and "the lens sees" not in page.words
+
+
+def test_a_close_look_is_asked_for_shown_and_gone_with_the_camera(kit: WebKit, case: str) -> None:
+    arm(kit, case)
+    here, look = f"/cases/{case}/visit/frame", f"/cases/{case}/visit/close-look.jpg"
+    frame(kit, case)
+    page = kit.browser.get(here)
+    assert "close-look.jpg" not in page.text and kit.browser.get(look).status == 404
+    kit.browser.post(here, dict(page.form(here)) | {"camera": "closely"})
+    (asked,) = [r for r in kit.recorder.requests() if isinstance(r, Preview)]
+    assert asked.closely and asked.open and asked.note
+    kit.home.close_look.write_bytes(PICTURE)
+    before = _follow(page)
+    frame(kit, case, looks=1)
+    page = kit.browser.get(here)
+    assert _follow(page) != before, "the page fetches itself anew"
+    assert f"{look}?look=1" in page.text
+    found = kit.browser.get(look)
+    assert (found.response.data, found.response.headers["Cache-Control"]) == (PICTURE, "no-store")
+    assert kit.another_browser().get(look).status == 403
+    kit.recorder.show(state="ready", case=case, looks=1)
+    assert kit.browser.get(look).status == 404
+    assert "close-look.jpg" not in kit.browser.get(here).text
 
 
 def test_a_kit_that_is_not_armed_for_this_family_opens_no_camera(kit: WebKit, case: str) -> None:
