@@ -200,10 +200,10 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
     assert float(page.input_value("#end").removeprefix("0:")) > 3
     wait_for("a picture", lambda: video.evaluate("v => v.readyState >= 2") or None, PATIENCE)
     video.evaluate(
-        "video => new Promise(done => { video.onseeked = done; video.currentTime = 1.033 + 1e-3; })"
+        "video => new Promise(done => { video.onseeked = done; video.currentTime = 1.04 + 1e-3; })"
     )
     page.keyboard.press("i")
-    assert page.input_value("#start") == "0:01.033"
+    assert page.input_value("#start") == "0:01.040"
     page.keyboard.press("t")
     assert page.input_value("#start") == "0:00.000"
     page.fill("#start", "1")

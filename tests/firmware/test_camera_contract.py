@@ -78,10 +78,10 @@ def test_how_bright_a_picture_is_does_not_depend_on_its_size_or_form(
     frame = av.VideoFrame(*size, form)
     for number, plane in enumerate(frame.planes):
         # What lies beside the picture, to fill a line, is no part of it.
-        lines, wide = bytearray(b"\xff" * plane.buffer_size), plane.line_size
-        for at in range(0, len(lines), wide):
-            lines[at : at + size[0]] = bytes([luma if number == 0 else 128]) * size[0]
-        plane.update(lines)
+        wide = min(size[0], plane.line_size)
+        line = bytes([luma if number == 0 else 128]) * wide + b"\xff" * (plane.line_size - wide)
+        lines = line * (plane.buffer_size // len(line) + 1)
+        plane.update(lines[: plane.buffer_size])
     assert brightness(frame) == pytest.approx(light, abs=0.001)
 
 
