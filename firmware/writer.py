@@ -121,8 +121,9 @@ class FilmWriter:
 
     @property
     def busy(self) -> bool:
-        """True while more than a second of film waits for the card."""
-        return self._waiting > 1
+        """True while more than a second of film waits for the card. A camera that gives pictures
+        before it says what it is set to waits for nothing."""
+        return self._filmed_with is not None and self._waiting > 1
 
     def begin(self) -> None:
         """Make the film's place, durably. Raises NotPossible."""

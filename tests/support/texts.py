@@ -83,8 +83,8 @@ def _values(kind: msgspec.inspect.Type, text: st.SearchStrategy[str]) -> Any:
             return st.fixed_dictionaries(made).map(lambda given, found=found: found(**given))
         case msgspec.inspect.StrType(pattern=str(form)):
             return st.from_regex(form, fullmatch=True)
-        case msgspec.inspect.StrType():
-            return text
+        case msgspec.inspect.StrType(max_length=most):
+            return text.map(lambda given: given[:most])
         case msgspec.inspect.BytesType():
             return st.binary(max_size=4)
         case msgspec.inspect.LiteralType(values=values):
@@ -95,8 +95,8 @@ def _values(kind: msgspec.inspect.Type, text: st.SearchStrategy[str]) -> Any:
             return st.booleans()
         case msgspec.inspect.IntType(ge=least, le=most):
             return st.integers(least if least is not None else -(2**40), most or 2**40)
-        case msgspec.inspect.FloatType():
-            return st.floats(0, 1e9)
+        case msgspec.inspect.FloatType(ge=least, le=most):
+            return st.floats(least or 0, most or 1e9)
         case msgspec.inspect.DateTimeType():
             return _TIMES
         case msgspec.inspect.NoneType():
