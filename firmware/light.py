@@ -23,8 +23,10 @@ LONGEST_DARK = 0.15
 _FLASH = 0.12
 _LOOK_AGAIN = 0.2
 """Seconds between two looks at a lamp that stands still."""
-_FOLLOWS_WITHIN = 0.005
-"""Seconds that a wire and a lamp may take from the command to what is read back."""
+FOLLOWS_WITHIN = 0.02
+"""Seconds that a wire and a lamp may take from the command to what is read back: a phototransistor
+that was dazzled takes some milliseconds to let go."""
+_LOOK_EVERY = 0.0005
 
 Step = tuple[bool, float]
 
@@ -70,6 +72,10 @@ class Lamp(Protocol):
     def proven(self) -> bool:
         """True where a wire reads the lamp back."""
 
+    @property
+    def slowest(self) -> float:
+        """Seconds that it took at most, so far, to be seen as it was set."""
+
     def set(self, lit: bool) -> None:
         """Switch it; returns when it follows. Raises LightFailed if it does not."""
 
@@ -90,26 +96,37 @@ class PinLamp:
             else DigitalInputDevice(read_back_pin, pull_up=False, pin_factory=factory)
         )
         self._set_to = False
+        self._slowest = 0.0
 
     @property
     def proven(self) -> bool:
         return self._eye is not None
 
+    @property
+    def slowest(self) -> float:
+        return self._slowest
+
     def set(self, lit: bool) -> None:
         self._set_to = lit
+        began = time.monotonic()
         try:
             self._led.value = int(lit)
         except Exception as error:
             # gpiozero passes on whatever its pin library raises.
             raise LightFailed("The light could not be switched.") from error
         self.check()
+        self._slowest = max(self._slowest, time.monotonic() - began)
 
     def check(self) -> None:
-        if self._eye is None or self._follows():
-            return
-        time.sleep(_FOLLOWS_WITHIN)
-        if not self._follows():
-            raise LightFailed("The light does not follow: its lamp or its wire is broken.")
+        end = time.monotonic() + FOLLOWS_WITHIN
+        while True:
+            # Asked before the look: what hung meanwhile has looked once more.
+            late = time.monotonic() >= end
+            if self._follows():
+                return
+            if late:
+                raise LightFailed("The light does not follow: its lamp or its wire is broken.")
+            time.sleep(_LOOK_EVERY)
 
     def close(self) -> None:
         self._led.close()

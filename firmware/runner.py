@@ -116,6 +116,7 @@ class Parts:
         filming = recorder.state is State.FILMING
         permit = film.permit if film and not capture.closed else recorder.permit
         writer, ear = film.writer if film else None, capture.ear
+        lamp = self.light.lamp
         last, until = recorder.removable, recorder.removable_until
         removable = last and until > now and self.removals.may_remove(last)
         return RecorderStatus(
@@ -126,7 +127,8 @@ class Parts:
             state=recorder.state,
             light=self.light.pattern,
             lit=self.light.lit,
-            lamp_proven=self.light.lamp.proven,
+            lamp_proven=lamp.proven,
+            lamp_follows_ms=1000 * lamp.slowest if lamp.proven else None,
             clock=time.trust,
             now=time.now,
             other_time=self.gate.time.disagrees,

@@ -75,6 +75,9 @@ class RecorderStatus(Fact, frozen=True, kw_only=True, tag="recorder-status/v1"):
     lit: bool
     lamp_proven: bool
     """True where a wire reads the lamp back."""
+    lamp_follows_ms: float | None = None
+    """The longest that the lamp took, since the recorder started, to be seen as it was set; None
+    where nothing reads it back."""
     clock: Trust
     now: Timestamp | None
     other_time: Timestamp | None = None

@@ -1,6 +1,7 @@
 """The light: patterns that are told apart by rhythm, and a lamp that must follow."""
 
 import itertools
+import time
 
 import pytest
 from gpiozero.pins.mock import MockFactory, MockPin
@@ -167,3 +168,34 @@ def test_a_cut_wire_is_seen_at_the_next_edge_and_at_the_next_look() -> None:
     with pytest.raises(LightFailed):
         lamp.set(True)
     lamp.close()
+
+
+LETS_GO = 0.012
+"""Seconds that a dazzled phototransistor still sees the light, within what drivers' papers say."""
+
+
+class Dazzled(MockPin):  # type: ignore[misc]
+    """An eye that still sees for a while a lamp that has gone off."""
+
+    lamp: MockPin | None = None
+
+    def _get_state(self) -> bool:
+        lamp = self.lamp
+        if lamp is None:
+            return False
+        return bool(lamp._state) or time.monotonic() - lamp._last_change < LETS_GO
+
+
+def test_an_eye_that_was_dazzled_is_waited_for_and_how_long_is_told() -> None:
+    factory = MockFactory()
+    lamp_pin = factory.pin(27)
+    eye = factory.pin(22, pin_class=Dazzled)
+    lamp = PinLamp(27, 22, factory)
+    eye.lamp = lamp_pin
+    lamp.set(True)
+    assert lamp.slowest > 0
+    lamp.set(False)
+    seen = lamp.slowest
+    assert seen >= LETS_GO
+    lamp.set(True)
+    assert lamp.slowest >= seen, "the slowest edge of all counts"

@@ -72,6 +72,7 @@ class FakeLamp:
         self.lit = False
         self.stuck = False
         self.proven = True
+        self.slowest = 0.0
         self._set_to = False
 
     def set(self, lit: bool) -> None:
