@@ -36,8 +36,7 @@ rig: ## all set-up, then the Pi's camera on the real picamera2 and libcamera
 	@.venv/bin/python tools/tiers.py rig
 
 hardware: ## on a real kit, as root: try every part of it and write a report to keep
-	systemctl stop attune-web attune-sync attune-recorder
-	trap 'systemctl start attune-recorder attune-web attune-sync' EXIT; attune hardware
+	attune hardware
 
 check: ## all set-up, then what a reviewer asks for
 	@tools/setup test

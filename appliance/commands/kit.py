@@ -45,14 +45,6 @@ def doctor(config: Path, as_json: bool) -> None:
 @CONFIG
 @click.option("--minutes", type=click.FloatRange(0, 45), default=45, show_default=True)
 @click.option(
-    "--place",
-    type=PATH,
-    metavar="DIR",
-    default=Path("/var/lib/attune-acceptance"),
-    show_default=True,
-    help="Keep the test films here until the run ends: on the card that will hold real ones.",
-)
-@click.option(
     "--report",
     type=PATH,
     metavar="FILE",
@@ -60,13 +52,17 @@ def doctor(config: Path, as_json: bool) -> None:
     show_default=True,
     help="Write the report here.",
 )
-def hardware(config: Path, minutes: float, place: Path, report: Path) -> None:
+def hardware(config: Path, minutes: float, report: Path) -> None:
     """Accept a finished kit: camera, button, light, microphone, a long film, a pulled plug.
 
-    Stop the kit's own services first, and stay beside it: you are told when to press. After the
-    plug was pulled give the same command again; it goes on from there.
+    The kit's own recorder films, with settings of its own for as long as this lasts, and is put
+    back by itself. Stay beside the kit: you are told when to press. After the plug was pulled give
+    the same command again; it goes on from there.
     """
+    import msgspec
+
     from appliance.config import load_config
+    from appliance.records.files import to_json
     from appliance.selftest.acceptance import Acceptance, Person, Virtual
     from appliance.selftest.seen import Step
 
@@ -75,10 +71,17 @@ def hardware(config: Path, minutes: float, place: Path, report: Path) -> None:
 
     settings = load_config(config)
     hand = Virtual() if settings.camera == "scene" else Person(click.echo)
-    run = Acceptance(settings, place, hand, minutes, tell)
+    run = Acceptance(settings, hand, minutes, tell)
     try:
         ok = run.run()
     finally:
-        report.write_text(run.report() + "\n")
+        if run.steps:
+            text = msgspec.json.format(to_json(run.report()), indent=1)
+            report.write_text(text.decode() + "\n")
+    if run.report().units != "installed":
+        click.echo("Not the installed units: this says nothing of their sandboxes and memory.")
+    for one in run.report().measures:
+        mark = {"good": "ok    ", "bad": "FAILED", "unknown": "?     "}[one.verdict]
+        click.echo(f"{mark}  {one.what}\n        {one}")
     click.echo(f"{'Accepted' if ok else 'Not accepted'}. The report is in {report}.")
     click.get_current_context().exit(0 if ok else 1)

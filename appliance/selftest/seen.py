@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import av
+import msgspec
 
 from appliance.errors import KitError
 from appliance.film.joined import JoinedFile
@@ -15,8 +16,7 @@ class PromiseBroken(KitError):
     code = "promise-broken"
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One thing that was tried: what it was, whether it held, what was seen."""
 
     name: str

@@ -16,6 +16,8 @@ FORGOTTEN, STATUS = (f"web_ui/pages/test_{n}" for n in ("forgotten_passphrase", 
 ELSEWHERE = {
     # What the doctor looks at, tested with what it says.
     "appliance.selftest.findings": "appliance/selftest/test_doctor_pi",
+    # On a system that boots, for it speaks with systemd.
+    "appliance.selftest.units": "boot/test_accepted",
     # A form of writing, tested with what is written in it.
     "appliance.age.armor": "appliance/age/test_unsealing",
     "appliance.age.bech32": "appliance/age/test_identities",

@@ -83,6 +83,8 @@ READS = {
 }
 ELSEWHERE = {
     "appliance/selftest/acceptance.py": "a finished kit on the bench, by whoever builds it",
+    "appliance/selftest/measures.py of_the_card": "a file without a name that it makes",
+    "appliance/selftest/measures.py _peak_of": "the kernel's",
     "appliance/bench/": "measures on files that they made themselves",
     "appliance/selftest/kit.py": "a kit on this computer, which it made itself",
     "appliance/selftest/faults.py": "a rehearsal, on a kit that it made itself",

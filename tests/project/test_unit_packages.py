@@ -9,7 +9,7 @@ PACKAGES = {"attune-kit": SYSTEMD, "attune-base": SYSTEMD / "base"}
 NEEDS = {
     "attune-kit": {
         "appliance": "what doctor says of a unit",
-        "boot": "what shuts the ports of a kit that is set up",
+        "boot": "what shuts the ports of a kit, and whose recorder an acceptance takes",
         "stores": "the sender's unit, with the drop-in of docs/stores.md",
         "systemd": "each line of them, where nothing boots",
     },
