@@ -48,6 +48,8 @@ _LEAST_MEMORY = 64 << 20
 _WARM, _HOT = 70.0, 80.0
 """Degrees: from the second on the recorder begins no film (`firmware.board`)."""
 _SENSORS = ("imx", "ov")
+_WHOLE = 0.95
+"""Of the lens's width: from here on a film counts as showing all of it."""
 _RECENT = 150.0
 """Seconds: at base the sender speaks to its store every two minutes."""
 
@@ -58,6 +60,7 @@ def examine(config: Config, machine: Machine) -> Iterator[Finding]:
     yield _recorder(status)
     if config.camera == "picamera":
         yield _camera(machine)
+        yield from _picture(status)
         yield _microphone(config, machine)
         yield _pins(machine)
         yield libraries(machine)
@@ -114,10 +117,44 @@ def _camera(machine: Machine) -> Finding:
             "Switch off, press the camera's cable home at both ends, switch on.",
         )
     # A lens that is moved, and what carries the picture, have names there as well.
-    sensor = next((name for name in names if name.startswith(_SENSORS)), names[0])
+    sensors = [name for name in names if name.startswith(_SENSORS)] or names[:1]
     encoders = machine.all("/sys/class/video4linux/video*/name")
     how = "in hardware" if "bcm2835-codec-encode" in encoders else "in software"
-    return good("camera", f"{sensor.split()[0]}, encoded {how}.")
+    if len(sensors) > 1:
+        return look(
+            "camera",
+            f"{len(sensors)} cameras are plugged in; it films with one, encoded {how}.",
+            "Switch off and unplug all but the one that looks out of the case.",
+        )
+    return good("camera", f"{sensors[0].split()[0]}, encoded {how}.")
+
+
+def _picture(status: RecorderStatus | None) -> Iterator[Finding]:
+    """What the camera was set to when it was last open; nothing if that was not in this boot."""
+    said = status.filmed_with if status is not None else None
+    if said is None:
+        return
+    words = [
+        f"{said.size[0]} x {said.size[1]}, {said.frame_rate} pictures and "
+        f"{said.bit_rate / 1e6:.1f} million bits a second by {said.encoder}"
+    ]
+    if said.read is not None:
+        words.append(f"{said.read[0]} x {said.read[1]} points of the sensor read")
+    if said.exposure is not None:
+        shortest, longest = said.exposure
+        words.append(f"exposed for {shortest} to {longest} us")
+    if said.focus is not None:
+        words.append(f"sharp at {1 / said.focus:.1f} m" if said.focus else "sharp far away")
+    if said.seen is not None and said.seen < _WHOLE:
+        yield look(
+            "picture",
+            f"Only {100 * said.seen:.0f} % of what {said.camera} sees from left to right is filmed "
+            f"({', '.join(words)}).",
+            "Use a camera of those in docs/hardware.md, or step back further.",
+        )
+        return
+    words += ["all of the lens's width"] if said.seen is not None else []
+    yield good("picture", f"Last time {said.camera} was open: {', '.join(words)}.")
 
 
 def _microphone(config: Config, machine: Machine) -> Finding:

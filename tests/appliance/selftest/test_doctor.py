@@ -17,6 +17,7 @@ from appliance.board import HOTTEST
 from appliance.commands.main import run
 from appliance.config import Config, write_config
 from appliance.errors import KitError, NotReached
+from appliance.film.manifest import FilmedWith
 from appliance.protocol.status import RecorderStatus, SyncState, SyncStatus
 from appliance.records.clock import EARLIEST, SystemClock
 from appliance.records.files import save, save_fact, to_json
@@ -227,6 +228,46 @@ def test_of_all_that_stands_beside_it_the_sensor_is_named(kit: Kit, first: str) 
     put(kit.root, "/sys/class/video4linux/v4l-subdev0/name", f"{first}\n")
     put(kit.root, "/sys/class/video4linux/v4l-subdev1/name", "imx708_wide 11-001a\n")
     assert kit.found("camera").saw.startswith("imx708_wide,")
+
+
+def test_a_kit_with_two_cameras_is_told(kit: Kit) -> None:
+    put(kit.root, "/sys/class/video4linux/v4l-subdev0/name", "imx708_wide 10-001a\n")
+    put(kit.root, "/sys/class/video4linux/v4l-subdev1/name", "dw9807 10-000c\n")
+    assert kit.found("camera").verdict == "good"
+    put(kit.root, "/sys/class/video4linux/v4l-subdev2/name", "imx219 11-0010\n")
+    found = kit.found("camera")
+    assert found.verdict == "look" and found.saw.startswith("2 cameras")
+
+
+def test_what_the_camera_was_set_to_is_told_once_it_was_open(kit: Kit) -> None:
+    def pictures() -> list[Finding]:
+        return [f for f in examine(kit.config, kit.machine) if f.what == "picture"]
+
+    assert not pictures()
+    set_to = FilmedWith(
+        camera="imx708_wide", size=(1280, 720), frame_rate=25, encoder="libx264, high",
+        bit_rate=5_000_000, read=(2304, 1296), seen=1.0, focus=0.5, exposure=(26, 40_000),
+    )  # fmt: skip
+    kit.tell(filmed_with=set_to)
+    (found,) = pictures()
+    assert (found.verdict, found.saw) == (
+        "good",
+        "Last time imx708_wide was open: 1280 x 720, 25 pictures and 5.0 million bits a second by "
+        "libx264, high, 2304 x 1296 points of the sensor read, exposed for 26 to 40000 us, sharp "
+        "at 2.0 m, all of the lens's width.",
+    )
+    for optics, words in (
+        ({"seen": 0.667}, "Only 67 % of what imx708_wide sees"),
+        ({"focus": 0.0}, "sharp far away"),
+    ):
+        kit.tell(filmed_with=msgspec.structs.replace(set_to, **optics))
+        (found,) = pictures()
+        assert words in found.saw and (found.verdict == "look") == ("seen" in optics)
+    kit.tell(filmed_with=FilmedWith(
+        camera="scene", size=(320, 180), frame_rate=10, encoder="x", bit_rate=1
+    ))  # fmt: skip
+    (found,) = pictures()
+    assert found.verdict == "good" and "width" not in found.saw and "sharp" not in found.saw
 
 
 @pytest.mark.parametrize(
