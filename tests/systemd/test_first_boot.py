@@ -41,6 +41,7 @@ def test_a_kit_is_given_a_name_that_says_nothing_and_a_network_that_leads_nowher
     assert profile(hotspot)["wifi"]["ssid"] == name
     assert profile(hotspot)["wifi"]["ap-isolation"] == "1", "no visitor reaches another"
     assert profile(hotspot)["wifi-security"]["pmf"] == "1", "the Pi's radio cannot do it"
+    assert profile(hotspot)["wifi-security"]["wps-method"] == "1", "the key is the only way in"
     label = tomllib.loads((etc / "attune/label.toml").read_text())
     assert (etc / "attune/label.toml").stat().st_mode & 0o777 == 0o640
     assert label["key"] == profile(hotspot)["wifi-security"]["psk"]
@@ -84,6 +85,8 @@ def test_a_networkmanager_that_runs_is_told_to_switch_the_radio_on(
         radio.mkdir(parents=True)
         (radio / "type").write_text(f"{kind}\n")
         (radio / "soft").write_text(f"{soft}\n")
+    (root / "sys/class/rfkill").mkdir(parents=True, exist_ok=True)
+    (root / "sys/class/rfkill/pulled-out").symlink_to("nowhere")
     nmcli = tmp_path / "nmcli"
     nmcli.write_text('#!/bin/sh\necho "$*" >"$0.asked"\n')
     nmcli.chmod(0o755)
