@@ -24,6 +24,8 @@ def new_visit(tmp_path: Path) -> Iterator[Callable[..., Visit]]:
             camera="scene",
             width=320,
             height=180,
+            # As much as a real film has, so that a card fills and a search finds.
+            bit_rate=4_000_000,
             segment_seconds=3,
             port=free_port(),
         )

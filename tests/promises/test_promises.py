@@ -254,7 +254,8 @@ def test_10_a_manifest_is_checked_with_a_dozen_lines_of_public_tools(visit: Visi
     public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key)[1:])
     public.verify(signature, text.encode() + b"\n")
     lines = [json.loads(line) for line in text.splitlines()]
-    for line in lines[1:-1]:
+    assert lines[1]["attune"] == "camera/v1"
+    for line in lines[2:-1]:
         sealed = (directory / line["name"]).read_bytes()
         assert (len(sealed), hashlib.sha256(sealed).hexdigest()) == (line["size"], line["sha256"])
     assert lines[0]["case"] == visit.case.id and lines[-1]["why"] == "button"
