@@ -178,7 +178,7 @@ def test_5_no_box_of_a_film_and_no_key_lies_in_the_open(visit: Visit, tmp_path: 
     visit.ended()
     film = film_of(visit, began.recording)
     # Pieces of picture and sound as they lie in the film, from all over it.
-    canaries = [film[at : at + 24] for at in range(2000, len(film) - 24, len(film) // 200)]
+    canaries = [film[at : at + 24] for at in range(2000, len(film) - 24, len(film) // 400)]
     canaries = [c for c in canaries if len(set(c)) > 12]
     assert len(canaries) > 50
     secrets = [visit.case.identity.secret_text().encode(), b"AGE-SECRET-KEY-", b"moof", b"mdat"]
