@@ -106,7 +106,12 @@ class _Software(LibavH264Encoder):  # type: ignore[misc]
         # power cut would lose as many pictures as there are processors.
         codec.thread_type = "SLICE"
         codec.pix_fmt = "nv12"
-        codec.options |= {"maxrate": str(self.bitrate), "bufsize": str(self.bitrate)}
+        codec.options |= {
+            "maxrate": str(self.bitrate),
+            "bufsize": str(self.bitrate),
+            # A key frame each second and no other, whatever changes in the picture.
+            "sc_threshold": "0",
+        }
 
     def _encode(self, stream: Any, request: Any) -> None:
         _telling(self._failed, super()._encode, stream, request)

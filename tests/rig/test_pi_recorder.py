@@ -32,7 +32,13 @@ FRAME = Fraction(1, 30)
 
 
 def recorder(root: Path, program: str = "recorder.py", **settings: object) -> Process:
-    wanted = {"camera": "picamera", "width": 1280, "height": 720, "microphone": "clapping"}
+    wanted = {
+        "frame_rate": 30,
+        "camera": "picamera",
+        "width": 1280,
+        "height": 720,
+        "microphone": "clapping",
+    }
     return Process(root, (str(HERE / program),), **(wanted | settings))
 
 
