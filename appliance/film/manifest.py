@@ -51,6 +51,8 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Size = tuple[Count, Count]
 """Width and height."""
+_WHOLE = 0.95
+"""Of the lens's width: from here on a film counts as showing all of it."""
 
 
 class FilmStarted(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="film/v1"):
@@ -96,6 +98,11 @@ class FilmedWith(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="camer
     """Where the lens is sharp, in dioptres: one divided by metres, 0 for far away."""
     exposure: tuple[Count, Count] | None = None
     """The shortest and the longest that a picture is exposed, in microseconds."""
+
+    @property
+    def is_whole(self) -> bool:
+        """True if it is known to show all that the lens sees from left to right, or next to all."""
+        return self.seen is not None and self.seen >= _WHOLE
 
 
 class SegmentClosed(Fact, frozen=True, kw_only=True, tag="segment/v1"):

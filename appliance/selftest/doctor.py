@@ -19,6 +19,7 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from appliance.board import HOTTEST, heat
 from appliance.config import Config
 from appliance.errors import BadFile, KitError
 from appliance.protocol.status import STALE_SECONDS, RecorderStatus, SyncStatus
@@ -45,11 +46,9 @@ _SAMPLE = 8 << 20
 _ENOUGH = 4.0
 """How many times faster than a film a card should be: it pauses now and then to collect garbage."""
 _LEAST_MEMORY = 64 << 20
-_WARM, _HOT = 70.0, 80.0
-"""Degrees: from the second on the recorder begins no film (`firmware.board`)."""
+_WARM = 70.0
+"""Degrees Celsius: from here on it wants air."""
 _SENSORS = ("imx", "ov")
-_WHOLE = 0.95
-"""Of the lens's width: from here on a film counts as showing all of it."""
 _RECENT = 150.0
 """Seconds: at base the sender speaks to its store every two minutes."""
 
@@ -145,7 +144,7 @@ def _picture(status: RecorderStatus | None) -> Iterator[Finding]:
         words.append(f"exposed for {shortest} to {longest} us")
     if said.focus is not None:
         words.append(f"sharp at {1 / said.focus:.1f} m" if said.focus else "sharp far away")
-    if said.seen is not None and said.seen < _WHOLE:
+    if said.seen is not None and not said.is_whole:
         yield look(
             "picture",
             f"Only {100 * said.seen:.0f} % of what {said.camera} sees from left to right is filmed "
@@ -356,18 +355,16 @@ def _power(machine: Machine) -> Finding:
 
 def _temperature(machine: Machine) -> Iterator[Finding]:
     """Nothing where the computer does not say."""
-    for name in machine.paths("/sys/class/hwmon/hwmon*/name"):
-        said = machine.read(str(Path(name).with_name("temp1_input")))
-        if machine.read(str(name)) != "cpu_thermal" or not said.isdecimal():
-            continue
-        heat = int(said) / 1000
-        saw = f"The processor has {heat:.0f} degrees."
-        if heat >= _HOT:
-            yield bad("temperature", f"{saw} No film begins.", "Let it cool, and give it a cooler.")
-        elif heat >= _WARM:
-            yield look("temperature", saw, "Let air to it: at 80 no film begins.")
-        else:
-            yield good("temperature", saw)
+    degrees = heat(machine.root)
+    if degrees is None or degrees < 0:
+        return
+    saw = f"The processor has {degrees:.0f} degrees."
+    if degrees >= HOTTEST:
+        yield bad("temperature", f"{saw} No film begins.", "Let it cool, and give it a cooler.")
+    elif degrees >= _WARM:
+        yield look("temperature", saw, f"Let air to it: at {HOTTEST:.0f} no film begins.")
+    else:
+        yield good("temperature", saw)
 
 
 def _name(config: Config, machine: Machine) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from appliance.config import load_config
+from appliance.selftest.acceptance import OF_THE_BOX
 from tests.support.places import ROOT
 
 SYSTEMD = ROOT / "systemd"
@@ -27,6 +29,12 @@ def profile(path: Path) -> ConfigParser:
     parser = ConfigParser()
     parser.read(path)
     return parser
+
+
+def test_what_stays_with_a_kit_is_what_its_acceptance_says_of_it() -> None:
+    """The first start loads nothing of ours, so it has a list of its own."""
+    kept = runpy.run_path(str(SYSTEMD / "first-boot"))["OF_THE_BOX"]
+    assert set(kept) == set(OF_THE_BOX)
 
 
 def test_a_kit_is_given_a_name_that_says_nothing_and_a_network_that_leads_nowhere(

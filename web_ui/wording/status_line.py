@@ -17,7 +17,6 @@ QUIETEST = 60.0
 DARK = 0.2
 """Of the way from black to white: where a camera cannot make a room brighter, its picture is below;
 where it can, about twice as bright."""
-_WHOLE_WIDTH = 0.95
 QUIET, TOO_LOUD = -40.0, -3.0
 """Decibels: below, a voice is lost beside the room's own noise; above, what is louder still would
 be cut off."""
@@ -72,7 +71,7 @@ def camera_in_words(status: RecorderStatus | None) -> tuple[str, ...]:
             rate=said.frame_rate,
         )
     ]
-    if said.seen is not None and said.seen >= _WHOLE_WIDTH:
+    if said.is_whole:
         words.append(_("All that the lens sees from left to right is filmed."))
     elif said.seen is not None:
         seen = round(100 * said.seen)
