@@ -46,25 +46,3 @@ def test_each_hazard_has_a_number_of_its_own_and_stands_at_its_place() -> None:
     text = (ROOT / "docs" / "hazards.md").read_text()
     numbers = [int(number) for number in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
     assert numbers == list(range(1, len(numbers) + 1))
-
-
-def test_the_image_holds_what_the_package_needs_and_no_scene() -> None:
-    guide = (ROOT / "docs/installing.md").read_text()
-    config, layer = re.findall(r"^```yaml\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
-    named = re.search(r"^# X-Env-Layer-Name: (\S+)$", layer, re.MULTILINE)
-    assert named and f"  app: {named[1]}\n" in config
-    packages, hooks = layer.split("  customize-hooks:\n")
-    image = re.findall(r"^    - (\S+)$", packages, re.MULTILINE)
-    recipe = (ROOT / "tools/package").read_text()
-    control = (ROOT / "systemd/debian/attune-kit.control").read_text()
-    wanted = set(re.findall(r"python3-\w+", recipe + control))
-    recommended = re.search(r"^Recommends: (.*)$", control, re.MULTILINE)
-    assert recommended
-    wanted |= set(recommended[1].split(", "))
-    assert wanted <= set(image)
-    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    assert version
-    file = f"attune-kit_{version[1]}_arm64.deb"
-    assert f"apt-get install --yes /tmp/{file}" in hooks
-    assert file in guide.partition("From a bare card")[2], "installed by hand under the same name"
-    assert "scene" not in layer
