@@ -1,5 +1,6 @@
 """Space for a whole film, held before it begins; where root allows, on a card that is full."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ BIT_RATE = 8_000_000
 BYTES_A_SECOND = 1_300_000
 """On the card: a little more than the bit rate."""
 MiB = 1 << 20
+END = 1 << 16
+"""Bytes for a film's end."""
 
 
 def on_the_card(path: Path) -> int:
@@ -25,13 +28,13 @@ def test_what_is_held_is_on_the_card_and_gives_way_as_the_film_grows(tmp_path: P
     path = tmp_path / "room"
     space = FreeSpace(path, BIT_RATE)
     assert space.reserve(100)
-    assert on_the_card(path) == pytest.approx(100 * BYTES_A_SECOND, abs=1 << 16)
+    assert on_the_card(path) == pytest.approx(100 * BYTES_A_SECOND + END, abs=1 << 16)
     for taken in range(0, 130 * MiB, 300_000):
         space.taken(taken)
         held = path.stat().st_size
         # Always a little ahead of the film, and never by much.
-        assert held + taken <= max(100 * BYTES_A_SECOND, taken)
-        assert held + taken >= 100 * BYTES_A_SECOND - 17 * MiB or held == 0
+        assert held + taken <= max(100 * BYTES_A_SECOND, taken) + END
+        assert held + taken >= 100 * BYTES_A_SECOND - 17 * MiB or held == END
     space.release()
     assert not path.exists()
 
@@ -53,14 +56,21 @@ def test_what_an_earlier_end_left_held_is_free_again(tmp_path: Path) -> None:
 def test_a_second_film_takes_the_place_of_the_first(tmp_path: Path) -> None:
     space = FreeSpace(tmp_path / "room", BIT_RATE)
     assert space.reserve(50) and space.reserve(20)
-    assert (tmp_path / "room").stat().st_size == 20 * BYTES_A_SECOND
+    assert (tmp_path / "room").stat().st_size == 20 * BYTES_A_SECOND + END
 
 
-def test_a_film_that_outgrows_its_room_goes_on(tmp_path: Path) -> None:
-    space = FreeSpace(tmp_path / "room", BIT_RATE)
-    space.reserve(20)
-    space.taken(10**9)
-    assert (tmp_path / "room").stat().st_size == 0
+@pytest.mark.parametrize("bit_rate", [100_000, BIT_RATE])
+@pytest.mark.parametrize("seconds", [1, 5, 20, 300])
+def test_however_short_the_film_and_large_what_came_of_it_its_end_has_room(
+    tmp_path: Path, seconds: int, bit_rate: int
+) -> None:
+    path = tmp_path / "room"
+    space = FreeSpace(path, bit_rate)
+    assert space.reserve(seconds)
+    share = path.stat().st_size - END
+    for taken in (0, share // 3, share // 2, share, share + 1, 10**9):
+        space.taken(taken)
+        assert on_the_card(path) >= END, f"{taken} bytes of film"
 
 
 @pytest.fixture
@@ -100,6 +110,20 @@ def test_what_others_write_meanwhile_does_not_take_the_films_room(card: Path) ->
         for _ in range(seconds):
             assert film.write(bytes(BYTES_A_SECOND)) == BYTES_A_SECOND
             space.taken(film.tell())
+
+
+def test_a_short_film_on_a_card_that_others_filled_meanwhile_has_room_for_its_end(
+    card: Path,
+) -> None:
+    space = FreeSpace(card / "room", BIT_RATE)
+    assert space.reserve(3)
+    space.taken(1)
+    with pytest.raises(OSError) as full, open(card / "other", "wb", buffering=0) as other:
+        while True:
+            other.write(bytes(MiB))
+    assert full.value.errno == errno.ENOSPC
+    space.release()
+    (card / "end").write_bytes(bytes(END))
 
 
 def test_a_card_that_is_read_only_is_not_taken_for_full(card: Path) -> None:
