@@ -23,6 +23,8 @@ Fault = Literal[
 ]
 
 
+FAMILY = "family"
+"""The scene that is drawn: see `firmware.cameras.family`."""
 _PINS = range(2, 28)
 """0 and 1 belong to whatever is plugged onto the Pi."""
 
@@ -46,7 +48,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     run: str = "/run/attune"
     camera: Literal["picamera", "scene"] = "picamera"
     scene: str = ""
-    """With the scene camera: a film file, or '' for the test card."""
+    """With the scene camera: `family` for an adult and a child who play, a film file by its path,
+    or '' for the test card."""
+    scene_seed: Annotated[int, msgspec.Meta(ge=0)] = 1
+    """With the family: which of them; it sets who they are and what they do in which order."""
     hurry: bool = False
     """With the scene camera: film as fast as the card takes it, not as fast as time passes."""
     faults: Faults = Faults()

@@ -18,7 +18,7 @@ from gpiozero.pins import Factory
 from gpiozero.pins.mock import MockFactory
 
 from appliance import program
-from appliance.config import Config
+from appliance.config import FAMILY, Config
 from appliance.errors import KitError, LightFailed, NotPossible
 from appliance.factory_reset import begun, finish, former, others_left, start_anew
 from appliance.film.manifest import EndReason
@@ -65,7 +65,7 @@ def find_hardware(config: Config, clock: Clock) -> tuple[Camera, Factory]:
             ) from error
         make = partial(scene_camera, config, clock)
         # A file that is not a film is refused at once.
-        camera = make() if config.scene else LateCamera("scene", make)
+        camera = LateCamera("scene", make) if config.scene in ("", FAMILY) else make()
         return camera, virtual_pins(config)
     try:
         # Installed on a kit only.
@@ -82,16 +82,20 @@ def find_hardware(config: Config, clock: Clock) -> tuple[Camera, Factory]:
 
 
 def scene_camera(config: Config, clock: Clock) -> Camera:
-    """A film or a test card in place of what a lens sees; the package for kits has none of it."""
+    """What stands in place of what a lens sees; the package for kits has none of it."""
     import firmware.muxer  # noqa: F401 - as below
+    from firmware.cameras.family.scene import FamilyScene
     from firmware.cameras.scene import FilmScene, Scene, SceneCamera
     from firmware.cameras.testcard import TestCard
 
-    scene: Scene = (
-        FilmScene(Path(config.scene), config.width, config.height)
-        if config.scene
-        else TestCard(config.width, config.height, config.pictures_a_second)
-    )
+    size, rate = (config.width, config.height), config.pictures_a_second
+    scene: Scene
+    if config.scene == FAMILY:
+        scene = FamilyScene(*size, rate, config.scene_seed)
+    elif config.scene:
+        scene = FilmScene(Path(config.scene), *size)
+    else:
+        scene = TestCard(*size, rate)
     return SceneCamera(scene, config.bits_a_second, clock, hurry=config.hurry, faults=config.faults)
 
 

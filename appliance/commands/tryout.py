@@ -78,19 +78,28 @@ def rehearse(
 
 
 @click.command()
-@click.option("--film", type=PATH, metavar="FILE", help="The scene: a film (default: test card).")
+@click.option(
+    "--scene",
+    type=click.Choice(["family", "card"]),
+    default="family",
+    show_default=True,
+    help="An adult and a child who play, or the test card.",
+)
+@click.option("--film", type=PATH, metavar="FILE", help="Play this film in place of the scene.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8443, show_default=True)
-def demo(film: Path | None, port: int) -> None:
+def demo(scene: str, film: Path | None, port: int) -> None:
     """Run a kit on this computer to try out, until Ctrl-C."""
     import tempfile
 
     needs(*_SCENE)
     needs(*_SERVICE)
+    from appliance.config import FAMILY
     from appliance.selftest.demo import demonstrate
 
     with tempfile.TemporaryDirectory(prefix="attune-demo-") as root:
         try:
-            demonstrate(Path(root), film, port, click.echo)
+            drawn = FAMILY if scene == "family" else ""
+            demonstrate(Path(root), film, drawn, port, click.echo)
         except KeyboardInterrupt:
             click.echo("\nEverything is stopped and removed.")
 

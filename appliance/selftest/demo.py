@@ -16,11 +16,14 @@ from appliance.vault.keys import PrivateKeys, lock
 from appliance.vault.passphrases import make_passphrase
 
 
-def demonstrate(root: Path, film: Path | None, port: int, say: Callable[[str], None]) -> None:
+def demonstrate(
+    root: Path, film: Path | None, drawn: str, port: int, say: Callable[[str], None]
+) -> None:
     """Run a kit below `root` until KeyboardInterrupt; then nothing of it runs any more.
 
-    `film` is the scene (None: the test card), `port` the page's (0: a free one). Raises
-    NotPossible if the port is taken or one of the processes ends by itself.
+    `film` is the scene (None: what is `drawn`, the family or '' for the test card), `port` the
+    page's (0: a free one). Raises NotPossible if the port is taken or one of the processes ends by
+    itself.
     """
     if port and is_taken(port):
         raise NotPossible(
@@ -34,7 +37,7 @@ def demonstrate(root: Path, film: Path | None, port: int, say: Callable[[str], N
     passphrase = make_passphrase()
     save(keys / "service.key", service.text().encode(), mode=0o600)
     save(keys / "practitioners" / "demonstration.pub", to_json(practitioner.card()))
-    with Kit(scene_config(root, film, store, port), root / "logs") as kit:
+    with Kit(scene_config(root, film, store, port, drawn=drawn), root / "logs") as kit:
         say("Starting the recorder and the page ...")
         kit.start("recorder")
         kit.start("web")

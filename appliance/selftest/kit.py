@@ -67,13 +67,16 @@ def free_port() -> int:
         return port
 
 
-def scene_config(root: Path, film: Path | None, store: Path, port: int = 0) -> Config:
-    """Settings of a kit below `root` with a scene as its camera: `film`, or the test card."""
+def scene_config(
+    root: Path, film: Path | None, store: Path, port: int = 0, *, drawn: str = ""
+) -> Config:
+    """Settings of a kit below `root` with a scene as its camera: `film`, or else what is drawn:
+    FAMILY, or '' for the test card."""
     return Config(
         home=str(root / "home"),
         run=str(root / "run"),
         camera="scene",
-        scene=str(film.resolve()) if film else "",
+        scene=str(film.resolve()) if film else drawn,
         port=port or free_port(),
         store=store.as_uri(),
     )

@@ -15,13 +15,15 @@ def test_settings_survive_being_written(tmp_path: Path) -> None:
         Config(),
         Config(home="/tmp/a b", camera="scene", scene='fi"lm.mp4', port=1, read_back_pin=4),
         Config(camera="scene", hurry=True, faults=faults),
+        Config(camera="scene", scene="family", scene_seed=7),
     ):
         write_config(path, config)
         assert load_config(path) == config
 
 
 @pytest.mark.parametrize(
-    "text", ["stealth = true", "port = 'x'", "camera = 'none'", "port = ", "\xff"]
+    "text",
+    ["stealth = true", "scene_seed = -1", "port = 'x'", "camera = 'none'", "port = ", "\xff"],
 )
 def test_a_wrong_setting_is_refused_by_name(tmp_path: Path, text: str) -> None:
     (tmp_path / "attune.toml").write_text(text, encoding="latin-1")

@@ -19,6 +19,7 @@ from av.video.frame import PictureType
 from appliance.film.manifest import EndReason
 from appliance.records.clock import SystemClock
 from firmware.camera import PREVIEW_EVERY, SAMPLE_RATE, TICKS, Camera, GuardedSink, Seen, brightness
+from firmware.cameras.family.scene import FamilyScene
 from firmware.cameras.scene import FilmScene, SceneCamera
 from firmware.cameras.testcard import TestCard
 from firmware.microphone import Microphone
@@ -93,6 +94,10 @@ def card(_: Path, rate: int = 30) -> Made:
     return SceneCamera(TestCard(640, 360, rate), 1_000_000, CLOCK), (640, 360), rate
 
 
+def family(_: Path) -> Made:
+    return SceneCamera(FamilyScene(640, 360, 25), 1_000_000, CLOCK), (640, 360), 25
+
+
 def film_file(folder: Path) -> Made:
     path = folder / "film.mp4"
     path.write_bytes(film(45, sound=lambda _: 0.1))
@@ -113,7 +118,7 @@ Maker = Callable[[Path], Made]
 slower = [pytest.param(partial(card, rate=rate), id=f"card of {rate}") for rate in (24, 25)]
 
 
-@pytest.fixture(scope="module", params=[card, *slower, film_file, pi_camera])
+@pytest.fixture(scope="module", params=[card, *slower, family, film_file, pi_camera])
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
     make: Maker = request.param
     return make(tmp_path_factory.mktemp("camera"))

@@ -42,6 +42,19 @@ def test_a_film_from_press_to_press_has_every_frame_that_the_camera_gave(recorde
     assert status.virtual and status.camera == "scene: test card"
 
 
+def test_the_family_is_filmed_where_the_settings_say_so(tmp_path: Path) -> None:
+    recorder = Process(tmp_path, scene="family", scene_seed=2)
+    try:
+        recorder.start()
+        recorder.set_up_and_arm(limit=1)
+        recorder.press()
+        status = recorder.shows(lambda s: s.ended == "limit")
+        assert status.camera == "scene: family"
+        assert status.frames_in == status.frames_out > 10
+    finally:
+        recorder.close()
+
+
 def test_a_film_ends_at_its_limit_by_itself(recorder: Process) -> None:
     recorder.start()
     recorder.set_up_and_arm(limit=2)

@@ -57,6 +57,15 @@ ELSEWHERE = {
     # Real cameras and stores have tiers of their own.
     "firmware.cameras.picamera": "rig/test_pi_camera",
     "firmware.cameras.testcard": "firmware/cameras/test_scene",
+    # Parts of one scene, seen and heard as a whole.
+    **{
+        f"firmware.cameras.family.{name}": "firmware/cameras/test_family"
+        for name in ("brush", "cast", "figures", "heads", "plays", "room", "scene")
+    },
+    **{
+        f"firmware.cameras.family.{name}": "firmware/cameras/test_family"
+        for name in ("script", "voices")
+    },
     "appliance.media.av_sync": "firmware/cameras/test_scene",
     "appliance.stores": "appliance/stores/test_access",
     **{f"appliance.stores.{name}": "stores" for name in ("cloud", "s3", "sftp", "store")},

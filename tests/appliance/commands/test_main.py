@@ -20,6 +20,7 @@ from appliance.age.unsealing import unseal
 from appliance.base.__main__ import base
 from appliance.commands import main
 from appliance.commands.main import run
+from appliance.config import FAMILY, load_config
 from appliance.vault.keys import PrivateKeys, lock
 
 PASSPHRASE = "lobe kadu vano resi jutu hapo"
@@ -305,6 +306,22 @@ def test_a_demonstration_on_a_port_that_is_taken_says_so_before_it_begins(
     with socket.create_server(("127.0.0.1", 0)) as other:
         assert run(["demo", "--port", str(other.getsockname()[1])]) == 1
     assert "is taken" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_demonstration_shows_the_family_and_leaves_nothing() -> None:
+    command = [sys.executable, "-m", "appliance", "demo", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as shown:
+        assert shown.stdout is not None
+        try:
+            said = next(line for line in shown.stdout if "What the processes say" in line)
+            settings = load_config(Path(said.split()[-1]) / "attune.toml")
+        finally:
+            shown.send_signal(signal.SIGINT)
+            rest = shown.stdout.read()
+    assert (settings.camera, settings.scene) == ("scene", FAMILY)
+    assert "Everything is stopped and removed." in rest and shown.returncode == 0
+    assert not Path(settings.home).exists()
 
 
 def commands_with_json() -> list[str]:
