@@ -1,7 +1,7 @@
 """Mending what the power cut, once somebody is there who can open it.
 
 The recorder holds no key that opens a film. After a power cut it signs how large the loose tail is
-and leaves it as it is. When a practitioner has unlocked the page, the tail's whole fragments are
+and leaves it as it is. When a practitioner has unlocked the page, the tail's whole pictures are
 sealed again, whole, beside the case; so is an index that was lost. The recorder's own files are
 never touched: whoever doubts the mended segment has the original and its digest in the manifest.
 
@@ -188,7 +188,7 @@ def _mended(
 
 
 def _seal_whole(segment: Plaintext, index: SegmentIndex, writer: SealedWriter) -> None:
-    """The whole fragments of a segment, and not what was torn behind them."""
+    """A segment up to its last whole picture, and not what was torn behind it."""
     for at in range(0, index.size, _COPIED_AT_ONCE):
         writer.write(segment.read_at(at, min(_COPIED_AT_ONCE, index.size - at)))
     writer.close()

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import chain, groupby
+from itertools import accumulate, chain, groupby
 from typing import Any, Literal
 
 from appliance.errors import BadFile
@@ -23,6 +23,8 @@ _KINDS: Mapping[bytes, Kind] = {b"vide": "video", b"soun": "sound"}
 LAST_TICK = (1 << 32) - 1
 """Every time in our films fits in 32 bits: 13 hours at 90 kHz."""
 _NOT_SYNC = 0x10000
+_NEEDS_NO_OTHER, _NEEDS_OTHERS = 0x2000000, 0x1010000
+"""A sample's flags (8.8.3.1): of a key frame and of sound, and of any other picture."""
 _DPI_72 = 72 << 16
 _UPRIGHT = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 _NO_LANGUAGE = 0x55C4
@@ -169,6 +171,67 @@ def fragment(
                     raise BadFile("This film is too long to be one of ours.")
                 found.append(samples)
     return tuple(found)
+
+
+@dataclass
+class Gathered:
+    """Samples of one track that are still to be put into a fragment, `time` that of the first."""
+
+    track: int
+    time: int = 0
+    lasts: int = 0
+    """Ticks of all of them."""
+    sizes: list[int] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    """Of each sample how long it lasts, how many bytes it has, and its flags."""
+    data: list[bytes] = field(default_factory=list)
+
+    def add(self, data: bytes, time: int, duration: int, key: bool) -> None:
+        """The sample after those that are here."""
+        if not self.sizes:
+            self.time = time
+        self.lasts += duration
+        self.sizes.append(len(data))
+        self.rows += (duration, len(data), _NEEDS_NO_OTHER if key else _NEEDS_OTHERS)
+        self.data.append(data)
+
+    def clear(self) -> None:
+        self.lasts = 0
+        for gathered in (self.sizes, self.rows, self.data):
+            gathered.clear()
+
+
+def movie_fragment(number: int, tracks: Sequence[Gathered]) -> bytes:
+    """A moof and its mdat, the `number`th of a film from 1, with what is gathered of each track."""
+    counts = [len(track.sizes) for track in tracks]
+    # Bytes of the boxes below, and the head of the mdat.
+    place = 24 + sum(64 + 12 * count for count in counts) + 8
+    trafs = []
+    for track, count in zip(tracks, counts, strict=True):
+        # 14496-12, 8.8.7: places count from the moof; 8.8.8: each sample says all of itself.
+        tfhd = make(b"tfhd", struct.pack(">II", 0x020000, track.track))
+        tfdt = make(b"tfdt", struct.pack(">IQ", 1 << 24, track.time))
+        rows = struct.pack(f">IIi{3 * count}I", 0x000701, count, place, *track.rows)
+        trafs.append(make(b"traf", tfhd, tfdt, make(b"trun", rows)))
+        place += sum(track.sizes)
+    moof = make(b"moof", _full(b"mfhd", struct.pack(">I", number)), *trafs)
+    return moof + make(b"mdat", *(sample for track in tracks for sample in track.data))
+
+
+def whole(samples: Iterable[Samples], end: int) -> Iterator[Samples]:
+    """What of a fragment lies before `end`, bytes from the start of its moof: the rest is torn."""
+    for run in samples:
+        count = bisect.bisect_right(list(accumulate(run.sizes)), end - run.offset)
+        if count:
+            yield Samples(
+                run.track,
+                run.offset,
+                run.time,
+                run.sizes[:count],
+                run.durations[:count],
+                tuple(key for key in run.keys if key < count),
+                run.shifts[:count],
+            )
 
 
 def counted(values: Iterable[int]) -> Iterator[tuple[int, int]]:

@@ -147,7 +147,8 @@ class Plaintext(Readable, Protocol):
 
 
 def rebuild_index(segment: Plaintext, recording: str, number: int) -> SegmentIndex:
-    """The index of a segment from its own fragments, however it ended: whole fragments only.
+    """The index of a segment from its own fragments, however it ended: of one that was torn, what
+    is whole of it.
 
     Reads the boxes' heads and not the pictures. Raises BadFile if it is not a segment of ours,
     Incomplete if not even its head is there.
@@ -180,8 +181,12 @@ def _next_fragment(segment: Plaintext, init: Init, builder: IndexBuilder) -> int
     if behind[0] != b"mdat" or behind[2] > FRAGMENT_LIMIT:
         raise BadFile("Where a mdat should be, this film has something else.")
     end = length + behind[2]
-    if at + end > segment.size:
-        return None
     moof = segment.read_at(at, length)
-    builder.add_samples(boxes.fragment(moof, length + behind[1], end, init.tracks), at)
+    samples = boxes.fragment(moof, length + behind[1], end, init.tracks)
+    if at + end > segment.size:
+        for run in boxes.whole(samples, segment.size - at):
+            builder.add_samples([run], at)
+            builder.size = max(builder.size, at + run.offset + sum(run.sizes))
+        return None
+    builder.add_samples(samples, at)
     return at + end

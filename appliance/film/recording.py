@@ -88,7 +88,7 @@ def open_recording(
     (then a bad one raises BadFile); with `check` all digests here, so that a bad one is left out.
     What is missing is said and the rest plays. An index that is missing or not the one in the
     manifest is made again. What was being written when the power went has no line in the
-    manifest: its whole fragments play. What `appliance.casework.repair` has mended is taken from
+    manifest: its whole pictures play. What `appliance.casework.repair` has mended is taken from
     `derived` (`cases/<case>/derived/<recording>`), where one of `menders` signed it; without them,
     nobody asks who signed.
 

@@ -5,6 +5,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from appliance.film.index import IndexBuilder, SegmentIndex
 from appliance.film.manifest import SegmentClosed, index_name, segment_name
 from appliance.records.files import save, sync_directory, to_json
 
-LONGEST_HELD = Fraction(1, 4)
+LONGEST_HELD = Fraction(1, 8)
 """Seconds of film that `SealedSegment.sync` leaves in an open chunk."""
 _BOX_HEAD = 8
 
@@ -94,8 +95,9 @@ class SealedSegment:
             raise
         self._sealed.write(init.data)
         self._index = IndexBuilder(init, recording, number)
-        self._held: deque[tuple[int, Fragment]] = deque()
-        """Fragments that are not wholly in sealed chunks, and where each ends."""
+        self._track = init.picture
+        self._held: deque[tuple[int, int]] = deque()
+        """Pictures that are not wholly in sealed chunks: where each ends, and how long it lasts."""
 
     @property
     def seconds(self) -> Fraction:
@@ -108,24 +110,28 @@ class SealedSegment:
 
     def add(self, fragment: Fragment) -> None:
         """Write one fragment; chunks are sealed as they fill."""
-        self._index.add(fragment, self._index.size)
+        at = self._index.size
+        self._index.add(fragment, at)
         self._sealed.write(fragment.data)
-        self._held.append((self._index.size, fragment))
+        for run in fragment.samples:
+            if run.track == self._track.id:
+                ends = accumulate(run.sizes, initial=at + run.offset)
+                self._held.extend(zip(islice(ends, 1, None), run.durations, strict=True))
         sealed = self._index.size - self._sealed.pending
         while self._held and self._held[0][0] <= sealed:
             self._held.popleft()
 
     def sync(self, at_once: bool = False) -> int:
-        """Put what is sealed on the card; returns how many frames are there.
+        """Put what is sealed on the card; returns how many frames are there whole.
 
         Where more than `LONGEST_HELD` of film, or with `at_once` any, waits in the open chunk, a
         `free` box fills that chunk first.
         """
-        held = sum((f.seconds for _, f in self._held), Fraction(0))
+        held = Fraction(sum(lasts for _, lasts in self._held), self._track.timescale)
         if self._held and (at_once or held > LONGEST_HELD):
             self._fill_chunk()
         os.fdatasync(self._file.fileno())
-        return self._index.frames - sum(f.frames for _, f in self._held)
+        return self._index.frames - len(self._held)
 
     def close(self) -> SegmentClosed:
         """Complete the file and put its index beside it: both are on the card then."""

@@ -8,7 +8,6 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from fractions import Fraction
 from itertools import accumulate
 from pathlib import Path
 from random import Random
@@ -20,8 +19,9 @@ from appliance.age.sealing import CHUNK, Bytes
 from appliance.age.unsealing import SealedReader, unseal
 from appliance.config import Config
 from appliance.errors import BadSignature
-from appliance.film.boxes import boxes
+from appliance.film.boxes import Samples, boxes
 from appliance.film.fragments import Fragment, FragmentSplitter, Init
+from appliance.film.index import rebuild_index
 from appliance.film.manifest import EndReason, FilmStarted, Manifest, parse_manifest, segment_name
 from appliance.film.recording import OpenedFilm, differences, open_recording
 from appliance.film.segment import LONGEST_HELD, NewFile, SealedSegment, create
@@ -302,22 +302,48 @@ def readable(directory: Path) -> bytes:
         return reader.read_at(0, reader.size)
 
 
-def test_no_more_than_a_quarter_of_a_second_is_held_back(
-    tmp_path: Path, five_seconds: list[bytes]
-) -> None:
-    init, fragments = split(five_seconds)
+class Snow(TestCard):
+    """Pictures that take all the bits which they are given."""
+
+    def frame(self, number: int) -> av.VideoFrame:
+        frame = super().frame(number)
+        frame.planes[0].update(Random(number).randbytes(frame.planes[0].buffer_size))
+        return frame
+
+
+@pytest.mark.parametrize("scene", [CARD, Snow(320, 180, 25)], ids=["still", "snow"])
+def test_no_more_than_an_eighth_of_a_second_is_held_back(tmp_path: Path, scene: TestCard) -> None:
+    init, fragments = split(muxed(scene, 100, 5_000_000))
+    whole = set(accumulate(fragment.frames for fragment in fragments))
     segment = SealedSegment(tmp_path, new_id(), 0, init, CASE.recipient)
-    written = Fraction(0)
+    written, found = 0, []
     for fragment in fragments:
         segment.add(fragment)
-        frames = segment.sync()
-        written += fragment.seconds
-        plain = readable(tmp_path)
-        found = sum(data.data in plain for data in fragments)
-        sealed = sum((f.seconds for f in fragments[:found]), Fraction(0))
-        assert written - sealed <= LONGEST_HELD
-        assert frames == sum(f.frames for f in fragments[:found])
+        found.append(segment.sync(at_once=not found))
+        written += fragment.frames
+        assert (written - found[-1]) / scene.rate <= LONGEST_HELD
+        with closing(SealedReader(open(tmp_path / segment_name(0), "rb"), [CASE])) as opened:
+            assert found[-1] == rebuild_index(opened, new_id(), 0).frames
     segment.close()
+    if scene is not CARD:
+        assert not whole.issuperset(found[1:]), "what is whole of a torn fragment counts"
+
+
+@pytest.mark.parametrize("sound", [False, True])
+@pytest.mark.parametrize("rate", [10, 24, 25, 30])
+def test_what_is_muxed_waits_for_one_picture_alone(rate: int, sound: bool) -> None:
+    """Each fragment comes with the picture after its last; and there are few enough of them."""
+    splitter, out, waited = FragmentSplitter(), [0], list[int]()
+
+    def write(data: bytes) -> None:
+        fragments = [unit for unit in splitter.feed(data) if isinstance(unit, Fragment)]
+        out[0] += sum(fragment.frames for fragment in fragments)
+        waited.extend(len(reel.pictures) - out[0] for _ in fragments)
+
+    reel = Reel(3 * rate, Muxer(write, sound))
+    look_at(TestCard(160, 96, rate), reel)
+    assert set(waited) == {1}
+    assert len(waited) <= 1 + 5 * 3, "each is a sync of the card"
 
 
 def test_the_first_fragment_is_sealed_at_once(tmp_path: Path, five_seconds: list[bytes]) -> None:
@@ -336,7 +362,8 @@ def test_boxes_fill_a_chunk_however_little_room_there_is(
     """`short`: bytes that are missing to a full chunk when it has to be filled."""
     init, fragments = split(five_seconds)
     length = CHUNK - len(init.data) - short
-    odd = dataclasses.replace(fragments[0], data=bytes(length), samples=())
+    picture = Samples(init.picture.id, 8, 0, (length - 8,), (3000,), (0,), ())
+    odd = dataclasses.replace(fragments[0], data=bytes(length), samples=(picture,))
     segment = SealedSegment(tmp_path, new_id(), 0, init, CASE.recipient)
     segment.add(odd)
     segment.sync(at_once=True)

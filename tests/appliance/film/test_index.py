@@ -1,10 +1,12 @@
 """The index of a segment: made with it, made again from it, and believed only if it agrees."""
 
+from itertools import accumulate, islice
+
 import msgspec
 import pytest
 
 from appliance.errors import BadFile
-from appliance.film.index import SegmentIndex, rebuild_index
+from appliance.film.index import SegmentIndex, TrackIndex, rebuild_index
 from appliance.records.files import from_json, to_json
 from tests.support.segments import RECORDING, Segment
 
@@ -19,17 +21,27 @@ def test_an_index_made_again_from_the_segment_is_the_one_that_was_written(
         assert from_json(to_json(written), SegmentIndex) == written
 
 
-def test_an_index_of_a_segment_cut_anywhere_has_its_whole_fragments(
+def samples_end(track: TrackIndex) -> list[int]:
+    """Where each sample of a track ends in its segment."""
+    ends = (accumulate(run.sizes, initial=run.offset) for run in track.runs)
+    return [end for run in ends for end in islice(run, 1, None)]
+
+
+def test_an_index_of_a_segment_cut_anywhere_has_its_whole_pictures_and_sound(
     segments: list[Segment],
 ) -> None:
     segment = segments[0]
-    init = segment.builder.build().init
+    written = segment.builder.build()
+    init = written.init
+    ends = [samples_end(track) for track in written.tracks]
     frames = []
     for size in range(len(init), segment.size, 97):
         cut = Segment(segment.builder, segment.data[:size])
         index = rebuild_index(cut, RECORDING, 0)
         index.check()
         assert index.size <= size
+        for track, whole in zip(index.tracks, ends, strict=True):
+            assert samples_end(track) == [end for end in whole if end <= size]
         frames.append(sum(len(run.sizes) for run in index.tracks[0].runs))
     assert frames == sorted(frames)
     assert (frames[0], frames[-1]) == (0, segment.builder.frames)
