@@ -18,7 +18,7 @@ from typing import Any
 
 import av
 
-from appliance.bench import Row, in_turn, median_ratio, row, run
+from appliance.bench import MEMORY, Row, in_turn, median_ratio, row, run
 from appliance.config import Config, Faults
 from appliance.errors import NotPossible
 from appliance.film.recording import open_recording
@@ -26,8 +26,6 @@ from appliance.media import av_sync
 from appliance.selftest.kit import Kit
 from appliance.selftest.visit import Visit
 
-_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
-"""Where the page is told of the film: on a kit that is in memory, too."""
 WIDTH, HEIGHT, RATE = 1280, 720, 30
 SECONDS = 15
 """Of a film whose CPU is taken."""
@@ -47,31 +45,60 @@ APART = 0.040
 """Seconds that sound may be off its picture."""
 
 _PLAIN = """
-import resource, sys, threading, time
+import io, resource, sys, threading, time
+from fractions import Fraction
+import av
+from appliance.film.fragments import MUXER, MUXER_OPTIONS
 from appliance.records.clock import SystemClock
 from firmware.camera import SAMPLE_RATE, TICKS
 from firmware.cameras.scene import SceneCamera
 from firmware.cameras.testcard import TestCard
-from firmware.muxer import Muxer
+from firmware.muxer import SOUND_BIT_RATE
 
 out, width, height, rate, bit_rate, seconds = sys.argv[1], *map(int, sys.argv[2:])
 opened, ended = [], threading.Event()
 
-class Film(Muxer):
+class Film:
+    with_sound, busy, container = True, False, None
+
+    def __init__(self, file):
+        self.file, self.samples, self.heard = file, av.AudioFifo(), 0
+
     def picture(self, data, time_, duration, key):
         opened or opened.append(time.monotonic())
-        if time_ < seconds * TICKS:
-            super().picture(data, time_, duration, key)
-        else:
+        if time_ >= seconds * TICKS:
             ended.set()
+            return
+        if self.container is None:
+            self.container = av.open(self.file, "w", format=MUXER, options=dict(MUXER_OPTIONS))
+            with av.open(io.BytesIO(data), format="h264") as coded:
+                self.pictures = self.container.add_stream_from_template(coded.streams.video[0])
+            self.pictures.time_base = Fraction(1, TICKS)
+            self.sounds = self.container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
+            self.sounds.bit_rate = SOUND_BIT_RATE
+        packet = av.Packet(data)
+        packet.stream, packet.time_base = self.pictures, Fraction(1, TICKS)
+        packet.pts = packet.dts = time_
+        packet.duration, packet.is_keyframe = duration, key
+        self.container.mux(packet)
 
     def sound(self, frame):
-        if frame.pts < seconds * SAMPLE_RATE:
-            super().sound(frame)
+        if frame.pts >= seconds * SAMPLE_RATE:
+            return
+        frame.pts = None
+        self.samples.write(frame)
+        while (part := self.samples.read(1024)) is not None:
+            part.pts, part.time_base = self.heard, Fraction(1, SAMPLE_RATE)
+            self.heard += part.samples
+            self.container.mux(self.sounds.encode(part))
+
+    def close(self):
+        self.container.mux(self.sounds.encode(None))
+        self.container.close()
 
 camera = SceneCamera(TestCard(width, height, rate), bit_rate, SystemClock())
 with open(out, "wb", buffering=0) as file:
-    film = Film(file.write, True)
+    film = Film(file)
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
     camera.start(film, print)
     ended.wait()
@@ -81,13 +108,15 @@ after = resource.getrusage(resource.RUSAGE_SELF)
 cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 print(cpu, 1000 * (opened[0] - began))
 """
-"""The same pictures and sound by the same encoders into a plain fragmented MP4. Says how many
-seconds of CPU it took, and how many milliseconds the camera until its first picture."""
+"""The same pictures and sound by the same encoders into a plain fragmented MP4, by libav's own
+muxer alone. Says how many seconds of CPU it took, and how many milliseconds the camera until its
+first picture."""
 
 
 def rows(real_time: bool = False) -> list[Row]:
     """Every measure of the part. Takes about a quarter of an hour, with `real_time` an hour."""
-    memory = _MEMORY if _MEMORY.is_dir() else None
+    # Where the page is told of the film: on a kit that is in memory, too.
+    memory = MEMORY if MEMORY.is_dir() else None
     with (
         tempfile.TemporaryDirectory(prefix="attune-bench-") as folder,
         tempfile.TemporaryDirectory(prefix="attune-bench-", dir=memory) as run,
