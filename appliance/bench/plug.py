@@ -23,7 +23,7 @@ import av
 
 from appliance.age.sealing import CHUNK, TAG
 from appliance.bench import MEMORY, Row, before, row, run
-from appliance.errors import Incomplete
+from appliance.errors import Incomplete, NotPossible
 from appliance.film.index import rebuild_index
 
 SECONDS = 60
@@ -32,6 +32,8 @@ MEDIAN, MOST = 0.3, 0.5
 """Seconds of film that a plug may cost."""
 STEP = 0.001
 """Seconds from one moment to the next at which a plug is thought to be pulled."""
+KEPT_UP = 0.9
+"""Of the pictures that were due, how many the machine must have had time for."""
 _SIZE = (1280, 720)
 
 _WATCHED = """
@@ -61,40 +63,39 @@ runpy.run_module("firmware", run_name="__main__", alter_sys=True)
 """A recorder that writes down what happens, in a process of its own. The same for both commits."""
 
 _FILM = """
-import json, sys
+import importlib, json, sys
 from pathlib import Path
 from appliance.config import Config
-try:
-    from appliance.age.unsealing import unseal
-    from appliance.selftest.kit import Kit, spawn
-    from appliance.selftest.visit import Visit
-except ImportError:
-    # As it was called once.
-    from appliance.kit import Kit, Visit, spawn
-    from appliance.unsealing import unseal
 
 root, scene, seconds, watched = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
+kits, visits, sealed = (importlib.import_module(f"appliance.{name}") for name in sys.argv[5:])
 
-class Watched(Kit):
+class Watched(kits.Kit):
     def start(self, process, *options):
         words = ["-P", "-c", watched, str(root / "told"), "--config", str(self.config_path)]
-        self._running[process] = spawn([sys.executable, *words], root / "recorder.log")
+        self._running[process] = kits.spawn([sys.executable, *words], root / "recorder.log")
 
 config = Config(home=str(root / "home"), run=str(root / "run"), camera="scene", scene=scene)
 with Watched(config, root / "logs") as kit:
-    visit = Visit.begin(kit)
+    visit = visits.Visit.begin(kit)
     visit.vouch()
     visit.arm(limit=seconds)
     began = visit.film()
     ended = visit.ended(seconds + 60)
 (root / "plain").mkdir()
-for sealed in kit.home.recording(began.recording).glob("*.mp4.age"):
-    (root / "plain" / sealed.name).write_bytes(unseal(sealed.read_bytes(), [visit.case.identity]))
+for path in kit.home.recording(began.recording).glob("*.mp4.age"):
+    plain = sealed.unseal(path.read_bytes(), [visit.case.identity])
+    (root / "plain" / path.name).write_bytes(plain)
 rate = getattr(config, "pictures_a_second", None) or config.frame_rate
 print(json.dumps({"rate": rate, "why": ended.ended, "pictures": ended.frames_in}))
 """
 """A visit in which the watched recorder films. The segments are laid out in clear: nobody is on
 them."""
+
+
+_NAMES = ("selftest.kit", "selftest.visit", "age.unsealing")
+_EARLIER_NAMES = ("kit", "kit", "unsealing")
+"""What has a kit, a visit and what unseals, in each of the two commits."""
 
 
 @dataclass(frozen=True)
@@ -151,9 +152,11 @@ def _rows(folder: Path, earlier: Path, scenes: dict[str, str]) -> Iterator[Row]:
 
 
 def watch(code: Path, root: Path, scene: str) -> Watched:
-    """Film `scene` with the recorder of that tree. Raises NotPossible if it does not."""
+    """Film `scene` with the recorder of that tree. Raises NotPossible if it does not, or does
+    not keep up."""
     root.mkdir()
-    words = [sys.executable, "-P", "-c", _FILM, root, scene, SECONDS, _WATCHED]
+    names = _NAMES if code == before.HERE else _EARLIER_NAMES
+    words = [sys.executable, "-P", "-c", _FILM, root, scene, SECONDS, _WATCHED, *names]
     done = json.loads(run(*words, env=before.surroundings(code)).stdout)
     plain = {path.name: path.read_bytes() for path in (root / "plain").iterdir()}
     kept = dict.fromkeys(plain, 0)
@@ -165,12 +168,17 @@ def watch(code: Path, root: Path, scene: str) -> Watched:
             continue
         path = Path(more[1])
         if path.name in plain:
-            kept[path.name] = _pictures(path, int(more[0]), plain[path.name])
+            kept[path.name] = pictures_in(path, int(more[0]), plain[path.name])
         syncs.append((float(at), sum(kept.values())))
+    if len(given) < KEPT_UP * done["rate"] * SECONDS:
+        raise NotPossible(
+            f"The camera gave only {len(given)} pictures in {SECONDS} s.",
+            "Try again when the machine has less to do.",
+        )
     return Watched(done["rate"], given, syncs)
 
 
-def _pictures(sealed: Path, size: int, plain: bytes) -> int:
+def pictures_in(sealed: Path, size: int, plain: bytes) -> int:
     """How many whole pictures lie in the first `size` bytes of a sealed segment."""
     there = sealed.stat().st_size
     head = there - len(plain) - TAG * -(-len(plain) // CHUNK)
