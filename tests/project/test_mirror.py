@@ -87,7 +87,6 @@ ELSEWHERE = {
     **{f"appliance.base.commands.{n}": VERBS for n in ("families", "kits", "people", "serving")},
     "appliance.sync.__main__": COMMANDS,
     **{f"appliance.commands.{n}": COMMANDS for n in ("films", "keys", "kit", "options", "tryout")},
-    "appliance.bench.before": "appliance/bench/test_plug",
     # Measures are run by hand, on a machine that does nothing else; tested is their frame.
     **{
         f"appliance.bench.{name}": "appliance/bench/test_bench"
