@@ -25,6 +25,7 @@ from appliance.age.sealing import CHUNK, TAG
 from appliance.bench import MEMORY, Row, before, row, run
 from appliance.errors import Incomplete, NotPossible
 from appliance.film.index import rebuild_index
+from appliance.records.files import lines
 
 SECONDS = 60
 """Of each film."""
@@ -161,7 +162,7 @@ def watch(code: Path, root: Path, scene: str) -> Watched:
     plain = {path.name: path.read_bytes() for path in (root / "plain").iterdir()}
     kept = dict.fromkeys(plain, 0)
     given, syncs = list[float](), list[tuple[float, int]]()
-    for line in (root / "told").read_text().splitlines():
+    for line in lines((root / "told").read_text()):
         kind, at, *more = line.split(" ", 3)
         if kind == "picture":
             given.append(float(at))
