@@ -9,6 +9,7 @@ from appliance.age.sealing import CHUNK, SealedWriter
 from appliance.bench import before
 from appliance.bench.plug import Watched, pictures_in
 from appliance.errors import NotPossible
+from appliance.film.boxes import make
 from appliance.film.fragments import Fragment, FragmentSplitter, Init
 from firmware.cameras.testcard import TestCard
 from tests.support.fakes import CASE, muxed
@@ -32,7 +33,7 @@ def test_of_a_sealed_film_that_is_cut_those_pictures_count_that_are_whole(tmp_pa
     init, *fragments = [unit for piece in pieces for unit in splitter.feed(piece)]
     assert isinstance(init, Init)
     plain = b"".join(pieces)
-    plain += bytes(CHUNK)[: -len(plain) % CHUNK + 100]
+    plain += make(b"free", bytes(-len(plain) % CHUNK + 100))
     sealed = io.BytesIO()
     writer = SealedWriter(sealed, [CASE.recipient])
     head = len(sealed.getvalue())
