@@ -60,11 +60,10 @@ ELSEWHERE = {
     # Parts of one scene, seen and heard as a whole.
     **{
         f"firmware.cameras.family.{name}": "firmware/cameras/test_family"
-        for name in ("brush", "cast", "figures", "heads", "plays", "room", "scene")
-    },
-    **{
-        f"firmware.cameras.family.{name}": "firmware/cameras/test_family"
-        for name in ("script", "voices")
+        for name in (
+            *("brush", "cast", "figures", "heads", "plays"),
+            *("room", "scene", "script", "voices"),
+        )
     },
     "appliance.media.av_sync": "firmware/cameras/test_scene",
     "appliance.stores": "appliance/stores/test_access",

@@ -11,7 +11,7 @@ from itertools import islice, pairwise, takewhile
 import pytest
 
 from firmware.camera import SAMPLE_RATE, TICKS
-from firmware.cameras.family.brush import HIGH, WIDE, Canvas, Colour, Fill, Frame, Sprite
+from firmware.cameras.family.brush import HIGH, WIDE, Canvas, Colour, Easel, Fill, Frame, Sprite
 from firmware.cameras.family.cast import Cast
 from firmware.cameras.family.figures import Depth
 from firmware.cameras.family.plays import PLAYS, played
@@ -226,6 +226,22 @@ def test_a_mouth_is_open_only_while_its_voice_is_heard() -> None:
             (speaking if who in heard else silent)[who].add(form.mouth)
     assert silent == {who: {0.0} for who in Who}
     assert all(len(speaking[who]) > 2 for who in Who)
+
+
+def test_a_picture_shows_nothing_of_those_before_it() -> None:
+    frame, cast, known = Frame(160, 90), Cast(1), dict[tuple[object, ...], Sprite]()
+    place = Canvas(frame)
+    Sprite(frame, cast.room(), everywhere=True).put(place)
+    easel = Easel(place)
+    for second, stage in drawn(8):
+        parts = cast.parts(stage, second)
+        for part in parts:
+            if part.form not in known:
+                known[part.form] = Sprite(frame, part.fills())
+        sprites = [(known[part.form], part.x, part.y) for part in parts]
+        after_others, alone = (one.picture(sprites) for one in (easel, Easel(place)))
+        for one, other in zip(after_others.planes, alone.planes, strict=True):
+            assert bytes(one) == bytes(other), second
 
 
 def test_nothing_that_moves_leaves_the_drawing() -> None:
