@@ -1,5 +1,5 @@
 """`python -m appliance` is the command `attune`, wherever its script may lie."""
 
-from appliance.commands.main import main
+from appliance.commands.programs import main
 
 main()

@@ -1,13 +1,19 @@
 """How the programs of a kit begin and end: their settings, and in words what stops them."""
 
 import argparse
+import os
 import sys
+import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 from appliance.config import load_config
 from appliance.errors import BadInput, KitError, error_json, own_card
+
+DIED = 70
+"""Exit status after an unforeseen error; systemd starts the program again."""
 
 
 class _NotUnderstood(BadInput):
@@ -53,3 +59,17 @@ def said(process: str, act: Callable[[], int]) -> int:
         as_json = error_json(sys.argv[1:], error.code, error.sentence, error.hint)
         print(as_json, end="", flush=True)
         return error.exit_status
+
+
+def end_with_the_thread(died: threading.ExceptHookArgs) -> None:
+    """For `threading.excepthook`: a recorder that has lost a thread cannot be trusted with a
+    camera."""
+    die(died.exc_value)
+
+
+def die(error: BaseException | None) -> NoReturn:
+    """Say what happened, and end at once: nothing is waited for or closed."""
+    try:
+        traceback.print_exception(error)
+    finally:
+        os._exit(DIED)

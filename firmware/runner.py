@@ -21,13 +21,14 @@ from appliance.protocol.status import Pattern, RecorderStatus, State
 from appliance.records import audit
 from appliance.records.audit import Log
 from firmware.books import KitBooks
-from firmware.button import Debounce, Edge
 from firmware.capture import Capture
+from firmware.debounce import Debounce
 from firmware.filming import Film
 from firmware.free_space import FreeSpace
 from firmware.gate import Gate
 from firmware.inbox import Inbox
 from firmware.light import Light
+from firmware.pins.button import Edge
 from firmware.recorder import (
     BeginFilm,
     Broke,

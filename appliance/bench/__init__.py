@@ -29,6 +29,7 @@ _MODULES = {
     "plug": "appliance.bench.plug",
     "record": "appliance.bench.record",
     "seal": "appliance.bench.seal",
+    "start": "appliance.bench.start",
     "sync": "appliance.bench.sync",
 }
 PARTS = tuple(_MODULES)

@@ -16,13 +16,14 @@ import click
 
 from appliance.commands import escrow, films, keys, kit, tryout
 from appliance.commands.options import hint_for, needs
+from appliance.commands.programs import PROGRAMS, become
 from appliance.errors import KitError, error_json
 
 _INTERRUPTED = 128 + signal.SIGINT
 
 
 def main() -> NoReturn:
-    """The console script."""
+    """Run what the command line asks for, and end."""
     # So that what was half written is cleared away, as it is after Ctrl-C.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
@@ -90,21 +91,11 @@ def attune() -> None:
     """
 
 
-_PROGRAMS = {
-    "recorder": ("firmware", "Run the recorder: camera, button, light."),
-    "web": ("web_ui", "Run the page."),
-    "sync": ("appliance.sync", "Send what is sealed to the service."),
-    "base": ("appliance.base", "At base: carry out what families have asked for at the store."),
-}
-"""Programs that are started by name, because nothing may import them."""
-
-
 def _program(name: str, module: str, promise: str) -> click.Command:
     @click.argument("options", nargs=-1, type=click.UNPROCESSED)
     def start(options: tuple[str, ...]) -> None:
         needs(module, f"{module} is not on this computer.", f"Install attune-{name}.")
-        sys.stdout.flush()
-        os.execv(sys.executable, [sys.executable, "-m", module, *options])  # noqa: S606
+        become(module, list(options))
 
     # Its options are its own, --help among them.
     settings = {"ignore_unknown_options": True, "help_option_names": []}
@@ -127,7 +118,7 @@ for _command in (
     tryout.bench,
     kit.doctor,
     kit.hardware,
-    *(_program(name, *what) for name, what in _PROGRAMS.items()),
+    *(_program(name, *what) for name, what in PROGRAMS.items()),
 ):
     attune.add_command(_command)
 

@@ -6,7 +6,6 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -14,6 +13,7 @@ import click
 
 from appliance.age.keyfile import load_identities
 from appliance.age.unsealing import Identity
+from appliance.commands.programs import is_here
 from appliance.errors import BadInput, BadPayload, Incomplete, NotPossible
 
 PATH = click.Path(path_type=Path)
@@ -195,7 +195,5 @@ def refuse_terminal(data: bytes) -> None:
 
 def needs(module: str, sentence: str, hint: str) -> None:
     """Raise NotPossible unless the module is installed: not every kit has every package."""
-    found = find_spec(module)
-    # A folder that another version left is a module to Python, and there is nothing in it.
-    if found is None or found.origin is None:
+    if not is_here(module):
         raise NotPossible(sentence, hint)

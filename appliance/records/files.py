@@ -9,11 +9,9 @@ import base64
 import contextlib
 import errno
 import fcntl
-import hashlib
 import io
 import os
 import re
-import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -44,12 +42,15 @@ Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
 
 def new_id() -> str:
     """A random name of 80 bits, 16 characters of base32: it says nothing of whom it stands for."""
-    return base64.b32encode(secrets.token_bytes(10)).decode().lower()
+    return base64.b32encode(os.urandom(10)).decode().lower()
 
 
 def id_of(*parts: str) -> str:
     """The same id for the same parts, wherever it is asked for."""
-    digest = hashlib.sha256("\n".join(parts).encode()).digest()
+    # OpenSSL is not loaded just to know where things lie: a recorder is ready before it has it.
+    from hashlib import sha256
+
+    digest = sha256("\n".join(parts).encode()).digest()
     return base64.b32encode(digest[:10]).decode().lower()
 
 
@@ -344,7 +345,7 @@ def _named_at_its_end(
     path: Path, mode: int, name: Callable[[Path, Path], None]
 ) -> Iterator[IO[bytes]]:
     """A file in the directory of `path` that is synced and gets that name when the block ends."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_TEMPORARY}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}{_TEMPORARY}")
     try:
         created = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
         with os.fdopen(created, "wb") as file:
@@ -528,7 +529,7 @@ def erase(file: IO[bytes]) -> None:
     withdrawal says so, and this function promises no more.
     """
     # What is longer is no key, and may have no end.
-    rest = memoryview(secrets.token_bytes(min(file.seek(0, os.SEEK_END), LARGEST_FACT)))
+    rest = memoryview(os.urandom(min(file.seek(0, os.SEEK_END), LARGEST_FACT)))
     file.seek(0)
     while rest:
         rest = rest[file.write(rest) :]

@@ -1,12 +1,19 @@
 """A camera that is loaded when it is needed, and not before."""
 
+# Nothing is loaded just for its type: see `firmware.__main__`.
+from __future__ import annotations
+
 import logging
 import threading
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from appliance.errors import CameraFailed
-from appliance.film.manifest import FilmedWith
-from firmware.camera import Camera, Hear, OnEnd, See, Sink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.film.manifest import FilmedWith
+    from firmware.camera import Camera, Hear, OnEnd, See, Sink
 
 _errors = logging.getLogger(__name__)
 

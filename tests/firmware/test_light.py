@@ -8,7 +8,8 @@ from gpiozero.pins.mock import MockFactory, MockPin
 
 from appliance.errors import LightFailed
 from appliance.protocol.status import Pattern
-from firmware.light import CAPTURING, LONGEST_DARK, PATTERNS, Light, PinLamp, at
+from firmware.light import CAPTURING, LONGEST_DARK, PATTERNS, Light, at
+from firmware.pins.lamp import PinLamp
 from tests.support.clocks import FakeClock
 from tests.support.fakes import FakeLamp
 

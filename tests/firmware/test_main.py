@@ -16,7 +16,7 @@ import av
 import pytest
 
 from appliance.film.manifest import EndReason
-from firmware.__main__ import DIED
+from appliance.program import DIED
 from tests.support.recorders import Process, preview, wait_for
 
 pytestmark = pytest.mark.slow
@@ -132,7 +132,7 @@ def test_settings_that_are_not_right_are_refused_in_words(recorder: Process) -> 
 def test_a_thread_that_dies_takes_the_process_with_it() -> None:
     script = """
 import threading, time
-from firmware.__main__ import end_with_the_thread
+from appliance.program import end_with_the_thread
 threading.excepthook = end_with_the_thread
 threading.Thread(target=lambda: 1 / 0).start()
 time.sleep(30)
@@ -312,3 +312,63 @@ def test_a_film_that_was_being_removed_when_the_power_went_does_not_come_back(
     kept.rename(directory)
     recorder.start()
     assert not list(recorder.home.recordings.iterdir())
+
+
+TOLD_AT_READY = """
+import runpy, sys
+def look(event, given):
+    if event == "socket.sendto":
+        print(*sorted(sys.modules), sep="\\n", file=sys.stderr)
+        sys.exit()
+sys.addaudithook(look)
+runpy.run_module("firmware", run_name="__main__", alter_sys=True)
+"""
+"""A recorder that says what it had loaded when it told systemd that it is ready, and ends there."""
+HEAVY = ("av", "cryptography", "hashlib", "picamera2", "libcamera", "numpy", "ctypes", "click")
+"""What films, seals and signs: most of what a recorder loads, in bytes and in time."""
+EARLY = {"__main__", "cameras", "cameras.late", "pins", "pins.button", "pins.lamp", "pins.virtual"}
+"""The modules that button and light are made of."""
+
+
+def test_a_recorder_that_says_it_is_ready_has_loaded_nothing_yet_that_films_or_signs(
+    tmp_path: Path,
+) -> None:
+    recorder = Process(tmp_path, program=("-c", TOLD_AT_READY))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        _, said = recorder.begin(NOTIFY_SOCKET=str(tmp_path / "notify")).communicate(timeout=60)
+    loaded = set(said.split())
+    assert "gpiozero" in loaded and "firmware.pins.lamp" in loaded, said
+    assert not {name for name in loaded if name.split(".")[0] in HEAVY}
+    ours = {name.removeprefix("firmware.") for name in loaded if name.startswith("firmware.")}
+    assert ours <= EARLY
+    recorder.close()
+
+
+@pytest.mark.parametrize("missing", ["cryptography", "inotify_simple"])
+def test_a_recorder_that_cannot_load_what_films_ends_and_never_shows_that_it_is_ready(
+    tmp_path: Path, missing: str
+) -> None:
+    without = f"import runpy, sys; sys.modules[{missing!r}] = None; runpy.run_module('firmware', "
+    recorder = Process(tmp_path, program=("-c", f"{without}run_name='__main__', alter_sys=True)"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        process = recorder.begin(NOTIFY_SOCKET=str(tmp_path / "notify"))
+        _, said = process.communicate(timeout=60)
+        assert drain(systemd) == [b"READY=1"]
+    # systemd starts it again, and says so: it is not left for dead.
+    assert process.returncode not in (0, None)
+    assert missing in said
+    assert recorder.status() is None
+    recorder.close()
+
+
+def test_a_home_that_cannot_be_used_is_refused_in_words_although_button_and_light_answer(
+    recorder: Process,
+) -> None:
+    recorder.home.kit.mkdir(parents=True, exist_ok=True)
+    recorder.home.signing_key.write_bytes(b"no key")
+    _, said = (process := recorder.begin()).communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.startswith("attune recorder: ") and "Traceback" not in said
+    assert recorder.status() is None

@@ -30,11 +30,11 @@ from appliance.protocol.status import Pattern, SoundLevel, State
 from appliance.records.clock import EARLIEST, LARGEST_STEP, Correction, Judgement, Mark, Trust
 from appliance.records.files import load_fact, new_id, save, to_json
 from appliance.vault.keys import PrivateKeys
-from firmware.button import SETTLE
 from firmware.camera import SAMPLE_RATE, TICKS, Camera, GuardedSink, Meter
 from firmware.cameras.late import LateCamera
 from firmware.cameras.scene import sound_frame
 from firmware.capture import LONGEST_WITHOUT_PICTURE, LONGEST_WITHOUT_SOUND
+from firmware.debounce import SETTLE
 from firmware.light import CAPTURING
 from firmware.recorder import PRESENCE_LASTS, PREVIEW_LASTS, REFUSAL_SHOWN
 from firmware.runner import (

@@ -161,7 +161,7 @@ def elsewhere() -> list[str]:
 
 def test_a_kit_without_scene_measures_and_service_loads_all_that_it_has() -> None:
     gone = elsewhere()
-    assert {"appliance.base", "appliance.bench", "firmware.virtual"} <= set(gone)
+    assert {"appliance.base", "appliance.bench", "firmware.pins.virtual"} <= set(gone)
     early = []
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):

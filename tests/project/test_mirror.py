@@ -54,6 +54,9 @@ ELSEWHERE = {
         for name in ("cameras.late", "capture", "filming")
     },
     "firmware.muxer": "firmware/test_writer",
+    "firmware.joined": "firmware/test_main",
+    "appliance.program": "firmware/test_main",
+    "firmware.pins.lamp": "firmware/test_light",
     # Real cameras and stores have tiers of their own.
     "firmware.cameras.picamera": "rig/test_pi_camera",
     "firmware.cameras.testcard": "firmware/cameras/test_scene",
@@ -91,7 +94,7 @@ ELSEWHERE = {
         f"appliance.bench.{name}": "appliance/bench/test_bench"
         for name in (
             *("audit", "base", "ceph", "certificates", "clips", "films", "importing"),
-            *("page", "record", "seal", "sync"),
+            *("page", "record", "seal", "start", "sync"),
         )
     },
     **{

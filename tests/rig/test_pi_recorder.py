@@ -18,7 +18,7 @@ import pytest
 
 from appliance.film.manifest import EndReason, Manifest, read_manifest
 from appliance.film.recording import open_recording
-from firmware.__main__ import DIED
+from appliance.program import DIED
 from firmware.camera import SAMPLE_RATE
 from tests.firmware.test_main import preview
 from tests.support.fakes import CASE

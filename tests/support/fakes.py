@@ -28,17 +28,18 @@ from appliance.records.signing import Signer
 from appliance.vault.keys import PrivateKeys
 from firmware.board import Equipment
 from firmware.books import KitBooks
-from firmware.button import SETTLE, Button, Debounce
 from firmware.camera import SAMPLE_RATE, OnEnd, See, Seen, Sink
 from firmware.cameras.scene import Scene, SceneCamera, sound_frame
 from firmware.cameras.testcard import TestCard
 from firmware.capture import Capture
+from firmware.debounce import SETTLE, Debounce
 from firmware.filming import Film, OnClosed
 from firmware.free_space import FreeSpace
 from firmware.gate import Gate
 from firmware.inbox import Inbox
 from firmware.light import Light
 from firmware.muxer import Muxer
+from firmware.pins.button import Button
 from firmware.recorder import PRESENCE_COUNTS_AFTER, Broke, Recorder
 from firmware.removing import Removals
 from firmware.runner import Noticed, Parts, Posted, Quit, Runner

@@ -424,3 +424,33 @@ def test_a_bug_is_one_line_and_a_traceback_for_an_engineer_who_asks(
         assert "Traceback (most recent call last)" in capfd.readouterr().err
     finally:
         del main.attune.commands["broken"]
+
+
+STARTED_AS = """
+import sys
+def look(event, given):
+    if event == "os.exec":
+        print(*given[1], sep="\\n")
+        print(*sorted(sys.modules), sep="\\n")
+        sys.stdout.flush()
+        import os; os._exit(0)
+sys.addaudithook(look)
+from appliance.commands.programs import main
+main()
+"""
+
+
+@pytest.mark.parametrize("safely", [[], ["-P"]])
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("recorder", "firmware"), ("web", "web_ui"), ("sync", "appliance.sync")],
+)
+def test_a_program_is_started_before_any_other_command_is_loaded(
+    name: str, module: str, safely: list[str]
+) -> None:
+    words = [sys.executable, *safely, "-c", STARTED_AS, name, "--config", "there"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    said = done.stdout.splitlines()
+    started = [sys.executable, *safely, "-m", module, "--config", "there"]
+    assert said[: len(started)] == started
+    assert not {"click", "cryptography", "msgspec", module} & set(said[len(started) :])

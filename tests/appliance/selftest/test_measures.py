@@ -12,7 +12,7 @@ from appliance.selftest.measures import (
     of_the_memory,
     of_the_start,
 )
-from firmware.light import FOLLOWS_WITHIN
+from firmware.pins.lamp import FOLLOWS_WITHIN
 from tests.support.boards import put_throttled
 
 

@@ -9,8 +9,8 @@ import pytest
 from appliance.config import Config, Fault, Faults
 from appliance.errors import LightFailed
 from appliance.film.segment import create
-from firmware.light import PinLamp
-from firmware.virtual import virtual_card, virtual_pins
+from firmware.pins.lamp import PinLamp
+from firmware.pins.virtual import virtual_card, virtual_pins
 
 
 def kit(*happen: Fault, after: float = 0.0) -> Config:

@@ -7,12 +7,16 @@ import errno
 import os
 import socket
 import time
+from typing import TYPE_CHECKING
 
 from gpiozero.pins.mock import MockFactory, MockPin
 
 from appliance.config import Config, Fault
-from appliance.film.segment import Create, WatchedFile, create
 from appliance.records.files import Home
+
+if TYPE_CHECKING:
+    from appliance.film.segment import Create
+
 
 _CARD_SAYS: dict[Fault, int] = {
     "card-full": errno.ENOSPC,
@@ -77,8 +81,11 @@ class _Eye(MockPin):  # type: ignore[misc]
         return self._lamp.lit
 
 
-def virtual_card(config: Config) -> Create:
+def virtual_card(config: Config) -> "Create":
     """What makes the files of the film that begins now: the system, unless the card goes wrong."""
+    # What seals is not loaded for a button and a lamp.
+    from appliance.film.segment import WatchedFile, create
+
     wrong = next((fault for fault in config.faults.happen if fault.startswith("card-")), None)
     if wrong is None:
         return create

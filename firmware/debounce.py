@@ -6,25 +6,11 @@ gap in a long press is not the end of it. A button that is down when the kit wak
 until it has been let go.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from gpiozero import DigitalInputDevice
-from gpiozero.pins import Factory
-
-from appliance.records.clock import Clock
+from firmware.pins.button import Edge
 from firmware.recorder import Pressed, Released
 
 SETTLE = 0.02
 """Seconds without an edge after which a button that is up has been let go."""
-
-
-@dataclass(frozen=True)
-class Edge:
-    """The pin changed: `down` from then on."""
-
-    at: float
-    down: bool
 
 
 class Debounce:
@@ -60,21 +46,3 @@ class Debounce:
             return []
         began, self._press, self._held_over = self._press, None, False
         return [] if began is None else [Released(self._since + SETTLE, self._since - began)]
-
-
-class Button:
-    """The button on its pin. `post` gets every edge, from the pin library's own thread."""
-
-    def __init__(
-        self, pin: int, factory: Factory, clock: Clock, post: Callable[[Edge], None]
-    ) -> None:
-        # Not the library's own button: a thread of it looks for holds ten times a second, for ever.
-        # Nor its bounce time: its mock pins ignore it, so it could not be tested.
-        self._pin = DigitalInputDevice(pin, pull_up=True, bounce_time=None, pin_factory=factory)
-        self._pin.when_activated = lambda: post(Edge(clock.monotonic(), True))
-        self._pin.when_deactivated = lambda: post(Edge(clock.monotonic(), False))
-        self.down = bool(self._pin.is_active)
-        """How the button was found at the start."""
-
-    def close(self) -> None:
-        self._pin.close()

@@ -7,7 +7,8 @@ from gpiozero.pins.mock import MockFactory, MockPin
 
 from appliance.protocol.permits import PressRefusal
 from appliance.protocol.status import State
-from firmware.button import SETTLE, Button, Debounce, Edge
+from firmware.debounce import SETTLE, Debounce
+from firmware.pins.button import Button, Edge
 from firmware.recorder import (
     LONGEST_PRESS,
     SHORTEST_PRESS,
