@@ -14,8 +14,8 @@ from firmware.cameras.family.plays import played
 from firmware.cameras.family.script import Moment, Stage
 from firmware.cameras.scene import Take
 
-_KEPT = 400
-"""Sprites that are kept: of those that are used again, nearly all."""
+_KEPT = 1000
+"""Sprites that are kept, about 25 MB at 720p: all that a family needs after a minute or two."""
 _AHEAD = 2.0
 """Seconds of the script beyond what is shown: what has begun by then is known."""
 
