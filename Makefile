@@ -42,8 +42,9 @@ check: ## all set-up, then what a reviewer asks for
 	@tools/setup test
 	@.venv/bin/python tools/tiers.py check
 
-long: ## all set-up, then what takes hours: a thousand sequences, every rule of the gate broken
+long: ## all set-up, then what takes hours: networks and sticks, a thousand sequences, every rule of the gate broken
 	@tools/setup test
+	@tests/rig/vm.sh full
 	@.venv/bin/python tools/sequences.py
 	@.venv/bin/python tools/mutants.py
 

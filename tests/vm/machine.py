@@ -16,7 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-IMAGE = Path(os.environ.get("ATTUNE_RIG", "/var/cache/attune-rig")) / "vm"
+RIG = Path(os.environ.get("ATTUNE_RIG", "/var/cache/attune-rig"))
+LEAN, FULL = RIG / "vm", RIG / "vm-full"
+"""What tests/rig/make-vm.sh made."""
 PROCESSOR = "max,-erms,-fsrm,-la57,-pku,-smap,-smep,-umip"
 """Without what makes an emulated one slower and nothing here better."""
 BOOTS_WITHIN = 400.0
@@ -33,13 +35,13 @@ class Machine:
     The disk is a new one, or a copy of another machine's with every moment that was kept there.
     """
 
-    def __init__(self, directory: Path, like: "Machine | None" = None) -> None:
+    def __init__(self, directory: Path, like: "Machine | None" = None, image: Path = LEAN) -> None:
         self.directory = directory
         self.disk = directory / "disk.qcow2"
         self._qemu: subprocess.Popen[bytes] | None = None
         self._said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         directory.mkdir(parents=True, exist_ok=True)
-        image = like.directory if like else IMAGE
+        image = like.directory if like else image
         for name in ("vmlinuz", "initrd", "root.img"):
             # Its own, for it may be made anew meanwhile.
             try:

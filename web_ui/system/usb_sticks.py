@@ -408,6 +408,7 @@ _NOT_ALLOWED = (
     "The page may not use sticks on this kit.",
     "Its rule for udisks2 is missing: install the kit again. A download still works.",
 )
+_NOT_KNOWN_YET = "The kit is still looking at that stick.", "Wait a few seconds, then try again."
 _REFUSED = (
     "The stick could not be opened, or not let go.",
     "Do not pull it out while it blinks. Try again, or use another stick.",
@@ -416,6 +417,8 @@ _REFUSALS: Mapping[str, tuple[str, str]] = {
     "serviceunknown": _NO_UDISKS,
     "not provided": _NO_UDISKS,
     "connect to bus": _NO_UDISKS,
+    # The kernel has found it, and udisks2 has not looked at it yet.
+    "object does not exist": _NOT_KNOWN_YET,
     "busy": _BUSY,
     "not authorized": _NOT_ALLOWED,
     # What mount(8) says, in this order: the kernel's own word first, if it is passed on.

@@ -158,6 +158,13 @@ class Agent:
 
     def probe(self, unit: str) -> dict[str, str]:
         """What came of everything that is tried in a unit's own sandbox; `open` has none."""
+        self._sandbox(unit, "/usr/bin/python3 -I /opt/vm/probe.py")
+        run("systemctl", "start", "probe.service")
+        found: dict[str, str] = json.loads(Path("/run/probe").read_text())
+        return found
+
+    def _sandbox(self, unit: str, program: str) -> None:
+        """Make a unit `probe.service` of this program in a unit's own sandbox."""
         lines = ["[Service]", "Type=oneshot"]
         if unit != "open":
             ours = Path(f"/usr/lib/systemd/system/{unit}.service").read_text()
@@ -166,16 +173,13 @@ class Agent:
             taken = ("Exec", "Restart", "Type", "Watchdog", "RemoveIPC")
             lines += [line for line in service.splitlines() if not line.startswith(taken)]
         lines += [
-            "ExecStart=/usr/bin/python3 -I /opt/vm/probe.py",
+            f"ExecStart={program}",
             "StandardOutput=truncate:/run/probe",
             # Who takes too much memory goes; what it was tried by remains to tell.
             "OOMPolicy=continue",
         ]
         Path("/run/systemd/system/probe.service").write_text("\n".join(lines) + "\n")
         run("systemctl", "daemon-reload")
-        run("systemctl", "start", "probe.service")
-        found: dict[str, str] = json.loads(Path("/run/probe").read_text())
-        return found
 
     def withdraw(self) -> None:
         """Withdraw on the page; returns as soon as the order is on the card, before it is done."""
@@ -296,10 +300,10 @@ def run(*words: str) -> None:
     subprocess.run(words, stdin=subprocess.DEVNULL, check=True)
 
 
-def main() -> None:
+def main(kind: type[Agent] = Agent) -> None:
     wire = os.open("/dev/ttyS1", os.O_RDWR | os.O_NOCTTY)
     tty.setraw(wire)
-    agent = Agent()
+    agent = kind()
 
     def tell(answer: dict[str, Any]) -> None:
         data = json.dumps(answer).encode() + b"\n"
