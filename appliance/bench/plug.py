@@ -23,6 +23,7 @@ import av
 
 from appliance.age.sealing import CHUNK, TAG
 from appliance.bench import MEMORY, Row, before, row, run
+from appliance.bench.odd.expected import Plain
 from appliance.errors import Incomplete, NotPossible
 from appliance.film.index import rebuild_index
 from appliance.records.files import lines
@@ -185,24 +186,9 @@ def pictures_in(sealed: Path, size: int, plain: bytes) -> int:
     head = there - len(plain) - TAG * -(-len(plain) // CHUNK)
     part = plain if size >= there else plain[: max(size - head, 0) // (CHUNK + TAG) * CHUNK]
     try:
-        return rebuild_index(_Plain(part), "", 0).frames
+        return rebuild_index(Plain(part), "", 0).frames
     except Incomplete:
         return 0
-
-
-@dataclass(frozen=True)
-class _Plain:
-    data: bytes
-
-    @property
-    def size(self) -> int:
-        return len(self.data)
-
-    def read_at(self, offset: int, length: int, /) -> bytes:
-        return self.data[offset : offset + length]
-
-    def close(self) -> None:
-        pass
 
 
 def make_snow(path: Path) -> None:

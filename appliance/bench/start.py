@@ -228,12 +228,8 @@ def _disk(image: Path, mounted: Path) -> Iterator[Callable[[], int]]:
     try:
         run("mount", "-t", "ext4", "-o", "ro,noload", loop, mounted)
         try:
-            yield (
-                lambda: (
-                    int(Path(f"/sys/block/{Path(loop).name}/stat").read_text().split()[2])
-                    * (_SECTOR)
-                )
-            )
+            counts = Path(f"/sys/block/{Path(loop).name}/stat")
+            yield lambda: int(counts.read_text().split()[2]) * _SECTOR
         finally:
             run("umount", mounted)
     finally:

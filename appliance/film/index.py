@@ -146,7 +146,7 @@ class Plaintext(Readable, Protocol):
     def close(self) -> None: ...
 
 
-def rebuild_index(segment: Plaintext, recording: str, number: int) -> SegmentIndex:
+def rebuild_index(segment: Readable, recording: str, number: int) -> SegmentIndex:
     """The index of a segment from its own fragments, however it ended: of one that was torn, what
     is whole of it.
 
@@ -164,7 +164,7 @@ def rebuild_index(segment: Plaintext, recording: str, number: int) -> SegmentInd
     return builder.build()
 
 
-def _next_fragment(segment: Plaintext, init: Init, builder: IndexBuilder) -> int | None:
+def _next_fragment(segment: Readable, init: Init, builder: IndexBuilder) -> int | None:
     """Take in the fragment (or filling) behind what `builder` has; where it ends, if it does."""
     at = builder.size
     found = boxes.header(segment.read_at(at, 16))
