@@ -113,6 +113,7 @@ def main(hardware: Hardware = find_hardware) -> int:
 def _record(hardware: Hardware, config: Config) -> int:
     clock = SystemClock()
     os.umask(0o027)
+    # As `appliance.factory_reset.begun` has it, which would load what signs.
     if config.places.reset.exists():
         from firmware.joined import reset
 

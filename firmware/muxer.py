@@ -69,7 +69,7 @@ class Muxer:
     def picture(self, data: bytes, time: int, duration: int, key: bool) -> None:
         pictures = self._pictures or self._open(data)
         self._settle(until=time)
-        if pictures.sizes and (key or not self._fragments or pictures.lasts >= FRAGMENT):
+        if pictures.data and (key or not self._fragments or pictures.lasts >= FRAGMENT):
             self._end_fragment()
         self._waiting = _Picture(data, time, duration, key)
 
@@ -128,7 +128,7 @@ class Muxer:
             self._sounds.add(bytes(packet), packet.pts, packet.duration or _PRIMING, True)
 
     def _end_fragment(self) -> None:
-        runs = [run for run in (self._pictures, self._sounds) if run is not None and run.sizes]
+        runs = [run for run in (self._pictures, self._sounds) if run is not None and run.data]
         if runs:
             self._fragments += 1
             self._write(boxes.movie_fragment(self._fragments, runs))

@@ -179,31 +179,30 @@ class Gathered:
 
     track: int
     time: int = 0
-    lasts: int = 0
-    """Ticks of all of them."""
-    sizes: list[int] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     """Of each sample how long it lasts, how many bytes it has, and its flags."""
     data: list[bytes] = field(default_factory=list)
 
+    @property
+    def lasts(self) -> int:
+        """Ticks of all of them."""
+        return sum(self.rows[::3])
+
     def add(self, data: bytes, time: int, duration: int, key: bool) -> None:
         """The sample after those that are here."""
-        if not self.sizes:
+        if not self.data:
             self.time = time
-        self.lasts += duration
-        self.sizes.append(len(data))
         self.rows += (duration, len(data), _NEEDS_NO_OTHER if key else _NEEDS_OTHERS)
         self.data.append(data)
 
     def clear(self) -> None:
-        self.lasts = 0
-        for gathered in (self.sizes, self.rows, self.data):
-            gathered.clear()
+        self.rows.clear()
+        self.data.clear()
 
 
 def movie_fragment(number: int, tracks: Sequence[Gathered]) -> bytes:
     """A moof and its mdat, the `number`th of a film from 1, with what is gathered of each track."""
-    counts = [len(track.sizes) for track in tracks]
+    counts = [len(track.data) for track in tracks]
     # Bytes of the boxes below, and the head of the mdat.
     place = 24 + sum(64 + 12 * count for count in counts) + 8
     trafs = []
@@ -213,7 +212,7 @@ def movie_fragment(number: int, tracks: Sequence[Gathered]) -> bytes:
         tfdt = make(b"tfdt", struct.pack(">IQ", 1 << 24, track.time))
         rows = struct.pack(f">IIi{3 * count}I", 0x000701, count, place, *track.rows)
         trafs.append(make(b"traf", tfhd, tfdt, make(b"trun", rows)))
-        place += sum(track.sizes)
+        place += sum(map(len, track.data))
     moof = make(b"moof", _full(b"mfhd", struct.pack(">I", number)), *trafs)
     return moof + make(b"mdat", *(sample for track in tracks for sample in track.data))
 

@@ -159,7 +159,7 @@ def _lines(corners: Corners, high: int) -> tuple[int, list[float], list[float]]:
     starts, ends = _side(ring[: foot + 1]), _side(ring[foot:][::-1])
     if sum(starts) > sum(ends):
         starts, ends = ends, starts
-    first = math.ceil(ring[0][1] - 0.5)
+    first = ceil(ring[0][1] - 0.5)
     above = max(-first, 0)
     seen = slice(above, max(high - first, above))
     return first + above, starts[seen], ends[seen]
@@ -169,10 +169,10 @@ def _side(way: Corners) -> list[float]:
     """How far to the right the edge of a shape is in each line, from its head to its foot."""
     found: list[float] = []
     for (x, y), (to_x, to_y) in pairwise(way):
-        lines = math.ceil(to_y - 0.5) - math.ceil(y - 0.5)
+        lines = ceil(to_y - 0.5) - ceil(y - 0.5)
         if lines > 0:
             step = (to_x - x) / (to_y - y)
-            at = x + (math.ceil(y - 0.5) + 0.5 - y) * step
+            at = x + (ceil(y - 0.5) + 0.5 - y) * step
             found += [at + step * n for n in range(lines)]
     return found
 
@@ -198,8 +198,8 @@ class _Layer:
             # Two by two points of the picture share their colour.
             step = 2 * _FINE
             self.left, self.top = (math.floor(min(side)) // step * step for side in (across, down))
-            self.wide = (math.ceil(max(across)) - self.left) // step * step + step
-            self.high = (math.ceil(max(down)) - self.top) // step * step + step
+            self.wide = (ceil(max(across)) - self.left) // step * step + step
+            self.high = (ceil(max(down)) - self.top) // step * step + step
         size = self.wide * self.high
         self._bright, self._which = bytearray(size), bytearray(size)
         """How bright each point is, and which of the colours it has, from 1 on."""
