@@ -15,7 +15,7 @@ cd "$(dirname "$0")/../.."
 
 suite=trixie
 packages=(iproute2 procps busybox-static cpio)
-kernels=(linux-image-amd64)
+kernel_package=linux-image-amd64
 build_packages=(make gcc xz-utils)
 idle=(apt-daily{,-upgrade}.timer dpkg-db-backup.timer e2scrub_{all.timer,reap.service} fstrim.timer
 	dev-{hugepages,mqueue}.mount sys-{fs-fuse-connections,kernel-debug,kernel-tracing}.mount
@@ -89,22 +89,14 @@ finished() { # finished TREE KEY: mirrors of this machine are of no use to a kit
 	echo "$2" >"$1/made-vm"
 }
 
-kernels() { # kernels TREE: what they come with, unpacked; what Debian does when one is installed, no kit here has a use for
-	local package
-	# shellcheck disable=SC2016
-	inside "$1" bash -euc '
-		mkdir /kernels
-		cd /kernels
-		apt-get --quiet download $(apt-cache depends --important "$@" | sed -n "s/^ *Depends: \(linux-image-\)/\1/p")' bash "${kernels[@]}"
-	for package in "$1"/kernels/*.deb; do
-		dpkg-deb --fsys-tarfile "$package" | tar -x --keep-directory-symlink -C "$1"
-	done
-	rm -r "$1/kernels"
-}
-
-system() { # a kit's root with a kernel
+system() { # a kit's root with a kernel, unpacked: what Debian does when one is installed, no kit here has a use for
 	grown "$dir/kit" "$base" "${packages[@]}"
-	kernels "$base"
+	# shellcheck disable=SC2016
+	inside "$base" bash -euc '
+		cd /tmp
+		apt-get --quiet download "$(apt-cache depends --important "$1" | sed -n "s/^ *Depends: \(linux-image-\)/\1/p")"' bash "$kernel_package"
+	dpkg-deb --fsys-tarfile "$base"/tmp/linux-image-*.deb | tar -x --keep-directory-symlink -C "$base"
+	rm "$base"/tmp/linux-image-*.deb
 }
 
 full() { # what a full one has besides
@@ -113,13 +105,13 @@ full() { # what a full one has besides
 }
 
 pins() { # gpio-sim; irq_sim is folded into the one module. Compilers in a copy that is thrown away
-	local there kernel
-	mapfile -t there < <(cd "$base/usr/lib/modules" && ls)
+	local kernel
+	kernel=$(basename "$base"/usr/lib/modules/*)
 	rm -rf --one-file-system "$build"
 	cp -a --reflink=auto "$base" "$build"
-	# They want their kernels installed; an initrd for each is of no use here.
+	# The headers want their kernel installed; an initrd for it is of no use here.
 	inside "$build" env INITRD=No apt-get --quiet --yes install --no-install-recommends \
-		"${build_packages[@]}" "${there[@]/#/linux-headers-}"
+		"${build_packages[@]}" "linux-headers-$kernel"
 	# shellcheck disable=SC2016
 	inside "$build" bash -euc '
 		series=$(echo "$1" | cut -d. -f1,2)
@@ -132,15 +124,9 @@ pins() { # gpio-sim; irq_sim is folded into the one module. Compilers in a copy 
 		# A module may not ask for the first of these; the second does the same.
 		sed -i "s/handle_simple_irq(irq_to_desc(irqnum))/generic_handle_irq(irqnum)/" irq_sim.c
 		printf "obj-m := gpio_sim.o\ngpio_sim-y := gpio-sim.o irq_sim.o\n" >Kbuild
-		for kernel; do
-			make -C "/lib/modules/$kernel/build" M="$PWD" modules
-			mv gpio_sim.ko "/opt/$kernel.ko"
-			make -C "/lib/modules/$kernel/build" M="$PWD" clean
-		done' bash "${there[@]}"
-	for kernel in "${there[@]}"; do
-		install -D -m 644 "$build/opt/$kernel.ko" "$base/usr/lib/modules/$kernel/extra/gpio_sim.ko"
-		inside "$base" depmod "$kernel"
-	done
+		make -C "/lib/modules/$1/build" M="$PWD" modules' bash "$kernel"
+	install -D -m 644 "$build/opt/gpio-sim/gpio_sim.ko" "$base/usr/lib/modules/$kernel/extra/gpio_sim.ko"
+	inside "$base" depmod "$kernel"
 	cp "$dir"/root/opt/venv/lib/python3*/site-packages/{lgpio.py,_lgpio*.so} "$base/usr/lib/python3/dist-packages/"
 	rm -rf --one-file-system "$build"
 	finished "$base" "$base_key"
@@ -252,8 +238,8 @@ disk() { # with our packages, and with what tests/vm puts into a kit
 }
 
 key() { sha256sum | cut -c1-16; }
-base_key=$({ declare -f grown finished kernels system pins inside && echo "$suite" "${packages[@]}" "${build_packages[@]}" \
-	"${kernels[@]}" && cat "$dir/kit/made"; } | key)
+base_key=$({ declare -f grown finished system pins inside && echo "$suite" "${packages[@]}" "${build_packages[@]}" \
+	"$kernel_package" && cat "$dir/kit/made"; } | key)
 if [ "$(cat "$base/made-vm" 2>/dev/null)" != "$base_key" ]; then
 	step "a kit's root with a kernel" system
 	step 'a module of simulated pins' pins
