@@ -173,7 +173,12 @@ def create_app(parts: Parts, language: str = "en", translations: Path = CATALOGU
     @app.context_processor
     def common() -> dict[str, Any]:
         line = status.line(parts.recorder.status())
-        return {"line": line, "virtual": virtual, "language": locale()}
+        return {
+            "line": line,
+            "virtual": virtual,
+            "language": locale(),
+            "this_page": access.this_page,
+        }
 
     return app
 

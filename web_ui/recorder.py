@@ -7,7 +7,7 @@ from appliance.errors import BadFile
 from appliance.protocol.enrolment import Enrolled
 from appliance.protocol.permits import Books, Ceilings, Permit, ceilings_in_force, recipient_digest
 from appliance.protocol.requests import Request, Stop, place_request
-from appliance.protocol.status import STALE_SECONDS, RecorderStatus
+from appliance.protocol.status import STALE_SECONDS, RecorderStatus, State
 from appliance.records.audit import Log
 from appliance.records.clock import EARLIEST, Clock, Trust
 from appliance.records.files import ID, Home, load_fact, new_id, read_text, sync_directory
@@ -95,9 +95,18 @@ class Recorder:
             return None
 
     def armed_case(self) -> str:
-        """The case that the kit is armed for, '' if none."""
+        """The case that the kit was armed for last, '' if none or if it was disarmed since."""
         permit = self.permit()
         return permit.case if permit else ""
+
+    def ready_case(self, status: RecorderStatus | None) -> str:
+        """The case that a press would film, '' if none: a permit that the recorder says is used up
+        or refused arms nothing any more, and nothing films while something is broken. A permit
+        that it has not looked at yet counts, and so does each while it is silent."""
+        over = status is not None and (
+            status.state is State.FAULT or (status.state is State.IDLE and bool(status.reason))
+        )
+        return "" if over else self.armed_case()
 
     def disarm(self, case: str = "") -> None:
         """Take the permit away, or only that of `case`, where one is named: the recorder disarms

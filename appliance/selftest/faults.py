@@ -25,7 +25,7 @@ from appliance.records.clock import Correction, SystemClock, Vouch
 from appliance.records.files import new_id
 from appliance.records.signing import sign_fact
 from appliance.selftest.kit import at_midday, local_time, wait_for
-from appliance.selftest.rehearsal import CHECK_WORD, WORST_LOSS, Rehearsal, expect, films
+from appliance.selftest.rehearsal import ARMING, WORST_LOSS, Rehearsal, expect, films
 from appliance.selftest.seen import Seen, Step, require
 from appliance.vault.keys import unlock
 
@@ -284,13 +284,9 @@ class FaultRehearsal:
         if self._kit.recorder_shows("its clock", lambda s: True).clock != "trusted":
             expect(self._on.page.submit("/cases", {}, form="/lock"), 200)
             expect(self._on.page.submit("/unlock", {"passphrase": self._on.passphrase}), 200)
-            expect(self._on.page.submit(f"/cases/{self._on.case}/word", {"word": CHECK_WORD}), 200)
-            expect(
-                self._on.page.submit(f"/cases/{self._on.case}/visit/here", {"here": "these"}), 200
-            )
             self._kit.recorder_shows("a trusted clock", lambda s: s.clock == "trusted")
         if in_vain:
-            expect(self._on.page.submit(f"/cases/{self._on.case}/arm", {}), 200)
+            expect(self._on.page.submit(f"/cases/{self._on.case}/arm", ARMING), 200)
             loaded = ("", PressRefusal.CAMERA_LOADING.value)
             self._kit.recorder_shows(
                 "why not", lambda s: s.state == "idle" and s.reason not in loaded

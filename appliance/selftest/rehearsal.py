@@ -30,6 +30,8 @@ from appliance.vault.passphrases import make_passphrase
 
 LABEL = "Rehearsal: nobody's family"
 CHECK_WORD = "lantern"
+ARMING = {"word": CHECK_WORD, "here": "these", "films": "3"}
+"""What the page asks before a film. It takes word and people only where it asks for them."""
 GOAL = "I would like to notice when she starts something herself"
 PERSON = "Person in the rehearsal"
 CHILD = "Child in the rehearsal"
@@ -181,7 +183,7 @@ class Rehearsal(Trial):
         return f"case {self.case}, one goal, consent to filming for {self.limit} s at a time"
 
     def arm(self) -> str:
-        expect(self.page.submit(f"/cases/{self.case}/arm", {"films": "3"}), 200)
+        expect(self.page.submit(f"/cases/{self.case}/arm", ARMING), 200)
         status = self.kit.recorder_shows("ready", lambda s: s.state == "ready")
         return f"light: {status.light}"
 

@@ -173,10 +173,7 @@ def film(visitor: Visitor, kit: Kit, case: str, way: Way) -> str:
     visitor.go(f"{case}/arm")
     if page.locator("#word").count():
         page.fill("#word", WORD)
-        visitor.press("Continue")
-        page.get_by_label("Only these people, or fewer").check()
-        visitor.press("Continue")
-        visitor.follow("Arm the kit")
+        page.get_by_label("Only the people above").check()
     visitor.press("Arm the kit")
     page.wait_for_selector("#lamp[data-light=ready]")
     hold(button)

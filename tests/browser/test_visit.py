@@ -214,6 +214,7 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
     clip = page.locator(".app-moment video")
     clip.wait_for()
     visitor.sees("She turns to him")
+    assert page.input_value("#start") == page.input_value("#end") == "", "or it is kept once more"
     clip.evaluate("video => { video.muted = true; return video.play(); }")
     wait_for("the end of the clip", lambda: clip.evaluate("v => v.ended") or None, PATIENCE)
     assert abs(clip.evaluate("video => video.duration") - 1.5) < 0.05

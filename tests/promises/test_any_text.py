@@ -87,7 +87,6 @@ FORMS: dict[str, dict[str, object]] = {
     "unlock.passphrase": {},
     "virtual.button": {},
     "visit.enough": {},
-    "visit.here": {},
     "visit.look": {},
     "visit.mark": {},
     "withdraw.carry_out": {},

@@ -176,9 +176,7 @@ class WhatIsAgreed(RuleBasedStateMachine):
 
     @rule(kind=KINDS)
     def arm(self, kind: str) -> None:
-        self.submit("word", word="b")
-        self.submit("visit/here", here="these")
-        self.submit(f"arm?kind={kind}", action="arm")
+        self.submit(f"arm?kind={kind}", action="arm", word="b", here="these")
         self.recorder_looks()
 
     @rule(who=st.sampled_from(["disarm", "newcomer"]))

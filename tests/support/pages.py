@@ -2,6 +2,7 @@
 and a browser without JavaScript."""
 
 import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -236,6 +237,10 @@ class Page:
     def words(self) -> str:
         """The text that a person reads, with single spaces."""
         return " ".join(_Words.of(self.text).split())
+
+    def tagged(self, words: str) -> bool:
+        """Whether a coloured tag says this."""
+        return words in re.findall(r'<strong class="nhsuk-tag[^>]*>\s*(.*?)\s*</strong>', self.text)
 
     def form(self, action: str) -> dict[str, list[str]]:
         """What stands in the form that goes to `action`."""

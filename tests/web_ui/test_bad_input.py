@@ -136,12 +136,16 @@ def test_another_familys_word_ends_the_first_ones_turn(kit: WebKit) -> None:
     first = kit.make_case("The first")
     assert kit.browser.get(f"/cases/{first}/review/show").path == f"/cases/{first}/review/show"
     second = kit.make_case("The second")
-    for path in ("arm", "review/show", "review/notes"):
+    for path in ("visit/frame", "review/show", "review/notes"):
         page = kit.browser.get(f"/cases/{first}/{path}")
         assert page.path == f"/cases/{first}/word"
+    token = page.form(page.path)["csrf_token"]
+    assert kit.browser.post(f"/cases/{first}/arm", {"csrf_token": token}).status == 400
+    assert kit.recorder.permit() is None
     kit.browser.submit(f"/cases/{first}/word", word="lantern")
     assert kit.browser.get(f"/cases/{first}/review/show").path == f"/cases/{first}/review/show"
-    assert kit.browser.get(f"/cases/{second}/arm").path == f"/cases/{second}/word"
+    assert kit.browser.submit(f"/cases/{second}/arm").status == 400
+    assert kit.recorder.permit() is None
 
 
 # --- A case that was edited by hand -------------------------------------------------------------

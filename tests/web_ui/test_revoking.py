@@ -23,7 +23,7 @@ from appliance.vault.keys import PrivateKeys
 from tests.support import homes
 from tests.support.clocks import NOON
 from tests.support.fakes import PRACTITIONER, SERVICE, Stage
-from tests.support.pages import PASSPHRASE, Browser, WebKit, practitioner
+from tests.support.pages import PASSPHRASE, Browser, Page, WebKit, practitioner
 from web_ui.app import create_app
 from web_ui.keeper import Keeper
 
@@ -228,11 +228,9 @@ def shared_case(web: WebKit) -> str:
     return case
 
 
-def meet(web: WebKit, case: str) -> None:
-    """The family says its word, and that everybody who is here was asked."""
-    web.browser.submit(f"/cases/{case}/word", word="lantern")
-    here = f"/cases/{case}/visit/here"
-    web.browser.submit(here, here="these")
+def meet(web: WebKit, case: str) -> Page:
+    """The family says its word, everybody who is here was asked, and the kit is armed."""
+    return web.browser.submit(f"/cases/{case}/arm", word="lantern", here="these")
 
 
 def opens_for_gone(web: WebKit, case: str) -> set[str]:
@@ -260,8 +258,7 @@ def test_after_a_revocation_every_case_of_theirs_has_a_new_key_before_anything_i
         assert GONE.card().name not in web.browser.get(f"/cases/{case}/team").words
     web.browser.get(f"/cases/{alone}")
     assert web.recipient(alone) == before[alone]
-    meet(web, cases[0])
-    page = web.browser.submit(f"/cases/{cases[0]}/arm")
+    page = meet(web, cases[0])
     permit = web.recorder.permit()
     assert permit and permit.recipient == web.recipient(cases[0]), page.words
     assert "was revoked: it has a new key" in web.browser.get("/log").words
@@ -311,7 +308,6 @@ def test_until_a_case_has_its_new_key_it_opens_and_nothing_is_filmed_or_brought_
     web.parts.session.end()
     revoke_on_page(web, 1)
     web.unlock()
-    meet(web, case)
     page = web.browser.get(f"/cases/{case}/arm")
     assert "Give the case a new key first" in page.words and web.recorder.permit() is None
     page = web.browser.get(f"/cases/{case}/import")
@@ -326,7 +322,6 @@ def test_until_a_case_has_its_new_key_it_opens_and_nothing_is_filmed_or_brought_
     assert "needs a new key" not in page.words and GONE.card().name not in page.words
     assert web.recipient(case) != before
     meet(web, case)
-    web.browser.submit(f"/cases/{case}/arm")
     assert web.recorder.permit()
 
 

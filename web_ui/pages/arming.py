@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
-from wtforms import BooleanField, IntegerField
+from wtforms import BooleanField, IntegerField, StringField
 from wtforms.validators import Optional
 
 from appliance.casework.consent import (
@@ -21,9 +21,14 @@ from appliance.protocol.status import RecorderStatus
 from appliance.records.files import new_id, save
 from appliance.records.signing import sign_fact
 from appliance.vault.cases import Goals, OpenCase
-from web_ui.forms import Form
+from web_ui.forms import Form, text_field
 from web_ui.parts import parts
-from web_ui.session.current import ask_for_word, case_page, open_case, practitioner
+from web_ui.session.current import (
+    case_page,
+    open_case,
+    practitioner,
+    what_is_wrong_with_word,
+)
 from web_ui.wording.language import _
 from web_ui.wording.times import end_of, length
 
@@ -32,6 +37,8 @@ FILMS = 1
 
 
 class ArmForm(Form):
+    word = text_field()
+    here = StringField()
     films = IntegerField(default=FILMS, validators=[Optional()])
     silent = BooleanField()
 
@@ -41,9 +48,9 @@ pages = Blueprint("arming", __name__)
 
 @pages.route("/cases/<id:case>/arm", methods=["GET", "POST"])
 def arm(case: str) -> ResponseReturnValue:
+    """The last look before the button films: the family's word, who is here, what was agreed. The
+    word and who is here are asked once after each unlock."""
     opened = open_case(case)
-    if first := ask_for_word(case):
-        return first
     form = ArmForm()
     status = parts().recorder.status()
     now = parts().recorder.now(status)
@@ -55,12 +62,13 @@ def arm(case: str) -> ResponseReturnValue:
     if stop := stops_filming(course_of(opened), consent):
         stops.insert(0, _(stop.sentence))
     stops += _stops_of_kit(opened, consent, most)
-    if not stops and (first := ask_who_is_here(opened)):
-        return first
+    if asked and form.here.data == "more":
+        parts().recorder.disarm(case)
+        return redirect(url_for("consent.show", case=case), 303)
     films = FILMS if form.films.data is None else form.films.data
-    if request.method == "POST" and not 1 <= films <= most.films:
-        form.films.errors = [_("Choose from 1 to %(most)s films.", most=most.films)]
-    elif form.validate_on_submit() and not stops and status and now and found:
+    if asked and not stops and consent:
+        _check(form, opened, consent, films, most)
+    if asked and not form.errors and not stops and status and now and found:
         permit = _permit(opened, found, status, now, kind, films, sound=not form.silent.data)
         note = sign_fact(practitioner().keys.signer, permit)
         save(parts().home.permit, note.encode())
@@ -74,7 +82,9 @@ def arm(case: str) -> ResponseReturnValue:
         consent=consent,
         until=permit_end(consent, now, most) if consent and now else None,
         stops=stops,
-        other=parts().recorder.armed_case() not in ("", case),
+        other=parts().recorder.ready_case(status) not in ("", case),
+        asks_word=case not in practitioner().word_said,
+        asks_here=consent is not None and not _is_here(opened, consent),
         kind=kind,
         purpose=AGREED[kind],
     )
@@ -106,12 +116,28 @@ def newcomer(case: str) -> ResponseReturnValue:
     return redirect(url_for("consent.show", case=case), 303)
 
 
-def ask_who_is_here(case: OpenCase) -> ResponseReturnValue | None:
-    """Where to go first, unless it was confirmed since the unlock that those here were asked."""
-    consent = consent_of(case)
-    if consent is None or practitioner().here.get(case.id) == consent.record_id:
-        return None
-    return redirect(url_for("visit.here", case=case.id), 303)
+def _is_here(case: OpenCase, consent: Consent) -> bool:
+    """Whether it was said since the unlock that only those are here whom this consent names."""
+    return practitioner().here.get(case.id) == consent.record_id
+
+
+def _check(form: ArmForm, case: OpenCase, consent: Consent, films: int, most: Ceilings) -> None:
+    """Find what is wrong with the form. A right word is remembered at once; who
+    is here only with it, for it may have been said of another family."""
+    form.validate()
+    problem = ""
+    if case.id not in practitioner().word_said:
+        problem = what_is_wrong_with_word(case, form.word.data)
+    if problem:
+        form.word.errors = [problem]
+    if not _is_here(case, consent):
+        if form.here.data != "these":
+            form.here.errors = [_("Say who is here.")]
+        elif not problem:
+            practitioner().here[case.id] = consent.record_id
+            parts().note("here-answered", case=case.id)
+    if not 1 <= films <= most.films:
+        form.films.errors = [_("Choose from 1 to %(most)s films.", most=most.films)]
 
 
 def what_stops_arming(

@@ -26,7 +26,12 @@ from appliance.vault.cases import Details, Goal, Goals, stem_of
 from web_ui.forms import Form, page_asked, text_field
 from web_ui.parts import parts
 from web_ui.session.access import local_path
-from web_ui.session.current import case_page, open_case, practitioner
+from web_ui.session.current import (
+    case_page,
+    open_case,
+    practitioner,
+    what_is_wrong_with_word,
+)
 from web_ui.session.forks import shown_forks
 from web_ui.wording.language import _
 from web_ui.wording.status_line import heard
@@ -61,7 +66,7 @@ class Listed:
     id: str
     label: str
     withdrawn: bool
-    armed: bool
+    ready: bool
     keep_until: datetime | None = None
     """Until when its films are kept, once the work has ended."""
     unfinished: bool = False
@@ -73,11 +78,11 @@ pages = Blueprint("cases", __name__, url_prefix="/cases")
 
 @pages.get("")
 def show() -> ResponseReturnValue:
-    armed = parts().recorder.armed_case()
+    ready = parts().recorder.ready_case(parts().recorder.status())
     found = [
         listed
         for record in parts().cases.records()
-        if (listed := _listed(record, armed)) is not None
+        if (listed := _listed(record, ready)) is not None
     ]
     found += [_damaged(name) for name in parts().cases.unreadable(practitioner().keys)]
     found.sort(key=lambda case: (case.withdrawn, case.label.casefold(), case.id))
@@ -129,10 +134,7 @@ def one(case: str) -> ResponseReturnValue:
         consent=consent,
         agreed=agreed,
         may_arm=goals is not None and agreed,
-        # A permit that is used up or refused no longer arms the kit.
-        armed=parts().recorder.armed_case() == case
-        and not (status and status.state is State.IDLE and status.reason),
-        here=consent is not None and practitioner().here.get(case) == consent.record_id,
+        ready=parts().recorder.ready_case(status) == case,
         state=status.state if status and ours else "",
         filming_now=filming_now,
         marks=marks_of(opened, filming_now) if filming_now else (),
@@ -148,17 +150,14 @@ def one(case: str) -> ResponseReturnValue:
 def word(case: str) -> ResponseReturnValue:
     """Ask the family for its check word, so that nobody films or shows in the wrong case."""
     opened = open_case(case)
-    details, form = opened.read(Details), WordForm()
+    form = WordForm()
     then = local_path(request.values.get("then") or url_for("cases.one", case=case))
-    if form.validate_on_submit() and details:
-        if _as_said(form.word.data) == _as_said(details.check_word):
-            # One family at a time: another is asked for its word again.
-            practitioner().word_said = {case}
-            parts().note("word-said", case=case)
+    if form.validate_on_submit():
+        problem = what_is_wrong_with_word(opened, form.word.data)
+        if not problem:
             return redirect(then, 303)
-        parts().note("word-wrong", case=case)
-        form.word.errors = [_("That is not the word of this case. Is it the right family's?")]
-    page = render_template("word.html", case=opened, details=details, form=form, then=then)
+        form.word.errors = [problem]
+    page = case_page("word.html", opened, form=form, then=then)
     return page, 400 if form.errors else 200
 
 
@@ -183,11 +182,7 @@ def goals(case: str) -> ResponseReturnValue:
     return page, 400 if form.errors else 200
 
 
-def _as_said(word: str) -> str:
-    return " ".join(word.split()).casefold()
-
-
-def _listed(record: CaseRecord, armed: str) -> Listed | None:
+def _listed(record: CaseRecord, ready: str) -> Listed | None:
     holder, directory = practitioner(), parts().home.case(record.id)
     try:
         order = withdrawal_note(directory)
@@ -214,7 +209,7 @@ def _listed(record: CaseRecord, armed: str) -> Listed | None:
     except (BadInput, Incomplete, OSError):
         # One case that is damaged or cannot be read must not hide the others.
         return _damaged(record.id)
-    return Listed(record.id, details.label, False, record.id == armed) if details else None
+    return Listed(record.id, details.label, False, record.id == ready) if details else None
 
 
 def _unfinished(directory: CaseFolder) -> bool:

@@ -1,4 +1,4 @@
-"""The visit: who is here today, framing, and what can be done during a film."""
+"""The visit: framing, and what can be done during a film."""
 
 from functools import partial
 from pathlib import Path
@@ -7,7 +7,7 @@ from flask import Blueprint, abort, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from appliance.casework.clips import mark_while_filming
-from appliance.casework.consent import Enough, consent_of
+from appliance.casework.consent import Enough
 from appliance.errors import BadFile
 from appliance.protocol.requests import Framing, Preview
 from appliance.protocol.status import RecorderStatus, State
@@ -17,7 +17,6 @@ from web_ui.answers import jpeg
 from web_ui.parts import parts
 from web_ui.session.access import data
 from web_ui.session.current import ask_for_word, case_page, open_case, practitioner
-from web_ui.wording.language import _
 from web_ui.wording.status_line import camera_in_words, heard, light_in_words
 
 pages = Blueprint("visit", __name__, url_prefix="/cases/<id:case>/visit")
@@ -30,28 +29,6 @@ def _status_of(case: str, *states: str) -> RecorderStatus | None:
     return status if fits else None
 
 
-@pages.route("/here", methods=["GET", "POST"])
-def here(case: str) -> ResponseReturnValue:
-    """Ask once after each unlock whether everybody who is here has been asked."""
-    opened = open_case(case)
-    consent = consent_of(opened)
-    if consent is None:
-        return redirect(url_for("consent.show", case=case), 303)
-    problem = ""
-    if request.method == "POST":
-        answer = request.form.get("here", "")
-        if answer == "these":
-            practitioner().here[case] = consent.record_id
-            parts().note("here-answered", case=case)
-            return redirect(url_for("cases.one", case=case), 303)
-        if answer == "more":
-            parts().recorder.disarm(case)
-            return redirect(url_for("consent.show", case=case), 303)
-        problem = _("Say who is here.")
-    page = case_page("here.html", opened, consent=consent, problem=problem)
-    return page, 400 if problem else 200
-
-
 @pages.get("/frame")
 def frame(case: str) -> ResponseReturnValue:
     """Framing: what the camera sees, before anything is recorded."""
@@ -62,7 +39,7 @@ def frame(case: str) -> ResponseReturnValue:
     return case_page(
         "frame.html",
         opened,
-        armed=parts().recorder.armed_case() == case,
+        ready=parts().recorder.ready_case(parts().recorder.status()) == case,
         framing=status is not None and status.state is State.PREVIEW,
         filming=status is not None and status.state is State.FILMING,
         heard=heard(status),
@@ -80,9 +57,10 @@ def look(case: str) -> ResponseReturnValue:
         return first
     closely = request.form.get("camera") == "closely"
     wanted = closely or request.form.get("camera") == "on"
-    if parts().recorder.armed_case() == case or not wanted:
+    status = parts().recorder.status()
+    if parts().recorder.ready_case(status) == case or not wanted:
         now, note = parts().clock.read(), ""
-        if wanted and (status := parts().recorder.status()) is not None:
+        if wanted and status is not None:
             said = Framing(kit=status.kit, boot=now.boot, boottime=now.boottime)
             note = sign_fact(opened.keys.signer, said)
         parts().recorder.ask(partial(Preview, open=wanted, note=note, closely=closely))

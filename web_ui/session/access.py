@@ -166,7 +166,7 @@ class _Door:
             return redirect(url_for("setup.show"), 303)
         rule = request.url_rule
         if rule is not None and "GET" in (rule.methods or ()):
-            session[_NEXT] = request.path
+            session[_NEXT] = this_page()
         session[_LOST] = request.method != "GET"
         return redirect(url_for("unlock.show"), 303)
 
@@ -219,6 +219,13 @@ def local_path(wanted: str) -> str:
     """`wanted` if it is a path on this kit, otherwise the front page."""
     ours = wanted.startswith("/") and not wanted.startswith("//") and "\\" not in wanted
     return wanted if ours else "/"
+
+
+def this_page() -> str:
+    """The address that was asked for, with what stands behind its `?`: where to go on after a
+    question, a lock or a Stop came between."""
+    asked = request.query_string.decode("ascii", "replace")
+    return local_path(quote(request.path)) + (f"?{asked}" if asked else "")
 
 
 def _paired(home: Home) -> Paired:
@@ -308,6 +315,4 @@ def _step_in() -> ResponseReturnValue:
     opens = request.headers.get("Sec-Fetch-Dest", "document") == "document"
     if request.method != "GET" or not opens or "Origin" in request.headers:
         abort(403, _("This came from another site."))
-    asked = request.query_string.decode("ascii", "replace")
-    here = local_path(quote(request.path)) + (f"?{asked}" if asked else "")
-    return Response(render_template("step-in.html", here=here))
+    return Response(render_template("step-in.html", here=this_page()))

@@ -14,6 +14,7 @@ from appliance.protocol.enrolment import Enrolled
 from appliance.vault.cases import UNREADABLE, Details, Goal, Goals, OpenCase
 from web_ui.parts import parts
 from web_ui.player.open_films import Playable, Viewing
+from web_ui.session.access import this_page
 from web_ui.session.unlocked import Practitioner
 from web_ui.wording.language import _
 
@@ -93,7 +94,23 @@ def ask_for_word(case: str) -> ResponseReturnValue | None:
     """Where to go first, unless the family of this case has said its word since the unlock."""
     if case in practitioner().word_said:
         return None
-    return redirect(url_for("cases.word", case=case, then=request.path), 303)
+    return redirect(url_for("cases.word", case=case, then=this_page()), 303)
+
+
+def what_is_wrong_with_word(case: OpenCase, said: str) -> str:
+    """Compare what the family says with its word, in words what is wrong; '' if it is right, and
+    then it is remembered until the page is locked or another family says its own."""
+    word = details_of(case).check_word
+    if word and _as_said(said) == _as_said(word):
+        practitioner().word_said = {case.id}
+        parts().note("word-said", case=case.id)
+        return ""
+    parts().note("word-wrong", case=case.id)
+    return _("That is not the word of this case. Is it the right family's?")
+
+
+def _as_said(word: str) -> str:
+    return " ".join(word.split()).casefold()
 
 
 def opened_film(case: str, film: str) -> OpenedFilm:

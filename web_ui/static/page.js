@@ -51,7 +51,7 @@ function followKit() {
       show(told);
       if (unlocked && told.locked) {
         // Whoever locks it here is on the way already, and not to this page.
-        if (!locking) location.assign(location.pathname);
+        if (!locking) location.assign(location.pathname + location.search);
       } else {
         newest = told.follow;
         keepUp();

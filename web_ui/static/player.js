@@ -47,7 +47,14 @@ for (const field of Object.values(fields)) field.addEventListener("input", show)
 speed.addEventListener("change", () => (video.playbackRate = Number(speed.value)));
 letters.addEventListener("change", () => remember(letters.checked ? "on" : "off"));
 document.getElementById("mark").addEventListener("sent", (event) => {
-  if (event.detail.ok) event.target.reset();
+  if (event.detail.ok) {
+    // Also what the kit had written into them: left there, the next press would keep it once more.
+    for (const field of event.target.querySelectorAll("input, textarea")) {
+      if (field.type !== "hidden") field.defaultValue = "";
+    }
+    for (const option of event.target.querySelectorAll("option")) option.defaultSelected = false;
+    event.target.reset();
+  }
   show();
 });
 new ResizeObserver(draw).observe(canvas);

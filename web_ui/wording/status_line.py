@@ -27,7 +27,8 @@ class Heard:
     """What is heard while this family is filmed or framed."""
 
     level: int | None
-    """From 0 to 100; None where only pictures are made."""
+    """How loud the loudest of the last three seconds was, from 0 to 100: what goes down in each
+    pause says nothing. None where only pictures are made."""
     words: str
 
 
@@ -39,7 +40,7 @@ def heard(status: RecorderStatus | None) -> Heard | None:
         return Heard(None, _("No sound: only pictures are made."))
     if status.sound is None:
         return Heard(0, _("Nothing is heard. If this stays so, check the microphone's plug."))
-    level = max(0, min(100, round(100 * (1 + status.sound.peak / QUIETEST))))
+    level = max(0, min(100, round(100 * (1 + status.sound.loudest / QUIETEST))))
     if status.sound.loudest < QUIET:
         return Heard(level, _("Quiet. If people are talking, move the kit closer to them."))
     if status.sound.loudest > TOO_LOUD:

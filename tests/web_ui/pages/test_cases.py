@@ -58,7 +58,7 @@ def test_a_visit_from_a_new_case_to_a_press_that_films(kit: WebKit) -> None:
     assert permit.recipient == kit.recipient(case)
     assert permit.not_before == NOW
     assert permit.not_after - NOW <= timedelta(hours=24)
-    assert "armed for this family" in page.words
+    assert page.tagged("Armed")
 
 
 def test_a_permit_names_the_consent_it_was_made_from(kit: WebKit) -> None:
@@ -214,6 +214,7 @@ def test_a_silent_recorder_arms_nothing(kit: WebKit) -> None:
 def test_while_the_recorder_is_silent_no_page_says_that_a_press_films(kit: WebKit) -> None:
     case = kit.make_case()
     kit.browser.submit(f"/cases/{case}/arm")
+    kit.recorder.show(state="ready", case=case)
     assert "A short press of its button starts a film" in kit.browser.get(f"/cases/{case}").words
     kit.clock.advance(4)
     page = kit.browser.get(f"/cases/{case}").words
@@ -377,8 +378,8 @@ def locked_and_unlocked(kit: WebKit) -> None:
     kit.unlock()
 
 
-@pytest.mark.parametrize("path", ["arm", "review/show", "review/notes"])
-def test_before_filming_and_before_a_review_the_family_says_its_word(
+@pytest.mark.parametrize("path", ["visit/frame", "review/show", "review/notes"])
+def test_before_framing_and_before_a_review_the_family_says_its_word(
     kit: WebKit, path: str
 ) -> None:
     case = kit.make_case()
@@ -392,24 +393,29 @@ def test_before_filming_and_before_a_review_the_family_says_its_word(
     page = kit.browser.submit(
         f"{url}/word?then={url}/{path}", action=f"{url}/word", word=" Lantern "
     )
-    assert page.path == (f"{url}/visit/here" if path == "arm" else f"{url}/{path}")
+    assert page.path == f"{url}/{path}"
 
 
 def test_without_the_word_no_permit_is_made(kit: WebKit) -> None:
     case = kit.make_case()
     locked_and_unlocked(kit)
-    token = kit.browser.get(f"/cases/{case}/word").form(f"/cases/{case}/word")["csrf_token"]
-    page = kit.browser.post(f"/cases/{case}/arm", {"csrf_token": token, "films": "1"})
-    assert page.path == f"/cases/{case}/word"
-    assert kit.recorder.permit() is None
+    for word in ("", "kettle", "Robin"):
+        page = arm(kit, case, word=word, here="these")
+        assert page.status == 400 and "not the word of this case" in page.words
+        assert kit.recorder.permit() is None
+    assert "lantern" not in page.text
+    arm(kit, case, word=" Lantern ", here="these")
+    assert kit.recorder.permit()
 
 
 def test_the_word_of_one_family_opens_nothing_of_another(kit: WebKit) -> None:
     first, second = kit.make_case("The first"), kit.make_case("The second")
     locked_and_unlocked(kit)
     kit.browser.submit(f"/cases/{first}/word", word="lantern")
-    assert kit.browser.get(f"/cases/{first}/arm").path == f"/cases/{first}/visit/here"
-    assert kit.browser.get(f"/cases/{second}/arm").path == f"/cases/{second}/word"
+    assert "word" not in kit.browser.get(f"/cases/{first}/arm").form(f"/cases/{first}/arm")
+    assert "word" in kit.browser.get(f"/cases/{second}/arm").form(f"/cases/{second}/arm")
+    assert arm(kit, second, here="these").status == 400
+    assert kit.recorder.permit() is None
 
 
 def test_after_the_word_nobody_is_sent_to_another_site(kit: WebKit) -> None:

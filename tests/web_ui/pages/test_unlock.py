@@ -338,3 +338,32 @@ def test_whoever_unlocks_while_the_lock_before_is_carried_out_is_let_in_by_the_n
     assert (sent_on.status_code, sent_on.location) == (307, "/unlock")
     assert sent_on.headers["Connection"] == "close"
     assert page.response.request.method == "POST"
+
+
+def test_after_a_question_a_lock_and_a_stop_the_page_goes_on_with_the_same_choice(
+    kit: WebKit,
+) -> None:
+    """What stands behind an address's `?` is part of where somebody was."""
+    kit.unlock()
+    case = kit.make_case()
+    film = kit.recorder.write_film(case, kit.recipient(case))
+    wanted = {
+        f"/cases/{case}/review/notes": "moment=1",
+        f"/cases/{case}/films/{film}": "marked=1.5",
+        f"/cases/{case}/arm": "kind=review",
+    }
+    for path, asked in wanted.items():
+        kit.browser.submit("/cases", action="/lock")
+        kit.browser.get(f"{path}?{asked}")
+        page = kit.unlock()
+        if page.path == f"/cases/{case}/word":
+            page = kit.browser.submit(
+                f"{page.path}?{page.response.request.query_string.decode()}",
+                action=page.path,
+                word="lantern",
+            )
+        assert (page.path, page.response.request.query_string.decode()) == (path, asked)
+        kit.recorder.show(state="filming", case=case, recording=film, limit=300.0, remaining=200.0)
+        page = kit.browser.submit(f"{path}?{asked}", action="/stop")
+        assert (page.path, page.response.request.query_string.decode()) == (path, asked)
+        kit.recorder.show(state="idle", case="", recording="")

@@ -63,22 +63,40 @@ def test_after_an_unlock_it_is_asked_who_is_here_before_the_kit_is_armed(
 ) -> None:
     kit.browser.submit("/cases", action="/lock")
     kit.unlock()
-    kit.browser.submit(f"/cases/{case}/word", word="lantern")
-    page = kit.browser.get(f"/cases/{case}/arm")
-    assert page.path == f"/cases/{case}/visit/here"
-    assert "Alex (mother)" in page.words
-    kit.browser.post(f"/cases/{case}/arm", dict(page.form(page.path)) | {"films": "1"})
+    url = f"/cases/{case}/arm"
+    page = kit.browser.get(url)
+    assert "Alex (mother)" in page.words and "Who is here today?" in page.words
+    assert kit.browser.submit(url, word="lantern").status == 400
+    assert kit.browser.submit(url, word="lantern", here="elsewhere").status == 400
     assert kit.recorder.permit() is None
-    assert kit.browser.submit(page.path).status == 400
-    kit.browser.submit(page.path, here="these")
-    arm(kit, case)
+    kit.browser.submit(url, here="these")
+    assert kit.recorder.permit()
+    assert "Who is here today?" not in kit.browser.get(url).words
+
+
+def test_who_is_here_said_with_another_familys_word_is_asked_again(kit: WebKit, case: str) -> None:
+    kit.browser.submit("/cases", action="/lock")
+    kit.unlock()
+    url = f"/cases/{case}/arm"
+    page = kit.browser.submit(url, word="kettle", here="these")
+    assert page.status == 400 and "not the word of this case" in page.words
+    assert kit.recorder.permit() is None
+    page = kit.browser.submit(url, word="lantern")
+    assert page.status == 400 and "Say who is here" in page.words
+    assert kit.recorder.permit() is None
 
 
 def test_somebody_else_here_leads_to_the_consent_and_disarms_the_kit(
     kit: WebKit, case: str
 ) -> None:
-    arm(kit, case)
-    page = kit.browser.submit(f"/cases/{case}/visit/here", here="more")
+    kit.browser.submit("/cases", action="/lock")
+    kit.unlock()
+    kit.browser.submit(f"/cases/{case}/arm", word="lantern", here="these")
+    permit = kit.recorder.permit()
+    kit.browser.submit("/cases", action="/lock")
+    kit.unlock()
+    assert permit and kit.recorder.permit() == permit
+    page = kit.browser.submit(f"/cases/{case}/arm", here="more")
     assert page.path == f"/cases/{case}/consent"
     assert kit.recorder.permit() is None
 
@@ -86,7 +104,38 @@ def test_somebody_else_here_leads_to_the_consent_and_disarms_the_kit(
 def test_after_somebody_new_came_in_it_is_asked_again_who_is_here(kit: WebKit, case: str) -> None:
     arm(kit, case)
     kit.browser.submit(f"/cases/{case}", f"/cases/{case}/newcomer")
-    assert kit.browser.get(f"/cases/{case}/arm").path == f"/cases/{case}/visit/here"
+    assert "Who is here today?" in kit.browser.get(f"/cases/{case}/arm").words
+    assert kit.browser.submit(f"/cases/{case}/arm").status == 400
+    assert kit.recorder.permit() is None
+
+
+# --- What the kit would do at a press -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("told", "ready"),
+    [
+        ({"state": "ready"}, True),
+        ({"state": "preview"}, True),
+        ({"state": "idle", "reason": "all-made"}, False),
+        ({"state": "idle", "reason": "expired"}, False),
+        ({"state": "fault", "reason": "camera-failed"}, False),
+    ],
+)
+def test_no_page_says_that_a_press_would_film_where_the_recorder_says_otherwise(
+    kit: WebKit, case: str, told: dict[str, str], ready: bool
+) -> None:
+    arm(kit, case)
+    kit.recorder.show(**told)
+    assert kit.browser.get("/cases").tagged("Armed") is ready
+    page = kit.browser.get(f"/cases/{case}")
+    assert page.tagged("Armed") is ready
+    assert ("short press of its button starts a film" in page.words) is ready
+    framing = kit.browser.get(f"/cases/{case}/visit/frame").words
+    assert ("not armed for this family" not in framing) is ready
+    second = kit.make_case("Another family")
+    page = kit.browser.get(f"/cases/{second}/arm")
+    assert ("armed for another family" in page.words) is ready
 
 
 # --- Framing --------------------------------------------------------------------------------------
@@ -314,7 +363,7 @@ def test_before_the_film_it_is_said_whether_people_can_be_heard(kit: WebKit, cas
         sound(kit, -60.0, loudest)
         page = kit.browser.get(address)
         assert f"Sound {said}" in page.words
-        assert 'id="sound"' in page.text and 'value="0"' in page.text
+        assert 'id="sound"' in page.text
 
 
 def test_the_line_says_how_long_the_last_film_can_still_be_removed(kit: WebKit) -> None:
@@ -333,3 +382,15 @@ def test_locked_nobody_marks_frames_or_ends_with_a_reason(kit: WebKit, case: str
         assert page.path == "/unlock" or page.status == 400
     kit.browser.submit("/unlock", passphrase=PASSPHRASE, time=NOW.isoformat())
     assert not kit.open_case(case).read_all(Marks)
+
+
+def test_the_bar_of_the_sound_shows_the_loudest_that_the_words_speak_of(
+    kit: WebKit, case: str
+) -> None:
+    """Who talks makes pauses: a bar of this instant jumps to nothing beside 'loud enough'."""
+    frame(kit, case)
+    for now in (-8.0, -90.3, -60.0):
+        sound(kit, peak=now, loudest=-8.0)
+        page = kit.browser.get(f"/cases/{case}/visit/frame")
+        (level,) = re.findall(r'<meter[^>]*value="(\d+)"', page.text)
+        assert "loud enough" in page.words and level == "87"
