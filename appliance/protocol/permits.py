@@ -32,111 +32,118 @@ MOST_FILMS = 20
 class PressRefusal(Reason):
     """Why a press was refused. The light, the page and the log all use these codes."""
 
-    NOT_SET_UP = "not-set-up", "This kit has not been set up. Open the page to set it up."
+    NOT_SET_UP = "not-set-up", "This kit is not set up yet. Open the page to set it up."
     TOO_LATE = (
         "too-late",
-        "The kit was busy and saw your press too late, so nothing is filmed. Press again if "
-        "everybody is still ready.",
+        "The kit was busy and missed your press, so it did not start filming. Press "
+        "again if everyone is still happy to go on.",
     )
     TOO_SOON = (
         "too-soon",
-        "That press came too soon, so nothing was confirmed. Let the light blink twice first, "
-        "then press once more.",
+        "You pressed too soon, so nothing was confirmed. Wait for the light to flash in "
+        "a pair, then press once.",
     )
     NO_PERMIT = (
         "no-permit",
-        "Nothing is agreed for today yet. Open the family's case and arm the kit.",
+        "Nothing is agreed for today yet. Open the family's page and get ready to film.",
     )
     PERMIT_UNREADABLE = (
         "permit-unreadable",
-        "The order to film could not be read. Arm the kit again.",
+        "The kit lost track of what was agreed for today. Get ready to film again.",
     )
     PERMIT_NOT_SIGNED = (
         "permit-not-signed",
-        "The order to film is not signed by a practitioner of this kit, or was altered. Unlock "
-        "the page and arm the kit again.",
+        "The kit could not check what was agreed for today. Unlock the page and get "
+        "ready to film again.",
     )
-    OTHER_KIT = "other-kit", "The order to film was made for another kit. Arm this kit."
+    OTHER_KIT = "other-kit", "You got a different kit ready. Get this one ready to film."
     OTHER_BOOT = (
         "other-boot",
-        "The kit was switched off since it was armed. Unlock the page, check the time and arm the "
-        "kit again.",
+        "The kit was turned off after you got it ready. Unlock the page, check the time "
+        "and get ready to film again.",
     )
     ROSTER_OVER = (
         "roster-over",
-        "This kit has heard nothing from your service for too long, so it films nothing. Bring it "
-        "to base and let it send, then arm it again.",
+        "This kit has not heard from your service for too long, so it will not film. "
+        "Take it to base and upload, then get ready to film again.",
     )
     KIT_LOST = (
         "kit-lost",
-        "Your service has marked this kit as lost, so it films nothing. Tell them that "
-        "it is here; then let it send at base.",
+        "Your service has marked this kit as lost, so it will not film. Tell them you "
+        "have it. Then take it to base and upload.",
     )
     CLOCK_NOT_TRUSTED = (
         "clock-not-trusted",
-        "The kit is not sure what time it is. Unlock the page and confirm the time.",
+        "The kit is not sure of the time. Unlock the page and confirm the time.",
     )
-    NOT_YET = "not-yet", "The order to film is for later. Check the time, or arm the kit again."
+    NOT_YET = (
+        "not-yet",
+        ("Filming was set up for a later time. Check the time, or get ready again."),
+    )
     EXPIRED = (
         "expired",
-        "The time agreed for filming is over. Look at the consent and arm the kit again.",
+        "The time agreed for filming is over. Check the consent and get ready to film again.",
     )
     OVER_CEILING = (
         "over-ceiling",
-        "The order asks for more than this kit may do. Choose a shorter film.",
+        "That is longer than this kit is allowed to film. Choose a shorter time.",
     )
     OVER_SERVICE_CEILING = (
         "over-service-ceiling",
-        "The order asks for more than your service allows: a longer film, more films, or for a "
-        "longer time. Choose less, or ask your service.",
+        "Your service does not allow films that long, that many films, or filming for "
+        "that long. Choose less, or ask your service.",
     )
-    DISARMED = "disarmed", "The kit was disarmed. Arm it again if everybody still agrees."
+    DISARMED = (
+        "disarmed",
+        ("The button was turned off. If everyone still agrees, turn it on again."),
+    )
     FILMS_USED = (
         "films-used",
-        "Every film agreed for today has been made. Arm the kit again for another.",
+        "All the films agreed for today have been made. Get ready to film again if "
+        "everyone agrees to another.",
     )
     RECIPIENT_CHANGED = (
         "recipient-changed",
-        "The key of this case is not the one this kit knows. If somebody left the case, confirm "
-        "the new key on its page; if nobody did, ask your service.",
+        "The kit does not know this family's new key. If someone left the family's team, "
+        "confirm the new key on its page. If no one left, ask your service.",
     )
-    WITHDRAWN = "withdrawn", "The family has withdrawn its consent. This case cannot be filmed."
+    WITHDRAWN = "withdrawn", "The family has withdrawn consent. You cannot film them."
     CASE_CLOSED = (
         "case-closed",
-        "This case was closed for good: this kit saw the order, though it is not with the case "
-        "any more. Do not film, and tell your service.",
+        "This family was closed for good, but the record of that is missing from their "
+        "files. Do not film. Tell your service.",
     )
     CARD_FULL = (
         "card-full",
-        "There is not enough room for a film of the agreed length. Agree on a shorter one, or use "
-        "another kit: sending does not make room.",
+        "There is not enough room on the memory card for a film of the agreed length. "
+        "Agree a shorter time, or use another kit. Uploading does not make room.",
     )
     LIGHT_BROKEN = (
         "light-broken",
-        "The light does not work, so the kit does not film. It needs repair.",
+        "The light does not work, so the kit will not film. It needs repair.",
     )
     CAMERA_LOADING = (
         "camera-loading",
-        "The camera is being made ready, which takes some seconds after arming. Wait for the slow "
-        "pulse of the light, then press.",
+        "The camera is starting. Wait a few seconds for the light to pulse slowly, then "
+        "press the button.",
     )
     CAMERA_MISSING = (
         "camera-missing",
-        "The camera does not answer. Check its cable and switch the kit off and on.",
+        "The camera is not working. Check its cable and turn the kit off and on.",
     )
     NO_MICROPHONE = (
         "no-microphone",
-        "A film with sound was agreed to, and this kit has no microphone. Arm it again for a film "
-        "without sound, or have a microphone fitted.",
+        "The family agreed to a film with sound, but this kit has no microphone. Get "
+        "ready again for a film without sound, or have a microphone fitted.",
     )
     UNDER_VOLTAGE = (
         "under-voltage",
-        "The kit does not get enough power. Use its own power supply or a charged battery, then "
-        "try again.",
+        "The kit does not have enough power. Use its own charger or a charged battery, "
+        "then try again.",
     )
     TOO_HOT = (
         "too-hot",
-        "The kit is too hot to film well. Take it out of the sun, uncover it and let it cool down.",
+        "The kit is too hot to film. Move it out of the sun, uncover it and let it cool down.",
     )
 
 

@@ -34,7 +34,7 @@ def test_a_consent_is_signed_on_the_screen_and_taken_back_in_part(
     visitor.go("/cases/new")
     page.fill("#label", "R and K")
     page.fill("#check_word", "lantern")
-    visitor.press("Make the case")
+    visitor.press("Add this family")
     visitor.sees("Today's visit")
     case = visitor.path
     visitor.go(f"{case}/consent")

@@ -57,7 +57,7 @@ def kit(tmp_path: Path) -> Iterator[Kit]:
 def test_settings_copies_ending_and_top_up(visitor: Visitor, kit: Kit) -> None:
     page = visitor.page
     visitor.unlock()
-    visitor.follow("How your service works")
+    visitor.follow("Service settings")
     page.get_by_label("Eight visits").check()
     visitor.press("Use these settings")
     visitor.sees("6 to 8")
@@ -74,7 +74,7 @@ def test_settings_copies_ending_and_top_up(visitor: Visitor, kit: Kit) -> None:
     visitor.go("/cases")
     visitor.follow("R and K")
     case = visitor.path
-    visitor.follow("Cycles, goals, ending and top-up")
+    visitor.follow("Progress, goals and ending")
     page.locator("#rate select").select_option("3")
     visitor.press("Keep these numbers")
     page.get_by_role("cell", name="3", exact=True).wait_for()
@@ -131,7 +131,7 @@ def test_settings_copies_ending_and_top_up(visitor: Visitor, kit: Kit) -> None:
     visitor.press("Begin a top-up: it starts with a new consent")
     visitor.sees("Who will be in the room")
     visitor.go(f"{case}/arm")
-    visitor.sees("Check the answers, then arm the kit")
+    visitor.sees("Check your answers before you film")
     visitor.look("57-top-up")
 
 
@@ -142,7 +142,7 @@ def test_copies_sending_and_withdrawal_with_javascript_off(
     visitor.unlock()
     visitor.follow("R and K")
     case = visitor.path
-    visitor.follow("Cycles, goals, ending and top-up")
+    visitor.follow("Progress, goals and ending")
     page.locator("#rate select").select_option("3")
     visitor.press("Keep these numbers")
     page.get_by_role("cell", name="3", exact=True).wait_for()

@@ -140,4 +140,4 @@ def test_in_firefox_a_film_plays_seeks_to_the_frame_and_a_moment_is_kept(
     kept = "return document.querySelectorAll('.app-moment video').length"
     wait_for("the moment", lambda: firefox.run(kept) or None, PATIENCE)
     told = "return document.getElementById('line-doing').textContent"
-    assert "Not armed" in firefox.run(told)
+    assert "Not filming" in firefox.run(told)

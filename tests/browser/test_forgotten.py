@@ -35,7 +35,7 @@ def test_a_new_card_is_made_and_its_owner_led_on(
             visitor.sees("Press the button on the kit within 60 seconds")
             kit.recorder.show(state="presence", light="presence")
             if scripts:
-                visitor.sees("Waiting for a press of the button")
+                visitor.sees("Press the button on the kit to confirm")
             asked = next(r for r in kit.recorder.requests() if isinstance(r, Enrol))
             before = kit.parts.enrolled
             assert before

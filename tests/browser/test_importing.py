@@ -42,7 +42,7 @@ def a_picture(visitor: Visitor) -> Locator:
 def to_import(visitor: Visitor) -> None:
     visitor.unlock()
     visitor.follow("R and K")
-    visitor.follow("Bring in a film made elsewhere")
+    visitor.follow("Add a film from a phone or video call")
 
 
 def test_a_film_from_a_phone_is_brought_in_and_plays(visitor: Visitor, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def frozen_call() -> bytes:
 
 def bring_in(visitor: Visitor, film: Path) -> None:
     """And look at it: the one that came last stands first."""
-    visitor.follow("Bring in a film made elsewhere")
+    visitor.follow("Add a film from a phone or video call")
     here = visitor.page.get_by_text("The film is here.")
     before = here.count()
     visitor.page.set_input_files("#film", film)
@@ -123,7 +123,7 @@ def test_films_of_a_telephone_and_a_call_and_a_torn_one_become_one_review(
         keep(page, note)
         visitor.look(f"56-film-{film.stem}")
         visitor.go(case)
-    visitor.follow("Chosen moments and shared review")
+    visitor.follow("Clips and shared review")
     visitor.press("Show it on this screen")
     say_the_word(visitor)
     page.get_by_role("button", name="Begin").click()

@@ -237,8 +237,8 @@ def test_a_family_looks_at_the_moments_and_nothing_else(visitor: Visitor, kit: K
     assert "She waits and he turns to her." in words
     assert "- To notice when she starts something: 6" in words
     visitor.look("40-words-for-the-record")
-    visitor.press("Back to the case")
-    visitor.follow("Chosen moments and shared review")
+    visitor.press("Back to the family")
+    visitor.follow("Clips and shared review")
     visitor.sees("Nothing is chosen yet")
     page.get_by_text("Set aside (3)").wait_for()
 

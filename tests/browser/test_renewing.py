@@ -133,6 +133,6 @@ def test_a_page_ends_up_as_new_as_the_kit_whatever_became_of_an_older_answer(
                 held[0].abort()
             else:
                 held[0].fulfill(body=old, content_type="text/html; charset=utf-8")
-            page.get_by_role("button", name="Go to the visit").wait_for()
+            page.get_by_role("button", name="Go to the visit page").wait_for()
             page.wait_for_timeout(500)
-            assert page.get_by_role("button", name="Go to the visit").is_visible()
+            assert page.get_by_role("button", name="Go to the visit page").is_visible()

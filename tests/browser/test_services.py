@@ -174,7 +174,7 @@ def film(visitor: Visitor, kit: Kit, case: str, way: Way) -> str:
     if page.locator("#word").count():
         page.fill("#word", WORD)
         page.get_by_label("Only the people above").check()
-    visitor.press("Arm the kit")
+    visitor.press("Turn the button on")
     page.wait_for_selector("#lamp[data-light=ready]")
     hold(button)
     shown = kit.recorder_shows("a film", lambda s: s.state == "filming" and s.frames_out > FRAMES)
@@ -190,7 +190,7 @@ def bring_in(visitor: Visitor, case: str, folder: Path) -> str:
     call = folder / "call.mp4"
     call.write_bytes(films.film(90, **films.PLAIN))
     visitor.go(case)
-    visitor.follow("Bring in a film made elsewhere")
+    visitor.follow("Add a film from a phone or video call")
     visitor.page.set_input_files("#film", call)
     visitor.press("Bring it in")
     visitor.sees("The film is here.")
@@ -249,7 +249,7 @@ def test_a_family_is_led_through_the_whole_course(
     name = f"70-{way.service}"
 
     # The kit takes the service's settings.
-    visitor.follow("How your service works")
+    visitor.follow("Service settings")
     page.get_by_label(service.title, exact=True).check()
     visitor.press("Use these settings")
     page.get_by_role("definition").get_by_text(service.title).wait_for()
@@ -260,10 +260,10 @@ def test_a_family_is_led_through_the_whole_course(
 
     # Goals first, in the family's words; then how near they are.
     visitor.go("/cases")
-    visitor.press("New case")
+    visitor.press("Add a family")
     page.get_by_label("What you call this family").fill(f"R and K, {way.service}")
-    page.get_by_label("A word that the family chooses").fill(WORD)
-    visitor.press("Make the case")
+    page.get_by_label("A word the family chooses").fill(WORD)
+    visitor.press("Add this family")
     visitor.sees("Today's visit")
     case = visitor.path
     visitor.follow("Goals")
@@ -310,7 +310,7 @@ def test_a_family_is_led_through_the_whole_course(
     assert told == ("agreed" if way.online else "not-offered")
     visitor.look(f"{name}-review", WIDTHS)
     review(visitor, case, least + 2, 2 if way.pictures else 1)
-    visitor.press("Back to the case")
+    visitor.press("Back to the family")
     visitor.press("Lock")
     visitor.page.wait_for_url("**/unlock")
     visitor.unlock()

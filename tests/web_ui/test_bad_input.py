@@ -193,7 +193,7 @@ def test_a_case_of_a_newer_version_is_named_and_neither_hidden_nor_touched(kit: 
     before = everything(kit, newer)
     kit.unlock()
     page = kit.browser.get("/cases")
-    assert f"Case {newer[:4]} cannot be read" in page.words and "Ours" in page.words
+    assert f"Family {newer[:4]}: cannot be read" in page.words and "Ours" in page.words
     page = kit.browser.get(f"/cases/{newer}")
     assert page.status == 400 and "has the form case/v2" in page.words
     assert kit.browser.get(f"/cases/{ours}").status == 200

@@ -309,9 +309,9 @@ def test_until_a_case_has_its_new_key_it_opens_and_nothing_is_filmed_or_brought_
     revoke_on_page(web, 1)
     web.unlock()
     page = web.browser.get(f"/cases/{case}/arm")
-    assert "Give the case a new key first" in page.words and web.recorder.permit() is None
+    assert "Give the family a new key first" in page.words and web.recorder.permit() is None
     page = web.browser.get(f"/cases/{case}/import")
-    assert "Give the case a new key first" in page.words
+    assert "Give the family a new key first" in page.words
     # It is looked at and can be withdrawn, whatever the card says.
     assert web.browser.get(f"/cases/{case}/withdraw").status == 200
     url = f"/cases/{case}/team"

@@ -132,12 +132,12 @@ def _check(form: ArmForm, case: OpenCase, consent: Consent, films: int, most: Ce
         form.word.errors = [problem]
     if not _is_here(case, consent):
         if form.here.data != "these":
-            form.here.errors = [_("Say who is here.")]
+            form.here.errors = [_("Select who is here")]
         elif not problem:
             practitioner().here[case.id] = consent.record_id
             parts().note("here-answered", case=case.id)
     if not 1 <= films <= most.films:
-        form.films.errors = [_("Choose from 1 to %(most)s films.", most=most.films)]
+        form.films.errors = [_("Enter a number between 1 and %(most)s", most=most.films)]
 
 
 def what_stops_arming(
@@ -150,9 +150,9 @@ def what_stops_arming(
     """What must be put right first, in words; if the list is empty, the kit may be armed."""
     stops, purpose = [], AGREED[kind]
     if goals is None:
-        stops.append(_("Write a goal first, or that there is none yet."))
+        stops.append(_("Add a goal, or tick that there are no goals yet."))
     if status is None:
-        stops.append(_("The recorder does not answer. Look at the kit itself."))
+        stops.append(_("The page cannot talk to the camera. Turn the kit off and on."))
     elif now is None:
         stops.append(
             _(
@@ -161,21 +161,26 @@ def what_stops_arming(
             )
         )
     if consent is None:
-        stops.append(_("Record the consent first."))
+        stops.append(_("Record consent first."))
     elif not any(purpose in person.purposes for person in consent.people):
         stops.append(
-            _("Filming was not agreed to.")
+            _("No one has agreed to filming.")
             if kind == "visit"
-            else _("Filming the review was not agreed to.")
+            else _("No one has agreed to filming the review.")
         )
     elif not all(purpose in person.purposes for person in consent.people):
-        stops.append(_("Not everybody who will be in the room agrees."))
+        stops.append(_("Not everyone in the room agrees."))
     elif taken_back(consent, kind):
-        stops.append(_("Filming was taken back. Talk it through again and record it."))
+        stops.append(
+            _(
+                "The family withdrew consent to filming. Talk it through again "
+                "and record their consent."
+            )
+        )
     elif not consent.responsible:
-        stops.append(_("Nobody with parental responsibility has agreed."))
+        stops.append(_("No one with parental responsibility has agreed."))
     elif now is not None and not may_be_made(consent, now, kind):
-        stops.append(_("The consent is no longer valid. Talk it through again and record it."))
+        stops.append(_("This consent has ended. Talk it through again and record a new one."))
     return stops
 
 
@@ -185,17 +190,19 @@ def _stops_of_kit(case: OpenCase, consent: Consent | None, most: Ceilings) -> li
     if parts().recorder.has_strangers(case):
         stops.append(
             _(
-                "The service has taken somebody who worked with this family from this kit. "
-                "Give the case a new key first: Who works with this family."
+                "Your service has removed someone who worked with this family from this "
+                "kit. Give the family a new key first, under Who works with this family."
             )
         )
     if parts().recorder.needs_press(case):
-        stops.append(_("The case has a new key. Confirm it first: Who works with this family."))
+        stops.append(
+            _("This family has a new key. Confirm it first, under Who works with this family.")
+        )
     if consent and consent.limit > most.limit:
         stops.append(
             _(
-                "Your service allows films of up to %(length)s. Record the consent again with "
-                "a shorter one.",
+                "Your service allows films of up to %(length)s. Record consent again "
+                "with a shorter time.",
                 length=length(most.limit),
             )
         )

@@ -44,14 +44,12 @@ SHOWN = 50
 
 
 class CaseForm(Form):
-    label = text_field(
-        lambda: _("Write what you call this family, so that you find it again."), LABEL_LENGTH
-    )
-    check_word = text_field(lambda: _("Write the word that the family chose."), LABEL_LENGTH)
+    label = text_field(lambda: _("Enter a name for this family"), LABEL_LENGTH)
+    check_word = text_field(lambda: _("Enter the word the family chose"), LABEL_LENGTH)
 
 
 class WordForm(Form):
-    word = text_field(lambda: _("Write the word that the family says."))
+    word = text_field(lambda: _("Enter the family's check word"))
 
 
 class GoalsForm(Form):
@@ -168,9 +166,9 @@ def goals(case: str) -> ResponseReturnValue:
     form = GoalsForm()
     if form.validate_on_submit():
         if not form.goal.data and not form.not_yet.data and not known.goals:
-            form.goal.errors = [_("Write a goal, or tick that there is none yet.")]
+            form.goal.errors = [_("Add a goal, or tick that there are no goals yet")]
         elif form.goal.data and len(known.goals) >= GOALS:
-            form.goal.errors = [_("There are enough goals for one cycle.")]
+            form.goal.errors = [_("You cannot have more goals in one cycle")]
         else:
             added = (Goal(id=new_id(), text=form.goal.data),) if form.goal.data else ()
             every = (*known.goals, *added)
@@ -195,14 +193,14 @@ def _listed(record: CaseRecord, ready: str) -> Listed | None:
         except BadSignature:
             return None
         words = (
-            _("Withdrawn case %(id)s", id=record.id[:4])
+            _("Family %(id)s: withdrawn", id=record.id[:4])
             if order[0].why == "family"
-            else _("Case %(id)s, removed when its time was over", id=record.id[:4])
+            else _("Family %(id)s: deleted when the time to keep films ended", id=record.id[:4])
         )
         return Listed(record.id, words, True, False, unfinished=_unfinished(directory))
     if closed_there(directory, holder.service):
         # Nothing says any more whose it was; the log shows its id to everybody here as well.
-        words = _("Case %(id)s, closed by the service", id=record.id[:4])
+        words = _("Family %(id)s: closed by the service", id=record.id[:4])
         return Listed(record.id, words, True, False, unfinished=_unfinished(directory))
     try:
         details = holder.details(record)
@@ -237,4 +235,4 @@ def _with_its_end(listed: Listed) -> Listed | None:
 
 
 def _damaged(case: str) -> Listed:
-    return Listed(case, _("Case %(id)s cannot be read", id=case[:4]), False, False)
+    return Listed(case, _("Family %(id)s: cannot be read", id=case[:4]), False, False)

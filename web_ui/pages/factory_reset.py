@@ -84,7 +84,7 @@ def ask() -> ResponseReturnValue:
     kit, enrolled = load_fact(parts().home.kit_card, KitCard), parts().enrolled
     status = parts().recorder.status()
     if kit is None or status is None:
-        return _page(_("The recorder does not answer. Look at the kit itself.")), 409
+        return _page(_("The page cannot talk to the camera. Turn the kit off and on.")), 409
     now = status.now if status.clock is Trust.TRUSTED else None
     order = judge(note, kit.id, enrolled.chain if enrolled else None, parts().home, now)
     if isinstance(order, ResetRefusal):

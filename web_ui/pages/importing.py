@@ -152,7 +152,7 @@ def send(case: str) -> ResponseReturnValue:
         return _page(case, _("Choose a film. The one that was sent is empty.")), 400
     found = opened.read_with_digest(Consent)
     if found is None:
-        raise NotAgreed(_("Record the consent first."))
+        raise NotAgreed(_("Record consent first."))
     started = FilmStarted(
         recording=new_id(),
         case=case,
@@ -226,12 +226,12 @@ def _gate(ours: Parts, case: OpenCase, now: datetime) -> None:
 def _what_stops(ours: Parts, case: OpenCase, consent: Consent | None, now: datetime) -> str:
     """Why no film may be brought in, in words; '' if one may be."""
     if consent is None:
-        return _("Record the consent first.")
+        return _("Record consent first.")
     if not may_be_made(consent, now, "imported"):
         return _("The consent that is recorded does not allow filming now.")
     if ours.recorder.has_strangers(case):
         return _(
-            "The service has taken somebody who worked with this family from this kit. Give the "
-            "case a new key first: Who works with this family."
+            "Your service has removed someone who worked with this family from this kit. "
+            "Give the family a new key first, under Who works with this family."
         )
     return ""

@@ -74,7 +74,7 @@ def line(status: RecorderStatus | None) -> Line:
     if status is None:
         return Line(
             lamp=_("Unknown"),
-            doing=_("The recorder does not answer. Do not film: look at the kit itself."),
+            doing=_("The page cannot talk to the camera. Do not film. Turn the kit off and on."),
             failing=_failing(),
             sent=sent_in_words(parts().home),
             follow=marker(status),
@@ -91,7 +91,9 @@ def line(status: RecorderStatus | None) -> Line:
         clock=clock_in_words(status),
         trusted=status.clock is Trust.TRUSTED,
         reason=reason_in_words(status.reason),
-        unproven="" if status.lamp_proven else _("The kit cannot check its lamp: look at it"),
+        unproven=""
+        if status.lamp_proven
+        else _("Look at the light: this kit cannot check it for you"),
         failing=_failing(),
         removable=removable_in_words(status.removable),
         sent=sent_in_words(parts().home),
@@ -211,4 +213,4 @@ def _making() -> dict[str, int]:
 def _failing() -> str:
     if not parts().failing:
         return ""
-    return _("Something failed that the page does by itself; it is tried again. See the log")
+    return _("Something the kit does by itself did not work. It will try again. See the log")

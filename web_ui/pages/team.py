@@ -104,7 +104,7 @@ def ask(case: str) -> ResponseReturnValue:
     """Ask for the press after which the recorder believes the case's new key."""
     opened, status = open_case(case), parts().recorder.status()
     if status is None:
-        raise NotPossible(_("The recorder does not answer. Look at the kit itself."))
+        raise NotPossible(_("The page cannot talk to the camera. Turn the kit off and on."))
     said = Renewed(kit=status.kit, case=case, recipient=opened.record.recipient)
     note = sign_fact(practitioner().keys.signer, said)
     asked = parts().recorder.ask(partial(Renew, note=note))

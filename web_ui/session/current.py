@@ -106,7 +106,7 @@ def what_is_wrong_with_word(case: OpenCase, said: str) -> str:
         parts().note("word-said", case=case.id)
         return ""
     parts().note("word-wrong", case=case.id)
-    return _("That is not the word of this case. Is it the right family's?")
+    return _("That is not this family's word. Check you have opened the right family.")
 
 
 def _as_said(word: str) -> str:

@@ -16,7 +16,7 @@ TITLES: Mapping[str, str] = {
     "details": N_("What you call this family"),
     "goals": N_("Goals"),
     "team": N_("Who works with this family"),
-    "course": N_("The course"),
+    "course": N_("Progress"),
     "arranged": N_("Where you meet and who supervises"),
     "rated": N_("How near the goals are"),
     "review": N_("A shared review"),
@@ -74,7 +74,9 @@ def words_of(fact: Fact) -> list[str]:
         case Details():
             words = [fact.label]
         case Goals():
-            not_yet = [_("None yet, said so")] if fact.not_yet else []
+            not_yet = (
+                [_("No goals yet: the family wants to see a film first")] if fact.not_yet else []
+            )
             words = [goal.text for goal in fact.goals] or not_yet
         case Team():
             words = [card.name for card in fact.members]

@@ -37,15 +37,15 @@ def heard(status: RecorderStatus | None) -> Heard | None:
     if status is None or status.state not in (State.FILMING, State.PREVIEW):
         return None
     if not status.with_sound:
-        return Heard(None, _("No sound: only pictures are made."))
+        return Heard(None, _("No sound: this film has pictures only."))
     if status.sound is None:
-        return Heard(0, _("Nothing is heard. If this stays so, check the microphone's plug."))
+        return Heard(0, _("No sound. Check the microphone is plugged in."))
     level = max(0, min(100, round(100 * (1 + status.sound.loudest / QUIETEST))))
     if status.sound.loudest < QUIET:
-        return Heard(level, _("Quiet. If people are talking, move the kit closer to them."))
+        return Heard(level, _("Too quiet. Move the kit closer to the people talking."))
     if status.sound.loudest > TOO_LOUD:
-        return Heard(level, _("Too loud. Move the kit away from what is loud."))
-    return Heard(level, _("Good: loud enough, and not too loud."))
+        return Heard(level, _("Too loud. Move the kit further away from the noise."))
+    return Heard(level, _("Sound is good."))
 
 
 def light_in_words(status: RecorderStatus | None) -> str:
@@ -53,8 +53,8 @@ def light_in_words(status: RecorderStatus | None) -> str:
     if status is None or status.state is not State.PREVIEW or status.brightness is None:
         return ""
     if status.brightness < DARK:
-        return _("It is too dark: faces will hardly be seen. Switch on a lamp or open a curtain.")
-    return _("Good: bright enough.")
+        return _("Too dark to see faces well. Turn on a lamp or open a curtain.")
+    return _("Light is good.")
 
 
 def camera_in_words(status: RecorderStatus | None) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ def camera_in_words(status: RecorderStatus | None) -> tuple[str, ...]:
     width, height = said.size
     words = [
         _(
-            "%(camera)s, %(width)d x %(height)d points, %(rate)d pictures a second.",
+            "%(camera)s, %(width)d x %(height)d pixels, %(rate)d pictures a second.",
             camera=said.camera,
             width=width,
             height=height,
@@ -73,16 +73,16 @@ def camera_in_words(status: RecorderStatus | None) -> tuple[str, ...]:
         )
     ]
     if said.is_whole:
-        words.append(_("All that the lens sees from left to right is filmed."))
+        words.append(_("The film shows all that the lens sees from left to right."))
     elif said.seen is not None:
         seen = round(100 * said.seen)
         words.append(
-            _("%(seen)d %% of what the lens sees from left to right is filmed.", seen=seen)
+            _("The film shows %(seen)d %% of what the lens sees from left to right.", seen=seen)
         )
     if said.focus:
-        words.append(_("Sharp at about %(metres).1f m.", metres=1 / said.focus))
+        words.append(_("In focus at about %(metres).1f m.", metres=1 / said.focus))
     elif said.focus is not None:
-        words.append(_("Sharp far away."))
+        words.append(_("In focus far away."))
     return tuple(words)
 
 
@@ -93,29 +93,27 @@ def reason_in_words(code: str) -> str:
     for kind in (PressRefusal, EmptyingRefusal):
         with suppress(ValueError):
             return _(kind(code).sentence)
-    return _endings().get(code) or _("The kit reports: %(code)s.", code=code)
+    return _endings().get(code) or _("The kit gave this code: %(code)s.", code=code)
 
 
 def ended_in_words(code: str) -> str:
     """Why a film ended."""
-    return _endings().get(code) or _("It ended: %(code)s.", code=code)
+    return _endings().get(code) or _("The film stopped. Code: %(code)s.", code=code)
 
 
 def doing_in_words(state: State) -> str:
     """What the recorder is doing."""
     words = {
-        State.IDLE: _("Not armed. A press of the button films nothing."),
-        State.ASKED: _("A press of the button is asked for. It counts in a moment."),
-        State.PRESENCE: _("Waiting for a press of the button."),
-        State.READY: _("Armed. A short press of the button starts a film."),
-        State.FILMING: _("Filming. Any press of the button stops it."),
-        State.PREVIEW: _(
-            "The camera is on for framing; nothing is stored. A short press of the button films."
-        ),
-        State.STOPPING: _("The film is being closed."),
-        State.REMOVING: _("The last film is about to be removed. Let go of the button to keep it."),
-        State.REFUSED: _("A press was refused. The kit does not film."),
-        State.FAULT: _("Something is broken. The kit does not film."),
+        State.IDLE: _("Not filming. The button is off."),
+        State.ASKED: _("Get ready to press the button. Wait for the light."),
+        State.PRESENCE: _("Press the button on the kit to confirm."),
+        State.READY: _("Ready. Press the button once to start filming."),
+        State.FILMING: _("Filming. Press the button to stop."),
+        State.PREVIEW: _("Checking the picture. Not recording."),
+        State.STOPPING: _("Saving the film."),
+        State.REMOVING: _("Deleting the last film. Let go of the button to keep it."),
+        State.REFUSED: _("The kit did not accept that press. Not filming."),
+        State.FAULT: _("The kit has a fault. Not filming."),
     }
     return words[state]
 
@@ -124,15 +122,17 @@ def lamp_in_words(pattern: Pattern) -> str:
     """What the lamp shows and what that means."""
     words = {
         Pattern.OFF: _("Off"),
-        Pattern.READY: _("Slow pulse: ready"),
-        Pattern.PREVIEW: _("Even quick blink: the camera is on, nothing is stored"),
-        Pattern.FILMING: _("On: filming"),
-        Pattern.LAST_MINUTE: _("On with a dip each second: the last minute"),
-        Pattern.REFUSED: _("Two flashes: refused"),
-        Pattern.REMOVING: _("Quickening: the last film is about to be removed"),
-        Pattern.PRESENCE: _("Double pulse: press the button to confirm"),
-        Pattern.FAULT: _("Three flashes and one: something is broken"),
-        Pattern.RECOVERED: _("A wink each ten seconds: the power was cut, look at the last film"),
+        Pattern.READY: _("Slow pulse: ready to film"),
+        Pattern.PREVIEW: _("Fast flashing: checking the picture, not recording"),
+        Pattern.FILMING: _("Steady light: filming"),
+        Pattern.LAST_MINUTE: _("Dips once a second: last minute of filming"),
+        Pattern.REFUSED: _("2 flashes: the press was not accepted"),
+        Pattern.REMOVING: _("Flashing faster and faster: about to delete the last film"),
+        Pattern.PRESENCE: _("Flashing in pairs: press the button to confirm"),
+        Pattern.FAULT: _("3 flashes then 1: the kit has a fault"),
+        Pattern.RECOVERED: _(
+            "One short flash every 10 seconds: the power was cut. Check the last film."
+        ),
     }
     return words[pattern]
 
@@ -142,8 +142,9 @@ def clock_in_words(status: RecorderStatus) -> str:
     trust = status.clock
     if trust is Trust.TRUSTED and status.now and status.other_time:
         return _(
-            "Clocks disagree: %(now)s was confirmed, and the kit's own clock said %(other)s. "
-            "If the confirmed time is wrong, lock the page and unlock it with the right one.",
+            "The kit's clocks do not match: %(now)s was confirmed, but the kit's own "
+            "clock said %(other)s. If the confirmed time is wrong, lock the page and "
+            "unlock it with the right time.",
             now=in_words(status.now),
             other=in_words(status.other_time),
         )
@@ -157,22 +158,23 @@ def clock_in_words(status: RecorderStatus) -> str:
 
 def _endings() -> dict[str, str]:
     return {
-        "button": _("It was ended with the button."),
-        "limit": _("It ended at the agreed length."),
-        "page": _("It was stopped from the page."),
-        "power": _("The power was cut. What was filmed until then is here."),
-        "shutdown": _("The kit was switched off. What was filmed until then is here."),
-        "withdrawn": _("It ended because the consent was withdrawn."),
-        "camera-failed": _("The camera stopped. Check its cable, then switch the kit off and on."),
-        "frames-stopped": _("The camera gave no more pictures, so the film was ended."),
-        "sound-failed": _("The microphone stopped, so the film was ended."),
-        "light-failed": _("The light stopped, so the film was ended. The kit needs repair."),
+        "button": _("Stopped with the button."),
+        "limit": _("Stopped at the agreed time."),
+        "page": _("Stopped from this page."),
+        "power": _("The power was cut. The film up to then is saved."),
+        "shutdown": _("The kit was turned off. The film up to then is saved."),
+        "withdrawn": _("Stopped because consent was withdrawn."),
+        "camera-failed": _("The camera stopped. Check its cable, then turn the kit off and on."),
+        "frames-stopped": _("The camera stopped sending pictures, so filming stopped."),
+        "sound-failed": _("The microphone stopped, so filming stopped."),
+        "light-failed": _("The light stopped working, so filming stopped. The kit needs repair."),
         "disk-failed": _(
-            "The card refused a write, so the film was ended. Is the card full or worn?"
+            "The memory card could not save the film, so filming stopped. The card may "
+            "be full or worn out."
         ),
-        "slow-card": _("The card was too slow, so the film was ended."),
-        "fault": _("Something broke, so the film was ended."),
-        "imported": _("It was made elsewhere and brought into this case."),
+        "slow-card": _("The memory card was too slow, so filming stopped."),
+        "fault": _("The kit had a fault, so filming stopped."),
+        "imported": _("Added from a phone or video call."),
     }
 
 
@@ -187,7 +189,7 @@ def removable_in_words(seconds: float) -> str:
     if seconds <= 0:
         return ""
     return _(
-        "Hold the button for 5 seconds to remove the last film (%(left)s left)",
+        "To delete the last film, hold the button down for 5 seconds (%(left)s left to do this)",
         left=countdown(seconds),
     )
 
@@ -212,5 +214,5 @@ def sent_in_words(home: Home) -> str:
     """What the service has confirmed, by the sender's word."""
     status = last_sync(home)
     if status is None or status.last_confirmed is None:
-        return _("Nothing confirmed by the service since switching on")
-    return _("Last confirmed by the service: %(when)s", when=in_words(status.last_confirmed))
+        return _("Nothing uploaded since the kit was turned on")
+    return _("Last upload: %(when)s", when=in_words(status.last_confirmed))

@@ -600,7 +600,7 @@ def test_who_forgot_the_passphrase_plays_an_old_film_again_with_a_new_card(tmp_p
         assert "Your service has answered" in page.get("/forgotten").text
 
         there = page.submit("/unlock", {"passphrase": words[1]})
-        assert "Your service has let you in again: 1 family is open" in page.get("/cases").text
+        assert "Your service has let you back in. You can open 1 family" in page.get("/cases").text
         assert there.status == 200
         after = page.get(url)
         assert (after.status, after.body == before.body) == (200, True)

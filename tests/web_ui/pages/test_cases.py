@@ -49,7 +49,7 @@ def test_a_visit_from_a_new_case_to_a_press_that_films(kit: WebKit) -> None:
     page = kit.browser.submit(f"/cases/{case}/goals", goal="To notice when she starts")
     assert "To notice when she starts" in page.words
     page = record(kit, case)
-    assert "Films of up to 5 minutes, until the end of 1 February 2027" in page.words
+    assert "Films of up to 5 minutes. Consent ends at the end of 1 February 2027" in page.words
     page = arm(kit, case)
     assert page.path == f"/cases/{case}"
     permit = answer(kit)
@@ -58,7 +58,7 @@ def test_a_visit_from_a_new_case_to_a_press_that_films(kit: WebKit) -> None:
     assert permit.recipient == kit.recipient(case)
     assert permit.not_before == NOW
     assert permit.not_after - NOW <= timedelta(hours=24)
-    assert page.tagged("Armed")
+    assert page.tagged("Ready to film")
 
 
 def test_a_permit_names_the_consent_it_was_made_from(kit: WebKit) -> None:
@@ -105,7 +105,7 @@ def test_the_page_asks_for_no_more_than_the_service_allows(kit: WebKit) -> None:
     signed_ceilings(kit, limit=300, films=2, life=3600)
     case = kit.make_case()
     page = kit.browser.submit(f"/cases/{case}/arm", films="3")
-    assert page.status == 400 and "from 1 to 2 films" in page.words
+    assert page.status == 400 and "Enter a number between 1 and 2" in page.words
     kit.browser.submit(f"/cases/{case}/arm", films="2")
     permit = kit.recorder.permit()
     assert permit and permit.not_after - permit.not_before == timedelta(hours=1)
@@ -131,7 +131,7 @@ def test_disarming_takes_the_permit_away(kit: WebKit) -> None:
 def test_no_goal_and_nothing_said_about_it_stops_arming(kit: WebKit) -> None:
     case = kit.browser.submit("/cases/new", label="A", check_word="b").path.split("/")[2]
     record(kit, case)
-    assert "Write a goal first" in kit.browser.get(f"/cases/{case}/arm").words
+    assert "Add a goal, or tick" in kit.browser.get(f"/cases/{case}/arm").words
     kit.browser.submit(f"/cases/{case}/goals", not_yet="y")
     assert "/arm" in kit.browser.get(f"/cases/{case}/arm").text
     arm(kit, case)
@@ -152,28 +152,28 @@ def test_an_empty_goal_is_refused_in_words(kit: WebKit) -> None:
     case = kit.browser.submit("/cases/new", label="A", check_word="b").path.split("/")[2]
     page = kit.browser.submit(f"/cases/{case}/goals")
     assert page.status == 400
-    assert "Write a goal, or tick" in page.words
+    assert "Add a goal, or tick" in page.words
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"people__0__purposes": ["training"]}, "Filming was not agreed to"),
+        ({"people__0__purposes": ["training"]}, "No one has agreed to filming"),
         (
             {
                 "people__1__name": "Sam",
                 "people__1__relation": "aunt",
                 "people__1__purposes": ["training"],
             },
-            "Not everybody who will be in the room agrees",
+            "Not everyone in the room agrees",
         ),
         (
             {"people__1__name": "Sam", "people__1__relation": "grandfather"},
-            "Not everybody who will be in the room agrees",
+            "Not everyone in the room agrees",
         ),
         (
             {"people__0__authority": "", "people__0__child": ""},
-            "Nobody with parental responsibility",
+            "No one with parental responsibility",
         ),
     ],
 )
@@ -194,7 +194,7 @@ def test_a_consent_that_has_ended_arms_nothing(kit: WebKit) -> None:
     kit.pass_by(timedelta(days=2).total_seconds())
     kit.unlock(NOW + timedelta(days=2))
     kit.browser.submit(f"/cases/{case}/word", word="lantern")
-    assert "no longer valid" in kit.browser.get(f"/cases/{case}/arm").words
+    assert "This consent has ended" in kit.browser.get(f"/cases/{case}/arm").words
 
 
 def test_an_unsure_clock_arms_nothing(kit: WebKit) -> None:
@@ -208,17 +208,17 @@ def test_a_silent_recorder_arms_nothing(kit: WebKit) -> None:
     case = kit.make_case()
     kit.clock.advance(4)
     page = kit.browser.get(f"/cases/{case}/arm")
-    assert "recorder does not answer" in page.words
+    assert "page cannot talk to the camera" in page.words
 
 
 def test_while_the_recorder_is_silent_no_page_says_that_a_press_films(kit: WebKit) -> None:
     case = kit.make_case()
     kit.browser.submit(f"/cases/{case}/arm")
     kit.recorder.show(state="ready", case=case)
-    assert "A short press of its button starts a film" in kit.browser.get(f"/cases/{case}").words
+    assert "Press the button once to start filming" in kit.browser.get(f"/cases/{case}").words
     kit.clock.advance(4)
     page = kit.browser.get(f"/cases/{case}").words
-    assert "A short press of its button starts a film" not in page and "Disarm the kit" in page
+    assert "Press the button once to start filming" not in page and "Turn the button off" in page
 
 
 def test_no_purpose_is_ticked_beforehand_not_even_the_second_time(kit: WebKit) -> None:
@@ -320,7 +320,7 @@ def test_a_damaged_case_does_not_hide_the_others(kit: WebKit) -> None:
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     kit.unlock()
     page = kit.browser.get("/cases")
-    assert "Whole" in page.words and f"Case {damaged[:4]} cannot be read" in page.words
+    assert "Whole" in page.words and f"Family {damaged[:4]}: cannot be read" in page.words
     assert kit.browser.get(f"/cases/{whole}").status == 200
     # It has lost its name, and nobody knows its word; it can still be taken back.
     assert f"Case {damaged[:4]}" in kit.browser.get(f"/cases/{damaged}").words
@@ -333,11 +333,11 @@ def test_a_long_list_of_cases_has_pages_in_the_order_of_their_names(kit: WebKit)
         kit.browser.submit("/cases/new", label=name, check_word="lantern")
     first = kit.browser.get("/cases")
     assert [name for name in names if name in first.words] == names[:SHOWN]
-    assert "/cases?page=2" in first.text and "The cases before" not in first.words
+    assert "/cases?page=2" in first.text and "Previous families" not in first.words
     second = kit.browser.get("/cases?page=2")
     assert [name for name in names if name in second.words] == names[SHOWN:]
-    assert "/cases?page=1" in second.text and "More cases" not in second.words
-    assert "Nothing on this page" in kit.browser.get("/cases?page=3").words
+    assert "/cases?page=1" in second.text and "More families" not in second.words
+    assert "There is nothing on this page" in kit.browser.get("/cases?page=3").words
     for odd in ("0", "-1", "x", "99999999", ""):
         assert names[0] in kit.browser.get(f"/cases?page={odd}").words
 
@@ -362,12 +362,12 @@ def test_arming_for_one_family_ends_it_for_the_other(kit: WebKit) -> None:
     first = kit.make_case("First")
     arm(kit, first)
     second = kit.make_case("Second")
-    assert "armed for another family" in kit.browser.get(f"/cases/{second}/arm").words
+    assert "ready to film another family" in kit.browser.get(f"/cases/{second}/arm").words
     arm(kit, second)
     permit = answer(kit)
     assert isinstance(permit, Permit) and permit.case == second
-    assert "Armed" in kit.browser.get("/cases").words
-    assert "armed for this family" not in kit.browser.get(f"/cases/{first}").words
+    assert "Ready to film" in kit.browser.get("/cases").words
+    assert "ready to film this family" not in kit.browser.get(f"/cases/{first}").words
 
 
 # --- The family's check word --------------------------------------------------------------------
@@ -389,7 +389,7 @@ def test_before_framing_and_before_a_review_the_family_says_its_word(
     page = kit.browser.get(f"{url}/{path}")
     assert page.path == f"{url}/word" and "lantern" not in page.text
     page = kit.browser.submit(f"{url}/word?then={url}/{path}", action=f"{url}/word", word="kettle")
-    assert page.status == 400 and "not the word of this case" in page.words
+    assert page.status == 400 and "not this family's word" in page.words
     page = kit.browser.submit(
         f"{url}/word?then={url}/{path}", action=f"{url}/word", word=" Lantern "
     )
@@ -401,7 +401,7 @@ def test_without_the_word_no_permit_is_made(kit: WebKit) -> None:
     locked_and_unlocked(kit)
     for word in ("", "kettle", "Robin"):
         page = arm(kit, case, word=word, here="these")
-        assert page.status == 400 and "not the word of this case" in page.words
+        assert page.status == 400 and "not this family's word" in page.words
         assert kit.recorder.permit() is None
     assert "lantern" not in page.text
     arm(kit, case, word=" Lantern ", here="these")

@@ -88,7 +88,7 @@ def test_the_receipt_says_what_was_agreed_what_was_not_and_how_to_withdraw(kit: 
         assert words in page.words, words
     digest = recipient_digest(kit.recipient(case))
     assert digest[:20] in page.words.replace(" ", "")
-    assert "the family's receipt" in kit.browser.get(f"/cases/{case}").words
+    assert "their receipt" in kit.browser.get(f"/cases/{case}").words
 
 
 def test_the_square_on_the_receipt_names_nobody(kit: WebKit) -> None:
@@ -118,9 +118,9 @@ def test_a_consent_of_an_older_form_allows_nothing_until_it_is_talked_through_ag
     found = opened.read(Consent)
     assert found is not None
     opened.write(_Older(purposes=("filming",), valid_until=found.valid_until))
-    assert "Record the consent first" in kit.browser.get(f"/cases/{case}/arm").words
+    assert "Record consent first" in kit.browser.get(f"/cases/{case}/arm").words
     kit.browser.submit(f"/cases/{case}/consent", **CONSENT)
-    assert "Record the consent first" not in kit.browser.get(f"/cases/{case}/arm").words
+    assert "Record consent first" not in kit.browser.get(f"/cases/{case}/arm").words
 
 
 def test_people_who_were_there_before_are_filled_in_and_nothing_they_said(kit: WebKit) -> None:

@@ -125,9 +125,9 @@ def test_the_case_is_said_to_be_armed_no_longer_than_a_press_would_film(kit: Web
     case = kit.make_case()
     kit.browser.submit(f"/cases/{case}/arm")
     kit.recorder.show(state="ready", case=case)
-    assert "A short press of its button starts a film" in kit.browser.get(f"/cases/{case}").words
+    assert "Press the button once to start filming" in kit.browser.get(f"/cases/{case}").words
     kit.recorder.show(state="idle", reason="films-used")
-    assert "A short press of its button" not in kit.browser.get(f"/cases/{case}").words
+    assert "Press the button once" not in kit.browser.get(f"/cases/{case}").words
 
 
 def test_ending_is_refused_until_it_is_confirmed(kit: WebKit) -> None:
@@ -145,14 +145,14 @@ def test_what_everybody_saw_is_removed_when_its_time_is_over_and_a_certificate_s
     kit.recorder.write_film(case, kit.recipient(case))
     review(kit, case)
     end(kit, case)
-    assert "Ended: kept until Wed 20 Jan" in kit.browser.get("/cases").words
+    assert "Finished: films kept until Wed 20 Jan" in kit.browser.get("/cases").words
     unlocked_after(kit, 50)
     assert "removed soon" in kit.browser.get(f"/cases/{case}/course").words
     unlocked_after(kit, 61)
     page = kit.browser.get(f"/cases/{case}")
     assert page.path == f"/cases/{case}/certificate"
     assert "Certificate of removal" in page.words and "The family withdrew" not in page.words
-    assert "removed when its time was over" in kit.browser.get("/cases").words
+    assert "deleted when the time to keep films ended" in kit.browser.get("/cases").words
     found = withdrawal_note(kit.home.case(case))
     assert found and found[0].why == "retention"
     assert not list(kit.home.case(case).glob("identity-*"))
@@ -243,11 +243,11 @@ def test_a_removal_that_failed_is_seen_until_it_is_done(kit: WebKit) -> None:
     broken.mkdir()
     unlocked_after(kit, 61)
     assert "retention-waits" in events(kit)
-    assert "Not removed yet" in kit.browser.get("/cases").words
+    assert "Not deleted yet" in kit.browser.get("/cases").words
     assert "Not finished yet" in kit.browser.get(f"/cases/{case}/certificate").words
     broken.rmdir()
     unlocked_after(kit, 62)
-    assert "Not removed yet" not in kit.browser.get("/cases").words
+    assert "Not deleted yet" not in kit.browser.get("/cases").words
     assert "Not finished yet" not in kit.browser.get(f"/cases/{case}/certificate").words
     assert {path.name for path in directory.iterdir()} == {"case.json", "withdrawal"}
 

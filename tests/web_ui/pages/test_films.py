@@ -113,7 +113,7 @@ def test_a_film_that_left_the_card_is_shown_as_at_the_service_and_plays_nowhere(
     emptied(kit.home, kit.recorder.signer, case, film)
     page = kit.browser.get(f"/cases/{case}")
     assert page.status == 200
-    assert "At the service, and not on this kit any more" in page.words
+    assert "Your service has this film. It is no longer on this kit" in page.words
     assert f"/films/{film}" not in page.response.text
     # An address of before is answered in words, and the film that was open is not played on.
     for where in ("", "/video", "/poster.jpg", "/frames.json", "/glance.json"):

@@ -203,7 +203,7 @@ def test_at_the_next_unlock_the_family_is_there_again(kit: WebKit) -> None:
     assert "Your service has answered" in kit.browser.get("/unlock").words
     assert "Your service has answered" in kit.browser.get("/forgotten").words
     page = unlock_with(kit, NEW_WORDS)
-    assert "Your service has let you in again: 1 family is open." in page.words
+    assert "Your service has let you back in. You can open 1 family." in page.words
     assert "R and K" in page.words
     team = kit.browser.get(f"/cases/{the_case(kit)}/team").words
     assert NEW.card().name in team and practitioner().card().name in team
@@ -237,7 +237,7 @@ def test_what_comes_while_the_page_is_unlocked_is_taken_in_by_itself(kit: WebKit
     keeper.look()
     page = kit.browser.get("/cases")
     assert "R and K" in page.words
-    assert "1 family is open" in page.words
+    assert "You can open 1 family" in page.words
 
 
 def test_a_colleague_who_unlocks_takes_nothing_of_it_in(kit: WebKit) -> None:

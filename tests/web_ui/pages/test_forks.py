@@ -65,7 +65,7 @@ def test_of_two_kits_goals_both_are_shown_and_one_tap_keeps_one(
     assert "Two kits wrote" not in kit.browser.get(f"/cases/{case}").words
     there.arrives()
     seen = kit.browser.get(f"/cases/{case}")
-    assert "Two kits each have something" in seen.words and "theirs" in seen.words
+    assert "Two kits have different notes" in seen.words and "theirs" in seen.words
     seen = kit.browser.get(f"/cases/{case}/{page}")
     assert "ours" in seen.words and "theirs" in seen.words
     assert f"Counts now. Written on kit {OTHER}, 21 November 2026" in seen.words
@@ -131,12 +131,12 @@ def test_of_two_consents_only_what_both_allow_counts_until_it_is_recorded_anew(
     kit.open_case(case).write(agreed.without(["filming"], NOW))
     there.case.write(msgspec.structs.replace(agreed, record_id=new_id(), event_time=LATER))
     there.arrives()
-    assert "Does not allow filming" in kit.browser.get(f"/cases/{case}").words
+    assert "No consent to film" in kit.browser.get(f"/cases/{case}").words
     for page in ("forks", "consent"):
         assert "only what both allow counts" in kit.browser.get(f"/cases/{case}/{page}").words
     kit.browser.submit(f"/cases/{case}/consent", **CONSENT)
     assert len(kit.open_case(case).versions(Consent)) == 1
-    assert "Does not allow filming" not in kit.browser.get(f"/cases/{case}").words
+    assert "No consent to film" not in kit.browser.get(f"/cases/{case}").words
 
 
 def test_moments_that_were_chosen_on_either_kit_are_all_chosen(

@@ -70,11 +70,11 @@ def imports(kit: WebKit, case: str) -> list[Path]:
 
 def test_a_film_from_a_phone_becomes_a_film_of_the_case(kit: WebKit, phone_film: bytes) -> None:
     case = kit.make_case()
-    assert "Bring in a film made elsewhere" in kit.browser.get(f"/cases/{case}").words
+    assert "Add a film from a phone or video call" in kit.browser.get(f"/cases/{case}").words
     assert send(kit, case, phone_film).path == f"/cases/{case}/import"
     assert "The film is here." in settled(kit, case).words
     listed = kit.browser.get(f"/cases/{case}")
-    assert "2 seconds. It was made elsewhere and brought into this case." in listed.words
+    assert "2 seconds. Added from a phone or video call." in listed.words
     (manifest,) = [path for path in imports(kit, case) if path.name == "manifest"]
     film = manifest.parent.name
     page = kit.browser.get(f"/cases/{case}/films/{film}")

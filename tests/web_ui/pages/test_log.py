@@ -34,7 +34,7 @@ def test_the_log_says_why_a_film_ended_and_why_a_press_was_refused(kit: WebKit) 
     log.write("film-ended", recording="abcdefgh23456789", why="limit")
     log.write("refused", reason="no-permit")
     page = kit.browser.get("/log").words
-    assert "film abcd. It ended at the agreed length." in page
+    assert "film abcd. Stopped at the agreed time." in page
     assert "because" not in page and "Nothing is agreed for today yet." in page
 
 
@@ -134,7 +134,7 @@ def test_somebody_new_disarms_the_kit_stops_the_film_and_leads_to_the_consent(ki
     assert page.path == f"/cases/{case}/consent"
     assert kit.recorder.permit() is None
     assert [r for r in kit.recorder.requests() if isinstance(r, Stop)]
-    assert "Somebody new came in" in kit.browser.get("/log").words
+    assert "Someone new has come in" in kit.browser.get("/log").words
 
 
 def test_nothing_of_a_film_into_which_somebody_came_is_copied_until_they_were_asked(

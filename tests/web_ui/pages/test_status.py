@@ -36,7 +36,13 @@ def test_the_line_says_what_the_recorder_says(kit: WebKit) -> None:
         state="filming", light="filming", clock="trusted", remaining=125.4, minutes_free=80.9
     )
     page = kit.browser.get("/unlock")
-    for words in ("Filming.", "On: filming", "2:05", "Room for 80 minutes", "Time confirmed"):
+    for words in (
+        "Filming.",
+        "Steady light: filming",
+        "2:05",
+        "Room for 80 minutes",
+        "Time confirmed",
+    ):
         assert words in page.words
     assert told(kit)["countdown"] == "2:05"
     kit.recorder.show(minutes_free=1689.9)
@@ -50,7 +56,7 @@ def test_a_status_older_than_three_seconds_is_not_believed(kit: WebKit) -> None:
     kit.clock.advance(0.1)
     assert told(kit)["answers"] is False
     page = kit.browser.get("/unlock")
-    assert "The recorder does not answer" in page.words
+    assert "The page cannot talk to the camera" in page.words
     assert "Slow pulse" not in page.words
 
 
@@ -92,15 +98,15 @@ def test_every_refusal_and_fault_is_said_in_words(
 ) -> None:
     kit.recorder.show(reason=code.value)
     page = kit.browser.get("/unlock")
-    assert "The kit reports" not in page.words
+    assert "The kit gave this code" not in page.words
     if isinstance(code, PressRefusal):
         assert code.sentence in page.words
 
 
 def test_a_lamp_that_no_wire_reads_back_is_said_to_be_unproven(kit: WebKit) -> None:
-    assert "The kit cannot check its lamp" in kit.browser.get("/unlock").words
+    assert "this kit cannot check it for you" in kit.browser.get("/unlock").words
     kit.recorder.show(lamp_proven=True)
-    assert "The kit cannot check its lamp" not in kit.browser.get("/unlock").words
+    assert "this kit cannot check it for you" not in kit.browser.get("/unlock").words
 
 
 class Events:

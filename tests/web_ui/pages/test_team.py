@@ -130,7 +130,7 @@ def test_the_kit_is_disarmed_and_a_press_confirms_the_new_key(kit: WebKit) -> No
         kit=kit.recorder.status.kit, case=case, recipient=kit.recipient(case)
     )
     kit.recorder.show(answers={asked.id: "timed-out"})
-    assert "Nobody pressed" in kit.browser.get(page.path).words
+    assert "The button was not pressed" in kit.browser.get(page.path).words
     known_to_recorder(kit, case)
     kit.recorder.show(answers={asked.id: "done"})
     assert kit.browser.get(page.path).path == url

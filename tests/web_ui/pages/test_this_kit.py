@@ -40,8 +40,10 @@ def test_a_wrong_time_is_put_right_from_the_page_and_by_the_button(kit: WebKit) 
     kit.recorder.carry_out()
     kit.recorder.show(now=NOW + timedelta(days=300))
     page = kit.browser.get("/kit/time")
-    assert "You unlocked it with a time that makes it 21 November 2026 at 14:05 now." in page.words
-    assert "The kit is sure that it is 17 September 2027 at" in page.words
+    assert (
+        "The time you gave when you unlocked makes it 21 November 2026 at 14:05 now." in page.words
+    )
+    assert "The kit thinks it is 17 September 2027 at" in page.words
     page = kit.browser.submit("/kit/time")
     assert "Press the button on the kit within 60 seconds" in page.words
     (request,) = [one for one in kit.recorder.requests() if isinstance(one, CorrectTime)]
@@ -49,14 +51,14 @@ def test_a_wrong_time_is_put_right_from_the_page_and_by_the_button(kit: WebKit) 
     said = from_json(text, Correction)
     assert (said.kit, said.time) == (kit.recorder.status.kit, NOW)
     for answer, words in (
-        ("timed-out", "Nobody pressed the button in time. Nothing was changed."),
-        ("refused", "The kit did not take it. Nothing was changed."),
-        ("done", "You and the kit agree: it is 21 November 2026 at 14:05."),
+        ("timed-out", "The button was not pressed in time. Nothing has changed."),
+        ("refused", "The kit did not accept the button press. Nothing has changed."),
+        ("done", "Your time and the kit's time are the same: 21 November 2026 at 14:05."),
     ):
         kit.recorder.show(answers={request.id: answer})
         assert words in kit.browser.get(f"/kit/time?asked={request.id}").words
     kit.recorder.show(now=NOW)
-    assert "There is nothing to put right." in kit.browser.get("/kit/time").words
+    assert "You do not need to correct anything." in kit.browser.get("/kit/time").words
 
 
 def test_whoever_asks_for_another_time_disarms_the_kit(kit: WebKit) -> None:
@@ -75,7 +77,7 @@ def test_a_silent_recorder_is_not_asked_for_another_time(kit: WebKit) -> None:
     kit.unlock()
     before = len(kit.recorder.requests())
     kit.clock.advance(60)
-    assert "The recorder does not answer." in kit.browser.get("/kit/time").words
+    assert "The page cannot talk to the camera." in kit.browser.get("/kit/time").words
     token = kit.browser.get("/kit").form("/kit/off")["csrf_token"][0]
     kit.browser.post("/kit/time", {"csrf_token": token})
     assert len(kit.recorder.requests()) == before

@@ -55,7 +55,7 @@ def frame(kit: WebKit, case: str, **told: Any) -> None:
 
 
 def test_whoever_was_asked_just_now_is_here(kit: WebKit, case: str) -> None:
-    assert "How many films today" in kit.browser.get(f"/cases/{case}/arm").words
+    assert "How many films today?" in kit.browser.get(f"/cases/{case}/arm").words
 
 
 def test_after_an_unlock_it_is_asked_who_is_here_before_the_kit_is_armed(
@@ -79,10 +79,10 @@ def test_who_is_here_said_with_another_familys_word_is_asked_again(kit: WebKit, 
     kit.unlock()
     url = f"/cases/{case}/arm"
     page = kit.browser.submit(url, word="kettle", here="these")
-    assert page.status == 400 and "not the word of this case" in page.words
+    assert page.status == 400 and "not this family's word" in page.words
     assert kit.recorder.permit() is None
     page = kit.browser.submit(url, word="lantern")
-    assert page.status == 400 and "Say who is here" in page.words
+    assert page.status == 400 and "Select who is here" in page.words
     assert kit.recorder.permit() is None
 
 
@@ -127,15 +127,15 @@ def test_no_page_says_that_a_press_would_film_where_the_recorder_says_otherwise(
 ) -> None:
     arm(kit, case)
     kit.recorder.show(**told)
-    assert kit.browser.get("/cases").tagged("Armed") is ready
+    assert kit.browser.get("/cases").tagged("Ready to film") is ready
     page = kit.browser.get(f"/cases/{case}")
-    assert page.tagged("Armed") is ready
-    assert ("short press of its button starts a film" in page.words) is ready
+    assert page.tagged("Ready to film") is ready
+    assert ("Press the button once to start filming" in page.words) is ready
     framing = kit.browser.get(f"/cases/{case}/visit/frame").words
-    assert ("not armed for this family" not in framing) is ready
+    assert ("not ready to film this family" not in framing) is ready
     second = kit.make_case("Another family")
     page = kit.browser.get(f"/cases/{second}/arm")
-    assert ("armed for another family" in page.words) is ready
+    assert ("ready to film another family" in page.words) is ready
 
 
 # --- Framing --------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def test_framing_asks_the_recorder_and_shows_what_it_sees(kit: WebKit, case: str
     page = kit.browser.get(here)
     assert (
         f"/cases/{case}/visit/picture.jpg" in page.text
-        and "Nothing of what is seen or heard is kept" in page.words
+        and "Nothing is being recorded" in page.words
     )
     picture = kit.browser.get(f"/cases/{case}/visit/picture.jpg")
     assert picture.response.data == PICTURE
@@ -175,7 +175,7 @@ def _follow(page: Page) -> str:
 
 
 @pytest.mark.parametrize(
-    ("brightness", "words"), [(0.05, "too dark"), (0.19, "too dark"), (0.4, "bright enough")]
+    ("brightness", "words"), [(0.05, "Too dark"), (0.19, "Too dark"), (0.4, "Light is good")]
 )
 def test_framing_says_whether_it_is_too_dark(
     kit: WebKit, case: str, brightness: float, words: str
@@ -196,17 +196,17 @@ def test_framing_says_what_the_camera_is_set_to(kit: WebKit, case: str) -> None:
     )
     here = f"/cases/{case}/visit/frame"
     for optics, words in (
-        ({}, "imx708_wide, 1280 x 720 points, 25 pictures a second."),
-        ({"seen": 1.0}, "All that the lens sees from left to right is filmed."),
-        ({"seen": 0.667}, "67 % of what the lens sees from left to right is filmed."),
-        ({"focus": 0.5}, "Sharp at about 2.0 m."),
-        ({"focus": 0.0}, "Sharp far away."),
+        ({}, "imx708_wide, 1280 x 720 pixels, 25 pictures a second."),
+        ({"seen": 1.0}, "The film shows all that the lens sees from left to right."),
+        ({"seen": 0.667}, "The film shows 67 % of what the lens sees from left to right."),
+        ({"focus": 0.5}, "In focus at about 2.0 m."),
+        ({"focus": 0.0}, "In focus far away."),
     ):
         frame(kit, case, filmed_with=msgspec.structs.replace(set_to, **optics))
         assert words in kit.browser.get(here).words
     frame(kit, case, filmed_with=set_to)
     page = kit.browser.get(here)
-    assert "Sharp" not in page.words and "the lens sees" not in page.words
+    assert "In focus" not in page.words and "the lens sees" not in page.words
 
 
 def test_a_close_look_is_asked_for_shown_and_gone_with_the_camera(kit: WebKit, case: str) -> None:
@@ -234,7 +234,7 @@ def test_a_close_look_is_asked_for_shown_and_gone_with_the_camera(kit: WebKit, c
 
 def test_a_kit_that_is_not_armed_for_this_family_opens_no_camera(kit: WebKit, case: str) -> None:
     page = kit.browser.get(f"/cases/{case}/visit/frame")
-    assert "not armed" in page.words
+    assert "not ready to film this family" in page.words
     token = page.form("/lock")["csrf_token"][0]
     kit.browser.post(f"/cases/{case}/visit/frame", {"csrf_token": token, "camera": "on"})
     assert not [r for r in kit.recorder.requests() if isinstance(r, Preview)]
@@ -277,7 +277,7 @@ def test_a_moment_marked_while_filming_waits_on_the_page_of_the_film(
     kit.pass_by(0.5)
     kit.recorder.show(boottime=kit.clock.seconds - 0.5)
     page = kit.browser.submit(f"/cases/{case}", f"/cases/{case}/visit/mark")
-    assert "Marked at: 0:01.75" in page.words
+    assert "Marked at 0:01.75" in page.words
     assert marks_of(kit.open_case(case), name) == (1.75,)
     kit.recorder.show(state="idle", ended="page")
     page = kit.browser.get(f"/cases/{case}/films/{name}")
@@ -324,7 +324,7 @@ def test_the_child_had_enough_stops_disarms_and_is_kept_in_the_case(kit: WebKit,
     kept = kit.open_case(case).read(Enough, name)
     assert kept and kept.recording == name
     kit.recorder.show(state="idle", ended="page")
-    assert "The child had enough, so it was ended." in kit.browser.get(f"/cases/{case}").words
+    assert "Stopped because the child had had enough." in kit.browser.get(f"/cases/{case}").words
 
 
 def test_what_can_be_done_while_filming_is_offered_only_for_the_family_that_is_filmed(
@@ -346,7 +346,7 @@ def test_how_loud_it_is_is_told_to_whoever_is_unlocked_and_to_nobody_else(
     assert f'value="{0}"' in kit.browser.get(f"/cases/{case}").text
     assert kit.another_browser().get("/status.json").response.json["heard"] is None
     kit.recorder.show(with_sound=False, sound=None)
-    assert "No sound: only pictures are made" in kit.browser.get(f"/cases/{case}").words
+    assert "No sound: this film has pictures only" in kit.browser.get(f"/cases/{case}").words
 
 
 def test_before_the_film_it_is_said_whether_people_can_be_heard(kit: WebKit, case: str) -> None:
@@ -354,11 +354,16 @@ def test_before_the_film_it_is_said_whether_people_can_be_heard(kit: WebKit, cas
     address = f"/cases/{case}/visit/frame"
     assert 'id="sound"' not in kit.browser.get(address).text
     frame(kit, case)
-    assert "No sound: only pictures are made" in kit.browser.get(address).words
+    assert "No sound: this film has pictures only" in kit.browser.get(address).words
     assert 'id="sound"' not in kit.browser.get(address).text
     kit.recorder.show(with_sound=True, sound=None)
-    assert "Nothing is heard." in kit.browser.get(address).words
-    for loudest, said in ((-40.1, "Quiet."), (-40, "Good:"), (-3, "Good:"), (-2.9, "Too loud.")):
+    assert "No sound." in kit.browser.get(address).words
+    for loudest, said in (
+        (-40.1, "Too quiet."),
+        (-40, "Sound is good."),
+        (-3, "Sound is good."),
+        (-2.9, "Too loud."),
+    ):
         # What was said a moment ago counts, not the pause just now.
         sound(kit, -60.0, loudest)
         page = kit.browser.get(address)
@@ -368,9 +373,9 @@ def test_before_the_film_it_is_said_whether_people_can_be_heard(kit: WebKit, cas
 
 def test_the_line_says_how_long_the_last_film_can_still_be_removed(kit: WebKit) -> None:
     kit.recorder.show(state="ready", removable=92.0)
-    assert "remove the last film (1:32 left)" in kit.browser.get("/cases").words
+    assert "hold the button down for 5 seconds (1:32 left" in kit.browser.get("/cases").words
     kit.recorder.show(removable=0.0)
-    assert "remove the last film" not in kit.browser.get("/cases").words
+    assert "To delete the last film" not in kit.browser.get("/cases").words
 
 
 def test_locked_nobody_marks_frames_or_ends_with_a_reason(kit: WebKit, case: str) -> None:
@@ -393,4 +398,4 @@ def test_the_bar_of_the_sound_shows_the_loudest_that_the_words_speak_of(
         sound(kit, peak=now, loudest=-8.0)
         page = kit.browser.get(f"/cases/{case}/visit/frame")
         (level,) = re.findall(r'<meter[^>]*value="(\d+)"', page.text)
-        assert "loud enough" in page.words and level == "87"
+        assert "Sound is good" in page.words and level == "87"

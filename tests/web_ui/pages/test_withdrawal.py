@@ -182,7 +182,7 @@ def test_a_damaged_record_of_a_case_keeps_nothing_of_it_from_being_taken_back(ki
     (kit.home.case(case) / "case.json").write_text("damaged")
     kit.browser.submit("/cases", action="/lock")
     kit.unlock()
-    assert f"Case {case[:4]} cannot be read" in kit.browser.get("/cases").words
+    assert f"Family {case[:4]}: cannot be read" in kit.browser.get("/cases").words
     assert kit.browser.get(f"/cases/{case}/goals").status == 400
     assert kit.browser.get(f"/cases/{case}/goals").text.count(f"/cases/{case}/withdraw") == 1
     withdraw(kit, case)
@@ -205,7 +205,7 @@ def test_the_list_shows_a_withdrawn_case_without_its_name(kit: WebKit) -> None:
     withdraw(kit, case)
     page = kit.browser.get("/cases")
     assert "The name of the family" not in page.words
-    assert f"Withdrawn case {case[:4]}" in page.words
+    assert f"Family {case[:4]}: withdrawn" in page.words
     assert f"/cases/{case}/certificate" in page.text
 
 
@@ -309,7 +309,7 @@ def test_filming_that_is_taken_back_stops_the_camera_and_shows_no_film(kit: WebK
     assert [r for r in kit.recorder.requests() if isinstance(r, Stop)]
     assert kit.browser.get(f"/cases/{case}/films/{film}/video", Range="bytes=0-9").status == 410
     kit.recorder.show(state="idle")
-    assert "Filming was taken back" in kit.browser.get(f"/cases/{case}/arm").words
+    assert "withdrew consent to filming" in kit.browser.get(f"/cases/{case}/arm").words
     kit.browser.submit(f"/cases/{case}/consent", **CONSENT)
     assert kit.browser.get(f"/cases/{case}/films/{film}/video", Range="bytes=0-9").status == 206
 
@@ -383,7 +383,7 @@ def test_a_case_that_the_service_closed_stays_on_the_list_with_its_certificate(
     case = kit.make_case()
     close_at_service(kit, case)
     listed = kit.browser.get("/cases")
-    assert f"Case {case[:4]}, closed by the service" in listed.words
+    assert f"Family {case[:4]}: closed by the service" in listed.words
     assert "The family" not in listed.words
     page = kit.browser.get(f"/cases/{case}")
     assert page.path == f"/cases/{case}/certificate"
