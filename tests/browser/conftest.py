@@ -42,6 +42,8 @@ WATCH = """() => {
 }"""
 """Has the page tell, from now on, whether a click or a form leads away from it."""
 PHONE, TABLET, LAPTOP = (390, 844), (820, 1180), (1280, 800)
+TOP = 110
+"""Points that header and the kit\'s line take of a phone, where nothing is wrong."""
 
 
 class Visitor:
@@ -129,6 +131,9 @@ class Visitor:
     def sees(self, words: str) -> None:
         self.page.get_by_text(words).first.wait_for()
 
+    def sees_no_doubt_of_time(self) -> None:
+        self.page.wait_for_selector("#line-clock", state="hidden")
+
     def look(self, name: str, widths: Sequence[tuple[int, int]] = (PHONE, TABLET, LAPTOP)) -> None:
         """Keep a picture at each width, and hold the page against the accessibility rules."""
         for width, height in widths:
@@ -138,6 +143,9 @@ class Visitor:
             self.page.screenshot(path=SHOTS / f"{name}-{width}.png", full_page=True)
             wide = self.page.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, f"{name} is wider than a screen of {width}"
+            if width == PHONE[0] and self.page.locator("html[lang=en] .app-line__row").count():
+                ends = self.page.locator(".app-line__row").bounding_box()
+                assert ends and ends["y"] + ends["height"] <= TOP, f"{name}: {ends}"
         if self._axe:
             found = self._rules()
             assert not found, f"{name}: {json.dumps(found, indent=1)}"

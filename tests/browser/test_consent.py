@@ -30,7 +30,7 @@ def test_a_consent_is_signed_on_the_screen_and_taken_back_in_part(
     page = visitor.page
     brought.set_up(kit)
     visitor.unlock()
-    visitor.sees("Time confirmed")
+    visitor.sees_no_doubt_of_time()
     visitor.go("/cases/new")
     page.fill("#label", "R and K")
     page.fill("#check_word", "lantern")

@@ -127,7 +127,7 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kit]:
 def unlocked(visitor: Visitor, kit: Kit) -> Iterator[Visitor]:
     """The practitioner, unlocked; whatever happens, the kit is free for the next one."""
     visitor.unlock()
-    visitor.sees("Time confirmed")
+    visitor.sees_no_doubt_of_time()
     yield visitor
     visitor.go("/cases")
     visitor.press("Lock")
@@ -314,7 +314,7 @@ def test_a_family_is_led_through_the_whole_course(
     visitor.press("Lock")
     visitor.page.wait_for_url("**/unlock")
     visitor.unlock()
-    visitor.sees("Time confirmed")
+    visitor.sees_no_doubt_of_time()
     second = bring_in(visitor, case, tmp_path) if way.brought_in else film(visitor, kit, case, way)
     choose(visitor, second, "He waits for her", False)
     review(visitor, case, least + 3, 1)

@@ -87,7 +87,7 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
     page.fill("#passphrase", PASSPHRASE)
     visitor.press("Unlock")
     page.wait_for_url("**/cases")
-    visitor.sees("Time confirmed")
+    visitor.sees_no_doubt_of_time()
     visitor.look("04-no-cases")
 
     hold(button)

@@ -13,7 +13,6 @@ from flask import Blueprint, Response, current_app, g, redirect, request, stream
 from flask.typing import ResponseReturnValue
 
 from appliance.protocol.status import RecorderStatus, State
-from appliance.records.clock import Trust
 from appliance.records.files import Home
 from web_ui.parts import parts
 from web_ui.session.access import anyone, data, local_path, look_again, paired
@@ -24,11 +23,11 @@ from web_ui.wording.status_line import (
     doing_in_words,
     free_in_words,
     heard,
+    is_sure,
     lamp_in_words,
     light_in_words,
     reason_in_words,
     removable_in_words,
-    sent_in_words,
 )
 
 STREAMS = 6
@@ -40,6 +39,8 @@ SAME_SECONDS = 2.0
 LOOK_SECONDS, GLANCE_SECONDS = 1.0, 0.2
 """A change of the recorder is seen within the second of these, all else within the first."""
 AGAIN_MS = 1000
+LITTLE_ROOM = 60.0
+"""Minutes of film: with less room on the card, every page says so."""
 _PLACES = "attune-streams"
 
 
@@ -51,7 +52,6 @@ class Line:
     doing: str
     failing: str
     """What the page fails to do by itself, '' if nothing."""
-    sent: str
     follow: str
     """Changes when a page that shows more than this line is out of date."""
     answers: bool = False
@@ -61,10 +61,12 @@ class Line:
     """The pattern's name, '' if unknown."""
     countdown: str = ""
     free: str = ""
+    """How much room there is, where that is little."""
     clock: str = ""
-    trusted: bool = False
+    """What is wrong with the time, '' if nothing is."""
     reason: str = ""
     unproven: str = ""
+    """That nobody but those in the room can say what the lamp does, where it matters now."""
     removable: str = ""
     """How long the last film can still be removed at the kit, '' if it cannot."""
 
@@ -76,10 +78,10 @@ def line(status: RecorderStatus | None) -> Line:
             lamp=_("Unknown"),
             doing=_("The page cannot talk to the camera. Do not film. Turn the kit off and on."),
             failing=_failing(),
-            sent=sent_in_words(parts().home),
             follow=marker(status),
         )
     filming = status.state is State.FILMING
+    must_look = not status.lamp_proven and status.state in (State.READY, State.FILMING)
     return Line(
         answers=True,
         filming=filming,
@@ -87,16 +89,12 @@ def line(status: RecorderStatus | None) -> Line:
         lamp=lamp_in_words(status.light),
         doing=doing_in_words(status.state),
         countdown=countdown(status.remaining) if filming else "",
-        free=free_in_words(status.minutes_free),
-        clock=clock_in_words(status),
-        trusted=status.clock is Trust.TRUSTED,
+        free=free_in_words(status.minutes_free) if status.minutes_free < LITTLE_ROOM else "",
+        clock="" if is_sure(status) else clock_in_words(status),
         reason=reason_in_words(status.reason),
-        unproven=""
-        if status.lamp_proven
-        else _("Look at the light: this kit cannot check it for you"),
+        unproven=_("Look at the light: this kit cannot check it for you") if must_look else "",
         failing=_failing(),
         removable=removable_in_words(status.removable),
-        sent=sent_in_words(parts().home),
         follow=marker(status),
     )
 

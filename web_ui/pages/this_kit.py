@@ -19,6 +19,7 @@ from web_ui.parts import parts
 from web_ui.session.access import anyone
 from web_ui.system.tls import fingerprint, next_turn
 from web_ui.wording.language import _
+from web_ui.wording.status_line import clock_in_words, free_in_words, sent_in_words
 from web_ui.wording.times import in_words
 
 _BUSY = (State.PREVIEW, State.FILMING, State.STOPPING, State.REMOVING)
@@ -89,6 +90,9 @@ def _page(problem: str) -> str:
     return render_template(
         "this-kit.html",
         status=status,
+        clock=clock_in_words(status) if status else "",
+        free=free_in_words(status.minutes_free) if status else "",
+        sent=sent_in_words(parts().home),
         service=parts().config.store.partition("?")[0].rpartition("@")[2],
         fingerprint=now,
         version=version("attune"),

@@ -76,7 +76,7 @@ function show(told) {
   text("line-lamp", told.lamp);
   text("line-countdown", told.countdown);
   document.querySelector(".app-line__countdown").hidden = !told.countdown;
-  for (const name of ["reason", "clock", "free", "unproven", "failing", "removable", "sent"]) {
+  for (const name of ["reason", "clock", "free", "unproven", "failing", "removable"]) {
     text(`line-${name}`, told[name]);
     document.getElementById(`line-${name}`).hidden = !told[name];
   }

@@ -137,6 +137,11 @@ def lamp_in_words(pattern: Pattern) -> str:
     return words[pattern]
 
 
+def is_sure(status: RecorderStatus) -> bool:
+    """Whether the time was confirmed and no other clock of the kit's says another."""
+    return status.clock is Trust.TRUSTED and not status.other_time
+
+
 def clock_in_words(status: RecorderStatus) -> str:
     """How sure the kit is of the time."""
     trust = status.clock

