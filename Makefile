@@ -65,5 +65,5 @@ lock: ## renew the locked versions and digests of what we install
 	! grep -nE '://|^-' requirements/*.txt package-lock.json tests/stores/package-lock.json
 
 clean: ## remove everything that set-up and the tests made
-	rm -rf .venv node_modules tests/stores/node_modules web_ui/static/vendor build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv node_modules tests/stores/node_modules web_ui/static/vendor appliance/viewer/viewer.html build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find appliance firmware web_ui tests tools -name __pycache__ -prune -exec rm -rf {} +

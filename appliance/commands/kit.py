@@ -85,3 +85,21 @@ def hardware(config: Path, minutes: float, report: Path) -> None:
         click.echo(f"{mark}  {one.what}\n        {one}")
     click.echo(f"{'Accepted' if ok else 'Not accepted'}. The report is in {report}.")
     click.get_current_context().exit(0 if ok else 1)
+
+
+@click.command()
+@click.option(
+    "-o", "--out", type=PATH, metavar="FILE", help="Write it here; without, only its SHA-256."
+)
+def viewer(out: Path | None) -> None:
+    """The viewer: one HTML file that opens shared clips and locked copies in any browser.
+
+    Prints its SHA-256, which stands in docs/viewer.md too: a file of another one is not ours.
+    """
+    from appliance.records.files import save
+    from appliance.viewer import NAME, digest
+    from appliance.viewer import viewer as file
+
+    if out is not None:
+        save(out, file(), mode=0o644)
+    click.echo(f"{digest()}  {out or NAME}")

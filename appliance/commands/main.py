@@ -118,6 +118,7 @@ for _command in (
     tryout.bench,
     kit.doctor,
     kit.hardware,
+    kit.viewer,
     *(_program(name, *what) for name, what in PROGRAMS.items()),
 ):
     attune.add_command(_command)

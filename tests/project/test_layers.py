@@ -26,6 +26,7 @@ ROOMS = {
     "appliance.board": "",
     "appliance.records": "errors",
     "appliance.config": "errors records",
+    "appliance.viewer": "errors records",
     "appliance.program": "errors config",
     "appliance.age": "errors records",
     "appliance.stores": "errors records",
@@ -47,7 +48,7 @@ ROOMS = {
     "appliance.bench": "errors records config age stores film protocol media vault casework "
     "selftest",
     "appliance.commands": "errors records config age stores film protocol media vault verifying "
-    "selftest bench",
+    "selftest bench viewer",
     "appliance.__main__": "commands",
     # The page.
     "web_ui.wording": "errors records protocol",
