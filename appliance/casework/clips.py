@@ -52,6 +52,9 @@ class Clip(Fact, frozen=True, kw_only=True, tag="clip/v1"):
     """Of the sealed file `clips/<id>.mp4.age`."""
     made: Timestamp
     words: Words = Words()
+    of_review: bool = False
+    """Of a film of a shared review: for the practitioner to learn from, never shown to the family
+    among the moments of the next one."""
 
     @property
     def begins(self) -> Fraction:
@@ -81,6 +84,9 @@ class Still(Fact, frozen=True, kw_only=True, tag="still/v1"):
     """Of the sealed file `clips/<id>.jpg.age`."""
     made: Timestamp
     words: Words = Words()
+    of_review: bool = False
+    """Of a film of a shared review: for the practitioner to learn from, never shown to the family
+    among the moments of the next one."""
 
     @property
     def begins(self) -> Fraction:
@@ -124,14 +130,24 @@ class Principles(Fact, frozen=True, kw_only=True, tag="principles/v1"):
 
 @dataclass(frozen=True)
 class Shelf:
-    """The moments of a case: what is chosen, in order, and what is set aside, the newest first."""
+    """The moments of a case: what is chosen, in order; what is set aside, and what is of films of
+    reviews, the newest first."""
 
     chosen: Sequence[Kept]
     aside: Sequence[Kept]
+    of_reviews: Sequence[Kept] = ()
 
     @property
     def every(self) -> Sequence[Kept]:
-        return (*self.chosen, *self.aside)
+        return (*self.chosen, *self.aside, *self.of_reviews)
+
+    def for_family(self) -> "Shelf":
+        """What the family may see."""
+        return Shelf(self.chosen, self.aside)
+
+    def of_review(self, recording: str) -> "Shelf":
+        """What was kept of one film of a review."""
+        return Shelf((), (), [kept for kept in self.of_reviews if kept.recording == recording])
 
 
 def shelf(case: OpenCase) -> Shelf:
@@ -140,8 +156,13 @@ def shelf(case: OpenCase) -> Shelf:
     # The file is there before its document; where it is gone, the family took the film back.
     every = {kept.id: kept for kept in found if sealed_file(case, kept).exists()}
     order = (case.read(Choice) or Choice()).kept
-    chosen = [every.pop(name) for name in order if name in every]
-    return Shelf(chosen, sorted(every.values(), key=lambda one: one.made, reverse=True))
+    chosen = [every.pop(name) for name in order if name in every and not every[name].of_review]
+    left = sorted(every.values(), key=lambda one: one.made, reverse=True)
+    return Shelf(
+        chosen,
+        [kept for kept in left if not kept.of_review],
+        [kept for kept in left if kept.of_review],
+    )
 
 
 def moment(case: OpenCase, name: str) -> Kept:

@@ -15,6 +15,7 @@ from appliance.casework import clips
 from appliance.casework.clips import Clip, Still, Words
 from appliance.errors import BadInput
 from appliance.film import boxes
+from appliance.film.recording import OpenedFilm
 from appliance.records.files import ID, new_id, save
 from web_ui.answers import jpeg
 from web_ui.parts import parts
@@ -90,7 +91,8 @@ def mark(case: str, film: str) -> ResponseReturnValue:
     holder, opened, clock = practitioner(), open_case(case), parts().clock
     before = request.form.get("instead", "")
     try:
-        span = _span(opened_film(case, film).film.seconds)
+        view = opened_film(case, film)
+        span = _span(view.film.seconds)
         known = opened.read(Clip, before) if ID.fullmatch(before) else None
         words = words_sent(
             opened, known.words if known else Words(), principles_of(parts(), holder)
@@ -102,6 +104,7 @@ def mark(case: str, film: str) -> ResponseReturnValue:
         film,
         span,
         words,
+        _is_of_review(view),
         lambda: holder.viewing.lend(opened, film),
         lambda: holder.now(clock),
         parts().apart,
@@ -135,6 +138,7 @@ def keep_picture(case: str, film: str) -> ResponseReturnValue:
         size=len(sealed),
         sha256=hashlib.sha256(sealed).hexdigest(),
         made=practitioner().now(parts().clock),
+        of_review=_is_of_review(view),
     )
     save(clips.sealed_file(opened, still), sealed)
     opened.write(still, still.id)
@@ -146,7 +150,7 @@ def keep_picture(case: str, film: str) -> ResponseReturnValue:
 def _page(case: str, film: str, refused: BadInput | None = None) -> str:
     """The page of a film, and why a form sent to it was `refused`."""
     holder, opened, view = practitioner(), open_case(case), opened_film(case, film)
-    stands = clips.shelf(opened)
+    stands, of_review = clips.shelf(opened), _is_of_review(view)
     marked = [at for at in clips.marks_of(opened, film) if at < view.film.seconds]
     asked = request.values.get("instead", "")
     instead = next((one for one in stands.chosen if one.id == asked), None)
@@ -158,16 +162,21 @@ def _page(case: str, film: str, refused: BadInput | None = None) -> str:
         goals=goals_of(opened),
         principles=principles_of(parts(), holder).principles,
         turns=turns_in_words(),
-        shelf=stands,
+        shelf=stands.of_review(film) if of_review else stands.for_family(),
+        of_review=of_review,
         many=sum(isinstance(one, Clip) for one in stands.chosen) > parts().service.clips,
         long_clip=parts().service.clip_seconds,
-        jobs=holder.work.jobs(case),
+        jobs=[job for job in holder.work.jobs(case) if job.of_review is of_review],
         instead=instead if isinstance(instead, Clip) and instead.recording == film else None,
         reach=(REACH_BACK, REACH_ON),
         marked=marked,
         refused=refused,
         sent=request.form or _marks_sent(view.film.seconds),
     )
+
+
+def _is_of_review(view: OpenedFilm) -> bool:
+    return view.manifest.started.kind == "review"
 
 
 def _marks_sent(length: Fraction) -> dict[str, str]:

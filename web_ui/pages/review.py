@@ -75,10 +75,10 @@ def prepare(case: str) -> ResponseReturnValue:
     return case_page(
         "review.html",
         opened,
-        shelf=stands,
+        shelf=stands.for_family(),
         goals=goals_of(opened),
         turns=turns_in_words(),
-        jobs=practitioner().work.jobs(case),
+        jobs=[job for job in practitioner().work.jobs(case) if not job.of_review],
         many=sum(isinstance(one, Clip) for one in stands.chosen) > parts().service.clips,
         held=reviews_of(opened),
         online=_online(agreed, now),

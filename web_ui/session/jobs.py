@@ -51,6 +51,7 @@ class Job:
     start: Fraction = Fraction(0)
     end: Fraction = Fraction(0)
     words: Words = field(default_factory=Words)
+    of_review: bool = False
     state: Literal["waiting", "making", "done", "failed"] = "waiting"
     done: float = 0.0
     """How far it is, from 0 to 1."""
@@ -83,6 +84,7 @@ class Work:
         recording: str,
         span: tuple[Fraction, Fraction],
         words: Words,
+        of_review: bool,
         lend: Lend,
         now: Callable[[], datetime],
         apart: Apart,
@@ -91,7 +93,7 @@ class Work:
 
         `now` says the time when it is done.
         """
-        job = Job(new_id(), case.id, recording, "clip", *span, words)
+        job = Job(new_id(), case.id, recording, "clip", *span, words, of_review)
 
         def make() -> None:
             with lend() as film:
@@ -218,4 +220,5 @@ def _cut_and_sealed(
         sha256=hashlib.sha256(sealed).hexdigest(),
         made=now(),
         words=job.words,
+        of_review=job.of_review,
     )

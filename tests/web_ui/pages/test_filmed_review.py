@@ -5,12 +5,13 @@ from typing import Literal, get_args, get_type_hints
 
 import pytest
 
-from appliance.casework.clips import choose
+from appliance.casework.clips import choose, shelf
 from appliance.casework.consent import AGREED, PURPOSES, Consent, Purpose, ends_with
 from appliance.casework.copies import CopyRefusal, judge
 from appliance.film.manifest import FilmStarted, read_manifest
 from appliance.protocol.permits import Permit
 from appliance.protocol.requests import Stop
+from appliance.selftest.kit import wait_for
 from tests.support import films
 from tests.support.moments import keep_clip
 from tests.support.pages import NOW, WebKit
@@ -41,7 +42,7 @@ def test_it_is_armed_for_by_itself_and_the_permit_says_so(kit: WebKit) -> None:
 def test_one_agreement_does_not_stand_for_the_other(kit: WebKit, agreed: str, kind: str) -> None:
     case = kit.make_case(people__0__purposes=[agreed])
     page = kit.browser.get(f"/cases/{case}/arm?kind={kind}")
-    assert "not agreed to" in page.words
+    assert "No one has agreed to filming" in page.words
     token = kit.browser.get("/cases/new").form("/cases/new")["csrf_token"]
     sent: dict[str, object] = {"csrf_token": token, "kind": kind, "films": "1"}
     assert kit.browser.post(f"/cases/{case}/arm", sent).status == 400
@@ -105,7 +106,7 @@ def test_what_is_taken_back_ends_what_is_armed_or_filmed_for_it_and_nothing_else
     for again in ("visit", "review"):
         page = kit.browser.get(f"/cases/{case}/arm?kind={again}")
         stays = purpose not in ("filming", {"visit": "filming", "review": "filming-review"}[again])
-        assert ("was taken back" not in page.words) is stays
+        assert ("withdrew consent" not in page.words) is stays
 
 
 def test_a_damaged_permit_keeps_nobody_from_ending_a_film(kit: WebKit) -> None:
@@ -158,3 +159,37 @@ def test_nothing_else_spells_which_agreement_a_kind_needs() -> None:
     ]
     # The table, and the words in which it is asked.
     assert spelt == ["appliance/casework/consent.py", "web_ui/wording/purposes.py"]
+
+
+def test_what_is_kept_of_a_filmed_review_is_never_shown_to_the_family_in_its_next_one(
+    kit: WebKit, film: bytes
+) -> None:
+    case = kit.make_case(people__0__purposes=[*BOTH, "supervisor"])
+    of = {
+        kind: kit.recorder.write_film(case, kit.recipient(case), stream=film, kind=kind)
+        for kind in KINDS
+    }
+    for name in of.values():
+        url = f"/cases/{case}/films/{name}"
+        kit.browser.submit(url, action=f"{url}/clips", start="0", end="0.5")
+        kit.browser.submit(url, action=f"{url}/stills", at="0.2")
+    holder = kit.parts.session.of(kit.browser.token())
+    assert holder
+    wait_for("the clips", lambda: not holder.work.jobs(case), 60)
+    stands = shelf(kit.open_case(case))
+    assert {one.recording for one in (*stands.chosen, *stands.aside)} == {of["visit"]}
+    assert {one.recording for one in stands.of_reviews} == {of["review"]}
+    assert len(stands.chosen) == len(stands.of_reviews) == 2
+    ours = [one.id for one in stands.of_reviews]
+    # Not by a form of yesterday's either.
+    token = kit.browser.get("/cases/new").form("/cases/new")["csrf_token"]
+    for name in ours:
+        place = f"/cases/{case}/moments/{name}/place"
+        kit.browser.post(place, {"csrf_token": token, "to": "back"})
+    for path in ("review", "review/show", "review/notes", "review/close", f"films/{of['visit']}"):
+        page = kit.browser.get(f"/cases/{case}/{path}")
+        assert page.status == 200 and not any(name in page.text for name in ours), path
+    page = kit.browser.get(f"/cases/{case}/films/{of['review']}")
+    assert all(name in page.text for name in ours) and "Put back" not in page.words
+    # A supervisor may see them.
+    assert all(name in kit.browser.get(f"/cases/{case}/shares").text for name in ours)
