@@ -142,3 +142,36 @@ def test_a_visit_is_led_with_javascript_off(chromium: Browser, tmp_path: Path) -
             visitor.press("Change it")
             visitor.sees("Your passphrase was changed.")
             assert not visitor.complaints
+
+
+FORCED = """([part, pseudo]) => {
+  const style = getComputedStyle(document.querySelector(part), pseudo);
+  const plain = getComputedStyle(document.body);
+  return [style.backgroundColor, plain.backgroundColor];
+}"""
+
+
+def test_in_forced_colours_lamp_playhead_handles_and_what_is_pressed_are_seen(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    with WebKit(tmp_path / "kit") as kit:
+        kit.unlock()
+        case = kit.make_case()
+        film = kit.recorder.write_film(case, kit.recipient(case))
+        ensure_certificate(kit.home.keys, ())
+        kit.recorder.show(light="filming")
+        with served(kit) as address, seated(chromium, kit, address) as visitor:
+            visitor.page.emulate_media(forced_colors="active")
+            visitor.go(f"/cases/{case}/films/{film}")
+            visitor.page.wait_for_selector("#timeline:not([hidden])")
+            visitor.page.keyboard.press("i")
+            visitor.press("Sound off")
+            for part, pseudo in (
+                ("#lamp", ""),
+                ("#head", "::before"),
+                ("#handle-in", ""),
+                ("[data-do=sound]", ""),
+            ):
+                own, behind = visitor.page.evaluate(FORCED, [part, pseudo])
+                assert own not in (behind, "rgba(0, 0, 0, 0)"), part
+            visitor.look("forced-colours", (LAPTOP,))

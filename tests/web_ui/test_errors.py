@@ -50,3 +50,21 @@ def test_an_error_that_is_its_own_cause_is_told_to_its_end() -> None:
     first, second = ValueError("a word"), KeyError("a word")
     first.__context__, second.__context__ = second, first
     assert frames(first) == "ValueError at ; after KeyError at "
+
+
+def test_the_title_of_a_refused_form_says_so_first(tmp_path: Path) -> None:
+    """A screen reader reads the title first, and a tab shows nothing else."""
+    with WebKit(tmp_path) as kit:
+        kit.unlock()
+        case = kit.make_case()
+        film = kit.recorder.write_film(case, kit.recipient(case))
+        for path, action in (
+            ("/cases/new", ""),
+            (f"/cases/{case}/word", ""),
+            (f"/cases/{case}/films/{film}", f"/cases/{case}/films/{film}/clips"),
+            ("/passphrase", ""),
+            ("/service", ""),
+        ):
+            assert "<title>Error" not in kit.browser.get(path).text
+            page = kit.browser.submit(path, action=action)
+            assert page.status in (400, 403) and "<title>Error: " in page.text, path

@@ -80,6 +80,7 @@ function show(told) {
     text(`line-${name}`, told[name]);
     document.getElementById(`line-${name}`).hidden = !told[name];
   }
+  line.classList.remove("app-line--silent");
   line.classList.toggle("app-line--filming", told.filming);
   const stop = line.querySelector(".app-line__stop");
   if (stop) stop.hidden = !told.filming;
@@ -98,6 +99,7 @@ function show(told) {
 }
 
 function showSilence() {
+  line.classList.add("app-line--silent");
   text("line-doing", line.dataset.silent);
   text("line-lamp", "");
   document.querySelector(".app-line__countdown").hidden = true;

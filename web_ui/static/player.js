@@ -6,6 +6,7 @@ const video = player.querySelector("video");
 const fields = { start: document.getElementById("start"), end: document.getElementById("end") };
 const picture = document.getElementById("at");
 const place = document.getElementById("player-place");
+const said = document.getElementById("player-said");
 const timeline = document.getElementById("timeline");
 const canvas = document.getElementById("glance");
 const head = document.getElementById("head");
@@ -16,6 +17,7 @@ const letters = document.getElementById("letters");
 const speed = document.getElementById("speed");
 const words = player.dataset;
 
+const STEPS = new Set(["back", "on", "second-back", "second-on", "to-start", "to-end", "start-back", "start-on", "end-back", "end-on", "in", "out", "that"]);
 const FASTER = [1, 1.5, 2];
 const CLOSEST = 4; // seconds of film across the timeline
 const STRIP = 56; // points, of the pictures; the loudness stands below them
@@ -272,6 +274,8 @@ function act(action) {
   };
   does[action]?.();
   show();
+  // Each step is said by itself; the place of what plays would be said without an end.
+  if (STEPS.has(action)) said.textContent = place.textContent;
 }
 
 function pressed(event) {

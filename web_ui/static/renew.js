@@ -5,6 +5,8 @@
 import { Idiomorph } from "./vendor/idiomorph.min.js";
 
 export function renew(told) {
+  // It says whether something is wrong with what was sent.
+  document.title = told.title;
   for (const part of document.querySelectorAll("[data-fresh]")) {
     const other = told.getElementById(part.id);
     if (other) become(part, other);
