@@ -19,7 +19,7 @@ without_addresses := const fs = require("fs"), lock = JSON.parse(fs.readFileSync
 	for (const one of Object.values(lock.packages)) { delete one.funding; if (/:/.test(one.license)) delete one.license; } \
 	fs.writeFileSync("package-lock.json", JSON.stringify(lock, null, 2) + "\n");
 
-.PHONY: help demo test rig hardware check long format lock clean
+.PHONY: help demo test rig hardware check long pictures format lock clean
 help: ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
@@ -47,6 +47,11 @@ long: ## all set-up, then what takes hours: networks and sticks, a thousand sequ
 	@tests/rig/vm.sh full
 	@.venv/bin/python tools/sequences.py
 	@.venv/bin/python tools/mutants.py
+
+pictures: ## all set-up, then the pictures of README.md and docs/ made anew
+	@tools/setup test
+	@ATTUNE_DRAWN=family .venv/bin/pytest -q -n 2 tests/browser
+	@.venv/bin/python -m tools.guide_pictures
 
 format: ## put the code into its form
 	@tools/setup test

@@ -1,6 +1,7 @@
-"""Renew the pictures of docs/images from those that the walks in the browser left.
+"""Renew the pictures of README.md, of the guide and of docs/pages.md: walk through the page in a
+browser with two drawn people before the camera, and put together what each walk saw.
 
-.venv/bin/pytest tests/browser && .venv/bin/python -m tools.guide_pictures
+make pictures
 """
 
 from pathlib import Path
@@ -11,16 +12,18 @@ ROOT = Path(__file__).resolve().parent.parent
 SHOTS, IMAGES = ROOT / "build" / "screenshots", ROOT / "docs" / "images"
 CHROMIUM = "/usr/bin/chromium"
 
-GUIDE = {
-    "press": ("02-press", 390, 450),
-    "unlock": ("03-unlock", 390, 720),
-    "visit": ("12-armed", 390, 1120),
-    "framing": ("12-framing", 390, 890),
-    "filming": ("13-filming", 390, 900),
-    "moment": ("15-film", 820, 1720),
-    "certificate": ("18-certificate", 820, 1060),
+SINGLE = {
+    "guide-press": ("02-press", 390, 450),
+    "guide-unlock": ("03-unlock", 390, 720),
+    "guide-visit": ("12-armed", 390, 1120),
+    "guide-framing": ("12-framing", 390, 890),
+    "guide-filming": ("13-filming", 390, 900),
+    "guide-moment": ("15-film", 820, 1720),
+    "guide-certificate": ("18-certificate", 820, 1060),
+    "page": ("30-moment-marked", 1280, 1400),
 }
-"""Of the practitioner guide: the page, its width, and how much of it from the top, in pixels."""
+"""Of the practitioner guide and of README.md: the page, its width, and how much of it from the top,
+in pixels."""
 JOURNEYS = {
     "set-up": "01-set-up-refused",
     "unlock": "03-unlock",
@@ -64,9 +67,9 @@ def main() -> None:
         page = browser.new_page()
         # From the folder itself, or the browser would not show its files.
         page.goto(SHOTS.as_uri())
-        for name, (shot, width, height) in GUIDE.items():
+        for name, (shot, width, height) in SINGLE.items():
             draw(page, [(f"{shot}-{width}", width)], height)
-            page.screenshot(path=IMAGES / f"guide-{name}.png")
+            page.screenshot(path=IMAGES / f"{name}.png")
         for name, shot in JOURNEYS.items():
             draw(page, [(f"{shot}-{width}", drawn) for width, drawn in WIDTHS.items()], HEIGHT)
             page.screenshot(path=IMAGES / f"pages-{name}.jpg", type="jpeg", quality=60)

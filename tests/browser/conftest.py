@@ -41,9 +41,12 @@ WATCH = """() => {
   });
 }"""
 """Has the page tell, from now on, whether a click or a form leads away from it."""
+DRAWN = os.environ.get("ATTUNE_DRAWN", "")
+"""What is filmed: '' is the test card, of which each picture says its number. `family` is for the
+pictures of docs/images (`make pictures`); no number is looked at then."""
 PHONE, TABLET, LAPTOP = (390, 844), (820, 1180), (1280, 800)
 TOP = 110
-"""Points that header and the kit\'s line take of a phone, where nothing is wrong."""
+"""Points that header and the kit's line take of a phone, where nothing is wrong."""
 
 
 class Visitor:
@@ -223,6 +226,7 @@ def new_kit(place: Path) -> Iterator[Kit]:
         home=str(place / "home"),
         run=str(place / "run"),
         camera="scene",
+        scene=DRAWN,
         width=640,
         height=360,
         bit_rate=1_500_000,

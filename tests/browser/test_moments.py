@@ -7,11 +7,12 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from appliance.selftest.kit import Kit, wait_for
+from firmware.cameras.family.scene import FamilyScene
 from firmware.cameras.scene import PictureEncoder, sound_frame
 from firmware.cameras.testcard import TestCard
 from firmware.muxer import Muxer
-from tests.browser.conftest import PATIENCE, Visitor, page_of
-from tests.browser.test_visit import NUMBER
+from tests.browser.conftest import DRAWN, PATIENCE, Visitor, page_of
+from tests.browser.test_visit import shows
 from tests.support.pages import WebKit
 
 SECONDS = 40
@@ -20,7 +21,7 @@ RATE = 30
 
 def test_card(seconds: int) -> bytes:
     """A film from the recorder's own encoder: each frame has its number burned in."""
-    card = TestCard(640, 360, RATE)
+    card = FamilyScene(640, 360, RATE) if DRAWN else TestCard(640, 360, RATE)
     encoder = PictureEncoder(640, 360, card.rate, 1_000_000)
     film = bytearray()
     muxer, heard = Muxer(film.extend, sound=True), 0
@@ -258,7 +259,7 @@ def test_the_player_obeys_its_keys_unless_they_are_switched_off(visitor: Visitor
     assert video.evaluate("v => v.paused")
     wait_for("the frame that is seen", lambda: video.evaluate("v => !v.seeking") or None, PATIENCE)
     seen = page.locator("#player-place").inner_text().rpartition(" ")[2]
-    assert video.evaluate(NUMBER) == int(seen)
+    assert shows(video, int(seen))
     page.keyboard.press("j")
     wait_for("it plays backwards", lambda: at(page) < 10.3 or None, PATIENCE)
     page.keyboard.press("k")
@@ -271,7 +272,7 @@ def test_the_player_obeys_its_keys_unless_they_are_switched_off(visitor: Visitor
     page.get_by_role("button", name="Play the moment").click()
     wait_for("the end of the moment", lambda: video.evaluate("v => v.paused") or None, PATIENCE)
     wait_for("its last frame", lambda: video.evaluate("v => !v.seeking") or None, PATIENCE)
-    assert video.evaluate(NUMBER) == 65
+    assert shows(video, 65)
     page.get_by_role("button", name="Loop").click()
     page.get_by_role("button", name="Play the moment").click()
     page.wait_for_timeout(1200)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from playwright.sync_api import Locator
 
 from appliance.selftest.kit import Kit, wait_for
-from tests.browser.conftest import PASSPHRASE, PATIENCE, Brought, Visitor
+from tests.browser.conftest import DRAWN, PASSPHRASE, PATIENCE, Brought, Visitor
 
 IN_TWO_MONTHS = (datetime.now(UTC) + timedelta(days=60)).date().isoformat()
 
@@ -32,7 +32,7 @@ NUMBER = """video => {
   return number;
 }"""
 """The number that the test card (firmware.cameras.testcard) burned into the frame that is seen."""
-LOUDNESS = {"Quiet", "Good", "Too loud"}
+LOUDNESS = {"Too quiet", "Sound is good", "Too loud"}
 PICTURE_NUMBER = NUMBER.replace("videoWidth", "naturalWidth").replace(
     "videoHeight", "naturalHeight"
 )
@@ -42,6 +42,11 @@ def picture_number(seen: Locator) -> int | None:
     """The number of the frame that is seen while framing; None while none is."""
     ready = "picture => picture.complete && picture.naturalWidth > 0"
     return seen.evaluate(PICTURE_NUMBER) if seen.evaluate(ready) else None
+
+
+def shows(video: Locator, number: int) -> bool:
+    """Whether the frame that is seen is this one."""
+    return bool(DRAWN) or video.evaluate(NUMBER) == number
 
 
 def hold(button: Locator, seconds: float = 0.2) -> None:
@@ -137,9 +142,10 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
     visitor.press("Turn the camera on")
     page.wait_for_selector("#lamp[data-light=preview]")
     seen = page.locator("#seen")
-    wait_for("a live picture", lambda: picture_number(seen), PATIENCE)
-    first = picture_number(seen)
-    wait_for("another one", lambda: picture_number(seen) != first or None, PATIENCE)
+    if not DRAWN:
+        wait_for("a live picture", lambda: picture_number(seen), PATIENCE)
+        first = picture_number(seen)
+        wait_for("another one", lambda: picture_number(seen) != first or None, PATIENCE)
     level = page.get_by_role("meter", name="Sound")
     wait_for("how loud it is", lambda: level.evaluate("level => level.value") or None, PATIENCE)
     assert page.locator("#heard").inner_text().split(":")[0].split(".")[0] in LOUDNESS
@@ -185,12 +191,12 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
             " video.onseeked = done; video.currentTime = s + 1e-3; })",
             seconds,
         )
-        assert video.evaluate(NUMBER) == int(seconds * 25)
+        assert shows(video, int(seconds * 25))
     for key, number in ((".", 26), (".", 27), (",", 26)):
         with page.expect_event("console", lambda m: m.text == "seeked"):
             video.evaluate("video => { video.onseeked = () => console.log('seeked'); }")
             page.keyboard.press(key)
-        assert video.evaluate(NUMBER) == number
+        assert shows(video, number)
 
     visitor.sees("Marked while filming")
     flag = page.locator("#glance")
