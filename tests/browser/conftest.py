@@ -19,6 +19,8 @@ from appliance.records.clock import SystemClock
 from appliance.records.files import to_json
 from appliance.selftest.kit import Kit, at_midday, free_port, local_time, wait_for
 from appliance.vault.keys import PrivateKeys, lock
+from tests.browser.firefox import FIREFOX, Firefox, firefox_in
+from tests.browser.webkitgtk import LACKING, WebKitGTK, webkitgtk_in
 from tests.support.pages import PASSPHRASE, FakeRecorder, WebKit
 from tests.support.places import ROOT
 from web_ui.app import build_parts
@@ -196,6 +198,22 @@ def chromium() -> Iterator[Browser]:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=options)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
+    if not FIREFOX:
+        pytest.skip("there is no Firefox on this computer: apt-get install firefox-esr")
+    with firefox_in(tmp_path_factory.mktemp("firefox"), PATIENCE) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def webkitgtk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebKitGTK]:
+    if LACKING:
+        pytest.skip(f"WebKitGTK lacks {LACKING} on this computer: tools/setup test")
+    with webkitgtk_in(tmp_path_factory.mktemp("webkitgtk"), PATIENCE) as browser:
+        yield browser
 
 
 class Brought:

@@ -3,7 +3,7 @@ nothing asked elsewhere; and the same in a language whose sentences are a third 
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,6 +34,12 @@ SET_TO = FilmedWith(
     focus=1.0,
 )
 COOKIES = ("__Host-attune", "__Host-attune-paired")
+
+
+def to_look_at(paths: Iterable[str]) -> list[str]:
+    """Those, of all addresses, that are pages to whoever is unlocked."""
+    files = (".json", ".events", ".jpg", ".crt", "/video")
+    return [path for path in paths if not path.endswith(files) and path not in ("/", "/unlock")]
 
 
 @contextmanager
@@ -81,12 +87,7 @@ def test_every_page_can_be_used_by_everybody_at_every_width(
         translations = catalogue(tmp_path / "words") if language == "pseudo" else None
         case, pages = fill(kit, translations)
         with served(kit) as address, seated(chromium, kit, address, not translations) as visitor:
-            for path in pages:
-                if path.endswith((".json", ".events", ".jpg", ".crt", "/video")) or path in (
-                    "/",
-                    "/unlock",
-                ):
-                    continue
+            for path in to_look_at(pages):
                 kit.recorder.show()
                 visitor.go(path)
                 name = ID.sub("one", path.replace(case, "case")).strip("/").replace("/", "-")

@@ -21,23 +21,14 @@ from appliance.vault.keys import PrivateKeys, lock
 from appliance.viewer import NAME, viewer
 from tests.browser.conftest import LAPTOP, PATIENCE, PHONE, SHOTS
 from tests.browser.engines import Chromium, Engine
-from tests.browser.firefox import FIREFOX, firefox_in
 from tests.support import films
 from tests.support.pages import PASSPHRASE
 from tests.support.places import ROOT
 
 WORDS = PASSPHRASE
-ENGINES = ("chromium", "firefox")
+ENGINES = ("chromium", "firefox", "webkitgtk")
 CLICKS = 4
 """The most that it may take from the file to a film that plays."""
-
-
-@pytest.fixture(scope="module")
-def firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    if not FIREFOX:
-        pytest.skip("no Firefox here: apt-get install firefox-esr")
-    with firefox_in(tmp_path_factory.mktemp("firefox"), PATIENCE) as browser:
-        yield browser
 
 
 @pytest.fixture

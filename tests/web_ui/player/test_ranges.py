@@ -1,12 +1,14 @@
 """Parts of a film over HTTP: exactly those that were asked for."""
 
 import random
+from pathlib import Path
 
 import pytest
 from flask import Flask
 
 from tests.support.pages import WebKit
 from tests.support.watching import FRAMES, numbers, place, whole
+from tests.web_ui.wording.test_language import fill
 from web_ui.player.ranges import AT_ONCE, LATER, PIECE, TABLES, play
 
 
@@ -54,6 +56,30 @@ def test_open_ended_ranges(kit: WebKit, asked: str, first: int, last: int) -> No
     assert answer.status_code == 206
     assert answer.headers["Content-Range"] == f"bytes {start}-{end}/{size}"
     assert answer.data == data[start : end + 1]
+
+
+def test_every_address_that_plays_answers_as_an_iphone_asks(tmp_path: Path) -> None:
+    """Its player asks for two bytes first, and plays nothing from who sends anything else."""
+    with WebKit(tmp_path / "kit") as kit:
+        _case, pages = fill(kit, None)
+        answers = {path: kit.browser.get(path).response for path in pages}
+        playing = [path for path, got in answers.items() if got.mimetype.startswith("video/")]
+        assert len(playing) == 2, "a film's and a clip's"
+        for path in playing:
+            data = answers[path].data
+            size = len(data)
+            for asked, first, last in (("0-1", 0, 1), (f"0-{size - 1}", 0, size - 1)):
+                got = kit.browser.get(path, Range=f"bytes={asked}").response
+                assert got.status_code == 206
+                assert got.headers["Content-Range"] == f"bytes {first}-{last}/{size}"
+                assert got.headers["Content-Length"] == str(last - first + 1)
+                assert got.headers["Accept-Ranges"] == "bytes"
+                assert got.data == data[first : last + 1]
+            for asked in (f"{size}-", f"{size}-{size + 1}", "-0"):
+                got = kit.browser.get(path, Range=f"bytes={asked}").response
+                assert got.status_code == 416
+                assert got.headers["Content-Range"] == f"bytes */{size}"
+                assert not got.data
 
 
 class Still:
