@@ -1,41 +1,56 @@
 """Chosen clips for somebody who supervises: sealed anew to that person alone, until a day.
 
 Nobody is lent the case's key. What is shared is sealed again, to the card of who is to see it, and
-opens with their key and nothing else: `attune unseal -i KEY 1.mp4.age`. It is bound to one purpose,
-and everybody who was in the film must have agreed to that; in doubt nothing is shared. The order to
-remove it at its day is signed before the first file of it is made and goes to the service with it,
-so that it ends there although nobody unlocks this kit again.
+opens with their key and nothing else: in the viewer (`appliance.viewer`), or on this kit. It is
+bound to one purpose, and everybody who was in the film must have agreed to that; in doubt nothing
+is shared. The order to remove it at its day is signed before the first file of it is made and goes
+to the service with it, so that it ends there although nobody unlocks this kit again.
 
     cases/<id>/shares/<share>/1.mp4.age   for one person, who is named in a sealed document
+    cases/<id>/shares/<share>/about.age   until when, and how long each is, for the same person
     cases/<id>/ends/<share>               the signed order that it ends at its day
     cases/<id>/ends/<share>-now           the signed order that it has ended before that
 """
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Literal, get_args
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import msgspec
 
 from appliance.age.recipients import parse_recipient
-from appliance.age.sealing import SealedWriter
+from appliance.age.sealing import SealedWriter, seal
+from appliance.age.unsealing import Identity, unseal
 from appliance.casework import copies
-from appliance.casework.clips import Kept
+from appliance.casework.clips import Clip, Kept
 from appliance.casework.consent import allows, consent_of
 from appliance.casework.copies import names, opened, plain
-from appliance.errors import BadInput
+from appliance.errors import BadInput, NoMatch
 from appliance.protocol.cards import Card, sealing_keys
-from appliance.protocol.case_record import ENDED_EARLY, end_of_share, is_share_ended
+from appliance.protocol.case_record import (
+    ENDED_EARLY,
+    end_of_share,
+    is_share_ended,
+    is_withdrawn,
+)
 from appliance.protocol.orders import CopiesOut, ShareEnd
 from appliance.records.files import (
     ID,
     CaseFolder,
     Fact,
+    Home,
     Timestamp,
+    from_json,
     new_id,
     paths_in,
+    read_plain,
     remove_tree,
     save,
     saving,
     sync_directory,
+    to_json,
 )
 from appliance.records.signing import sign_fact
 from appliance.vault.cases import OpenCase, Salvaged
@@ -43,6 +58,9 @@ from appliance.vault.cases import OpenCase, Salvaged
 SharedFor = Literal["supervisor", "peers", "training"]
 """What others may watch chosen clips for: each is asked and agreed to by itself."""
 PURPOSES: tuple[SharedFor, ...] = get_args(SharedFor)
+ABOUT = "about.age"
+_SHARED = r"[1-9][0-9]{0,5}\.(mp4|jpg)\.age"
+_FILE = re.compile(rf"{_SHARED}|{re.escape(ABOUT)}")
 
 
 class Share(Fact, frozen=True, kw_only=True, tag="share/v1"):
@@ -59,6 +77,32 @@ class Share(Fact, frozen=True, kw_only=True, tag="share/v1"):
     """Clips and stills, in the order of their names."""
     films: tuple[str, ...]
     """What they were cut from."""
+
+
+class SharedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of the files of a share."""
+
+    name: Annotated[str, msgspec.Meta(pattern=rf"\A{_SHARED}\Z")]
+    seconds: float
+    """How long a clip is; 0 for a picture."""
+
+
+class ShareAbout(Fact, frozen=True, kw_only=True, tag="share-about/v1"):
+    """What the person with whom it is shared is told beside the files, sealed to them. Not signed:
+    the order that ends the share is."""
+
+    until: Timestamp
+    files: tuple[SharedFile, ...]
+    """In the order in which they were chosen."""
+
+
+class Received(msgspec.Struct, frozen=True):
+    """A share that lies on this kit, as the person sees it for whom it is."""
+
+    case: str
+    share: str
+    until: datetime
+    files: tuple[SharedFile, ...]
 
 
 def share(
@@ -101,7 +145,16 @@ def share(
     directory.mkdir(mode=0o750, parents=True)
     sync_directory(directory.parent)
     sync_directory(case.directory)
-    for one, name in zip(kept, names(kept, locked=True), strict=True):
+    files = names(kept, locked=True)
+    about = ShareAbout(
+        until=until,
+        files=tuple(
+            SharedFile(name, float(one.seconds) if isinstance(one, Clip) else 0.0)
+            for one, name in zip(kept, files, strict=True)
+        ),
+    )
+    save(directory / ABOUT, seal(to_json(about), recipients))
+    for one, name in zip(kept, files, strict=True):
         with opened(case, one) as reader, saving(directory / name) as file:
             writer = SealedWriter(file, recipients)
             for piece in plain(reader, lambda _count: None):
@@ -113,6 +166,28 @@ def share(
 def shares_of(case: OpenCase) -> list[Share]:
     """Everything that was ever shared of a case, the newest first."""
     return sorted(case.read_all(Share), key=lambda one: one.made, reverse=True)
+
+
+def files_of(directory: CaseFolder, share: str) -> list[Path]:
+    """The sealed files of a share that are here. Raises BadFile, OSError."""
+    return paths_in(directory.shares / share, _FILE)
+
+
+def received(home: Home, case: str, share: str, keys: list[Identity], now: datetime) -> Received:
+    """A share with whoever has these keys. Raises NoMatch if it is not here, is over or is for
+    somebody else; BadFile if it is damaged."""
+    directory = home.case(case)
+    order = end_of_share(directory, share)
+    over = order is None or now >= order.at or is_share_ended(directory, share)
+    if order is not None and not over and not is_withdrawn(directory):
+        try:
+            sealed = read_plain(directory.shares / share / ABOUT)
+        except FileNotFoundError:
+            pass  # Removed since, or made by a kit from before this was told.
+        else:
+            about = from_json(unseal(sealed, keys), ShareAbout)
+            return Received(case, share, min(order.at, about.until), about.files)
+    raise NoMatch("Nothing of this is shared with you.")
 
 
 def end(case: OpenCase, found: Share, at: datetime) -> None:

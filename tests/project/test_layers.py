@@ -55,15 +55,15 @@ ROOMS = {
     "web_ui.system": "errors records web_ui.wording",
     "web_ui.player": "errors memory records age film protocol media vault casework",
     "web_ui.recorder": "errors records protocol vault",
-    "web_ui.session": "errors memory records config age film protocol media vault casework "
+    "web_ui.session": "errors memory records config viewer age film protocol media vault casework "
     "web_ui.wording web_ui.system web_ui.player web_ui.recorder",
     "web_ui.housekeeping": "errors protocol vault casework web_ui.session",
     "web_ui.keeper": "errors records protocol web_ui.session web_ui.housekeeping",
     "web_ui.errors": "errors web_ui.wording web_ui.session",
     "web_ui.forms": "errors web_ui.wording",
     "web_ui.answers": "errors web_ui.wording web_ui.session",
-    "web_ui.pages": "errors records age film protocol factory_reset vault casework web_ui.wording "
-    "web_ui.system web_ui.player web_ui.session web_ui.housekeeping web_ui.errors "
+    "web_ui.pages": "errors records viewer age film protocol factory_reset vault casework "
+    "web_ui.wording web_ui.system web_ui.player web_ui.session web_ui.housekeeping web_ui.errors "
     "web_ui.forms web_ui.answers",
     "web_ui.app": "records config vault casework web_ui.wording web_ui.system web_ui.session "
     "web_ui.recorder web_ui.errors web_ui.forms web_ui.pages",

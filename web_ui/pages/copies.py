@@ -232,21 +232,14 @@ def _handing(case: str, copies: str) -> Handing:
 
 
 def _letter() -> str:
-    """The instructions beside locked copies, for anybody who can use a computer."""
+    """The instructions beside locked copies, for anybody who can use a mouse."""
     return "\n\n".join(
         (
             _("These files are locked. They open with the words that you wrote down."),
-            _(
-                "1. On a computer, get the free program called age: from age-encryption.org, or "
-                "from where your computer gets its programs."
-            ),
-            _("2. Copy the files from this stick to the computer."),
-            _(
-                "3. Open a terminal (command line) in that folder and type: "
-                "age -d -o 1.mp4 1.mp4.age"
-            ),
-            _("4. Type your words with a space between them, and press Enter."),
-            _("5. 1.mp4 is the film. Do the same with the other numbers."),
+            _("1. Put the stick into a computer. Open viewer.html: press it twice."),
+            _("2. Press Choose Files. Choose all files whose names end in .age."),
+            _("3. Type your words with a space between them, and press Open. The film plays."),
+            _("The viewer needs no internet. It sends nothing and saves nothing."),
             _(
                 "Nobody else has the words. If they are lost, nobody can open these files: ask for "
                 "new copies."

@@ -1,6 +1,6 @@
 """Share chosen clips with a supervisor or colleague: which, with whom, for what, until when."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from flask import Blueprint, abort, redirect, request, url_for
@@ -12,13 +12,22 @@ from appliance.casework.clips import Kept, shelf
 from appliance.casework.consent import Consent, allows, consent_of
 from appliance.casework.copies import CopyRefusal, judge
 from appliance.casework.course import Arranged
-from appliance.casework.shares import SharedFor, is_over, purpose_of, shares_of
+from appliance.casework.shares import (
+    Share,
+    SharedFor,
+    files_of,
+    is_over,
+    purpose_of,
+    shares_of,
+)
 from appliance.errors import BadFile, BadInput
 from appliance.protocol.cards import Card, sealing_keys
-from appliance.records.files import from_json
+from appliance.records.files import from_json, open_plain
 from appliance.vault.cases import OpenCase
+from web_ui import answers
 from web_ui.forms import day_sent, too_long
 from web_ui.parts import parts
+from web_ui.player.ranges import PIECE
 from web_ui.session.current import case_page, moments_sent, open_case, practitioner
 from web_ui.wording.language import _, told
 from web_ui.wording.purposes import purposes_in_words
@@ -45,7 +54,7 @@ def _page(case: str, errors: dict[str, str]) -> str:
         supervisor=(opened.read(Arranged) or Arranged()).supervisor,
         colleagues=_colleagues(),
         usual=(now + USUAL).date(),
-        held=[(one, is_over(opened.directory, one, now)) for one in shares_of(opened)],
+        held=[(one, _files(opened, one, now)) for one in shares_of(opened)],
         words=words,
         sent=request.form,
         errors=errors,
@@ -85,6 +94,29 @@ def share(case: str) -> ResponseReturnValue:
     return redirect(url_for("shares.show", case=case), 303)
 
 
+@pages.get("/<id:share>/<name>")
+def download(case: str, share: str, name: str) -> ResponseReturnValue:
+    """One of the locked files of a share, to hand to the person it is for."""
+    holder, opened = practitioner(), open_case(case)
+    now = holder.now(parts().clock)
+    found = next((one for one in shares_of(opened) if one.id == share), None)
+    if found is None or name not in _files(opened, found, now):
+        abort(404)
+    path = opened.directory.shares / share / name
+
+    def pieces() -> Iterator[bytes]:
+        with open_plain(path) as file:
+            while piece := file.read(PIECE):
+                # Raises once the page is locked or the family has withdrawn.
+                holder.case(case)
+                yield piece
+
+    parts().note("share-downloaded", case=case, share=share)
+    answer = answers.download(pieces(), name)
+    answer.headers["Content-Length"] = str(path.stat().st_size)
+    return answer
+
+
 @pages.post("/<id:share>/end")
 def end(case: str, share: str) -> ResponseReturnValue:
     opened = open_case(case)
@@ -94,6 +126,12 @@ def end(case: str, share: str) -> ResponseReturnValue:
     shares.end(opened, found, practitioner().now(parts().clock))
     parts().note("share-ended", case=case, share=share)
     return redirect(url_for("shares.show", case=case), 303)
+
+
+def _files(case: OpenCase, share: Share, now: datetime) -> list[str]:
+    """The names of what is shared; none once it is over."""
+    over = is_over(case.directory, share, now)
+    return [] if over else [path.name for path in files_of(case.directory, share.id)]
 
 
 def refusal_in_words(refusal: CopyRefusal) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from appliance import memory
-from appliance.age.unsealing import SealedReader, unseal
+from appliance.age.unsealing import Identity, SealedReader, unseal
 from appliance.casework.clips import Clip, Still
 from appliance.casework.consent import Consent, may_be_watched, taken_back
 from appliance.errors import BadFile, CaseWithdrawn, KitError, NoMatch, NotOpened
@@ -56,10 +56,10 @@ class ListedFilm:
 class OpenedClip(SealedReader):
     """A sealed clip that plays."""
 
-    def __init__(self, path: Path, case: OpenCase) -> None:
+    def __init__(self, path: Path, identities: Sequence[Identity]) -> None:
         file = open_plain(path)
         try:
-            super().__init__(file, case.identities)
+            super().__init__(file, identities)
         except BaseException:
             file.close()
             raise
@@ -162,7 +162,21 @@ class Viewing:
                 kept = case.read(Clip, name)
                 if kept is None or not (case.clips / kept.file).exists():
                     raise NoMatch("There is no such clip in this case.")
-                found = OpenedClip(case.clips / kept.file, case)
+                found = OpenedClip(case.clips / kept.file, case.identities)
+                self._keep(key, found)
+            self._open.move_to_end(key)
+            return found
+
+    def received(self, case: str, path: Path, keys: Sequence[Identity]) -> OpenedClip:
+        """A clip that was shared with whoever has these keys; whether it may still be seen was
+        asked before. Raises NoMatch if it is not here."""
+        key = (case, f"{path.parent.name}/{path.name}", "received")
+        with self._lock:
+            found = self._open.get(key)
+            if not isinstance(found, OpenedClip):
+                if not path.exists():
+                    raise NoMatch("There is no such clip in this share.")
+                found = OpenedClip(path, keys)
                 self._keep(key, found)
             self._open.move_to_end(key)
             return found

@@ -19,6 +19,8 @@ from appliance.casework.clips import Kept
 from appliance.casework.copies import HOW_TO_OPEN, Copies, State, locked, names, opened, plain
 from appliance.errors import KitError, NotOpened, NotPossible, frames
 from appliance.vault.cases import OpenCase
+from appliance.viewer import NAME as VIEWER
+from appliance.viewer import viewer
 from web_ui.system.usb_sticks import Folder, Sticks
 
 _log = logging.getLogger(__name__)
@@ -86,20 +88,23 @@ class Copying:
         letter: str,
         note: Callable[[State], None],
     ) -> None:
-        """Write what was added to its stick, in the background. `letter` goes beside locked ones.
+        """Write what was added to its stick, in the background. `letter` and the viewer go
+        beside locked ones.
 
         `case` gives the case, and raises once it is closed; `check` raises when a moment may not
         be copied any more; `note` writes to the log how it ended.
         """
 
         def fill(folder: Folder) -> None:
-            folder.check_free_space(one.size for one in handing.kept)
+            beside = {HOW_TO_OPEN: letter.encode(), VIEWER: viewer()} if handing.words else {}
+            sizes = (*(one.size for one in handing.kept), *map(len, beside.values()))
+            folder.check_free_space(sizes)
             for name, kept in handing.files.items():
                 check(kept)
                 with opened(case(), kept) as reader:
                     folder.put(name, handed(reader, handing, case)[1])
-            if handing.receipt.locked:
-                folder.put(HOW_TO_OPEN, [letter.encode()])
+            for name, data in beside.items():
+                folder.put(name, [data])
 
         def work() -> None:
             left = _written(handing, sticks, fill)

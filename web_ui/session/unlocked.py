@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
+from appliance.casework.shares import Received, received
 from appliance.errors import CaseWithdrawn, NoMatch, NotOpened
 from appliance.protocol.cards import Card
 from appliance.protocol.case_record import CaseRecord, is_withdrawn
@@ -114,6 +115,13 @@ class Practitioner:
                 return self._details[record.id]
             except (NoMatch, NotOpened):
                 return None
+
+    def received(self, case: str, share: str, clock: Clock) -> Received:
+        """What is shared with them in a case that need not be theirs. Raises NotOpened once the
+        page is locked, NoMatch if there is nothing, or no more, for them."""
+        if self._gone:
+            raise NotOpened("The page was locked.")
+        return received(self._home, case, share, self.keys.identities, self.now(clock))
 
     def forget(self, name: str) -> None:
         """Drop a case's key and close what it opened."""

@@ -13,7 +13,14 @@ from appliance.casework import copies, shares
 from appliance.casework.clips import Clip, shelf
 from appliance.casework.consent import Consent, Hold
 from appliance.casework.copies import CopyRefusal
-from appliance.casework.shares import Share, is_over, remove_what_is_over, shares_of
+from appliance.casework.shares import (
+    ABOUT,
+    Share,
+    ShareAbout,
+    is_over,
+    remove_what_is_over,
+    shares_of,
+)
 from appliance.casework.withdrawal import (
     finish_everything,
     finish_film,
@@ -24,7 +31,7 @@ from appliance.casework.withdrawal import (
 from appliance.errors import BadInput, NoMatch, NotPossible
 from appliance.protocol.case_record import is_withdrawn_share
 from appliance.protocol.orders import ServiceOrder
-from appliance.records.files import save, to_json
+from appliance.records.files import from_json, save, to_json
 from appliance.stores.folder import FolderStore
 from appliance.vault.cases import OpenCase
 from appliance.vault.keys import PrivateKeys
@@ -104,6 +111,18 @@ def test_the_supervisor_opens_the_chosen_moments_and_nothing_else(case: OpenCase
     for key in (practitioner(), service()):
         with pytest.raises(NoMatch):
             unseal(clip.read_bytes(), [key.identity])
+
+
+def test_the_supervisor_alone_is_told_until_when_and_how_long_each_is(case: OpenCase) -> None:
+    found = shared(case)
+    sealed = (folder(case, found) / ABOUT).read_bytes()
+    about = from_json(unseal(sealed, [SUPERVISOR.identity]), ShareAbout)
+    assert about.until == UNTIL
+    (clip,) = case.read_all(Clip)
+    files = [(one.name, one.seconds) for one in about.files]
+    assert files == [("1.mp4.age", float(clip.seconds)), ("1.jpg.age", 0.0)]
+    with pytest.raises(NoMatch):
+        unseal(sealed, [practitioner().identity])
 
 
 def test_the_command_opens_it_with_the_supervisors_key_file(case: OpenCase, tmp_path: Path) -> None:
@@ -220,12 +239,13 @@ def test_it_travels_with_the_order_that_ends_it_and_goes_there_on_its_day(
 ) -> None:
     found = shared(case)
     assert kit.sync().state == "sent"
-    assert {name.rpartition("/")[2] for name in at_service(kit)} == {"1.mp4.age", "1.jpg.age"}
+    files = {"1.mp4.age", "1.jpg.age", ABOUT}
+    assert {name.rpartition("/")[2] for name in at_service(kit)} == files
     assert served(store) == []
     over = shared(case, until=NOW - timedelta(seconds=1))
     kit.sync()
     (done,) = served(store)
-    assert (done.state, done.share, len(done.removed)) == ("done", over.id, 2)
+    assert (done.state, done.share, len(done.removed)) == ("done", over.id, 3)
     assert {name.split("/")[3] for name in at_service(kit)} == {found.id}
     (again,) = served(store)
     assert again.state == "done-before"
@@ -265,7 +285,7 @@ def test_an_order_for_a_share_that_nobody_of_the_service_signed_removes_nothing(
     path.write_text(SUPERVISOR.signer.sign(text))
     kit.sync()
     assert not [one for one in served(store) if one.state == "done"]
-    assert len(at_service(kit)) == 2
+    assert len(at_service(kit)) == 3
 
 
 def test_a_moment_that_is_not_what_was_kept_is_not_shared(case: OpenCase) -> None:

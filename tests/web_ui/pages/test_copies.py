@@ -24,6 +24,7 @@ from appliance.protocol.case_record import withdrawal_note
 from appliance.records.audit import check_chain
 from appliance.records.files import new_id
 from appliance.vault.cases import OpenCase
+from appliance.viewer import viewer
 from tests.support import films
 from tests.support.moments import keep_clip, keep_still
 from tests.support.pages import NOW, Page, WebKit
@@ -174,12 +175,16 @@ def test_locked_copies_lie_beside_a_letter_and_open_with_the_words_that_are_show
 ) -> None:
     page = family.ended(family.hand_out(lock="locked"))
     files = family.socket.files()
-    assert set(files) == {"copies/1.mp4.age", "copies/1.jpg.age", "copies/how-to-open.txt"}
+    assert set(files) == {
+        *("copies/1.mp4.age", "copies/1.jpg.age"),
+        *("copies/how-to-open.txt", "copies/viewer.html"),
+    }
     found = re.search(r'id="words">([a-z ]+)<', page.text)
     assert found
     opened = unseal(files["copies/1.jpg.age"], [ScryptIdentity(found[1])])
     assert opened.startswith(b"\xff\xd8")
-    assert b"age -d -o 1.mp4 1.mp4.age" in files["copies/how-to-open.txt"]
+    assert b"Open viewer.html" in files["copies/how-to-open.txt"]
+    assert files["copies/viewer.html"] == viewer()
     assert not [path for path in family.kit.home.root.rglob("*") if found[1] in _text(path)]
 
 
@@ -384,7 +389,8 @@ def test_the_leaflet_says_what_a_withdrawal_does_not_reach(family: Family) -> No
     plain, locked = (family.hand_out(way="download", lock=how) for how in ("plain", "locked"))
     words = family.kit.browser.get(f"{plain.path}/leaflet").words
     assert "does not reach the copies you have" in words and "age -d" not in words
-    assert "age -d -o 1.mp4 1.mp4.age" in family.kit.browser.get(f"{locked.path}/leaflet").words
+    leaflet = family.kit.browser.get(f"{locked.path}/leaflet")
+    assert "Open viewer.html" in leaflet.words and leaflet.text.count("app-how__picture") == 3
 
 
 # --- What it costs ------------------------------------------------------------------------------

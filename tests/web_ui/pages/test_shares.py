@@ -68,7 +68,7 @@ def family(tmp_path: Path) -> Iterator[Family]:
 def test_a_clip_is_shared_with_a_supervisor_whose_card_was_brought(family: Family) -> None:
     page = family.share()
     assert page.status == 200 and "My supervisor" in page.words
-    (sealed,) = family.sealed
+    sealed, _about = family.sealed
     assert unseal(sealed.read_bytes(), [SUPERVISOR.identity])[4:8] == b"ftyp"
 
 
@@ -119,7 +119,7 @@ def test_what_was_taken_back_under_a_hold_is_still_here_and_neither_shared_nor_c
 
 def test_a_colleague_of_this_kit_is_chosen_by_name(family: Family) -> None:
     family.share(to=practitioner(1).card().name)
-    (sealed,) = family.sealed
+    sealed, _about = family.sealed
     assert unseal(sealed.read_bytes(), [practitioner(1).identity])
 
 
