@@ -1,46 +1,22 @@
-"""The light: what each pattern looks like, and a player that knows whether the lamp follows.
+"""The light: a player of its patterns that knows whether the lamp follows.
 
-Patterns differ in rhythm alone, never in colour. While the camera may run, none stays dark for more
-than `LONGEST_DARK`.
+While the camera may run, no pattern stays dark for more than `LONGEST_DARK`.
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from itertools import accumulate
 
 from appliance.errors import LightFailed
-from appliance.protocol.status import Pattern
+from appliance.protocol.status import PATTERNS, Pattern
 from appliance.records.clock import Clock
 from firmware.pins.lamp import Lamp
 
 LONGEST_DARK = 0.15
 """Seconds: longer gaps could be taken for 'off' while the camera sees."""
 
-_FLASH = 0.12
 _LOOK_AGAIN = 0.2
 """Seconds between two looks at a lamp that stands still."""
-
-Step = tuple[bool, float]
-
-PATTERNS: Mapping[Pattern, Sequence[Step]] = {
-    Pattern.OFF: ((False, 1.0),),
-    Pattern.READY: ((True, 1.5), (False, 1.5)),
-    Pattern.PREVIEW: ((True, 0.15), (False, 0.15)),
-    Pattern.FILMING: ((True, 1.0),),
-    Pattern.LAST_MINUTE: ((True, 0.9), (False, 0.1)),
-    Pattern.REFUSED: ((True, _FLASH), (False, 0.2), (True, _FLASH), (False, 2.0)),
-    Pattern.REMOVING: tuple(
-        step for beat in (0.5, 0.4, 0.3, 0.2, 0.1) for step in ((True, beat), (False, beat))
-    ),
-    Pattern.PRESENCE: ((True, 0.6), (False, 0.3), (True, 0.6), (False, 0.9)),
-    Pattern.FAULT: (
-        *((True, _FLASH), (False, 0.2)) * 2,
-        *((True, _FLASH), (False, 0.7)),
-        *((True, _FLASH), (False, 1.4)),
-    ),
-    Pattern.RECOVERED: ((True, 0.1), (False, 9.9)),
-}
-"""Each pattern as (lit, seconds), played again and again."""
 
 CAPTURING = frozenset({Pattern.PREVIEW, Pattern.FILMING, Pattern.LAST_MINUTE})
 """The patterns under which the camera may be open."""

@@ -9,6 +9,8 @@ import re
 from collections.abc import Collection, Iterator
 from typing import IO, Any
 
+from web_ui.wording import guide as kit_guide
+
 _SENTENCE = re.compile(r"(%\(|[A-Z]).* .*[.?]", re.DOTALL)
 
 
@@ -23,3 +25,11 @@ def sentences(
             continue
         if id(node) not in notes and _SENTENCE.fullmatch(words):
             yield node.lineno, None, words, []
+
+
+def guide(
+    file: IO[bytes], keywords: Any, comment_tags: Collection[str], options: Any
+) -> Iterator[tuple[int, None, str, list[str]]]:
+    """The same of the guide, whose paragraphs the page shows one by one."""
+    for line, words in kit_guide.sentences(file.read().decode()):
+        yield line, None, words, []

@@ -33,6 +33,7 @@ from web_ui.pages import (
     films,
     forgotten_passphrase,
     forks,
+    help,
     importing,
     log,
     moments,
@@ -87,6 +88,7 @@ PAGES = (
     this_kit,
     clock,
     factory_reset,
+    help,
 )
 LARGEST_FORM = 256 * 1024
 """Bytes of a request; the largest form carries a key file."""
@@ -180,6 +182,7 @@ def create_app(parts: Parts, language: str = "en", translations: Path = CATALOGU
             "virtual": virtual,
             "language": locale(),
             "this_page": access.this_page,
+            "help_part": help.part_here(),
         }
 
     return app

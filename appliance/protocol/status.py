@@ -1,5 +1,6 @@
 """What each process says of itself: in memory only, replaced as a whole, for the page to show."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
@@ -30,7 +31,7 @@ class State(StrEnum):
 
 
 class Pattern(StrEnum):
-    """What the light says. How each looks stands in `firmware.light.PATTERNS`."""
+    """What the light says. `PATTERNS` has how each looks."""
 
     OFF = "off"
     READY = "ready"
@@ -42,6 +43,31 @@ class Pattern(StrEnum):
     PRESENCE = "presence"
     FAULT = "fault"
     RECOVERED = "recovered"
+
+
+_FLASH = 0.12
+Step = tuple[bool, float]
+
+PATTERNS: Mapping[Pattern, Sequence[Step]] = {
+    Pattern.OFF: ((False, 1.0),),
+    Pattern.READY: ((True, 1.5), (False, 1.5)),
+    Pattern.PREVIEW: ((True, 0.15), (False, 0.15)),
+    Pattern.FILMING: ((True, 1.0),),
+    Pattern.LAST_MINUTE: ((True, 0.9), (False, 0.1)),
+    Pattern.REFUSED: ((True, _FLASH), (False, 0.2), (True, _FLASH), (False, 2.0)),
+    Pattern.REMOVING: tuple(
+        step for beat in (0.5, 0.4, 0.3, 0.2, 0.1) for step in ((True, beat), (False, beat))
+    ),
+    Pattern.PRESENCE: ((True, 0.6), (False, 0.3), (True, 0.6), (False, 0.9)),
+    Pattern.FAULT: (
+        *((True, _FLASH), (False, 0.2)) * 2,
+        *((True, _FLASH), (False, 0.7)),
+        *((True, _FLASH), (False, 1.4)),
+    ),
+    Pattern.RECOVERED: ((True, 0.1), (False, 9.9)),
+}
+"""Each pattern as (lit, seconds), played again and again. They differ in rhythm alone, never in
+colour."""
 
 
 Answer = Literal["done", "waiting", "refused", "timed-out"]

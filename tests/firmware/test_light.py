@@ -7,8 +7,8 @@ import pytest
 from gpiozero.pins.mock import MockFactory, MockPin
 
 from appliance.errors import LightFailed
-from appliance.protocol.status import Pattern
-from firmware.light import CAPTURING, LONGEST_DARK, PATTERNS, Light, at
+from appliance.protocol.status import PATTERNS, Pattern
+from firmware.light import CAPTURING, LONGEST_DARK, Light, at
 from firmware.pins.lamp import PinLamp
 from tests.support.clocks import FakeClock
 from tests.support.fakes import FakeLamp

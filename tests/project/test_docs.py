@@ -8,7 +8,9 @@ import pytest
 from tests.support.places import ROOT
 from tools import rooms
 
-PAGES = sorted([*ROOT.glob("[RC]*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted(
+    [*ROOT.glob("[RC]*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "web_ui" / "guide.md"]
+)
 NAMES = frozenset(
     name
     for path in (ROOT / "tests").rglob("test_*.py")

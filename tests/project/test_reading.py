@@ -110,6 +110,7 @@ ELSEWHERE = {
     "appliance/vault/keys.py change_passphrase": "a key that was named on the command line",
     "appliance/casework/repair.py _mended": "opens through `open_plain`",
     "appliance/vault/passphrases.py word_list": "a file of this software",
+    "web_ui/wording/guide.py parts": "the guide of this software",
     "web_ui/wording/language.py check": "catalogues of this software",
     "appliance/factory_reset.py _below": "goes through one's own directories to empty them",
     "appliance/media/sandbox.py confine": "the kernel's",

@@ -16,6 +16,7 @@ from jinja2 import Environment
 
 import appliance
 import web_ui
+from web_ui.wording import guide
 
 LANGUAGE = "zh"
 OPEN, CLOSE = "⟦", "⟧"
@@ -68,6 +69,7 @@ def _without_brackets(text: str) -> str:
 
 def _sentences() -> Iterator[str | tuple[str, str]]:
     """Everything that could be given to gettext; too much does no harm here."""
+    yield from (words for _line, words in guide.sentences(guide.FILE.read_text()))
     jinja = Environment(extensions=["jinja2.ext.i18n"])
     for package in (web_ui, appliance):
         here = Path(str(package.__file__)).parent
@@ -102,7 +104,8 @@ class _Spoken(HTMLParser):
     @classmethod
     def of(cls, page: str) -> list[str]:
         reader = cls()
-        reader.feed(page)
+        # A word that is stressed is part of its sentence.
+        reader.feed(re.sub(r"</?(?:em|strong)>", "", page))
         return reader.found
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

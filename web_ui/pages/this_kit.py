@@ -12,18 +12,22 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from appliance.errors import BadFile
-from appliance.protocol.status import State
+from appliance.protocol.status import Pattern, State
 from appliance.records.files import read_plain
 from web_ui.answers import download
 from web_ui.parts import parts
 from web_ui.session.access import anyone
 from web_ui.system.tls import fingerprint, next_turn
+from web_ui.wording import light
 from web_ui.wording.language import _
 from web_ui.wording.status_line import clock_in_words, free_in_words, sent_in_words
 from web_ui.wording.times import in_words
 
 _BUSY = (State.PREVIEW, State.FILMING, State.STOPPING, State.REMOVING)
 """States in which the page does not switch the kit off."""
+
+_ON_LABEL = (Pattern.OFF, Pattern.READY, Pattern.FILMING, Pattern.FAULT)
+"""What somebody who only presses the button has to tell apart."""
 
 pages = Blueprint("this_kit", __name__, url_prefix="/kit")
 
@@ -47,6 +51,7 @@ def label() -> ResponseReturnValue:
         fingerprint=now,
         later=later and (in_words(later[0]), later[1]),
         name=found.get("name", ""),
+        pictures={one.value: light.picture(one) for one in _ON_LABEL},
         network=network,
         key=found.get("key", ""),
         address=address,

@@ -84,7 +84,7 @@ function show(told) {
   line.classList.toggle("app-line--filming", told.filming);
   const stop = line.querySelector(".app-line__stop");
   if (stop) stop.hidden = !told.filming;
-  for (const lamp of document.querySelectorAll(".app-lamp")) {
+  for (const lamp of document.querySelectorAll(".app-lamp:not(.app-lamp--example)")) {
     if (lamp.dataset.light !== told.light) lamp.dataset.light = told.light;
   }
   text("virtual-words", told.lamp);
@@ -103,7 +103,7 @@ function showSilence() {
   text("line-doing", line.dataset.silent);
   text("line-lamp", "");
   document.querySelector(".app-line__countdown").hidden = true;
-  for (const lamp of document.querySelectorAll(".app-lamp")) lamp.dataset.light = "";
+  for (const lamp of document.querySelectorAll(".app-lamp:not(.app-lamp--example)")) lamp.dataset.light = "";
 }
 
 function text(id, words) {

@@ -29,6 +29,7 @@ from tests.support.pseudo import CLOSE, LANGUAGE, OPEN, catalogue, not_translate
 from web_ui.app import create_app
 from web_ui.pages.consent import fingerprint
 from web_ui.system.tls import ensure_certificate
+from web_ui.wording import guide
 
 pytestmark = pytest.mark.slow
 
@@ -59,6 +60,7 @@ ERRORS = every_kind()
 OF_NO_CASE = {
     *("copies.one", "copies.download", "copies.leaflet"),
     *("team.wait", "team.card"),
+    *("help.read",),
 }
 """Addresses with an id of something that does not happen in the case of these tests."""
 
@@ -115,6 +117,7 @@ def fill(kit: WebKit, translations: Path | None) -> tuple[str, list[str]]:
             pages.append(path)
     new = left_out - OF_NO_CASE
     assert not new, f"`names` has no value for an id in the address of {new}"
+    pages += [f"/help/{part}" for part in guide.parts()]
     return case, sorted(pages)
 
 
