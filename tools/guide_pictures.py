@@ -27,7 +27,7 @@ in pixels."""
 JOURNEYS = {
     "set-up": "01-set-up-refused",
     "unlock": "03-unlock",
-    "consent": "09-consent",
+    "consent": "09-consent-agree-filming",
     "visit": "12-armed",
     "framing": "12-framing",
     "filming": "13-filming",

@@ -15,6 +15,7 @@ from jinja2 import ChainableUndefined, ChoiceLoader, FileSystemLoader, PackageLo
 from werkzeug.routing import BaseConverter
 from werkzeug.security import safe_join
 
+from appliance.casework.consent import drawn_height
 from appliance.casework.importing import clear_unfinished
 from appliance.casework.withdrawal import finish_everything
 from appliance.config import Config
@@ -200,6 +201,8 @@ def _use_templates(app: Flask) -> None:
         "lstrip_blocks": True,
     }
     app.jinja_env.filters.update(
+        day_in_words=times.day_in_words,
+        drawn_height=drawn_height,
         ended=ended_in_words,
         exact=times.exact,
         lasting=times.length,

@@ -31,6 +31,7 @@ _MODULES = {
     "seal": "appliance.bench.seal",
     "start": "appliance.bench.start",
     "sync": "appliance.bench.sync",
+    "walk": "appliance.bench.walk",
 }
 PARTS = tuple(_MODULES)
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it

@@ -24,12 +24,11 @@ from appliance.config import Config
 from appliance.errors import NotPossible
 from appliance.film.manifest import manifest_lines
 from appliance.film.recording import open_recording, write_film
-from appliance.records.files import new_id, save, save_fact
+from appliance.records.files import new_id
 from appliance.records.signing import Signer
 from appliance.selftest.kit import Kit, free_port, is_taken, spawn, wait_for
 from appliance.selftest.visit import Visit
 from appliance.vault.cases import Cases, Details
-from appliance.vault.keys import lock
 from appliance.vault.passphrases import make_passphrase
 
 MINUTES = 45
@@ -322,11 +321,7 @@ class _Bench:
 
 def _let_in(visit: Visit, passphrase: str) -> None:
     """What the page would have written: the practitioner's key, and what the family agreed to."""
-    home, keys = visit.kit.home, visit.keys
-    place = home.keys.of(keys.card().name)
-    place.mkdir(parents=True)
-    save(place.identity, lock(keys, passphrase, work=10), mode=0o600)
-    save_fact(place.card, keys.card())
+    visit.let_in(passphrase)
     now = datetime.now(UTC)
     parent = Person(
         pii_principal_id=new_id(),

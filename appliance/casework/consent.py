@@ -42,11 +42,18 @@ _STROKES = re.compile(rf"{_STROKE}(?:\|{_STROKE})*")
 def checked_strokes(text: str) -> str:
     """`text` if it is a drawn signature: strokes divided by `|`, each two or more points `x,y`.
 
-    A point lies in a field of 1000 by 300. Raises BadInput.
+    A point lies in a field of 1000 by 600 (`drawn_height`). Raises BadInput.
     """
     if len(text) > LONGEST_SIGNATURE or not _STROKES.fullmatch(text):
         raise BadInput("This is not a signature drawn on the page.", "Clear it and sign again.")
     return text
+
+
+def drawn_height(strokes: str) -> int:
+    """Of the field in which a signature was drawn, where it is 1000 wide: older ones are half as
+    high."""
+    lowest = max((int(point.partition(",")[2]) for point in re.split(r"[ |]", strokes)), default=0)
+    return 600 if lowest > 300 else 300
 
 
 class Person(Fact, frozen=True, kw_only=True, tag="person/v2"):

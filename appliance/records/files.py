@@ -164,6 +164,8 @@ class CaseFolder(PosixPath):
     derived, imports = Below("derived"), Below("imports")
     """A folder a recording: what was made of it here, and films from elsewhere."""
     shares, share_ends = Below("shares"), Below("ends")
+    drafts = Below("drafts")
+    """What is not finished. Nothing of it is sent."""
     readmitted = Below("readmitted")
 
     def identity(self, number: int) -> Path:

@@ -24,6 +24,8 @@ from appliance.errors import KitError
 from appliance.protocol.status import RecorderStatus
 from appliance.records.files import Home, lines, save
 from appliance.selftest.browser import Answer
+from appliance.selftest.consenting import Said
+from appliance.selftest.consenting import consent as talk_through
 from appliance.selftest.kit import Kit, at_midday, local_time, scene_config, wait_for
 from appliance.selftest.seen import PromiseBroken, Seen, Step, Trial, require
 from appliance.vault.passphrases import make_passphrase
@@ -166,7 +168,7 @@ class Rehearsal(Trial):
         self.case = made.path.rstrip("/").split("/")[2]
         expect(self.page.submit(f"/cases/{self.case}/goals", {"goal": GOAL}), 200)
         until = (datetime.now(UTC) + timedelta(days=90)).date().isoformat()
-        consent = {
+        consent: Said = {
             "people-0-name": PERSON,
             "people-0-relation": "parent",
             "people-0-authority": "parent",
@@ -179,7 +181,7 @@ class Rehearsal(Trial):
             "given": "signed",
             "choice": "y",
         }
-        expect(self.page.submit(f"/cases/{self.case}/consent", consent), 200)
+        expect(talk_through(self.case, consent, self.page.get, self.page.send), 200)
         return f"case {self.case}, one goal, consent to filming for {self.limit} s at a time"
 
     def arm(self) -> str:

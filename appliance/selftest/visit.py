@@ -10,11 +10,11 @@ from appliance.protocol.permits import Permit
 from appliance.protocol.requests import Enrol, SetTime, place_request
 from appliance.protocol.status import RecorderStatus
 from appliance.records.clock import SystemClock, Vouch
-from appliance.records.files import new_id, save
+from appliance.records.files import new_id, save, save_fact
 from appliance.records.signing import sign_fact
 from appliance.selftest.kit import Kit
 from appliance.vault.cases import Cases, Details, OpenCase
-from appliance.vault.keys import PrivateKeys
+from appliance.vault.keys import PrivateKeys, lock
 
 
 def enrol(kit: Kit, service: PrivateKeys, practitioner: PrivateKeys) -> RecorderStatus:
@@ -70,6 +70,13 @@ class Visit:
         request = SetTime(id=new_id(), boot=now.boot, boottime=now.boottime, note=note)
         place_request(self.kit.home, request)
         self.kit.recorder_shows("an answer", lambda s: request.id in s.answers)
+
+    def let_in(self, passphrase: str) -> None:
+        """What the set-up of the page would have written: the practitioner's key, under this."""
+        place = self.kit.home.keys.of(self.keys.card().name)
+        place.mkdir(parents=True)
+        save(place.identity, lock(self.keys, passphrase, work=10), mode=0o600)
+        save_fact(place.card, self.keys.card())
 
     def permit(self, **changes: Any) -> Permit:
         """A permit that is right in every field, but for `changes`."""

@@ -15,6 +15,7 @@ recipient could seal something to a case, so the seal alone says nothing of who 
     cases/<id>/documents/consent-0001-<home>.age
                                             numbered by the home that wrote it, none is overwritten;
                                             in force is what nothing replaces (`vault.versions`)
+    cases/<id>/drafts/                      a consent that is being talked through; it stays here
     cases/<id>/clips/                       the moments that were chosen (`casework.clips`)
     cases/<id>/derived/<recording>/         what was mended of a film (`casework.repair`)
     cases/<id>/withdrawal                   the signed order, once the family has withdrawn

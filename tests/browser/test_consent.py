@@ -1,29 +1,20 @@
-"""A consent that is signed on the screen, its receipt, what is taken back, and the log."""
+"""A consent that is signed on the screen, its receipt, what is taken back, and the log; and what a
+visit costs in taps and pages."""
 
-from datetime import UTC, datetime, timedelta
+import pytest
+from playwright.sync_api import Browser
 
-from playwright.sync_api import Page
-
+from appliance.bench import walk
 from appliance.selftest.kit import Kit
-from tests.browser.conftest import Brought, Visitor
+from tests.browser.conftest import PHONE, TABLET, Brought, Visitor
+from tests.browser.consenting import NOBODY, PARENT, record, talk_through
 
-IN_TWO_MONTHS = (datetime.now(UTC) + timedelta(days=60)).date().isoformat()
-
-
-def sign(page: Page, person: int) -> None:
-    """Draw with the mouse where a person signs."""
-    field = page.locator(".app-sign").nth(person)
-    box = field.bounding_box()
-    assert box is not None
-    across, down = box["width"] / 8, box["height"] / 4
-    # Each point by its place in the field: the kit's line above may grow meanwhile and move it.
-    field.hover(position={"x": across, "y": 2 * down})
-    page.mouse.down()
-    for step in range(1, 7):
-        field.hover(position={"x": across * (step + 1), "y": down * (1 + 2 * (step % 2))})
-    page.mouse.up()
+WIDE, ENLARGED = (1440, 900), (320, 256)
+"""The last is a screen of 1280 by 1024 at 400 percent."""
+EVERY = (PHONE, TABLET, WIDE, ENLARGED)
 
 
+@pytest.mark.timeout(900)
 def test_a_consent_is_signed_on_the_screen_and_taken_back_in_part(
     kit: Kit, visitor: Visitor, brought: Brought
 ) -> None:
@@ -35,42 +26,86 @@ def test_a_consent_is_signed_on_the_screen_and_taken_back_in_part(
     page.fill("#label", "R and K")
     page.fill("#check_word", "lantern")
     visitor.press("Add this family")
-    visitor.sees("Today's visit")
-    case = visitor.path
-    visitor.go(f"{case}/consent")
-    # A long form keeps the page unlocked while it is written.
+    case = visitor.path.removesuffix("/goals")
+    page.get_by_label("No goals yet").check()
+    visitor.press("Save")
+    visitor.press("I have read this out")
+    visitor.press("Continue")
+    visitor.sees("Write a name for this person.")
+    assert page.title().startswith("Error: ")
+    assert page.evaluate("document.activeElement.classList.contains('nhsuk-error-summary')")
+    visitor.look("30-consent-refused", EVERY)
+    # Whoever writes keeps the page unlocked.
     with page.expect_request("**/status.json?watching"):
-        page.fill("#people-0-name", "Alex")
-    page.fill("#people-0-relation", "mother")
-    page.get_by_label("Yes, with parental responsibility").first.check()
-    page.fill("#people-0-child", "Robin")
-    page.get_by_label("Filming, and looking at the film together").first.check()
-    page.get_by_label("Chosen clips may be shown at training events").first.check()
-    page.get_by_label("5 minutes", exact=True).check()
-    page.fill("#valid_until", IN_TWO_MONTHS)
-    page.fill("#language", "English")
-    page.fill("#worries", "Will the neighbours see the light?")
-    page.get_by_label("Signed on this screen").check()
-    page.get_by_label("Everybody chose this themselves").check()
-    visitor.press("Record the consent")
+        page.fill("#name", "Alex")
+    visitor.go(f"{case}/consent/promises")
+    people = (("Alex", "mother", PARENT), ("Sam", "uncle", NOBODY))
+    seen = []
+
+    def look(step: str) -> None:
+        if step not in seen:
+            seen.append(step)
+            visitor.look(f"31-consent-{step}", EVERY)
+
+    talk_through(visitor, people, "300", no=["peers"], look=look)
+    assert len(seen) == 11
+    page.go_back()
+    page.go_back()
+    visitor.sees("The answer was")
+    page.go_forward()
+    page.go_forward()
+    visitor.sees("Is this everybody, and is it right?")
+    record(visitor, "Signed on this screen")
+    visitor.sees("Alex, this is what you said")
+    assert not page.get_by_text("Sam").count() and not page.get_by_text("R and K").count()
+    visitor.look("32-consent-sign", EVERY)
+    visitor.press("Done")
     visitor.sees("Let this person sign here")
-    visitor.look("30-consent-not-signed")
-    sign(page, 0)
-    visitor.look("31-consent-signed")
-    visitor.press("Record the consent")
+    walk.draw(page)
+    page.reload()
+    visitor.sees("Alex, this is what you said")
+    walk.draw(page)
+    visitor.press("Clear")
+    walk.draw(page)
+    visitor.look("33-consent-signed", EVERY)
+    visitor.press("Done")
+    visitor.sees("Sam, this is what you said")
+    page.go_back()
+    visitor.sees("Alex, this is what you said")
+    page.go_forward()
+    visitor.sees("Sam, this is what you said")
+    walk.draw(page)
+    visitor.press("Done")
+    page.wait_for_url("**/arm")
+    page.go_back()
+    visitor.go(case)
     visitor.sees("Films of up to 5 minutes")
-    visitor.look("32-case-with-receipt")
+    assert len(list((kit.home.cases).glob("*/documents/consent-*"))) == 1
+    visitor.look("34-case-with-receipt")
     visitor.go(f"{case}/consent/receipt")
-    assert page.locator(".app-signature polyline").count() == 1
+    assert page.locator(".app-signature polyline").count() == 2
     assert page.locator("svg.app-qr").count() == 1
-    visitor.look("33-receipt")
+    visitor.look("35-receipt")
     visitor.go(f"{case}/withdraw")
-    visitor.look("34-take-back")
+    visitor.look("36-take-back")
     page.get_by_label("Chosen clips may be shown at training events").check()
     visitor.press("Take this back")
     visitor.sees("Taken back since")
     visitor.go(f"{case}/hold")
-    visitor.look("35-hold")
+    visitor.look("37-hold")
     visitor.go("/log")
     visitor.sees("One kind of use was taken back")
-    visitor.look("36-log")
+    visitor.look("38-log")
+
+
+@pytest.mark.timeout(900)
+def test_a_visit_with_a_new_family_costs_no_more_taps_and_pages_than_it_may(
+    chromium: Browser,
+) -> None:
+    """As `attune bench walk` prints it, through a real kit to a film."""
+    for on_screen in (False, True):
+        counted = walk.counted(chromium, on_screen)
+        said = f"{counted.taps} taps, {counted.pages} pages, {counted.lengths}"
+        assert counted.taps <= walk.MOST_TAPS, said
+        assert counted.pages <= walk.MOST_PAGES + on_screen, said
+        assert counted.longest <= walk.LONGEST, said

@@ -129,7 +129,7 @@ def test_settings_copies_ending_and_top_up(visitor: Visitor, kit: Kit) -> None:
     visitor.sees("Films are kept until")
     visitor.look("56-ended")
     visitor.press("Begin a top-up: it starts with a new consent")
-    visitor.sees("Who will be in the room")
+    visitor.sees("Read this out first")
     visitor.go(f"{case}/arm")
     visitor.sees("Check your answers before you film")
     visitor.look("57-top-up")

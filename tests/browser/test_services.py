@@ -7,7 +7,7 @@ Pictures of what differs from one service to the next are kept in build/screensh
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,10 +15,18 @@ import pytest
 from appliance.casework.service_settings import parse, shipped
 from appliance.selftest.kit import Kit, wait_for
 from tests.browser.conftest import LAPTOP, PATIENCE, PHONE, Brought, Visitor, new_kit
-from tests.browser.test_visit import IN_TWO_MONTHS, hold
+from tests.browser.consenting import (
+    AUTHORITY,
+    IN_TWO_MONTHS,
+    NOBODY,
+    PARENT,
+    record,
+    talk_through,
+)
+from tests.browser.test_visit import hold
 from tests.support import films
 
-IN_THREE_MONTHS = (datetime.now(UTC) + timedelta(days=90)).date().isoformat()
+IN_THREE_MONTHS = IN_TWO_MONTHS + timedelta(days=30)
 FRAMES = 75
 """What is filmed each time: two and a half seconds."""
 GOAL = "To notice when she starts something herself"
@@ -47,11 +55,6 @@ class Way:
     online: bool = False
 
 
-PARENT, NOBODY, AUTHORITY = (
-    "Yes, with parental responsibility",
-    "No, for themselves alone",
-    "Yes, for a local authority that has it",
-)
 WAYS = (
     Way(
         service="five-minutes-at-home",
@@ -140,31 +143,25 @@ def row(visitor: Visitor, key: str) -> str:
     return found.locator("dd").inner_text()
 
 
-def consent(visitor: Visitor, way: Way, until: str) -> None:
+def consent(visitor: Visitor, way: Way, until: date) -> None:
     """Record what everybody says; the roles and lengths are the service's own."""
     page, service = visitor.page, parse(shipped()[way.service])
-    roles = page.locator("#roles option").evaluate_all("all => all.map(one => one.value)")
-    assert tuple(roles) == service.roles and {role for _n, role, _a in way.people} <= set(roles)
-    asked = page.locator("#people-0-purposes").locator("xpath=ancestor::fieldset[1]").inner_text()
-    assert ("Copies of chosen clips" in asked) is way.copies
-    assert ("over a video call" in asked) is way.online
-    while page.locator(f"#people-{len(way.people) - 1}-name").count() == 0:
-        visitor.press("Add another person")
-    for number in range(page.locator(".app-person").count()):
-        if number < len(way.people):
-            name, relation, right = way.people[number]
-            person = page.locator(".app-person").nth(number)
-            page.fill(f"#people-{number}-name", name)
-            page.fill(f"#people-{number}-relation", relation)
-            person.get_by_label(right).check()
-            page.fill(f"#people-{number}-child", "" if right == NOBODY else "Robin")
-            for tick in person.get_by_role("checkbox").all():
-                tick.check()
-    page.locator(f"[name=limit][value='{60 * way.minutes}']").check()
-    page.fill("#valid_until", until)
-    page.fill("#language", "English")
-    page.get_by_label("Signed on the paper form").check()
-    page.get_by_label("Everybody chose this themselves").check()
+    asked = set()
+
+    def look(step: str) -> None:
+        if step == "who":
+            roles = page.locator("#roles option").evaluate_all("all => all.map(one => one.value)")
+            assert tuple(roles) == service.roles
+            assert {role for _name, role, _right in way.people} <= set(roles)
+        if step == "practical":
+            lengths = page.locator("[name=limit]:not([value=custom])")
+            offered = lengths.evaluate_all("all => all.map(one => one.value / 60)")
+            assert tuple(offered) == service.film_minutes and way.minutes in offered
+        if step.startswith("agree-"):
+            asked.add(step.removeprefix("agree-"))
+
+    talk_through(visitor, way.people, str(60 * way.minutes), until, look=look)
+    assert ("copies" in asked) is way.copies and ("online-review" in asked) is way.online
 
 
 def film(visitor: Visitor, kit: Kit, case: str, way: Way) -> str:
@@ -264,9 +261,7 @@ def test_a_family_is_led_through_the_whole_course(
     page.get_by_label("What you call this family").fill(f"R and K, {way.service}")
     page.get_by_label("A word the family chooses").fill(WORD)
     visitor.press("Add this family")
-    visitor.sees("Today's visit")
-    case = visitor.path
-    visitor.follow("Goals")
+    case = visitor.path.removesuffix("/goals")
     page.get_by_label("A goal").fill(GOAL)
     visitor.press("Save")
     course = f"{case}/course"
@@ -288,12 +283,10 @@ def test_a_family_is_led_through_the_whole_course(
 
     # Everybody agrees for themselves.
     visitor.go(f"{case}/consent")
-    lengths = page.locator("[name=limit]:not([value=custom])")
-    offered = lengths.evaluate_all("all => all.map(one => one.value / 60)")
-    assert tuple(offered) == service.film_minutes and way.minutes in offered
     consent(visitor, way, IN_TWO_MONTHS)
     visitor.look(f"{name}-consent", WIDTHS)
-    visitor.press("Record the consent")
+    record(visitor)
+    visitor.go(case)
     visitor.sees(f"Films of up to {way.minutes} min")
 
     # The first cycle, and the second at another visit: the family says its word again.
@@ -357,13 +350,13 @@ def test_a_family_is_led_through_the_whole_course(
     visitor.sees("The work with this family has ended.")
     visitor.go(course)
     visitor.press("Begin a top-up: it starts with a new consent")
-    visitor.sees("Who will be in the room")
+    visitor.sees("Read this out first")
     top_up = visitor.path
     visitor.go(f"{case}/arm")
     visitor.sees("A top-up needs a consent of its own.")
     visitor.go(top_up)
     consent(visitor, way, IN_THREE_MONTHS)
-    visitor.press("Record the consent")
+    record(visitor)
     third = film(visitor, kit, case, way)
     choose(visitor, third, "They sing together", False)
     visitor.go(course)

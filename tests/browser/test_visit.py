@@ -4,14 +4,13 @@ Pictures of every page at three widths are kept in build/screenshots.
 """
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from playwright.sync_api import Locator
 
 from appliance.selftest.kit import Kit, wait_for
 from tests.browser.conftest import DRAWN, PASSPHRASE, PATIENCE, Brought, Visitor
-
-IN_TWO_MONTHS = (datetime.now(UTC) + timedelta(days=60)).date().isoformat()
+from tests.browser.consenting import NOBODY, PARENT, record, talk_through
 
 FLAG = """canvas => {
   const line = canvas.getContext("2d").getImageData(0, 6 * devicePixelRatio, canvas.width, 1).data;
@@ -105,32 +104,19 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
     page.get_by_label("A word the family chooses").fill("lantern")
     visitor.look("06-new-case")
     visitor.press("Add this family")
-    visitor.sees("Today's visit")
-    case = visitor.path
-    visitor.look("07-case-to-do")
-    visitor.follow("Goals")
+    case = visitor.path.removesuffix("/goals")
     page.get_by_label("A goal").fill("To notice when she starts something herself")
-    visitor.look("08-goals")
+    visitor.look("07-goals")
     visitor.press("Save")
+    visitor.sees("Read this out first")
+    visitor.go(case)
+    visitor.look("08-case-to-do")
     visitor.follow("Consent")
-    visitor.look("09-consent")
+    talk_through(visitor, look=lambda step: visitor.look(f"09-consent-{step}"))
     visitor.press("Record the consent")
-    visitor.sees("Choose how long one film may be")
+    visitor.sees("Say how it was given")
     visitor.look("10-consent-refused")
-    page.fill("#people-0-name", "Alex")
-    page.fill("#people-0-relation", "mother")
-    page.get_by_label("Yes, with parental responsibility").first.check()
-    page.fill("#people-0-child", "Robin")
-    page.get_by_label("Filming, and looking at the film together").first.check()
-    page.get_by_label("Another length, in seconds").check()
-    page.get_by_label("Seconds", exact=True).fill("600")
-    page.fill("#valid_until", IN_TWO_MONTHS)
-    page.fill("#language", "English")
-    page.get_by_label("Signed on the paper form").check()
-    page.get_by_label("Everybody chose this themselves").check()
-    visitor.press("Record the consent")
-    visitor.sees("Films of up to 10 minutes")
-    visitor.follow("Get ready to film")
+    record(visitor)
     visitor.sees("Alex (mother): agrees")
     visitor.look("11-arm")
     visitor.press("Turn the button on")
@@ -273,27 +259,11 @@ def test_the_same_visit_with_javascript_off(
     page.fill("#label", "R and K")
     page.fill("#check_word", "lantern")
     visitor.press("Add this family")
-    visitor.sees("Today's visit")
-    case = visitor.path
-    visitor.follow("Goals")
+    case = visitor.path.removesuffix("/goals")
     page.get_by_label("No goals yet").check()
     visitor.press("Save")
-    visitor.follow("Consent")
-    visitor.press("Add another person")
-    assert page.locator("#people-2-name").count() == 1
-    page.fill("#people-0-name", "Alex")
-    page.fill("#people-0-relation", "mother")
-    page.get_by_label("Yes, with parental responsibility").first.check()
-    page.fill("#people-0-child", "Robin")
-    page.get_by_label("Filming, and looking at the film together").first.check()
-    page.get_by_label("Another length, in seconds").check()
-    page.get_by_label("Seconds", exact=True).fill("600")
-    page.fill("#valid_until", IN_TWO_MONTHS)
-    page.fill("#language", "English")
-    page.get_by_label("Signed on the paper form").check()
-    page.get_by_label("Everybody chose this themselves").check()
-    visitor.press("Record the consent")
-    visitor.follow("Get ready to film")
+    talk_through(visitor, (("Alex", "mother", PARENT), ("Sam", "uncle", NOBODY)))
+    record(visitor)
     visitor.press("Turn the button on")
     kit.recorder_shows("ready", lambda s: s.state == "ready")
     page.locator("#virtual-button button").click()

@@ -61,10 +61,11 @@ ROOMS = {
     "web_ui.keeper": "errors records protocol web_ui.session web_ui.housekeeping",
     "web_ui.errors": "errors web_ui.wording web_ui.session",
     "web_ui.forms": "errors web_ui.wording",
+    "web_ui.consent_form": "errors records protocol casework web_ui.wording web_ui.forms",
     "web_ui.answers": "errors web_ui.wording web_ui.session",
     "web_ui.pages": "errors records viewer age film protocol factory_reset vault casework "
     "web_ui.wording web_ui.system web_ui.player web_ui.session web_ui.housekeeping web_ui.errors "
-    "web_ui.forms web_ui.answers",
+    "web_ui.forms web_ui.consent_form web_ui.answers",
     "web_ui.app": "records config vault casework web_ui.wording web_ui.system web_ui.session "
     "web_ui.recorder web_ui.errors web_ui.forms web_ui.pages",
     "web_ui.__main__": "errors memory records config program factory_reset web_ui.wording "

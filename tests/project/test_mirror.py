@@ -11,6 +11,7 @@ COMMANDS, ARMING = "appliance/commands/test_main", "web_ui/pages/test_cases"
 VERBS = "appliance/base/test_verbs"
 SENDER = "appliance/sync/test_sender"
 WITHDRAWAL, READMISSION = (f"appliance/casework/test_{n}" for n in ("withdrawal", "readmission"))
+STEPS = "web_ui/pages/test_consent_steps"
 FORGOTTEN, STATUS = (f"web_ui/pages/test_{n}" for n in ("forgotten_passphrase", "status"))
 
 ELSEWHERE = {
@@ -39,6 +40,7 @@ ELSEWHERE = {
     "appliance.errors": "web_ui/test_errors",
     # Half of something that is only right as a whole.
     "appliance.casework.closing": WITHDRAWAL,
+    "appliance.casework.consent_draft": STEPS,
     "appliance.casework.forks": "web_ui/pages/test_forks",
     "appliance.base.people": READMISSION,
     "appliance.base.cases": "appliance/base/custody/test_anew",
@@ -107,10 +109,14 @@ ELSEWHERE = {
         for name in ("browser", "demo", "faults", "kit", "rehearsal", "seen", "visit")
     },
     # What pages share, tested on the page that somebody sees.
+    # Of every visit that is tried, and of the browser's.
+    "appliance.selftest.consenting": STEPS,
+    "appliance.bench.walk": "browser/test_consent",
     "web_ui.app": "web_ui/test_views",
     "web_ui.parts": "web_ui/test_views",
     "web_ui.forms": "web_ui/test_bad_input",
     "web_ui.recorder": STATUS,
+    "web_ui.consent_form": STEPS,
     "web_ui.keeper": "web_ui/pages/test_course",
     "web_ui.housekeeping": "web_ui/pages/test_course",
     "web_ui.pages.arming": ARMING,

@@ -54,6 +54,7 @@ SEALED_TO = {
         "[parse_recipient(self.record.recipient)]",
         "service.recipients(*team)",
     },
+    "appliance.casework.consent_draft": {"[parse_recipient(case.record.recipient)]"},
     "appliance.casework.shares": {"recipients"},
     # A passphrase.
     "appliance.vault.keys": {"[ScryptRecipient(normalised(passphrase), work)]"},

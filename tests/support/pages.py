@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
 import msgspec
 from flask.testing import FlaskClient
@@ -31,6 +31,7 @@ from appliance.records.clock import Vouch, judge
 from appliance.records.files import from_json, new_id, save_fact
 from appliance.records.signing import Signer, open_note
 from appliance.selftest.browser import Forms
+from appliance.selftest.consenting import Said, consent
 from appliance.vault.cases import OpenCase
 from appliance.vault.keys import PrivateKeys, lock
 from tests.support import films
@@ -269,6 +270,21 @@ class Browser:
         form |= {name.replace("__", "-"): value for name, value in fields.items()}
         return self.post(action or path, {name: v for name, v in form.items() if v is not None})
 
+    def consent(self, case: str, **said: object) -> Page:
+        """Talk through a consent, step by step, and record it: CONSENT says what, `__` in a name
+        stands for a dash, and None for what is not said. Whatever is refused comes back."""
+        words = {n.replace("__", "-"): value for n, value in said.items() if value is not None}
+        token = self.get("/cases/new").form("/cases/new")["csrf_token"]
+
+        def send(path: str, fields: Said, action: str) -> Page:
+            if "/agree/" not in action:
+                return self.submit(path, action, **fields)
+            # Not every question is looked at: hundreds of tests begin with a consent.
+            data = {"csrf_token": token, **fields}
+            return self._send("POST", action, follow_redirects=False, data=data)
+
+        return consent(case, cast(Said, words), self.get, send)
+
     def token(self) -> str:
         """The token of this browser's session."""
         with self._client.session_transaction(base_url=f"https://{self._host}") as session:
@@ -286,8 +302,7 @@ class Browser:
             path,
             method=method,
             base_url=f"https://{self._host}",
-            follow_redirects=True,
-            **options,  # type: ignore[arg-type]
+            **({"follow_redirects": True} | options),  # type: ignore[arg-type]
         )
         return Page(response)
 
@@ -371,12 +386,12 @@ class WebKit:
         self.recorder.carry_out()
         return page
 
-    def make_case(self, label: str = "The family", **consent: object) -> str:
+    def make_case(self, label: str = "The family", **said: object) -> str:
         """A case with a goal and a consent to filming; returns its id."""
         page = self.browser.submit("/cases/new", label=label, check_word="lantern")
         case = page.path.split("/")[2]
         self.browser.submit(f"/cases/{case}/goals", goal="To notice when she starts something")
-        self.browser.submit(f"/cases/{case}/consent", **(CONSENT | consent))
+        self.browser.consent(case, **(CONSENT | said))
         return case
 
     def open_case(self, case: str) -> OpenCase:

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from wtforms import BooleanField
 
 from appliance.casework.clips import marks_of
-from appliance.casework.consent import Enough, consent_of, may_be_made
+from appliance.casework.consent import Consent, Enough, consent_of, may_be_made
 from appliance.casework.course import course_of
 from appliance.casework.forks import forks, has_two_consents
 from appliance.errors import BadInput, BadSignature, Incomplete, NotOpened
@@ -111,7 +111,8 @@ def new() -> ResponseReturnValue:
     )
     holder.word_said = {case.id}
     parts().note("case-made", case=case.id)
-    return redirect(url_for("cases.one", case=case.id), 303)
+    # What comes next with a new family.
+    return redirect(url_for("cases.goals", case=case.id), 303)
 
 
 @pages.get("/<id:case>")
@@ -174,7 +175,8 @@ def goals(case: str) -> ResponseReturnValue:
             every = (*known.goals, *added)
             opened.write(Goals(goals=every, not_yet=form.not_yet.data and not every))
             parts().note("goals-written", case=case)
-            return redirect(url_for("cases.one", case=case), 303)
+            asked = opened.has(Consent)
+            return redirect(url_for("cases.one" if asked else "consent.show", case=case), 303)
     both = shown_forks(opened, stem_of(Goals))
     page = case_page("goals.html", opened, form=form, known=known, forks=both)
     return page, 400 if form.errors else 200

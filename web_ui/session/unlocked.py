@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
+from appliance.casework.consent_draft import ConsentDraft
 from appliance.casework.shares import Received, received
 from appliance.errors import CaseWithdrawn, NoMatch, NotOpened
 from appliance.protocol.cards import Card
@@ -58,6 +59,9 @@ class Practitioner:
         """The service's orders to let them in that were refused since, by number."""
         self.here: dict[str, str] = {}
         """The consent of those who are here today, by case, as they said since the unlock."""
+        self.refused: dict[str, tuple[object, ConsentDraft]] = {}
+        """By case, a step of a consent and what was last refused there: in memory only, to be shown
+        with what is wrong."""
         self._home = home
         self._cases = Cases(home, lambda: self.now(clock))
         self._settle = settle
@@ -128,6 +132,7 @@ class Practitioner:
         with self._lock:
             self._open.pop(name, None)
             self._details.pop(name, None)
+            self.refused.pop(name, None)
         self.viewing.close(name)
 
     def close(self) -> None:
@@ -136,6 +141,7 @@ class Practitioner:
             self._gone = True
             self._open.clear()
             self._details.clear()
+            self.refused.clear()
         self.work.close()
         self.copying.close()
         self.viewing.close()

@@ -163,10 +163,10 @@ function offerTime() {
 
 function showWhatIsChosen() {
   for (const part of document.querySelectorAll("[data-when]")) {
-    const [name, value] = part.dataset.when.split("=");
+    const [name, values] = part.dataset.when.split("=");
     const choices = document.querySelectorAll(`input[name="${name}"]`);
     const set = () => {
-      part.hidden = ![...choices].some((choice) => choice.checked && choice.value === value);
+      part.hidden = ![...choices].some((choice) => choice.checked && values.split("|").includes(choice.value));
     };
     for (const choice of choices) choice.addEventListener("change", set);
     set();

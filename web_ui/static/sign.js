@@ -1,11 +1,11 @@
 // Signing on the screen: what is drawn goes into a hidden field as strokes, "x,y x,y|x,y x,y".
 
-const WIDTH = 1000, HEIGHT = 300, LONGEST = 6000;
+const WIDTH = 1000, HEIGHT = 600, LONGEST = 6000;
 
 for (const place of document.querySelectorAll("[data-sign]")) {
   place.hidden = false;
   const canvas = place.querySelector("canvas");
-  const field = place.querySelector("input");
+  const field = place.querySelector("input[name=signature]");
   const pen = canvas.getContext("2d");
   pen.lineWidth = 6;
   pen.lineCap = pen.lineJoin = "round";
@@ -48,7 +48,7 @@ for (const place of document.querySelectorAll("[data-sign]")) {
   const end = () => { stroke = null; };
   canvas.addEventListener("pointerup", end);
   canvas.addEventListener("pointercancel", end);
-  place.querySelector("button").addEventListener("click", () => {
+  place.querySelector("[data-clear]").addEventListener("click", () => {
     strokes = [];
     keep();
     draw();

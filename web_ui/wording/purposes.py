@@ -16,3 +16,18 @@ def purposes_in_words() -> Mapping[str, str]:
         "online-review": _("Looking at the film together over a video call"),
         "filming-review": _("Filming the shared review itself, for the practitioner to learn from"),
     }
+
+
+def purposes_as_said() -> Mapping[str, str]:
+    """The same, as each person says it for themselves."""
+    return {
+        "filming": _("I agree to be filmed, and to look at the film together."),
+        "supervisor": _("I agree that the practitioner's supervisor may watch chosen clips."),
+        "peers": _("I agree that colleagues in training together may watch chosen clips."),
+        "training": _("I agree that chosen clips may be shown at training events."),
+        "copies": _("I agree that our family may have copies of chosen clips."),
+        "online-review": _("I agree to look at the film together over a video call."),
+        "filming-review": _(
+            "I agree that the shared review itself is filmed, for the practitioner to learn from."
+        ),
+    }

@@ -18,10 +18,14 @@ def in_words(moment: datetime) -> str:
     )
 
 
+def day_in_words(day: date) -> str:
+    """'21 November 2026'."""
+    return format_date(day, "d MMMM y", locale=locale())
+
+
 def last_day_before(end: datetime) -> str:
     """'21 November 2026': the last whole day before a midnight."""
-    day = (end - timedelta(microseconds=1)).astimezone()
-    return format_date(day, "d MMMM y", locale=locale())
+    return day_in_words((end - timedelta(microseconds=1)).astimezone().date())
 
 
 def until_words(end: datetime) -> str:

@@ -119,23 +119,15 @@ def test_a_consent_of_an_older_form_allows_nothing_until_it_is_talked_through_ag
     assert found is not None
     opened.write(_Older(purposes=("filming",), valid_until=found.valid_until))
     assert "Record consent first" in kit.browser.get(f"/cases/{case}/arm").words
-    kit.browser.submit(f"/cases/{case}/consent", **CONSENT)
+    kit.browser.consent(case, **CONSENT)
     assert "Record consent first" not in kit.browser.get(f"/cases/{case}/arm").words
-
-
-def test_people_who_were_there_before_are_filled_in_and_nothing_they_said(kit: WebKit) -> None:
-    case = kit.make_case(given="drawn", people__0__signature=SIGNATURE, worries="one")
-    form = kit.browser.get(f"/cases/{case}/consent").form(f"/cases/{case}/consent")
-    assert form["people-0-name"] == ["Alex"] and form["people-0-child"] == ["Robin"]
-    assert form["people-0-signature"] == [""] and form["worries"] == [""]
-    assert "people-0-purposes" not in form
 
 
 def test_a_consent_once_recorded_is_never_changed(kit: WebKit) -> None:
     case = kit.make_case()
     first = kit.home.case(case) / "documents" / "consent-0001.age"
     before = first.read_bytes()
-    kit.browser.submit(f"/cases/{case}/consent", **(CONSENT | {"language": "Welsh"}))
+    kit.browser.consent(case, **(CONSENT | {"language": "Welsh"}))
     assert first.read_bytes() == before
     found = kit.open_case(case).read(Consent)
     assert found is not None and found.language == "Welsh"

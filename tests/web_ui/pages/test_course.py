@@ -112,7 +112,7 @@ def test_the_whole_course_of_each_service(kit: WebKit, name: str, film: bytes) -
     assert "needs a consent of its own" in kit.browser.get(f"/cases/{case}/arm").words
     kit.pass_by(60)
     form: dict[str, object] = {"people__0__purposes": ["filming"], "given": "signed", "choice": "y"}
-    kit.browser.submit(f"/cases/{case}/consent", limit=str(limit), valid_until="2027-03-01", **form)
+    kit.browser.consent(case, limit=str(limit), valid_until="2027-03-01", **form)
     assert "needs a consent" not in kit.browser.get(f"/cases/{case}/arm").words
     told = json.loads(kit.browser.get(f"{url}/outcome.json").text)
     assert (told["courses"], told["films"], told["reviews"]) == (2, 2, 2)

@@ -134,7 +134,7 @@ def test_of_two_consents_only_what_both_allow_counts_until_it_is_recorded_anew(
     assert "No consent to film" in kit.browser.get(f"/cases/{case}").words
     for page in ("forks", "consent"):
         assert "only what both allow counts" in kit.browser.get(f"/cases/{case}/{page}").words
-    kit.browser.submit(f"/cases/{case}/consent", **CONSENT)
+    kit.browser.consent(case, **CONSENT)
     assert len(kit.open_case(case).versions(Consent)) == 1
     assert "No consent to film" not in kit.browser.get(f"/cases/{case}").words
 

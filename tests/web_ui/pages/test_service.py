@@ -1,6 +1,7 @@
 """The service's settings on the page: what they change, and what they can never change."""
 
 import io
+import re
 from datetime import datetime, timedelta
 
 import pytest
@@ -29,9 +30,11 @@ def test_a_kit_can_be_given_each_of_the_five_services(kit: WebKit, name: str) ->
     page = kit.browser.submit("/service", which=name)
     service = parse(shipped()[name])
     assert page.status == 200 and service.title in page.words
-    form = kit.browser.get(f"/cases/{kit.make_case(limit=60 * service.film_minutes[0])}/consent")
+    url = f"/cases/{kit.make_case(limit=str(60 * service.film_minutes[0]))}/consent"
+    who = kit.browser.submit(url, f"{url}/promises")
     for role in service.roles:
-        assert f'<option value="{role}">' in form.text
+        assert f'<option value="{role}">' in who.text
+    form = kit.browser.get(f"{url}/practical")
     offered = [minutes for minutes in range(1, 61) if f'value="{60 * minutes}"' in form.text]
     assert tuple(offered) == service.film_minutes
 
@@ -70,9 +73,12 @@ def test_a_length_that_the_service_does_not_film_is_refused(kit: WebKit) -> None
 def test_what_the_service_does_not_do_is_not_asked_and_not_done(kit: WebKit) -> None:
     give(kit, "offers = []")
     case = kit.make_case()
-    form = kit.browser.get(f"/cases/{case}/consent").text
-    assert 'value="copies"' not in form and 'value="online-review"' not in form
-    assert 'value="supervisor"' in form
+    kit.browser.submit(f"/cases/{case}/consent", f"/cases/{case}/consent/promises")
+    asked = kit.browser.get(f"/cases/{case}/consent/check").text
+    assert "/agree/copies" not in asked and "/agree/online-review" not in asked
+    assert "/agree/supervisor" in asked
+    who = re.search(f"/cases/{case}/consent/[a-z2-7]{{16}}/", asked)
+    assert who and kit.browser.get(f"{who[0]}agree/copies").status == 404
     assert kit.browser.get(f"/cases/{case}/copies").status == 403
     assert kit.browser.get(f"/cases/{case}/import").status == 403
     assert f"/cases/{case}/import" not in kit.browser.get(f"/cases/{case}").text

@@ -78,7 +78,7 @@ def test_a_clip_over_the_time_when_a_visitor_walked_in_is_neither_shared_nor_cop
     """Nor is any other of that film: a clip says nothing of who stood beside the camera."""
     kit, url = family.kit, f"/cases/{family.id}"
     agreed = {"people__0__purposes": ["filming", "supervisor", "copies"]}
-    kit.browser.submit(f"{url}/consent", **(CONSENT | agreed))
+    kit.browser.consent(family.id, **(CONSENT | agreed))
     kit.browser.submit(f"{url}/arm")
     kit.recorder.show(state="filming", case=family.id, recording=family.clip.recording)
     kit.browser.submit(url, f"{url}/newcomer")
@@ -89,7 +89,7 @@ def test_a_clip_over_the_time_when_a_visitor_walked_in_is_neither_shared_nor_cop
         assert not family.sealed
         assert "has not agreed" in kit.browser.get(f"{url}/copies").words
         kit.pass_by(60)
-        kit.browser.submit(f"{url}/consent", **(CONSENT | agreed))
+        kit.browser.consent(family.id, **(CONSENT | agreed))
 
 
 def test_what_was_taken_back_under_a_hold_is_still_here_and_neither_shared_nor_copied(
@@ -97,7 +97,7 @@ def test_what_was_taken_back_under_a_hold_is_still_here_and_neither_shared_nor_c
 ) -> None:
     kit, url = family.kit, f"/cases/{family.id}"
     agreed = {"people__0__purposes": ["filming", "supervisor", "copies"]}
-    kit.browser.submit(f"{url}/consent", **(CONSENT | agreed))
+    kit.browser.consent(family.id, **(CONSENT | agreed))
     clip = family.clip.id
     assert f'value="{clip}"' in kit.browser.get(f"{url}/copies").text
     held = {"role": "safeguarding lead", "reason": "a reason", "review": "2026-12-24"}
@@ -183,9 +183,7 @@ def test_it_ends_when_filming_is_taken_back(family: Family) -> None:
 def test_it_ends_when_a_new_consent_does_not_name_it(family: Family) -> None:
     family.share()
     sent = {"people__0__purposes": ["filming"], "given": "signed", "choice": "y"}
-    family.kit.browser.submit(
-        f"/cases/{family.id}/consent", limit="300", valid_until="2027-02-01", **sent
-    )
+    family.kit.browser.consent(family.id, limit="300", valid_until="2027-02-01", **sent)
     assert family.sealed == []
 
 

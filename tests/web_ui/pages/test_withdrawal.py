@@ -310,7 +310,7 @@ def test_filming_that_is_taken_back_stops_the_camera_and_shows_no_film(kit: WebK
     assert kit.browser.get(f"/cases/{case}/films/{film}/video", Range="bytes=0-9").status == 410
     kit.recorder.show(state="idle")
     assert "withdrew consent to filming" in kit.browser.get(f"/cases/{case}/arm").words
-    kit.browser.submit(f"/cases/{case}/consent", **CONSENT)
+    kit.browser.consent(case, **CONSENT)
     assert kit.browser.get(f"/cases/{case}/films/{film}/video", Range="bytes=0-9").status == 206
 
 

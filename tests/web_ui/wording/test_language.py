@@ -13,6 +13,7 @@ from babel.messages.pofile import read_po
 
 from appliance.casework.clips import marks_of
 from appliance.casework.consent import Consent
+from appliance.casework.consent_draft import draft_of
 from appliance.casework.reviews import Review
 from appliance.casework.service_settings import Service, parse, shipped
 from appliance.errors import KitError, Reason
@@ -23,7 +24,7 @@ from appliance.vault.cases import Goals
 from tests.support import films
 from tests.support.forks import copied
 from tests.support.moments import keep_clip, keep_still
-from tests.support.pages import NOW, Browser, WebKit, practitioner, service
+from tests.support.pages import CONSENT, NOW, Browser, WebKit, practitioner, service
 from tests.support.places import ROOT
 from tests.support.pseudo import CLOSE, LANGUAGE, OPEN, catalogue, not_translated
 from web_ui.app import create_app
@@ -102,14 +103,25 @@ def fill(kit: WebKit, translations: Path | None) -> tuple[str, list[str]]:
     for one in (opened, there.case):
         one.write(known)
     there.arrives()
-    names = {"film": film, "clip": clip.id, "still": still.id, "moment": clip.id, "review": review}
+    # A consent that waits for its signature.
+    kit.browser.consent(case, **(CONSENT | {"given": "drawn"}))
+    draft = draft_of(opened, NOW)
+    assert draft and draft.choice
+    names = {
+        "person": draft.people[0].id,
+        "film": film,
+        "clip": clip.id,
+        "still": still.id,
+        "moment": clip.id,
+        "review": review,
+    }
     if translations:
         speak(kit, translations)
     pages, left_out = [], set()
     for rule in kit.app.url_map.iter_rules():
         if "GET" not in (rule.methods or ()) or rule.endpoint in ("assets", "setup.show"):
             continue
-        path = rule.rule.replace("<id:case>", case)
+        path = rule.rule.replace("<id:case>", case).replace("<purpose>", "filming")
         for name, value in names.items():
             path = path.replace(f"<id:{name}>", value)
         if "<" in path:
@@ -169,11 +181,11 @@ def test_every_refused_form_does_too(kit: WebKit, translations: Path) -> None:
     case, _pages = fill(kit, translations)
     for path in (
         "/cases/new",
-        f"/cases/{case}/consent",
+        f"/cases/{case}/consent/practical",
         f"/cases/{case}/arm",
         "/passphrase",
     ):
-        page = kit.browser.submit(path, label="", check_word="", films="0")
+        page = kit.browser.submit(path, label="", check_word="", films="0", limit="")
         assert page.status in (400, 403), path
         assert not missed(kit, page.text), path
 
