@@ -54,6 +54,7 @@ from web_ui.pages import (
 from web_ui.parts import Parts, parts
 from web_ui.recorder import Recorder
 from web_ui.session import access
+from web_ui.session.current import contact, name_of
 from web_ui.session.enrolment import Enrolment
 from web_ui.session.session import Session
 from web_ui.system.power import power_off
@@ -184,6 +185,7 @@ def create_app(parts: Parts, language: str = "en", translations: Path = CATALOGU
             "language": locale(),
             "this_page": access.this_page,
             "help_part": help.part_here(),
+            "contact": contact,
         }
 
     return app
@@ -203,6 +205,7 @@ def _use_templates(app: Flask) -> None:
     app.jinja_env.filters.update(
         day_in_words=times.day_in_words,
         drawn_height=drawn_height,
+        called=name_of,
         ended=ended_in_words,
         exact=times.exact,
         lasting=times.length,

@@ -18,6 +18,7 @@ Offer = Literal["import", "copies", "online-review"]
 OFFERS: tuple[Offer, ...] = get_args(Offer)
 
 _Title = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+_Contact = Annotated[str, msgspec.Meta(max_length=200)]
 _Minutes = Annotated[int, msgspec.Meta(ge=1, le=60)]
 _Role = Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
 _Number = Annotated[int, msgspec.Meta(ge=1, le=20)]
@@ -27,6 +28,12 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Every setting of a service. The defaults are for a kit that was given no file."""
 
     title: _Title = "Video Interaction Guidance"
+    name: _Contact = ""
+    phone: _Contact = ""
+    email: _Contact = ""
+    address: _Contact = ""
+    """What a family reads on receipt, leaflet and certificate to reach the service; '' is not said.
+    A kit is delivered without: only the service knows them."""
     film_minutes: Annotated[tuple[_Minutes, ...], msgspec.Meta(min_length=1, max_length=8)] = (
         *(3, 5, 10, 20, 45),
     )
@@ -59,6 +66,11 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """How long films are kept after a course has ended."""
     warning_days: Annotated[int, msgspec.Meta(ge=0, le=90)] = 14
     """How long before that the page says what is about to be removed."""
+
+    @property
+    def unreachable(self) -> bool:
+        """True while a family is told no way to reach it."""
+        return not (self.phone.strip() or self.email.strip() or self.address.strip())
 
     @property
     def ratings(self) -> range:

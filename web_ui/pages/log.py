@@ -20,7 +20,7 @@ from appliance.records.audit import HEADS_NAME, MOST_HEADS, Entry, check_heads, 
 from appliance.records.files import Home, paths_in, read_plain
 from web_ui.forms import page_asked
 from web_ui.parts import parts
-from web_ui.session.current import practitioner
+from web_ui.session.current import name_of, practitioner
 from web_ui.wording.language import _, in_words
 from web_ui.wording.log_events import about_in_words, what_in_words, who_in_words
 
@@ -79,7 +79,7 @@ def show() -> ResponseReturnValue:
         "log.html",
         chains=[reading.chain(fault) for reading in readings],
         lines=_folded(
-            Line(when, who_in_words(process), what_in_words(entry), about_in_words(entry))
+            Line(when, who_in_words(process), what_in_words(entry), about_in_words(entry, name_of))
             for when, _, process, entry in lines[:SHOWN]
         ),
         older=page + 1 if len(lines) > SHOWN else 0,

@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from appliance.casework.clips import Kept, shelf
 from appliance.casework.reviews import Rating
+from appliance.casework.service_settings import Service
 from appliance.errors import BadFile, CaseWithdrawn, NoMatch
 from appliance.film.recording import OpenedFilm
 from appliance.protocol.enrolment import Enrolled
@@ -17,6 +18,7 @@ from web_ui.player.open_films import Playable, Viewing
 from web_ui.session.access import this_page
 from web_ui.session.unlocked import Practitioner
 from web_ui.wording.language import _
+from web_ui.wording.people import named, names_in, roster_here
 
 
 def practitioner() -> Practitioner:
@@ -55,6 +57,22 @@ def enrolled_here() -> Enrolled:
     if enrolled is None:
         abort(404)
     return enrolled
+
+
+def name_of(card: str) -> str:
+    """What a page calls whoever has the card of this name."""
+    if "names" not in g:
+        enrolled = parts().enrolled
+        g.names = names_in(roster_here(parts().home, enrolled.chain) if enrolled else None)
+    return named(card, g.names)
+
+
+def contact() -> Service:
+    """How to reach the service; nothing is said where its settings were damaged."""
+    try:
+        return parts().service
+    except BadFile:
+        return Service()
 
 
 def details_of(case: OpenCase) -> Details:

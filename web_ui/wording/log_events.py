@@ -1,6 +1,6 @@
 """The log's codes in words."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import cast
 
 from appliance.records.audit import Entry, Event
@@ -135,8 +135,8 @@ def who_in_words(process: str) -> str:
     return {"recorder": _("Recorder"), "web": _("Page"), "sync": _("Sending")}[process]
 
 
-def about_in_words(entry: Entry) -> str:
-    """What it was about, and why, as far as it says."""
+def about_in_words(entry: Entry, name_of: Callable[[str], str]) -> str:
+    """What it was about, who and why, as far as it says."""
     words = {
         "case": _("case"),
         "recording": _("film"),
@@ -150,6 +150,9 @@ def about_in_words(entry: Entry) -> str:
         f"{words[name]} {value[:4] if len(value) == 16 else value}"
         for name, value in entry.ids.items()
         if name in words and value
+    ]
+    told += [
+        name_of(value) for name, value in entry.ids.items() if name == "practitioner" and value
     ]
     reasons = {"reason": reason_in_words, "why": ended_in_words}
     said = [sentence(entry.ids[name]) for name, sentence in reasons.items() if name in entry.ids]

@@ -2,11 +2,10 @@
 
 from datetime import datetime, timedelta
 
-from appliance.errors import BadInput
 from appliance.protocol.cards import CardChain
-from appliance.protocol.roster import LARGEST, Roster, read_roster
-from appliance.records.files import Home, read_text
+from appliance.records.files import Home
 from web_ui.wording.language import _, ngettext
+from web_ui.wording.people import roster_here
 from web_ui.wording.times import in_words
 
 WARNED_BEFORE = timedelta(days=14)
@@ -14,7 +13,7 @@ WARNED_BEFORE = timedelta(days=14)
 
 def roster_ends(home: Home, service: CardChain, now: datetime) -> str:
     """What the page says of it; '' while there is time, and for a service without a roster."""
-    roster = _own(home, service)
+    roster = roster_here(home, service)
     if roster is None or now < roster.ends - WARNED_BEFORE:
         return ""
     silent, most = (now - roster.at).days, (roster.ends - roster.at).days
@@ -33,11 +32,3 @@ def roster_ends(home: Home, service: CardChain, now: datetime) -> str:
             day=in_words(roster.ends),
         )
     return f"{heard} {after}"
-
-
-def _own(home: Home, service: CardChain) -> Roster | None:
-    """The one that the recorder goes by; of one that a stolen key signed the end still counts."""
-    try:
-        return read_roster(read_text(home.roster, LARGEST), service, before=True)
-    except (BadInput, OSError):
-        return None

@@ -106,6 +106,40 @@ def test_a_review_over_a_video_call_needs_the_services_offer_and_everybodys_agre
     assert ("share that window only" in page.words) is (said == "agreed")
 
 
+REACHED = """
+name = "Leeds Video Team"
+phone = "the number of the service"
+email = "post@example.org"
+address = "Town Hall"
+"""
+
+
+def test_a_family_reads_on_its_receipt_and_certificate_how_to_reach_the_service(
+    kit: WebKit,
+) -> None:
+    give(kit, REACHED)
+    case = kit.make_case()
+    kept = [kit.browser.get(f"/cases/{case}/consent/receipt")]
+    kept.append(kit.browser.submit(f"/cases/{case}/withdraw", confirm="y"))
+    for page in kept:
+        assert page.status == 200, page.path
+        for words in ("Leeds Video Team", "the number of the service", "post@example.org"):
+            assert words in page.words, page.path
+
+
+@pytest.mark.parametrize("name", list(shipped()))
+def test_no_delivered_service_has_an_invented_number_and_the_page_says_what_is_missing(
+    kit: WebKit, name: str
+) -> None:
+    delivered = parse(shipped()[name])
+    assert delivered.unreachable and not delivered.name
+    kit.browser.submit("/service", which=name)
+    assert "Families cannot see how to reach you" in kit.browser.get("/service").words
+    case = kit.make_case(limit=60 * delivered.film_minutes[0])
+    receipt = kit.browser.get(f"/cases/{case}/consent/receipt")
+    assert "Ask your practitioner for the phone number" in receipt.words
+
+
 def test_goals_are_rated_on_the_scale_of_the_service(kit: WebKit) -> None:
     give(kit, "rating_lowest = 1\nrating_highest = 5")
     case = kit.make_case()

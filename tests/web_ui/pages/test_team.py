@@ -13,6 +13,7 @@ from appliance.records.files import from_json, load_fact, save_fact
 from appliance.records.signing import open_note
 from appliance.vault.keys import PrivateKeys, lock
 from tests.support.pages import NOW, PASSPHRASE, Page, WebKit, practitioner
+from web_ui.wording.people import named
 
 OTHER_WORDS = "saddle monsoon gravel bishop turnip easel"
 OTHER = PrivateKeys.generate("practitioner")
@@ -73,7 +74,7 @@ def test_a_practitioner_sees_no_other_practitioners_case(kit: WebKit) -> None:
 
 def test_a_colleague_who_joins_opens_the_case_with_their_own_words(kit: WebKit) -> None:
     case = kit.make_case("R and K")
-    assert OTHER.card().name in join(kit, case, OTHER).words
+    assert named(OTHER.card().name, {}) in join(kit, case, OTHER).words
     # The recorder hears of it: from now on it removes this family's films on their word, too.
     (told,) = (one for one in kit.recorder.requests() if isinstance(one, LetIn))
     text, _ = open_note(told.note, [practitioner().signer.verifier])
@@ -104,7 +105,7 @@ def test_who_was_handed_the_case_takes_it_from_who_gave_it(kit: WebKit) -> None:
     join(kit, case, OTHER)
     change_over(kit, OTHER_WORDS)
     page = leave(kit, case, practitioner())
-    assert practitioner().card().name not in page.words.partition("joins")[0]
+    assert named(practitioner().card().name, {}) not in page.words.partition("joins")[0]
     assert kit.recipient(case) != before
     change_over(kit, PASSPHRASE)
     assert "R and K" not in kit.browser.get("/cases").words
