@@ -242,8 +242,9 @@ def own_card(error: OSError) -> NotPossible:
     if isinstance(error, NotPossible):
         return error
     return NotPossible(
-        "This kit's own card refused something: %(why)s (%(file)s).",
-        "Look at the card: is it full, read-only or worn? Did another kit write it?",
+        "The memory card in this kit could not be read or written: %(why)s (%(file)s).",
+        "Check the memory card: it may be full, read-only or worn out, or another kit "
+        "may have written it.",
         why=error.strerror,
         file=error.filename,
     )

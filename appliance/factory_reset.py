@@ -107,29 +107,28 @@ class SetBack(Fact, frozen=True, kw_only=True, tag="set-back/v1"):
 class ResetRefusal(Reason):
     """Why a kit is not reset. The page and the log use these codes."""
 
-    NOT_SET_UP = "not-set-up", "This kit belongs to no service yet. There is nothing to set back."
+    NOT_SET_UP = "not-set-up", "This kit has no service yet, so there is nothing to reset."
     UNREADABLE = (
         "order-unreadable",
-        "That is no order to set a kit back. Ask your service for the file again.",
+        "That is not a reset file. Ask your service for the file again.",
     )
     NOT_SIGNED = (
         "order-not-signed",
-        "This order was not signed by the service of this kit, or was altered. Nothing was "
-        "removed.",
+        "This kit's service did not sign this reset file, or it was changed. Nothing was deleted.",
     )
     OTHER_KIT = (
         "order-for-other-kit",
-        "This order was made for another kit. Tell your service the number of this one.",
+        "This reset file is for another kit. Tell your service the number of this one.",
     )
     NOT_SENT = (
         "not-all-sent",
-        "Not everything on this kit is with the service yet, so nothing is removed. Let the kit "
-        "send at base until all is confirmed, then try again.",
+        "Not everything on this kit has been uploaded yet, so nothing is deleted. Upload "
+        "at base until it says that everything is uploaded, then try again.",
     )
     OLD_ORDER = (
         "order-of-before",
-        "This order is of an older kind: the service did not look first whether its store still "
-        "holds everything. Ask your service to order it again.",
+        "This reset file is out of date: the service did not check first that its store "
+        "still has everything. Ask your service for a new one.",
     )
     CLOCK_NOT_SET = (
         "clock-not-set",
@@ -138,29 +137,31 @@ class ResetRefusal(Reason):
     )
     NOT_AUDITED = (
         "not-audited",
-        "The service has not looked through its store since it ordered this, or more than seven "
-        "days ago. Ask it for an audit, let the kit send at base, then try again.",
+        "The service has not checked its store since it made this reset file, or did so "
+        "more than 7 days ago. Ask it for an audit, upload at base, then try again.",
     )
     LOST_THERE = (
         "lost-at-the-service",
-        "The service's store has lost some of what this kit sent, so nothing is removed. Let the "
-        "kit send at base: what is lost there goes again. Then ask the service for an audit.",
+        "The service's store has lost some of what this kit uploaded, so nothing is "
+        "deleted. Upload at base: the kit uploads it again. Then ask the service for an "
+        "audit.",
     )
     NOT_COMPARED = (
         "not-compared",
-        "The kit has not seen yet, since the service ordered this, that the store still has "
-        "everything it sent. Let the kit send at base until all is confirmed, then try again.",
+        "The kit has not yet checked, since the service made this reset file, that the "
+        "store still has everything it uploaded. Upload at base until it says that "
+        "everything is uploaded, then try again.",
     )
     NOT_SEEN = (
         "not-all-seen",
-        "The service did not see every film of this kit when it looked through its store for this "
-        "order. Nothing is removed. Let the kit send at base until all is confirmed, then ask the "
-        "service to order it again.",
+        "The service did not see every film of this kit when it checked its store for "
+        "this reset file. Nothing is deleted. Upload at base until it says that "
+        "everything is uploaded, then ask the service for a new reset file.",
     )
     HELD = (
         "held-and-not-sent",
-        "A family's films are under a hold, and not all of them are with the service. They are "
-        "removed on no order. Let the kit send at base, then try again.",
+        "There is a hold on a family's films, and not all of them have been uploaded. "
+        "They cannot be deleted. Upload at base, then try again.",
     )
 
 

@@ -46,4 +46,4 @@ def jpeg(picture: bytes) -> Response:
 def only_where_offered(offer: str, otherwise: str) -> None:
     """Answer with the refusal `otherwise` where the service does not do this."""
     if offer not in parts().service.offers:
-        raise NotOpened(otherwise, _("If it should, ask whoever set this kit up."))
+        raise NotOpened(otherwise, _("If it should, ask the person who set this kit up."))

@@ -29,7 +29,7 @@ from web_ui.forms import too_long
 from web_ui.wording.language import _
 from web_ui.wording.times import end_of
 
-WORDING = "2026-12b"
+WORDING = "2026-12c"
 """Version of what `consent-promises.html` says to read out; it changes with every promise."""
 
 CUSTOM = "custom"
@@ -149,21 +149,21 @@ class Checked:
             wrong("read_out", _("Read this out first."))
         people = tuple(map(self._person, draft.people))
         if not people:
-            wrong("people", _("Write down everybody who will be in the room."))
+            wrong("people", _("Enter everyone who will be in the room"))
         elif not any(person.purposes for person in people):
-            wrong("people", _("Nobody agrees to anything, so there is no consent to record."))
+            wrong("people", _("No one agrees to anything, so there is no consent to record."))
         limit, until = self._limit(), self._valid_until()
         if not draft.language:
-            wrong("language", _("Write the language in which it was talked through."))
+            wrong("language", _("Enter the language you talked in"))
         if not draft.choice:
             wrong(
                 "choice",
-                _("Tick this if everybody chose it themselves. Without that there is no consent."),
+                _("Confirm that everyone chose this freely"),
             )
         if draft.given not in GIVEN:
-            wrong("given", _("Say how it was given."))
+            wrong("given", _("Select how they gave consent"))
         if draft.given == "witnessed" and not draft.witness:
-            wrong("witness", _("Write who heard it."))
+            wrong("witness", _("Enter who was listening"))
         lengths = {"language": TEXT_LENGTH, "interpreter": TEXT_LENGTH, "witness": TEXT_LENGTH}
         for name, longest in (lengths | {"worries": WORRIES_LENGTH}).items():
             if problem := too_long(getattr(draft, name), longest):
@@ -222,16 +222,16 @@ class Checked:
         if not asked.met:
             wrong("met", _("Ask this person too, or take them out."))
         if not asked.name:
-            wrong("name", _("Write a name for this person."))
+            wrong("name", _("Enter this person's name"))
         if not asked.relation:
-            wrong("relation", _("Write who this person is to the child."))
+            wrong("relation", _("Enter their relationship to the child"))
         if asked.speaks_as not in ("adult", "young-person"):
-            wrong("speaks_as", _("Say whether this is an adult."))
+            wrong("speaks_as", _("Select if this person is an adult"))
         answers = asked.answers_for in ("parent", "local-authority")
         if not answers and asked.answers_for != "nobody":
-            wrong("answers_for", _("Choose one of these."))
+            wrong("answers_for", _("Select if they are giving consent for a child"))
         elif answers and not asked.on_behalf_of:
-            wrong("on_behalf_of", _("Write for which child they answer."))
+            wrong("on_behalf_of", _("Enter the name of the child"))
         for purpose in self.purposes:
             if purpose not in asked.said:
                 wrong(purpose, _("Choose Yes or No."))
@@ -257,7 +257,7 @@ class Checked:
             if agrees(asked):
                 self._wrong(
                     "signature",
-                    _("Let this person sign here, or choose another way in which it was given."),
+                    _("Ask this person to sign here, or choose another way to give consent"),
                     asked.id,
                 )
             return ""
@@ -271,13 +271,13 @@ class Checked:
             if written.isdecimal() and SHORTEST_SECONDS <= int(written[:6]) <= longest:
                 return int(written[:6])
             sentence = _(
-                "Write whole seconds, from %(least)s to %(most)s.",
+                "Enter whole seconds, from %(least)s to %(most)s",
                 least=SHORTEST_SECONDS,
                 most=longest,
             )
             self._wrong("limit_seconds", sentence)
             return None
-        self._wrong("limit", _("Choose how long one film may be."))
+        self._wrong("limit", _("Select how long one film can be"))
         return None
 
     def _valid_until(self) -> datetime | None:
@@ -287,11 +287,13 @@ class Checked:
         except OverflowError:
             until = None
         if until is None:
-            self._wrong("valid_until", _("Choose the last day on which this consent holds."))
+            self._wrong("valid_until", _("Enter the day this consent ends"))
         elif until <= self.now:
-            self._wrong("valid_until", _("That day is over. Choose today or a later day."))
+            self._wrong("valid_until", _("The day this consent ends must be today or later"))
         elif until > self.now + LONGEST_CONSENT:
-            self._wrong("valid_until", _("Choose a day within the next 13 months."))
+            self._wrong(
+                "valid_until", _("The day this consent ends must be within the next 13 months")
+            )
         return until
 
 

@@ -58,9 +58,9 @@ def install(app: Flask, parts: Parts) -> None:
     def refuse_for_the_card(error: OSError) -> ResponseReturnValue:
         return _page(
             503,
-            _("The card did not take it"),
-            _("Nothing was changed: %(why)s.", why=error.strerror or type(error).__name__),
-            _("Is the card full or worn? Tell whoever looks after this kit."),
+            _("The memory card could not save this"),
+            _("Nothing has changed: %(why)s.", why=error.strerror or type(error).__name__),
+            _("The memory card may be full or worn out. Tell the person who looks after this kit."),
         )
 
     @app.errorhandler(CSRFError)
@@ -68,8 +68,8 @@ def install(app: Flask, parts: Parts) -> None:
         return _page(
             400,
             _("This form is out of date"),
-            _("The page was locked or restarted since the form was opened, so nothing was done."),
-            _("Go back, load the page again and send the form once more."),
+            _("The page locked or restarted after you opened this form, so nothing was saved."),
+            _("Go back, reload the page and fill in the form again."),
         )
 
     @app.errorhandler(HTTPException)
@@ -87,37 +87,37 @@ def install(app: Flask, parts: Parts) -> None:
         _log.error("%s in %s", frames(error), request.endpoint)
         return _page(
             500,
-            _("The page made a mistake"),
-            _("Something went wrong that should not. Nothing that was saved before is lost."),
-            _("Try again. If it happens again, tell your service what you were doing."),
+            _("Sorry, there is a problem with the kit"),
+            _("Anything you saved before is safe. Try again."),
+            _("If it happens again, tell your service what you were doing."),
         )
 
 
 def _http_words(code: int) -> tuple[str, str, str]:
     if code == 404:
         return (
-            _("There is nothing here"),
-            _("This address leads to nothing on this kit."),
-            _("Go back to the list of cases."),
+            _("Page not found"),
+            _("If you typed the address, check it is correct."),
+            _("Go back to the list of families."),
         )
     if code == 410:
         return (
-            _("This has been withdrawn"),
-            _("The family has withdrawn. Nothing of this case opens any more."),
-            _("The certificate of the case says what was removed."),
+            _("The family has withdrawn consent"),
+            _("The family has withdrawn consent. Nothing of theirs can be opened any more."),
+            _("The family's certificate says what was deleted."),
         )
     if code == 403:
         return (_("Not allowed"), _("The page is locked."), _("Unlock it, then try again."))
     if code == 413:
         return (
-            _("This is too large"),
-            _("What was sent is larger than anything this page takes."),
+            _("This is too big"),
+            _("That file is too big."),
             _("Check that you chose the right file."),
         )
     return (
         _("That did not work"),
-        _("The page could not make sense of what was sent."),
-        _("Go back, load the page again and try once more."),
+        _("Something was missing or not recognised."),
+        _("Go back, reload the page and try again."),
     )
 
 

@@ -53,8 +53,8 @@ def install(app: Flask) -> None:
     def refuse_what_cannot_be_kept() -> None:
         if any(_NOT_KEPT.intersection(text) for _name, text in request.form.items(multi=True)):
             raise BadInput(
-                _("A letter of what was written cannot be kept, so nothing was."),
-                _("Go back, write that text again instead of pasting it, then send it."),
+                _("One of the letters you entered cannot be saved, so nothing was saved."),
+                _("Go back, type that text instead of pasting it, and save again."),
             )
 
 
@@ -73,7 +73,7 @@ def text_field(needed: Callable[[], str] | None = None, most: int | None = None)
 
 def too_long(text: str, most: int) -> str:
     """What to do about a text of more than so many characters; '' if it is shorter."""
-    return _("Use at most %(count)s characters.", count=most) if len(text) > most else ""
+    return _("Use %(count)s characters or fewer", count=most) if len(text) > most else ""
 
 
 def day_sent(text: str) -> date | None:

@@ -32,7 +32,7 @@ def load_identities(path: Path, ask: Callable[[], str] | None = None) -> list[Id
         identities = []
     if not identities:
         raise BadFile(
-            "%(name)s holds no secret key that can be read.",
+            "%(name)s has no key file that can be read.",
             "Give a file that `attune keygen` or `age-keygen` made.",
             name=path.name,
         )

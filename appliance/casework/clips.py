@@ -169,7 +169,7 @@ def moment(case: OpenCase, name: str) -> Kept:
     """The clip or still of this name. Raises NoMatch if there is none."""
     found = case.read(Clip, name) or case.read(Still, name)
     if found is None:
-        raise NoMatch("There is no such moment in this case.")
+        raise NoMatch("This family has no such clip.")
     return found
 
 

@@ -59,18 +59,18 @@ class CopyRefusal(Reason):
 
     NOT_AGREED = (
         "copies-not-agreed",
-        "Copies are not agreed to at present. Talk it through, and record a consent in which "
-        "everybody agrees to copies.",
+        "No one has agreed to copies. Talk it through, and record a consent in which "
+        "everyone agrees to copies.",
     )
     NOT_EVERYBODY = (
         "copies-not-everybody",
-        "Somebody who was in this film has not agreed to copies. Record a consent with everybody "
-        "who was there, in which all of them agree to copies.",
+        "Someone in this film has not agreed to copies. Record consent with everyone who "
+        "was there, in which all of them agree to copies.",
     )
     FILM_UNKNOWN = (
         "copies-film-unknown",
-        "It cannot be told who was in this film and what they agreed to, so it is not copied. The "
-        "film or its consent is not on this kit.",
+        "We cannot tell who was in this film and what they agreed to, so it is not "
+        "copied. The film or its consent is not on this kit.",
     )
 
 
@@ -137,13 +137,13 @@ def opened(case: OpenCase, kept: Kept) -> Iterator[SealedReader]:
         with open_plain(sealed_file(case, kept)) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != kept.sha256:
                 raise BadFile(
-                    "A moment is not the one that was kept.", "Delete it, and mark it again."
+                    "A clip is not the one that was saved.", "Delete it, and save the clip again."
                 )
             reader = SealedReader(file, case.identities)
             (_check_picture if isinstance(kept, Still) else _check_film)(reader)
             yield reader
     except FileNotFoundError as error:
-        raise NotPossible("A moment is not on this kit any more.") from error
+        raise NotPossible("A clip is no longer on this kit.") from error
 
 
 def plain(reader: SealedReader, go_on: Callable[[int], None]) -> Iterator[bytes]:
@@ -156,7 +156,7 @@ def plain(reader: SealedReader, go_on: Callable[[int], None]) -> Iterator[bytes]
         try:
             piece = reader.read_at(offset, _PIECE)
         except OSError as error:
-            raise NotPossible("The card did not give a moment to be copied.") from error
+            raise NotPossible("The memory card could not read a clip to copy it.") from error
         yield piece
 
 
@@ -219,8 +219,8 @@ def _taken(made: io.BytesIO) -> bytes:
 
 def _says_more() -> BadFile:
     return BadFile(
-        "A moment holds more than picture and sound, so it is not copied.",
-        "Mark it again; if that does not help, tell your service.",
+        "A clip holds more than picture and sound, so it is not copied.",
+        "Save the clip again. If that does not help, tell your service.",
     )
 
 

@@ -60,11 +60,11 @@ class CourseRefusal(Reason):
 
     ENDED = (
         "course-ended",
-        "The work with this family has ended. Begin a top-up if it wants to go on.",
+        "The work with this family has finished. Start a top-up if they want to go on.",
     )
     NEEDS_CONSENT = (
         "top-up-needs-consent",
-        "A top-up needs a consent of its own. Talk it through and record it.",
+        "A top-up needs new consent. Talk it through and record it.",
     )
 
 
@@ -122,7 +122,7 @@ def end(case: OpenCase, at: datetime, next_steps: str, keep_days: int) -> None:
     with case.changing:
         course = course_of(case)
         if course.ended is not None:
-            raise BadInput("The work with this family has ended already.")
+            raise BadInput("The work with this family has already finished.")
         case.write(
             msgspec.structs.replace(course, ended=at, next_steps=next_steps, keep_days=keep_days)
         )
@@ -134,7 +134,7 @@ def top_up(case: OpenCase, at: datetime) -> None:
     with case.changing:
         course = course_of(case)
         if course.ended is None:
-            raise BadInput("The work with this family is still under way.")
+            raise BadInput("The work with this family has not finished.")
         case.write(Course(number=course.number + 1, began=at))
 
 

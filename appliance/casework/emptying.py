@@ -23,8 +23,8 @@ def order_to_empty(case: OpenCase, home: Home, kit: str, film: str, at: datetime
     looked = [one.held for one in reviews_of(case) if one.shown and filmed <= one.held <= at]
     if not looked:
         raise BadInput(
-            "The family has not looked at this film yet, so it stays on the card.",
-            "Look at it together first, and close the review.",
+            "The family has not watched this film yet, so it stays on the memory card.",
+            "Watch it together first, and finish the review.",
         )
     said = FilmEmptying(
         case=case.id,

@@ -66,7 +66,7 @@ def keep(case: OpenCase, name: str, item: str, digest: str) -> None:
         if (fork.name, fork.item) == (name, item) and digest in here:
             case.keep(KINDS[name], digest, item)
             return
-    raise NoMatch("This was settled already.", "Look at what stands there now.")
+    raise NoMatch("Someone has already chosen.", "Check the page again.")
 
 
 def _here(case: OpenCase, one: Written[Fact]) -> bool:

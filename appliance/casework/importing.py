@@ -71,8 +71,8 @@ class Original:
         """Take the next part of it. Raises BadInput when it gets too large, NotPossible."""
         if self.size + len(data) > self._largest:
             raise BadInput(
-                "The film is larger than %(size)s GiB.",
-                "Save a shorter or smaller copy of it on the device it is on, and send that.",
+                "The film is bigger than %(size)s GiB.",
+                "Save a shorter or smaller copy of it on the device it is on, and add that.",
                 size=self._largest >> 30,
             )
         try:
@@ -216,7 +216,7 @@ class _Film:
 
 def _card(error: OSError) -> NotPossible:
     return NotPossible(
-        "The card did not take the film: %(why)s.",
-        "Is it full or worn? Tell whoever looks after this kit.",
+        "The memory card could not save the film: %(why)s.",
+        "It may be full or worn out. Tell the person who looks after this kit.",
         why=error.strerror,
     )

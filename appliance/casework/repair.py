@@ -110,7 +110,7 @@ def mend(
     manifest = read_manifest(directory, kit)
     recording = manifest.started.recording
     if (recording, manifest.started.case) != (directory.name, case.id):
-        raise BadFile("This recording is not of this case, or lies under another's name.")
+        raise BadFile("This recording is not of this family, or is under another's name.")
     derived = _derived(case.directory, directory)
     done = read_mended(derived, recording, case.verifiers)
     made = []
@@ -126,7 +126,9 @@ def mend(
         raise  # Some of them are OSErrors too.
     except OSError as error:
         raise NotPossible(
-            "What was mended could not be kept: %(why)s.", "Look at the card.", why=error.strerror
+            "The repaired film could not be saved: %(why)s.",
+            "Check the memory card.",
+            why=error.strerror,
         ) from error
     return tuple(made)
 

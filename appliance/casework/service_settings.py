@@ -95,7 +95,7 @@ def parse(data: bytes) -> Service:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadFile(
             "These settings are not right: %(why)s.",
-            "Mend that field and give the file again. The kit goes on as it was.",
+            "Correct that field and add the file again. The kit keeps its old settings.",
             why=error,
         ) from error
 

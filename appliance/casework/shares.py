@@ -122,8 +122,8 @@ def share(
     """
     if to.role != "practitioner":
         raise BadInput(
-            "That is the card of a service, and a share is for one person.",
-            "Bring that person's own card; its name ends in .pub.",
+            "That is the ID file of a service, but you can only share with one person.",
+            "Add that person's own ID file. Its name ends in .pub.",
         )
     # Before anything is written down: a share is as hard to open as its case.
     recipients = sealing_keys(parse_recipient(case.record.recipient), to)

@@ -333,7 +333,7 @@ def _not_here(name: str) -> str:
 def _unreadable(path: Path, error: OSError) -> NotPossible:
     return NotPossible(
         "%(name)s could not be read: %(why)s.",
-        "Look at the card.",
+        "Check the memory card.",
         name=path.name,
         why=error.strerror,
     )

@@ -20,7 +20,7 @@ class FilmKind(Reason):
     PICTURE = "picture", "The picture is of a kind that the kit does not know."
     H263 = (
         "h263",
-        "The picture is H.263, an old telephone's kind.",
+        "The picture is H.263, a kind from old phones.",
         "h263 h263i h263p s263 flv flv1 vp6 vp6f vp6a",
     )
     MJPEG = (
@@ -57,7 +57,7 @@ class FilmKind(Reason):
     H266 = "h266", "The picture is H.266, which is too new for the kit.", "vvc vvc1 vvi1 evc evc1"
     LOCKED = (
         "locked",
-        "The picture is locked by whoever sold it.",
+        "The picture is locked by the company that sold it.",
         "encv drmi",
     )
 
@@ -65,7 +65,7 @@ class FilmKind(Reason):
     APAC = "apac", "The sound is APAC, a new iPhone's sound in space.", "apac"
     AMR = (
         "amr",
-        "The sound is of an old telephone's kind.",
+        "The sound is of a kind from old phones.",
         "evrc qcelp qclp sevc gsm gsm_ms sawb sawp libopencore_amrnb libopencore_amrwb",
     )
     OLD_SOUND = (

@@ -35,49 +35,52 @@ class FilmRefusal(_Said):
     NOT_A_FILM = (
         "not-a-film",
         "This file is not a film that the kit can read.",
-        "It reads MP4, MOV, MKV, WebM and MTS. On an iPhone or an Android, choose the film from "
-        "its gallery; of Zoom the MP4 that is there once the call was converted; of Teams the "
-        "recording that you download.",
+        "It reads MP4, MOV, MKV, WebM and MTS. On an iPhone or an Android, choose the "
+        "film from its gallery. In Zoom, choose the MP4 that is there once the call was "
+        "converted. In Teams, choose the recording that you download.",
     )
     UNKNOWN_FILE = (
         "unknown-file",
-        "%(kind)s The kit does not read such files.",
-        "Send the film as MP4: an iPhone or an Android has it so in its gallery, Zoom and Teams "
-        "give it so as a download. Of any other, HandBrake on a computer makes an MP4 (H.264).",
+        "%(kind)s The kit cannot read this kind of file.",
+        "Add the film as MP4. An iPhone or an Android has it so in its gallery. Zoom and "
+        "Teams give it so as a download. For any other, HandBrake on a computer makes an "
+        "MP4 (H.264).",
     )
     NO_PICTURE = (
         "no-picture",
         "There is no picture in this file.",
-        "Is it the sound alone? Zoom puts that beside the film, as .m4a. Choose the film, .mp4.",
+        "It may be the sound alone. Zoom puts that beside the film, as .m4a. Choose the "
+        "film, .mp4.",
     )
     UNKNOWN_KIND = (
         "unknown-kind",
-        "%(kind)s The kit does not read such pictures.",
-        "Make an MP4 (H.264) of the film and send that: on an iPhone with iMovie, on an Android by "
-        "editing it in Google Photos and saving a copy, on a computer with HandBrake. What Zoom "
-        "and Teams give as a download is MP4 already.",
+        "%(kind)s The kit cannot read this kind of picture.",
+        "Make an MP4 (H.264) of the film and add that. Use iMovie on an iPhone, "
+        "HandBrake on a computer, or on an Android edit it in Google Photos and save a "
+        "copy. What Zoom and Teams give as a download is MP4 already.",
     )
     UNKNOWN_SOUND = (
         "unknown-sound",
-        "%(kind)s The kit does not read such sound; the picture it could read.",
-        "Make an MP4 with ordinary sound (AAC) of the film and send that: on an iPhone with "
-        "iMovie, on an Android by editing it in Google Photos and saving a copy, on a computer "
-        "with HandBrake. What Zoom and Teams give as a download has such sound already.",
+        "%(kind)s The kit cannot read this sound. It can read the picture.",
+        "Make an MP4 with ordinary sound (AAC) of the film and add that. Use iMovie on "
+        "an iPhone, HandBrake on a computer, or on an Android edit it in Google Photos "
+        "and save a copy. What Zoom and Teams give as a download has such sound already.",
     )
     TANGLED = (
         "tangled",
-        "The times in this film go back and on, so nobody can say what belongs together.",
-        "Save it as MP4 on the device it is on, from a player, and send that.",
+        "The times in this film jump back and forward, so the kit cannot tell what "
+        "belongs together.",
+        "Save it as MP4 on the device it is on, from a player, and add that.",
     )
     TOO_MANY_POINTS = (
         "too-many-points",
         "The picture of this film is larger than any camera's that the kit knows.",
-        "Save a copy in full HD on the device it is on, and send that.",
+        "Save a copy in full HD on the device it is on, and add that.",
     )
     TOO_LONG = (
         "too-long",
         "This film is longer than the family agreed to.",
-        "Cut it on the device it is on, or talk the consent through again.",
+        "Cut it on the device it is on, or talk consent through again.",
     )
     BROKEN = (
         "broken",
@@ -87,23 +90,23 @@ class FilmRefusal(_Said):
     CUT_SHORT = (
         "cut-short",
         "This film ends before it should: a part of the file is missing.",
-        "Was it copied whole? Send it again from the device it was made on.",
+        "It may not have been copied whole. Add it again from the device it was made on.",
     )
     TOO_MUCH = (
         "too-much",
         "The kit gave up on this film: it took more time or memory than a film may.",
-        "Save a copy as MP4 (H.264) in full HD on the device it is on, and send that.",
+        "Save a copy as MP4 (H.264) in full HD on the device it is on, and add that.",
     )
     NOT_APART = (
         "not-apart",
-        "This kit cannot set apart what decodes films, so it decodes none.",
-        "Ask whoever looks after the kit: 'attune doctor' says what is missing.",
+        "This kit cannot read films safely, so it reads none.",
+        "Ask the person who looks after the kit: 'attune doctor' says what is missing.",
         NotPossible,
     )
     NOT_MADE = (
         "not-made",
-        "What was made of this film is not a film: the file may be damaged or hostile.",
-        "Do not send it again without somebody who knows what it is.",
+        "The result is not a film: the file may be damaged or hostile.",
+        "Do not add it again without someone who knows what it is.",
     )
     # Of looking into a film that is here.
     NONE_SEEN = "none-seen", "There is no picture in this file."
@@ -130,12 +133,12 @@ class FilmRefusal(_Said):
     UNREADABLE = (
         "unreadable",
         "This film could not be read.",
-        "Is it a film, and whole? Try whether a player shows it.",
+        "Check that it is a film, and whole: try to play it in a player.",
     )
     NOT_POSSIBLE = (
         "not-possible",
-        "The film was read, but nothing could be made of it.",
-        "Try it again; if it stays so, this computer lacks an encoder or memory.",
+        "The film was read, but the kit could make nothing of it.",
+        "Try again. If it still does not work, this computer lacks an encoder or memory.",
         NotPossible,
     )
     ONE_FRAME = (
@@ -152,25 +155,25 @@ class FilmNote(_Said):
 
     END_MISSING = (
         "end-missing",
-        "Its end is missing: what there is of it lasts %(end)s.",
-        "If there is more of it on the device, copy it whole and bring it in again.",
+        "Its end is missing. There are %(end)s of it.",
+        "If there is more of it on the device, copy it whole and add it again.",
     )
     SOUND_LEFT = (
         "sound-left",
         "A track of its sound is left out: the kit does not read it. What else is heard is here. "
         "%(kind)s",
-        "Listen whether somebody is missing.",
+        "Listen, and check that no one is missing.",
     )
-    SOUNDS_MIXED = "sounds-mixed", "It has several tracks of sound; they are heard at once."
+    SOUNDS_MIXED = "sounds-mixed", ("It has several tracks of sound. You hear them all at once.")
     PICTURE_LEFT = (
         "picture-left",
-        "It has more than one picture; only the first is here.",
-        "If another is wanted, save it by itself on the device it is on, and bring it in too.",
+        "It has more than one picture. Only the first is here.",
+        "If you want another, save it by itself on the device it is on, and add it too.",
     )
     SEVERAL = (
         "several",
-        "The file holds several recordings. They follow each other here; the next begins at "
-        "%(at)s.",
+        "The file holds several recordings. They follow each other here. The next starts "
+        "at %(at)s.",
     )
 
 

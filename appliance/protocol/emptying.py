@@ -68,45 +68,46 @@ class FilmEmptied(Fact, frozen=True, kw_only=True, tag="film-emptied/v1"):
 class EmptyingRefusal(Reason):
     """Why a film stays on the card. The log and the page use these codes."""
 
-    OFF = "emptying-off", "No film leaves this kit: its settings do not allow it."
+    OFF = "emptying-off", ("Films cannot be removed from this kit: its settings do not allow it.")
     NOT_SIGNED = (
         "emptying-not-signed",
-        "Nobody who is enrolled on this kit signed this order, or it is for another kit.",
+        "No practitioner of this kit signed this request, or it is for another kit.",
     )
     NOT_OF_TEAM = (
         "emptying-not-of-team",
-        "Whoever signed this order does not work with this family, as far as this kit knows.",
+        "The person who signed this request does not work with this family, as far as "
+        "this kit knows.",
     )
     KIT_AWAY = (
         "emptying-kit-away",
-        "This kit has heard nothing of its service for too long, or is written down as lost.",
+        "This kit has not heard from its service for too long, or is marked as lost.",
     )
     CLOCK_NOT_SET = (
         "emptying-clock-not-set",
         "The kit does not know what time it is, so it cannot tell how old anything is.",
     )
-    OLD_ORDER = "emptying-old-order", "This order is of another day. Give it again."
+    OLD_ORDER = "emptying-old-order", "This request is from another day. Make it again."
     NO_FILM = (
         "emptying-no-film",
-        "There is no such film of this case on the card, or it is not the one that was meant.",
+        "This family has no such film on the memory card, or it is not the film you meant.",
     )
     NOT_SEEN = (
         "emptying-not-seen",
-        "The order does not say that the family has looked at this film.",
+        "The request does not say that the family has watched this film.",
     )
     CLOSED = (
         "emptying-case-closed",
-        "The family has taken this film back, or the case is closed or cannot be read.",
+        "The family has withdrawn this film, or their records are closed or cannot be read.",
     )
-    HELD = "emptying-held", "A hold keeps this film."
+    HELD = "emptying-held", "There is a hold on this film."
     NOT_CONFIRMED = (
         "emptying-not-confirmed",
-        "Not every file of this film is confirmed by the service. Let the kit send at base.",
+        "Not every file of this film has been uploaded. Upload from the kit at base.",
     )
     NOT_READ = (
         "emptying-not-read",
-        "The service has not read this film at its store within seven days. Ask it for an audit "
-        "that reads every film, and let the kit send at base.",
+        "The service has not checked this film in its store in the last 7 days. Ask it "
+        "for an audit that reads every film, and upload from the kit at base.",
     )
 
 

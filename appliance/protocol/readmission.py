@@ -43,44 +43,44 @@ class ReadmissionRefusal(Reason):
 
     UNREADABLE = (
         "order-unreadable",
-        "An order that came to this kit cannot be read. Tell your service.",
+        "A request from your service cannot be read. Tell your service.",
     )
     NOT_SIGNED = (
         "order-not-signed",
-        "An order to let you in again was not signed by your service, or was altered. Nothing was "
-        "done. Tell your service.",
+        "A request to let you back in was not signed by your service, or was changed. "
+        "Nothing was done. Tell your service.",
     )
     OTHER_KIT = (
         "order-for-other-kit",
-        "An order to let you in again was made for another kit. Tell your service the number of "
-        "this one.",
+        "A request to let you back in was made for another kit. Tell your service the "
+        "number of this one.",
     )
     OUT_OF_TURN = (
         "order-out-of-turn",
-        "An old order to let somebody in came once more. Nothing was done. Tell your service.",
+        "An old request to let someone in came again. Nothing was done. Tell your service.",
     )
     NOT_ENROLLED = (
         "card-not-enrolled",
-        "Your service let in a card that this kit does not know. Give it the card that this kit "
-        "made for you.",
+        "Your service let in an ID file that this kit does not know. Give it the ID file "
+        "that this kit made for you.",
     )
     NO_SUCH_CASE = (
         "no-such-case",
-        "Your service let you into a family's case that is not on this kit. It may be on another.",
+        "Your service let you in to a family that is not on this kit. They may be on another.",
     )
     WITHDRAWN = (
         "case-withdrawn",
-        "One family has withdrawn meanwhile. Nothing of it opens any more, for anybody.",
+        "One family has withdrawn consent since then. No one can open their films any more.",
     )
     KEY_UNREADABLE = (
         "key-unreadable",
-        "The key to one family's case was damaged on its way, or is not for your card. Ask your "
-        "service to let you in again.",
+        "The key to one family's films was damaged on its way, or is not for your ID "
+        "file. Ask your service to let you in again.",
     )
     OTHER_KEY = (
         "other-key",
-        "The key that came is not the one of this family's case: the case may have a new one "
-        "since. Let the kit send, then ask your service to let you in again.",
+        "The key that came is not the one for this family. They may have a new one. "
+        "Upload from this kit, then ask your service to let you in again.",
     )
 
 

@@ -183,27 +183,31 @@ Fault = Literal[
     "emptied-lost",
 ]
 _SENTENCES: dict[Fault, str] = {
-    "unreadable": "It could not be read as what it should be, so it waits here. Ask your service.",
-    "damaged-here": "The card gives back something else than was written, so it waits here. "
-    "Look at the card, and ask your service.",
-    "other-content": "The service's store holds something else under this name, so it waits here. "
-    "Ask your service to look at its store.",
-    "too-large": "The service's store does not take a file as large as this one, so it waits here. "
-    "Ask your service to raise the limit of its store.",
-    "false-tombstone": "The store says that this family withdrew, but the service did not sign it. "
-    "Nothing of this family is sent. Ask your service.",
-    "false-order": "The store holds an order for this kit that the service did not sign for it. "
-    "It is not carried out. Ask your service.",
-    "false-key": "The key that should let a practitioner in again is not there, or not the one "
-    "that the service signed for. Ask your service to let them in once more.",
-    "false-card": "The store holds a card of your service that does not follow the one before. "
-    "This kit goes by the one that it has. Tell your service.",
-    "older-card": "The store does not have the newest card of your service, which this kit has: it "
-    "may have been restored from an older copy. Tell your service.",
-    "older-roster": "The store has lost the list of your service's people that this kit knows: it "
-    "came back from an older copy. This kit keeps what it knows. Tell your service.",
-    "emptied-lost": "This film is not on the card any more, and the service's store has lost it or "
-    "holds something else. Tell your service at once: it may still have a copy.",
+    "unreadable": "The kit cannot read this file, so it has not been uploaded. Ask your service.",
+    "damaged-here": "The memory card has changed this file, so it has not been uploaded. "
+    "Check the memory card, and ask your service.",
+    "other-content": "The service's store has something else under this name, so this "
+    "has not been uploaded. Ask your service to check its store.",
+    "too-large": "The service's store does not accept a file this big, so it has not "
+    "been uploaded. Ask your service to raise the limit of its store.",
+    "false-tombstone": "The store says that this family withdrew consent, but the "
+    "service did not sign it. Nothing about this family is uploaded. "
+    "Ask your service.",
+    "false-order": "The store has a request for this kit that the service did not sign "
+    "for it. The kit will not carry it out. Ask your service.",
+    "false-key": "The key to let a practitioner back in is missing, or is not the one "
+    "the service signed for. Ask your service to let them in once more.",
+    "false-card": "The store has an ID file for your service that does not follow the "
+    "one before. This kit keeps using the one it has. Tell your service.",
+    "older-card": "The store does not have your service's newest ID file, which this kit "
+    "has. The store may have been restored from an older copy. Tell your "
+    "service.",
+    "older-roster": "The store has lost the list of your service's people that this kit "
+    "knows. It was restored from an older copy. This kit keeps what it "
+    "knows. Tell your service.",
+    "emptied-lost": "This film is no longer on the memory card, and the service's store "
+    "has lost it or has something else. Tell your service straight away: "
+    "it may still have a copy.",
 }
 
 
@@ -222,8 +226,8 @@ class Problem(Fact, frozen=True, kw_only=True, tag="sync-problem/v1"):
 _ENDS: dict[str, str] = {
     "credential": "This kit's access to the service's store ends soon. Ask your service for a new "
     "access file.",
-    "pin": "What this kit knows the service's store by ends soon. Ask your service for a new "
-    "access file.",
+    "pin": "The way this kit recognises the service's store ends soon. Ask your service "
+    "for a new access file.",
     "certificate": "The certificate of the service's store ends soon. Tell your service.",
 }
 

@@ -330,7 +330,7 @@ def saving(path: Path, mode: int = 0o640) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise NotPossible(
             "%(name)s could not be written: %(why)s.",
-            "Look at the card: is it full, read-only or worn?",
+            "Check the memory card: it may be full, read-only or worn out.",
             name=path.name,
             why=error.strerror,
         ) from error

@@ -242,7 +242,7 @@ class OpenCase:
                 if one.digest == digest:
                     self.write(one.fact, item)
                     return
-        raise NoMatch("This was settled already.", "Look at what stands there now.")
+        raise NoMatch("Someone has already chosen.", "Check the page again.")
 
     def read_by_digest(self, kind: type[_F], digest: str) -> _F | None:
         """The document whose signed text has this SHA-256 (hex), in force or not; or None.
@@ -419,7 +419,7 @@ class Cases:
         if record.recipient not in {str(identity.recipient) for identity in identities}:
             # NoMatch if it was renewed and they are not of its team any more.
             _secrets(paths_in(directory, _IDENTITY)[-1], [keys.identity])
-            raise BadFile("The key of this case and its record do not belong together.")
+            raise BadFile("The key of this family and its record do not belong together.")
         identities = _in_force_first(identities, record.recipient)
         case = self._opened(directory, record, identities, keys, verifiers)
         teams: list[Team] = []
@@ -432,9 +432,9 @@ class Cases:
         team = next((one for one in teams if one.recipient in here), teams[0] if teams else None)
         if team is not None and team.recipient != record.recipient:
             if keys.card() not in team.members:
-                raise NoMatch("This case is not open to you any more.")
+                raise NoMatch("You can no longer open this family.")
             if team.recipient not in here:
-                raise BadFile("The newest key of this case is not here.")
+                raise BadFile("The newest key of this family is not here.")
             # The power went while somebody was leaving: what follows is not for them.
             case = _sealed_from_now_to(case, team.recipient)
         if team is not None:
@@ -451,7 +451,9 @@ class Cases:
         nothing else: it is filmed no more. Raises as `open` does."""
         directory = self._home.case(name)
         if is_withdrawn(directory):
-            raise CaseWithdrawn("The family has withdrawn. Nothing of this case opens any more.")
+            raise CaseWithdrawn(
+                "The family has withdrawn consent. Nothing of theirs can be opened any more."
+            )
         identities = open_case_identities(directory, [keys.identity])
         record = CaseRecord(id=name, recipient=str(identities[0].recipient), state="open")
         return self._opened(directory, record, identities, keys, verifiers)
@@ -467,12 +469,12 @@ class Cases:
         directory, record = self._not_withdrawn(name)
         identities = _in_force_first(_parsed(unseal(sealed, [keys.identity])), record.recipient)
         if record.recipient not in {str(identity.recipient) for identity in identities}:
-            raise OtherKey("This is not the key that the case is sealed to.")
+            raise OtherKey("This is not the key that the family is sealed to.")
         case = self._opened(directory, record, identities, keys, verifiers)
         teams = [one.fact.recipient for one in case.versions(Team)]
         if teams and record.recipient not in teams:
             # The power went while somebody was leaving: what follows is sealed to another.
-            raise OtherKey("The case has a newer key than this one.")
+            raise OtherKey("The family has a newer key than this one.")
         return case
 
     def _opened(
@@ -494,9 +496,11 @@ class Cases:
         directory = self._home.case(name)
         record = load_fact(directory.record, CaseRecord)
         if record is None or record.id != name:
-            raise BadFile("There is no such case on this kit.")
+            raise BadFile("There is no such family on this kit.")
         if record.state == "withdrawn" or is_withdrawn(directory):
-            raise CaseWithdrawn("The family has withdrawn. Nothing of this case opens any more.")
+            raise CaseWithdrawn(
+                "The family has withdrawn consent. Nothing of theirs can be opened any more."
+            )
         return directory, record
 
     def admit(self, case: OpenCase, member: Card, enrolled: Enrolled) -> OpenCase:
@@ -509,7 +513,7 @@ class Cases:
         if member not in enrolled.practitioners:
             raise BadInput(
                 "This person is not a practitioner of this kit.",
-                "Bring them to the kit first. Whom the service has revoked stays out.",
+                "Add them to the kit first. You cannot add someone the service has removed.",
             )
         team = case.team
         if strangers(team, enrolled):
@@ -530,7 +534,8 @@ class Cases:
         """
         if member == case.keys.signer.verifier.name:
             raise BadInput(
-                "Nobody can take a case from themselves.", "Ask another practitioner of the case."
+                "You cannot remove yourself from a family.",
+                "Ask another practitioner of this family.",
             )
         return self._renew(case, [card for card in case.team if card.name != member], enrolled)
 
@@ -544,7 +549,7 @@ class Cases:
         """Give the case a new identity, sealed to those of this team whom the kit obeys."""
         stay = tuple(dict.fromkeys(card for card in team if card in enrolled.practitioners))
         if case.keys.card() not in stay:
-            raise NoMatch("This case is not open to you any more.")
+            raise NoMatch("You can no longer open this family.")
         identity = _new_identity(enrolled.chain)
         # The key first, for nothing may be sealed to one that is not on the card; then who stays,
         # which `open` believes; then the recipient that is sealed to.
@@ -589,8 +594,8 @@ def open_case_identities(directory: Path, identities: Sequence[Identity]) -> tup
     files = paths_in(directory, _IDENTITY)
     if not files:
         raise CaseWithdrawn(
-            "The key of this case is not here.",
-            "If the family has withdrawn, nothing opens its films any more.",
+            "The key to this family is not here.",
+            "If the family has withdrawn consent, their films cannot be opened any more.",
         )
     found: dict[str, Identity] = {}
     damaged: BadInput | Incomplete | None = None
@@ -607,8 +612,8 @@ def open_case_identities(directory: Path, identities: Sequence[Identity]) -> tup
         raise damaged
     if not found:
         raise NoMatch(
-            "This case was not sealed to the key given.",
-            "Use the key of one of its practitioners or of the service.",
+            "The key given does not open this family.",
+            "Use the key of one of their practitioners or of the service.",
         )
     return tuple(found.values())
 

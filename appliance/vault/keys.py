@@ -45,7 +45,7 @@ class HalfKeys:
         elif role in ("root", "signing") and not secrets and "signing-key" in found:
             keys = cls(role, Signer.parse(found["signing-key"]))  # type: ignore[arg-type]
         if keys is None:
-            raise BadFile("This is not a key file of a service.", "Make one with `attune keygen`.")
+            raise BadFile("This is not a service's key file.", "Make one with `attune keygen`.")
         if found.get("public") != keys.card().key:
             raise BadFile("This key file was altered: its public and secret halves do not fit.")
         return keys

@@ -114,8 +114,8 @@ def check_passphrase(passphrase: str, known: Iterable[str] = ()) -> None:
     """Raise BadInput, which says why and what to do, unless a passphrase is worth 60 bits."""
     if passphrase_strength(passphrase, known) < REQUIRED_BITS:
         raise BadInput(
-            "That passphrase could be found by trying: %(why)s.",
-            "Use the six words offered, or six unusual words that make no sentence.",
+            "Someone could guess that passphrase: %(why)s.",
+            "Use the 6 words offered, or 6 unusual words that do not make a sentence.",
             why=_why(passphrase),
         )
 

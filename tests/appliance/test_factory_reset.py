@@ -642,17 +642,17 @@ def test_the_page_says_what_it_takes_and_asks_for_the_button_without_an_unlocked
     web: WebKit,
 ) -> None:
     page = web.browser.get("/kit/reset")
-    assert "an order that your service has signed" in page.text
-    assert "No order of the service has come" in page.text
+    assert "a reset file that your service has signed" in page.text
+    assert "Your service's reset file has not reached this kit" in page.text
     note = order(web.recorder.status.kit, page_service().signer, at=web.clock.wall)
     for name, part in zip(("order-000001", AUDIT), order_and_audit(note), strict=True):
         save(web.home.inbox / name, part.encode())
-    assert "An order of the service has come" in web.browser.get("/kit/reset").text
+    assert "Your service's reset file has reached this kit" in web.browser.get("/kit/reset").text
     page = web.browser.submit("/kit/reset", confirm="y")
     assert page.status == 409 and "does not know what time it is" in page.text
     web.recorder.show(clock=Trust.TRUSTED, now=web.clock.wall)
     page = web.browser.submit("/kit/reset", confirm="y")
-    assert page.status == 409 and "has not seen yet" in page.text
+    assert page.status == 409 and "has not yet checked" in page.text
     note_compared(web.home, ordered(web.home))
     assert web.browser.submit("/kit/reset").status == 400
     assert web.recorder.requests() == []
@@ -672,12 +672,12 @@ def test_whoever_opens_the_page_again_and_again_does_not_make_the_kit_look_throu
 
     place = web.home.recordings
     (place / new_id()).mkdir(parents=True)
-    assert is_told("1 file is not with the service yet")
+    assert is_told("1 file is not uploaded yet")
     (place / new_id()).mkdir()
     web.clock.advance(COUNT_SECONDS)
-    assert is_told("1 file is not with the service yet")
+    assert is_told("1 file is not uploaded yet")
     web.clock.advance(1)
-    assert is_told("2 files are not with the service yet")
+    assert is_told("2 files are not uploaded yet")
 
 
 def test_the_page_asks_nobody_for_a_press_for_an_order_that_does_not_count(web: WebKit) -> None:
@@ -699,11 +699,11 @@ def test_what_became_of_the_kit_can_be_read_in_the_words_of_its_people(
     begin(web.home, order(kit_id, page_service().signer), web.recorder.signer, STARTED)
     (web.home.kit / "reset").rename(web.home.kit / "former")
     page = web.browser.get("/kit/reset")
-    assert f"Until then it was kit {kit_id}" in page.text
-    assert "The service had confirmed every file before." in page.text
+    assert f"Before that it was kit {kit_id}" in page.text
+    assert "The service had confirmed every file first." in page.text
     assert web.browser.get("/kit/reset/certificate").text.startswith('{"attune":"set-back/v1"')
     (web.home.kit / "enrolled.json").unlink()
-    assert "What it was before" in web.browser.get("/setup").text
+    assert "What was on this kit before" in web.browser.get("/setup").text
     app = create_app(web.parts, LANGUAGE, catalogue(tmp_path / "translations"))
     said = Browser(app.test_client()).get("/kit/reset").text
     assert not_translated(said, {kit_id, kit_id[:4]}) == []
@@ -785,4 +785,4 @@ def test_a_kit_goes_to_other_hands_through_its_page_its_button_and_pulled_plugs(
         elsewhere = PrivateKeys.generate("service")
         assert enrol(kit, elsewhere, PrivateKeys.generate("practitioner")).kit == new.id
         told = page.submit("/kit/reset", {"confirm": "y"}, files={"order": note})
-        assert told.status == 409 and "not signed by the service of this kit" in told.text
+        assert told.status == 409 and "service did not sign this reset file" in told.text

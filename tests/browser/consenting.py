@@ -8,8 +8,8 @@ from tests.browser.conftest import Visitor
 
 PARENT, NOBODY, AUTHORITY = (
     "Yes, with parental responsibility",
-    "No, for themselves alone",
-    "Yes, for a local authority that has it",
+    "No, only for themselves",
+    "Yes, on behalf of a local authority with parental responsibility",
 )
 IN_TWO_MONTHS = (datetime.now(UTC) + timedelta(days=60)).date()
 Given = Literal["Signed on this screen", "Signed on the paper form"]
@@ -74,5 +74,5 @@ def practical(visitor: Visitor, length: str, until: date) -> None:
 def record(visitor: Visitor, given: Given = "Signed on the paper form") -> None:
     """Say that everybody chose it themselves, and record it or go on to sign."""
     visitor.page.get_by_label(given).check()
-    visitor.page.get_by_label("Everybody chose this themselves").check()
-    visitor.press("Record the consent")
+    visitor.page.get_by_label("Everyone chose this freely").check()
+    visitor.press("Record consent")

@@ -28,10 +28,10 @@ def test_a_new_card_is_made_and_its_owner_led_on(
             visitor.go("/unlock")
             visitor.follow("I have forgotten my passphrase")
             visitor.look(f"forgotten-{scripts}")
-            visitor.press("Make a new card")
+            visitor.press("Make a new ID file")
             visitor.sees("These are your new words")
             visitor.look(f"forgotten-words-{scripts}")
-            visitor.press("I have written them down")
+            visitor.press("I have written down my 6 words")
             visitor.sees("Press the button on the kit within 60 seconds")
             kit.recorder.show(state="presence", light="presence")
             if scripts:
@@ -44,8 +44,9 @@ def test_a_new_card_is_made_and_its_owner_led_on(
             save_fact(kit.home.kit / "enrolled.json", enrolled)
             kit.recorder.show(state="idle", light="off", answers={asked.id: "done"})
             visitor.page.wait_for_url("**/forgotten")
-            visitor.sees("It waits for your service")
+            visitor.sees("It is waiting for your service")
             visitor.look(f"forgotten-waiting-{scripts}")
             assert (
-                visitor.save("save the card").suggested_filename == f"{asked.practitioner.name}.pub"
+                visitor.save("download ID file").suggested_filename
+                == f"{asked.practitioner.name}.pub"
             )

@@ -52,15 +52,15 @@ def test_a_film_from_a_phone_is_brought_in_and_plays(visitor: Visitor, tmp_path:
     to_import(visitor)
     visitor.look("50-bring-in")
     visitor.page.set_input_files("#film", text)
-    visitor.press("Bring it in")
-    visitor.sees("This film was not brought in, and nothing of it was kept.")
+    visitor.press("Add this film")
+    visitor.sees("We could not add this film. Nothing was saved.")
     visitor.look("51-not-brought-in")
-    visitor.press("Put this away")
+    visitor.press("Dismiss")
     visitor.page.set_input_files("#film", film)
-    visitor.press("Bring it in")
-    visitor.sees("The film is here.")
+    visitor.press("Add this film")
+    visitor.sees("The film is on this kit.")
     visitor.look("52-brought-in")
-    visitor.follow("Look at it")
+    visitor.follow("Watch it")
     video = a_picture(visitor)
     assert abs(video.evaluate("v => v.duration") - 3) < 0.1
     assert not visitor.complaints, visitor.complaints
@@ -73,9 +73,9 @@ def test_a_film_of_an_old_kind_is_refused_by_its_name_and_with_what_to_do(
     film.write_bytes(films.film(30, codec="mjpeg", encoder=OLD, container="mov", options={}))
     to_import(visitor)
     visitor.page.set_input_files("#film", film)
-    visitor.press("Bring it in")
+    visitor.press("Add this film")
     visitor.sees("The picture is Motion JPEG, an old camera's kind.")
-    visitor.sees("on an iPhone with iMovie")
+    visitor.sees("Use iMovie on an iPhone")
     visitor.look("53-of-an-old-kind")
 
 
@@ -88,10 +88,10 @@ def frozen_call() -> bytes:
 def bring_in(visitor: Visitor, film: Path) -> None:
     """And look at it: the one that came last stands first."""
     visitor.follow("Add a film from a phone or video call")
-    here = visitor.page.get_by_text("The film is here.")
+    here = visitor.page.get_by_text("The film is on this kit.")
     before = here.count()
     visitor.page.set_input_files("#film", film)
-    visitor.press("Bring it in")
+    visitor.press("Add this film")
     wait_for("the film", lambda: here.count() > before or None, PATIENCE)
 
 
@@ -107,7 +107,7 @@ def test_films_of_a_telephone_and_a_call_and_a_torn_one_become_one_review(
     visitor.follow("R and K")
     case = visitor.path
     clips = [
-        (telephone, "Listen whether somebody is missing.", 1.0, 3.0, "On the telephone"),
+        (telephone, "Listen, and check that no one is missing.", 1.0, 3.0, "On the telephone"),
         (call, "", 4.0, 7.5, "In the call, while the picture stands"),
         (torn, "Its end is missing", 2.0, 4.0, "In what was torn"),
     ]
@@ -116,7 +116,7 @@ def test_films_of_a_telephone_and_a_call_and_a_torn_one_become_one_review(
         if told:
             visitor.sees(told)
         visitor.look(f"55-brought-in-{film.stem}")
-        visitor.use(page.get_by_role("link", name="Look at it").first)
+        visitor.use(page.get_by_role("link", name="Watch it").first)
         a_picture(visitor)
         page.fill("#start", str(start))
         page.fill("#end", str(end))
@@ -124,9 +124,9 @@ def test_films_of_a_telephone_and_a_call_and_a_torn_one_become_one_review(
         visitor.look(f"56-film-{film.stem}")
         visitor.go(case)
     visitor.follow("Clips and shared review")
-    visitor.press("Show it on this screen")
+    visitor.press("Start the review on this screen")
     say_the_word(visitor)
-    page.get_by_role("button", name="Begin").click()
+    page.get_by_role("button", name="Start").click()
     for number, (_, _, start, end, _) in enumerate(clips, 1):
         page.get_by_text(f"{number} of {len(clips)}").wait_for()
         # It plays by itself: where the picture stands it lasts as long as the talk.
@@ -142,10 +142,10 @@ def test_a_film_is_brought_in_without_scripts(plain_visitor: Visitor, tmp_path: 
     film.write_bytes(films.film(60, **films.PLAIN))
     to_import(plain_visitor)
     plain_visitor.page.set_input_files("#film", film)
-    plain_visitor.press("Bring it in")
+    plain_visitor.press("Add this film")
 
     def here() -> bool:
         plain_visitor.page.reload()
-        return plain_visitor.page.get_by_text("The film is here.").count() > 0
+        return plain_visitor.page.get_by_text("The film is on this kit.").count() > 0
 
     wait_for("the film", lambda: here() or None, PATIENCE)

@@ -82,14 +82,14 @@ def keep(page: Page, note: str, **words: str) -> None:
     """Fill in the form of the moment that is marked and keep it."""
     page.fill("#mark [name=note]", note)
     if words and not page.locator("#mark details[open]").count():
-        page.get_by_text("Goal, principle, turn and question").click()
+        page.get_by_text("Goal, principle, part and question").click()
     for name, value in words.items():
         field = page.locator(f"#mark [name={name}]")
         if name == "question":
             field.fill(value)
         else:
             field.select_option(label=value)
-    page.get_by_role("button", name="Keep this moment").click()
+    page.get_by_role("button", name="Save clip").click()
     page.locator("ol .app-moment", has_text=note).wait_for()
 
 
@@ -106,7 +106,7 @@ def test_moments_are_found_worded_and_put_in_order(visitor: Visitor, kit: Kit) -
     visitor.look("30-moment-marked")
 
     # A nudge by frame, from the fields' own buttons and on the handles.
-    page.get_by_role("button", name="+1: Begins at, one frame later").click()
+    page.get_by_role("button", name="+1: Start, one frame later").click()
     assert page.input_value("#start") == "0:12.033"
     page.locator("#handle-in").press("ArrowLeft")
     assert page.input_value("#start") == "0:12.000"
@@ -129,7 +129,7 @@ def test_moments_are_found_worded_and_put_in_order(visitor: Visitor, kit: Kit) -
         "She turns to him",
         goal="To notice when she starts something",
         principle="Receiving initiatives",
-        turn="Reception: it is seen, and shown to be seen",
+        turn="Reception: the adult notices, and shows it",
         question="What did you see just before?",
     )
     assert at(page) > 1, "what played kept its place"
@@ -138,21 +138,21 @@ def test_moments_are_found_worded_and_put_in_order(visitor: Visitor, kit: Kit) -
     page.fill("#end", "7.5")
     keep(page, "He waits for her")
     go_to(page, 30.0)
-    page.get_by_role("button", name="Keep this picture").click()
+    page.get_by_role("button", name="Save still").click()
     page.get_by_role("heading", name="Picture 3").wait_for()
     page.get_by_role("button", name="Picture 3: move earlier").click()
     page.get_by_role("heading", name="Picture 2").wait_for()
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == (
         "Picture 2: move earlier"
     )
-    page.get_by_role("button", name="Clip 1: take out of the review").click()
+    page.get_by_role("button", name="Clip 1: remove from the review").click()
     page.get_by_text("Set aside (1)").click()
     # What is put in anew meanwhile closes nothing that somebody opened.
     page.get_by_role("button", name="Clip 2: move earlier").click()
     page.get_by_role("button", name="Picture 2: move earlier").click()
     page.get_by_role("heading", name="Clip 2").wait_for()
     visitor.look("32-moments-kept")
-    page.get_by_role("button", name="Put back the moment at").click()
+    page.get_by_role("button", name="Put back the clip at").click()
     page.get_by_role("heading", name="Clip 3").wait_for()
 
     visitor.use(page.get_by_role("link", name="Words for Clip 2"))
@@ -164,13 +164,13 @@ def test_moments_are_found_worded_and_put_in_order(visitor: Visitor, kit: Kit) -
     page.locator("[name=principle]").select_option(label="Naming what is seen")
     visitor.press("Save")
     page.locator(".app-moment__tags", has_text="Naming what is seen").wait_for()
-    visitor.use(page.get_by_role("link", name="Begin and end of Clip 2"))
+    visitor.use(page.get_by_role("link", name="Trim Clip 2"))
     assert page.input_value("#start") == "0:05.000"
     page.fill("#end", "8")
-    visitor.press("Keep this clip in place of the one before")
+    visitor.press("Save changes to this clip")
     page.locator(".app-moment", has_text="0:05.00 - 0:08.00").wait_for()
     there = page.locator("ol .app-moment h3").all_inner_texts()
-    assert [one.split()[0] for one in there] == ["Picture", "Clip", "Clip"]
+    assert [one.split()[0] for one in there] == ["Still", "Clip", "Clip"]
     assert "He waits for her" in page.locator("ol .app-moment").nth(1).inner_text()
 
 
@@ -183,19 +183,19 @@ def test_a_family_looks_at_the_moments_and_nothing_else(visitor: Visitor, kit: K
         page.fill("#end", str(start + 2))
         keep(page, note, question="What came first?")
     go_to(page, 20.0)
-    page.get_by_role("button", name="Keep this picture").click()
+    page.get_by_role("button", name="Save still").click()
     page.get_by_role("heading", name="Picture 3").wait_for()
-    visitor.follow("To the shared review")
+    visitor.follow("Go to the shared review")
     visitor.look("35-review")
-    visitor.press("Show it in a second window")
+    visitor.press("Start the review on a second screen")
     say_the_word(visitor)
-    visitor.sees("It is not open yet.")
+    visitor.sees("The family's window is closed.")
     with page.context.expect_page() as opened:
         visitor.press("Open the family's window")
     family = visitor.with_another(opened.value)
     screen = family.page
-    screen.get_by_role("button", name="Begin").click()
-    visitor.sees("It shows 1 of 3.")
+    screen.get_by_role("button", name="Start").click()
+    visitor.sees("The family can see 1 of 3.")
     wait_for(
         "the clip",
         lambda: screen.locator("video").first.evaluate("v => !v.paused") or None,
@@ -219,20 +219,20 @@ def test_a_family_looks_at_the_moments_and_nothing_else(visitor: Visitor, kit: K
     screen.get_by_text("3 of 3").wait_for()
     family.look("38-family-picture")
     screen.keyboard.press("ArrowLeft")
-    visitor.sees("It shows 2 of 3.")
+    visitor.sees("The family can see 2 of 3.")
     screen.close()
-    visitor.sees("It is not open yet.")
+    visitor.sees("The family's window is closed.")
 
-    visitor.press("Close the review")
+    visitor.press("Finish the review")
     page.wait_for_url("**/review/close")
-    visitor.press("Close the review")
+    visitor.press("Finish the review")
     visitor.sees("There is a problem")
     visitor.look("39-closing-refused")
     page.fill("#strengths", "She waits and he turns to her.")
     page.fill("#next", "Bath time.")
     page.get_by_label("To notice when she starts something").select_option("6")
-    page.get_by_label("Yes, another film and another review").check()
-    visitor.press("Close the review")
+    page.get_by_label("Another film and another review").check()
+    visitor.press("Finish the review")
     visitor.sees("Words for the record")
     words = page.input_value("#words")
     assert "She waits and he turns to her." in words
@@ -240,7 +240,7 @@ def test_a_family_looks_at_the_moments_and_nothing_else(visitor: Visitor, kit: K
     visitor.look("40-words-for-the-record")
     visitor.press("Back to the family")
     visitor.follow("Clips and shared review")
-    visitor.sees("Nothing is chosen yet")
+    visitor.sees("You have not chosen any clips yet")
     page.get_by_text("Set aside (3)").wait_for()
 
 
@@ -269,12 +269,12 @@ def test_the_player_obeys_its_keys_unless_they_are_switched_off(visitor: Visitor
     page.fill("#end", "0:02.2")
     page.locator("h1").click()
     page.select_option("#speed", "2")
-    page.get_by_role("button", name="Play the moment").click()
-    wait_for("the end of the moment", lambda: video.evaluate("v => v.paused") or None, PATIENCE)
+    page.get_by_role("button", name="Play this clip").click()
+    wait_for("end of the clip", lambda: video.evaluate("v => v.paused") or None, PATIENCE)
     wait_for("its last frame", lambda: video.evaluate("v => !v.seeking") or None, PATIENCE)
     assert shows(video, 65)
     page.get_by_role("button", name="Loop").click()
-    page.get_by_role("button", name="Play the moment").click()
+    page.get_by_role("button", name="Play this clip").click()
     page.wait_for_timeout(1200)
     assert not video.evaluate("v => v.paused")
     assert 1.9 < at(page) < 2.4
@@ -306,7 +306,7 @@ def test_moments_are_marked_by_touch_on_a_phone(chromium: Browser, kit: Kit) -> 
     visitor.unlock()
     to_film(visitor)
     go_to(page, 20.0)
-    page.get_by_role("button", name="That was it").tap()
+    page.get_by_role("button", name="Mark this moment").tap()
     handle = page.locator("#handle-out")
     box = handle.bounding_box()
     assert box
@@ -316,7 +316,7 @@ def test_moments_are_marked_by_touch_on_a_phone(chromium: Browser, kit: Kit) -> 
         size = button.bounding_box()
         if size:
             assert min(size["width"], size["height"]) >= 24
-    page.get_by_role("button", name="Keep this moment").tap()
+    page.get_by_role("button", name="Save clip").tap()
     page.locator("ol .app-moment").wait_for()
     context.close()
 
@@ -342,9 +342,9 @@ def test_moments_and_a_review_with_javascript_off(plain_visitor: Visitor, kit: K
     page.fill("#start", "0:03")
     page.fill("#end", "0:04.5")
     page.fill("#mark [name=note]", "She turns to him")
-    visitor.press("Keep this moment")
+    visitor.press("Save clip")
     page.fill("#at", "0:07.5")
-    visitor.press("Keep this picture")
+    visitor.press("Save still")
     wait_for("the clip", lambda: list(kit.home.cases.glob("*/documents/clip-*")) or None, PATIENCE)
     visitor.go(film)
     page.get_by_role("button", name="Picture 2: move earlier").click()
@@ -354,15 +354,15 @@ def test_moments_and_a_review_with_javascript_off(plain_visitor: Visitor, kit: K
     visitor.press("Save")
     visitor.sees("What came first?")
     visitor.look("42-plain-moments")
-    visitor.follow("To the shared review")
-    visitor.press("Show it on this screen")
+    visitor.follow("Go to the shared review")
+    visitor.press("Start the review on this screen")
     say_the_word(visitor)
     assert page.locator("video, img").count() == 2
     assert page.locator("video").get_attribute("controls") is not None
     visitor.look("43-plain-review")
     visitor.follow("Finish")
     page.fill("#strengths", "She waits.")
-    page.get_by_label("Not now, perhaps later").check()
-    visitor.press("Close the review")
+    page.get_by_label("Stop for now, perhaps more later").check()
+    visitor.press("Finish the review")
     visitor.sees("Words for the record")
     assert "She waits." in page.locator("#words").input_value()

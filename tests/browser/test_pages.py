@@ -118,7 +118,7 @@ def test_a_visit_is_led_with_javascript_off(chromium: Browser, tmp_path: Path) -
                 state="preview", light="preview", case=case, brightness=0.1, looks=1,
                 filmed_with=SET_TO,
             )  # fmt: skip
-            visitor.follow("Look again")
+            visitor.follow("Check again")
             seen = visitor.page.locator("#seen")
             assert seen.evaluate("picture => picture.decode().then(() => picture.naturalWidth)") > 0
             visitor.look("plain-framing")
@@ -134,13 +134,13 @@ def test_a_visit_is_led_with_javascript_off(chromium: Browser, tmp_path: Path) -
             visitor.press("The child has had enough")
             kit.recorder.show(state="idle", light="off", ended="page")
             visitor.go(f"/cases/{case}/films/{film}")
-            visitor.use(visitor.page.get_by_role("link", name="Take the moment marked at 0:02.00"))
+            visitor.use(visitor.page.get_by_role("link", name="Use the moment marked at 0:02.00"))
             assert visitor.page.input_value("#start") == "0:00.000"
             visitor.go("/kit")
             visitor.follow("Change your passphrase")
             for field, words in (("passphrase", PASSPHRASE), ("new", NEW), ("again", NEW)):
                 visitor.page.fill(f"#{field}", words)
-            visitor.press("Change it")
+            visitor.press("Change passphrase")
             visitor.sees("Your passphrase was changed.")
             assert not visitor.complaints
 
@@ -166,7 +166,7 @@ def test_in_forced_colours_lamp_playhead_handles_and_what_is_pressed_are_seen(
             visitor.go(f"/cases/{case}/films/{film}")
             visitor.page.wait_for_selector("#timeline:not([hidden])")
             visitor.page.keyboard.press("i")
-            visitor.press("Sound off")
+            visitor.press("Mute")
             for part, pseudo in (
                 ("#lamp", ""),
                 ("#head", "::before"),

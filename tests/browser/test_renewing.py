@@ -90,7 +90,7 @@ def test_a_clip_plays_to_its_end_while_others_are_kept_and_put_in_order(
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == (
         "Clip 2: move later"
     )
-    page.get_by_role("button", name="Clip 1: take out of the review").click()
+    page.get_by_role("button", name="Clip 1: remove from the review").click()
     page.get_by_text("Set aside (1)").wait_for()
     assert seconds(page, clip) > 0.2
     page.evaluate("window.watched.playbackRate = 8")

@@ -189,9 +189,9 @@ def bring_in(visitor: Visitor, case: str, folder: Path) -> str:
     visitor.go(case)
     visitor.follow("Add a film from a phone or video call")
     visitor.page.set_input_files("#film", call)
-    visitor.press("Bring it in")
-    visitor.sees("The film is here.")
-    visitor.follow("Look at it")
+    visitor.press("Add this film")
+    visitor.sees("The film is on this kit.")
+    visitor.follow("Watch it")
     return visitor.path
 
 
@@ -204,11 +204,11 @@ def choose(visitor: Visitor, film: str, note: str, picture: bool) -> None:
     page.fill("#start", "0.5")
     page.fill("#end", "1.5")
     page.get_by_label("What you saw").fill(note)
-    visitor.press("Keep this moment")
+    visitor.press("Save clip")
     page.locator("ol .app-moment", has_text=note).wait_for()
     if picture:
         page.fill("#at", "1.2")
-        visitor.press("Keep this picture")
+        visitor.press("Save still")
         page.get_by_role("heading", name="Picture 2").wait_for()
 
 
@@ -216,11 +216,11 @@ def review(visitor: Visitor, case: str, value: int, moments: int) -> None:
     """Look at what was chosen on this screen, close it, and read the words for the record."""
     page = visitor.page
     visitor.go(f"{case}/review")
-    visitor.press("Show it on this screen")
+    visitor.press("Start the review on this screen")
     if page.locator("#word").count():
         page.fill("#word", WORD)
         visitor.press("Continue")
-    visitor.press("Begin")
+    visitor.press("Start")
     clip = page.locator("#show video").first
     wait_for("the clip", lambda: clip.evaluate("v => v.currentTime > 0.2") or None, PATIENCE)
     assert GOAL not in page.content() and WORD not in page.content()
@@ -228,11 +228,11 @@ def review(visitor: Visitor, case: str, value: int, moments: int) -> None:
     page.fill("#strengths", "She waits, and he turns to her.")
     page.fill("#next", "Bath time.")
     page.get_by_label(GOAL).select_option(str(value))
-    page.get_by_label("Yes, another film and another review").check()
-    visitor.press("Close the review")
+    page.get_by_label("Another film and another review").check()
+    visitor.press("Finish the review")
     visitor.sees("Words for the record")
     words = page.input_value("#words")
-    assert f"- {GOAL}: {value}" in words and f"Moments looked at: {moments}" in words
+    assert f"- {GOAL}: {value}" in words and f"Clips watched: {moments}" in words
 
 
 @pytest.mark.timeout(180)
@@ -250,10 +250,10 @@ def test_a_family_is_led_through_the_whole_course(
     page.get_by_label(service.title, exact=True).check()
     visitor.press("Use these settings")
     page.get_by_role("definition").get_by_text(service.title).wait_for()
-    assert row(visitor, "One film lasts") == way.offered
+    assert row(visitor, "Length of one film") == way.offered
     assert row(visitor, "Cycles") == way.cycles
     assert row(visitor, "Goals are rated") == way.scale
-    assert ("Families get copies" in row(visitor, "Also")) is way.copies
+    assert ("Families can have copies" in row(visitor, "Also")) is way.copies
 
     # Goals first, in the family's words; then how near they are.
     visitor.go("/cases")
@@ -269,15 +269,15 @@ def test_a_family_is_led_through_the_whole_course(
     points = page.locator("#rate select option").all_inner_texts()
     assert points == ["Not rated", *map(str, range(least, most + 1))]
     page.locator("#rate select").select_option(str(least))
-    visitor.press("Keep these numbers")
+    visitor.press("Save ratings")
     page.get_by_role("columnheader", name="Start").wait_for()
-    assert row(visitor, "Cycle") == f"1 of {way.cycles}, more or fewer as the family wishes"
-    page.get_by_text("Write down where you meet and who supervises").click()
+    assert row(visitor, "Cycle") == f"1 of {way.cycles}. The family can have more or fewer"
+    page.get_by_text("Record where you meet and who supervises").click()
     places = page.locator("#places option").evaluate_all("all => all.map(one => one.value)")
     assert tuple(places) == service.places
     page.fill("#place", way.place)
     page.fill("#supervisor", "The team's supervisor")
-    visitor.press("Write it down")
+    visitor.press("Save")
     page.get_by_role("definition").get_by_text(way.place).wait_for()
     assert row(visitor, "Supervisor") == "The team's supervisor"
 
@@ -292,13 +292,13 @@ def test_a_family_is_led_through_the_whole_course(
     # The first cycle, and the second at another visit: the family says its word again.
     first = film(visitor, kit, case, way)
     visitor.go(course)
-    assert row(visitor, "Films not looked at together yet") == "1"
+    assert row(visitor, "Films not watched together yet") == "1"
     by = datetime.now().astimezone() + timedelta(days=service.review_within_days)
     assert row(visitor, "Review by").startswith(f"{by.day} {by:%B %Y}")
     choose(visitor, first, "She turns to him", way.pictures)
     visitor.look(f"{name}-film", WIDTHS)
     visitor.go(f"{case}/review")
-    visitor.sees(f"Plan about {service.review_minutes} minutes for it.")
+    visitor.sees(f"Allow about {service.review_minutes} minutes.")
     told = page.locator("#online").get_attribute("data-online")
     assert told == ("agreed" if way.online else "not-offered")
     visitor.look(f"{name}-review", WIDTHS)
@@ -312,10 +312,10 @@ def test_a_family_is_led_through_the_whole_course(
     choose(visitor, second, "He waits for her", False)
     review(visitor, case, least + 3, 1)
     visitor.go(course)
-    assert row(visitor, "Shared reviews held") == "2"
-    assert row(visitor, "Review by") == "Nothing waits"
+    assert row(visitor, "Shared reviews so far") == "2"
+    assert row(visitor, "Review by") == "Nothing is waiting"
     page.goto(f"{visitor.address}{case}")
-    assert page.get_by_role("link", name="Bring in a film").count() == ("import" in service.offers)
+    assert page.get_by_role("link", name="Add a film").count() == ("import" in service.offers)
     assert page.get_by_role("link", name="Copies for the family").count() == way.copies
     visitor.look(f"{name}-case", WIDTHS)
 
@@ -323,9 +323,9 @@ def test_a_family_is_led_through_the_whole_course(
     visitor.go(course)
     page.locator("select[id^=end-]").select_option(str(most))
     page.fill("#steps", "Goes on singing in the evening.")
-    page.get_by_label("The work with this family has ended").check()
-    visitor.press("End the work")
-    visitor.sees("Films are kept until")
+    page.get_by_label("The work with this family has finished").check()
+    visitor.press("Finish the work")
+    visitor.sees("We keep films until")
     cells = page.locator(".nhsuk-table tbody td").all_inner_texts()
     assert cells == [str(value) for value in (least, least + 2, least + 3, most)]
     visitor.look(f"{name}-ended", WIDTHS)
@@ -337,7 +337,7 @@ def test_a_family_is_led_through_the_whole_course(
             tick.check()
         page.fill("#to", "Robin's family")
         page.get_by_label("As a download").check()
-        visitor.press("Hand out the copies")
+        visitor.press("Make the copies")
         assert Path(visitor.save("1.mp4").path()).read_bytes()[4:8] == b"ftyp"
         assert page.get_by_role("link", name=".jpg").count() == way.pictures
         visitor.look(f"{name}-copies", WIDTHS)
@@ -347,24 +347,24 @@ def test_a_family_is_led_through_the_whole_course(
 
     # A top-up is a consent of its own.
     visitor.go(f"{case}/arm")
-    visitor.sees("The work with this family has ended.")
+    visitor.sees("The work with this family has finished.")
     visitor.go(course)
-    visitor.press("Begin a top-up: it starts with a new consent")
+    visitor.press("Start a top-up. You need to record consent again")
     visitor.sees("Read this out first")
     top_up = visitor.path
     visitor.go(f"{case}/arm")
-    visitor.sees("A top-up needs a consent of its own.")
+    visitor.sees("A top-up needs new consent.")
     visitor.go(top_up)
     consent(visitor, way, IN_THREE_MONTHS)
     record(visitor)
     third = film(visitor, kit, case, way)
     choose(visitor, third, "They sing together", False)
     visitor.go(course)
-    assert row(visitor, "Course") == "top-up 1"
+    assert row(visitor, "Course of work") == "top-up 1"
     assert row(visitor, "Cycle").startswith(f"1 of {way.cycles}")
 
     # Numbers for the service without a word, and everything taken back.
-    saved = visitor.save("Numbers for the service, without a name or a word")
+    saved = visitor.save("Download figures for the service (no names or notes)")
     numbers = Path(saved.path()).read_text()
     told_of = json.loads(numbers)
     assert (told_of["courses"], told_of["films"], told_of["reviews"]) == (2, 3, 2)
@@ -382,7 +382,7 @@ def test_a_family_is_led_through_the_whole_course(
     visitor.go(f"{case}/withdraw")
     page.get_by_label("The family wants this").check()
     visitor.press("Withdraw everything now")
-    visitor.sees("Certificate of a withdrawal")
+    visitor.sees("Certificate of withdrawal")
     assert not list((kit.home.cases / Path(case).name).glob("identity-*"))
     visitor.look(f"{name}-certificate", WIDTHS)
     visitor.go(second)

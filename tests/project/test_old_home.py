@@ -161,7 +161,7 @@ def test_on_the_page_its_owner_unlocks_it_and_the_film_plays(kit: WebKit) -> Non
     assert answer.status == 200
     assert numbers(answer.response.data) == list(range(FRAMES))
     log = kit.browser.get("/log").words
-    assert "A moment was cut" in log and "Event:" not in log
+    assert "Clip saved" in log and "Event:" not in log
 
 
 @pytest.mark.slow

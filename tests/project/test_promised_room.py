@@ -18,8 +18,8 @@ _ROOM = re.compile(
     re.I,
 )
 _SAYS_SO = re.compile(
-    r"sending (does not make|makes no) room|and makes no room on it"
-    r"|sending (removes|deletes) nothing|sending makes some: it does not"
+    r"(sending|uploading) (does not make|makes no) room|and makes no room on it"
+    r"|(sending|uploading) (removes|deletes) nothing|sending makes some: it does not"
     r"|what was sent stays on this one",
     re.I,
 )

@@ -210,7 +210,7 @@ class Form:
             answer = kit.browser.get(answer.location).response
         if answer.status_code >= 400:
             assert "<h1" in answer.text or answer.mimetype == "text/plain"
-            assert "made a mistake" not in answer.text, (path, fields)
+            assert "there is a problem with the kit" not in answer.text, (path, fields)
         return answer.status_code
 
     def talk_through(self) -> None:

@@ -77,8 +77,8 @@ def test_a_hostile_film_is_a_film_or_a_refusal_and_nothing_else(kit: WebKit) -> 
         sent = (io.BytesIO(data), NAMES[number % len(NAMES)])
         assert kit.browser.submit(page, film=sent).status == 200
         words = settled(kit, page)
-        refused = words.count("This film was not brought in")
-        assert words.count("The film is here.") + refused == number + 1
+        refused = words.count("We could not add this film")
+        assert words.count("The film is on this kit.") + refused == number + 1
         assert others(kit, place) == before
     came = sorted(place.iterdir())
     assert len(came) + refused == number + 1

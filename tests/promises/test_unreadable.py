@@ -195,13 +195,13 @@ def test_what_cannot_be_read_stops_no_stop_no_taking_back_and_no_lock(
     assert not list(case.clips.glob(f"{order.clips[0]}.*"))
     left = {path.name.partition(".")[0] for path in case.clips.glob("*")}
     assert not left & set(order.clips) and len(order.clips) >= 2
-    assert "Take back" in kit.browser.get(f"{url}/withdraw").words
+    assert "Withdraw consent" in kit.browser.get(f"{url}/withdraw").words
 
     # A hold, and its end.
     hold = Hold(role="lead", reason="a reason", review=NOW, at=NOW)
     place_hold(case, hold, service().chain)
     damage(case, Hold, "garbage")
-    assert "Lift the hold" in kit.browser.get(f"{url}/hold").words
+    assert "End the hold" in kit.browser.get(f"{url}/hold").words
     assert kit.browser.post(f"{url}/hold/lift", dict(sent)).status == 200
 
     # Everything.

@@ -67,7 +67,7 @@ class Socket:
     def mount(self, device: str, format: str) -> None:
         self.done.append(f"mount {device}")
         if self.refuses_to_mount or format != self.format:
-            raise StickFailed("The stick could not be opened, or not let go.")
+            raise StickFailed("The stick could not be opened or closed.")
         self.mounted_at(self.place)
 
     def eject(self, device: str) -> None:

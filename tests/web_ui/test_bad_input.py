@@ -47,7 +47,7 @@ def test_a_second_browser_opens_nothing_and_takes_the_seat_from_nobody(kit: WebK
     case = kit.make_case("R and K")
     other = kit.another_browser()
     page = other.submit("/unlock", passphrase="not the right one", time=NOW.isoformat())
-    assert page.status == 403 and "lock it there first" in page.words
+    assert page.status == 403 and "lock it there" in page.words
     for path in ("", "/course", "/review", "/consent", "/word"):
         refused = other.get(f"/cases/{case}{path}")
         assert refused.path == "/unlock" and "R and K" not in refused.words
@@ -276,12 +276,12 @@ def test_a_review_without_clips_says_so_and_settles_no_film(kit: WebKit) -> None
     case = kit.make_case()
     kit.recorder.write_film(case, kit.recipient(case))
     close = f"/cases/{case}/review/close"
-    assert "Nothing is chosen for this review" in kit.browser.get(close).words
+    assert "There are no clips for this review" in kit.browser.get(close).words
     page = kit.browser.submit(close, strengths="We talked about bath time", go_on="yes")
-    assert page.status == 200 and "Moments looked at: 0" in page.text
+    assert page.status == 200 and "Clips watched: 0" in page.text
     assert [review.shown for review in reviews_of(kit.open_case(case))] == [()]
     words = kit.browser.get(f"/cases/{case}/course").words
-    assert "Shared reviews held 1" in words and "Films not looked at together yet 1" in words
+    assert "Shared reviews so far 1" in words and "Films not watched together yet 1" in words
 
 
 # --- A practitioner who left --------------------------------------------------------------------

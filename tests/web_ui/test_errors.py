@@ -35,7 +35,7 @@ def test_a_mistake_of_the_page_is_logged_with_every_frame_and_no_word_of_a_famil
         case = kit.make_case("Robin and Alex")
         with caplog.at_level(logging.ERROR):
             page = kit.browser.get(f"/cases/{case}/copies")
-    assert page.status == 500 and "made a mistake" in page.words
+    assert page.status == 500 and "there is a problem with the kit" in page.words
     assert "Traceback" not in page.text and "test_web_errors" not in page.text
     (said,) = [record.getMessage() for record in caplog.records if "copies" in record.getMessage()]
     assert "RuntimeError at " in said and "; after KeyError at " in said

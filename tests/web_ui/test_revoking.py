@@ -193,7 +193,7 @@ def test_what_a_revoked_practitioner_wrote_before_is_still_read_by_their_colleag
     web = WebKit(tmp_path)
     web.enrol(0, 1)
     web.unlock()
-    case = web.make_case("Written before")
+    case = web.make_case("Saved before")
     holder = web.parts.session.holder
     assert holder
     enrolled = web.parts.enrolled
@@ -202,7 +202,7 @@ def test_what_a_revoked_practitioner_wrote_before_is_still_read_by_their_colleag
     web.browser.submit("/cases", action="/lock")
     revoke_on_page(web)
     web.unlock()
-    assert "Written before" in web.browser.get("/cases").words
+    assert "Saved before" in web.browser.get("/cases").words
 
 
 # --- What follows for the cases they worked in --------------------------------------------------
@@ -261,7 +261,10 @@ def test_after_a_revocation_every_case_of_theirs_has_a_new_key_before_anything_i
     page = meet(web, cases[0])
     permit = web.recorder.permit()
     assert permit and permit.recipient == web.recipient(cases[0]), page.words
-    assert "was revoked: it has a new key" in web.browser.get("/log").words
+    assert (
+        "removed from a family by the service: the family has a new key"
+        in web.browser.get("/log").words
+    )
 
 
 def test_a_revocation_that_comes_while_a_case_is_open_and_armed_changes_its_key_at_once(
@@ -315,7 +318,7 @@ def test_until_a_case_has_its_new_key_it_opens_and_nothing_is_filmed_or_brought_
     # It is looked at and can be withdrawn, whatever the card says.
     assert web.browser.get(f"/cases/{case}/withdraw").status == 200
     url = f"/cases/{case}/team"
-    assert "revoked by the service" in web.browser.get(url).words
+    assert "removed by your service" in web.browser.get(url).words
     assert web.recipient(case) == before
     cards.full = False
     page = web.browser.submit(url, action=f"{url}/renew")

@@ -37,7 +37,7 @@ def test_a_name_that_was_made_to_lead_here_gets_nothing_even_with_the_cookies(
 ) -> None:
     page = with_stolen_cookies(kit, "kit.evil.example:8443").get(path)
     assert page.status == 400
-    assert page.text == "This kit does not answer to that name.\n"
+    assert page.text == "This kit has a different name.\n"
 
 
 @pytest.mark.parametrize(

@@ -75,5 +75,5 @@ def test_the_files_that_wait_on_one_kit_are_not_counted_for_another(tmp_path: Pa
         kit.enrol()
         for _ in range(files):
             (kit.home.recordings / new_id()).mkdir(parents=True)
-    assert "1 file is not with the service yet" in one.browser.get("/kit/reset").text
-    assert "2 files are not with the service yet" in other.browser.get("/kit/reset").text
+    assert "1 file is not uploaded yet" in one.browser.get("/kit/reset").text
+    assert "2 files are not uploaded yet" in other.browser.get("/kit/reset").text

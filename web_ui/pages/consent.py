@@ -502,13 +502,16 @@ def fingerprint(case: OpenCase) -> str:
 def _qr(case: OpenCase, consent: Consent) -> Markup:
     """A code on the receipt, for a phone to read: no name and no address is in it."""
     lines = [
-        _("Receipt for a consent to filming"),
-        _("Case %(id)s", id=case.id),
+        _("Receipt for consent to filming"),
+        _("Number %(id)s", id=case.id),
         _("Fingerprint %(digits)s", digits=fingerprint(case)),
         _("Consent %(id)s", id=consent.record_id),
-        _("Holds until the end of %(day)s", day=last_day_before(consent.valid_until)),
-        _("To withdraw, tell your practitioner or the service this case. No reason is needed."),
+        _("Consent ends at the end of %(day)s", day=last_day_before(consent.valid_until)),
+        _(
+            "To withdraw consent, tell your practitioner or their service this number. You "
+            "do not need a reason."
+        ),
     ]
     code = segno.make("\n".join(lines), error="m", micro=False)
-    title = _("The case, its fingerprint and how to withdraw, for a telephone")
+    title = _("Your number, its fingerprint and how to withdraw consent, for a phone")
     return Markup(code.svg_inline(scale=3, svgclass="app-qr", title=title))  # noqa: S704

@@ -52,7 +52,7 @@ pages = Blueprint("copies", __name__, url_prefix="/cases/<id:case>/copies")
 
 @pages.before_request
 def only_where_the_service_does_this() -> None:
-    answers.only_where_offered("copies", _("Your service does not hand out copies."))
+    answers.only_where_offered("copies", _("Your service does not give families copies."))
 
 
 def _judged(
@@ -104,7 +104,7 @@ def hand_out(case: str) -> ResponseReturnValue:
     holder, opened_case, ours = practitioner(), open_case(case), parts()
     kept, errors = moments_sent(opened_case), _errors()
     if not kept:
-        errors["moments"] = _("Tick the clips and pictures that the family keeps.")
+        errors["moments"] = _("Tick the clips and stills for the family to keep")
     if errors:
         return _page(case, errors), 400
     stick = _STICK.fullmatch(request.form["way"])
@@ -207,13 +207,13 @@ def _errors() -> dict[str, str]:
     to, way = request.form.get("to", "").strip(), request.form.get("way", "")
     errors = {}
     if not to:
-        errors["to"] = _("Write whom the copies are for, in the family's words.")
+        errors["to"] = _("Enter who the copies are for, in the family's words")
     elif problem := too_long(to, TO_LENGTH):
         errors["to"] = problem
     if request.form.get("lock") not in ("plain", "locked"):
-        errors["lock"] = _("Choose whether the copies are locked.")
+        errors["lock"] = _("Select if the copies are locked")
     if way != DOWNLOAD and not _STICK.fullmatch(way):
-        errors["way"] = _("Choose how the family gets them.")
+        errors["way"] = _("Select how the family will get them")
     return errors
 
 
@@ -227,7 +227,7 @@ def _handing(case: str, copies: str) -> Handing:
     open_case(case)
     found = practitioner().copying.find(copies, case)
     if found is None:
-        abort(404, _("The page was locked since. Hand the copies out again if they are missing."))
+        abort(404, _("The page has locked since then. Make the copies again if any are missing."))
     return found
 
 
@@ -235,14 +235,14 @@ def _letter() -> str:
     """The instructions beside locked copies, for anybody who can use a mouse."""
     return "\n\n".join(
         (
-            _("These files are locked. They open with the words that you wrote down."),
+            _("These files are locked. They open with the words you wrote down."),
             _("1. Put the stick into a computer. Open viewer.html: press it twice."),
             _("2. Press Choose Files. Choose all files whose names end in .age."),
             _("3. Type your words with a space between them, and press Open. The film plays."),
             _("The viewer needs no internet. It sends nothing and saves nothing."),
             _(
-                "Nobody else has the words. If they are lost, nobody can open these files: ask for "
-                "new copies."
+                "No one else has the words. If you lose them, no one can open these "
+                "files. Ask for new copies."
             ),
             "",
         )

@@ -68,7 +68,7 @@ def rate(case: str) -> ResponseReturnValue:
     opened = open_case(case)
     given = ratings_sent(goals_of(opened), parts().service.ratings)
     if not given:
-        return _page(case, {"rate": _("Choose a number for at least one goal.")}), 400
+        return _page(case, {"rate": _("Select a number for at least one goal")}), 400
     course.rate(opened, "start", practitioner().now(parts().clock), given)
     parts().note("goals-rated", case=case)
     return redirect(url_for("course.show", case=case), 303)
@@ -81,7 +81,9 @@ def end(case: str) -> ResponseReturnValue:
     if problem := too_long(steps, STEPS_LENGTH):
         return _page(case, {"steps": problem}), 400
     if request.form.get("confirm") != "y":
-        return _page(case, {"confirm": _("Tick the box if the work has ended.")}), 400
+        return _page(
+            case, {"confirm": _("Tick the box to confirm that the work has finished")}
+        ), 400
     now = practitioner().now(parts().clock)
     consent = consent_of(opened)
     given = ratings_sent(goals_of(opened), parts().service.ratings)
@@ -108,9 +110,13 @@ def remove(case: str) -> ResponseReturnValue:
     told = course_now(parts(), holder, opened)
     status = parts().recorder.last_word()
     if told.keeping not in (Keeping.NEVER_REVIEWED, Keeping.DUE) or status is None:
-        return _page(case, {"remove": _("Their time is not over yet.")}), 400
+        return _page(
+            case, {"remove": _("These films have not reached their deletion date yet")}
+        ), 400
     if request.form.get("confirm") != "y":
-        return _page(case, {"remove": _("Tick the box if the films may go.")}), 400
+        return _page(
+            case, {"remove": _("Tick the box to confirm that the films can be deleted")}
+        ), 400
     close_for_good(parts(), holder, opened, status.kit, "retention")
     return redirect(url_for("withdraw.certificate", case=case), 303)
 

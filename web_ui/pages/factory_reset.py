@@ -90,7 +90,7 @@ def ask() -> ResponseReturnValue:
     if isinstance(order, ResetRefusal):
         return _page(_(order.sentence)), 409
     if not form.confirm.data:
-        return _page(_("Tick the box if everything on this kit is to be removed.")), 400
+        return _page(_("Tick the box to confirm that everything on this kit can be deleted")), 400
     asked = parts().recorder.ask(partial(FactoryReset, note=note))
     parts().note("reset-asked", order=f"{order.number:06}")
     return redirect(url_for("resetting.show", asked=asked), 303)

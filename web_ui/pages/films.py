@@ -123,7 +123,7 @@ def keep_picture(case: str, film: str) -> ResponseReturnValue:
         at = _seconds(request.form.get("at", ""))
         if at >= view.film.seconds:
             raise BadInput(
-                _("That moment is not in this film."), _("Write a time before the film's end.")
+                _("That time is not in this film."), _("Enter a time before the end of the film.")
             )
         shown, appeared = parts().apart.still(view.film, at)
     except BadInput as error:
@@ -196,13 +196,13 @@ def _span(length: Fraction) -> tuple[Fraction, Fraction]:
     start, end = (_seconds(request.form.get(name, "")) for name in ("start", "end"))
     if not 0 <= start < end or start >= length:
         raise BadInput(
-            _("The marks are not in order, or not in this film."),
-            _("Set where the moment begins, then where it ends."),
+            _("The start must be before the end, and both must be in the film."),
+            _("Set the start, then the end."),
         )
     if end - start > LONGEST_CLIP:
         raise BadInput(
-            _("A clip can be at most %(minutes)s minutes long.", minutes=LONGEST_CLIP // 60),
-            _("Choose the part in which it happens; a minute is usually plenty."),
+            _("A clip can be up to %(minutes)s minutes long.", minutes=LONGEST_CLIP // 60),
+            _("Choose the part where it happens. A minute is usually plenty."),
         )
     return start, min(end, length)
 
@@ -212,7 +212,7 @@ def _seconds(text: str) -> Fraction:
     found = _PLACE.fullmatch(text.strip().replace(",", "."))
     if not found:
         raise BadInput(
-            _("The time could not be read."),
-            _("Write minutes and seconds, such as 1:15.5, or seconds, such as 75.5."),
+            _("Enter a time."),
+            _("Enter a time in minutes and seconds, like 1:15.5"),
         )
     return 60 * Fraction(found["minutes"] or 0) + Fraction(found["seconds"])

@@ -27,7 +27,7 @@ def choose(case: str) -> ResponseReturnValue:
     try:
         keep(opened, name, item, digest)
     except (NoMatch, BadFile):
-        return _page(opened, _("This was settled already. Look at what stands there now.")), 400
+        return _page(opened, _("Someone has already chosen. Check the page again.")), 400
     if name == stem_of(Team):
         # The permit is for the key of those who worked here until now.
         parts().recorder.disarm(case)

@@ -81,13 +81,13 @@ def _admit() -> None:
         abort(411)
     if length > LARGEST:
         raise BadInput(
-            _("The film is larger than %(size)s GB.", size=LARGEST >> 30),
-            _("Save a smaller copy of it on the device it is on, and send that."),
+            _("The film is bigger than %(size)s GB.", size=LARGEST >> 30),
+            _("Save a smaller copy of it on the device it is on, and add that."),
         )
     if shutil.disk_usage(parts().home.cases).free < 2 * length + _LEFT_FREE:
         raise NotPossible(
-            _("There is not enough room on the card for this film."),
-            _("Sending does not make room. Tell whoever looks after this kit."),
+            _("There is not enough room on the memory card for this film."),
+            _("Uploading does not make room. Tell the person who looks after this kit."),
         )
     request.max_content_length = length + _AROUND
     g.original = Original(parts().home.cases)
@@ -149,7 +149,7 @@ def send(case: str) -> ResponseReturnValue:
     holder, opened, ours = practitioner(), open_case(case), parts()
     original: Original | None = g.get("uploaded")
     if FIELD not in request.files or original is None or not original.size:
-        return _page(case, _("Choose a film. The one that was sent is empty.")), 400
+        return _page(case, _("Choose a film. That file is empty.")), 400
     found = opened.read_with_digest(Consent)
     if found is None:
         raise NotAgreed(_("Record consent first."))
@@ -174,9 +174,7 @@ def send(case: str) -> ResponseReturnValue:
             again = holder.case(case)
             if again.record.recipient != opened.record.recipient:
                 # Somebody left or was revoked meanwhile, and has the old key.
-                raise NotAgreed(
-                    _("The case has a new key since."), _("Bring the film in once more.")
-                )
+                raise NotAgreed(_("This family has a new key."), _("Add the film again."))
             if done == 1.0:
                 # Once more at the end, when it becomes a film of the case.
                 _gate(ours, again, holder.now(ours.clock))
@@ -211,7 +209,7 @@ def stop(case: str, job: str) -> ResponseReturnValue:
 
 @pages.before_request
 def _check_offered() -> None:
-    only_where_offered("import", _("Your service does not bring in films made elsewhere."))
+    only_where_offered("import", _("Your service does not add films made elsewhere."))
 
 
 def _gate(ours: Parts, case: OpenCase, now: datetime) -> None:
@@ -228,7 +226,7 @@ def _what_stops(ours: Parts, case: OpenCase, consent: Consent | None, now: datet
     if consent is None:
         return _("Record consent first.")
     if not may_be_made(consent, now, "imported"):
-        return _("The consent that is recorded does not allow filming now.")
+        return _("The consent on record does not allow filming now.")
     if ours.recorder.has_strangers(case):
         return _(
             "Your service has removed someone who worked with this family from this kit. "

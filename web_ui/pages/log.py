@@ -144,7 +144,7 @@ class _Reading:
         """Whether it holds. `fault`: what is wrong with the recorder's notes."""
         broken = self._broken
         if not broken and self._held < len(self._signed):
-            broken = _("it is not what the recorder signed")
+            broken = _("it is not what the kit signed")
         if not broken and self.process == "recorder":
             broken = fault
         return Chain(

@@ -80,7 +80,7 @@ def place(case: str, moment: str) -> ResponseReturnValue:
     elif to == "back":
         clips.choose(opened, moment)
     else:
-        raise BadInput(_("That was not one of the answers."))
+        raise BadInput(_("Select one of the options"))
     parts().note("moment-placed", case=case, moment=moment, to=to)
     return redirect(_back(case, moment), 303)
 

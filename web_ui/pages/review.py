@@ -58,9 +58,9 @@ class Closing:
             if problem := too_long(getattr(closing, name), TEXT_LENGTH):
                 closing.errors[name] = problem
         if not closing.strengths and not closing.next:
-            closing.errors["strengths"] = _("Write what was seen, or what comes next.")
+            closing.errors["strengths"] = _("Enter what went well, or what you will try next")
         if closing.go_on not in going_on_in_words():
-            closing.errors["go_on"] = _("Say whether the family wants to go on.")
+            closing.errors["go_on"] = _("Select what happens next")
         return closing
 
 
@@ -168,9 +168,9 @@ def record(case: str, review: str) -> ResponseReturnValue:
 def going_on_in_words() -> Mapping[GoOn, str]:
     """Each answer to 'shall we go on?'."""
     return {
-        "yes": _("Yes, another film and another review"),
-        "not-now": _("Not now, perhaps later"),
-        "no": _("No, this was the last one"),
+        "yes": _("Another film and another review"),
+        "not-now": _("Stop for now, perhaps more later"),
+        "no": _("This was the last one"),
     }
 
 
@@ -178,16 +178,16 @@ def in_plain_words(review: Review, scale: range) -> str:
     """A review as text to copy. It has no names but those that somebody wrote into it."""
     said = [
         _("Shared review of %(when)s", when=in_words(review.held)),
-        _("Moments looked at: %(count)s", count=len(review.shown)),
+        _("Clips watched: %(count)s", count=len(review.shown)),
     ]
     if review.strengths:
-        said += ["", _("Strengths seen:"), review.strengths]
+        said += ["", _("What went well:"), review.strengths]
     if review.next:
-        said += ["", _("Next:"), review.next]
+        said += ["", _("What we will try next:"), review.next]
     if review.ratings:
         said += ["", _("Goals, from %(low)s to %(high)s:", low=scale[0], high=scale[-1])]
         said += [f"- {rating.text}: {rating.value}" for rating in review.ratings]
-    said += ["", _("Go on? %(answer)s", answer=going_on_in_words()[review.go_on])]
+    said += ["", _("What happens next: %(answer)s", answer=going_on_in_words()[review.go_on])]
     return "\n".join(said) + "\n"
 
 

@@ -100,45 +100,45 @@ def told(status: SyncStatus | None, has_store: bool) -> Told:
 def _doing(status: SyncStatus | None) -> tuple[str, str]:
     if status is None:
         return (
-            _("The part of the kit that sends does not answer."),
-            _("Switch the kit off and on. If it stays so, tell your service."),
+            _("Uploads are not working."),
+            _("Turn the kit off and on. If it still does not work, contact your service."),
         )
     if status.state == "sending":
-        return _("Sending now."), _("Leave the kit switched on and where it is.")
+        return _("Uploading now."), _("Leave the kit turned on and where it is.")
     if status.state == "sent":
-        return _("Everything that is finished is with the service, and was confirmed."), ""
+        return _("Everything has been uploaded and checked."), ""
     if status.state == "incomplete":
-        return _("Some things could not be sent. They stay here."), ""
+        return _("Some things could not be uploaded. They are still on this kit."), ""
     return _reasons().get(status.error) or (
-        _("Sending stopped (%(code)s). Everything is still here.", code=status.error),
-        _("It is tried again. If it stays so, tell your service."),
+        _("Uploading stopped (%(code)s). Everything is still on this kit.", code=status.error),
+        _("The kit will try again. If it still does not work, contact your service."),
     )
 
 
 def _nowhere() -> tuple[str, str]:
     return (
-        _("This kit has no service to send to yet."),
-        _("Your service enters the address of its store in the kit's settings."),
+        _("This kit has no service to upload to yet."),
+        _("Your service must enter its store's address in the kit's settings."),
     )
 
 
 def _reasons() -> dict[str, tuple[str, str]]:
-    wait = _("Nothing is lost. It is tried again by itself.")
+    wait = _("Nothing is lost. The kit will try again by itself.")
     return {
         "not-at-base": (
-            _("Waiting: this network is not known as base, so nothing is sent."),
-            _("At base, say so below; or connect the kit by cable."),
+            _("Not uploading: the kit does not recognise this network as your base."),
+            _("If you are at base, tell the kit below, or connect it by cable."),
         ),
         "no-network": (
-            _("Waiting: the kit has no network."),
-            _("At base, connect it by cable or to the network there."),
+            _("Not uploading: the kit has no network."),
+            _("At base, connect it by cable or to the Wi-Fi there."),
         ),
         "out-of-hours": (
-            _("Waiting for the hours in which this kit sends."),
-            _("Leave it switched on; it begins by itself."),
+            _("Waiting: this kit uploads only at set times."),
+            _("Leave it turned on. It will start by itself."),
         ),
-        "send-interrupted": (_("The line broke off."), wait),
-        "not-reached": (_("The service's store does not answer."), wait),
+        "send-interrupted": (_("The connection was lost."), wait),
+        "not-reached": (_("Your service's store does not answer."), wait),
     } | _refusals()
 
 
@@ -146,52 +146,55 @@ def _refusals() -> dict[str, tuple[str, str]]:
     """What lasts until somebody has done something."""
     return {
         "wrong-store": (
-            _("Something else than your service's store answered. Nothing was sent to it."),
-            _("Are you in the right network? Perhaps it has a page to sign in to."),
+            _("The kit connected to something that is not your service. Nothing was uploaded."),
+            _("Check you are on the right network. You may need to sign in to it first."),
         ),
         "portal-page": (
-            _("A page to sign in to answered instead of your service's store. Nothing was sent."),
+            _("This network has a page to sign in to. Nothing was uploaded."),
             _("Sign in to this network first, or use another one."),
         ),
         "wrong-time": (
-            _("The store's certificate is not valid on the kit's date. Nothing was sent."),
-            _("Is the kit's clock right? It is shown under This kit. If it is, tell your service."),
+            _("Your service's certificate is not valid on the kit's date. Nothing was uploaded."),
+            _("Check the kit's clock under This kit. If it is right, tell your service."),
         ),
         "wrong-clock": (
-            _("The service's store says that the kit's clock is wrong. Nothing was sent."),
-            _("Look at the kit's clock under This kit, and put it right."),
+            _("Your service says that the kit's clock is wrong. Nothing was uploaded."),
+            _("Check the kit's clock under This kit, and correct it."),
         ),
         "wrong-place": (
-            _("The service's store is not where this kit was told, or in another region."),
+            _("Your service's store is not at the address this kit has."),
             _("Ask your service for the right address of its store."),
         ),
         "access-ended": (
-            _("This kit's access to the service's store has run out."),
+            _("This kit's access to your service has run out."),
             _("Ask your service for a new access file."),
         ),
         "not-let-in": (
-            _("The service's store does not let this kit in."),
+            _("Your service does not let this kit in."),
             _("Ask your service for a new access file."),
         ),
         "store-missing": (
-            _("The service's store is not there."),
-            _("Is its disk or share connected? Ask your service."),
+            _("Your service's store is not there."),
+            _("Its disk or share may not be connected. Ask your service."),
         ),
         "store-full": (
-            _("The service's store is full. Everything stays here."),
+            _("Your service's store is full. Everything is still on this kit."),
             _("Ask your service to make room."),
         ),
         "not-supported": (
-            _("The service's store cannot do what this kit needs. Everything stays here."),
+            _(
+                "Your service's store cannot do what this kit needs. Everything is still "
+                "on this kit."
+            ),
             _("Tell your service: this kind of store cannot be used."),
         ),
         "send-refused": (
-            _("The service's store refuses what it is asked. Everything stays here."),
+            _("Your service's store refuses uploads. Everything is still on this kit."),
             _("Tell your service: trying again will not help."),
         ),
         "not-possible": (
-            _("The kit's own card refused something."),
-            _("Is it full or worn? Ask your service."),
+            _("The memory card in this kit could not be read or written."),
+            _("It may be full or worn out. Ask your service."),
         ),
     }
 

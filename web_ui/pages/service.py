@@ -49,16 +49,16 @@ def bring() -> ResponseReturnValue:
         brought = read_service_card(upload.stream.read() if upload else b"")
         enrolled = parts().enrolled
         if enrolled is None or brought.card != enrolled.service:
-            raise BadInput(_("That is the card of another service than this kit's."))
+            raise BadInput(_("That is the ID file of a different service."))
         if not brought.ceilings:
             raise BadInput(
-                _("That card says nothing of what a kit may do at most."),
-                _("Ask your service for the file that it made for that."),
+                _("That ID file does not set any limits for kits."),
+                _("Ask your service for the file with the limits."),
             )
         newer = len(brought.cards) > len(enrolled.cards)
         chain = CardChain(brought.card, brought.cards if newer else enrolled.cards)
         if read_ceilings(brought.ceilings, chain).since <= parts().recorder.ceilings().since:
-            raise BadInput(_("This kit has that already, or something newer."))
+            raise BadInput(_("This kit already has that file, or a newer one."))
     except BadInput as error:
         return _page(error), 400
     parts().enrolment.bring_ceilings(brought, practitioner().card)
@@ -82,7 +82,7 @@ def give() -> ResponseReturnValue:
         elif wanted in shipped():
             put_in_force(parts().home, shipped()[wanted])
         else:
-            raise BadInput(_("Choose one of these services, or a file of your own."))
+            raise BadInput(_("Select one of these services, or add your own file"))
     except BadInput as error:
         return _page(error), 400
     parts().note("service-settings")
@@ -92,7 +92,7 @@ def give() -> ResponseReturnValue:
 def offers_in_words() -> dict[str, str]:
     """What a service may do beyond filming and looking at it together."""
     return {
-        "import": _("Films made elsewhere can be brought in"),
-        "copies": _("Families get copies of clips and pictures"),
-        "online-review": _("Reviews over a video call"),
+        "import": _("Films made elsewhere can be added"),
+        "copies": _("Families can have copies of clips and stills"),
+        "online-review": _("Reviews on a video call"),
     }

@@ -72,21 +72,21 @@ def share(case: str) -> ResponseReturnValue:
     now, errors = holder.now(parts().clock), dict[str, str]()
     kept = moments_sent(opened)
     if not kept:
-        errors["moments"] = _("Tick the clips and pictures that this person is to see.")
+        errors["moments"] = _("Tick the clips and stills to share")
     who = request.form.get("who", "").strip()
     if not who:
-        errors["who"] = _("Write who this person is.")
+        errors["who"] = _("Enter who this person is")
     elif problem := too_long(who, WHO_LENGTH):
         errors["who"] = problem
     purpose = purpose_of(request.form.get("purpose", ""))
     if purpose is None:
-        errors["purpose"] = _("Choose what it is for.")
+        errors["purpose"] = _("Select what it is for")
     elif refusal := _refusal(opened, kept, purpose, now):
         errors["moments"] = refusal_in_words(refusal)
     to = _card(opened, errors)
     until = _until(consent_of(opened), now, errors)
     if request.form.get("confirm") != "y":
-        errors["confirm"] = _("Tick the box if this person is the one who may see them.")
+        errors["confirm"] = _("Tick the box to confirm that this person can see them")
     if errors or purpose is None or to is None or until is None:
         return _page(case, errors), 400
     made = shares.share(opened, kept, to, who, purpose, now, until)
@@ -138,13 +138,11 @@ def refusal_in_words(refusal: CopyRefusal) -> str:
     """Why a moment may not be shared."""
     return {
         CopyRefusal.NOT_AGREED: _(
-            "Not everybody agrees to this use at present. Talk it through, and record the consent."
+            "Not everyone agrees to this use. Talk it through and record consent again."
         ),
-        CopyRefusal.NOT_EVERYBODY: _(
-            "Somebody who was in one of these films has not agreed to this use."
-        ),
+        CopyRefusal.NOT_EVERYBODY: _("Someone in one of these films has not agreed to this use."),
         CopyRefusal.FILM_UNKNOWN: _(
-            "It cannot be told who was in one of these films, so it is not shared."
+            "We cannot tell who was in one of these films, so it is not shared."
         ),
     }[refusal]
 
@@ -173,7 +171,7 @@ def _card(case: OpenCase, errors: dict[str, str]) -> Card | None:
             return colleague
     upload = request.files.get(CARD)
     if chosen != BROUGHT or not upload or not upload.filename:
-        errors["to"] = _("Choose whom it is for, or bring that person's card.")
+        errors["to"] = _("Select who it is for, or add their ID file")
         return None
     try:
         card = from_json(upload.stream.read(), Card)
@@ -182,12 +180,12 @@ def _card(case: OpenCase, errors: dict[str, str]) -> Card | None:
         enrolled = parts().enrolled
         if enrolled and card.name in [former.name for former in enrolled.former]:
             errors["to"] = _(
-                "The service has revoked this card. Ask that person for their new one."
+                "Your service has cancelled this ID file. Ask the person for their new one."
             )
             return None
         sealing_keys(parse_recipient(case.record.recipient), card)
     except BadFile:
-        errors["to"] = _("That is not a person's public card. It is the file that ends in .pub.")
+        errors["to"] = _("That is not a person's ID file. Its name ends in .pub.")
         return None
     except BadInput as error:
         errors["to"] = told(error)
@@ -199,10 +197,12 @@ def _until(consent: Consent | None, now: datetime, errors: dict[str, str]) -> da
     """The end of the day that was chosen; never after the consent."""
     day = day_sent(request.form.get("until", ""))
     if day is None:
-        errors["until"] = _("Choose the last day on which this person may see them.")
+        errors["until"] = _("Enter the last day this person can see them")
         return None
     until = end_of(day)
     if not now < until <= end_of((now + LONGEST).date()):
-        errors["until"] = _("Choose a day from today on, within %(days)s days.", days=LONGEST.days)
+        errors["until"] = _(
+            "The last day must be today or later, within %(days)s days", days=LONGEST.days
+        )
         return None
     return min(until, consent.valid_until) if consent else until

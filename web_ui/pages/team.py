@@ -62,9 +62,9 @@ def join(case: str) -> ResponseReturnValue:
     opened, enrolled = open_case(case), enrolled_here()
     card = _named(enrolled.practitioners, request.form.get("who", ""))
     if card is None:
-        return _page(case, {"join": _("Choose who joins.")}), 400
+        return _page(case, {"join": _("Select who you are adding")}), 400
     if request.form.get("confirm") != "y":
-        return _page(case, {"join": _("Tick the box if the family knows that they join.")}), 400
+        return _page(case, {"join": _("Tick the box to confirm that the family knows")}), 400
     if parts().cases.admit(opened, card, enrolled) is not opened:
         practitioner().forget(case)
     _tell_recorder(opened, card)
@@ -78,9 +78,11 @@ def leave(case: str) -> ResponseReturnValue:
     holder, opened = practitioner(), open_case(case)
     card = _named(opened.team, request.form.get("who", ""))
     if card is None or card == holder.card:
-        return _page(case, {"leave": _("Choose who leaves.")}), 400
+        return _page(case, {"leave": _("Select who you are removing")}), 400
     if request.form.get("confirm") != "y":
-        return _page(case, {"leave": _("Tick the box if they leave this case.")}), 400
+        return _page(
+            case, {"leave": _("Tick the box to confirm that they no longer work with this family")}
+        ), 400
     # The permit is for the key that they know.
     parts().recorder.disarm(case)
     parts().cases.release(opened, card.name, enrolled_here())
@@ -156,7 +158,7 @@ def bring() -> ResponseReturnValue:
             )
             known = _named(enrolled.practitioners, keys.card().name)
             if known and parts().home.keys.of(known.name).identity.exists():
-                raise BadInput(_("This practitioner is on this kit already."))
+                raise BadInput(_("This practitioner is already on this kit."))
             parts().enrolment.bring(enrolled.service, keys, sealed)
     except KitError as error:
         page = render_template(

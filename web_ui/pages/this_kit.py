@@ -67,14 +67,14 @@ def authority() -> ResponseReturnValue:
     try:
         certificate = read_plain(parts().home.keys.authority)
     except FileNotFoundError:
-        return Response(_("This kit's certificate has no authority.") + "\n", 404)
+        return Response(_("This kit has no certificate to download.") + "\n", 404)
     return download(certificate, "attune-kit.crt", "application/x-x509-ca-cert")
 
 
 @pages.post("/off")
 def switch_off() -> ResponseReturnValue:
     if request.form.get("confirm") != "y":
-        return _page(_("Tick the box to switch the kit off.")), 400
+        return _page(_("Tick the box to turn the kit off")), 400
     status = parts().recorder.status()
     if status is not None and status.state in _BUSY:
         return _page(_("The camera is in use. Stop the film first.")), 409
@@ -113,7 +113,7 @@ def _certificate() -> Iterator[Path]:
         yield parts().home.keys.certificate
     except (OSError, ValueError) as error:
         raise BadFile(
-            _("The certificate of this page cannot be read."), _("Switch the kit off and on.")
+            _("The page's certificate cannot be read."), _("Turn the kit off and on.")
         ) from error
 
 

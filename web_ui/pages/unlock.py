@@ -170,9 +170,7 @@ def _change(holder: Practitioner, form: PassphraseForm) -> None:
     """Raises TooSoon, WrongPassphrase, BadInput, NotPossible."""
     new = form.new.data or ""
     if new != (form.again.data or ""):
-        raise BadInput(
-            _("The new passphrase was not written the same way twice."), _("Write both again.")
-        )
+        raise BadInput(_("The two new passphrases are different."), _("Type both again."))
     check_passphrase(new, _known_of(holder))
     sealed = parts().home.keys.of(holder.card.name).identity
     # Somebody who finds the page unlocked must not lock its owner out.
@@ -196,8 +194,11 @@ def _opened(passphrase: str, moment: datetime, reading: Reading) -> Practitioner
     status = ours.recorder.last_word()
     if enrolled is None or status is None:
         raise NotPossible(
-            _("The recorder has not said yet which kit this is."),
-            _("Wait a few seconds, then try again. If it stays silent, switch the kit off and on."),
+            _("The kit is still starting."),
+            _(
+                "Wait a few seconds, then try again. If it still does not work, turn the "
+                "kit off and on."
+            ),
         )
     refused: NotOpened | None = None
     for card in enrolled.practitioners:
@@ -210,7 +211,7 @@ def _opened(passphrase: str, moment: datetime, reading: Reading) -> Practitioner
             refused = error
             continue
         if keys.card() != card:
-            raise BadInput(_("The key on this kit is not the one that was enrolled."))
+            raise BadInput(_("The key file on this kit is not the one it was set up with."))
         vouch = Vouch(kit=status.kit, time=moment, boot=reading.boot, boottime=reading.boottime)
         kit = (Verifier.parse(status.verifier),)
         return Practitioner(
@@ -224,7 +225,7 @@ def _opened(passphrase: str, moment: datetime, reading: Reading) -> Practitioner
             lambda holder, case: without_the_revoked(ours, holder, case),
         )
     raise refused or NotPossible(
-        _("There is no practitioner's key on this kit."), _("Set the kit up again.")
+        _("There is no practitioner's key file on this kit."), _("Set the kit up again.")
     )
 
 
@@ -251,13 +252,11 @@ def _moment(form: UnlockForm, kit_time: datetime) -> datetime:
         else:
             moment = found.astimezone()
     except (ValueError, OverflowError) as error:
-        raise BadInput(
-            _("The time could not be read."), _("Write it like this: 2026-11-21T14:05.")
-        ) from error
+        raise BadInput(_("Enter a time."), _("Enter it like this: 2026-11-21T14:05")) from error
     if moment < EARLIEST:
         raise BadInput(
-            _("That time cannot be right: it lies before this kit was made."),
-            _("Correct date and time, then unlock again."),
+            _("That time cannot be right: it is before this kit was made."),
+            _("Correct the date and time, then unlock again."),
         )
     return moment.astimezone(UTC)
 
@@ -267,16 +266,18 @@ def _in_words(error: KitError) -> KitError:
     if isinstance(error, TooSoon):
         seconds = int(error.seconds) + 1
         wait = ngettext(
-            "Wait %(num)s second, then try again. Nothing has been removed.",
-            "Wait %(num)s seconds, then try again. Nothing has been removed.",
+            "Wait %(num)s second, then try again. Nothing has been deleted.",
+            "Wait %(num)s seconds, then try again. Nothing has been deleted.",
             seconds,
         )
         if not g.paired:  # Anybody on the kit's network may have tried.
-            wait += " " + _("A browser that has unlocked this kit before does not wait for others.")
+            wait += " " + _(
+                "A device that has unlocked this kit before does not have to wait for others."
+            )
         return KitError(_("The passphrase was wrong several times."), wait)
     if isinstance(error, WrongPassphrase):
         return KitError(
             _("That passphrase does not open this kit."),
-            _("Check each word, then try again. Nothing is ever removed because of a wrong one."),
+            _("Check each word, then try again. A wrong passphrase never deletes anything."),
         )
     return error

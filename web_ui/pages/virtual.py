@@ -46,5 +46,6 @@ def _send(edge: str) -> None:
             wire.sendto(edge.encode(), str(path))
         except OSError as error:
             raise NotPossible(
-                _("The virtual button does not answer."), _("Is the recorder running?")
+                _("The button on this page does not answer."),
+                _("Check that the recorder is running."),
             ) from error

@@ -100,9 +100,9 @@ class FilmCertificate:
 
 
 class HoldForm(Form):
-    role = text_field(lambda: _("Write who decided it, by their office."), ROLE_LENGTH)
-    reason = text_field(lambda: _("Write the reason."), REASON_LENGTH)
-    review = text_field(lambda: _("Choose the day on which it is looked at again."))
+    role = text_field(lambda: _("Enter who decided it, by their job"), ROLE_LENGTH)
+    reason = text_field(lambda: _("Enter the reason"), REASON_LENGTH)
+    review = text_field(lambda: _("Enter the day you will look at the hold again"))
 
 
 pages = Blueprint("withdraw", __name__, url_prefix="/cases/<id:case>")
@@ -118,7 +118,7 @@ def show(case: str) -> ResponseReturnValue:
 @pages.post("/withdraw")
 def carry_out(case: str) -> ResponseReturnValue:
     if request.form.get("confirm") != "y":
-        sentence = _("Tick the box if the family wants everything to be closed for good.")
+        sentence = _("Tick the box to confirm that the family wants this")
         return _page(case, {"confirm": sentence}), 400
     holder = practitioner()
     opened = open_to_take_back(case)
@@ -132,7 +132,7 @@ def take_back_film(case: str) -> ResponseReturnValue:
     opened = open_to_take_back(case)
     film = request.form.get("film", "")
     if film not in {one.id for one in holder.viewing.films_of(case)}:
-        return _page(case, {"film": _("Choose the film that is taken back.")}), 400
+        return _page(case, {"film": _("Select the film to delete")}), 400
     status = _known_kit()
     if status.recording == film:
         parts().recorder.stop(case)
@@ -150,7 +150,7 @@ def take_back_purposes(case: str) -> ResponseReturnValue:
     unread = consent is None and opened.has(Consent)
     named = [purpose for purpose in PURPOSES if purpose in request.form.getlist("purposes")]
     if not named or (consent is None and not unread):
-        return _page(case, {"purposes": _("Tick what is taken back.")}), 400
+        return _page(case, {"purposes": _("Tick what the family no longer agrees to")}), 400
     permit = parts().recorder.permit()
     # In doubt about what the kit films for, filming ends.
     if unread or permit is None or permit.case != case or ends_with(permit.kind) & set(named):
@@ -173,7 +173,7 @@ def hold(case: str) -> ResponseReturnValue:
     review = day_sent(form.review.data or "")
     if form.validate_on_submit():
         if review is None or not now < end_of(review) <= now + LONGEST_REVIEW:
-            form.review.errors = [_("Choose a day from today on, within the next 13 months.")]
+            form.review.errors = [_("The day must be today or later, within the next 13 months")]
         else:
             fact = Hold(role=form.role.data, reason=form.reason.data, review=end_of(review), at=now)
             place_hold(opened, fact, practitioner().service)
@@ -272,8 +272,8 @@ def _known_kit() -> RecorderStatus:
     status = parts().recorder.last_word()
     if status is None:
         raise NotPossible(
-            _("The recorder has not said yet which kit this is."),
-            _("Wait a few seconds, then withdraw again."),
+            _("The kit is still starting."),
+            _("Wait a few seconds, then try to withdraw consent again."),
         )
     return status
 

@@ -123,7 +123,7 @@ class Viewing:
         try:
             written = (self._directory(case, name) / "manifest").lstat()
         except FileNotFoundError:
-            raise NoMatch("There is no such film in this case.") from None
+            raise NoMatch("This family has no such film.") from None
         # A film that was cut short gets its end later; what was opened before is then out of date.
         key = (case.id, name, f"{written.st_mtime_ns} {written.st_size}")
         with self._lock:
@@ -161,7 +161,7 @@ class Viewing:
             if not isinstance(found, OpenedClip):
                 kept = case.read(Clip, name)
                 if kept is None or not (case.clips / kept.file).exists():
-                    raise NoMatch("There is no such clip in this case.")
+                    raise NoMatch("This family has no such clip.")
                 found = OpenedClip(case.clips / kept.file, case.identities)
                 self._keep(key, found)
             self._open.move_to_end(key)
@@ -185,7 +185,7 @@ class Viewing:
         """A kept picture of this case, as a JPEG. Raises NoMatch if there is none."""
         kept = case.read(Still, name)
         if kept is None or not (case.clips / kept.file).exists():
-            raise NoMatch("There is no such picture in this case.")
+            raise NoMatch("This family has no such still.")
         self._check_agreed(case, kept.recording)
         return unseal(read_plain(case.clips / kept.file), case.identities)
 
@@ -201,23 +201,25 @@ class Viewing:
         """Asked for every piece that is sent. Raises CaseWithdrawn, NotOpened."""
         consent = self._consent(case)
         if is_film_withdrawn(case.directory, film):
-            raise CaseWithdrawn("The family has taken this film back.")
+            raise CaseWithdrawn("The family has withdrawn this film.")
         kind = self._kind(case, film)
         if may_be_watched(consent, self._now(), kind):
             return
         if consent and taken_back(consent, kind):
-            raise CaseWithdrawn("The family has taken filming back, and looking at its films.")
+            raise CaseWithdrawn(
+                "The family has withdrawn consent to filming, so you cannot watch their films."
+            )
         raise NotOpened(
-            "What the family agreed to has run out, so its films are not shown.",
-            "Talk the consent through again and record it.",
+            "The family's consent has ended, so you cannot watch their films.",
+            "Talk it through again and record a new consent.",
         )
 
     def _check_here(self, case: OpenCase, film: str) -> None:
         """Raises NotOpened for a film that has left the card."""
         if self._emptied(self._directory(case, film)):
             raise NotOpened(
-                "This film is at the service, and not on this kit any more.",
-                "Its moments are still here. To look at the film, ask your service.",
+                "Your service has this film. It is no longer on this kit.",
+                "Its clips are still here. To watch the film, ask your service.",
             )
 
     def _emptied(self, directory: Path) -> bool:
@@ -246,7 +248,7 @@ class Viewing:
         if (case.id, clip) not in self._cut_from:
             kept = case.read(Clip, clip)
             if kept is None:
-                raise NoMatch("There is no such clip in this case.")
+                raise NoMatch("This family has no such clip.")
             self._cut_from[case.id, clip] = kept.recording
         return self._cut_from[case.id, clip]
 
@@ -254,7 +256,7 @@ class Viewing:
         directory = self._directory(case, name)
         manifest = self._manifest(directory)
         if (manifest.started.case, manifest.started.recording) != (case.id, name):
-            raise NoMatch("There is no such film in this case.")
+            raise NoMatch("This family has no such film.")
         opened = open_recording(
             directory,
             case.identities,

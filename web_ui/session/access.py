@@ -117,9 +117,7 @@ class _Door:
         g.foreign = True
         if not _is_our_name(request.host, self._names):
             # Not one of our pages: whoever owns that name could read it.
-            return Response(
-                _("This kit does not answer to that name.") + "\n", 400, mimetype="text/plain"
-            )
+            return Response(_("This kit has a different name.") + "\n", 400, mimetype="text/plain")
         g.foreign = _is_from_elsewhere()
         if g.foreign:
             return _step_in()
@@ -139,7 +137,7 @@ class _Door:
         if request.method not in ("GET", "HEAD", "OPTIONS"):
             g.place = self._places.acquire(blocking=False)
             if not g.place:
-                abort(503, _("Too many are sending something at once. Wait a moment, try again."))
+                abort(503, _("Too many people are saving at once. Wait a moment, then try again."))
             return True
         # Whoever sends a form slowly has a place already, and may look at pages meanwhile.
         g.guest = self._guests.enter(request.remote_addr or "")

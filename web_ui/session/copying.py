@@ -157,10 +157,10 @@ class Copying:
         handing.state = "writing" if handing.device else "done"
         with self._lock:
             if self._gone:
-                raise NotOpened("The page was locked.")
+                raise NotOpened("The page locked.")
             if handing.device and any(one.state == "writing" for one in self._handings.values()):
                 raise NotPossible(
-                    "Other copies are being written just now.", "Wait until they are done."
+                    "The kit is making other copies.", "Wait until they are finished."
                 )
             self._handings[handing.receipt.id] = handing
 
@@ -195,7 +195,7 @@ def _written(handing: Handing, sticks: Sticks, fill: Callable[[Folder], None]) -
         handing.error = error
     except Exception as error:
         _log.error("copies failed: %s", frames(error))
-        handing.error = NotPossible("The copies could not be made.", "Try again.")
+        handing.error = NotPossible("We could not make the copies.", "Try again.")
     try:
         sticks.eject(handing.device)
     except KitError as error:

@@ -82,7 +82,7 @@ def details_of(case: OpenCase) -> Details:
         found = case.read(Details)
         if found is not None:
             return found
-    return Details(label=_("Case %(id)s", id=case.id[:4]), check_word="")
+    return Details(label=_("Family %(id)s", id=case.id[:4]), check_word="")
 
 
 def goals_of(case: OpenCase) -> tuple[Goal, ...]:

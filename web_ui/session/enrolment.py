@@ -133,9 +133,9 @@ class Enrolment:
         practitioner = keys.card()
         if practitioner.role != "practitioner":
             raise SecretBrought(
-                "That is the service's own key. It must never come near a kit.",
-                "Take the file away from here. Bring the practitioner's key, and of the service "
-                "only its public card, whose name ends in .pub.",
+                "That is the service's own key file. It must never come near a kit.",
+                "Delete that file from here. Add the practitioner's key file, and the "
+                "service's ID file, whose name ends in .pub.",
             )
         sealing_keys(service.sealing_key(), practitioner)
         with self._lock:
@@ -162,7 +162,9 @@ class Enrolment:
         """Ask the recorder for a press of the button. Raises BadFile if nothing was brought."""
         with self._lock:
             if self._cards is None:
-                raise BadFile("Nothing was brought to this kit yet.", "Start the set-up again.")
+                raise BadFile(
+                    "No files have been added to this kit yet.", "Start setting up again."
+                )
             service, practitioner = self._cards
             self._asked = self._clock.read().boottime
             self._request = self._recorder.ask(
@@ -208,22 +210,20 @@ def read_service_card(data: bytes) -> BroughtService:
     """
     if any(mark in data for mark in _SECRET_MARKS):
         raise SecretBrought(
-            "That is a secret key, and only the service's public card belongs here. "
-            "Nothing of it was kept.",
-            "Take the file away from here and bring the one whose name ends in .pub.",
+            "That is a secret key file. Only the service's ID file belongs here. We did "
+            "not keep it.",
+            "Delete that file from here and add the one whose name ends in .pub.",
         )
     try:
         above, found, note = data.strip().partition(_CEILINGS)
         text, *following = above.split(_NEXT_CARD)
         card = from_json(text.strip(), Card)
     except BadFile as error:
-        raise BadFile(
-            "That is not the service's public card.", "It is the file whose name ends in .pub."
-        ) from error
+        raise BadFile("That is not your service's ID file.", "Its name ends in .pub.") from error
     if card.role != "service":
         raise BadFile(
-            "That is the card of a practitioner, not of the service.",
-            "Ask your service for its own card; its file is usually called service.key.pub.",
+            "That is a practitioner's ID file, not the service's.",
+            "Ask your service for its own ID file. It is usually called service.key.pub.",
         )
     cards = tuple(_note(_NEXT_CARD + one) for one in following)
     signed = _note(found + note) if found else ""
@@ -233,7 +233,7 @@ def read_service_card(data: bytes) -> BroughtService:
             read_ceilings(signed, chain)
     except BadInput as error:
         raise BadFile(
-            "What stands beneath the service's card is not signed by it, or was altered.",
+            "The end of the service's ID file is not signed by it, or was changed.",
             "Ask your service for the file again.",
         ) from error
     return BroughtService(card, signed, cards)
@@ -250,8 +250,9 @@ def read_practitioner_key(data: bytes, passphrase: str) -> PrivateKeys:
     """
     if any(mark in data for mark in (b"AGE-SECRET-KEY-", b"PRIVATE+KEY+")):
         raise SecretBrought(
-            "That key lies open: it is not under a passphrase. Nothing of it was kept.",
-            "Make one that is: attune keygen --role practitioner. Then remove the open one.",
+            "That key file is not locked with a passphrase. We did not keep it.",
+            "Make one that is locked: attune keygen --role practitioner. Then delete the "
+            "unlocked one.",
         )
     return unlock(data, passphrase)
 

@@ -18,16 +18,16 @@ TITLES: Mapping[str, str] = {
     "team": N_("Who works with this family"),
     "course": N_("Progress"),
     "arranged": N_("Where you meet and who supervises"),
-    "rated": N_("How near the goals are"),
+    "rated": N_("How close are you to your goals?"),
     "review": N_("A shared review"),
-    "clip": N_("What is said of a moment"),
-    "still": N_("What is said of a picture"),
-    "marks": N_("What was marked while filming"),
+    "clip": N_("Notes on a clip"),
+    "still": N_("Notes on a still"),
+    "marks": N_("Moments marked while filming"),
     "share": N_("Clips for a supervisor"),
     "copies": N_("Copies for the family"),
-    "warned": N_("That the end of the time was shown"),
-    "newcomer": N_("That somebody came in"),
-    "enough": N_("That the child had enough"),
+    "warned": N_("Notice of the deletion date"),
+    "newcomer": N_("Note that someone came in"),
+    "enough": N_("Note that the child had had enough"),
 }
 
 
@@ -81,7 +81,7 @@ def words_of(fact: Fact) -> list[str]:
         case Team():
             words = [card.name for card in fact.members]
         case Course():
-            ended = _("The work has ended") if fact.ended else _("The work is under way")
+            ended = _("The work has finished") if fact.ended else _("The work is going on")
             words = [ended, fact.next_steps]
         case Arranged():
             words = [fact.place, fact.supervisor]

@@ -27,9 +27,9 @@ MOST_PRINCIPLES = 30
 def turns_in_words() -> Mapping[Turn, str]:
     """Each turn as it is chosen, in the order in which they follow each other."""
     return {
-        "initiative": _("Initiative: the child begins something"),
-        "reception": _("Reception: it is seen, and shown to be seen"),
-        "response": _("Response: the answer to it"),
+        "initiative": _("Initiative: the child starts something"),
+        "reception": _("Reception: the adult notices, and shows it"),
+        "response": _("Response: the adult answers"),
     }
 
 
@@ -56,7 +56,7 @@ def words_sent(case: OpenCase, before: Words, principles: Principles) -> Words:
     def text(name: str, known: str) -> str:
         found = request.form.get(name, known).strip()
         if len(found) > TEXT_LENGTH:
-            raise BadInput(_("Use at most %(count)s characters.", count=TEXT_LENGTH))
+            raise BadInput(_("Use %(count)s characters or fewer", count=TEXT_LENGTH))
         return found
 
     goals = [goal.id for goal in (case.read(Goals) or Goals(goals=())).goals]
@@ -72,7 +72,7 @@ def words_sent(case: OpenCase, before: Words, principles: Principles) -> Words:
         or words.principle not in ("", before.principle, *principles.principles)
         or words.turn not in ("", *turns_in_words())
     ):
-        raise BadInput(_("That was not one of the answers."), _("Choose again, then send it."))
+        raise BadInput(_("Select one of the options"), _("Select again, then save."))
     return words
 
 
@@ -93,11 +93,11 @@ def keep_principles(parts: Parts, holder: Practitioner, text: str) -> None:
     listed = tuple(dict.fromkeys(line for line in sent if line))
     if any(letter in line for line in listed for letter in "\r\v\f"):
         # The browser would send another text back when it is chosen.
-        raise BadInput(_("A line of the list ends in the midst of it. Write that line again."))
+        raise BadInput(_("One line of the list is cut off. Enter that line again."))
     if len(listed) > MOST_PRINCIPLES or any(len(line) > PRINCIPLE_LENGTH for line in listed):
         raise BadInput(
             _(
-                "The list can have %(lines)s lines of at most %(count)s characters.",
+                "The list can have %(lines)s lines, with up to %(count)s characters in each",
                 lines=MOST_PRINCIPLES,
                 count=PRINCIPLE_LENGTH,
             )

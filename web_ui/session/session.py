@@ -98,7 +98,7 @@ class Session:
                 practitioner.close()
             if not token:
                 raise Taken(
-                    "Somebody else has this kit unlocked in another browser.",
+                    "Someone else has this kit unlocked on another device.",
                     "Lock it there first, or wait until it locks itself.",
                 )
             return token

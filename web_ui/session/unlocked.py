@@ -82,12 +82,12 @@ class Practitioner:
         """A case with its key. Raises CaseWithdrawn, NoMatch or BadFile."""
         with self._lock:
             if self._gone:
-                raise NotOpened("The page was locked.")
+                raise NotOpened("The page locked.")
             # The order counts as soon as it is on the card, whatever is still in memory.
             if is_withdrawn(self._home.case(name)):
                 self.forget(name)
                 raise CaseWithdrawn(
-                    "The family has withdrawn. Nothing of this case opens any more."
+                    "The family has withdrawn consent. Nothing of theirs can be opened any more."
                 )
             if name not in self._open:
                 opened = self._cases.open(name, self.keys, self.verifiers)
@@ -104,7 +104,7 @@ class Practitioner:
         """A case with a damaged record, opened only to be taken back. It is not kept open."""
         with self._lock:
             if self._gone:
-                raise NotOpened("The page was locked.")
+                raise NotOpened("The page locked.")
             return self._cases.open_to_close(name, self.keys, self.verifiers)
 
     def details(self, record: CaseRecord) -> Details | None:
@@ -124,7 +124,7 @@ class Practitioner:
         """What is shared with them in a case that need not be theirs. Raises NotOpened once the
         page is locked, NoMatch if there is nothing, or no more, for them."""
         if self._gone:
-            raise NotOpened("The page was locked.")
+            raise NotOpened("The page locked.")
         return received(self._home, case, share, self.keys.identities, self.now(clock))
 
     def forget(self, name: str) -> None:

@@ -15,6 +15,6 @@ def power_off() -> None:
         subprocess.run(command, capture_output=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError) as error:
         raise NotPossible(
-            _("This kit cannot switch itself off from here."),
-            _("Pull the plug while it is not filming: nothing is lost by that."),
+            _("You cannot turn this kit off from here."),
+            _("Pull the plug when it is not filming. Nothing is lost."),
         ) from error

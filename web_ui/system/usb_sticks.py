@@ -128,7 +128,7 @@ class Sticks:
         for stick in self.plugged_in():
             if stick.device == device:
                 return stick
-        raise StickFailed("That stick is not plugged in.", "Plug it in, and look again.")
+        raise StickFailed("That stick is not plugged in.", "Plug it in, then check again.")
 
     def _on(self, disk: Path, mounted: dict[int, list[tuple[str, str]]]) -> list[Stick]:
         if _said(disk / "removable") != "1" or not int(_said(disk / "size")):
@@ -348,45 +348,46 @@ def _write(file: IO[bytes], pieces: Iterable[bytes]) -> None:
         size -= len(piece)
     if size or found.digest() != written.digest():
         raise StickFailed(
-            "What was read back from the stick is not what was written to it.",
-            "The stick is worn, or smaller than it says. Use another.",
+            "The kit checked the stick, and the copies on it are not right.",
+            "The stick is worn out, or smaller than it says. Use another.",
         )
     os.utime(file.fileno(), (SAME_TIME, SAME_TIME))
     os.fsync(file.fileno())
 
 
 _OTHER_FORMAT = (
-    "The format of this stick is not one that every phone and computer reads.",
-    "Use a stick as it is sold: formatted as FAT or exFAT.",
+    "Not every phone and computer can read the format of this stick.",
+    "Use a stick as it was sold: formatted as FAT or exFAT.",
 )
 _PULLED = (
     "The stick does not answer: it was pulled out, or it is broken.",
-    "Plug it in again and make the copies once more. What may lie on it now is not whole.",
+    "Plug it in again and make the copies again. The files on it now may not be whole.",
 )
 _FULL = "The stick is full.", "Use another stick, or choose less."
 _LOCKED = (
-    "The stick cannot be written to: it is locked.",
+    "The stick is locked, so nothing can be saved on it.",
     "Move its small switch, if it has one, or use another.",
 )
 _CHECK_IT = (
-    "Plug it into a computer and have it checked: Windows offers that by itself, on a Mac it is "
-    "First Aid in Disk Utility. Eject it there before you pull it out. Or use another stick."
+    "Plug it into a computer and have it checked. Windows offers this by itself. On a "
+    "Mac use First Aid in Disk Utility. Eject it there before you pull it out. Or use "
+    "another stick."
 )
 _TO_BE_CHECKED = (
-    "The stick cannot be written to: it was pulled out of a computer too early, or is worn.",
+    "Nothing can be saved on the stick: it was pulled out of a computer too early, or is worn out.",
     _CHECK_IT,
 )
 _DAMAGED = (
-    "The stick cannot be opened: it was pulled out of a computer too early, or what lies on it is "
-    "damaged.",
+    "The stick cannot be opened: it was pulled out of a computer too early, or the files "
+    "on it are damaged.",
     _CHECK_IT,
 )
 _NOT_MOUNTED_HERE = (
-    "This kit has nothing that opens sticks of this format.",
-    "Use another stick, formatted as FAT. To format one anew removes all that is on it.",
+    "This kit cannot open sticks of this format.",
+    "Use another stick, formatted as FAT. Formatting a stick deletes everything on it.",
 )
 _NOT_ALLOWED_THERE = (
-    "The stick cannot be written to: this kit may not write on it.",
+    "Nothing can be saved on the stick: this kit is not allowed to.",
     "Use another stick, or give the copies as a download.",
 )
 _FAILURES: Mapping[int | None, tuple[str, str]] = {
@@ -400,18 +401,18 @@ _FAILURES: Mapping[int | None, tuple[str, str]] = {
     errno.EPERM: _NOT_ALLOWED_THERE,
 }
 _NO_UDISKS = (
-    "This kit has nothing that mounts sticks.",
+    "This kit cannot open sticks.",
     "Install the package udisks2, or give the copies as a download.",
 )
 _BUSY = "The stick is still in use.", "Wait a few seconds, then try again before you pull it."
 _NOT_ALLOWED = (
-    "The page may not use sticks on this kit.",
-    "Its rule for udisks2 is missing: install the kit again. A download still works.",
+    "The page is not allowed to use sticks on this kit.",
+    "Its rule for udisks2 is missing: install the kit again. You can still use a download.",
 )
-_NOT_KNOWN_YET = "The kit is still looking at that stick.", "Wait a few seconds, then try again."
+_NOT_KNOWN_YET = "The kit is still checking that stick.", "Wait a few seconds, then try again."
 _REFUSED = (
-    "The stick could not be opened, or not let go.",
-    "Do not pull it out while it blinks. Try again, or use another stick.",
+    "The stick could not be opened or closed.",
+    "Do not pull it out while it flashes. Try again, or use another stick.",
 )
 _REFUSALS: Mapping[str, tuple[str, str]] = {
     "serviceunknown": _NO_UDISKS,

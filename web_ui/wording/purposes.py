@@ -8,13 +8,16 @@ from web_ui.wording.language import _
 def purposes_in_words() -> Mapping[str, str]:
     """Each purpose as it is asked, in order."""
     return {
-        "filming": _("Filming, and looking at the film together"),
-        "supervisor": _("The practitioner's supervisor may watch chosen clips"),
-        "peers": _("Colleagues in training together may watch chosen clips"),
-        "training": _("Chosen clips may be shown at training events"),
-        "copies": _("Copies of chosen clips for the family itself"),
-        "online-review": _("Looking at the film together over a video call"),
-        "filming-review": _("Filming the shared review itself, for the practitioner to learn from"),
+        "filming": _("Filming us, and watching the film together"),
+        "supervisor": _("My practitioner can show some clips to their supervisor"),
+        "peers": _("My practitioner can show some clips to others in their VIG training group"),
+        "training": _("Some clips can be shown at training events"),
+        "copies": _("Copies of some clips for us to keep"),
+        "online-review": _("Watching the film together on a video call"),
+        "filming-review": _(
+            "Filming us while we watch the clips together. My "
+            "practitioner and their supervisor use this to learn"
+        ),
     }
 
 

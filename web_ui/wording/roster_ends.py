@@ -18,16 +18,16 @@ def roster_ends(home: Home, service: CardChain, now: datetime) -> str:
         return ""
     silent, most = (now - roster.at).days, (roster.ends - roster.at).days
     heard = ngettext(
-        "This kit has heard nothing from your service for %(num)s day.",
-        "This kit has heard nothing from your service for %(num)s days.",
+        "This kit has not heard from your service for %(num)s day.",
+        "This kit has not heard from your service for %(num)s days.",
         max(silent, 0),
     )
     if roster.is_over(now):
-        after = _("It films nothing until it was at base. Take it there and send.")
+        after = _("It will not film until it has been at base. Take it there and upload.")
     else:
         after = _(
-            "After %(most)s days it films nothing until it was at base. Take it there and send "
-            "before %(day)s.",
+            "After %(most)s days it will not film until it has been at base. Take it "
+            "there and upload before %(day)s.",
             most=most,
             day=in_words(roster.ends),
         )

@@ -202,7 +202,7 @@ def test_locked_copies_open_with_the_words_and_their_length_is_known_before(
 
 def test_what_goes_on_no_longer_ends_at_the_next_piece(case: OpenCase) -> None:
     def stop(size: int) -> None:
-        raise NotPossible("The page was locked.")
+        raise NotPossible("The page locked.")
 
     with opened(case, keep_clip(case, FILM, film(), NOW)) as reader, pytest.raises(NotPossible):
         list(plain(reader, stop))

@@ -279,7 +279,7 @@ HOSTILE: Mapping[str, tuple[Callable[[], bytes], str]] = {
     "films to be joined": (lambda: b"ffconcat version 1.0\nfile /etc/passwd\n", "not a film"),
     "a picture of a rare kind": (
         lambda: films.film(30, codec="ffv1", encoder={}, container="matroska", options={}),
-        "of a kind for studios, which loses nothing. The kit does not read such pictures",
+        "of a kind for studios, which loses nothing. The kit cannot read this kind of picture",
     ),
     "sound alone": (sound_alone, "no picture"),
     "a head of a hundred hours": (

@@ -579,7 +579,7 @@ def test_who_forgot_the_passphrase_plays_an_old_film_again_with_a_new_card(tmp_p
         kit.recorder_shows("idle", lambda s: s.state != "presence")
         waiting = page.get("/forgotten")
         card = re.search(r"/practitioners/practitioner-[a-z2-7]{16}\.pub", waiting.text)
-        assert card and "It waits for your service" in waiting.text
+        assert card and "It is waiting for your service" in waiting.text
         (tmp_path / "new.pub").write_bytes(page.get(card[0]).body)
 
         expect(page.submit("/unlock", {"passphrase": words[1]}), 200)

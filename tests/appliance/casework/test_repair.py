@@ -225,7 +225,7 @@ def test_a_film_that_is_being_made_is_left_alone(kit: Kit) -> None:
 
 def test_a_film_of_another_case_is_refused(kit: Kit) -> None:
     directory = kit.film(made_case(kit.home, KEYS))
-    with pytest.raises(BadFile, match="not of this case"):
+    with pytest.raises(BadFile, match="not of this family"):
         mend(directory, kit.case, [KIT.verifier], NOW)
 
 

@@ -811,7 +811,7 @@ def test_a_problem_is_told_in_words_and_the_status_is_1(kit: SendingKit) -> None
     (kit.home.recording(film) / "0000.mp4.age").write_bytes(b"x")
     done = run(kit)
     assert done.returncode == 1
-    assert "0000.mp4.age: The card gives back something else" in done.stderr
+    assert "0000.mp4.age: The memory card has changed this file" in done.stderr
     assert "1 wait here" in done.stdout
 
 
@@ -837,7 +837,7 @@ def test_what_this_kits_own_card_refuses_is_told_in_words(kit: SendingKit) -> No
     (kit.home.receipts / "cases").write_text("not a folder")
     done = run(kit)
     assert done.returncode == 1
-    assert "This kit's own card" in done.stderr
+    assert "The memory card in this kit" in done.stderr
     assert "Traceback" not in done.stderr
     assert kit.receipts() == {}
 

@@ -98,8 +98,8 @@ def test_a_passphrase_that_is_tried_first_is_refused_with_what_to_do(weak: str) 
     assert passphrase_strength(weak) < REQUIRED_BITS
     with pytest.raises(BadInput) as caught:
         lock(KEYS, weak, work=1)
-    assert "could be found by trying" in caught.value.sentence
-    assert "six words" in caught.value.hint
+    assert "could guess that passphrase" in caught.value.sentence
+    assert "6 words" in caught.value.hint
 
 
 @pytest.mark.parametrize(

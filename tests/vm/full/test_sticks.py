@@ -61,7 +61,7 @@ def test_a_stick_is_written_to(said: dict[tuple[str, str], str], format: str) ->
 
 
 def test_a_stick_whose_switch_is_set_is_told_as_that(said: dict[tuple[str, str], str]) -> None:
-    assert "it is locked" in said[LOCKED]
+    assert "is locked" in said[LOCKED]
 
 
 def test_a_stick_that_was_pulled_too_early_is_written_to_or_told_as_that(

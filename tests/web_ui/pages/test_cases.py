@@ -226,28 +226,28 @@ def test_while_the_recorder_is_silent_no_page_says_that_a_press_films(kit: WebKi
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"people__0__name": "", "people__0__relation": ""}, "Write a name"),
+        ({"people__0__name": "", "people__0__relation": ""}, "Enter this person's name"),
         ({"people__0__purposes": None}, "Nobody agrees to anything"),
-        ({"limit": None}, "Choose how long"),
-        ({"limit": "99999"}, "Choose how long"),
+        ({"limit": None}, "Select how long"),
+        ({"limit": "99999"}, "Select how long"),
         ({"limit": "custom", "limit_seconds": "4"}, "from 5 to 3600"),
         ({"limit": "custom", "limit_seconds": "3601"}, "from 5 to 3600"),
         ({"limit": "custom", "limit_seconds": "-5"}, "from 5 to 3600"),
-        ({"valid_until": ""}, "Choose the last day"),
-        ({"valid_until": "soon"}, "Choose the last day"),
-        ({"valid_until": "2026-11-20"}, "That day is over"),
+        ({"valid_until": ""}, "Enter the day this consent ends"),
+        ({"valid_until": "soon"}, "Enter the day this consent ends"),
+        ({"valid_until": "2026-11-20"}, "must be today or later"),
         ({"valid_until": "2029-01-01"}, "within the next 13 months"),
-        ({"language": " "}, "Write the language"),
-        ({"language": "x" * 81}, "at most 80"),
-        ({"given": "perhaps"}, "Say how it was given"),
-        ({"given": "drawn"}, "Let this person sign"),
-        ({"given": "drawn", "people__0__signature": "<svg onload=x>"}, "Let this person sign"),
-        ({"given": "witnessed"}, "Write who heard it"),
-        ({"choice": None}, "Tick this if everybody chose"),
-        ({"people__0__child": ""}, "Write for which child"),
-        ({"people__0__authority": "king"}, "Choose one of these"),
-        ({"people__0__speaks_as": "dog"}, "whether this is an adult"),
-        ({"worries": "x" * 1001}, "at most 1000"),
+        ({"language": " "}, "Enter the language"),
+        ({"language": "x" * 81}, "Use 80 characters or fewer"),
+        ({"given": "perhaps"}, "Select how they gave consent"),
+        ({"given": "drawn"}, "Ask this person to sign"),
+        ({"given": "drawn", "people__0__signature": "<svg onload=x>"}, "Ask this person to sign"),
+        ({"given": "witnessed"}, "Enter who was listening"),
+        ({"choice": None}, "Confirm that everyone chose"),
+        ({"people__0__child": ""}, "Enter the name of the child"),
+        ({"people__0__authority": "king"}, "Select if they are giving consent for a child"),
+        ({"people__0__speaks_as": "dog"}, "Select if this person is an adult"),
+        ({"worries": "x" * 1001}, "Use 1000 characters or fewer"),
     ],
 )
 def test_a_consent_with_something_missing_is_not_recorded_and_says_what(
@@ -271,7 +271,7 @@ def test_seconds_are_offered_only_where_a_scene_stands_in_for_the_camera(tmp_pat
 def test_people_who_are_only_written_half_are_asked_about(kit: WebKit) -> None:
     case = kit.browser.submit("/cases/new", label="A", check_word="b").path.split("/")[2]
     page = record(kit, case, people__1__purposes=["filming"])
-    assert page.status == 400 and "Write a name for this person" in page.words
+    assert page.status == 400 and "Enter this person's name" in page.words
 
 
 def test_words_of_a_family_are_shown_as_they_are_and_never_run(kit: WebKit) -> None:
@@ -307,7 +307,7 @@ def test_a_damaged_case_does_not_hide_the_others(kit: WebKit) -> None:
     assert "Whole" in page.words and f"Family {damaged[:4]}: cannot be read" in page.words
     assert kit.browser.get(f"/cases/{whole}").status == 200
     # It has lost its name, and nobody knows its word; it can still be taken back.
-    assert f"Case {damaged[:4]}" in kit.browser.get(f"/cases/{damaged}").words
+    assert f"Family {damaged[:4]}" in kit.browser.get(f"/cases/{damaged}").words
     assert kit.browser.get(f"/cases/{damaged}/withdraw").status == 200
 
 

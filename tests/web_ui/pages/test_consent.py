@@ -74,16 +74,16 @@ def test_the_receipt_says_what_was_agreed_what_was_not_and_how_to_withdraw(kit: 
     for words in (
         "Alex (mother), also for Robin, with parental responsibility",
         "Sam (uncle)",
-        "Yes: Filming, and looking at the film together",
-        "No: Chosen clips may be shown at training events",
+        "Yes: Filming us, and watching the film together",
+        "No: Some clips can be shown at training events",
         "English, interpreter: Noor",
         "The neighbours",
         "Signed on the paper form",
         "5 minutes",
         "1 February 2027",
-        "60 days after our work together has ended: if nothing new is agreed, by 2 April 2027",
-        "You need no reason",
-        f"Case {case}",
+        "60 days after we finish working together. If nothing new is agreed, this is 2 April 2027",
+        "You do not need a reason",
+        f"Your number {case}",
     ):
         assert words in page.words, words
     digest = recipient_digest(kit.recipient(case))

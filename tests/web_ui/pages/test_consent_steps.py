@@ -262,7 +262,7 @@ def test_a_signature_is_for_what_was_said_and_for_nothing_that_is_changed_later(
 def test_the_page_to_sign_says_what_one_person_said_and_leads_nowhere_else(talk: Talk) -> None:
     talk.to_check()
     page = talk.send("/check", given="drawn", choice="y")
-    assert "No: Chosen clips may be shown at training events" in page.words
+    assert "No: Some clips can be shown at training events" in page.words
     assert "Yes: Filming" in page.words and "for Robin" in page.words
     assert set(re.findall('<a[^>]* href="([^"]*)"', page.text)) == {f"{talk.url}/check"}
     assert set(re.findall('action="([^"]*)"', page.text)) == {page.path}

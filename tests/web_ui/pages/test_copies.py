@@ -88,7 +88,7 @@ class Family:
     def ended(self, page: Page) -> Page:
         """The page once the stick was written."""
         until = time.monotonic() + 30
-        while "being written" in page.words:
+        while "Making the copies" in page.words:
             assert time.monotonic() < until, "it never ended"
             time.sleep(0.01)
             page = self.kit.browser.get(page.path)
@@ -155,7 +155,7 @@ def test_a_stick_is_asked_for_each_time_the_page_of_copies_is_shown_and_by_no_ot
 
 def test_the_family_gets_the_chosen_moments_on_its_stick(family: Family, film: bytes) -> None:
     page = family.ended(family.hand_out())
-    assert "each was read back" in page.words and "pull the stick out now" in page.words
+    assert "has checked each one" in page.words and "pull the stick out now" in page.words
     files = family.socket.files()
     assert set(files) == {"copies/1.mp4", "copies/1.jpg"}
     assert files["copies/1.jpg"].startswith(b"\xff\xd8")
@@ -209,7 +209,7 @@ def test_the_receipt_is_sealed_and_the_log_holds_ids_only(family: Family) -> Non
 def test_a_stick_that_is_not_there_leaves_nothing_and_says_so(family: Family) -> None:
     family.socket.pull_out()
     page = family.ended(family.hand_out())
-    assert "not plugged in" in page.words and "Nothing of them is left" in page.words
+    assert "not plugged in" in page.words and "Nothing is left" in page.words
     assert family.receipt().state == "nothing"
     assert family.events() == ["copies-begun", "copies-nothing"]
 
@@ -228,7 +228,7 @@ def test_a_moment_that_cannot_be_read_takes_everything_back_from_the_stick(
 ) -> None:
     (family.case.clips / family.still.file).write_bytes(b"damaged")
     page = family.ended(family.hand_out())
-    assert "not the one that was kept" in page.words and "Nothing of them is left" in page.words
+    assert "not the one that was saved" in page.words and "Nothing is left" in page.words
     assert list(family.socket.place.iterdir()) == []
 
 
@@ -300,7 +300,7 @@ def test_a_download_is_gone_when_the_page_was_locked(family: Family) -> None:
     assert family.kit.browser.get(f"{page.path}/1.mp4").path == "/unlock"
     family.kit.unlock()
     assert family.kit.browser.get(f"{page.path}/1.mp4").status == 404
-    assert "cannot be downloaded again" in family.kit.browser.get(page.path).words
+    assert "cannot download them again" in family.kit.browser.get(page.path).words
 
 
 def test_a_download_of_another_case_is_not_there(family: Family) -> None:
@@ -319,11 +319,11 @@ def test_without_agreement_the_page_says_why_and_gives_nothing(
 ) -> None:
     family = new_family(purposes=["filming"])
     page = family.kit.browser.get(family.url)
-    assert "Copies are not agreed to at present" in page.words
+    assert "No one has agreed to copies" in page.words
     assert 'data-code="copies-not-agreed"' in page.text
     sent = {"moments": family.clip.id, "to": "Anna", "lock": "plain", "way": "download"}
     page = family.kit.browser.post(family.url, sent | _token(family))
-    assert page.status == 403 and "not agreed" in page.words
+    assert page.status == 403 and "No one has agreed" in page.words
     assert receipts(family.case) == []
 
 
@@ -340,7 +340,7 @@ def test_taking_copies_back_ends_a_download_that_was_offered(family: Family) -> 
     assert consent
     family.case.write(consent.without(["copies"], NOW + timedelta(minutes=5)))
     answer = family.kit.browser.get(f"{page.path}/1.mp4")
-    assert answer.status == 403 and "not agreed" in answer.words
+    assert answer.status == 403 and "No one has agreed" in answer.words
 
 
 def test_a_moment_of_another_family_cannot_be_slipped_in(family: Family) -> None:
@@ -356,11 +356,11 @@ def test_a_moment_of_another_family_cannot_be_slipped_in(family: Family) -> None
     ("field", "value", "words"),
     [
         ("moments", [], "Tick the clips"),
-        ("to", " ", "Write whom the copies are for"),
-        ("to", "x" * 121, "at most 120"),
-        ("lock", "", "whether the copies are locked"),
-        ("way", "", "how the family gets them"),
-        ("way", "stick:../sda1", "how the family gets them"),
+        ("to", " ", "Enter who the copies are for"),
+        ("to", "x" * 121, "Use 120 characters or fewer"),
+        ("lock", "", "if the copies are locked"),
+        ("way", "", "how the family will get them"),
+        ("way", "stick:../sda1", "how the family will get them"),
     ],
 )
 def test_a_form_that_is_not_right_is_refused_in_words(
@@ -388,7 +388,7 @@ def test_the_certificate_of_a_withdrawal_names_the_copies_that_are_out(family: F
 def test_the_leaflet_says_what_a_withdrawal_does_not_reach(family: Family) -> None:
     plain, locked = (family.hand_out(way="download", lock=how) for how in ("plain", "locked"))
     words = family.kit.browser.get(f"{plain.path}/leaflet").words
-    assert "does not reach the copies you have" in words and "age -d" not in words
+    assert "cannot delete the copies you have" in words and "age -d" not in words
     leaflet = family.kit.browser.get(f"{locked.path}/leaflet")
     assert "Open viewer.html" in leaflet.words and leaflet.text.count("app-how__picture") == 3
 

@@ -94,7 +94,7 @@ def test_the_whole_course_of_each_service(kit: WebKit, name: str, film: bytes) -
         clip = keep_clip(kit.open_case(case), recording, film, NOW)
         assert "Review by" in kit.browser.get(url).words
         review(kit, case, value=cycle + least)
-        assert "Nothing waits" in kit.browser.get(url).words
+        assert "Nothing is waiting" in kit.browser.get(url).words
 
     page = end(kit, case, **rated(kit, case, most))
     assert "Goes on singing" in page.words and kit.recorder.permit() is None
@@ -109,11 +109,11 @@ def test_the_whole_course_of_each_service(kit: WebKit, name: str, film: bytes) -
     assert "has ended" in kit.browser.get(f"/cases/{case}/arm").words
     page = kit.browser.submit(url, action=f"{url}/top-up")
     assert page.path == f"/cases/{case}/consent"
-    assert "needs a consent of its own" in kit.browser.get(f"/cases/{case}/arm").words
+    assert "needs new consent" in kit.browser.get(f"/cases/{case}/arm").words
     kit.pass_by(60)
     form: dict[str, object] = {"people__0__purposes": ["filming"], "given": "signed", "choice": "y"}
     kit.browser.consent(case, limit=str(limit), valid_until="2027-03-01", **form)
-    assert "needs a consent" not in kit.browser.get(f"/cases/{case}/arm").words
+    assert "needs new consent" not in kit.browser.get(f"/cases/{case}/arm").words
     told = json.loads(kit.browser.get(f"{url}/outcome.json").text)
     assert (told["courses"], told["films"], told["reviews"]) == (2, 2, 2)
     assert told["ratings"] == [[least, least + 1, least + 2, most]]
@@ -135,7 +135,7 @@ def test_ending_is_refused_until_it_is_confirmed(kit: WebKit) -> None:
     page = end(kit, case, confirm=None)
     assert page.status == 400 and "Tick the box" in page.words
     assert end(kit, case, steps="x" * 2001).status == 400
-    assert "The work has ended" not in kit.browser.get(f"/cases/{case}/course").words
+    assert "The work has finished" not in kit.browser.get(f"/cases/{case}/course").words
 
 
 def test_what_everybody_saw_is_removed_when_its_time_is_over_and_a_certificate_says_so(
@@ -147,11 +147,11 @@ def test_what_everybody_saw_is_removed_when_its_time_is_over_and_a_certificate_s
     end(kit, case)
     assert "Finished: films kept until Wed 20 Jan" in kit.browser.get("/cases").words
     unlocked_after(kit, 50)
-    assert "removed soon" in kit.browser.get(f"/cases/{case}/course").words
+    assert "delete them soon" in kit.browser.get(f"/cases/{case}/course").words
     unlocked_after(kit, 61)
     page = kit.browser.get(f"/cases/{case}")
     assert page.path == f"/cases/{case}/certificate"
-    assert "Certificate of removal" in page.words and "The family withdrew" not in page.words
+    assert "Certificate of deletion" in page.words and "The family withdrew" not in page.words
     assert "deleted when the time to keep films ended" in kit.browser.get("/cases").words
     found = withdrawal_note(kit.home.case(case))
     assert found and found[0].why == "retention"
@@ -163,7 +163,7 @@ def test_what_was_never_warned_of_is_not_removed_however_late_it_is(kit: WebKit)
     case = kit.make_case()
     end(kit, case)
     unlocked_after(kit, 300)
-    assert "removed soon" in kit.browser.get(f"/cases/{case}/course").words
+    assert "delete them soon" in kit.browser.get(f"/cases/{case}/course").words
     assert withdrawal_note(kit.home.case(case)) is None
     unlocked_after(kit, 301)
     assert withdrawal_note(kit.home.case(case)) is not None
@@ -176,9 +176,9 @@ def test_a_film_that_nobody_looked_at_goes_only_when_a_person_says_so(kit: WebKi
     end(kit, case)
     token = kit.browser.get(url).form(f"{url}/top-up")["csrf_token"]
     early = kit.browser.post(f"{url}/remove", {"csrf_token": token, "confirm": "y"})
-    assert early.status == 400 and "not over yet" in early.words
+    assert early.status == 400 and "not reached their deletion date" in early.words
     unlocked_after(kit, 61)
-    assert "never looked at together" in kit.browser.get(url).words
+    assert "never watched together" in kit.browser.get(url).words
     assert kit.browser.submit(url, action=f"{url}/remove").status == 400
     page = kit.browser.submit(url, action=f"{url}/remove", confirm="y")
     assert page.path == f"/cases/{case}/certificate"
@@ -192,7 +192,7 @@ def test_a_hold_keeps_what_would_be_removed(kit: WebKit) -> None:
         f"/cases/{case}/hold", role="Named nurse", reason="An enquiry", review="2027-06-01"
     )
     unlocked_after(kit, 61)
-    assert "a hold keeps them" in kit.browser.get(f"/cases/{case}/course").words
+    assert "there is a hold on them" in kit.browser.get(f"/cases/{case}/course").words
     assert withdrawal_note(kit.home.case(case)) is None
 
 

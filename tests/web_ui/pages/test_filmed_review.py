@@ -62,7 +62,7 @@ def test_it_is_offered_where_everybody_agreed(kit: WebKit, film: bytes) -> None:
 def test_it_waits_for_no_review_of_its_own(kit: WebKit, film: bytes) -> None:
     case = kit.make_case(people__0__purposes=BOTH)
     kit.recorder.write_film(case, kit.recipient(case), stream=film, kind="review")
-    assert "Nothing waits" in kit.browser.get(f"/cases/{case}/course").words
+    assert "Nothing is waiting" in kit.browser.get(f"/cases/{case}/course").words
     assert "Shared review." in kit.browser.get(f"/cases/{case}").words
     kit.recorder.write_film(case, kit.recipient(case), stream=film)
     day = (NOW + timedelta(days=14)).day

@@ -70,7 +70,7 @@ def test_a_clip_plays_in_parts_too(own_kit: WebKit) -> None:
         ("2", "1", "not in order"),
         ("1", "1", "not in order"),
         ("99", "100", "not in order"),
-        ("0", "301", "at most 5 minutes"),
+        ("0", "301", "up to 5 minutes"),
     ],
 )
 def test_marks_that_cannot_be_are_refused_in_words_and_kept_in_the_form(
@@ -86,7 +86,7 @@ def test_marks_that_cannot_be_are_refused_in_words_and_kept_in_the_form(
 def test_marks_within_one_frame_say_so_after_trying(own_kit: WebKit) -> None:
     kit = own_kit
     keep(kit, "0.501", "0.502")
-    wait_for(lambda: "could not be kept" in kit.browser.get(place(kit)).words)
+    wait_for(lambda: "could not be saved" in kit.browser.get(place(kit)).words)
     assert "Set the marks further apart" in kit.browser.get(place(kit)).words
     assert not list(next(kit.home.cases.glob("*/clips")).iterdir())
 

@@ -99,7 +99,7 @@ def test_who_forgot_makes_a_new_card_with_a_press_and_is_told_what_to_do(kit: We
     assert "Nothing is lost" in kit.browser.get("/forgotten").words
     shown = kit.browser.submit("/forgotten")
     words = shown.text.partition('id="words">')[2].partition("<")[0]
-    assert "once your service has let you in again" in shown.words
+    assert "once your service has let you back in" in shown.words
     asked = shown.form("/forgotten/press")
     waiting = kit.browser.post("/forgotten/press", {"csrf_token": asked["csrf_token"][0]})
     assert "Press the button on the kit within 60 seconds" in waiting.words
@@ -115,10 +115,10 @@ def test_who_forgot_makes_a_new_card_with_a_press_and_is_told_what_to_do(kit: We
     told = kit.browser.get("/forgotten/press")
     assert told.path == "/forgotten"
     for sentence in (
-        "Your new card is on this kit. It waits for your service.",
-        "Ask your service to let you in again. They need this card",
+        "Your new ID file is on this kit. It is waiting for your service.",
+        "Ask your service to let you back in. They need this ID file",
         kit.recorder.status.kit,
-        "Until then your new card opens no family and films nothing",
+        "Until then you cannot open any family or film",
     ):
         assert sentence in told.words
     assert from_json(kit.browser.get(f"/practitioners/{card.name}.pub").text, Card) == card
@@ -137,7 +137,7 @@ def test_nobody_starts_it_from_a_browser_that_never_unlocked_this_kit(kit: WebKi
     has_new_card(kit)
     stranger = kit.another_browser()
     page = stranger.get("/forgotten")
-    assert "can be started only with a telephone, tablet or computer" in page.words
+    assert "can only start this on a phone, tablet or computer" in page.words
     assert NEW.card().name not in page.text
     assert 'action="/forgotten"' not in page.text
     token = stranger.get("/unlock").form("/unlock")["csrf_token"][0]
@@ -163,7 +163,7 @@ def test_a_new_card_opens_nothing_until_the_service_has_let_it_in(kit: WebKit) -
     asked = len(kit.recorder.requests())
     page = unlock_with(kit, NEW_WORDS)
     assert page.path == "/forgotten"
-    assert "Until then your new card opens no family and films nothing" in page.words
+    assert "Until then you cannot open any family or film" in page.words
     for path in ("/cases", "/cases/new", f"/cases/{the_case(kit)}", "/practitioners", "/service"):
         assert kit.browser.get(path).path == "/forgotten", path
     token = page.form("/lock")["csrf_token"][0]
@@ -194,13 +194,13 @@ def test_colleagues_see_which_card_waits(kit: WebKit) -> None:
     has_new_card(kit)
     unlock_with(kit, PASSPHRASE)
     words = kit.browser.get("/practitioners").words
-    assert words.count("a new card that waits for your service") == 1
+    assert words.count("a new ID file, waiting for your service") == 1
 
 
 def test_at_the_next_unlock_the_family_is_there_again(kit: WebKit) -> None:
     has_new_card(kit)
     comes(kit, the_case(kit))
-    assert "Your service has answered" in kit.browser.get("/unlock").words
+    assert "Your service has let your new ID file in" in kit.browser.get("/unlock").words
     assert "Your service has answered" in kit.browser.get("/forgotten").words
     page = unlock_with(kit, NEW_WORDS)
     assert "Your service has let you back in. You can open 1 family." in page.words
@@ -210,7 +210,7 @@ def test_at_the_next_unlock_the_family_is_there_again(kit: WebKit) -> None:
     assert '"event":"readmitted"' in logged(kit).replace(" ", "")
     # Said once, and over with.
     kit.browser.submit("/cases", action="/lock")
-    assert "Your service has answered" not in kit.browser.get("/unlock").words
+    assert "Your service has let your new ID file in" not in kit.browser.get("/unlock").words
     kit.pass_by(1)
     again = unlock_with(kit, NEW_WORDS)
     assert "R and K" in again.words and "let you in again" not in again.words
@@ -224,7 +224,7 @@ def test_the_film_to_the_case_needs_no_other_press(kit: WebKit) -> None:
     comes(kit, the_case(kit))
     unlock_with(kit, NEW_WORDS)
     assert kit.recipient(the_case(kit)) == before
-    assert "does not know the new key" not in kit.browser.get(f"/cases/{the_case(kit)}/team").words
+    assert "Confirm the new key" not in kit.browser.get(f"/cases/{the_case(kit)}/team").words
 
 
 def test_what_comes_while_the_page_is_unlocked_is_taken_in_by_itself(kit: WebKit) -> None:
@@ -313,7 +313,7 @@ def test_all_of_it_speaks_the_language_that_was_chosen(kit: WebKit, tmp_path: Pa
 
 def test_who_lost_the_new_words_too_makes_another_card(kit: WebKit) -> None:
     has_new_card(kit)
-    assert "Lost the new words, too?" in kit.browser.get("/forgotten").words
+    assert "Have you lost the new words too?" in kit.browser.get("/forgotten").words
     kit.browser.submit("/forgotten")
     brought = {path.name for path in kit.home.keys.glob("practitioner-*")}
     # The one that is enrolled stays; the one that waits for a press is the third.

@@ -62,19 +62,19 @@ def test_of_two_kits_goals_both_are_shown_and_one_tap_keeps_one(
     there = elsewhere()
     kit.open_case(case).write(goals("ours"))
     there.case.write(goals("theirs"))
-    assert "Two kits wrote" not in kit.browser.get(f"/cases/{case}").words
+    assert "Two kits saved different" not in kit.browser.get(f"/cases/{case}").words
     there.arrives()
     seen = kit.browser.get(f"/cases/{case}")
     assert "Two kits have different notes" in seen.words and "theirs" in seen.words
     seen = kit.browser.get(f"/cases/{case}/{page}")
     assert "ours" in seen.words and "theirs" in seen.words
-    assert f"Counts now. Written on kit {OTHER}, 21 November 2026" in seen.words
+    assert f"In use now. Saved on kit {OTHER}, 21 November 2026" in seen.words
     keeps(kit, case, f"/cases/{case}/{page}", kept)
     found = kit.open_case(case).read(Goals)
     assert found and [goal.text for goal in found.goals] == [kept]
-    assert "Two kits wrote" not in kit.browser.get(f"/cases/{case}").words
-    assert "Written on two kits" not in kit.browser.get(f"/cases/{case}/goals").words
-    assert "Of what two kits wrote, one was kept" in kit.browser.get("/log").words
+    assert "Two kits saved different" not in kit.browser.get(f"/cases/{case}").words
+    assert "Saved on two kits" not in kit.browser.get(f"/cases/{case}/goals").words
+    assert "One of two kits' versions was chosen" in kit.browser.get("/log").words
 
 
 def test_a_course_that_ended_there_can_be_kept_open_here(
@@ -87,7 +87,7 @@ def test_a_course_that_ended_there_can_be_kept_open_here(
     there.arrives()
     assert course_of(kit.open_case(case)).ended == LATER
     page = kit.browser.get(f"/cases/{case}/course")
-    assert "The work has ended" in page.words and "The work is under way" in page.words
+    assert "The work has finished" in page.words and "The work is going on" in page.words
     keeps(kit, case, f"/cases/{case}/course", "Three more visits")
     assert course_of(kit.open_case(case)).ended is None
 
@@ -105,7 +105,7 @@ def test_what_is_written_anew_settles_it_without_a_tap(
     )
     assert forks(kit.open_case(case)) == []
     seen = kit.browser.get(f"/cases/{case}/forks")
-    assert "Nothing of this case waits" in seen.words
+    assert "There is nothing to choose" in seen.words
 
 
 def test_what_is_kept_twice_or_is_none_of_both_is_refused_in_words(
@@ -118,7 +118,7 @@ def test_what_is_kept_twice_or_is_none_of_both_is_refused_in_words(
     page = f"/cases/{case}/forks"
     for name, keep in (("goals", "0" * 64), ("consent", "0" * 64), ("../x", "x")):
         answer = kit.browser.submit(page, page, name=name, item="", keep=keep)
-        assert answer.status == 400 and "This was settled already" in answer.words
+        assert answer.status == 400 and "Someone has already chosen" in answer.words
     assert len(forks(kit.open_case(case))) == 1
 
 
@@ -133,7 +133,7 @@ def test_of_two_consents_only_what_both_allow_counts_until_it_is_recorded_anew(
     there.arrives()
     assert "No consent to film" in kit.browser.get(f"/cases/{case}").words
     for page in ("forks", "consent"):
-        assert "only what both allow counts" in kit.browser.get(f"/cases/{case}/{page}").words
+        assert "we only do what both allow" in kit.browser.get(f"/cases/{case}/{page}").words
     kit.browser.consent(case, **CONSENT)
     assert len(kit.open_case(case).versions(Consent)) == 1
     assert "No consent to film" not in kit.browser.get(f"/cases/{case}").words

@@ -59,7 +59,7 @@ def settled(kit: WebKit, case: str) -> Page:
 
 
 def settled_or_failed(kit: WebKit, case: str) -> Page:
-    until(lambda: "was not brought in" in kit.browser.get(f"/cases/{case}/import").words)
+    until(lambda: "could not add this film" in kit.browser.get(f"/cases/{case}/import").words)
     return kit.browser.get(f"/cases/{case}/import")
 
 
@@ -72,7 +72,7 @@ def test_a_film_from_a_phone_becomes_a_film_of_the_case(kit: WebKit, phone_film:
     case = kit.make_case()
     assert "Add a film from a phone or video call" in kit.browser.get(f"/cases/{case}").words
     assert send(kit, case, phone_film).path == f"/cases/{case}/import"
-    assert "The film is here." in settled(kit, case).words
+    assert "The film is on this kit." in settled(kit, case).words
     listed = kit.browser.get(f"/cases/{case}")
     assert "2 seconds. Added from a phone or video call." in listed.words
     (manifest,) = [path for path in imports(kit, case) if path.name == "manifest"]
@@ -158,8 +158,8 @@ def test_a_withdrawal_ends_what_comes_in_and_removes_what_is_there(
 @pytest.mark.parametrize(
     ("data", "name", "words"),
     [
-        (b"", "film.mp4", "The one that was sent is empty."),
-        (b"", "", "The one that was sent is empty."),
+        (b"", "film.mp4", "That file is empty."),
+        (b"", "", "That file is empty."),
         (b"Dear family, " * 500, "../../etc/cron.d/film.mp4", "not a film that the kit can read"),
         (b"\0\0\0\x20ftypisom" + bytes(5000), "C:\\films\\con.mp4", "not a film"),
         (random.Random(2).randbytes(100_000), "x" * 5000 + ".mov", "not a film"),
@@ -194,7 +194,7 @@ def test_a_film_that_is_too_large_is_refused_before_any_of_it_is_taken(kit: WebK
         environ_overrides={"wsgi.input": Endless(), "CONTENT_LENGTH": str(LARGEST + 1)},
     )
     assert answer.status_code == 400
-    assert "larger than 16 GB" in answer.text
+    assert "bigger than 16 GB" in answer.text
 
 
 def test_what_a_pulled_plug_left_of_an_import_is_gone_at_the_next_start(kit: WebKit) -> None:

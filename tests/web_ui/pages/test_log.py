@@ -23,9 +23,9 @@ def test_the_log_says_in_words_what_was_done_and_to_which_case(kit: WebKit) -> N
     case = kit.make_case("The name of the family")
     kit.browser.submit(f"/cases/{case}/arm")
     page = kit.browser.get("/log")
-    for words in ("The page was unlocked", "A consent was recorded", "The kit was armed"):
+    for words in ("Page unlocked", "Consent recorded", "Button turned on: ready to film"):
         assert words in page.words
-    assert f"case {case[:4]}" in page.words
+    assert f"family {case[:4]}" in page.words
     assert "The name of the family" not in page.words and "Alex" not in page.words
 
 
@@ -44,9 +44,9 @@ def test_what_happens_again_and_again_is_one_line_and_hides_nothing_between(kit:
         log.write(event, object="0000.mp4.age")
     page = kit.browser.get("/log").words
     once, word, thrice = (
-        page.index("The service confirmed a file Sending"),
-        page.index("The service's word on a practitioner came in"),
-        page.index("The service confirmed a file (3 times)"),
+        page.index("File uploaded and confirmed Uploads"),
+        page.index("Update about a practitioner received from the service"),
+        page.index("File uploaded and confirmed (3 times)"),
     )
     assert once < word < thrice
 
@@ -90,11 +90,11 @@ def test_what_the_recorder_signed_is_shown_and_what_was_altered_is_named(kit: We
     assert "not signed yet" in kit.browser.get("/log").words
     Checkpoints(kit.home, kit.recorder.signer, SystemClock()).sign()
     page = kit.browser.get("/log").words
-    assert "signed up to" in page and "Broken" not in page
+    assert "signed up to" in page and "Log has been changed or damaged" not in page
     log = kit.home.log("web") / "log"
     log.write_bytes(log.read_bytes().replace(b'"unlocked"', b'"unlockod"'))
     page = kit.browser.get("/log").words
-    assert "Page: Broken The log is broken at line 2" in page
+    assert "Page: Log has been changed or damaged The log is broken at line 2" in page
 
 
 @pytest.mark.parametrize("what", STRANGE)
@@ -107,7 +107,7 @@ def test_what_another_process_plants_in_the_place_of_its_log_is_named_and_hides_
     log.unlink()
     STRANGE[what](log)
     page = kit.browser.get("/log").words
-    assert "Sending: Broken" in page and "The page was unlocked" in page
+    assert "Uploads: Log has been changed or damaged" in page and "Page unlocked" in page
 
 
 def test_a_long_log_is_read_page_by_page(kit: WebKit) -> None:
@@ -134,7 +134,7 @@ def test_somebody_new_disarms_the_kit_stops_the_film_and_leads_to_the_consent(ki
     assert page.path == f"/cases/{case}/consent"
     assert kit.recorder.permit() is None
     assert [r for r in kit.recorder.requests() if isinstance(r, Stop)]
-    assert "Someone new has come in" in kit.browser.get("/log").words
+    assert "Someone new came in" in kit.browser.get("/log").words
 
 
 def test_nothing_of_a_film_into_which_somebody_came_is_copied_until_they_were_asked(

@@ -203,10 +203,10 @@ def test_a_moment_of_another_case_cannot_be_moved_or_worded(kit: WebKit) -> None
 
 def test_a_hint_speaks_up_at_the_fourth_clip_and_forbids_nothing(kit: WebKit) -> None:
     kept_clips(kit, 3)
-    assert "Three are often enough" not in kit.browser.get(place(kit)).words
+    assert "3 is usually enough" not in kit.browser.get(place(kit)).words
     keep(kit, "1", "1.5")
     wait_for(lambda: len(chosen(kit)) == 4)
-    assert "Three are often enough" in kit.browser.get(place(kit)).words
+    assert "3 is usually enough" in kit.browser.get(place(kit)).words
 
 
 def test_a_clip_is_cut_anew_in_its_place_with_its_words(kit: WebKit) -> None:
@@ -226,10 +226,10 @@ def test_a_clip_is_cut_anew_in_its_place_with_its_words(kit: WebKit) -> None:
 def test_a_clip_that_failed_can_be_cleared_away(kit: WebKit) -> None:
     keep(kit, "0.501", "0.502")
     url = place(kit)
-    wait_for(lambda: "could not be kept" in kit.browser.get(url).words)
+    wait_for(lambda: "could not be saved" in kit.browser.get(url).words)
     (action,) = [a for a in _actions(kit.browser.get(url)) if a.endswith("/give-up")]
     page = kit.browser.submit(url, action=action)
-    assert page.path == url and "could not be kept" not in page.words
+    assert page.path == url and "could not be saved" not in page.words
 
 
 def _actions(page: Page) -> list[str]:

@@ -48,15 +48,18 @@ def test_the_familys_screen_has_the_moments_in_order_and_no_name_or_note(kit: We
 def test_the_practitioners_own_window_has_the_notes(kit: WebKit) -> None:
     page = kit.browser.get(f"{review(kit)}/notes").words
     assert "canary note" in page and "Open the family's window" in page
-    assert "video call" not in page, "not everybody has agreed to one"
+    assert "video call" not in page, "not everyone has agreed to that"
 
 
 def test_a_review_without_moments_says_so(tmp_path: Path) -> None:
     with WebKit(tmp_path) as kit:
         kit.unlock()
         case = kit.make_case()
-        assert "Nothing is chosen yet" in kit.browser.get(f"/cases/{case}/review").words
-        assert "Nothing is chosen yet" in kit.browser.get(f"/cases/{case}/review/show").words
+        assert "You have not chosen any clips yet" in kit.browser.get(f"/cases/{case}/review").words
+        assert (
+            "You have not chosen any clips yet"
+            in kit.browser.get(f"/cases/{case}/review/show").words
+        )
 
 
 def test_what_is_closed_is_sealed_in_the_case_and_shown_as_words(kit: WebKit) -> None:
@@ -72,7 +75,7 @@ def test_what_is_closed_is_sealed_in_the_case_and_shown_as_words(kit: WebKit) ->
     assert (held.strengths, held.next, held.go_on) == ("She waits.", "Bath time.", "yes")
     assert held.shown == shown
     assert [(one.goal, one.value) for one in held.ratings] == [(goal.id, 6)]
-    for words in ("She waits.", "Bath time.", f"- {goal.text}: 6", "Moments looked at: 2"):
+    for words in ("She waits.", "Bath time.", f"- {goal.text}: 6", "Clips watched: 2"):
         assert words in page.text
     assert "The family" not in page.text
     for path in kit.home.cases.rglob("*"):
@@ -82,8 +85,8 @@ def test_what_is_closed_is_sealed_in_the_case_and_shown_as_words(kit: WebKit) ->
 def test_after_closing_the_next_review_is_chosen_afresh(kit: WebKit) -> None:
     kit.browser.submit(f"{review(kit)}/close", **CLOSING)
     page = kit.browser.get(review(kit)).words
-    assert "Nothing is chosen yet" in page and "Set aside (2)" in page
-    assert "Reviews that were held" in page and "2 moments" in page
+    assert "You have not chosen any clips yet" in page and "Set aside (2)" in page
+    assert "Past reviews" in page and "2 moments" in page
 
 
 def test_the_same_closing_sent_twice_is_one_review(kit: WebKit) -> None:
@@ -98,10 +101,10 @@ def test_the_same_closing_sent_twice_is_one_review(kit: WebKit) -> None:
 @pytest.mark.parametrize(
     ("sent", "words"),
     [
-        ({"strengths": "", "next": ""}, "Write what was seen, or what comes next."),
-        ({"go_on": ""}, "Say whether the family wants to go on."),
-        ({"go_on": "for ever"}, "Say whether the family wants to go on."),
-        ({"strengths": "x" * 2001}, "Use at most 2000 characters."),
+        ({"strengths": "", "next": ""}, "Enter what went well, or what you will try next"),
+        ({"go_on": ""}, "Select what happens next"),
+        ({"go_on": "for ever"}, "Select what happens next"),
+        ({"strengths": "x" * 2001}, "Use 2000 characters or fewer"),
     ],
 )
 def test_a_closing_that_cannot_be_is_refused_in_words_and_kept(

@@ -56,8 +56,8 @@ def show(kit: WebKit, **changes: Any) -> str:
 
 def test_while_it_sends_the_page_says_how_far_and_how_long(kit: WebKit) -> None:
     words = show(kit)
-    assert "Sending now." in words
-    assert "25 percent is with the service" in words
+    assert "Uploading now." in words
+    assert "25 percent uploaded" in words
     assert "About 2 minutes left" in words
     assert "3 files, 60 MB" in words
     assert "1 file, 20 MB" in words
@@ -66,26 +66,26 @@ def test_while_it_sends_the_page_says_how_far_and_how_long(kit: WebKit) -> None:
 
 def test_when_all_is_there_it_says_so(kit: WebKit) -> None:
     words = show(kit, state="sent", waiting=0, waiting_bytes=0)
-    assert "with the service, and was confirmed" in words
+    assert "has been uploaded and checked" in words
     assert "percent" not in words
 
 
 @pytest.mark.parametrize(
     ("state", "error", "said"),
     [
-        ("waiting", "not-at-base", "not known as base"),
+        ("waiting", "not-at-base", "does not recognise this network"),
         ("waiting", "no-network", "no network"),
-        ("waiting", "out-of-hours", "hours in which"),
+        ("waiting", "out-of-hours", "only at set times"),
         ("interrupted", "not-reached", "does not answer"),
-        ("refused", "wrong-store", "Something else than"),
+        ("refused", "wrong-store", "something that is not your service"),
         ("refused", "wrong-time", "not valid on the kit's date"),
         ("refused", "not-let-in", "does not let this kit in"),
         ("refused", "portal-page", "sign in to"),
         ("refused", "wrong-clock", "clock is wrong"),
-        ("refused", "wrong-place", "another region"),
+        ("refused", "wrong-place", "at the address this kit has"),
         ("refused", "access-ended", "has run out"),
         ("refused", "not-supported", "cannot do what"),
-        ("refused", "send-refused", "refuses what it is asked"),
+        ("refused", "send-refused", "refuses uploads"),
         ("refused", "store-full", "is full"),
         ("refused", "new-code", "(new-code)"),
     ],
@@ -115,14 +115,14 @@ def test_what_ends_soon_is_told_with_its_day_and_what_to_do(kit: WebKit) -> None
 def test_an_old_status_counts_for_nothing(kit: WebKit) -> None:
     show(kit)
     kit.clock.advance(SILENT_SECONDS + 1)
-    assert "does not answer" in kit.browser.get("/sending").words
-    assert "does not answer" in show(kit, boot="another")
+    assert "Uploads are not working" in kit.browser.get("/sending").words
+    assert "Uploads are not working" in show(kit, boot="another")
 
 
 def test_without_a_store_the_page_says_that_there_is_none(tmp_path: Path) -> None:
     with WebKit(tmp_path) as kit:
         kit.unlock()
-        assert "no service to send to" in kit.browser.get("/sending").words
+        assert "no service to upload to" in kit.browser.get("/sending").words
 
 
 def test_said_to_be_at_base_it_is_until_it_is_taken_back(kit: WebKit) -> None:
@@ -133,7 +133,7 @@ def test_said_to_be_at_base_it_is_until_it_is_taken_back(kit: WebKit) -> None:
     assert said is not None
     now = kit.clock.read()
     assert (said.boot, said.boottime) == (now.boot, now.boottime)
-    assert "You said that the kit is at base" in page.words
+    assert "You told the kit it is at base" in page.words
     page = kit.browser.submit("/sending", "/sending/base")
     assert not path.exists()
     assert "I am at base" in page.words
@@ -143,7 +143,7 @@ def test_what_was_said_of_base_is_not_shown_for_longer_than_it_holds(kit: WebKit
     kit.browser.submit("/sending", "/sending/base")
     kit.clock.advance(AT_BASE_SECONDS + 1)
     kit.unlock()
-    assert "You said" not in kit.browser.get("/sending").words
+    assert "You told" not in kit.browser.get("/sending").words
 
 
 def test_nobody_says_so_who_has_not_unlocked_the_page(tmp_path: Path) -> None:
@@ -158,10 +158,10 @@ def test_nobody_says_so_who_has_not_unlocked_the_page(tmp_path: Path) -> None:
     ("left", "said"),
     [
         (timedelta(days=14, hours=5), ""),
-        (timedelta(days=14, hours=-5), "has heard nothing from your service for 76 days. After "
-         "90 days it films nothing until it was at base. Take it there and send before"),
-        (timedelta(hours=-5), "has heard nothing from your service for 90 days. It films "
-         "nothing until it was at base."),
+        (timedelta(days=14, hours=-5), "has not heard from your service for 76 days. After "
+         "90 days it will not film until it has been at base. Take it there and upload before"),
+        (timedelta(hours=-5), "has not heard from your service for 90 days. It will "
+         "not film until it has been at base."),
     ],
     ids=["in time", "two weeks before", "over"],
 )  # fmt: skip
@@ -172,7 +172,7 @@ def test_the_page_warns_before_the_kit_has_been_away_for_too_long(
     roster = Roster(number=1, at=ends - timedelta(days=90), ends=ends, people=(), kits=(), left=())
     kit.home.roster.write_text(sign_fact(service().signer, roster))
     page = kit.browser.get("/sending")
-    assert (said in page.words) and ("heard nothing" in page.words) is bool(said)
+    assert (said in page.words) and ("not heard" in page.words) is bool(said)
     # What another service signed says nothing.
     kit.home.roster.write_text(sign_fact(PrivateKeys.generate("service").signer, roster))
-    assert "heard nothing" not in kit.browser.get("/sending").words
+    assert "not heard" not in kit.browser.get("/sending").words

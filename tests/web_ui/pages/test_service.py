@@ -58,7 +58,7 @@ def test_settings_that_were_damaged_can_be_mended_on_the_page(kit: WebKit) -> No
 def test_a_consent_holds_the_retention_that_the_family_was_shown(kit: WebKit) -> None:
     give(kit, "retention_days = 30")
     case = kit.make_case()
-    assert "kept for 30 days" in kit.browser.get(f"/cases/{case}/consent").words
+    assert "keep your films for 30 days" in kit.browser.get(f"/cases/{case}/consent").words
     give(kit, "retention_days = 400")
     consent = kit.open_case(case).read(Consent)
     assert consent and consent.retention_period == 30

@@ -86,7 +86,7 @@ def test_a_card_that_does_not_follow_is_refused_at_the_set_up(kit: WebKit) -> No
 
 def test_more_than_the_service_has_signed_is_refused(kit: WebKit, tmp_path: Path) -> None:
     page = bring(kit, service_card=setup_file(tmp_path).replace('"limit":300', '"limit":900'))
-    assert page.status == 400 and "not signed by it, or was altered" in page.words
+    assert page.status == 400 and "not signed by it, or was changed" in page.words
     assert not kit.recorder.requests()
 
 
@@ -132,21 +132,21 @@ def test_a_secret_where_the_services_card_belongs_is_refused_and_not_kept(
 
 def test_the_services_own_key_is_never_taken_for_a_practitioners(kit: WebKit) -> None:
     page = bring(kit, practitioner_key=service().text())
-    assert "not under a passphrase" in page.words
+    assert "not locked with a passphrase" in page.words
     page = bring(kit, practitioner_key=armored(lock(service(), PASSPHRASE, work=1)))
     assert "must never come near a kit" in page.words
     assert not kit.recorder.requests()
 
 
 def test_a_practitioners_card_is_not_the_services(kit: WebKit) -> None:
-    assert "not of the service" in bring(kit, service_card=card(practitioner(1))).words
+    assert "not the service's" in bring(kit, service_card=card(practitioner(1))).words
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "{}", '{"attune":"card/v1"}'])
 def test_what_is_no_card_is_refused_in_words(kit: WebKit, text: str) -> None:
     page = bring(kit, service_card=text)
     assert page.status == 400
-    assert "not the service's public card" in page.words
+    assert "not your service's ID file" in page.words
 
 
 def test_a_passphrase_that_does_not_open_the_key_is_refused(kit: WebKit) -> None:

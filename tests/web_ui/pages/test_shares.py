@@ -128,18 +128,18 @@ def test_a_colleague_of_this_kit_is_chosen_by_name(family: Family) -> None:
     [
         ({"moments": []}, "Tick the clips"),
         ({"moments": ["aaaaaaaaaaaaaaaa"]}, "Tick the clips"),
-        ({"who": " "}, "Write who"),
-        ({"who": "x" * 121}, "at most 120"),
-        ({"purpose": "training"}, "Not everybody agrees"),
-        ({"purpose": "copies"}, "Choose what it is for"),
-        ({"to": "somebody"}, "Choose whom"),
-        ({"until": "2026-11-20"}, "Choose a day"),
-        ({"until": "2027-11-20"}, "Choose a day"),
-        ({"until": "soon"}, "Choose the last day"),
+        ({"who": " "}, "Enter who"),
+        ({"who": "x" * 121}, "Use 120 characters or fewer"),
+        ({"purpose": "training"}, "Not everyone agrees"),
+        ({"purpose": "copies"}, "Select what it is for"),
+        ({"to": "somebody"}, "Select who it is for"),
+        ({"until": "2026-11-20"}, "must be today or later"),
+        ({"until": "2027-11-20"}, "must be today or later"),
+        ({"until": "soon"}, "Enter the last day"),
         ({"confirm": None}, "Tick the box"),
-        ({"card": b"nothing of the kind"}, "not a person's public card"),
-        ({"card": to_json(service().card())}, "not a person's public card"),
-        ({"card": SUPERVISOR.text().encode()}, "not a person's public card"),
+        ({"card": b"nothing of the kind"}, "not a person's ID file"),
+        ({"card": to_json(service().card())}, "not a person's ID file"),
+        ({"card": SUPERVISOR.text().encode()}, "not a person's ID file"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_shared(
@@ -156,13 +156,13 @@ def test_without_an_agreement_the_form_is_not_there(tmp_path: Path) -> None:
         kit.unlock()
         case = kit.make_case()
         page = kit.browser.get(f"/cases/{case}/shares")
-        assert "not everybody has agreed" in page.words and 'name="until"' not in page.text
+        assert "not everyone has agreed" in page.words and 'name="until"' not in page.text
 
 
 def test_it_ends_on_the_page_at_once(family: Family) -> None:
     share = family.share().text.partition('data-share="')[2][:16]
     page = family.kit.browser.submit(family.url, action=f"{family.url}/{share}/end")
-    assert "Over." in page.words and family.sealed == []
+    assert "Ended." in page.words and family.sealed == []
 
 
 def test_it_ends_when_its_purpose_is_taken_back(family: Family) -> None:

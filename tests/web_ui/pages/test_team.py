@@ -105,7 +105,7 @@ def test_who_was_handed_the_case_takes_it_from_who_gave_it(kit: WebKit) -> None:
     join(kit, case, OTHER)
     change_over(kit, OTHER_WORDS)
     page = leave(kit, case, practitioner())
-    assert named(practitioner().card().name, {}) not in page.words.partition("joins")[0]
+    assert named(practitioner().card().name, {}) not in page.words.partition("Add a colleague")[0]
     assert kit.recipient(case) != before
     change_over(kit, PASSPHRASE)
     assert "R and K" not in kit.browser.get("/cases").words
@@ -120,7 +120,7 @@ def test_the_kit_is_disarmed_and_a_press_confirms_the_new_key(kit: WebKit) -> No
     assert kit.recorder.permit()
     page = leave(kit, case, OTHER)
     assert kit.recorder.permit() is None
-    assert "does not know the new key yet" in page.words
+    assert "Confirm the new key" in page.words
     assert "has a new key" in kit.browser.get(f"/cases/{case}/arm").words
     url = f"/cases/{case}/team"
     page = kit.browser.submit(url, action=f"{url}/press")
@@ -141,7 +141,7 @@ def test_the_kit_is_disarmed_and_a_press_confirms_the_new_key(kit: WebKit) -> No
 def test_a_case_that_was_never_filmed_needs_no_press(kit: WebKit) -> None:
     case = kit.make_case("R and K")
     join(kit, case, OTHER)
-    assert "does not know the new key" not in leave(kit, case, OTHER).words
+    assert "Confirm the new key" not in leave(kit, case, OTHER).words
     assert "has a new key" not in kit.browser.get(f"/cases/{case}/arm").words
 
 
@@ -179,7 +179,7 @@ def test_who_was_brought_and_never_confirmed_leaves_no_key_behind(kit: WebKit) -
 
 def test_words_for_a_colleague_are_shown_once(kit: WebKit) -> None:
     page = kit.browser.submit("/practitioners", how="make")
-    assert "shown only now" in page.words
+    assert "only see them now" in page.words
     page = kit.browser.post("/practitioners/press", page.form("/practitioners/press"))  # type: ignore[arg-type]
     assert "Press the button on the kit" in page.words
 
@@ -188,7 +188,10 @@ def test_words_for_a_colleague_are_shown_once(kit: WebKit) -> None:
     ("fields", "said"),
     [
         ({"passphrase": "not these words at all"}, "does not open"),
-        ({"practitioner_key_file": (io.BytesIO(OTHER.text().encode()), "k")}, "lies open"),
+        (
+            {"practitioner_key_file": (io.BytesIO(OTHER.text().encode()), "k")},
+            "not locked with a passphrase",
+        ),
         ({"practitioner_key_file": (io.BytesIO(lock(OTHER, OTHER_WORDS, work=1)), "k")}, "already"),
     ],
 )

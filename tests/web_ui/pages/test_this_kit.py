@@ -30,7 +30,7 @@ def kit(tmp_path: Path) -> Iterator[WebKit]:
 def test_the_page_says_what_the_kit_is_and_how_to_know_it(kit: WebKit) -> None:
     kit.unlock()
     page = kit.browser.get("/kit")
-    for words in ("imx708_wide", "Read back by a wire", kit.recorder.status.kit):
+    for words in ("imx708_wide", "The kit checks that it works", kit.recorder.status.kit):
         assert words in page.words
     assert fingerprint(kit.home.keys / "tls.crt") in page.words
 
@@ -104,7 +104,7 @@ def test_the_label_has_what_the_first_start_wrote_down(kit: WebKit, tmp_path: Pa
     page = kit.browser.get("/kit/label")
     now = kit.home.keys / "tls.crt"
     when, following = next_turn(now) or (NOW, "")
-    assert f"changes by itself on {in_words(when)}" in page.words
+    assert f"changes on {in_words(when)}" in page.words
     assert fingerprint(now) in page.words and following in page.words
     for words in ("kit-7k3p", "abcd2345", "https://10.55.0.1/"):
         assert words in page.words

@@ -25,7 +25,7 @@ def withdraw(kit: WebKit, case: str) -> str:
     """Withdraw and return the id of the order."""
     page = kit.browser.submit(f"/cases/{case}/withdraw", confirm="y")
     assert page.path == f"/cases/{case}/certificate"
-    return page.words.partition("Order ")[2][:16]
+    return page.words.partition("Request ")[2][:16]
 
 
 def held_open(place: Path) -> list[str]:
@@ -110,8 +110,8 @@ def test_before_the_service_has_answered_the_certificate_says_that_it_waits(kit:
     case = kit.make_case()
     withdraw(kit, case)
     page = kit.browser.get(f"/cases/{case}/certificate")
-    assert "The order waits for the next sending" in page.words
-    assert "can still open" in page.words
+    assert "The service has not deleted its copies yet" in page.words
+    assert "could still open" in page.words
     assert "<time" not in page.text
 
 
@@ -120,7 +120,7 @@ def test_the_services_signed_answer_is_on_the_certificate(kit: WebKit) -> None:
     order = withdraw(kit, case)
     (kit.home.inbox / order).write_text(answer_of_service(order, case))
     page = kit.browser.get(f"/cases/{case}/certificate")
-    assert "The service removed its key on 22 November 2026" in page.words
+    assert "The service destroyed its key on 22 November 2026" in page.words
     assert '<time datetime="2026-11-22T09:30:00+00:00">' in page.text
     assert "waits" not in page.words
 
@@ -141,8 +141,8 @@ def test_an_answer_that_the_service_did_not_give_for_this_case_is_not_believed(
     (kit.home.inbox / order).write_bytes(note.encode(errors="surrogateescape"))
     page = kit.browser.get(f"/cases/{case}/certificate")
     assert page.status == 200
-    assert "The service removed its key" not in page.words
-    assert "waits for the next sending" in page.words
+    assert "The service destroyed its key" not in page.words
+    assert "has not deleted its copies yet" in page.words
 
 
 def test_the_answer_to_another_kits_order_for_this_case_counts(kit: WebKit) -> None:
@@ -150,7 +150,7 @@ def test_the_answer_to_another_kits_order_for_this_case_counts(kit: WebKit) -> N
     order = withdraw(kit, case)
     (kit.home.inbox / order).write_text(answer_of_service("abcdefghijklmnop", case))
     page = kit.browser.get(f"/cases/{case}/certificate")
-    assert "The service removed its key on 22 November 2026" in page.words
+    assert "The service destroyed its key on 22 November 2026" in page.words
 
 
 def test_a_withdrawal_that_a_pulled_plug_cut_short_is_finished_at_the_next_start(
@@ -174,7 +174,7 @@ def test_a_withdrawal_that_cannot_be_finished_is_said_on_its_certificate(kit: We
     kit.start()
     kit.unlock()
     page = kit.browser.get(f"/cases/{case}/certificate")
-    assert "Something could not be removed" in page.words
+    assert "Something could not be deleted" in page.words
 
 
 def test_a_damaged_record_of_a_case_keeps_nothing_of_it_from_being_taken_back(kit: WebKit) -> None:
@@ -251,23 +251,23 @@ def test_a_film_that_is_taken_back_is_cut_off_at_the_next_piece_and_the_other_pl
     assert kit.browser.get(f"/cases/{case}/films/{gone}").status == 410
     assert kit.browser.get(f"/cases/{case}/films/{stays}/video", Range="bytes=0-9").status == 206
     assert "The service has not answered yet" in page.words
-    assert "The film itself still lies on this card" in page.words
+    assert "The film is still on the memory card" in page.words
 
 
 def test_the_certificate_of_a_film_says_what_was_removed_once_it_is(kit: WebKit) -> None:
     case = kit.make_case()
     film = filmed(kit, case)
     page = kit.browser.submit(f"/cases/{case}/withdraw", f"/cases/{case}/withdraw/film", film=film)
-    order = page.words.partition("Order ")[2][:16]
+    order = page.words.partition("Request ")[2][:16]
     says_no(kit, "film", case, order)
     words = kit.browser.get(f"/cases/{case}/withdraw/{film}").words
-    assert "The service said no" in words and "The family's right stays" in words
+    assert "The service said no" in words and "You still have the right to have it deleted" in words
     shutil.rmtree(kit.home.recording(film))
     (kit.home.inbox / order).write_text(answer_of_service(order, case, whole=False))
     page = kit.browser.get(f"/cases/{case}/withdraw/{film}")
-    assert "Removed on this kit The film itself." in page.words
-    assert "The service removed its copies on 22 November 2026" in page.words
-    assert "Not confirmed yet" not in page.words
+    assert "Deleted from this kit The film." in page.words
+    assert "The service deleted its copies on 22 November 2026" in page.words
+    assert "Not finished yet" not in page.words
     assert "Certificate of film" in kit.browser.get(f"/cases/{case}/withdraw").words
 
 
@@ -277,7 +277,7 @@ def test_only_a_film_of_this_case_can_be_taken_back(kit: WebKit, film: str) -> N
     filmed(kit, case)
     name = film or filmed(kit, other)
     page = kit.browser.submit(f"/cases/{case}/withdraw", f"/cases/{case}/withdraw/film", film=name)
-    assert page.status == 400 and "Choose the film" in page.words
+    assert page.status == 400 and "Select the film to delete" in page.words
     assert not (kit.home.case(case) / "withdrawn").exists()
     assert not (kit.home.case(other) / "withdrawn").exists()
 
@@ -291,7 +291,7 @@ def test_a_use_that_is_taken_back_is_gone_and_the_rest_stays(kit: WebKit) -> Non
     case = kit.make_case(people__0__purposes=["filming", "training", "copies"])
     film = filmed(kit, case)
     page = take_back(kit, case, "training")
-    assert "Taken back since" in page.words
+    assert "What you have withdrawn" in page.words
     consent = kit.open_case(case).read(Consent)
     assert consent and consent.purposes == ("filming", "copies")
     assert kit.browser.get(f"/cases/{case}/films/{film}/video", Range="bytes=0-9").status == 206
@@ -328,7 +328,7 @@ def test_films_are_not_shown_after_the_end_of_the_consent(kit: WebKit) -> None:
     kit.clock.advance(timedelta(hours=9, minutes=54).total_seconds())
     kit.browser.submit("/unlock", passphrase=PASSPHRASE, time="2026-11-22T01:00:00+00:00")
     page = kit.browser.get(f"/cases/{case}/films/{film}")
-    assert page.status == 403 and "has run out" in page.words
+    assert page.status == 403 and "consent has ended" in page.words
 
 
 def hold(kit: WebKit, case: str, **changes: object) -> Page:
@@ -343,12 +343,14 @@ def test_a_hold_is_named_on_the_certificate_and_lifting_it_removes_everything(ki
     assert "There is a hold" in kit.browser.get(f"/cases/{case}/withdraw").words
     withdraw(kit, case)
     page = kit.browser.get(f"/cases/{case}/certificate")
-    assert "looked at again by 24 December 2026" in page.words
-    assert "was overwritten and removed" not in page.words
+    assert "look at the hold again by 24 December 2026" in page.words
+    assert "was destroyed on this kit" not in page.words
     assert (kit.home.case(case) / "identity-0001.age").exists()
     assert kit.browser.get(f"/cases/{case}/goals").status == 410
     page = kit.browser.submit(f"/cases/{case}/certificate", f"/cases/{case}/hold/lift")
-    assert "The key of the case was overwritten and removed." in page.words
+    assert (
+        "The key to your films was destroyed on this kit. Without it this kit cannot open them."
+    ) in page.words
     assert {p.name for p in kit.home.case(case).iterdir()} == {"case.json", "holds", "withdrawal"}
 
 
@@ -356,7 +358,7 @@ def test_a_hold_that_is_lifted_in_time_changes_nothing(kit: WebKit) -> None:
     case = kit.make_case()
     hold(kit, case)
     page = kit.browser.submit(f"/cases/{case}/hold", f"/cases/{case}/hold/lift")
-    assert "Place the hold" in page.words
+    assert "Put on the hold" in page.words
     assert kit.open_case(case).read(Details)
 
 
@@ -388,11 +390,11 @@ def test_a_case_that_the_service_closed_stays_on_the_list_with_its_certificate(
     page = kit.browser.get(f"/cases/{case}")
     assert page.path == f"/cases/{case}/certificate"
     for words in (
-        "The service closed this case on 22 November 2026",
-        "The key of the case was overwritten and removed.",
-        "Goals, consent, notes and clips were removed.",
+        "The service closed this on 22 November 2026",
+        "The key to your films was destroyed on this kit. Without it this kit cannot open them.",
+        "Your goals, consent, notes and clips were deleted.",
         "identity-0001.age",
-        f"Order {'a' * 16}, case {case}",
+        f"Request {'a' * 16}, number {case}",
     ):
         assert words in page.words
     # Whoever writes in the place of the service closes nothing and certifies nothing.
@@ -409,7 +411,9 @@ def test_a_hold_on_a_case_that_the_service_closed_can_be_lifted(kit: WebKit) -> 
     assert list(kit.home.case(case).glob("identity-*"))
     page = kit.browser.submit(f"/cases/{case}/certificate", f"/cases/{case}/hold/lift")
     assert page.path == f"/cases/{case}/certificate"
-    assert "The key of the case was overwritten and removed." in page.words
+    assert (
+        "The key to your films was destroyed on this kit. Without it this kit cannot open them."
+    ) in page.words
     assert not list(kit.home.case(case).glob("identity-*"))
 
 
@@ -450,12 +454,15 @@ def test_a_certificate_says_that_the_service_said_no_and_that_the_right_stays(ki
     assert "said no" not in kit.browser.get(certificate).words
     says_no(kit, "case", case, order)
     words = kit.browser.get(certificate).words
-    assert "The service said no to this order on 22 November 2026" in words
-    assert "The family's right stays." in words and "On this kit the case stays closed." in words
+    assert "The service said no to this on 22 November 2026" in words
+    assert (
+        "You still have the right to withdraw consent." in words
+        and "On this kit everything stays locked." in words
+    )
     # Its yes comes later, and is the last word.
     (kit.home.inbox / order).write_text(answer_of_service("abcdefghijklmnop", case))
     words = kit.browser.get(certificate).words
-    assert "said no" not in words and "The service removed its key" in words
+    assert "said no" not in words and "The service destroyed its key" in words
 
 
 def test_a_hold_that_the_service_refused_says_whom_to_ask(kit: WebKit) -> None:
@@ -464,4 +471,4 @@ def test_a_hold_that_the_service_refused_says_whom_to_ask(kit: WebKit) -> None:
     name = hold_name((kit.home.case(case) / "hold").read_bytes())
     says_no(kit, "hold", case, name)
     words = kit.browser.get(f"/cases/{case}/hold").words
-    assert "The service said no to this hold" in words and "place a hold itself" in words
+    assert "The service said no to this hold" in words and "put on a hold itself" in words

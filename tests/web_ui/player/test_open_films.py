@@ -55,7 +55,7 @@ def test_a_film_that_was_cut_short_says_what_is_missing_and_plays(own_kit: WebKi
     film = kit.recorder.write_film(case, kit.recipient(case), FRAMES, EndReason.POWER)
     (kit.home.recording(film) / "0001.mp4.age").unlink()
     page = kit.browser.get(f"/cases/{case}/films/{film}")
-    assert "Not all of this film is here" in page.words
+    assert "Part of this film is missing" in page.words
     assert "From 0:01.0 to 0:02.0" in page.words
     assert "The power was cut" in page.words
     video = kit.browser.get(f"/cases/{case}/films/{film}/video").response.data

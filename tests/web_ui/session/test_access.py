@@ -176,7 +176,7 @@ def test_an_error_is_a_page_in_words_and_never_a_stack_trace(kit: WebKit) -> Non
 
     page = Browser(app.test_client()).get("/broken")
     assert page.status == 500
-    assert "Nothing that was saved before is lost" in page.words
+    assert "Anything you saved before is safe" in page.words
     assert "Traceback" not in page.text and "words of a family" not in page.text
 
 

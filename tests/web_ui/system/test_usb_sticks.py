@@ -226,12 +226,12 @@ def test_a_reader_that_cannot_be_switched_off_may_still_be_pulled(
     [
         ("Call failed: The name org.freedesktop.UDisks2 was not provided", "package udisks2"),
         ("Failed to connect to bus: No such file or directory", "package udisks2"),
-        ("Call failed: Not authorized to perform operation", "A download still works"),
+        ("Call failed: Not authorized to perform operation", "You can still use a download"),
         # A stick that was plugged in a second ago.
         (
             "Failed to get property IdType on interface org.freedesktop.UDisks2.Block: Object does "
             "not exist at path “/org/freedesktop/UDisks2/block_devices/sda1”",
-            "still looking",
+            "still checking",
         ),
         ("Call failed: Error unmounting /dev/sda1: target is busy", "still in use"),
         # Of a dirty NTFS, and of a FAT or exFAT whose beginning is damaged: libmount before 2.40
@@ -461,7 +461,7 @@ def test_a_stick_that_may_not_be_written_to_is_told_in_words(
     plug_in: Callable[..., Stick], format: str
 ) -> None:
     stick = replace(plug_in(format, 40, "loop,ro"), locked=True)
-    with pytest.raises(StickFailed, match="it is locked") as failed:
+    with pytest.raises(StickFailed, match="is locked") as failed:
         Folder(stick, FORMATS)
     assert "small switch" in words_of(failed)
 

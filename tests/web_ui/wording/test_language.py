@@ -244,7 +244,7 @@ def test_what_a_translator_gets_has_every_kind_of_sentence(tmp_path: Path) -> No
     assert {"PressRefusal", "CopyRefusal", "ResetRefusal", "FilmRefusal"} <= reasons
     assert {why.sentence for kind in Reason.__subclasses__() for why in kind} <= found
     assert "%(name)s could not be written: %(why)s." in found, "of an error"
-    assert "Look at the card: is it full, read-only or worn?" in found, "of its hint"
+    assert "Check the memory card: it may be full, read-only or worn out." in found, "of its hint"
     assert not any(str(one).startswith("Return when") for one in found), "no docstring"
 
 

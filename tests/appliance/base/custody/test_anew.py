@@ -92,7 +92,7 @@ def test_it_may_be_cut_short_and_run_again(at_base: Base) -> None:
     class Cut(FolderStore):
         def purge(self, name: str) -> tuple[str, ...]:
             if name.endswith("identity-0001.age"):
-                raise SendInterrupted("The line broke off.")
+                raise SendInterrupted("The connection was lost.")
             return super().purge(name)
 
     with pytest.raises(SendInterrupted):
@@ -202,7 +202,7 @@ class CutAt(FolderStore):
     def _step(self) -> None:
         self.left -= 1
         if self.left < 0:
-            raise SendInterrupted("The line broke off.")
+            raise SendInterrupted("The connection was lost.")
 
     def create(self, name: str, source: IO[bytes]) -> Put:
         self._step()

@@ -58,7 +58,7 @@ def test_wherever_it_is_cut_short_a_copy_is_left_and_it_is_done_again(
         def step(self) -> None:
             left[0] -= 1
             if left[0] < 0:
-                raise SendInterrupted("The line broke off.")
+                raise SendInterrupted("The connection was lost.")
 
         def purge(self, prefix):  # type: ignore[no-untyped-def]
             self.step()

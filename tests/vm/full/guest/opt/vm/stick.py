@@ -28,9 +28,9 @@ def main() -> None:
     assert not sticks.plugged_in()
     told.write_text("waits")
     end = time.monotonic() + MOST_SECONDS
-    words = "still looking"
+    words = "still checking"
     # The page says so for as long as udisks2 has not looked at what the kernel has found.
-    while "still looking" in words and time.monotonic() < end:
+    while "still checking" in words and time.monotonic() < end:
         time.sleep(0.5)
         words = next((said(sticks, stick.device) for stick in sticks.plugged_in()), words)
     told.write_text(f"{words}\n")
