@@ -14,6 +14,7 @@ from typing import Literal, cast
 import msgspec
 
 from appliance.casework.consent import (
+    AGREED,
     LONGEST_SIGNATURE,
     Consent,
     Person,
@@ -79,7 +80,8 @@ def steps(draft: ConsentDraft, purposes: Sequence[Purpose]) -> Iterator[Step]:
 
 def was_read_out(draft: ConsentDraft, service: Service) -> bool:
     """True if what was read out is what holds now."""
-    return (draft.read_out, draft.read_days) == (WORDING, service.retention_days)
+    told = (draft.read_out, draft.read_days, draft.read_minutes)
+    return told == (WORDING, service.retention_days, service.review_minutes)
 
 
 def agrees(person: Asked) -> bool:
@@ -188,6 +190,7 @@ class Checked:
 
     def _consent(self, people: tuple[Person, ...], limit: int, until: datetime) -> Consent:
         draft = self.draft
+        review = any(AGREED["review"] in person.purposes for person in people)
         return Consent(
             record_id=draft.id,
             privacy_notice=draft.read_out,
@@ -202,6 +205,8 @@ class Checked:
             given=cast(Literal["drawn", "signed", "witnessed"], draft.given),
             witness=draft.witness if draft.given == "witnessed" else "",
             event_time=self.now,
+            review_limit=60 * draft.read_minutes if review else 0,
+            review_viewers=draft.read_supervisor if review else "",
         )
 
     def _wrong(self, name: str, sentence: str, person: str = "") -> None:

@@ -104,6 +104,15 @@ class Consent(Fact, frozen=True, kw_only=True, tag="consent/v2"):
     witness: str
     event_time: Timestamp
     taken_back: tuple[TakenBack, ...] = ()
+    review_limit: int = 0
+    """Seconds of one film of the shared review; 0 where no length of its own was agreed: it may be
+    as long as any film then."""
+    review_viewers: str = ""
+    """Who sees a film of the shared review beside the practitioner, as the family was told."""
+
+    def limit_of(self, kind: FilmKind) -> int:
+        """Seconds of one film of this kind."""
+        return self.review_limit or self.limit if kind == "review" else self.limit
 
     @property
     def purposes(self) -> tuple[Purpose, ...]:
@@ -149,11 +158,13 @@ def stricter(one: Consent, other: Consent) -> Consent:
     for taken in sorted((*one.taken_back, *other.taken_back), key=lambda taken: taken.event_time):
         first.setdefault(taken.purpose, taken)
     ids = sorted({one.record_id, other.record_id})
+    own = one.review_limit or other.review_limit
     return msgspec.structs.replace(
         newer,
         record_id=ids[0] if len(ids) == 1 else id_of(*ids),
         people=everyone,
         limit=min(one.limit, other.limit),
+        review_limit=min(one.limit_of("review"), other.limit_of("review")) if own else 0,
         valid_until=min(one.valid_until, other.valid_until),
         retention_period=min(one.retention_period, other.retention_period),
         worries=newer.worries or older.worries,

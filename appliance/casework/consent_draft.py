@@ -62,6 +62,10 @@ class ConsentDraft(Fact, frozen=True, kw_only=True, tag="consent-draft/v1"):
     """Version of the words that were read out, '' before."""
     read_days: int = 0
     """For how many days films are kept, as it was read out."""
+    read_minutes: int = 0
+    """How long a film of the shared review may be, as it was asked."""
+    read_supervisor: str = ""
+    """Who sees such a film beside the practitioner, as it was asked; '' where nobody was named."""
     limit: str = ""
     limit_seconds: str = ""
     day: str = ""

@@ -114,7 +114,7 @@ def test_a_visit_from_a_new_kit_to_a_kept_moment(
     visitor.follow("Consent")
     talk_through(visitor, look=lambda step: visitor.look(f"09-consent-{step}"))
     visitor.press("Record consent")
-    visitor.sees("Say how it was given")
+    visitor.sees("Select how they gave consent")
     visitor.look("10-consent-refused")
     record(visitor)
     visitor.sees("Alex (mother): agrees")

@@ -61,7 +61,7 @@ def arm(case: str) -> ResponseReturnValue:
     stops = what_stops_arming(opened.read(Goals), consent, status, now, kind)
     if stop := stops_filming(course_of(opened), consent):
         stops.insert(0, _(stop.sentence))
-    stops += _stops_of_kit(opened, consent, most)
+    stops += _stops_of_kit(opened, consent, most, kind)
     if asked and form.here.data == "more":
         parts().recorder.disarm(case)
         return redirect(url_for("consent.show", case=case), 303)
@@ -80,6 +80,7 @@ def arm(case: str) -> ResponseReturnValue:
         form=form,
         goals=opened.read(Goals),
         consent=consent,
+        limit=min(consent.limit_of(kind), most.limit) if consent else 0,
         until=permit_end(consent, now, most) if consent and now else None,
         stops=stops,
         other=parts().recorder.ready_case(status) not in ("", case),
@@ -184,7 +185,9 @@ def what_stops_arming(
     return stops
 
 
-def _stops_of_kit(case: OpenCase, consent: Consent | None, most: Ceilings) -> list[str]:
+def _stops_of_kit(
+    case: OpenCase, consent: Consent | None, most: Ceilings, kind: OrderedFilm
+) -> list[str]:
     """What else must be put right: the case's key, and what the service allows."""
     stops = []
     if parts().recorder.has_strangers(case):
@@ -198,7 +201,8 @@ def _stops_of_kit(case: OpenCase, consent: Consent | None, most: Ceilings) -> li
         stops.append(
             _("This family has a new key. Confirm it first, under Who works with this family.")
         )
-    if consent and consent.limit > most.limit:
+    # How long a film of the review is, is the service's to say: it is cut to what is allowed.
+    if consent and kind == "visit" and consent.limit > most.limit:
         stops.append(
             _(
                 "Your service allows films of up to %(length)s. Record consent again "
@@ -233,7 +237,7 @@ def _permit(
         recipient=case.record.recipient,
         consent=digest,
         kind=kind,
-        limit=consent.limit,
+        limit=min(consent.limit_of(kind), parts().recorder.ceilings().limit),
         sound=sound,
         films=films,
         boot=status.boot,

@@ -24,6 +24,7 @@ from appliance.casework.consent_draft import (
     keep_draft,
     throw_draft_away,
 )
+from appliance.casework.course import Arranged
 from appliance.casework.forks import has_two_consents
 from appliance.casework.service_settings import OFFERS
 from appliance.casework.shares import end_what_is_not_agreed
@@ -49,7 +50,7 @@ from web_ui.parts import parts
 from web_ui.session.current import case_page, open_case, practitioner
 from web_ui.wording.language import _
 from web_ui.wording.purposes import purposes_as_said, purposes_in_words
-from web_ui.wording.times import last_day_before
+from web_ui.wording.times import last_day_before, length
 
 pages = Blueprint("consent", __name__, url_prefix="/cases/<id:case>/consent")
 
@@ -191,8 +192,13 @@ def promises(case: str) -> ResponseReturnValue:
         if request.method == "POST":
             now = practitioner().now(parts().clock)
             draft = draft or begun(consent_of(opened), now)
-            days = parts().service.retention_days
-            draft = msgspec.structs.replace(draft, read_out=WORDING, read_days=days)
+            draft = msgspec.structs.replace(
+                draft,
+                read_out=WORDING,
+                read_days=parts().service.retention_days,
+                read_minutes=parts().service.review_minutes,
+                read_supervisor=(opened.read(Arranged) or Arranged()).supervisor,
+            )
             keep_draft(opened, draft)
             return _go_on(case, draft)
     return case_page(
@@ -249,7 +255,9 @@ def agree(case: str, person: str, purpose: str) -> ResponseReturnValue:
     def told(draft: ConsentDraft) -> dict[str, object]:
         asked = draft.person(person)
         return {
-            "question": purposes_as_said()[found],
+            "question": purposes_as_said(length(60 * draft.read_minutes), draft.read_supervisor)[
+                found
+            ],
             "number": _purposes().index(found) + 1,
             "most": len(_purposes()),
             "said": asked.said.get(found) if asked else None,

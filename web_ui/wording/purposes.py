@@ -21,16 +21,24 @@ def purposes_in_words() -> Mapping[str, str]:
     }
 
 
-def purposes_as_said() -> Mapping[str, str]:
-    """The same, as each person says it for themselves."""
+def purposes_as_said(review: str, supervisor: str) -> Mapping[str, str]:
+    """The same, as each person says it for themselves. `review`: how long a film of the shared
+    review may be, in words; `supervisor`: who sees it with the practitioner, '' if nobody is
+    named."""
     return {
-        "filming": _("I agree to be filmed, and to look at the film together."),
-        "supervisor": _("I agree that the practitioner's supervisor may watch chosen clips."),
-        "peers": _("I agree that colleagues in training together may watch chosen clips."),
-        "training": _("I agree that chosen clips may be shown at training events."),
-        "copies": _("I agree that our family may have copies of chosen clips."),
-        "online-review": _("I agree to look at the film together over a video call."),
+        "filming": _("I agree to be filmed, and to watch the film together."),
+        "supervisor": _("I agree that my practitioner can show some clips to their supervisor."),
+        "peers": _(
+            "I agree that my practitioner can show some clips to others in their VIG training "
+            "group."
+        ),
+        "training": _("I agree that some clips can be shown at training events."),
+        "copies": _("I agree that our family can keep copies of some clips."),
+        "online-review": _("I agree to watch the film together on a video call."),
         "filming-review": _(
-            "I agree that the shared review itself is filmed, for the practitioner to learn from."
+            "I agree to be filmed while we watch the clips together, for up to %(length)s. "
+            "My practitioner and %(supervisor)s use this film to learn.",
+            length=review,
+            supervisor=supervisor or _("their supervisor"),
         ),
     }

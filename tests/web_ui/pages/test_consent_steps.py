@@ -223,7 +223,7 @@ def test_two_people_sign_one_after_the_other_each_for_what_they_said(talk: Talk)
     # A reload, and a signature that is none.
     assert talk.go(f"/{alex}/sign").status == 200
     page = talk.send(f"/{alex}/sign", signature="<svg onload=x>")
-    assert page.status == 400 and "Let this person sign here" in page.words
+    assert page.status == 400 and "Ask this person to sign here" in page.words
     page = talk.send(f"/{alex}/sign", signature=SIGNATURE)
     assert page.path == f"{talk.url}/{sam}/sign" and "Alex" not in page.words
     assert talk.consents == []
@@ -272,7 +272,7 @@ def test_the_page_to_sign_says_what_one_person_said_and_leads_nowhere_else(talk:
 def test_a_child_is_asked_for_only_of_whoever_answers_for_one(talk: Talk) -> None:
     talk.send("/promises")
     assert talk.introduce(on_behalf_of="").status == 400
-    assert "Write for which child" in talk.introduce(on_behalf_of="").words
+    assert "Enter the name of the child" in talk.introduce(on_behalf_of="").words
     assert talk.introduce(answers_for="king").status == 400
     talk.introduce(answers_for="nobody")
     assert talk.draft and talk.draft.people[0].on_behalf_of == ""
@@ -320,7 +320,7 @@ def test_other_words_since_they_were_read_out_are_read_out_again(talk: Talk) -> 
     talk.to_check()
     (talk.kit.home.keys / "service.toml").write_text("retention_days = 30")
     page = talk.send("/check", given="signed", choice="y")
-    assert talk.consents == [] and "kept for 30 days" in page.words
+    assert talk.consents == [] and "keep your films for 30 days" in page.words
     assert talk.at(talk.send("/promises")) == "/check"
     talk.send("/check", given="signed", choice="y")
     consent = talk.recorded()

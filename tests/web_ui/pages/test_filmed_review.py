@@ -14,7 +14,7 @@ from appliance.protocol.requests import Stop
 from appliance.selftest.kit import wait_for
 from tests.support import films
 from tests.support.moments import keep_clip
-from tests.support.pages import NOW, WebKit
+from tests.support.pages import CONSENT, NOW, WebKit
 from tests.support.places import PACKAGES, ROOT
 
 BOTH = ["filming", "filming-review"]
@@ -193,3 +193,27 @@ def test_what_is_kept_of_a_filmed_review_is_never_shown_to_the_family_in_its_nex
     assert all(name in page.text for name in ours) and "Put back" not in page.words
     # A supervisor may see them.
     assert all(name in kit.browser.get(f"/cases/{case}/shares").text for name in ours)
+
+
+def test_a_film_of_the_review_has_its_own_length_and_says_who_sees_it(kit: WebKit) -> None:
+    """It was as long as a film of the family: five minutes of an hour's talk."""
+    case = kit.browser.submit("/cases/new", label="A", check_word="b").path.split("/")[2]
+    kit.browser.submit(f"/cases/{case}/goals", goal="To notice")
+    url = f"/cases/{case}/course"
+    kit.browser.submit(url, action=f"{url}/arrange", supervisor="Dr Example")
+    kit.browser.consent(case, **(CONSENT | {"people__0__purposes": BOTH}))
+    consent = kit.open_case(case).read(Consent)
+    assert consent and (consent.limit, consent.review_limit) == (300, 3600)
+    assert consent.review_viewers == "Dr Example"
+    receipt = kit.browser.get(f"/cases/{case}/consent/receipt").words
+    assert "60 minutes, watched by my practitioner and Dr Example" in receipt
+    for kind, limit in (("visit", 300), ("review", 3600)):
+        page = kit.browser.get(f"/cases/{case}/arm?kind={kind}")
+        assert ("60 minutes" in page.words) is (kind == "review")
+        kit.browser.submit(f"/cases/{case}/arm?kind={kind}", action=f"/cases/{case}/arm")
+        permit = kit.recorder.permit()
+        assert permit and permit.limit == limit
+    # Nobody who was not asked for it has it in their consent.
+    kit.browser.consent(case, **CONSENT)
+    consent = kit.open_case(case).read(Consent)
+    assert consent and (consent.review_limit, consent.review_viewers) == (0, "")
