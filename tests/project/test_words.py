@@ -13,7 +13,7 @@ def test_no_word_that_people_read_is_one_that_we_do_not_use() -> None:
 def test_the_page_and_the_guide_are_looked_at() -> None:
     names = {name for name, _line, _text in words.read_by_people()}
     assert {
-        "web_ui/templates/consent.html",
+        "web_ui/templates/consent-promises.html",
         "web_ui/wording/log_events.py",
         "appliance/protocol/permits.py",
         "web_ui/guide.md",

@@ -273,7 +273,11 @@ class Browser:
     def consent(self, case: str, **said: object) -> Page:
         """Talk through a consent, step by step, and record it: CONSENT says what, `__` in a name
         stands for a dash, and None for what is not said. Whatever is refused comes back."""
-        words = {n.replace("__", "-"): value for n, value in said.items() if value is not None}
+        words = {
+            name.replace("__", "-"): value if isinstance(value, list) else str(value)
+            for name, value in said.items()
+            if value is not None
+        }
         token = self.get("/cases/new").form("/cases/new")["csrf_token"]
 
         def send(path: str, fields: Said, action: str) -> Page:

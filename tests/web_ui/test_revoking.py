@@ -350,7 +350,7 @@ def test_a_browser_that_was_paired_before_a_revocation_is_a_strangers_after_it(
 ) -> None:
     """Nobody knows whose it is: it may be theirs."""
     web.browser.submit("/cases", action="/lock")
-    assert "new card" in web.browser.get("/forgotten").words
+    assert "new ID file" in web.browser.get("/forgotten").words
     assert web.browser.get("/stop").status != 403
     known = web.browser.get("/forgotten").form("/forgotten")
     revoke_on_page(web, 1)

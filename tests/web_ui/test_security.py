@@ -170,7 +170,12 @@ def addresses_in_a_case(kit: WebKit) -> list[str]:
 
 
 def filled(rule: str, case: str, other: str) -> str:
-    first, *rest = rule.replace("<id:case>", case).split("<id:")
+    first, *rest = (
+        rule.replace("<id:case>", case)
+        .replace("<purpose>", "copies")
+        .replace("<part>", "visit")
+        .split("<id:")
+    )
     return first + "".join(other + part.partition(">")[2] for part in rest)
 
 
@@ -179,7 +184,10 @@ def test_an_id_that_was_guessed_is_nothing(kit: WebKit) -> None:
     for rule in addresses_in_a_case(kit):
         assert kit.browser.get(filled(rule, new_id(), new_id())).status == 404, rule
         if "<id:" in rule.replace("<id:case>", ""):
-            assert kit.browser.get(filled(rule, case, new_id())).status == 404, rule
+            page = kit.browser.get(filled(rule, case, new_id()))
+            # A step of a consent that is over goes on where the family's consent stands.
+            begins = "/consent/" in rule and page.path == f"/cases/{case}/consent"
+            assert begins or page.status == 404, rule
 
 
 def test_a_film_is_not_found_in_another_case(kit: WebKit) -> None:

@@ -57,8 +57,6 @@ pages = Blueprint("consent", __name__, url_prefix="/cases/<id:case>/consent")
 _AGAIN, _CHANGED = "again", "changed"
 """Behind the `?`: show what was refused; say that another window changed something."""
 
-_Change = Callable[[ConsentDraft], ConsentDraft]
-
 
 def _sent(name: str) -> str:
     return request.form.get(name, "").strip()[: longest_sent(name)]
@@ -135,7 +133,10 @@ def _page(
 
 
 def _answer(
-    case: str, step: Step, change: _Change, show: Callable[[ConsentDraft], dict[str, object]]
+    case: str,
+    step: Step,
+    change: Callable[[ConsentDraft], ConsentDraft],
+    show: Callable[[ConsentDraft], dict[str, object]],
 ) -> ResponseReturnValue:
     """Show a step, or keep what was answered and go on. One answer at a time, from however many
     windows; `show` says what else its page tells."""
@@ -162,7 +163,7 @@ def _answer(
         return _go_on(case, changed)
 
 
-def _of_person(person: str, **changes: object) -> _Change:
+def _of_person(person: str, **changes: object) -> Callable[[ConsentDraft], ConsentDraft]:
     def change(draft: ConsentDraft) -> ConsentDraft:
         people = tuple(
             msgspec.structs.replace(one, **changes) if one.id == person else one

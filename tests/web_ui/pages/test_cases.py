@@ -227,7 +227,7 @@ def test_while_the_recorder_is_silent_no_page_says_that_a_press_films(kit: WebKi
     ("changes", "words"),
     [
         ({"people__0__name": "", "people__0__relation": ""}, "Enter this person's name"),
-        ({"people__0__purposes": None}, "Nobody agrees to anything"),
+        ({"people__0__purposes": None}, "No one agrees to anything"),
         ({"limit": None}, "Select how long"),
         ({"limit": "99999"}, "Select how long"),
         ({"limit": "custom", "limit_seconds": "4"}, "from 5 to 3600"),

@@ -86,7 +86,7 @@ def test_after_closing_the_next_review_is_chosen_afresh(kit: WebKit) -> None:
     kit.browser.submit(f"{review(kit)}/close", **CLOSING)
     page = kit.browser.get(review(kit)).words
     assert "You have not chosen any clips yet" in page and "Set aside (2)" in page
-    assert "Past reviews" in page and "2 moments" in page
+    assert "Past reviews" in page and "2 clips" in page
 
 
 def test_the_same_closing_sent_twice_is_one_review(kit: WebKit) -> None:

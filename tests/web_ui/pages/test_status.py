@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-import web_ui
 from appliance.film.manifest import EndReason
 from appliance.protocol.permits import PressRefusal
 from appliance.protocol.requests import Stop
@@ -101,7 +100,7 @@ def test_every_pattern_of_the_light_has_its_words_and_is_drawn(
 ) -> None:
     kit.recorder.show(light=pattern.value)
     assert told(kit)["lamp"] != pattern.value
-    sheet = (Path(web_ui.__file__).parent / "static" / "attune.css").read_text()
+    sheet = kit.browser.get("/assets/light.css").text
     assert f'.app-lamp[data-light="{pattern.value}"]' in sheet
 
 
