@@ -38,7 +38,7 @@ COOKIES = ("__Host-attune", "__Host-attune-paired")
 
 def to_look_at(paths: Iterable[str]) -> list[str]:
     """Those, of all addresses, that are pages to whoever is unlocked."""
-    files = (".css", ".json", ".events", ".jpg", ".crt", "/video")
+    files = (".css", ".json", ".events", ".jpg", ".crt", ".html", "/video")
     return [path for path in paths if not path.endswith(files) and path not in ("/", "/unlock")]
 
 

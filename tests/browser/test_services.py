@@ -209,7 +209,7 @@ def choose(visitor: Visitor, film: str, note: str, picture: bool) -> None:
     if picture:
         page.fill("#at", "1.2")
         visitor.press("Save still")
-        page.get_by_role("heading", name="Picture 2").wait_for()
+        page.get_by_role("heading", name="Still 2").wait_for()
 
 
 def review(visitor: Visitor, case: str, value: int, moments: int) -> None:

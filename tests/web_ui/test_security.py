@@ -185,9 +185,9 @@ def test_an_id_that_was_guessed_is_nothing(kit: WebKit) -> None:
         assert kit.browser.get(filled(rule, new_id(), new_id())).status == 404, rule
         if "<id:" in rule.replace("<id:case>", ""):
             page = kit.browser.get(filled(rule, case, new_id()))
-            # A step of a consent that is over goes on where the family's consent stands.
-            begins = "/consent/" in rule and page.path == f"/cases/{case}/consent"
-            assert begins or page.status == 404, rule
+            # A step of a consent that is over leads back to the family.
+            back = "/consent/" in rule and page.path == f"/cases/{case}"
+            assert back or page.status == 404, rule
 
 
 def test_a_film_is_not_found_in_another_case(kit: WebKit) -> None:
@@ -403,7 +403,7 @@ def test_strangers_who_send_slowly_leave_stop_to_a_browser_that_unlocked_before(
             lambda: (got := wire.ask(posted("/unlock"))).startswith(b"HTTP/1.1 503") and got,
             5,
         )
-        assert b"Too many are sending something at once" in turned_away
+        assert b"Too many people are saving at once" in turned_away
         # Only its token is missing here.
         assert b"This form is out of date" in wire.ask(posted("/stop", cookie))
     wait_for(

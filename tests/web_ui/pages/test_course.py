@@ -106,7 +106,7 @@ def test_the_whole_course_of_each_service(kit: WebKit, name: str, film: bytes) -
     else:
         assert kit.browser.get(copies).status == 403
 
-    assert "has ended" in kit.browser.get(f"/cases/{case}/arm").words
+    assert "has finished" in kit.browser.get(f"/cases/{case}/arm").words
     page = kit.browser.submit(url, action=f"{url}/top-up")
     assert page.path == f"/cases/{case}/consent"
     assert "needs new consent" in kit.browser.get(f"/cases/{case}/arm").words

@@ -115,6 +115,8 @@ def test_what_ends_soon_is_told_with_its_day_and_what_to_do(kit: WebKit) -> None
 def test_an_old_status_counts_for_nothing(kit: WebKit) -> None:
     show(kit)
     kit.clock.advance(SILENT_SECONDS + 1)
+    kit.recorder.show()
+    kit.unlock()
     assert "Uploads are not working" in kit.browser.get("/sending").words
     assert "Uploads are not working" in show(kit, boot="another")
 

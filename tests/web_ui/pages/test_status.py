@@ -101,7 +101,7 @@ def test_every_pattern_of_the_light_has_its_words_and_is_drawn(
     kit.recorder.show(light=pattern.value)
     assert told(kit)["lamp"] != pattern.value
     sheet = kit.browser.get("/assets/light.css").text
-    assert f'.app-lamp[data-light="{pattern.value}"]' in sheet
+    assert f'[data-light="{pattern.value}"]' in sheet
 
 
 @pytest.mark.parametrize("code", [*PressRefusal, *EndReason])
