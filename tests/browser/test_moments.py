@@ -155,7 +155,7 @@ def test_moments_are_found_worded_and_put_in_order(visitor: Visitor, kit: Kit) -
     page.get_by_role("button", name="Put back the clip at").click()
     page.get_by_role("heading", name="Clip 3").wait_for()
 
-    visitor.use(page.get_by_role("link", name="Words for Clip 2"))
+    visitor.use(page.get_by_role("link", name="Notes and tags for Clip 2"))
     visitor.look("33-words")
     visitor.follow("Change the list of principles")
     page.fill("#principles", "Being attentive\nNaming what is seen")
@@ -349,7 +349,7 @@ def test_moments_and_a_review_with_javascript_off(plain_visitor: Visitor, kit: K
     visitor.go(film)
     page.get_by_role("button", name="Still 2: move earlier").click()
     page.get_by_role("heading", name="Still 1").wait_for()
-    visitor.use(page.get_by_role("link", name="Words for Clip 2"))
+    visitor.use(page.get_by_role("link", name="Notes and tags for Clip 2"))
     page.fill("[name=question]", "What came first?")
     visitor.press("Save")
     visitor.sees("What came first?")

@@ -189,7 +189,7 @@ def test_8_a_film_leaves_only_when_the_service_read_it_and_a_withdrawal_still_re
     def order() -> str:
         return order_to_empty(case, home, visit.status.kit, film, datetime.now(UTC))
 
-    with pytest.raises(BadInput, match="not looked at"):
+    with pytest.raises(BadInput, match="not watched this film"):
         order()
     now = datetime.now(UTC)
     seen = Review(
