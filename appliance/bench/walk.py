@@ -24,7 +24,7 @@ _LENGTH = "() => document.querySelector('main').getBoundingClientRect().bottom +
 
 
 MOST_TAPS, MOST_PAGES = 24, 16
-"""Signing on the screen has one page more for each person."""
+"""Signing on the screen has one page more for each person, and with one does not reach this yet."""
 LONGEST = 1.3
 """Screens of that phone."""
 
@@ -37,11 +37,12 @@ def rows() -> list[Row]:
     for walk, on_screen in walks:
         how = "signed on the screen" if on_screen else "signed on paper"
         name = f"unlocked to filming, a new family with one parent, {how}"
-        pages = MOST_PAGES + on_screen
         found.append(row(f"{name}: taps", "one", walk.taps, f"<= {MOST_TAPS}"))
-        found.append(row(f"{name}: pages", "one", walk.pages, f"<= {pages}"))
+        found.append(row(f"{name}: pages", "one", walk.pages, f"<= {MOST_PAGES}"))
     longest = max(walk.longest for walk, _on_screen in walks)
-    found.append(row("the longest page of a consent", "a phone's screen", longest, "<= 1.30"))
+    found.append(
+        row("the longest page of a consent", "a phone's screen", longest, f"<= {LONGEST:.2f}")
+    )
     return found
 
 
@@ -138,8 +139,8 @@ def meet_a_family(walk: Walk, on_screen: bool) -> None:
     walk.press("Continue")
     way = "Signed on this screen" if on_screen else "Signed on the paper form"
     walk.tap(page.get_by_label(way))
-    walk.tap(page.get_by_label("Everybody chose this themselves"))
-    walk.press("Record the consent")
+    walk.tap(page.get_by_label("Everyone chose this freely"))
+    walk.press("Record consent")
     if on_screen:
         walk.tap(page.locator(".app-sign"))
         draw(page)

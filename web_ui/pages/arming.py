@@ -69,7 +69,7 @@ def arm(case: str) -> ResponseReturnValue:
     if asked and not stops and consent:
         _check(form, opened, consent, films, most)
     if asked and not form.errors and not stops and status and now and found:
-        permit = _permit(opened, found, status, now, kind, films, sound=not form.silent.data)
+        permit = _permit(opened, found, status, now, most, kind, films, not form.silent.data)
         note = sign_fact(practitioner().keys.signer, permit)
         save(parts().home.permit, note.encode())
         parts().note("armed", case=case, permit=permit.id)
@@ -80,7 +80,7 @@ def arm(case: str) -> ResponseReturnValue:
         form=form,
         goals=opened.read(Goals),
         consent=consent,
-        limit=min(consent.limit_of(kind), most.limit) if consent else 0,
+        limit=film_limit(consent, kind, most) if consent else 0,
         until=permit_end(consent, now, most) if consent and now else None,
         stops=stops,
         other=parts().recorder.ready_case(status) not in ("", case),
@@ -213,6 +213,11 @@ def _stops_of_kit(
     return stops
 
 
+def film_limit(consent: Consent, kind: OrderedFilm, most: Ceilings) -> int:
+    """Seconds of one film of this kind: what was agreed, and no more than the service says."""
+    return min(consent.limit_of(kind), most.limit)
+
+
 def permit_end(consent: Consent, now: datetime, most: Ceilings) -> datetime:
     """When a permit made now ends: tonight, with the consent, or when the service says."""
     longest = now + timedelta(seconds=most.life)
@@ -224,6 +229,7 @@ def _permit(
     found: tuple[Consent, str],
     status: RecorderStatus,
     now: datetime,
+    most: Ceilings,
     kind: OrderedFilm,
     films: int,
     sound: bool,
@@ -237,11 +243,11 @@ def _permit(
         recipient=case.record.recipient,
         consent=digest,
         kind=kind,
-        limit=min(consent.limit_of(kind), parts().recorder.ceilings().limit),
+        limit=film_limit(consent, kind, most),
         sound=sound,
         films=films,
         boot=status.boot,
         not_before=now,
-        not_after=permit_end(consent, now, parts().recorder.ceilings()),
+        not_after=permit_end(consent, now, most),
         people=tuple(str(card.verifying_key()) for card in case.team),
     )
